@@ -1,0 +1,1 @@
+"""The pipeline of a clip: emotion, targets, tokens, score, card."""

@@ -1,0 +1,1 @@
+"""Corpora to packed rows of ids."""

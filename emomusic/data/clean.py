@@ -1,0 +1,188 @@
+"""A raw score made regular: bars of 2, 3 or 4 beats, twelfths of a beat, no silent bars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import symusic
+from symusic.core import ScoreTick
+
+from emomusic.music.notes import FloatColumn, IntColumn
+from emomusic.music.score import notes_of, seconds_at
+from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, STEPS_PER_BEAT
+
+PERFORMED_STEP = STEPS_PER_BEAT // 4
+SHORTEST_PERFORMED = 2
+FLAT_VELOCITIES = 2
+SIMPLE = {(2, 4): 2, (3, 4): 3, (4, 4): 4, (2, 2): 4, (4, 8): 2, (6, 4): 3, (3, 2): 3, (4, 2): 4,
+          (8, 4): 4, (8, 8): 4}  # fmt: skip
+COMPOUND = {(3, 8): 1, (6, 8): 2, (9, 8): 3, (12, 8): 4, (6, 16): 1, (12, 16): 2}
+MIN_BARS = 4
+
+
+class SkippedError(ValueError):
+    """Tell in a few words why a file is left out; files are counted by this reason."""
+
+
+@dataclass(frozen=True)
+class Song:
+    """Hold a cleaned piece.
+
+    Attributes:
+        score: One track, twelve ticks a beat, time signatures 2/4, 3/4 and 4/4.
+        bar_s: Seconds at each bar line, shape (n_bars + 1,).
+        bar_beats: Beats of each bar, shape (n_bars,).
+        has_dynamics: Whether there are more than two velocities.
+    """
+
+    score: ScoreTick
+    bar_s: FloatColumn
+    bar_beats: IntColumn
+    has_dynamics: bool
+
+
+@dataclass(frozen=True)
+class _Metre:
+    """Hold a stretch of one time signature, in raw beats and in clean ones."""
+
+    start: float
+    scale: float
+    beats: int
+    clean_start: float
+
+
+def clean_score(
+    score: ScoreTick,
+    *,
+    performed: bool,
+    metre: tuple[int, int] | None = None,
+    tempo: float | None = None,
+) -> Song:
+    """Make a score regular.
+
+    Compound metres become simple ones with triplets (a dotted quarter is a beat), bars of
+    six or eight beats are halved, silent bars at both ends are cut off.
+
+    Args:
+        score: A raw score with bars.
+        performed: Whether onsets are played, not written: they snap to sixteenths; written
+            ones to twelfths of a beat.
+        metre: Overrides the file's time signatures.
+        tempo: Overrides the file's tempo map, in quarter notes a minute.
+
+    Raises:
+        SkippedError: If a time signature is not one of those, or less than 4 bars are left.
+    """
+    metres = _metres(score, metre)
+    notes = notes_of(score)
+    keep = (notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH)
+    notes = notes.where(keep)
+    if not len(notes):
+        raise SkippedError("no notes on the piano")
+    which = np.searchsorted([m.start for m in metres], notes.onset + 1e-6, side="right") - 1
+    scale = np.array([m.scale for m in metres])[which]
+    onset = _to_clean(notes.onset, metres, which)
+    ticks, lengths = _snap(onset, notes.duration * scale, performed=performed)
+    bar_ticks = _bar_lines(metres, int(ticks.max()) + 1)
+    first, last = np.searchsorted(bar_ticks, [ticks.min(), ticks.max()], side="right") - 1
+    lines = bar_ticks[first : last + 2]
+    if len(lines) - 1 < MIN_BARS:
+        raise SkippedError(f"fewer than {MIN_BARS} bars")
+    raw_beats = _to_raw(lines / STEPS_PER_BEAT, metres)
+    seconds = _seconds(score, raw_beats, tempo)
+    bar_beats = (np.diff(lines) // STEPS_PER_BEAT).astype(np.int64)
+    made = _build(ticks - lines[0], lengths, notes.pitch, notes.velocity, bar_beats)
+    return Song(made, seconds, bar_beats, len(np.unique(notes.velocity)) > FLAT_VELOCITIES)
+
+
+def _metres(score: ScoreTick, metre: tuple[int, int] | None) -> list[_Metre]:
+    changes = {0: metre or (4, 4)}
+    if metre is None:
+        for change in score.time_signatures:
+            changes[int(change.time)] = (change.numerator, change.denominator)
+    found: list[_Metre] = []
+    for tick in sorted(changes):
+        signature, start = changes[tick], tick / score.ticks_per_quarter
+        beats, scale = _beats_of(signature)
+        clean = 0.0
+        if found:
+            before = found[-1]
+            length = (start - before.start) * before.scale
+            clean = before.clean_start + np.ceil(length / before.beats - 1e-3) * before.beats
+        found.append(_Metre(start, scale, beats, float(clean)))
+    return found
+
+
+def _beats_of(signature: tuple[int, int]) -> tuple[int, float]:
+    if signature in SIMPLE:
+        return SIMPLE[signature], 1.0
+    if signature in COMPOUND:
+        dotted = 12.0 / signature[1]
+        return max(COMPOUND[signature], 2), 1.0 / dotted
+    raise SkippedError(f"time signature {signature[0]}/{signature[1]}")
+
+
+def _to_clean(beats: FloatColumn, metres: list[_Metre], which: IntColumn) -> FloatColumn:
+    start = np.array([m.start for m in metres])[which]
+    scale = np.array([m.scale for m in metres])[which]
+    clean: FloatColumn = np.array([m.clean_start for m in metres])[which] + (beats - start) * scale
+    return clean
+
+
+def _to_raw(beats: FloatColumn, metres: list[_Metre]) -> FloatColumn:
+    starts = [m.clean_start for m in metres]
+    which = np.searchsorted(starts, beats + 1e-6, side="right") - 1
+    scale = np.array([m.scale for m in metres])[which]
+    raw: FloatColumn = np.array([m.start for m in metres])[which] + (
+        (beats - np.array(starts)[which]) / scale
+    )
+    return raw
+
+
+def _snap(onset: FloatColumn, duration: FloatColumn, *, performed: bool) -> tuple[IntColumn, ...]:
+    step = PERFORMED_STEP if performed else 1
+    ticks = np.rint(onset * STEPS_PER_BEAT / step).astype(np.int64) * step
+    lengths = np.rint(duration * STEPS_PER_BEAT / step).astype(np.int64) * step
+    shortest = SHORTEST_PERFORMED if performed else 1
+    return np.maximum(ticks, 0), np.maximum(lengths, shortest)
+
+
+def _bar_lines(metres: list[_Metre], end: int) -> IntColumn:
+    lines: list[int] = []
+    for i, m in enumerate(metres):
+        start = round(m.clean_start * STEPS_PER_BEAT)
+        last = i + 1 == len(metres)
+        stop = end if last else round(metres[i + 1].clean_start * STEPS_PER_BEAT)
+        lines.extend(range(start, max(stop, start), m.beats * STEPS_PER_BEAT))
+    lines.append(lines[-1] + metres[-1].beats * STEPS_PER_BEAT)
+    return np.array(lines, dtype=np.int64)
+
+
+def _seconds(score: ScoreTick, beats: FloatColumn, tempo: float | None) -> FloatColumn:
+    if tempo is not None:
+        seconds: FloatColumn = beats * 60.0 / tempo
+        return seconds
+    return seconds_at(score, np.rint(beats * score.ticks_per_quarter).astype(np.int64))
+
+
+def _build(
+    ticks: IntColumn,
+    lengths: IntColumn,
+    pitch: IntColumn,
+    velocity: IntColumn,
+    bar_beats: IntColumn,
+) -> ScoreTick:
+    score = symusic.Score(STEPS_PER_BEAT)
+    track = symusic.Track("Piano", 0, False)
+    track.notes = [
+        symusic.Note(int(t), int(d), int(p), max(int(v), 1))
+        for t, d, p, v in zip(ticks, lengths, pitch, velocity, strict=True)
+    ]
+    score.tracks = [track]
+    starts = np.concatenate([[0], np.cumsum(bar_beats)[:-1]]) * STEPS_PER_BEAT
+    changed = np.flatnonzero(np.diff(bar_beats, prepend=0))
+    score.time_signatures = [
+        symusic.TimeSignature(int(starts[i]), int(bar_beats[i]), 4) for i in changed
+    ]
+    return score

@@ -1,0 +1,73 @@
+"""Songs parted into training and validation, near-duplicates on one side."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.music.passage import Passage
+
+GRAM = 10
+MIN_SHARED = 24
+MIN_SHARE = 0.2
+COMMON = 12
+Prints = NDArray[np.uint64]
+
+
+def melody_prints(passage: Passage) -> Prints:
+    """Return the hashes of a melody's runs of ten intervals, sorted and distinct.
+
+    They do not change under transposition, tempo or accompaniment below the melody.
+    """
+    steps = np.diff(passage.melody)
+    steps = steps[steps != 0]
+    if len(steps) < GRAM:
+        return np.zeros(0, dtype=np.uint64)
+    windows = np.lib.stride_tricks.sliding_window_view(steps, GRAM).astype(np.int64) + 128
+    weights = np.power(np.uint64(1_099_511_628_211), np.arange(GRAM, dtype=np.uint64))
+    return np.unique((windows.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64))
+
+
+def group_songs(prints: Sequence[Prints]) -> list[int]:
+    """Return a group number for each song; near-duplicates share one.
+
+    Two songs belong together if at least 24 runs, and a fifth of the shorter song's, occur in
+    both. Runs that occur in more than a dozen songs (scales, trills) do not count.
+    """
+    songs_of: dict[int, list[int]] = defaultdict(list)
+    for song, found in enumerate(prints):
+        for value in found.tolist():
+            songs_of[value].append(song)
+    shared: dict[tuple[int, int], int] = defaultdict(int)
+    for songs in songs_of.values():
+        if 1 < len(songs) <= COMMON:
+            for i, a in enumerate(songs):
+                for b in songs[i + 1 :]:
+                    shared[a, b] += 1
+    parent = list(range(len(prints)))
+    for (a, b), count in shared.items():
+        if count >= max(MIN_SHARED, MIN_SHARE * min(len(prints[a]), len(prints[b]))):
+            parent[_root(parent, a)] = _root(parent, b)
+    return [_root(parent, song) for song in range(len(prints))]
+
+
+def _root(parent: list[int], song: int) -> int:
+    while parent[song] != song:
+        parent[song] = parent[parent[song]]
+        song = parent[song]
+    return song
+
+
+def is_validation(name: str, share: float) -> bool:
+    """Tell whether a song or group goes to validation, by the hash of its name.
+
+    Args:
+        name: What identifies it on every machine.
+        share: Part of all names that goes there, 0 to 1.
+    """
+    digest = hashlib.sha1(name.encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32 < share

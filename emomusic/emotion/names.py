@@ -1,0 +1,226 @@
+"""Named emotions: find a point by its name, and names by a point.
+
+The coordinates in emotions.json are ours: word ratings standardised, corrected where they
+contradict the circumplex (each correction with its reason) and rounded; see
+scripts/build_emotions.py.
+
+Reference:
+    Ratings: Warriner, Kuperman and Brysbaert (2013), Norms of valence, arousal, and dominance
+    for 13,915 English lemmas. Circumplex: Russell (1980). Music terms: Zentner, Grandjean and
+    Scherer (2008).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+from emomusic.emotion.space import QUADRANT_CENTRES, QUADRANTS, Emotion
+
+# Other words for a name; each stands for exactly one name of emotions.json.
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        # positive, aroused
+        "amazed": "wonder",
+        "amazement": "wonder",
+        "amused": "amusement",
+        "brave": "courage",
+        "cheerful": "happy",
+        "courageous": "courage",
+        "delight": "delighted",
+        "ecstatic": "euphoria",
+        "elated": "euphoria",
+        "energetic": "energized",
+        "energised": "energized",
+        "epic": "heroic",
+        "euphoric": "euphoria",
+        "excitement": "excited",
+        "fascinated": "fascination",
+        "happiness": "happy",
+        "hopeful": "hope",
+        "inspired": "inspiration",
+        "joyful": "joy",
+        "joyous": "joy",
+        "loving": "love",
+        "mystery": "mysterious",
+        "playfulness": "playful",
+        "powerful": "power",
+        "proud": "pride",
+        "romantic": "love",
+        "surprised": "surprise",
+        "triumph": "triumphant",
+        # positive, quiet
+        "calmness": "calm",
+        "confident": "confidence",
+        "contentment": "content",
+        "dreamy": "dreaminess",
+        "gentle": "tenderness",
+        "grateful": "satisfied",
+        "kind": "kindness",
+        "nostalgic": "nostalgia",
+        "peace": "peacefulness",
+        "peaceful": "peacefulness",
+        "pleasure": "enjoyment",
+        "relieved": "relief",
+        "respectful": "respect",
+        "serenity": "serene",
+        "soothed": "relaxed",
+        "spiritual": "transcendence",
+        "sympathetic": "sympathy",
+        "tender": "tenderness",
+        "tranquil": "calm",
+        "tranquillity": "calm",
+        # negative, aroused
+        "agitated": "tension",
+        "anxious": "anxiety",
+        "aggressive": "rage",
+        "ashamed": "shame",
+        "confused": "confusion",
+        "contemptuous": "contempt",
+        "desperate": "desperation",
+        "despair": "desperation",
+        "disgusted": "disgust",
+        "embarrassed": "embarrassment",
+        "enraged": "rage",
+        "envious": "envy",
+        "fearful": "fear",
+        "frightened": "afraid",
+        "furious": "rage",
+        "fury": "rage",
+        "hate": "hatred",
+        "humiliated": "humiliation",
+        "indignant": "indignation",
+        "irritated": "annoyed",
+        "irritation": "annoyance",
+        "jealous": "jealousy",
+        "mad": "angry",
+        "nervous": "nervousness",
+        "panic": "fear",
+        "rejected": "rejection",
+        "resentful": "resentment",
+        "scared": "afraid",
+        "scary": "fear",
+        "shocked": "startle",
+        "startled": "startle",
+        "stressed": "distressed",
+        "terrified": "fear",
+        "terror": "fear",
+        "worried": "worry",
+        # negative, quiet
+        "depression": "depressed",
+        "disappointed": "disappointment",
+        "doubtful": "doubt",
+        "gloom": "gloomy",
+        "grieving": "grief",
+        "guilty": "guilt",
+        "helpless": "helplessness",
+        "lonely": "loneliness",
+        "melancholic": "melancholy",
+        "misery": "miserable",
+        "reluctant": "reluctance",
+        "sorrow": "sadness",
+        "tiredness": "tired",
+        "unhappy": "sad",
+        "weary": "tired",
+        "yearning": "longing",
+    }
+)
+
+
+class UnknownEmotionError(ValueError):
+    """Tell that no emotion has this name, and which names come near."""
+
+
+def find_emotion(text: str) -> Emotion:
+    """Find an emotion by its name, by another word for it, or by its quadrant.
+
+    Upper and lower case, spaces, hyphens and underscores count alike.
+
+    Args:
+        text: One of `emotion_names()`, a key of `ALIASES`, or "Q1" to "Q4", which stand for the
+            centres of the quadrants.
+
+    Returns:
+        The emotion under its own name: `find_emotion("scared").name` is "afraid".
+
+    Raises:
+        UnknownEmotionError: If no emotion has this name; the message offers the nearest.
+    """
+    key = _normalised(text)
+    if key.upper() in QUADRANTS:
+        return Emotion(*QUADRANT_CENTRES[key.upper()], name=key.upper())
+    emotion = _emotions().get(ALIASES.get(key, key))
+    if emotion is None:
+        raise UnknownEmotionError(_unknown(text, key))
+    return emotion
+
+
+def emotion_names() -> tuple[str, ...]:
+    """List the names of all emotions in alphabetical order, without quadrants and aliases."""
+    return tuple(sorted(_emotions()))
+
+
+def emotion_families() -> dict[str, tuple[str, ...]]:
+    """List the names in each family, alphabetically; a name may stand in several families."""
+    members: dict[str, list[str]] = {}
+    for name, families in sorted(_families_of().items()):
+        for family in families:
+            members.setdefault(family, []).append(name)
+    return {family: tuple(names) for family, names in sorted(members.items())}
+
+
+def nearest_names(emotion: Emotion, k: int = 3) -> tuple[str, ...]:
+    """Name the k emotions that lie nearest, nearest first; ties in alphabetical order.
+
+    Args:
+        emotion: Any point; its own name is not left out.
+        k: At least 1; more than there are names gives all names.
+
+    Raises:
+        ValueError: If k is less than 1.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    here = (emotion.valence, emotion.arousal)
+    distances = {
+        name: math.dist(here, (other.valence, other.arousal)) for name, other in _emotions().items()
+    }
+    return tuple(sorted(distances, key=lambda name: (distances[name], name))[:k])
+
+
+def _emotions() -> dict[str, Emotion]:
+    return _table()[0]
+
+
+def _families_of() -> dict[str, tuple[str, ...]]:
+    return _table()[1]
+
+
+@cache
+def _table() -> tuple[dict[str, Emotion], dict[str, tuple[str, ...]]]:
+    import json
+    from importlib.resources import files  # both imported late: they cost more than this module
+
+    text = files("emomusic.emotion").joinpath("emotions.json").read_text(encoding="utf-8")
+    entries = json.loads(text)["emotions"].items()
+    emotions = {name: Emotion(entry["valence"], entry["arousal"], name) for name, entry in entries}
+    return emotions, {name: tuple(entry["families"]) for name, entry in entries}
+
+
+def _normalised(text: str) -> str:
+    return " ".join(text.replace("-", " ").replace("_", " ").casefold().split())
+
+
+def _unknown(text: str, key: str) -> str:
+    from difflib import get_close_matches
+
+    shown = " ".join(text.split())[:40]
+    near = get_close_matches(key, [*_emotions(), *ALIASES], n=3, cutoff=0.6)
+    if near:
+        return f"unknown emotion {shown!r}, nearest are: {', '.join(near)}"
+    return (
+        f"unknown emotion {shown!r}, accepted are Q1 to Q4 and {len(_emotions())} names such as "
+        "joy, calm, sadness, anger"
+    )

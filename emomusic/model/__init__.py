@@ -1,0 +1,1 @@
+"""The transformer, sampling and the checkpoint format: ids in, logits out."""

@@ -1,0 +1,258 @@
+"""A decoder-only transformer: ids in, logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the name torch itself uses
+
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden": 128},
+    "small": {"dim": 384, "n_layers": 6, "n_heads": 6, "hidden": 1024},
+    "base": {"dim": 512, "n_layers": 8, "n_heads": 8, "hidden": 1376},
+}
+MAX_PARAMETERS = 500_000_000
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Hold the shape of a transformer.
+
+    Attributes:
+        vocab_size: Number of ids.
+        dim: Width of the residual stream; a multiple of n_heads.
+        n_layers: Blocks.
+        n_heads: Query heads; a multiple of n_kv_heads.
+        n_kv_heads: Key and value heads.
+        hidden: Width inside the feed-forward.
+        context: Most ids that attention looks back on, this one included.
+        rope_base: Base of the rotary angles.
+    """
+
+    vocab_size: int
+    dim: int = 384
+    n_layers: int = 6
+    n_heads: int = 6
+    n_kv_heads: int = 2
+    hidden: int = 1024
+    context: int = 2048
+    rope_base: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        """Check the shape.
+
+        Raises:
+            ValueError: If a number is out of range or does not divide another.
+        """
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kind = float if field.name == "rope_base" else int
+            number = isinstance(value, (int, kind)) and not isinstance(value, bool)
+            if not (number and 1 <= value <= 1_000_000):
+                raise ValueError(f"{field.name} must be a number in 1 to 1000000, got {value!r}")
+        if self.dim % self.n_heads or (self.dim // self.n_heads) % 2:
+            raise ValueError(f"dim / n_heads must be even, got {self.dim} / {self.n_heads}")
+        if self.n_heads % self.n_kv_heads:
+            raise ValueError(
+                f"n_heads must be a multiple of n_kv_heads, got {self.n_heads}, {self.n_kv_heads}"
+            )
+        if self.n_parameters > MAX_PARAMETERS:
+            raise ValueError(
+                f"a model has at most {MAX_PARAMETERS} parameters, these are {self.n_parameters}"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        """Return the width of one head."""
+        return self.dim // self.n_heads
+
+    @property
+    def n_parameters(self) -> int:
+        """Return how many parameters such a model has."""
+        attention = self.dim * self.head_dim * 2 * (self.n_heads + self.n_kv_heads)
+        block = attention + 3 * self.dim * self.hidden + 2 * self.dim
+        return self.vocab_size * self.dim + self.n_layers * block + self.dim
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Build from plain values.
+
+        Raises:
+            ValueError: If a key is unknown or missing, or a value out of range.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = set(values) - known
+        if unknown or "vocab_size" not in values:
+            raise ValueError(
+                f"unknown or missing keys in the model's shape: "
+                f"{', '.join(sorted(unknown)) or 'vocab_size'}; "
+                f"known are {', '.join(sorted(known))}"
+            )
+        return cls(**values)
+
+
+def rotary_table(config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """Return cosines and sines, each of shape (context, head_dim / 2).
+
+    Reference: Su et al. (2021), in the half-split layout.
+    """
+    half = config.head_dim // 2
+    frequency = config.rope_base ** (-torch.arange(half, dtype=torch.float32) / half)
+    angle = torch.outer(torch.arange(config.context, dtype=torch.float32), frequency)
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each half-split pair of x by its angle.
+
+    Args:
+        x: Shape (..., T, head_dim).
+        cos: Shape (T, head_dim / 2), as sin.
+        sin: As cos.
+    """
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+
+class Cache:
+    """Hold the keys and values of past ids, preallocated.
+
+    Attributes:
+        keys: For each layer, shape (B, n_kv_heads, context, head_dim).
+        values: As keys.
+        length: Ids held so far.
+    """
+
+    def __init__(self, config: ModelConfig, batch: int, *, device: torch.device | str) -> None:
+        """Allocate an empty cache for `batch` rows."""
+        shape = (batch, config.n_kv_heads, config.context, config.head_dim)
+        self.keys = [torch.zeros(shape, device=device) for _ in range(config.n_layers)]
+        self.values = [torch.zeros(shape, device=device) for _ in range(config.n_layers)]
+        self.length = 0
+
+
+class Attention(nn.Module):
+    """Attend causally, several query heads to each key and value head."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Build the projections."""
+        super().__init__()
+        self.config = config
+        width = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
+        self.qkv = nn.Linear(config.dim, width, bias=False)
+        self.out = nn.Linear(config.n_heads * config.head_dim, config.dim, bias=False)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, layer: int
+    ) -> Tensor:
+        """Return the attended values, shape (B, T, dim); with a cache, T is 1."""
+        c, (batch, length, _) = self.config, x.shape
+        qkv = self.qkv(x).view(batch, length, -1, c.head_dim).transpose(1, 2)
+        q, k, v = qkv.split([c.n_heads, c.n_kv_heads, c.n_kv_heads], dim=1)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        if cache is None:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        else:
+            at = cache.length
+            cache.keys[layer][:, :, at] = k[:, :, 0]
+            cache.values[layer][:, :, at] = v[:, :, 0]
+            k, v = cache.keys[layer][:, :, : at + 1], cache.values[layer][:, :, : at + 1]
+            # Heads that share keys are rows of one small product: no copy of the cache.
+            q = q.view(batch, c.n_kv_heads, c.n_heads // c.n_kv_heads, c.head_dim)
+            y = F.scaled_dot_product_attention(q, k, v)
+            y = y.reshape(batch, c.n_heads, 1, c.head_dim)
+        projected: Tensor = self.out(y.transpose(1, 2).reshape(batch, length, -1))
+        return projected
+
+
+class Block(nn.Module):
+    """Attention, then a gated feed-forward, each on the normalised residual stream."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Build the block."""
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(config.dim, eps=1e-5)
+        self.attention = Attention(config)
+        self.hidden_norm = nn.RMSNorm(config.dim, eps=1e-5)
+        self.gate_up = nn.Linear(config.dim, 2 * config.hidden, bias=False)
+        self.down = nn.Linear(config.hidden, config.dim, bias=False)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, layer: int
+    ) -> Tensor:
+        """Return the residual stream after this block, shape (B, T, dim)."""
+        x = x + self.attention(self.attention_norm(x), cos, sin, cache, layer)
+        gate, up = self.gate_up(self.hidden_norm(x)).chunk(2, dim=-1)
+        output: Tensor = x + self.down(F.silu(gate) * up)
+        return output
+
+
+class Transformer(nn.Module):
+    """Predict the next id.
+
+    Reference: the Llama block (Touvron et al. 2023) with RMSNorm, rotary positions, SwiGLU,
+    grouped-query attention and tied embeddings.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Build the model with random weights drawn from torch's generator."""
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.dim)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.norm = nn.RMSNorm(config.dim, eps=1e-5)
+        self.reset_tables()
+        self._initialise()
+
+    def reset_tables(self) -> None:
+        """Compute the rotary tables anew; they are not among the stored weights."""
+        cos, sin = rotary_table(self.config)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def _initialise(self) -> None:
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                residual = name.endswith(("out.weight", "down.weight"))
+                scale = (2 * self.config.n_layers) ** -0.5 if residual else 1.0
+                nn.init.normal_(parameter, std=0.02 * scale)
+
+    def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+        """Return logits.
+
+        Args:
+            ids: Shape (B, T), T at most the context; with a cache, T is 1.
+            cache: Past ids; None means that ids begin the rows. One id is added to it.
+
+        Returns:
+            Logits, shape (B, T, vocab_size).
+
+        Raises:
+            ValueError: If the ids do not fit into the context, or T is not 1 with a cache.
+        """
+        start = cache.length if cache is not None else 0
+        length = ids.shape[1]
+        if start + length > self.config.context:
+            raise ValueError(
+                f"{start + length} ids do not fit into a context of {self.config.context}"
+            )
+        if cache is not None and length != 1:
+            raise ValueError(f"with a cache one id a row is expected, got {length}")
+        cos, sin = self.cos[start : start + length], self.sin[start : start + length]
+        x = self.embedding(ids)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, cos, sin, cache, layer)
+        if cache is not None:
+            cache.length += 1
+        return F.linear(self.norm(x), self.embedding.weight)

@@ -1,0 +1,1 @@
+"""Scores: reading and writing, attributes, tokens, sound and pictures."""

@@ -1,0 +1,267 @@
+"""The registry of musical attributes: what can be asked for and what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from emomusic.music.notes import FloatColumn
+from emomusic.music.passage import Passage
+
+MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
+MINOR_SCALES = (0, 2, 3, 5, 7, 8, 10, 11)
+DISSONANT_CLASSES = (1, 2, 6)
+CHORD_BEATS = 2.0
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """Describe one attribute: a pure function of a passage, never NaN.
+
+    Attributes:
+        name: Its name in every table, flag and slider.
+        unit: What the number counts.
+        low: Lowest value that real piano music shows (a slider's left end).
+        high: Highest such value.
+        source: Where the definition comes from.
+        explanation: One sentence for people.
+        measure: The function.
+        per_semitone: How much the value moves when the passage moves up a semitone.
+        needs_dynamics: Whether it means nothing where velocities are flat.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    source: str
+    explanation: str
+    measure: Callable[[Passage], float]
+    per_semitone: float = 0.0
+    needs_dynamics: bool = False
+
+
+def _tempo(p: Passage) -> float:
+    return p.tempo
+
+
+def _note_density(p: Passage) -> float:
+    return len(p.notes) / p.n_beats
+
+
+def _onset_density(p: Passage) -> float:
+    return len(p.onsets) / p.n_beats
+
+
+def _polyphony(p: Passage) -> float:
+    end = np.minimum(p.notes.onset + p.notes.duration, p.n_beats)
+    return float((end - p.notes.onset).sum() / max(p.sounding_beats, 1e-9))
+
+
+def _velocity_mean(p: Passage) -> float:
+    return float(p.notes.velocity.mean())
+
+
+def _velocity_spread(p: Passage) -> float:
+    return float(p.notes.velocity.std())
+
+
+def _register(p: Passage) -> float:
+    return float(p.notes.pitch.mean())
+
+
+def _pitch_range(p: Passage) -> float:
+    return float(np.ptp(p.notes.pitch))
+
+
+def _note_length(p: Passage) -> float:
+    return float(p.notes.duration.mean())
+
+
+def _articulation(p: Passage) -> float:
+    following = np.append(p.onsets[1:], max(p.n_beats, p.onsets[-1] + 1e-3))
+    which = np.searchsorted(p.onsets, p.notes.onset + 1e-9, side="right") - 1
+    gap = np.maximum(following[which] - p.onsets[which], 1e-3)
+    return float(np.median(np.minimum(p.notes.duration / gap, 4.0)))
+
+
+def _mode(p: Passage) -> float:
+    return p.key.mode
+
+
+def _key_clarity(p: Passage) -> float:
+    return p.key.clarity
+
+
+def _chromaticism(p: Passage) -> float:
+    scale = MAJOR_SCALE if p.key.is_major else MINOR_SCALES
+    outside = ~np.isin((p.notes.pitch - p.key.tonic) % 12, scale)
+    return float(p.notes.duration[outside].sum() / p.notes.duration.sum())
+
+
+def _triads() -> FloatColumn:
+    triads = np.zeros((24, 12))
+    for root in range(12):
+        triads[root, [root, (root + 4) % 12, (root + 7) % 12]] = 1.0
+        triads[12 + root, [root, (root + 3) % 12, (root + 7) % 12]] = 1.0
+    return triads
+
+
+_TRIADS = _triads()
+
+
+def _chord_mode(p: Passage) -> float:
+    """Match a triad to every two beats: shares of major less shares of minor ones."""
+    window = (p.notes.onset // CHORD_BEATS).astype(np.int64)
+    length = np.minimum(p.notes.duration, CHORD_BEATS)
+    flat = np.bincount(window * 12 + p.notes.pitch % 12, weights=length)
+    profile = np.pad(flat, (0, -len(flat) % 12)).reshape(-1, 12)
+    profile = profile[profile.any(axis=1)]
+    fit = profile @ _TRIADS.T
+    best = fit.max(axis=1)
+    major, minor = fit[:, :12].max(axis=1), fit[:, 12:].max(axis=1)
+    margin = np.where(best > 0, (major - minor) / np.maximum(best, 1e-9), 0.0)
+    return float(np.sign(margin).mean())
+
+
+def _dissonance(p: Passage) -> float:
+    classes = p.sounding_intervals % 12
+    classes = np.minimum(classes, 12 - classes)
+    return float(np.isin(classes, DISSONANT_CLASSES).mean()) if len(classes) else 0.0
+
+
+def _bass_change(p: Passage) -> float:
+    return float((np.diff(p.bass % 12) != 0).mean()) if len(p.bass) > 1 else 0.0
+
+
+def _leap_size(p: Passage) -> float:
+    return float(np.abs(np.diff(p.melody)).mean()) if len(p.melody) > 1 else 0.0
+
+
+def _melodic_direction(p: Passage) -> float:
+    steps = np.diff(p.melody)
+    moving = steps[steps != 0]
+    return float(np.sign(moving).mean()) if len(moving) else 0.0
+
+
+def _regularity(p: Passage) -> float:
+    if len(p.onsets) < 2:
+        return 1.0
+    gaps = np.rint(np.diff(p.onsets) * 12).astype(np.int64)
+    return float(np.unique(gaps, return_counts=True)[1].max() / len(gaps))
+
+
+def _syncopation(p: Passage) -> float:
+    """Share the onsets off the beat that no onset on the next beat resolves."""
+    near = np.rint(p.onsets * 12) / 12
+    off_beat = near[near % 1.0 > 1e-6]
+    on_beat = near[near % 1.0 <= 1e-6]
+    last = (
+        off_beat[np.append(np.floor(off_beat[1:]) != np.floor(off_beat[:-1]), True)]
+        if len(off_beat)
+        else off_beat
+    )
+    inside = last[np.ceil(last) < p.n_beats]
+    unresolved = ~np.isin(np.ceil(inside), on_beat)
+    return float(unresolved.sum() / len(near))
+
+
+def _silence(p: Passage) -> float:
+    return float(np.clip(1.0 - p.sounding_beats / p.n_beats, 0.0, 1.0))
+
+
+def _pitch_class_entropy(p: Passage) -> float:
+    share = np.bincount(p.notes.pitch % 12, minlength=12) / len(p.notes)
+    share = share[share > 0]
+    return float(-(share * np.log2(share)).sum()) + 0.0
+
+
+_OURS = "emomusic"
+_KEY_SOURCE = "Krumhansl and Schmuckler, Aarden's profiles"
+ATTRIBUTES: tuple[Attribute, ...] = (
+    Attribute("tempo", "quarter notes a minute", 40, 200, "MIDI", "How fast the beat is.",
+              _tempo),
+    Attribute("note_density", "notes a beat", 0.5, 10,
+              "jSymbolic 2.2, Note Density per Quarter Note",
+              "How many notes fall on a beat.", _note_density),
+    Attribute("onset_density", "onsets a beat", 0.25, 4, "MuseMorphose's rhythmic intensity",
+              "How many moments of a beat have a note struck.", _onset_density),
+    Attribute("polyphony", "notes", 1, 9, "muspy.polyphony, weighted by time",
+              "How many notes sound together while any sounds.", _polyphony),
+    Attribute("velocity_mean", "MIDI velocity", 30, 110, "MIDI", "How hard the keys are struck.",
+              _velocity_mean, needs_dynamics=True),
+    Attribute("velocity_spread", "MIDI velocity", 0, 30, "jSymbolic 2.2, Variation of Dynamics",
+              "How much loud and soft differ.", _velocity_spread, needs_dynamics=True),
+    Attribute("register", "MIDI pitch", 45, 80, "jSymbolic 2.2, Mean Pitch",
+              "How high the music lies.", _register, per_semitone=1.0),
+    Attribute("pitch_range", "semitones", 12, 80, "muspy.pitch_range",
+              "How far lowest and highest note are apart.", _pitch_range),
+    Attribute("note_length", "beats", 0.2, 3, "jSymbolic 2.2, Average Note Duration, in beats",
+              "How long the notes are held.", _note_length),
+    Attribute("articulation", "share of the gap", 0.3, 3, _OURS,
+              "Short of the next onset (staccato), up to it (legato), or beyond it.",
+              _articulation),
+    Attribute("mode", "correlation margin", -0.4, 0.4, _KEY_SOURCE,
+              "Minor (below 0) against major (above 0).", _mode),
+    Attribute("key_clarity", "correlation", 0.5, 1, _KEY_SOURCE,
+              "How clearly one key is heard.", _key_clarity),
+    Attribute("chromaticism", "share of sounding time", 0, 0.3, _OURS,
+              "How much lies outside the key's scale.", _chromaticism),
+    Attribute("chord_mode", "share of chords", -1, 1, _OURS,
+              "Minor chords (below 0) against major chords (above 0).", _chord_mode),
+    Attribute("dissonance", "share of intervals", 0, 0.5,
+              "jSymbolic 2.2, Vertical Dissonance Ratio, as a share",
+              "How many simultaneous intervals are seconds, sevenths or tritones.", _dissonance),
+    Attribute("bass_change", "share of beats", 0, 1, _OURS,
+              "How often the bass moves to another pitch class.", _bass_change),
+    Attribute("leap_size", "semitones", 0, 12, "jSymbolic 2.2, Mean Melodic Interval, skyline",
+              "How far the melody leaps.", _leap_size),
+    Attribute("melodic_direction", "share of steps", -0.5, 0.5,
+              "jSymbolic 2.2, Direction of Melodic Motion, centred",
+              "Falling (below 0) against rising (above 0) melody.", _melodic_direction),
+    Attribute("regularity", "share of gaps", 0.2, 1,
+              "jSymbolic 2.2, Prevalence of Most Common Rhythmic Value, on onsets",
+              "How much one rhythmic value prevails.", _regularity),
+    Attribute("syncopation", "share of onsets", 0, 0.5, "after Longuet-Higgins and Lee (1984)",
+              "How often an off-beat note steals the next beat.", _syncopation),
+    Attribute("silence", "share of time", 0, 0.5, "MusDr's empty-beat rate, by time",
+              "How much of the time nothing sounds.", _silence),
+    Attribute("pitch_class_entropy", "bits", 1.5, 3.6, "MusDr, Wu and Yang (2020)",
+              "How many different pitch classes are used, and how evenly.", _pitch_class_entropy),
+)  # fmt: skip
+ATTRIBUTE_NAMES: tuple[str, ...] = tuple(attribute.name for attribute in ATTRIBUTES)
+BAR_ATTRIBUTE_NAMES: tuple[str, ...] = (
+    "note_density",
+    "onset_density",
+    "polyphony",
+    "velocity_mean",
+    "register",
+    "articulation",
+    "chord_mode",
+)
+_BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
+
+
+def attribute(name: str) -> Attribute:
+    """Return the attribute of that name.
+
+    Raises:
+        ValueError: If there is none; the message lists the names.
+    """
+    if name not in _BY_NAME:
+        raise ValueError(f"unknown attribute {name!r}; known are {', '.join(ATTRIBUTE_NAMES)}")
+    return _BY_NAME[name]
+
+
+def measure(passage: Passage, names: Iterable[str] = ATTRIBUTE_NAMES) -> dict[str, float]:
+    """Measure attributes of a passage.
+
+    Returns:
+        A finite number for each name, in the order asked for.
+
+    Raises:
+        ValueError: If a name is unknown.
+    """
+    return {name: float(attribute(name).measure(passage)) for name in names}

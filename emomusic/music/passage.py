@@ -1,0 +1,134 @@
+"""A stretch of music, whole clip or single bar, with what several attributes need of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from emomusic.music.key import Key, estimate_key
+from emomusic.music.notes import FloatColumn, IntColumn, Notes
+from emomusic.music.score import ScoreError
+
+SAME_ONSET_BEATS = 1 / 24
+MAX_PARTNERS = 8
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Hold the notes of a stretch of music, counted from its own start.
+
+    Attributes:
+        notes: At least one note; beats count from the start of the passage.
+        n_beats: Length in beats, above 0.
+        tempo: Quarter notes a minute, above 0.
+        key: The key that key-relative attributes refer to; a bar takes its clip's.
+    """
+
+    notes: Notes
+    n_beats: float
+    tempo: float
+    key: Key
+
+    def __post_init__(self) -> None:
+        """Check that there is music to measure.
+
+        Raises:
+            ScoreError: If there are no notes, no beats or no tempo.
+        """
+        if not len(self.notes):
+            raise ScoreError("a passage without notes has no attributes")
+        if not (self.n_beats > 0 and self.tempo > 0):
+            raise ScoreError(
+                f"a passage needs beats and tempo above 0, got {self.n_beats} and {self.tempo}"
+            )
+
+    @cached_property
+    def first_of_onset(self) -> IntColumn:
+        """Return the index of the first note of each distinct onset, shape (n_onsets,)."""
+        gaps = np.diff(self.notes.onset, prepend=-np.inf)
+        return np.flatnonzero(gaps > SAME_ONSET_BEATS)
+
+    @cached_property
+    def onsets(self) -> FloatColumn:
+        """Return the distinct onsets in beats, shape (n_onsets,)."""
+        return self.notes.onset[self.first_of_onset]
+
+    @cached_property
+    def sounding_beats(self) -> float:
+        """Return how many beats of the passage have at least one note sounding."""
+        end = np.minimum(self.notes.onset + self.notes.duration, self.n_beats)
+        reached = np.maximum.accumulate(np.concatenate([[0.0], end[:-1]]))
+        return float(np.maximum(end - np.maximum(self.notes.onset, reached), 0.0).sum())
+
+    @cached_property
+    def melody(self) -> IntColumn:
+        """Return the skyline: the top pitch of each onset that no held note lies above."""
+        pitch, onset = self.notes.pitch, self.notes.onset
+        last = np.append(self.first_of_onset[1:], len(pitch)) - 1
+        top = np.maximum.reduceat(pitch, self.first_of_onset)
+        covered = np.zeros(len(last), dtype=bool)
+        for back in range(1, MAX_PARTNERS + 1):
+            held = self.first_of_onset - back
+            valid = held >= 0
+            index = np.maximum(held, 0)
+            sounds = onset[index] + self.notes.duration[index] > self.onsets + SAME_ONSET_BEATS
+            covered |= valid & sounds & (pitch[index] > top)
+        melody: IntColumn = top[~covered]
+        return melody
+
+    @cached_property
+    def bass(self) -> IntColumn:
+        """Return the lowest pitch struck in each beat that has an onset, in order."""
+        beat = np.floor(self.notes.onset).astype(np.int64)
+        starts = np.flatnonzero(np.diff(beat, prepend=-1))
+        bass: IntColumn = np.minimum.reduceat(self.notes.pitch, starts)
+        return bass
+
+    @cached_property
+    def sounding_intervals(self) -> IntColumn:
+        """Return semitones between notes sounding together, each with its next 8 in order."""
+        onset, pitch = self.notes.onset, self.notes.pitch
+        end = onset + self.notes.duration
+        found = []
+        for step in range(1, min(MAX_PARTNERS, len(pitch) - 1) + 1):
+            together = onset[step:] < end[:-step] - SAME_ONSET_BEATS
+            found.append(np.abs(pitch[step:] - pitch[:-step])[together])
+        return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+
+def passage_of(
+    notes: Notes,
+    *,
+    start: float = 0.0,
+    n_beats: float | None = None,
+    tempo: float,
+    key: Key | None = None,
+) -> Passage:
+    """Cut the notes that begin within a stretch of music.
+
+    Args:
+        notes: Notes in beats.
+        start: First beat of the stretch.
+        n_beats: Its length; None reaches to the end of the last note, rounded up to a beat.
+        tempo: Quarter notes a minute.
+        key: None estimates it from the notes of the stretch.
+
+    Raises:
+        ScoreError: If no note begins there.
+    """
+    if not len(notes):
+        raise ScoreError("a passage without notes has no attributes")
+    if n_beats is None:
+        n_beats = float(np.ceil((notes.onset + notes.duration).max() - start - 1e-9))
+    inside = notes.where((notes.onset >= start - 1e-9) & (notes.onset < start + n_beats - 1e-9))
+    moved = Notes(
+        onset=np.maximum(inside.onset - start, 0.0),
+        duration=inside.duration,
+        onset_s=inside.onset_s,
+        duration_s=inside.duration_s,
+        pitch=inside.pitch,
+        velocity=inside.velocity,
+    )
+    return Passage(moved, n_beats, tempo, key or estimate_key(moved))

@@ -1,0 +1,1 @@
+"""Packed rows to a checkpoint; needs only torch, numpy and safetensors."""

@@ -1,0 +1,121 @@
+"""What a training run is told; the defaults and their meaning stand here."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from emomusic.model.transformer import SIZES
+from emomusic.training.batches import Augmentation
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Hold the settings of a run.
+
+    Attributes:
+        size: `small` (about 10 M parameters), `base` (about 23 M) or `tiny` (for tests).
+        context: Longest sequence in ids.
+        minutes: Time budget; the learning rate falls to its end within it. 0: none.
+        max_steps: Most optimiser steps. 0: none. At least one of the two must be set.
+        batch_ids: Ids in an optimiser step, padding counted in.
+        lr: Peak learning rate.
+        final_lr: Learning rate at the end, as a share of the peak.
+        warmup_steps: Steps over which the rate rises.
+        weight_decay: On matrices.
+        clip_norm: Largest gradient norm.
+        seed: Of weights, order and augmentation.
+        save_minutes: Time between saves of the state that a resumed run starts from.
+        eval_minutes: Time between evaluations; 0 evaluates at the end only.
+        eval_ids: Most ids of the held-back songs in an evaluation.
+        device: `auto`, `cpu` or `cuda`.
+        threads: CPU threads; 0 leaves torch's choice.
+        compile: Whether to use torch.compile.
+        source_weights: How often a source's clips come in an epoch; 1 where not named.
+        augmentation: How clips vary.
+    """
+
+    size: str = "small"
+    context: int = 2048
+    minutes: float = 0.0
+    max_steps: int = 0
+    batch_ids: int = 8_192
+    lr: float = 3e-3
+    final_lr: float = 0.03
+    warmup_steps: int = 100
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    seed: int = 1
+    save_minutes: float = 3.0
+    eval_minutes: float = 10.0
+    eval_ids: int = 60_000
+    device: str = "auto"
+    threads: int = 0
+    compile: bool = False
+    source_weights: dict[str, float] = field(default_factory=dict)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            ValueError: If one is out of range.
+        """
+        if self.size not in SIZES:
+            raise ValueError(f"size must be one of {', '.join(SIZES)}, got {self.size!r}")
+        if self.device not in {"auto", "cpu", "cuda"}:
+            raise ValueError(f"device must be auto, cpu or cuda, got {self.device!r}")
+        if self.minutes <= 0 and self.max_steps <= 0:
+            raise ValueError("set minutes or max_steps, so that the run ends")
+        for name in ("context", "batch_ids", "lr", "clip_norm", "save_minutes", "eval_ids"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("minutes", "max_steps", "final_lr", "warmup_steps", "weight_decay",
+                     "eval_minutes", "threads", "seed"):  # fmt: skip
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be below 0, got {getattr(self, name)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return asdict(self)
+
+
+def make_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
+    """Build the settings from defaults, a TOML or JSON file, and overrides, in that order.
+
+    Raises:
+        ValueError: If the file cannot be read, or a key is unknown, or a value out of range.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        values = _read(path)
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    known = {f.name for f in fields(TrainConfig)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    augmentation = values.pop("augmentation", {})
+    if isinstance(augmentation, Mapping):
+        odd = sorted(set(augmentation) - {f.name for f in fields(Augmentation)})
+        if odd:
+            raise ValueError(f"unknown setting {odd[0]!r} in augmentation")
+        augmentation = Augmentation(**augmentation)
+    try:
+        return TrainConfig(**values, augmentation=augmentation)
+    except TypeError as error:
+        raise ValueError(f"a setting has the wrong type: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        read = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ValueError(f"cannot read settings from {path}: {error}") from error
+    if not isinstance(read, dict):
+        raise ValueError(f"{path} must hold a table of settings")
+    return read

@@ -1,0 +1,1 @@
+"""Which emotion a score carries: features, classifier, verdict."""

@@ -1,0 +1,47 @@
+"""The named features by which an emotion is heard: seconds and key-relative pitch only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.music.notes import FloatColumn, Notes
+from emomusic.verify.features import pitch, timing
+from emomusic.verify.features.hearing import hear
+from emomusic.verify.features.registry import BLOCKS, FEATURES, Feature
+
+__all__ = ["FEATURES", "FEATURE_NAMES", "Feature", "feature_matrix", "features_of"]
+
+# Importing them registers their features, in this order.
+_ROOMS = (timing, pitch)
+
+FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
+
+
+def features_of(notes: Notes) -> FloatColumn:
+    """Measure the features of a clip, in the order of FEATURE_NAMES.
+
+    A transposed clip gives the same values but for the group "register".
+
+    Args:
+        notes: At least one note.
+
+    Returns:
+        Finite numbers, shape (n_features,).
+
+    Raises:
+        ValueError: If there are no notes.
+    """
+    hearing = hear(notes)
+    return np.concatenate([np.asarray(block(hearing), dtype=np.float64) for block in BLOCKS])
+
+
+def feature_matrix(clips: Sequence[Notes]) -> NDArray[np.float64]:
+    """Measure the features of many clips, shape (n_clips, n_features).
+
+    Raises:
+        ValueError: If a clip holds no notes.
+    """
+    return np.array([features_of(notes) for notes in clips]).reshape(len(clips), len(FEATURES))

@@ -1,0 +1,226 @@
+"""What a listener hears in a clip, in seconds: onsets, voices, sounding pitch classes, key."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.music.notes import FloatColumn, IntColumn, Notes
+
+GROUP_S = 0.045
+"""Notes struck within this many seconds are one onset: the spread of a played chord lies below."""
+WINDOW_S = 1.0
+"""Width of the windows in which chords are named: about one chord in pop music at 60 to 120."""
+LONGEST_S = 4.0
+"""A note's weight grows with its duration up to here: a piano tone has died away by then."""
+BASS_WEIGHT = 1.5
+"""How much more the lowest note of an onset counts for the key (chosen on out-of-fold clips)."""
+
+MAJOR_KEY = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+MINOR_KEY = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+"""Probe-tone ratings of the twelve pitch classes (Krumhansl and Kessler 1982)."""
+
+CHORDS = {
+    "major": (0, 4, 7),
+    "minor": (0, 3, 7),
+    "diminished": (0, 3, 6),
+    "suspended": (0, 5, 7),
+    "dominant7": (0, 4, 7, 10),
+    "major7": (0, 4, 7, 11),
+    "minor7": (0, 3, 7, 10),
+}
+"""Chord qualities told apart, as semitones above the root."""
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """Hold what the features of one clip share; n notes, m onsets, w windows.
+
+    Attributes:
+        notes: The notes, sorted by onset in seconds.
+        group: Index of the onset that each note belongs to, shape (n,).
+        start_s: Time of each onset, seconds, shape (m,).
+        span_s: Seconds from the first onset to the last note's end.
+        size: Notes struck at each onset, shape (m,).
+        top: Highest pitch struck at each onset, shape (m,).
+        bottom: Lowest pitch struck at each onset, shape (m,).
+        sounding: Notes that sound just after each onset by pitch class above the lowest pitch,
+            shape (m, 12).
+        weight: How much each note counts for the key, shape (n,).
+        profile: Weight of each pitch class from the tonic of the major key that shares the
+            signature (so that A minor is heard against C), sums to 1, shape (12,).
+        tonic: That tonic, 0 (C) to 11.
+        major: Correlation of the profile with the major key on each of its degrees, shape (12,).
+        minor: The same with each minor key, shape (12,).
+        chord: Index into CHORDS of each window's chord, shape (w,).
+        root: Pitch class of each window's root above `tonic`, shape (w,).
+        chord_fit: Cosine of each window's pitch classes with its chord, shape (w,).
+    """
+
+    notes: Notes
+    group: IntColumn
+    start_s: FloatColumn
+    span_s: float
+    size: IntColumn
+    top: IntColumn
+    bottom: IntColumn
+    sounding: FloatColumn
+    weight: FloatColumn
+    profile: FloatColumn
+    tonic: int
+    major: FloatColumn
+    minor: FloatColumn
+    chord: IntColumn
+    root: IntColumn
+    chord_fit: FloatColumn
+
+
+def hear(notes: Notes) -> Hearing:
+    """Listen to a clip: group its onsets, find its key and its chords.
+
+    Args:
+        notes: At least one note.
+
+    Raises:
+        ValueError: If there are no notes, or their seconds do not rise or are not finite.
+    """
+    _check_times(notes)
+    first = group_starts(notes.onset_s)
+    size = np.diff(np.append(first, len(notes)))
+    top = np.maximum.reduceat(notes.pitch, first)
+    bottom = np.minimum.reduceat(notes.pitch, first)
+    group = np.repeat(np.arange(len(first)), size)
+    start_s = notes.onset_s[first]
+    weight = np.minimum(notes.duration_s, LONGEST_S)
+    weight = weight * np.where(notes.pitch == bottom[group], BASS_WEIGHT, 1.0)
+    # Pitch classes count from the lowest pitch: a transposed clip is then heard bit for bit alike.
+    classes = (notes.pitch - notes.pitch.min()) % 12
+    heard = np.bincount(classes, weights=weight, minlength=12).astype(np.float64)
+    heard /= heard.sum()
+    major, minor = key_correlations(heard)
+    tonic = int(np.argmax(np.maximum(major, np.roll(minor, 3)).round(9)))
+    intervals = _by_pitch_class(notes, classes)
+    chord, root, chord_fit = _chords(intervals, start_s, tonic)
+    return Hearing(
+        notes=notes,
+        group=group,
+        start_s=start_s,
+        span_s=float((notes.onset_s + notes.duration_s).max() - notes.onset_s[0]),
+        size=size,
+        top=top,
+        bottom=bottom,
+        sounding=_sounding(intervals, start_s + GROUP_S),
+        weight=weight,
+        profile=np.roll(heard, -tonic),
+        tonic=int((tonic + notes.pitch.min()) % 12),
+        major=np.roll(major, -tonic),
+        minor=np.roll(minor, -tonic),
+        chord=chord,
+        root=root,
+        chord_fit=chord_fit,
+    )
+
+
+def _check_times(notes: Notes) -> None:
+    if not len(notes):
+        raise ValueError("notes must hold at least one note, got 0")
+    if not (np.isfinite(notes.onset_s).all() and np.isfinite(notes.duration_s).all()):
+        raise ValueError("onset_s and duration_s must be finite")
+    if (np.diff(notes.onset_s) < 0).any() or (notes.duration_s <= 0).any():
+        raise ValueError("onset_s must not fall, and duration_s must be above 0")
+
+
+def group_starts(onset_s: FloatColumn) -> IntColumn:
+    """Return the index of the first note of each onset, notes within 45 ms being one.
+
+    Args:
+        onset_s: Seconds in rising order, shape (n,), n at least 1.
+    """
+    times = onset_s.tolist()
+    starts, index = [], 0
+    while index < len(times):
+        starts.append(index)
+        index = bisect_right(times, times[index] + GROUP_S, index + 1)
+    return np.array(starts, dtype=np.int64)
+
+
+def _rotations(templates: list[tuple[float, ...]]) -> NDArray[np.float64]:
+    """Return each template at each of the twelve roots, shape (n_templates, 12, 12)."""
+    return np.array([[np.roll(t, root) for root in range(12)] for t in templates], dtype=np.float64)
+
+
+def _standardised(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    centred = rows - rows.mean(axis=-1, keepdims=True)
+    length = np.linalg.norm(centred, axis=-1, keepdims=True)
+    standardised: NDArray[np.float64] = centred / np.maximum(length, 1e-12)
+    return standardised
+
+
+_KEYS = _standardised(_rotations([MAJOR_KEY, MINOR_KEY]))
+_CHORDS = _rotations([tuple(float(pc in chord) for pc in range(12)) for chord in CHORDS.values()])
+_CHORDS /= np.linalg.norm(_CHORDS, axis=-1, keepdims=True)
+
+
+def key_correlations(heard: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
+    """Correlate pitch classes with the twelve major and the twelve minor keys.
+
+    Args:
+        heard: Weight of each pitch class, C first, shape (12,).
+
+    Returns:
+        Pearson correlations in [-1, 1] by tonic, C first: major, minor; 0 where all classes
+        weigh the same.
+
+    Reference:
+        Krumhansl and Kessler (1982); Krumhansl (1990), Cognitive Foundations of Musical Pitch.
+        Weights are durations up to 4 s, and lowest notes count half as much again.
+    """
+    correlations = _KEYS @ _standardised(heard)
+    return correlations[0], correlations[1]
+
+
+def _by_pitch_class(notes: Notes, classes: IntColumn) -> list[tuple[FloatColumn, FloatColumn]]:
+    """Return the sorted onsets and the sorted ends of each pitch class, in seconds."""
+    end_s = notes.onset_s + notes.duration_s
+    masks = [classes == pc for pc in range(12)]
+    return [(notes.onset_s[mask], np.sort(end_s[mask])) for mask in masks]
+
+
+def _sounding(intervals: list[tuple[FloatColumn, FloatColumn]], at_s: FloatColumn) -> FloatColumn:
+    """Count the notes of each pitch class that sound at each time, shape (len(at_s), 12).
+
+    Notes struck and released within the 45 ms before are counted too: they were heard.
+    """
+    counts = np.empty((len(at_s), 12))
+    for pc, (on, off) in enumerate(intervals):
+        begun = np.searchsorted(on, at_s, side="right")
+        counts[:, pc] = begun - np.searchsorted(off, at_s - GROUP_S, side="right")
+    return counts
+
+
+def seconds_until(times: FloatColumn, at_s: FloatColumn) -> FloatColumn:
+    """Return the sum over `times` before each `at_s` of the seconds since, `times` rising."""
+    sums = np.concatenate([[0.0], np.cumsum(times)])
+    count = np.searchsorted(times, at_s)
+    since: FloatColumn = count * at_s - sums[count]
+    return since
+
+
+def _chords(
+    intervals: list[tuple[FloatColumn, FloatColumn]], start_s: FloatColumn, tonic: int
+) -> tuple[IntColumn, IntColumn, FloatColumn]:
+    """Name the chord, its root above the tonic and its fit in each window with an onset."""
+    left = start_s[0] + WINDOW_S * np.unique((start_s - start_s[0]) // WINDOW_S)
+    edges = np.stack([left, left + WINDOW_S])
+    heard = np.empty((len(left), 12))
+    for pc, (on, off) in enumerate(intervals):
+        total = seconds_until(on, edges) - seconds_until(off, edges)
+        heard[:, (pc - tonic) % 12] = total[1] - total[0]
+    heard = np.maximum(heard, 0.0)
+    heard /= np.maximum(np.linalg.norm(heard, axis=1, keepdims=True), 1e-12)
+    fits = heard @ _CHORDS.reshape(-1, 12).T
+    best = np.argmax(fits.round(9), axis=1)
+    return best // 12, best % 12, fits[np.arange(len(best)), best]

@@ -1,0 +1,189 @@
+"""Features of pitch: register, key, harmony, the outer voices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from emomusic.music.notes import FloatColumn, IntColumn
+from emomusic.verify.features.hearing import CHORDS, WINDOW_S, Hearing
+from emomusic.verify.features.registry import registered, share_of
+
+HURON = (0.0, 1.428, 0.582, -0.594, -0.386, -1.240, 0.453)
+"""Dissonance of interval classes 0 to 6: Huron (1994), table 2, with the sign turned."""
+
+
+@registered(
+    "register",
+    "pitch height: Ilie and Thompson (2006)",
+    pitch_mean="MIDI pitch",
+    pitch_low="MIDI pitch, 5th percentile",
+    pitch_high="MIDI pitch, 95th percentile",
+    top_mean="MIDI pitch of the highest notes",
+    bottom_mean="MIDI pitch of the lowest notes",
+    low_share="share of notes below C3 (48)",
+    high_share="share of notes from C5 (72)",
+)
+def _register(h: Hearing) -> Sequence[float]:
+    low, high = np.quantile(h.notes.pitch, (0.05, 0.95))
+    return [
+        float(h.notes.pitch.mean()),
+        low,
+        high,
+        float(h.top.mean()),
+        float(h.bottom.mean()),
+        share_of(h.notes.pitch < 48),
+        share_of(h.notes.pitch >= 72),
+    ]
+
+
+@registered(
+    "range",
+    "pitch range: Ilie and Thompson (2006), Gabrielsson and Lindström (2010)",
+    pitch_spread="standard deviation, semitones",
+    pitch_range="5th to 95th percentile, semitones",
+    hand_distance="lowest to highest note of an onset, mean semitones",
+    pitches_used="log2 of the different pitches",
+)
+def _range(h: Hearing) -> Sequence[float]:
+    low, high = np.quantile(h.notes.pitch, (0.05, 0.95))
+    return [
+        float(h.notes.pitch.std()),
+        high - low,
+        float((h.top - h.bottom).mean()),
+        float(np.log2(len(np.unique(h.notes.pitch)))),
+    ]
+
+
+@registered(
+    "tonality",
+    "mode and key: Hevner (1936), Krumhansl (1990)",
+    mode_margin="best major less best minor key correlation",
+    mode_relative="major less minor key correlation of the shared signature",
+    mode_parallel="major less minor key correlation of the best tonic",
+    key_clarity="best key correlation",
+    key_lead="best key correlation less that of the best other signature",
+    pitch_class_entropy="bits",
+    chromatic_share="weight of pitch classes outside the signature",
+)
+def _tonality(h: Hearing) -> Sequence[float]:
+    relative = np.roll(h.minor, 3)
+    signature = np.maximum(h.major, relative)
+    tonic = int(np.argmax(np.maximum(h.major, h.minor)))
+    positive = h.profile[h.profile > 0]
+    return [
+        float(h.major.max() - h.minor.max()),
+        float(h.major[0] - relative[0]),
+        float(h.major[tonic] - h.minor[tonic]),
+        float(signature[0]),
+        float(signature[0] - signature[1:].max()),
+        float(-(positive * np.log2(positive)).sum()),
+        float(h.profile[[1, 3, 6, 8, 10]].sum()),
+    ]
+
+
+@registered(
+    "tonality",
+    "key-relative pitch classes: Krumhansl (1990)",
+    **{f"degree_{k}": f"weight of the tone {k} semitones above the major tonic" for k in range(12)},
+)
+def _degrees(h: Hearing) -> FloatColumn:
+    return h.profile
+
+
+@registered(
+    "harmony",
+    "chord quality: Lahdelma and Eerola (2016)",
+    **{f"chord_{name}": "share of one-second windows" for name in CHORDS},
+    chord_clarity="mean cosine of a window with its chord",
+    chord_change="share of windows whose chord differs from the one before",
+    chord_tonic="share of windows on the major tonic",
+    chord_relative="share of windows on the minor tonic of the signature",
+    chord_kinds="bits of entropy of roots",
+)
+def _harmony(h: Hearing) -> Sequence[float]:
+    qualities = np.bincount(h.chord, minlength=len(CHORDS)) / len(h.chord)
+    roots = np.bincount(h.root, minlength=12) / len(h.root)
+    change = (np.diff(h.root) != 0) | (np.diff(h.chord) != 0)
+    used = roots[roots > 0]
+    return [
+        *qualities,
+        float(h.chord_fit.mean()),
+        share_of(change),
+        float(roots[0]),
+        float(roots[9]),
+        float(-(used * np.log2(used)).sum()),
+    ]
+
+
+@registered(
+    "harmony",
+    "dissonance: Huron (1994)",
+    **{f"interval_{k}": f"share of sounding interval class {k}" for k in range(1, 7)},
+    dissonance="Huron's dissonance of the mean sounding interval",
+    tones_sounding="mean different pitch classes at an onset",
+)
+def _intervals(h: Hearing) -> Sequence[float]:
+    heard = (h.sounding > 0).astype(np.float64)
+    pairs = heard.T @ heard
+    classes = np.array([np.trace(np.roll(pairs, -k, axis=1)) for k in range(7)])
+    classes[6] /= 2.0
+    shares = classes[1:] / max(float(classes[1:].sum()), 1.0)
+    return [*shares, float(shares @ HURON[1:]), float(heard.sum(axis=1).mean())]
+
+
+def _steps(line: IntColumn) -> IntColumn:
+    """Return the moves of a line in semitones; one of 0 for a line of one note."""
+    return np.diff(line) if len(line) > 1 else np.zeros(1, dtype=np.int64)
+
+
+@registered(
+    "melody",
+    "contour and leaps: Gabrielsson and Lindström (2010)",
+    melody_move="mean absolute semitones",
+    melody_repeat="share of repeated notes",
+    melody_step="share of moves of one or two semitones",
+    melody_leap="share of moves of more than seven semitones",
+    melody_rise="share of moves that rise, of those that move",
+    melody_turn="share of moves that turn back",
+    melody_spread="standard deviation of pitch, semitones",
+    melody_rate="log2(1 + melody notes a second)",
+)
+def _melody(h: Hearing) -> Sequence[float]:
+    line = h.top[h.top >= np.median(h.notes.pitch)]
+    moves = _steps(line)
+    size, moving = np.abs(moves), moves[moves != 0]
+    return [
+        float(size.mean()),
+        share_of(size == 0),
+        share_of((size == 1) | (size == 2)),
+        share_of(size > 7),
+        share_of(moving > 0),
+        share_of(np.sign(moving[1:]) != np.sign(moving[:-1])),
+        float(line.std()),
+        float(np.log2(1.0 + len(line) / max(h.span_s, WINDOW_S))),
+    ]
+
+
+@registered(
+    "bass",
+    "bass motion: Gabrielsson and Lindström (2010)",
+    bass_move="mean absolute semitones",
+    bass_repeat="share of repeated notes",
+    bass_step="share of moves of one or two semitones",
+    bass_fifth="share of moves of a fourth or fifth, of those that move",
+    bass_rate="log2(1 + bass notes a second)",
+)
+def _bass(h: Hearing) -> Sequence[float]:
+    line = h.bottom[h.bottom <= np.quantile(h.notes.pitch, 0.25)]
+    moves = _steps(line)
+    size = np.abs(moves)
+    moving = size[size > 0]
+    return [
+        float(size.mean()),
+        share_of(size == 0),
+        share_of((size == 1) | (size == 2)),
+        share_of((moving % 12 == 5) | (moving % 12 == 7)),
+        float(np.log2(1.0 + len(line) / max(h.span_s, WINDOW_S))),
+    ]
