@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -12,13 +11,19 @@ import mir_eval
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.data.beat_decode import DecodeParams
+from emomusic.data.beat_songs import (
+    THREE_FOUR,
+    Performance,
+    excerpt,
+    play_loosely,
+    read_performance,
+    scores,
+    song_paths,
+)
 from emomusic.data.beats import BeatGrid, to_beats, track_beats
 
-sys.path.insert(0, str(Path(__file__).parent))
-from fit_beats import Performance, excerpt, read_performance, song_paths
-
 FloatArray = NDArray[np.float64]
+Row = dict[str, float]
 
 MEASURES = {
     "f": "beat F-measure (±70 ms)",
@@ -28,24 +33,25 @@ MEASURES = {
     "tempo_octave_8": "tempo or its half or double within 8 %",
     "downbeat_f": "downbeat F-measure (±70 ms)",
     "phase": "bar phase right",
-    "four": "four beats a bar",
+    "meter": "beats a bar right",
+    "on_grid": "onsets within 1/12 beat of a sixteenth",
     "confidence": "confidence",
     "seconds": "seconds to track",
 }
 
 
 def phase_is_right(truth: Performance, grid: BeatGrid) -> bool:
-    """Tell whether most true downbeats lie within half a beat of a multiple of four beats."""
+    """Tell whether most true downbeats lie within half a beat of one that was found."""
     assert truth.downbeats is not None
     at = to_beats(truth.beats_s[truth.downbeats], grid)
-    return grid.beats_per_bar == 4 and bool(np.mean(np.rint(at) % 4 == 0) > 0.5)
+    return bool(np.mean(np.rint(at) % grid.beats_per_bar == 0) > 0.5)
 
 
-def measure(truth: Performance, params: DecodeParams) -> dict[str, float]:
+def measure(truth: Performance, beats_per_bar: int) -> dict[str, float]:
     """Track one excerpt and compare; the first five seconds do not count, as is usual."""
     assert truth.downbeats is not None
     began = time.perf_counter()
-    grid = track_beats(truth.onset_s, truth.pitch, truth.velocity, params=params)
+    grid = track_beats(truth.onset_s, truth.pitch, truth.velocity)
     seconds = time.perf_counter() - began
     true, true_down = (
         mir_eval.beat.trim_beats(times) for times in (truth.beats_s, truth.beats_s[truth.downbeats])
@@ -65,10 +71,17 @@ def measure(truth: Performance, params: DecodeParams) -> dict[str, float]:
         "tempo_octave_8": float(min(abs(ratio * k - 1) for k in (0.5, 1, 2)) <= 0.08),
         "downbeat_f": mir_eval.beat.f_measure(true_down, found_down),
         "phase": float(phase_is_right(truth, grid)),
-        "four": float(grid.beats_per_bar == 4),
+        "meter": float(grid.beats_per_bar == beats_per_bar),
+        "on_grid": on_grid(truth.onset_s, grid),
         "confidence": grid.confidence,
         "seconds": seconds,
     }
+
+
+def on_grid(onset_s: FloatArray, grid: BeatGrid) -> float:
+    """Return the share of onsets within a twelfth of a beat of a sixteenth (2/3 by chance)."""
+    sixteenths = to_beats(onset_s, grid) * 4
+    return float(np.mean(np.abs(sixteenths - np.rint(sixteenths)) <= 4 / 12))
 
 
 def middle(song: Performance, length_s: float) -> Performance:
@@ -84,7 +97,7 @@ def interval(values: FloatArray, rng: np.random.Generator) -> tuple[float, float
     return float(low), float(high)
 
 
-def summary(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+def summary(rows: list[dict[str, float]]) -> dict[str, Row]:
     """Return mean and interval of each measure."""
     rng = np.random.default_rng(0)
     table = {}
@@ -105,14 +118,29 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     paths = song_paths(args.source, held_back=not args.fitted)[: args.max_songs]
-    cuts = [middle(read_performance(path), args.seconds) for path in paths]
-    table = summary([measure(cut, DecodeParams()) for cut in cuts])
+    rng = np.random.default_rng(0)
+    waltzes = scores(args.source, 3, THREE_FOUR, held_back=not args.fitted)[: args.max_songs]
+    waltzes = [play_loosely(song, rng) if song.is_score else song for song in waltzes]
+    tables = {
+        "Pop1K7, four-four": table([read_performance(path) for path in paths], 4, args.seconds),
+        "scores in three-four, played loosely": table(waltzes, 3, args.seconds),
+    }
     if args.json:
-        print(json.dumps(table, indent=1))
+        print(json.dumps(tables, indent=1))
         return
-    for key, row in table.items():
-        name = MEASURES[key]
-        print(f"{name:40} {row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}] n={row['n']}")
+    for title, rows in tables.items():
+        print(title)
+        for key, row in rows.items():
+            name = MEASURES[key]
+            print(
+                f"  {name:40} {row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}] n={row['n']}"
+            )
+
+
+def table(songs: list[Performance], beats_per_bar: int, length_s: float) -> dict[str, Row]:
+    """Measure the middles of songs."""
+    cuts = [middle(song, length_s) for song in songs]
+    return summary([measure(cut, beats_per_bar) for cut in cuts if len(cut.beats_s) >= 16])
 
 
 if __name__ == "__main__":

@@ -1,115 +1,34 @@
-"""Fit the beat tracker's network on performances whose beats are known (Pop1K7, clean bars)."""
+"""Fit the beat tracker on performances whose beats are known (mostly Pop1K7)."""
 
 from __future__ import annotations
 
 import argparse
-import csv
-import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from pathlib import Path
 
+import mir_eval
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from emomusic.data.beat_decode import DecodeParams, decode_beats
 from emomusic.data.beat_features import FRAME_S, N_FEATURES, beat_features
 from emomusic.data.beat_net import KERNEL, BeatNet
-from emomusic.music.score import ScoreError, notes_of, read_score, seconds_at
+from emomusic.data.beat_octave import (
+    OCTAVES,
+    find_beats,
+    octave_traits,
+)
+from emomusic.data.beat_songs import Performance, excerpt, material, play_loosely
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
-
-@dataclass(frozen=True)
-class Performance:
-    """Notes in seconds with their true beats; `downbeats` is none where bars are not known."""
-
-    name: str
-    onset_s: FloatArray
-    pitch: IntArray
-    velocity: IntArray
-    beats_s: FloatArray
-    downbeats: NDArray[np.bool_] | None
-    is_score: bool = False
-
-
-def is_held_back(path: str) -> bool:
-    """Tell by a hash of the file's name whether a song is kept from fitting (two in five)."""
-    return hashlib.sha256(Path(path).stem.encode()).digest()[0] % 5 < 2
-
-
-def song_paths(source: Path, *, held_back: bool, notes: Sequence[str] = ("clean44",)) -> list[Path]:
-    """List the songs of Pop1K7 on one side of the split, whose bars are noted as given."""
-    with (source / "index.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["source"] == "pop1k7"]
-    paths = sorted(row["path"] for row in rows if row["note"] in notes)
-    return [source / path for path in paths if is_held_back(path) == held_back]
-
-
-def read_performance(
-    path: Path, *, beats_per_bar: int | None = 4, tempo: float | None = None
-) -> Performance:
-    """Read notes in seconds, and the beats at every quarter from tick 0.
-
-    A `tempo` replaces that of the file and marks the notes as a score, to be played loosely; then
-    only the first track counts (the second of POP909 holds chords that nobody plays).
-    """
-    score = read_score(path)
-    if tempo:
-        del score.tracks[1:]
-    notes = notes_of(score)
-    end = int(np.ceil(notes.onset[-1])) + 1
-    beat_s = seconds_at(score, np.arange(end, dtype=np.int64) * score.ticks_per_quarter)
-    onset_s = notes.onset_s
-    if tempo:
-        onset_s = notes.onset * (60.0 / tempo)
-        beat_s = np.arange(end, dtype=np.float64) * (60.0 / tempo)
-    downbeats = np.arange(end) % beats_per_bar == 0 if beats_per_bar else None
-    return Performance(
-        path.stem, onset_s, notes.pitch, notes.velocity, beat_s, downbeats, tempo is not None
-    )
-
-
-def excerpt(
-    song: Performance, start_s: float, length_s: float, *, stretch: float = 1.0
-) -> Performance:
-    """Cut a stretch of time out of a performance, and play it slower by a factor."""
-    end_s = start_s + length_s
-    notes = (song.onset_s >= start_s) & (song.onset_s < end_s)
-    beats = (song.beats_s >= start_s) & (song.beats_s < end_s)
-    return Performance(
-        song.name,
-        (song.onset_s[notes] - start_s) * stretch,
-        song.pitch[notes],
-        song.velocity[notes],
-        (song.beats_s[beats] - start_s) * stretch,
-        None if song.downbeats is None else song.downbeats[beats],
-        song.is_score,
-    )
-
-
-def play_loosely(score: Performance, rng: np.random.Generator) -> Performance:
-    """Play quantised notes with a wandering tempo and small errors, as people do.
-
-    The tempo wanders by up to about a tenth; single onsets by 15 ms (Goebl 2001).
-    """
-    end = max(float(score.onset_s[-1]), float(score.beats_s[-1]), 0.0) + 2.0
-    knots = np.arange(0.0, end + 3.0, 2.0)
-    wander = np.convolve(rng.normal(0, 0.07, len(knots) + 2), [0.5, 0.7, 0.5], "valid")
-    slow = np.cumsum(np.exp(rng.choice([0.1, 0.5, 1.0]) * wander)) * 2.0
-    onset = np.interp(score.onset_s, knots, slow)
-    onset = np.maximum(onset + rng.normal(0, rng.uniform(0.003, 0.018), len(onset)), 0.0)
-    order = np.argsort(onset, kind="stable")
-    return replace(
-        score,
-        onset_s=onset[order],
-        pitch=score.pitch[order],
-        velocity=score.velocity[order],
-        beats_s=np.interp(score.beats_s, knots, slow),
-    )
+CLIP_S = 35.0
+"""Length of the excerpts on which tempo octave and confidence are fitted; as EMOPIA's clips."""
 
 
 class Block(nn.Module):
@@ -189,43 +108,6 @@ def sample(
     return features, target, weight
 
 
-def material(source: Path) -> list[tuple[float, list[Performance]]]:
-    """Read what is fitted to, in groups with their share of the draws.
-
-    Pop1K7 with its bars; Pop1K7 whose bars are not known; pop songs as scores (POP909); and
-    music in three-four time, which Pop1K7 has none of.
-    """
-    unsure = ("bar phase uncertain", "three_four_like")
-    loose = song_paths(source, held_back=False, notes=unsure)
-    with (source / "index.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if not is_held_back(row["path"])]
-    pop = [row for row in rows if row["source"] == "pop909" and row["bpm"]]
-    waltz = [row for row in rows if row["source"] in ("piano_midi_de", "pianocore", "musetrainer")]
-    four = [quantised(source / row["path"], 4, float(row["bpm"])) for row in pop]
-    three = [quantised(source / row["path"], 3, float(row["bpm"])) for row in pop]
-    three += [quantised(source / row["path"], 3, None) for row in waltz]
-    return [
-        (0.65, [read_performance(path) for path in song_paths(source, held_back=False)]),
-        (0.13, [read_performance(path, beats_per_bar=None) for path in loose]),
-        (0.11, [song for song in four if song]),
-        (0.11, [song for song in three if song]),
-    ]
-
-
-def quantised(path: Path, beats_per_bar: int, tempo: float | None) -> Performance | None:
-    """Read a score if all its bars have so many quarters; at its own tempo if none is given."""
-    try:
-        score = read_score(path)
-    except ScoreError:
-        return None
-    meters = {(sign.numerator, sign.denominator) for sign in score.time_signatures}
-    if meters != {(beats_per_bar, 4)}:
-        return None
-    song = read_performance(path, beats_per_bar=beats_per_bar, tempo=tempo)
-    is_played = len(score.tempos) > 100  # a tempo map that somebody shaped by hand
-    return replace(song, is_score=not is_played)
-
-
 def fit(groups: list[tuple[float, list[Performance]]], args: argparse.Namespace) -> Network:
     """Fit a network by Adam with a one-cycle learning rate."""
     torch.manual_seed(args.seed)
@@ -256,24 +138,79 @@ def fit(groups: list[tuple[float, list[Performance]]], args: argparse.Namespace)
     return network
 
 
+def clips(songs: list[Performance]) -> Iterator[tuple[Performance, float, FloatArray]]:
+    """Yield four excerpts a song, with the time of frame 0 and the features."""
+    for song in songs:
+        for place in (0.2, 0.4, 0.6, 0.8):
+            middle = song.onset_s[0] + place * (song.onset_s[-1] - song.onset_s[0])
+            cut = excerpt(song, float(middle) - CLIP_S / 2, CLIP_S)
+            if len(cut.onset_s) >= 30 and len(cut.beats_s) >= 16:
+                yield cut, *beat_features(cut.onset_s, cut.pitch, cut.velocity)
+
+
+def fit_octave(net: BeatNet, songs: list[Performance]) -> None:
+    """Fit the choice between the tempo found, its double and its half; add it to the weights."""
+    traits, classes = [], []
+    for cut, start, features in clips(songs):
+        probability = net.probabilities(features)
+        frames = decode_beats(probability[:, 0], FRAME_S, DecodeParams())
+        ratio = np.median(np.diff(frames)) * FRAME_S / np.median(np.diff(cut.beats_s))
+        near = np.abs(np.log2(ratio / np.asarray(OCTAVES)))
+        if near.min() < 0.25:
+            traits.append(octave_traits(probability, frames, (cut.onset_s - start) / FRAME_S))
+            classes.append(int(near.argmin()))
+    print("octaves found right, half, double:", np.bincount(classes) / len(classes))
+    add_regression(net, "octave", np.stack(traits), np.asarray(classes))
+
+
+def fit_trust(net: BeatNet, songs: list[Performance]) -> None:
+    """Fit the probability that the F-measure reaches 0.8; add it to the weights."""
+    traits, classes = [], []
+    for cut, start, features in clips(songs):
+        onset_frames = (cut.onset_s - start) / FRAME_S
+        found = find_beats(features, onset_frames, net, DecodeParams())
+        true, guess = (
+            mir_eval.beat.trim_beats(t) for t in (cut.beats_s, start + FRAME_S * found.frames)
+        )
+        traits.append(found.traits)
+        classes.append(int(mir_eval.beat.f_measure(true, guess) >= 0.8))
+    print("F-measure of 0.8 reached:", np.mean(classes))
+    add_regression(net, "trust", np.stack(traits), np.asarray(classes))
+
+
+def add_regression(net: BeatNet, name: str, x: FloatArray, y: NDArray[np.int64]) -> None:
+    """Fit a logistic regression, and put its weights, for traits as they are, into the network."""
+    scaler = StandardScaler().fit(x)
+    model = LogisticRegression(max_iter=3000).fit(scaler.transform(x), y)
+    weight = (model.coef_ / scaler.scale_).T
+    net.weights[f"{name}.weight"] = weight
+    net.weights[f"{name}.bias"] = model.intercept_ - scaler.mean_ @ weight
+    print(f"{name}: right on fitted clips in {model.score(scaler.transform(x), y):.3f}")
+
+
 def main() -> None:
     """Parse the command line, fit, and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, required=True, help="folder with index.csv")
     parser.add_argument("--output", type=Path, default=Path("emomusic/data/beat_net.json"))
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--frames", type=int, default=2000, help="length of an excerpt, even")
-    parser.add_argument("--width", type=int, default=20)
-    parser.add_argument("--blocks", type=int, default=8)
+    parser.add_argument("--width", type=int, default=24)
+    parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--lr", type=float, default=5e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--network", type=Path, help="keep this file's network, fit the rest")
     args = parser.parse_args()
     groups = material(args.source)
     print("songs in each group:", *(len(songs) for _, songs in groups), flush=True)
-    args.output.write_text(fit(groups, args).frozen().to_json())
+    text = args.network.read_text() if args.network else fit(groups, args).frozen().to_json()
+    net = BeatNet.from_json(text)  # as rounded as it will be used
+    fit_octave(net, groups[0][1])
+    fit_trust(net, groups[0][1])
+    args.output.write_text(net.to_json())
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ class DecodeParams:
         max_tempo: fastest tempo considered. The limits are those of the beats of Pop1K7.
         steadiness: cost, in nats, of changing the beat's length by 100 % from beat to beat.
         beat_share: share of a beat's length in which its onset is expected.
-        three_four_cost: nats a beat by which three beats a bar must beat four.
+        three_four_bonus: nats a beat in favour of three beats a bar, which the network has seen
+            less of; the default takes fewer than 0.5 % of the fitted four-four songs for three.
         snap_s: a beat moves to the onsets within this many seconds.
     """
 
@@ -28,7 +29,7 @@ class DecodeParams:
     max_tempo: float = 220.0
     steadiness: float = 80.0
     beat_share: float = 1 / 12
-    three_four_cost: float = 0.02
+    three_four_bonus: float = 0.07
     snap_s: float = 0.05
 
     def __post_init__(self) -> None:
@@ -128,7 +129,7 @@ def decode_bars(downbeat_probability: FloatArray, params: DecodeParams) -> tuple
         (n, phase): on[phase::n].sum()
         + off.sum()
         - off[phase::n].sum()
-        - (params.three_four_cost * len(p) if n == 3 else 0.0)
+        + (params.three_four_bonus * len(p) if n == 3 else 0.0)
         for n in (4, 3)
         for phase in range(n)
     }

@@ -22,8 +22,9 @@ class BeatNet:
     """A fitted network, from onset features to beat and downbeat probabilities.
 
     Two neighbouring frames are stacked; an input layer of three taps and a stack of residual
-    blocks follow, each a convolution of `KERNEL` taps at dilation 2^block, an ELU and a linear
-    layer. The last layer gives two log-odds for each of the two frames.
+    blocks follow, each a convolution of `KERNEL` taps at dilation 2^block, an ELU, and a linear
+    layer of that and of its mean over the piece. The last layer gives two log-odds for each of the
+    two frames. Two logistic regressions judge the beats that were found.
 
     Reference: Böck and Davies, "Deconstruct, Analyse, Reconstruct" (ISMIR 2020), whose network
         reads spectrograms, is larger and also estimates the tempo.
@@ -50,9 +51,26 @@ class BeatNet:
         for block in range(self.n_blocks):
             name = f"blocks.{block}"
             y = _elu(_conv(x, w[f"{name}.conv.weight"], 2**block) + w[f"{name}.conv.bias"])
-            x = x + y @ w[f"{name}.mix.weight"]
+            x = x + y @ w[f"{name}.mix.weight"] + y.mean(axis=0) @ w[f"{name}.pool.weight"]
         logits = x @ w["outlet.weight"] + w["outlet.bias"]
         return np.asarray(1.0 / (1.0 + np.exp(-logits.reshape(-1, 2))), dtype=np.float64)
+
+    def octave(self, traits: FloatArray) -> FloatArray:
+        """Return the probability that beats found are the true ones, every other one, or half.
+
+        Args:
+            traits: (n_traits,) as `octave_traits` makes them.
+
+        Returns:
+            (3,): the true tempo is the one found, its double, its half.
+        """
+        odds = np.exp(traits @ self.weights["octave.weight"] + self.weights["octave.bias"])
+        return np.asarray(odds / odds.sum(), dtype=np.float64)
+
+    def trust(self, traits: FloatArray) -> float:
+        """Return the probability that an F-measure of 0.8 is reached, from `trust_traits`."""
+        odds = traits @ self.weights["trust.weight"] + self.weights["trust.bias"]
+        return float(1.0 / (1.0 + np.exp(-odds[0])))
 
     def to_json(self) -> str:
         """Write the weights as JSON: half-precision numbers in base 64, by name and shape."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emomusic.data.beat_decode import DecodeParams, decode_bars, decode_beats
+from emomusic.data.beat_decode import DecodeParams
 from emomusic.data.beat_features import FRAME_S, GROUP_S, beat_features
 from emomusic.data.beat_net import default_net
+from emomusic.data.beat_octave import find_beats
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -29,7 +30,8 @@ class BeatGrid:
         beats_s: (n,) times of the quarter notes in seconds, strictly ascending, n >= 2; the first
             is a downbeat at or before the first onset, the last lies after the last onset.
         beats_per_bar: 3 or 4, the same in the whole piece.
-        confidence: in [0, 1]; the mean probability of the beats found.
+        confidence: in [0, 1]; the probability that the beats reach an F-measure of 0.8 (±70 ms) in
+            pop like that of Pop1K7; a wrong octave of the tempo, too, fails that.
     """
 
     beats_s: FloatArray
@@ -91,15 +93,13 @@ def track_beats(
     if len(onset) == 0 or onset[-1] - onset[0] < GROUP_S:
         return _steady(float(onset[0]) if len(onset) else 0.0, end_s)
     start, features = beat_features(onset, pitches, velocities)
-    probability = default_net().probabilities(features)
-    frames = decode_beats(probability[:, 0], FRAME_S, params)
-    if len(frames) < 2:
+    net = default_net()
+    found = find_beats(features, (onset - start) / FRAME_S, net, params)
+    if len(found.frames) < 2:
         return _steady(float(onset[0]), end_s)
-    beat, downbeat = _near(probability, frames).T
-    beats_per_bar, phase = decode_bars(downbeat / np.maximum(beat, 0.1), params)
-    beats = _snap(start + FRAME_S * frames.astype(np.float64), onset, params.snap_s)
-    beats = _cover(beats, phase, beats_per_bar, float(onset[0]), end_s)
-    return BeatGrid(beats, beats_per_bar, float(beat.mean()))
+    beats = _snap(start + FRAME_S * found.frames.astype(np.float64), onset, params.snap_s)
+    beats = _cover(beats, found.phase, found.beats_per_bar, float(onset[0]), end_s)
+    return BeatGrid(beats, found.beats_per_bar, net.trust(found.traits))
 
 
 def to_beats(times_s: ArrayLike, grid: BeatGrid) -> FloatArray:
@@ -147,20 +147,14 @@ def _steady(start: float, end_s: float) -> BeatGrid:
     return BeatGrid(_cover(beats, 0, 4, start, end_s), 4, 0.0)
 
 
-def _near(probability: FloatArray, frames: IntArray) -> FloatArray:
-    """Return the highest probability within one frame of each given frame."""
-    last = len(probability) - 1
-    around = np.clip(frames[:, None] + np.arange(-1, 2), 0, last)
-    return np.asarray(probability[around].max(axis=1), dtype=np.float64)
-
-
 def _snap(beats: FloatArray, onset: FloatArray, reach: float) -> FloatArray:
     """Move each beat to the mean of the onsets within `reach` seconds, weighted by nearness."""
-    distance = onset[None, :] - beats[:, None]
-    weight = np.maximum(1 - np.abs(distance) / reach, 0.0) if reach else np.zeros_like(distance)
-    total = weight.sum(axis=1)
-    moved = beats + (weight * distance).sum(axis=1) / np.where(total > 0, total, 1.0)
-    return np.asarray(np.maximum.accumulate(moved), dtype=np.float64)
+    nearest = np.searchsorted((beats[1:] + beats[:-1]) / 2, onset)
+    distance = onset - beats[nearest]
+    weight = np.maximum(reach - np.abs(distance), 0.0)
+    total = np.bincount(nearest, weight, len(beats))
+    shift = np.bincount(nearest, weight * distance, len(beats)) / np.where(total > 0, total, 1.0)
+    return np.asarray(beats + shift, dtype=np.float64)
 
 
 def _cover(

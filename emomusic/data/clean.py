@@ -8,7 +8,8 @@ import numpy as np
 import symusic
 from symusic.core import ScoreTick
 
-from emomusic.music.notes import FloatColumn, IntColumn
+from emomusic.data.beats import BeatGrid, to_beats
+from emomusic.music.notes import FloatColumn, IntColumn, Notes
 from emomusic.music.score import notes_of, seconds_at
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, STEPS_PER_BEAT
 
@@ -94,6 +95,40 @@ def clean_score(
     bar_beats = (np.diff(lines) // STEPS_PER_BEAT).astype(np.int64)
     made = _build(ticks - lines[0], lengths, notes.pitch, notes.velocity, bar_beats)
     return Song(made, seconds, bar_beats, len(np.unique(notes.velocity)) > FLAT_VELOCITIES)
+
+
+def clean_performance(notes: Notes, grid: BeatGrid) -> Song:
+    """Make a performance regular whose beats were tracked.
+
+    Args:
+        notes: As played; only their seconds count.
+        grid: Its beats.
+
+    Raises:
+        SkippedError: If less than 4 bars are left.
+    """
+    notes = notes.where((notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH))
+    if not len(notes):
+        raise SkippedError("no notes on the piano")
+    onset = np.asarray(to_beats(notes.onset_s, grid))
+    duration = np.asarray(to_beats(notes.onset_s + notes.duration_s, grid)) - onset
+    ticks, lengths = _snap(np.maximum(onset, 0.0), duration, performed=True)
+    bar = grid.beats_per_bar * STEPS_PER_BEAT
+    first, last = int(ticks.min()) // bar, int(ticks.max()) // bar
+    if last - first + 1 < MIN_BARS:
+        raise SkippedError(f"fewer than {MIN_BARS} bars")
+    lines = np.arange(first, last + 2) * bar
+    bar_beats = np.full(last - first + 1, grid.beats_per_bar, dtype=np.int64)
+    made = _build(ticks - lines[0], lengths, notes.pitch, notes.velocity, bar_beats)
+    seconds = _at_beats(lines / STEPS_PER_BEAT, grid)
+    return Song(made, seconds, bar_beats, len(np.unique(notes.velocity)) > FLAT_VELOCITIES)
+
+
+def _at_beats(beats: FloatColumn, grid: BeatGrid) -> FloatColumn:
+    known = np.arange(len(grid.beats_s), dtype=np.float64)
+    beyond = np.maximum(beats - known[-1], 0.0) * 60.0 / grid.tempo
+    seconds: FloatColumn = np.interp(beats, known, grid.beats_s) + beyond
+    return seconds
 
 
 def _metres(score: ScoreTick, metre: tuple[int, int] | None) -> list[_Metre]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -53,6 +53,7 @@ def prepare(
     source_dir: Path,
     out_path: Path,
     *,
+    tables_dir: Path | None = None,
     workers: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
@@ -64,6 +65,8 @@ def prepare(
     Args:
         source_dir: A folder with `corpus/index.csv`, or any folder of MIDI files.
         out_path: The `.npz` to write.
+        tables_dir: A checkpoint whose attribute bins are kept, to train it further; None makes
+            new ones.
         workers: Processes.
         progress: Called with files done and files in all.
 
@@ -88,7 +91,7 @@ def prepare(
     songs, skipped = _collect(paths)
     if not songs:
         raise ValueError(f"none of {len(files)} files could be used: {_reasons(skipped)}")
-    rows = pack(songs, skipped)
+    rows = pack(songs, skipped, tables=_read_tables(tables_dir) if tables_dir else None)
     rows.save(out_path)
     for path in paths:
         path.unlink(missing_ok=True)
@@ -270,8 +273,30 @@ def _fit(total: NDArray[np.int64], bar: int, n_bars: int) -> int:
     return n_bars
 
 
-def pack(songs: Sequence[PreparedSong], skipped: Sequence[tuple[str, str]]) -> Rows:
-    """Lay prepared songs end to end and part them into training and validation."""
+def _read_tables(folder: Path) -> dict[str, Any]:
+    path = folder / "tables.json"
+    try:
+        tables = json.loads(path.read_text(encoding="utf-8"))
+        if tables["attributes"] != list(ATTRIBUTE_NAMES) or tables["n_bins"] != N_BINS:
+            raise ValueError("its attributes are not those of this version")
+        return {"edges": tables["edges"], "bar_edges": tables["bar_edges"]}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"cannot read the bins {path}: {error}") from error
+
+
+def pack(
+    songs: Sequence[PreparedSong],
+    skipped: Sequence[tuple[str, str]],
+    *,
+    tables: Mapping[str, Any] | None = None,
+) -> Rows:
+    """Lay prepared songs end to end and part them into training and validation.
+
+    Args:
+        songs: At least one.
+        skipped: Source and reason of each file left out.
+        tables: Edges of the attributes' bins; None fits them to the songs.
+    """
     groups = group_songs([song.prints for song in songs])
     sources = sorted({song.source for song in songs})
     lengths = [len(bar) for song in songs for bar in song.ids]
@@ -296,8 +321,7 @@ def pack(songs: Sequence[PreparedSong], skipped: Sequence[tuple[str, str]]) -> R
         "attributes": list(ATTRIBUTE_NAMES),
         "bar_attributes": list(BAR_ATTRIBUTE_NAMES),
         "n_bins": N_BINS,
-        "edges": _edges(clip_values),
-        "bar_edges": _edges(bar_values),
+        **(tables or {"edges": _edges(clip_values), "bar_edges": _edges(bar_values)}),
         "sources": sources,
         "song_names": [song.name for song in songs],
         "account": _account(songs, skipped, held_back),

@@ -12,7 +12,8 @@ from torch.nn import functional as F  # noqa: N812 - the name torch itself uses
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden": 128},
-    "small": {"dim": 384, "n_layers": 6, "n_heads": 6, "hidden": 1024},
+    "half": {"dim": 384, "n_layers": 3, "n_heads": 4, "hidden": 1024},
+    "small": {"dim": 384, "n_layers": 6, "n_heads": 4, "hidden": 1024},
     "base": {"dim": 512, "n_layers": 8, "n_heads": 8, "hidden": 1376},
 }
 MAX_PARAMETERS = 500_000_000

@@ -18,7 +18,10 @@ class TrainConfig:
     """Hold the settings of a run.
 
     Attributes:
-        size: `small` (about 10 M parameters), `base` (about 23 M) or `tiny` (for tests).
+        size: `small` (about 10 M parameters), `base` (about 23 M), `half` (the width of
+            `small` with half its layers, to start it from) or `tiny` (for tests).
+        init_from: A checkpoint to start from; empty starts from random weights. One of fewer
+            layers is stacked upon itself.
         context: Longest sequence in ids.
         minutes: Time budget; the learning rate falls to its end within it. 0: none.
         max_steps: Most optimiser steps. 0: none. At least one of the two must be set.
@@ -40,6 +43,7 @@ class TrainConfig:
     """
 
     size: str = "small"
+    init_from: str = ""
     context: int = 2048
     minutes: float = 0.0
     max_steps: int = 0
@@ -117,5 +121,5 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise ValueError(f"cannot read settings from {path}: {error}") from error
     if not isinstance(read, dict):
-        raise ValueError(f"{path} must hold a table of settings")
+        raise ValueError(f"{path} must hold a table of settings")  # noqa: TRY004 - a bad file
     return read

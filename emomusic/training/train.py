@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +17,11 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name torch itself uses
 
 from emomusic.files import write_text
-from emomusic.model.checkpoint import save_model
+from emomusic.model.checkpoint import load_model, save_model
 from emomusic.model.transformer import SIZES, ModelConfig, Transformer
 from emomusic.training.batches import IGNORED, Augmentation, ClipBatches
 from emomusic.training.config import TrainConfig
+from emomusic.training.ranks import Ranks
 from emomusic.training.rows import Rows
 from emomusic.training.state import STATE_NAME, load_state, save_state
 
@@ -72,10 +74,12 @@ class _Run:
     ) -> None:
         self.rows, self.out_dir, self.config = rows, out_dir, config
         self.report, self.on_evaluation = report, on_evaluation
+        self.ranks = Ranks()
         self.run_dir = out_dir / "run"
         self.run_dir.mkdir(parents=True, exist_ok=True)
         cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-        self.device = torch.device("cuda" if cuda else "cpu")
+        local = os.environ.get("LOCAL_RANK", "0")
+        self.device = torch.device(f"cuda:{local}" if cuda else "cpu")
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
@@ -84,12 +88,15 @@ class _Run:
             vocab_size=len(rows.meta["vocabulary"]), context=config.context, **SIZES[config.size]
         )
         self.model = Transformer(shape).to(self.device)
+        if config.init_from:
+            start_from(self.model, Path(config.init_from))
         self.optimisers = make_optimisers(self.model, config)
         self.training = self._batches(validation=False, augmentation=config.augmentation)
         self.validation = self._batches(validation=True, augmentation=None)
         self.step, self.epoch, self.index, self.seen, self.elapsed = 0, 0, 0, 0, 0.0
         self.evaluated: dict[str, float] = {}
-        self.board = _board(self.run_dir)
+        self.board = _board(self.run_dir) if self.ranks.rank == 0 else None
+        self.progress = 0.0
         if (self.run_dir / STATE_NAME).is_file():
             self._resume()
 
@@ -126,10 +133,13 @@ class _Run:
         started = time.monotonic() - self.elapsed
         losses: list[Tensor] = []
         for inputs, targets in self._stream():
-            if self._progress() >= 1.0:
+            self.progress = self.ranks.agree(self._progress(), self.device)
+            if self.progress >= 1.0:
                 break
             losses.append(self._step(forward, inputs, targets))
             self.elapsed = time.monotonic() - started
+            if self.ranks.rank:
+                continue
             if self.step % LOG_EVERY == 0:
                 self._log({"loss": float(torch.stack(losses).mean()), "lr": self._rate()})
                 losses = []
@@ -142,16 +152,17 @@ class _Run:
                 self._evaluate()
                 last_eval = self.elapsed
             self.elapsed = time.monotonic() - started
-        self._save_state()
-        self._evaluate()
+        if self.ranks.rank == 0:
+            self._save_state()
+            self._evaluate()
         return self.evaluated
 
     def _stream(self) -> Iterator[tuple[Tensor, Tensor]]:
         while True:
             batches = self.training.epoch(self.epoch)
-            while self.index < len(batches):
-                index = self.index
-                self.index += 1
+            while self.index + self.ranks.size <= len(batches):
+                index = self.index + self.ranks.rank
+                self.index += self.ranks.size
                 yield self.training.batch(batches[index], self.epoch, index)
             self.epoch, self.index = self.epoch + 1, 0
 
@@ -164,7 +175,7 @@ class _Run:
     def _rate(self) -> float:
         c = self.config
         warm = min((self.step + 1) / max(c.warmup_steps, 1), 1.0)
-        cosine = (1 + math.cos(math.pi * min(self._progress(), 1.0))) / 2
+        cosine = (1 + math.cos(math.pi * min(self.progress, 1.0))) / 2
         return c.lr * warm * (c.final_lr + (1 - c.final_lr) * cosine)
 
     def _step(self, forward: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
@@ -174,12 +185,13 @@ class _Run:
         with self._autocast():
             loss = loss_of(forward(inputs.to(self.device)), targets.to(self.device))
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        self.ranks.average_gradients(self.model.parameters())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        self.seen += inputs.numel()
+        self.seen += inputs.numel() * self.ranks.size
         return loss.detach()
 
     def _autocast(self) -> AbstractContextManager[Any]:
@@ -191,7 +203,7 @@ class _Run:
             "seconds": round(self.elapsed, 1),
             "ids": self.seen,
             "epoch": self.epoch,
-            "progress": round(self._progress(), 4),
+            "progress": round(self.progress, 4),
             **{name: round(value, 6) for name, value in record.items()},
         }
         with (self.run_dir / "log.jsonl").open("a", encoding="utf-8") as file:
@@ -262,6 +274,30 @@ def make_optimisers(model: Transformer, config: TrainConfig) -> list[torch.optim
         ),
         torch.optim.AdamW(rest, lr=config.lr, betas=(0.9, 0.95), weight_decay=0.0),
     ]
+
+
+def start_from(model: Transformer, folder: Path) -> None:
+    """Copy the weights of a checkpoint of the same width; fewer layers are stacked in turn.
+
+    Raises:
+        ValueError: If the checkpoint has another width or vocabulary, or more layers.
+
+    Reference: Gong et al. (2019), progressive stacking.
+    """
+    found = load_model(folder)
+    mine, theirs = model.config, found.config
+    same = ("vocab_size", "dim", "n_heads", "n_kv_heads", "hidden")
+    if any(getattr(mine, n) != getattr(theirs, n) for n in same) or (
+        mine.n_layers % theirs.n_layers
+    ):
+        raise ValueError(f"a model of {mine} cannot start from {folder}, which is {theirs}")
+    weights = found.state_dict()
+    with torch.no_grad():
+        for name, parameter in model.state_dict().items():
+            parts = name.split(".")
+            if parts[0] == "blocks":
+                parts[1] = str(int(parts[1]) % theirs.n_layers)
+            parameter.copy_(weights[".".join(parts)])
 
 
 def machine(device: torch.device) -> str:

@@ -16,23 +16,33 @@ from torch import Tensor, nn
 
 from emomusic.emotion.space import QUADRANTS
 from emomusic.music.notes import Notes
-from emomusic.verify.features import feature_matrix
+from emomusic.verify.features import FLAT_SPREAD, feature_matrix
 from emomusic.verify.features.hearing import hear, seconds_until
-from emomusic.verify.members import Matrix, softmax
+from emomusic.verify.members import Kernel, Linear, Matrix, Member, softmax, tempered
 
-FRAME_S = 0.1
-"""A frame of the piano roll: a sixteenth note at 150 quarter notes a minute."""
+FRAME_S = 0.05
+"""A frame of the piano roll: a thirty-second note at 150 quarter notes a minute."""
 MAX_ROLL_S = 600.0
 """A judge listens to the first ten minutes."""
 N_BANDS = 11
 """Registers of the piano roll, eight semitones each, the whole keyboard."""
 N_ROWS = 3 * 12 + N_BANDS
+FILTER_FRAMES = 7
+DILATIONS = (1, 2, 4, 8, 16, 32)
+"""Time scales of the sequence judge: filters of 0.35 to 11 seconds."""
+N_SAMPLED, N_FRAMES = 24, 800
+"""Clips, and frames of each, from which the sequence judge takes its biases."""
+FEATURE_JUDGE_TEMPERATURE = 0.7
+"""Sharpens forest and machine, which are too modest (likeliest out of fold)."""
+MIDDLE_VELOCITY = 64.0
 
 
 class Judge(Protocol):
     """Judge the quadrants of clips."""
 
-    def fit(self, clips: Sequence[Notes], quadrant: Sequence[str]) -> Self:
+    def fit(
+        self, clips: Sequence[Notes], quadrant: Sequence[str], *, weight: Matrix | None = None
+    ) -> Self:
         """Learn from labelled clips."""
         ...
 
@@ -52,6 +62,12 @@ def _classes(clips: Sequence[Notes], quadrant: Sequence[str]) -> NDArray[np.int6
     return np.array([QUADRANTS.index(name) for name in quadrant])
 
 
+def _weights(weight: Matrix | None, y: NDArray[np.int64]) -> Matrix:
+    if weight is not None and weight.shape != y.shape:
+        raise ValueError(f"weight must have shape {y.shape}, got {weight.shape}")
+    return np.ones(len(y)) if weight is None else weight
+
+
 class FeatureJudge:
     """Judge by the features of `features_of`: a random forest and a support vector machine.
 
@@ -66,15 +82,18 @@ class FeatureJudge:
         self.C = C
         self.seed = seed
 
-    def fit(self, clips: Sequence[Notes], quadrant: Sequence[str]) -> Self:
-        """Learn from labelled clips.
+    def fit(
+        self, clips: Sequence[Notes], quadrant: Sequence[str], *, weight: Matrix | None = None
+    ) -> Self:
+        """Learn from labelled clips, each counting as much as its weight, shape (n,), or alike.
 
         Raises:
             ValueError: If a quadrant is missing or unknown, or the lengths differ.
         """
-        return self.fit_features(feature_matrix(clips), _classes(clips, quadrant))
+        y = _classes(clips, quadrant)
+        return self.fit_features(feature_matrix(clips), y, _weights(weight, y))
 
-    def fit_features(self, X: Matrix, y: NDArray[np.int64]) -> Self:
+    def fit_features(self, X: Matrix, y: NDArray[np.int64], weight: Matrix) -> Self:
         """Learn from features measured before, shape (n, n_features), quadrants being 0 to 3."""
         from sklearn.ensemble import RandomForestClassifier
         from sklearn.pipeline import make_pipeline
@@ -85,8 +104,8 @@ class FeatureJudge:
             self.n_trees, min_samples_leaf=3, max_features="sqrt", random_state=self.seed
         )
         machine = make_pipeline(StandardScaler(), SVC(C=self.C, gamma=0.004))
-        self.forest_: Any = forest.fit(X, y)
-        self.machine_: Any = machine.fit(X, y)
+        self.forest_: Any = forest.fit(X, y, sample_weight=weight)
+        self.machine_: Any = machine.fit(X, y, svc__sample_weight=weight)
         return self
 
     def predict_proba(self, clips: Sequence[Notes]) -> Matrix:
@@ -102,23 +121,21 @@ class FeatureJudge:
 
         The forest's shares and the softmax of the machine's four decision values, averaged.
         """
-        votes: Matrix = (
-            self.forest_.predict_proba(X) + softmax(self.machine_.decision_function(X))
-        ) / 2.0
-        return votes
+        shares = self.forest_.predict_proba(X), softmax(self.machine_.decision_function(X))
+        return tempered((shares[0] + shares[1]) / 2.0, FEATURE_JUDGE_TEMPERATURE)
 
 
 def roll_of(notes: Notes) -> NDArray[np.float32]:
-    """Draw a clip as a piano roll in tenths of seconds, transposed to the key of C major.
+    """Draw a clip as a piano roll in twentieths of seconds, transposed to the key of C major.
 
     Args:
-        notes: At least one note; velocities are not drawn.
+        notes: At least one note; a flat velocity counts as 64.
 
     Returns:
         Shape (47, n_frames). Rows 0 to 11: share of the frame in which each pitch class sounds,
         counted from the tonic of the major key with the clip's signature; 12 to 23: the same of
-        the lowest sounding notes; 24 to 35: square roots of the notes struck by pitch class;
-        36 to 46: the same by register.
+        the lowest sounding notes; 24 to 35: square roots of the notes struck by pitch class,
+        times (the greatest velocity struck / 64) squared; 36 to 46: the same by register.
 
     Raises:
         ValueError: If there are no notes.
@@ -132,11 +149,21 @@ def roll_of(notes: Notes) -> NDArray[np.float32]:
     low = notes.pitch == h.bottom[h.group]
     bass = _held(begin_s[low], notes.duration_s[low], degree[low], n_frames)
     seen = first < n_frames
+    loudness = np.zeros(n_frames)
+    np.maximum.at(loudness, first[seen], _loudness(notes)[seen])
     struck = np.zeros((12 + N_BANDS, n_frames))
     band = np.clip((notes.pitch - 21) // 8, 0, N_BANDS - 1)
     np.add.at(struck, (degree[seen], first[seen]), 1.0)
     np.add.at(struck, (12 + band[seen], first[seen]), 1.0)
-    return np.concatenate([held, bass, np.sqrt(struck)]).astype(np.float32)
+    return np.concatenate([held, bass, np.sqrt(struck) * loudness]).astype(np.float32)
+
+
+def _loudness(notes: Notes) -> Matrix:
+    """Return (velocity / 64) squared, 1 where a clip's velocity is flat, shape (n,)."""
+    if notes.velocity.std() < FLAT_SPREAD:
+        return np.ones(len(notes))
+    loudness: Matrix = (notes.velocity / MIDDLE_VELOCITY) ** 2
+    return loudness
 
 
 def _held(begin_s: Matrix, duration_s: Matrix, degree: NDArray[np.int64], n_frames: int) -> Matrix:
@@ -150,130 +177,118 @@ def _held(begin_s: Matrix, duration_s: Matrix, degree: NDArray[np.int64], n_fram
     return np.clip(held, 0.0, 1.0)
 
 
-class _Net(nn.Module):
-    """Convolve a roll over time, average what was found, name the quadrant."""
-
-    def __init__(self, width: int, dropout: float) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.Dropout1d(dropout / 2)]
-        for n_in in (N_ROWS, width, width):
-            layers += [nn.Conv1d(n_in, width, 5, padding=2), nn.BatchNorm1d(width), nn.ReLU()]
-            layers += [nn.AvgPool1d(2), nn.Dropout(dropout)]
-        self.layers = nn.Sequential(*layers)
-        self.head = nn.Linear(2 * width, len(QUADRANTS))
-
-    def forward(self, rolls: Tensor) -> Tensor:
-        found = self.layers(rolls)
-        logits: Tensor = self.head(torch.cat([found.mean(dim=2), found.amax(dim=2)], dim=1))
-        return logits
-
-
 class SequenceJudge:
-    """Judge by the course of a clip: a small convolutional network on beat-free piano rolls.
+    """Judge by the course of a clip: random convolutions over its beat-free piano roll.
 
-    It learns from random crops, with the tonic moved to a neighbour in the circle of fifths now
-    and then (as a wrong key would) and the register moved by up to one band.
+    Each of many random filters is drawn along the roll, at six time scales; how often it answers
+    and how its answers spread are the columns on which a linear and a kernel model are fitted.
+
+    Reference:
+        Dempster, Petitjean and Webb (2020), ROCKET; here with rows of one roll as channels, and
+        mean and standard deviation beside the share of answers above a bias.
 
     Attributes:
-        nets_: The fitted networks, whose probabilities are averaged.
+        filters_: Random filters of each time scale, shape (n_filters, 47, 7).
+        biases_: What an answer must exceed to count, shape (n_filters,) each.
+        row_scale_: Standard deviation of each row of the rolls, shape (47, 1).
+        mean_: Mean of each column, shape (n_columns,).
+        scale_: Standard deviation of each column, shape (n_columns,).
+        members_: The fitted models.
     """
 
     def __init__(
-        self,
-        *,
-        n_nets: int = 2,
-        width: int = 64,
-        dropout: float = 0.3,
-        n_epochs: int = 40,
-        batch: int = 32,
-        crop_s: float = 20.0,
-        rate: float = 2e-3,
-        seed: int = 0,
+        self, *, n_filters: int = 150, C: float = 1e-3, ridge: float = 1.0, seed: int = 0
     ) -> None:
-        """Set the size of the networks and the course of learning.
-
-        Args:
-            n_nets: Networks that vote.
-            width: Channels of each layer.
-            dropout: Share of channels left out in learning.
-            n_epochs: Times that each clip is seen by a network.
-            batch: Clips in a step.
-            crop_s: Seconds of a clip in a step.
-            rate: Greatest learning rate.
-            seed: Draws weights, crops and order.
-        """
-        self.n_nets = n_nets
-        self.width = width
-        self.dropout = dropout
-        self.n_epochs = n_epochs
-        self.batch = batch
-        self.crop_s = crop_s
-        self.rate = rate
+        """Set the filters of each time scale, the models' penalties and the seed."""
+        self.n_filters = n_filters
+        self.C = C
+        self.ridge = ridge
         self.seed = seed
 
-    def fit(self, clips: Sequence[Notes], quadrant: Sequence[str]) -> Self:
-        """Learn from labelled clips.
+    def fit(
+        self, clips: Sequence[Notes], quadrant: Sequence[str], *, weight: Matrix | None = None
+    ) -> Self:
+        """Learn from labelled clips, each counting as much as its weight, shape (n,), or alike.
 
         Raises:
             ValueError: If a quadrant is missing or unknown, or the lengths differ.
         """
-        y = torch.from_numpy(_classes(clips, quadrant))
-        rolls = [roll_of(notes) for notes in clips]
-        with torch.random.fork_rng(devices=[]):
-            self.nets_ = [self._fitted(rolls, y, index) for index in range(self.n_nets)]
+        y, rolls = _classes(clips, quadrant), [roll_of(notes) for notes in clips]
+        self.draw(rolls)
+        return self.fit_columns(self.columns(rolls), y, _weights(weight, y))
+
+    def draw(self, rolls: Sequence[NDArray[np.float32]]) -> Self:
+        """Draw the filters, and their biases from answers to some of the rolls, unlabelled."""
+        rng = np.random.default_rng(self.seed)
+        spread = np.concatenate(rolls, axis=1).std(axis=1)[:, None]
+        self.row_scale_ = np.maximum(spread, 1e-3).astype(np.float32)
+        self.filters_ = [_random_filters(rng, self.n_filters) for _ in DILATIONS]
+        sample = [rolls[row] for row in rng.permutation(len(rolls))[:N_SAMPLED]]
+        self.biases_ = []
+        for filters, dilation in zip(self.filters_, DILATIONS, strict=True):
+            found = [self._answers(roll[:, :N_FRAMES], filters, dilation) for roll in sample]
+            answers = torch.cat(found, dim=1).numpy()
+            levels = rng.uniform(0.2, 0.95, self.n_filters)
+            rows = zip(answers, levels, strict=True)
+            biases = np.array([np.quantile(row, level) for row, level in rows], dtype=np.float32)
+            self.biases_.append(torch.from_numpy(biases))
         return self
 
-    def _fitted(self, rolls: list[NDArray[np.float32]], y: Tensor, index: int) -> _Net:
-        torch.manual_seed(self.seed * 1000 + index)
-        rng = np.random.default_rng([self.seed, index])
-        net = _Net(self.width, self.dropout).train()
-        optimizer = torch.optim.AdamW(net.parameters(), lr=self.rate, weight_decay=0.05)
-        n_steps = self.n_epochs * -(-len(rolls) // self.batch)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, total_steps=n_steps)
-        for _ in range(self.n_epochs):
-            order = rng.permutation(len(rolls))
-            for start in range(0, len(order), self.batch):
-                rows = order[start : start + self.batch]
-                seen = torch.from_numpy(np.stack([self._crop(rolls[row], rng) for row in rows]))
-                loss = nn.functional.cross_entropy(net(seen), y[rows], label_smoothing=0.1)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-        return net.eval()
+    def _answers(self, roll: NDArray[np.float32], filters: Tensor, dilation: int) -> Tensor:
+        scaled = torch.from_numpy(roll / self.row_scale_)[None]
+        padding = dilation * (FILTER_FRAMES - 1) // 2
+        return nn.functional.conv1d(scaled, filters, dilation=dilation, padding=padding)[0]
 
-    @property
-    def _n_crop(self) -> int:
-        return round(self.crop_s / FRAME_S)
+    def columns(self, rolls: Sequence[NDArray[np.float32]]) -> Matrix:
+        """Return share above the bias, mean and deviation of all answers, (n, columns)."""
+        return np.array([self._row(roll) for roll in rolls], dtype=np.float64)
 
-    def _crop(self, roll: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        start = int(rng.integers(max(roll.shape[1] - self._n_crop, 0) + 1))
-        crop = _padded(roll[:, start : start + self._n_crop], self._n_crop)
-        if rng.random() < 0.1:
-            crop[:36] = np.roll(crop[:36].reshape(3, 12, -1), rng.choice((5, 7)), 1).reshape(36, -1)
-        crop[36:] = np.roll(crop[36:], rng.integers(-1, 2), axis=0)
-        return crop
+    def _row(self, roll: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = []
+        for filters, biases, dilation in zip(self.filters_, self.biases_, DILATIONS, strict=True):
+            answers = self._answers(roll, filters, dilation)
+            above = (answers > biases[:, None]).float().mean(dim=1)
+            found += [above, answers.mean(dim=1), answers.std(dim=1, correction=0)]
+        row: NDArray[np.float32] = torch.cat(found).numpy()
+        return row
+
+    def fit_columns(self, columns: Matrix, y: NDArray[np.int64], weight: Matrix) -> Self:
+        """Learn from columns computed before, quadrants being 0 to 3."""
+        self.mean_, self.scale_ = columns.mean(axis=0), np.maximum(columns.std(axis=0), 1e-6)
+        Z = self._standardised(columns)
+        gamma = 1.0 / (3.0 * Z.shape[1])
+        self.members_: tuple[Member, ...] = (
+            Linear.fit(Z, y, weight, C=self.C),
+            Kernel.fit(Z, y, weight, ridge=self.ridge, gamma=gamma),
+        )
+        return self
+
+    def _standardised(self, columns: Matrix) -> Matrix:
+        Z: Matrix = np.clip((columns - self.mean_) / self.scale_, -4.0, 4.0)
+        return Z
 
     def predict_proba(self, clips: Sequence[Notes]) -> Matrix:
-        """Return the probability of Q1 to Q4 for each clip, averaged over its length, (n, 4).
+        """Return the probability of Q1 to Q4 for each clip, shape (n, 4).
 
         Raises:
             ValueError: If a clip holds no notes.
         """
-        rows = [self._judge(roll_of(notes)) for notes in clips]
-        return np.array(rows, dtype=np.float64).reshape(-1, len(QUADRANTS))
+        return self.judge_columns(self.columns([roll_of(notes) for notes in clips]))
 
-    def _judge(self, roll: NDArray[np.float32]) -> Matrix:
-        last = max(roll.shape[1] - self._n_crop, 0)
-        starts = np.unique(np.append(np.arange(0, last + 1, max(self._n_crop // 2, 1)), last))
-        crops = [_padded(roll[:, start : start + self._n_crop], self._n_crop) for start in starts]
-        with torch.no_grad():
-            logits = [net(torch.from_numpy(np.stack(crops))) for net in self.nets_]
-        shares = torch.stack(logits).softmax(dim=-1).mean(dim=(0, 1))
-        judged: Matrix = shares.double().numpy()
-        return judged
+    def judge_columns(self, columns: Matrix) -> Matrix:
+        """Return the probability of Q1 to Q4 for columns computed before, shape (n, 4)."""
+        Z = self._standardised(columns)
+        votes: Matrix = np.mean([member.probabilities(Z) for member in self.members_], axis=0)
+        return votes
 
 
-def _padded(roll: NDArray[np.float32], n_frames: int) -> NDArray[np.float32]:
-    """Repeat a roll until it is long enough: silence at the end would sound calm."""
-    return np.tile(roll, (1, -(-n_frames // roll.shape[1])))[:, :n_frames].copy()
+def _random_filters(rng: np.random.Generator, n_filters: int) -> Tensor:
+    """Draw filters over one to eight rows of the roll, half of them blind to its level."""
+    filters = np.zeros((n_filters, N_ROWS, FILTER_FRAMES), dtype=np.float32)
+    for row in filters:
+        n_rows = int(2.0 ** rng.uniform(0.0, 3.17))
+        weights = rng.normal(size=(n_rows, FILTER_FRAMES))
+        if rng.random() < 0.5:
+            weights -= weights.mean(axis=1, keepdims=True)
+        row[rng.choice(N_ROWS, n_rows, replace=False)] = weights / np.sqrt(n_rows)
+    return torch.from_numpy(filters)

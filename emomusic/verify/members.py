@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -13,6 +14,10 @@ Matrix = NDArray[np.float64]
 N_QUADRANTS = 4
 BATCH = 64
 """Rows predicted at a time by `Kernel` and `Trees`, so that memory stays within some MiB."""
+
+
+SIGNS = np.array([[1.0, -1.0, -1.0, 1.0], [1.0, 1.0, -1.0, -1.0]])
+"""Sign of valence and of arousal in each quadrant."""
 
 
 class Member(Protocol):
@@ -30,6 +35,20 @@ def softmax(logits: Matrix) -> Matrix:
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     shares: Matrix = powers / powers.sum(axis=-1, keepdims=True)
     return shares
+
+
+def tempered(votes: Matrix, temperature: float) -> Matrix:
+    """Return votes with their logs divided by a temperature, rows summing to 1."""
+    powers = np.maximum(votes, 1e-9) ** (1.0 / temperature)
+    shares: Matrix = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def log_odds(probabilities: Matrix) -> Matrix:
+    """Return the log-odds of positive valence and of positive arousal, shape (n, 2)."""
+    positive = np.clip(probabilities @ (SIGNS.T > 0), 1e-9, 1.0 - 1e-9)
+    odds: Matrix = np.log(positive / (1.0 - positive))
+    return odds
 
 
 @dataclass(frozen=True)
@@ -90,14 +109,19 @@ class Kernel:
 
     def probabilities(self, Z: Matrix) -> Matrix:
         """Return the probability of Q1 to Q4 in each row, shape (n, 4)."""
-        support = self.support.astype(np.float64)
-        squares = (support**2).sum(axis=1)
         rows = [Z[start : start + BATCH] for start in range(0, len(Z), BATCH)]
-        logits = [self._logits(block, support, squares) for block in rows]
+        logits = [self._logits(block) for block in rows]
         return softmax(np.concatenate([np.empty((0, N_QUADRANTS)), *logits]))
 
-    def _logits(self, Z: Matrix, support: Matrix, squares: Matrix) -> Matrix:
-        distance = (Z**2).sum(axis=1)[:, None] + squares - 2.0 * Z @ support.T
+    @cached_property
+    def _wide(self) -> tuple[Matrix, Matrix]:
+        """Return the supports in float64, one a column, and their squared lengths."""
+        wide = self.support.astype(np.float64)
+        return np.ascontiguousarray(wide.T), (wide**2).sum(axis=1)
+
+    def _logits(self, Z: Matrix) -> Matrix:
+        columns, squares = self._wide
+        distance = (Z**2).sum(axis=1)[:, None] + squares - 2.0 * Z @ columns
         logits: Matrix = np.exp(-self.gamma * np.maximum(distance, 0.0)) @ self.alpha
         return logits
 

@@ -11,10 +11,21 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from emomusic import __version__
 from emomusic.emotion.space import QUADRANTS
 from emomusic.music.notes import Notes
-from emomusic.verify.features import FEATURE_NAMES, FEATURES, feature_matrix
-from emomusic.verify.members import Kernel, Linear, Matrix, Member, Trees, arrays_of, members_from
+from emomusic.verify.features import FEATURE_NAMES, FEATURES, FLAT_SPREAD, features_of
+from emomusic.verify.members import (
+    Kernel,
+    Linear,
+    Matrix,
+    Member,
+    Trees,
+    arrays_of,
+    log_odds,
+    members_from,
+    tempered,
+)
 from emomusic.verify.store import (
     FILE_NAME,
     FORMAT,
@@ -25,10 +36,6 @@ from emomusic.verify.store import (
     write_arrays,
 )
 
-SIGNS = np.array([[1.0, -1.0, -1.0, 1.0], [1.0, 1.0, -1.0, -1.0]])
-"""Sign of valence and of arousal in each quadrant."""
-FLAT_SPREAD = 1.0
-"""A clip whose velocities deviate by less than this has no dynamics to hear."""
 MAX_DEVIATION = 4.0
 """Standardised features are cut here: a strange clip must not run away with the linear vote."""
 
@@ -128,32 +135,14 @@ class Verifier:
             ValueError: If a shape, a quadrant or a number is wrong, or there are fewer songs in
                 a quadrant than folds.
         """
-        from emomusic.verify.fitting import calibrate, out_of_fold
+        from emomusic.verify.fitting import calibrate, checked, out_of_fold
 
-        y = self._checked(X, quadrant, valence, arousal, groups)
+        y = checked(X, quadrant, valence, arousal, groups)
         weight = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
         votes = out_of_fold(self, X, y, weight, groups)
         self.fit_members(X, y, weight)
         self.temperature_, self.slopes_ = calibrate(votes, y, valence, arousal, weight)
         return self
-
-    @staticmethod
-    def _checked(
-        X: Matrix,
-        quadrant: Sequence[str],
-        valence: Matrix,
-        arousal: Matrix,
-        groups: Sequence[str],
-    ) -> NDArray[np.int64]:
-        if X.ndim != 2 or X.shape[1] != len(FEATURES) or not np.isfinite(X).all():
-            raise ValueError(f"X must be finite, shape (n, {len(FEATURES)}), got {X.shape}")
-        lengths = {len(X), len(quadrant), len(valence), len(arousal), len(groups)}
-        if len(lengths) != 1:
-            raise ValueError(f"X, labels and groups must be equally long, got {sorted(lengths)}")
-        unknown = sorted(set(quadrant) ^ set(QUADRANTS))
-        if unknown:
-            raise ValueError(f"quadrant must hold each of Q1 to Q4 and no other, see {unknown}")
-        return np.array([QUADRANTS.index(name) for name in quadrant])
 
     def fit_members(self, X: Matrix, y: NDArray[np.int64], weight: Matrix) -> Self:
         """Fit the models to quadrants 0 to 3 without calibrating them.
@@ -209,7 +198,9 @@ class Verifier:
         Raises:
             ValueError: If a clip holds no notes.
         """
-        probabilities = self.predict_proba(feature_matrix(clips))
+        # One row at a time: products of wider blocks may round a clip's last bit otherwise.
+        rows = [self.predict_proba(features_of(notes)[None]) for notes in clips]
+        probabilities = np.concatenate([np.empty((0, len(QUADRANTS))), *rows])
         values = self.values(probabilities)
         return [_verdict(row, value) for row, value in zip(probabilities, values, strict=True)]
 
@@ -230,7 +221,7 @@ class Verifier:
         Raises:
             OSError: If the folder is not writable or full; an older file is left as it was then.
         """
-        path = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
+        path = _file(path)
         arrays = {
             "mean": self.mean_,
             "scale": self.scale_,
@@ -248,6 +239,7 @@ class Verifier:
             "features": [[feature.name, feature.unit] for feature in FEATURES],
             "quadrants": QUADRANTS,
             "parameters": self.parameters,
+            "versions": {"emomusic": __version__, "numpy": np.__version__},
             "licence": LICENCE,
         }
 
@@ -259,7 +251,7 @@ class Verifier:
             VerifierError: If the file is missing, damaged, not a verifier, or was fitted on
                 other features.
         """
-        path = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
+        path = _file(path)
         arrays, description = read_arrays(path)
         if description.get("features") != [[feature.name, feature.unit] for feature in FEATURES]:
             raise VerifierError(f"{path}: fitted on other features than this version measures")
@@ -284,28 +276,17 @@ class Verifier:
         return {name: value for name, value in vars(self).items() if not name.endswith("_")}
 
 
-_NAMES = list(FEATURE_NAMES)
 _DYNAMICS = np.array([feature.group == "dynamics" for feature in FEATURES])
-_SPREAD = _NAMES.index("velocity_spread")
+_SPREAD = FEATURE_NAMES.index("velocity_spread")
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    return Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
 
 
 def _spread(X: Matrix) -> Matrix:
     spread: Matrix = X[:, _SPREAD]
     return spread
-
-
-def tempered(votes: Matrix, temperature: float) -> Matrix:
-    """Return votes with their logs divided by a temperature, rows summing to 1."""
-    powers = np.maximum(votes, 1e-9) ** (1.0 / temperature)
-    shares: Matrix = powers / powers.sum(axis=1, keepdims=True)
-    return shares
-
-
-def log_odds(probabilities: Matrix) -> Matrix:
-    """Return the log-odds of positive valence and of positive arousal, shape (n, 2)."""
-    positive = np.clip(probabilities @ (SIGNS.T > 0), 1e-9, 1.0 - 1e-9)
-    odds: Matrix = np.log(positive / (1.0 - positive))
-    return odds
 
 
 def _verdict(probabilities: Matrix, values: Matrix) -> Verdict:

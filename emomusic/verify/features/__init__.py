@@ -12,7 +12,10 @@ from emomusic.verify.features import pitch, timing
 from emomusic.verify.features.hearing import hear
 from emomusic.verify.features.registry import BLOCKS, FEATURES, Feature
 
-__all__ = ["FEATURES", "FEATURE_NAMES", "Feature", "feature_matrix", "features_of"]
+__all__ = ["FEATURES", "FEATURE_NAMES", "FLAT_SPREAD", "Feature", "feature_matrix", "features_of"]
+
+FLAT_SPREAD = 1.0
+"""A clip whose velocities deviate by less than this has no dynamics to hear."""
 
 # Importing them registers their features, in this order.
 _ROOMS = (timing, pitch)

@@ -11,7 +11,8 @@ from emomusic.verify.features.hearing import CHORDS, WINDOW_S, Hearing
 from emomusic.verify.features.registry import registered, share_of
 
 HURON = (0.0, 1.428, 0.582, -0.594, -0.386, -1.240, 0.453)
-"""Dissonance of interval classes 0 to 6: Huron (1994), table 2, with the sign turned."""
+"""Dissonance of interval classes 0 to 6: Huron (1994), Interval-class content, with the sign
+turned."""
 
 
 @registered(

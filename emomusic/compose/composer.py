@@ -1,0 +1,320 @@
+"""Compose clips: emotion, targets, ids, score, card."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from symusic.core import ScoreTick
+
+import emomusic
+from emomusic.compose.guide import ClipGuide, Grammar, Plan
+from emomusic.compose.request import DEFAULT_BARS, MAX_BARS, MAX_TEMPO, MIN_TEMPO, Request
+from emomusic.mapping.mapper import Mapper
+from emomusic.model.checkpoint import CheckpointError, load_model
+from emomusic.model.sampling import BLOCK, write_block
+from emomusic.model.transformer import Transformer
+from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute, measure
+from emomusic.music.key import TONIC_NAMES
+from emomusic.music.passage import passage_of
+from emomusic.music.score import notes_of
+from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, Tokenizer
+from emomusic.verify.verifier import Verdict, Verifier
+
+TOKENIZER_NAME, TABLES_NAME = "tokenizer.json", "tables.json"
+TEMPO_BEND = 1.12
+MODE_STRENGTH = 0.25
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Hold a finished piece with its card.
+
+    Attributes:
+        index: Its number in the run.
+        seed: The run's seed.
+        request: What was asked for.
+        score: One piano track at one tempo.
+        n_bars: Bars.
+        tempo: Quarter notes a minute.
+        key: The key it was composed in.
+        targets: Attribute values asked of the model.
+        achieved: The same attributes, measured on the score.
+        verdict: What the verifier hears.
+        checkpoint: Name of the checkpoint.
+    """
+
+    index: int
+    seed: int
+    request: Request
+    score: ScoreTick
+    n_bars: int
+    tempo: float
+    key: str
+    targets: Mapping[str, float]
+    achieved: Mapping[str, float]
+    verdict: Verdict
+    checkpoint: str
+
+    def card(self) -> dict[str, Any]:
+        """Return what was asked and what is heard, as plain values."""
+        emotion = self.request.emotion
+        return {
+            "index": self.index,
+            "seed": self.seed,
+            "emotion": emotion.name or emotion.quadrant,
+            "valence": emotion.valence,
+            "arousal": emotion.arousal,
+            "bars": self.n_bars,
+            "tempo": self.tempo,
+            "key": self.key,
+            "time_signature": f"{self.request.beats_per_bar}/4",
+            "targets": {name: round(value, 4) for name, value in self.targets.items()},
+            "achieved": {name: round(value, 4) for name, value in self.achieved.items()},
+            "verdict": {
+                "quadrant": self.verdict.quadrant,
+                "probabilities": {q: round(p, 4) for q, p in self.verdict.probabilities.items()},
+                "valence": round(self.verdict.valence, 4),
+                "arousal": round(self.verdict.arousal, 4),
+            },
+            "best_of": self.request.best_of,
+            "temperature": self.request.temperature,
+            "top_p": self.request.top_p,
+            "checkpoint": self.checkpoint,
+            "version": emomusic.__version__,
+        }
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """Hold one candidate before it is written."""
+
+    index: int
+    candidate: int
+    tempo: float
+    tonic: int
+    is_major: bool
+    n_bars: int
+    targets: dict[str, float]
+    rng: np.random.Generator
+
+
+class Composer:
+    """Compose with one checkpoint.
+
+    Attributes:
+        name: The checkpoint's name.
+        model: The transformer.
+        tokenizer: Ids to scores.
+        mapper: Emotions to targets.
+        verifier: Scores to verdicts.
+        edges: Inner edges of each attribute's bins, shape (n_attributes, n_bins - 1).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Load a checkpoint.
+
+        Raises:
+            CheckpointError: If a part of it is missing or damaged, or does not fit the others.
+        """
+        self.name = folder.resolve().name
+        self.model: Transformer = load_model(folder)
+        try:
+            self.tokenizer = Tokenizer(folder / TOKENIZER_NAME)
+            self.mapper = Mapper.load(folder)
+            self.verifier = Verifier.load(folder)
+            self.edges = _read_edges(folder / TABLES_NAME)
+            self.grammar = Grammar(self.tokenizer.vocabulary)
+            self.first_control = self.tokenizer.vocabulary.control_ids(ATTRIBUTE_NAMES)
+        except ValueError as error:
+            raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
+        if len(self.tokenizer.vocabulary) != self.model.config.vocab_size:
+            raise CheckpointError(f"tokenizer and weights in {folder} do not belong together")
+
+    @cached_property
+    def _max_repeated(self) -> int:
+        return self.model.config.context // 2
+
+    def compose(
+        self,
+        request: Request,
+        *,
+        seed: int,
+        count: int = 1,
+        start: int = 0,
+        batch_size: int = BLOCK,
+        progress: Progress = lambda n_done: None,
+    ) -> Iterator[Clip]:
+        """Compose clips, each as soon as its batch is done.
+
+        Clip `i` of a seed is the same, byte for byte, whatever `start`, `count` and
+        `batch_size` are.
+
+        Args:
+            request: What each clip is to be.
+            seed: Of the run, at least 0.
+            count: Clips.
+            start: Number of the first one.
+            batch_size: Clips in hand at once.
+            progress: Called with the number of clips just finished.
+
+        Raises:
+            ValueError: If seed, count, start or batch_size is out of range.
+        """
+        _check_run(seed=seed, count=count, start=start, batch_size=batch_size)
+        for begin in range(start, start + count, batch_size):
+            indices = range(begin, min(begin + batch_size, start + count))
+            drafts = [
+                self._draft(request, seed, index, candidate)
+                for index in indices
+                for candidate in range(request.best_of)
+            ]
+            written = self._write(request, drafts)
+            for at, index in enumerate(indices):
+                own = slice(at * request.best_of, (at + 1) * request.best_of)
+                candidates = [
+                    self._finish(request, seed, draft, bars)
+                    for draft, bars in zip(drafts[own], written[own], strict=True)
+                ]
+                yield max(candidates, key=lambda clip: _merit(clip, request))
+                progress(index - begin + 1)
+
+    def _draft(self, request: Request, seed: int, index: int, candidate: int) -> _Draft:
+        rng = np.random.default_rng(np.random.SeedSequence([seed, index, candidate]))
+        targets = self.mapper.targets(request.emotion, rng, diversity=request.diversity)
+        drawn_tonic = int(rng.integers(12))
+        tonic = drawn_tonic if request.tonic is None else request.tonic
+        targets |= request.fixed
+        if request.is_major is not None:
+            _set_mode(targets, is_major=request.is_major)
+        if request.tempo is not None:
+            targets["tempo"] = request.tempo
+        n_bars, tempo = _length(request, targets["tempo"])
+        targets["tempo"] = tempo
+        is_major = targets["mode"] >= 0
+        return _Draft(index, candidate, tempo, tonic, is_major, n_bars, targets, rng)
+
+    def _plan(self, request: Request, draft: _Draft) -> Plan:
+        shift = transposition(draft.tonic)
+        values = np.array([draft.targets[name] for name in ATTRIBUTE_NAMES])
+        values -= shift * np.array([attribute(name).per_semitone for name in ATTRIBUTE_NAMES])
+        bins = (values[:, None] >= self.edges).sum(axis=1)
+        return Plan(
+            controls=tuple((self.first_control + bins).tolist()),
+            bar_controls=((),) * draft.n_bars,
+            beats_per_bar=request.beats_per_bar,
+            lowest=max(LOWEST_PITCH, LOWEST_PITCH - shift),
+            highest=min(HIGHEST_PITCH, HIGHEST_PITCH - shift),
+        )
+
+    def _write(self, request: Request, drafts: Sequence[_Draft]) -> list[list[int]]:
+        """Return the ids of each draft; each has its own place in its own block, always."""
+        guides = [ClipGuide(self.grammar, self._plan(request, draft)) for draft in drafts]
+        blocks: dict[int, dict[int, int]] = {}
+        for at, draft in enumerate(drafts):
+            number = draft.index * request.best_of + draft.candidate
+            blocks.setdefault(number // BLOCK, {})[number % BLOCK] = at
+        for places in blocks.values():
+            self._write_block(request, [places.get(i) for i in range(BLOCK)], guides, drafts)
+        return [guide.ids() for guide in guides]
+
+    def _write_block(
+        self,
+        request: Request,
+        places: Sequence[int | None],
+        guides: Sequence[ClipGuide],
+        drafts: Sequence[_Draft],
+    ) -> None:
+        while True:
+            live = [at if at is not None and not guides[at].done else None for at in places]
+            if all(at is None for at in live):
+                return
+            for at in live:
+                if at is not None:
+                    guides[at].begin(max_ids=self._max_repeated)
+            write_block(
+                self.model,
+                [None if at is None else guides[at] for at in live],
+                [None if at is None else drafts[at].rng for at in live],
+                temperature=request.temperature,
+                top_p=request.top_p,
+            )
+
+    def _finish(self, request: Request, seed: int, draft: _Draft, ids: list[int]) -> Clip:
+        score = self.tokenizer.decode(ids, tempo=draft.tempo)
+        score.shift_pitch_inplace(transposition(draft.tonic))
+        notes = notes_of(score)
+        beats = float(draft.n_bars * request.beats_per_bar)
+        achieved = measure(passage_of(notes, n_beats=beats, tempo=draft.tempo))
+        return Clip(
+            index=draft.index,
+            seed=seed,
+            request=request,
+            score=score,
+            n_bars=draft.n_bars,
+            tempo=draft.tempo,
+            key=f"{TONIC_NAMES[draft.tonic]} {'major' if draft.is_major else 'minor'}",
+            targets=draft.targets,
+            achieved=achieved,
+            verdict=self.verifier.verdict(notes),
+            checkpoint=self.name,
+        )
+
+
+def _check_run(**values: int) -> None:
+    for name, value in values.items():
+        low = 1 if name in {"count", "batch_size"} else 0
+        if not low <= value < 2**63:
+            raise ValueError(f"{name} must be at least {low}, got {value}")
+
+
+def transposition(tonic: int) -> int:
+    """Return the semitones from the model's C to a tonic, -6 to 5."""
+    return (tonic + 6) % 12 - 6
+
+
+def _set_mode(targets: dict[str, float], *, is_major: bool) -> None:
+    sign = 1.0 if is_major else -1.0
+    targets["mode"] = sign * max(abs(targets["mode"]), MODE_STRENGTH)
+    if targets["chord_mode"] * sign < 0:
+        targets["chord_mode"] = 0.0
+
+
+def _length(request: Request, tempo: float) -> tuple[int, float]:
+    tempo = min(max(tempo, MIN_TEMPO), MAX_TEMPO)
+    if request.seconds is None:
+        return request.n_bars or DEFAULT_BARS, round(tempo, 1)
+    bar_s = 60.0 * request.beats_per_bar / tempo
+    n_bars = min(max(round(request.seconds / bar_s), 1), MAX_BARS)
+    if request.tempo is None and "tempo" not in request.fixed:
+        met = 60.0 * request.beats_per_bar * n_bars / request.seconds
+        tempo = min(max(met, tempo / TEMPO_BEND, MIN_TEMPO), tempo * TEMPO_BEND, MAX_TEMPO)
+    return n_bars, round(tempo, 2)
+
+
+def _merit(clip: Clip, request: Request) -> float:
+    """Return how well the verifier hears what was asked; the nearest by listeners' values."""
+    emotion, verdict = request.emotion, clip.verdict
+    away = math.hypot(verdict.valence - emotion.valence, verdict.arousal - emotion.arousal)
+    return verdict.probabilities[emotion.quadrant] - 0.1 * away
+
+
+def _read_edges(path: Path) -> NDArray[np.float64]:
+    try:
+        tables = json.loads(path.read_text(encoding="utf-8"))
+        edges = np.array(tables["edges"], dtype=np.float64)
+        if tables["attributes"] != list(ATTRIBUTE_NAMES):
+            raise ValueError("its attributes are not those of this version")
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"cannot read the bins {path}: {error}") from error
+    if edges.shape != (len(ATTRIBUTE_NAMES), int(tables["n_bins"]) - 1):
+        raise ValueError(f"{path} holds edges of shape {edges.shape}")
+    return edges

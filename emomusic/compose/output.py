@@ -1,0 +1,82 @@
+"""Clips into a folder: files whole or not at all, and a manifest of what is there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from emomusic.compose.composer import Clip
+from emomusic.files import write_atomically
+from emomusic.music.score import write_score
+
+MANIFEST_NAME = "manifest.jsonl"
+
+
+class OutputError(ValueError):
+    """Tell in one line why the clips cannot be written."""
+
+
+def check_folder(folder: Path) -> None:
+    """Make the output folder and check that files can be made in it.
+
+    Raises:
+        OutputError: If not.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        write_atomically(probe, lambda file: file.write(b"emomusic"))
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
+
+
+def write_clips(
+    clips: Iterable[Clip], folder: Path, *, formats: Sequence[str] = ("mid",)
+) -> Iterator[dict[str, Any]]:
+    """Write clips as they come, then the manifest of those that were written.
+
+    Yields:
+        The line of the manifest of each clip, after its files are there.
+
+    Raises:
+        OutputError: If a file cannot be written; the manifest then names the clips before.
+    """
+    lines: list[str] = []
+    try:
+        for clip in clips:
+            card = {"file": f"clip_{clip.index:05d}.{formats[0]}", **clip.card()}
+            card["files"] = [f"clip_{clip.index:05d}.{suffix}" for suffix in formats]
+            _write_files(clip, folder, formats)
+            lines.append(json.dumps(card))
+            yield card
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
+    finally:
+        if lines:
+            _write_manifest(folder, lines)
+
+
+def _write_files(clip: Clip, folder: Path, formats: Sequence[str]) -> None:
+    stem = f"clip_{clip.index:05d}"
+    if "mid" in formats:
+        write_score(clip.score, folder / f"{stem}.mid")
+    sounding = [suffix for suffix in formats if suffix != "mid"]
+    if sounding:
+        from emomusic.music.audio import render_audio
+
+        audio = render_audio(clip.score)
+        for suffix in sounding:
+            audio.write(folder / f"{stem}.{suffix}")
+
+
+def _write_manifest(folder: Path, lines: Sequence[str]) -> None:
+    data = "".join(f"{line}\n" for line in lines).encode()
+    try:
+        write_atomically(folder / MANIFEST_NAME, lambda file: file.write(data))
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {folder / MANIFEST_NAME}: {error.strerror or error}"
+        ) from error

@@ -1,0 +1,182 @@
+"""From an emotion to attribute targets: prototypes of labelled music, blended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
+from emomusic.files import write_text
+from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
+
+FORMAT = "emomusic-mapper-1"
+MAPPER_NAME = "mapper.json"
+CENTRE = abs(next(iter(QUADRANT_CENTRES.values()))[0])
+MAX_BYTES = 4 * 2**20
+NEAR = 0.35
+FARTHEST = 0.35
+"""How much further than its prototype an emotion at the corner (1, 1) lies from the middle."""
+
+
+@dataclass(frozen=True)
+class Prototype:
+    """Hold one way in which music carries a quadrant's emotion.
+
+    Attributes:
+        quadrant: `Q1` to `Q4`.
+        valence: Mean valence of its clips, -1 to 1.
+        arousal: Mean arousal of its clips, -1 to 1.
+        weight: Its share of the quadrant's clips, above 0.
+        mean: Attribute values at its centre.
+        spread: Standard deviation of each attribute among its clips.
+        n_clips: Clips that it stands for.
+    """
+
+    quadrant: str
+    valence: float
+    arousal: float
+    weight: float
+    mean: Mapping[str, float]
+    spread: Mapping[str, float]
+    n_clips: int
+
+
+@dataclass(frozen=True)
+class Mapper:
+    """Turn emotions into attribute targets.
+
+    Attributes:
+        prototypes: Several for each quadrant.
+        middle: Attribute values of the neutral emotion (0, 0).
+        low: Lowest target of each attribute.
+        high: Highest target of each attribute.
+        about: Which songs it was fitted on, and how.
+    """
+
+    prototypes: tuple[Prototype, ...]
+    middle: Mapping[str, float]
+    low: Mapping[str, float]
+    high: Mapping[str, float]
+    about: Mapping[str, Any]
+
+    def targets(
+        self, emotion: Emotion, rng: np.random.Generator, *, diversity: float = 0.5
+    ) -> dict[str, float]:
+        """Draw attribute targets for an emotion.
+
+        Each quadrant gives one prototype, likelier the nearer it lies to the emotion; the four
+        are blended by where the emotion lies between the quadrants' centres, and beyond a
+        centre the distance from the middle grows on. The centre of the circle gives the middle.
+
+        Args:
+            emotion: Any point of the space.
+            rng: Decides which prototypes; the same state gives the same targets.
+            diversity: 0 takes each quadrant's mean, 1 a prototype and all of its own spread.
+
+        Returns:
+            A finite value for each attribute.
+
+        Raises:
+            ValueError: If diversity is not in [0, 1].
+        """
+        if not 0 <= diversity <= 1:
+            raise ValueError(f"diversity must be in [0, 1], got {diversity}")
+        offset = np.zeros(len(ATTRIBUTE_NAMES))
+        middle = self._vector(self.middle)
+        for quadrant, share in zip(QUADRANTS, self.shares(emotion), strict=True):
+            drawn = self._draw(quadrant, emotion, rng, diversity)
+            offset += share * (drawn - middle)
+        target = middle + offset * self.reach(emotion)
+        bounded = np.clip(target, self._vector(self.low), self._vector(self.high))
+        return dict(zip(ATTRIBUTE_NAMES, bounded.tolist(), strict=True))
+
+    def _vector(self, values: Mapping[str, float]) -> NDArray[np.float64]:
+        return np.array([values[name] for name in ATTRIBUTE_NAMES])
+
+    @staticmethod
+    def shares(emotion: Emotion) -> NDArray[np.float64]:
+        """Return how much each quadrant counts, shape (4,), in all 1: bilinear between centres."""
+        v = (np.clip(emotion.valence / CENTRE, -1, 1) + 1) / 2
+        a = (np.clip(emotion.arousal / CENTRE, -1, 1) + 1) / 2
+        signs = [QUADRANT_CENTRES[quadrant] for quadrant in QUADRANTS]
+        return np.array([(v if x > 0 else 1 - v) * (a if y > 0 else 1 - a) for x, y in signs])
+
+    @staticmethod
+    def reach(emotion: Emotion) -> float:
+        """Return how far from the middle the blend is carried: 1 up to the centres, then more."""
+        beyond = max(abs(emotion.valence), abs(emotion.arousal)) - CENTRE
+        return 1.0 + FARTHEST * max(beyond, 0.0) / (1.0 - CENTRE)
+
+    def _draw(
+        self, quadrant: str, emotion: Emotion, rng: np.random.Generator, diversity: float
+    ) -> NDArray[np.float64]:
+        own = [p for p in self.prototypes if p.quadrant == quadrant]
+        weight = np.array([p.weight for p in own])
+        means = np.stack([self._vector(p.mean) for p in own])
+        distance = np.array(
+            [(p.valence - emotion.valence) ** 2 + (p.arousal - emotion.arousal) ** 2 for p in own]
+        )
+        near = weight * np.exp(-(distance - distance.min()) / (2 * NEAR**2))
+        index = int((near.cumsum() <= rng.random() * near.sum()).sum())
+        noise = rng.standard_normal(len(ATTRIBUTE_NAMES)) * self._vector(own[index].spread)
+        average: NDArray[np.float64] = (weight @ means) / weight.sum()
+        drawn: NDArray[np.float64] = means[index] + diversity * noise / 2
+        return average + min(2 * diversity, 1.0) * (drawn - average)
+
+    def save(self, folder: Path) -> None:
+        """Write `mapper.json`, readable, with units."""
+        units = {name: attribute(name).unit for name in ATTRIBUTE_NAMES}
+        content = {"format": FORMAT, "units": units, **asdict(self)}
+        write_text(folder / MAPPER_NAME, json.dumps(_rounded(content), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Mapper:
+        """Read `mapper.json`.
+
+        Raises:
+            ValueError: If it is missing, damaged or of another format.
+        """
+        path = folder / MAPPER_NAME
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise ValueError("it is too large")
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content.pop("format") != FORMAT:
+                raise ValueError(f"its format is not {FORMAT}")
+            content.pop("units")
+            prototypes = tuple(Prototype(**p) for p in content.pop("prototypes"))
+            mapper = cls(prototypes=prototypes, **content)
+            mapper.check()
+        except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"cannot read the mapper {path}: {error}") from error
+        return mapper
+
+    def check(self) -> None:
+        """Check that every attribute has a finite value everywhere and every quadrant music.
+
+        Raises:
+            ValueError: If not.
+        """
+        tables = [self.middle, self.low, self.high]
+        tables += [table for p in self.prototypes for table in (p.mean, p.spread)]
+        for table in tables:
+            if set(table) != set(ATTRIBUTE_NAMES) or not np.isfinite(self._vector(table)).all():
+                raise ValueError("its attributes are not those of this version, or not finite")
+        if {p.quadrant for p in self.prototypes} != set(QUADRANTS):
+            raise ValueError("it lacks a quadrant")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 5)
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_rounded(item) for item in value]
+    return value

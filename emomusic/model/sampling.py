@@ -1,0 +1,139 @@
+"""Write ids with a model: many rows in step, each with its own guide and random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from emomusic.model.settings import check_sampling
+from emomusic.model.transformer import Cache, Transformer
+
+BLOCK = 8
+"""Rows of one matrix product. It is always this wide, because a float product of another
+width may round differently: so a row's result does not depend on how many others there are."""
+
+
+class Guide(Protocol):
+    """Say what a row may write next."""
+
+    def forced(self) -> int | None:
+        """Return the id that must come next, or None if it is to be sampled."""
+        ...
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """Return which ids may be sampled, shape (vocab_size,); at least one may."""
+        ...
+
+    def push(self, token: int) -> None:
+        """Take note of the id that was written."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Tell whether the row has ended."""
+        ...
+
+
+def sample_ids(
+    logits: NDArray[np.float32],
+    allowed: NDArray[np.bool_],
+    uniform: NDArray[np.float64],
+    *,
+    temperature: float,
+    top_p: float,
+) -> NDArray[np.int64]:
+    """Draw one id a row among the likeliest that together hold top_p of the probability.
+
+    Args:
+        logits: Shape (n, vocab_size).
+        allowed: Shape (n, vocab_size); others are never drawn.
+        uniform: One number in [0, 1) a row, which decides the draw.
+        temperature: In (0, 5]; below 1 favours likely ids.
+        top_p: In (0, 1]; 1 keeps all.
+
+    Returns:
+        Ids, shape (n,).
+
+    Reference: nucleus sampling of Holtzman et al. (2020), over the allowed ids.
+    """
+    scaled = np.where(allowed, logits.astype(np.float64) / temperature, -np.inf)
+    order = np.argsort(-scaled, axis=1, kind="stable")
+    ranked = np.take_along_axis(scaled, order, axis=1)
+    weight = np.exp(ranked - ranked[:, :1])
+    total = weight.cumsum(axis=1)
+    keep = total - weight < top_p * total[:, -1:]
+    kept = np.where(keep, total, 0.0).max(axis=1, keepdims=True)
+    chosen = (total <= uniform[:, None] * kept).sum(axis=1)
+    chosen = np.minimum(chosen, keep.sum(axis=1) - 1)
+    return np.take_along_axis(order, chosen[:, None], axis=1)[:, 0]
+
+
+@torch.inference_mode()
+def write_block(
+    model: Transformer,
+    guides: Sequence[Guide | None],
+    generators: Sequence[np.random.Generator | None],
+    *,
+    temperature: float = 1.0,
+    top_p: float = 0.95,
+) -> None:
+    """Write rows until each is done or the context is full; the guides keep what is written.
+
+    A row's ids depend on its guide, its generator and its place in the block only.
+
+    Args:
+        model: On the CPU or a GPU, in evaluation mode.
+        guides: At most `BLOCK`; None leaves a place empty.
+        generators: One a guide; one uniform number is drawn from it for each sampled id.
+        temperature: As `sample_ids`.
+        top_p: As `sample_ids`.
+
+    Raises:
+        ValueError: If there are more guides than places or a setting is out of range.
+    """
+    check_sampling(temperature, top_p)
+    if len(guides) > BLOCK or len(guides) != len(generators):
+        raise ValueError(f"a block holds at most {BLOCK} rows with a generator each")
+    device = model.embedding.weight.device
+    cache = Cache(model.config, BLOCK, device=device)
+    ids = np.zeros((BLOCK, 1), dtype=np.int64)
+    logits = np.zeros((BLOCK, model.config.vocab_size), dtype=np.float32)
+    for _ in range(model.config.context):
+        live = [i for i, guide in enumerate(guides) if guide is not None and not guide.done]
+        if not live:
+            return
+        free = [i for i in live if _force(guides[i], ids[i])]
+        if free:
+            rows = np.array(free)
+            allowed = np.stack([_guide(guides[i]).allowed() for i in free])
+            uniform = np.array([_generator(generators[i]).random() for i in free])
+            ids[rows, 0] = sample_ids(
+                logits[rows], allowed, uniform, temperature=temperature, top_p=top_p
+            )
+        for i in live:
+            _guide(guides[i]).push(int(ids[i, 0]))
+        if any(not _guide(guides[i]).done for i in live):
+            output = model(torch.from_numpy(ids).to(device), cache)
+            logits = output[:, 0].float().cpu().numpy()
+
+
+def _guide(guide: Guide | None) -> Guide:
+    assert guide is not None
+    return guide
+
+
+def _generator(generator: np.random.Generator | None) -> np.random.Generator:
+    assert generator is not None
+    return generator
+
+
+def _force(guide: Guide | None, ids: NDArray[np.int64]) -> bool:
+    """Put a forced id into its row; tell whether the row is to be sampled instead."""
+    token = _guide(guide).forced()
+    if token is not None:
+        ids[0] = token
+    return token is None

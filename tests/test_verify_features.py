@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from emomusic.music.notes import Notes, make_notes
+from emomusic.verify.features import FEATURE_NAMES, FEATURES, feature_matrix, features_of
+from emomusic.verify.features.hearing import group_starts, hear, key_correlations
+
+
+def clip(
+    onset_s: list[float],
+    pitch: list[int],
+    *,
+    duration_s: float | list[float] = 0.5,
+    velocity: int | list[int] = 64,
+) -> Notes:
+    n = len(onset_s)
+    return make_notes(
+        np.array(onset_s),
+        np.broadcast_to(np.array(duration_s, dtype=np.float64), n),
+        np.array(pitch),
+        np.broadcast_to(np.array(velocity), n),
+        tempo=60.0,  # a beat is a second
+    )
+
+
+def random_clip(seed: int, n: int = 200) -> Notes:
+    rng = np.random.default_rng(seed)
+    return make_notes(
+        rng.uniform(0.0, 60.0, n),
+        rng.uniform(0.05, 2.0, n),
+        rng.integers(30, 90, n),
+        rng.integers(1, 128, n),
+        tempo=90.0,
+    )
+
+
+def named(notes: Notes) -> dict[str, float]:
+    return dict(zip(FEATURE_NAMES, features_of(notes).tolist(), strict=True))
+
+
+EVEN = clip([0.5 * k for k in range(8)], [60, 62, 64, 65, 67, 69, 71, 72])
+
+
+def test_names_are_unique_and_each_feature_is_described() -> None:
+    assert len(set(FEATURE_NAMES)) == len(FEATURES) == len(features_of(EVEN))
+    assert all(feature.unit and feature.group and feature.source for feature in FEATURES)
+
+
+def test_density_and_rhythm_of_an_even_scale() -> None:
+    heard = named(EVEN)  # eight notes in four seconds
+    assert heard["note_rate"] == pytest.approx(1.0)
+    assert heard["onset_rate"] == pytest.approx(1.0)
+    assert heard["chord_size"] == 1.0
+    assert heard["chord_share"] == 0.0
+    assert heard["busiest"] == heard["calmest"] == pytest.approx(np.log2(3.0))
+    assert heard["gap_median"] == pytest.approx(-1.0)
+    assert heard["gap_spread"] == pytest.approx(0.0)
+    assert heard["gap_even"] == 1.0
+    assert heard["gap_fast"] == heard["gap_slow"] == 0.0
+    assert heard["pulse_period"] == pytest.approx(-1.0, abs=0.06)
+    assert heard["pulse_clarity"] > 0.6
+
+
+def test_articulation_of_an_even_scale() -> None:
+    heard = named(EVEN)
+    assert heard["duration_median"] == pytest.approx(-1.0)
+    assert heard["articulation"] == pytest.approx(0.0)
+    assert heard["silence"] == pytest.approx(0.0)
+    assert heard["polyphony"] == pytest.approx(1.0)
+
+
+def test_silence_is_the_share_of_time_without_sound() -> None:
+    heard = named(clip([0.0, 1.0, 3.0], [60, 60, 60]))  # 2 s of 3.5 s are silent
+    assert heard["silence"] == pytest.approx(2.0 / 3.5)
+    assert heard["legato"] == 0.0
+
+
+def test_register_and_range() -> None:
+    heard = named(clip([0.0, 0.0, 1.0, 1.0], [40, 80, 42, 78]))
+    assert heard["pitch_mean"] == 60.0
+    assert heard["top_mean"] == 79.0
+    assert heard["bottom_mean"] == 41.0
+    assert heard["low_share"] == heard["high_share"] == 0.5
+    assert heard["hand_distance"] == 38.0
+    assert heard["pitches_used"] == 2.0
+
+
+def test_dynamics() -> None:
+    notes = clip([0.0, 0.0, 1.0, 1.0], [40, 80, 40, 80], velocity=[50, 70, 60, 90])
+    heard = named(notes)
+    assert heard["velocity_level"] == 65.0
+    assert heard["velocity_change"] == 20.0
+    assert heard["velocity_top"] == 25.0
+    flat = named(clip([0.0, 1.0], [40, 80], velocity=90))
+    assert flat["velocity_spread"] == flat["velocity_change"] == flat["velocity_top"] == 0.0
+
+
+def test_major_triad_weighs_its_bass_half_as_much_again() -> None:
+    heard = named(clip([0.0, 0.0, 0.0], [48, 64, 67]))
+    assert heard["degree_0"] == pytest.approx(1.5 / 3.5)
+    assert heard["degree_4"] == heard["degree_7"] == pytest.approx(1.0 / 3.5)
+    assert heard["chord_major"] == heard["chord_tonic"] == 1.0
+    assert heard["mode_margin"] > 0.0
+    assert heard["mode_relative"] > 0.0
+    assert heard["chromatic_share"] == 0.0
+
+
+def test_minor_scale_is_heard_against_its_relative_major() -> None:
+    a_minor = [57, 59, 60, 62, 64, 65, 68, 69, 57, 60, 64, 69]
+    heard = named(clip([0.5 * k for k in range(12)], a_minor))
+    assert hear(clip([0.5 * k for k in range(12)], a_minor)).tonic == 0
+    assert heard["mode_margin"] < 0.0
+    assert heard["mode_relative"] < 0.0
+    assert heard["degree_9"] == max(heard[f"degree_{k}"] for k in range(12))
+    assert heard["chromatic_share"] == pytest.approx(heard["degree_8"])
+
+
+@pytest.mark.parametrize(
+    ("chord", "name"),
+    [
+        ([60, 63, 67], "chord_minor"),
+        ([60, 63, 66], "chord_diminished"),
+        ([60, 64, 67, 70], "chord_dominant7"),
+        ([60, 65, 67], "chord_suspended"),
+    ],
+)
+def test_chord_quality(chord: list[int], name: str) -> None:
+    assert named(clip([0.0] * len(chord), chord))[name] == 1.0
+
+
+def test_dissonance_is_hurons_value_of_the_interval() -> None:
+    second = named(clip([0.0, 0.0], [60, 61]))
+    assert second["interval_1"] == 1.0
+    assert second["dissonance"] == pytest.approx(1.428)
+    tritone_and_fifth = named(clip([0.0, 0.0, 2.0, 2.0], [60, 66, 60, 67]))
+    assert tritone_and_fifth["interval_6"] == tritone_and_fifth["interval_5"] == 0.5
+    assert tritone_and_fifth["dissonance"] == pytest.approx((0.453 - 1.240) / 2)
+
+
+def test_melody_and_bass_motion() -> None:
+    times = [float(k // 2) for k in range(8)]
+    notes = clip(times, [36, 72, 43, 74, 36, 74, 43, 84])
+    heard = named(notes)
+    assert heard["melody_move"] == pytest.approx((2 + 0 + 10) / 3)
+    assert heard["melody_repeat"] == heard["melody_leap"] == pytest.approx(1 / 3)
+    assert heard["melody_rise"] == 1.0
+    assert named(clip([0.0, 1.0, 2.0, 3.0], [36, 43, 36, 43]))["bass_fifth"] == 0.0  # one note
+    assert heard["bass_repeat"] == 1.0  # the two lowest quarters are all C2
+
+
+def test_notes_within_45_ms_are_one_onset() -> None:
+    assert group_starts(np.array([0.0, 0.02, 0.04, 0.06, 0.5])).tolist() == [0, 3, 4]
+    block = clip([0.0, 0.0, 0.0, 1.0], [60, 64, 67, 72])
+    rolled = clip([0.0, 0.02, 0.04, 1.0], [60, 64, 67, 72])
+    names = ("chord_size", "gap_median", "hand_distance", "tones_sounding", "interval_3")
+    for name in names:
+        assert named(rolled)[name] == named(block)[name]
+
+
+def test_key_correlation_is_one_for_the_profile_itself() -> None:
+    profile = np.array((6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88))
+    major, minor = key_correlations(np.roll(profile, 2))
+    assert major[2] == pytest.approx(1.0)
+    assert major.argmax() == 2
+    assert minor.max() < 1.0
+
+
+@pytest.mark.parametrize("shift", [-7, 1, 5, 12])
+def test_transposing_moves_the_register_only(shift: int) -> None:
+    notes = random_clip(3)
+    moved = replace(notes, pitch=notes.pitch + shift)
+    same = features_of(notes) == features_of(moved)
+    for feature, equal in zip(FEATURES, same, strict=True):
+        assert equal or feature.group == "register", feature.name
+    assert not same.all()
+
+
+def test_beats_are_not_heard() -> None:
+    notes = random_clip(4)
+    rebarred = replace(notes, onset=notes.onset * 1.7, duration=notes.duration * 0.3)
+    assert np.array_equal(features_of(notes), features_of(rebarred))
+
+
+def test_input_is_left_as_it_was() -> None:
+    notes = random_clip(5)
+    before = notes.onset_s.copy(), notes.pitch.copy()
+    features_of(notes)
+    assert np.array_equal(before[0], notes.onset_s)
+    assert np.array_equal(before[1], notes.pitch)
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        clip([0.0], [60]),
+        clip([0.0], [0], duration_s=1e-6),
+        clip([0.0] * 12, list(range(60, 72))),
+        clip([0.0, 1e6], [0, 127], duration_s=1e5),
+        clip([0.0, 0.01], [60, 60]),
+        random_clip(6, n=3000),
+    ],
+    ids=["one note", "shortest", "cluster", "days", "repeated", "many"],
+)
+def test_every_clip_has_finite_features(notes: Notes) -> None:
+    assert np.isfinite(features_of(notes)).all()
+
+
+def test_matrix_holds_one_row_a_clip() -> None:
+    clips = [random_clip(seed, n=40) for seed in range(3)]
+    X = feature_matrix(clips)
+    assert X.shape == (3, len(FEATURES))
+    assert np.array_equal(X[1], features_of(clips[1]))
+    assert feature_matrix([]).shape == (0, len(FEATURES))
+
+
+def test_wrong_notes_are_refused() -> None:
+    none = EVEN.where(np.zeros(len(EVEN), dtype=np.bool_))
+    with pytest.raises(ValueError, match="at least one note, got 0"):
+        features_of(none)
+    with pytest.raises(ValueError, match="must be finite"):
+        features_of(replace(EVEN, onset_s=EVEN.onset_s * np.nan))
+    with pytest.raises(ValueError, match="must not fall"):
+        features_of(replace(EVEN, onset_s=EVEN.onset_s[::-1].copy()))
