@@ -134,7 +134,6 @@ def fit(groups: list[tuple[float, list[Performance]]], args: argparse.Namespace)
         if (step + 1) % 50 == 0:
             print(f"{step + 1} {running / 50:.4f} {time.monotonic() - began:.0f} s", flush=True)
             running = 0.0
-            args.output.write_text(network.frozen().to_json())
     return network
 
 

@@ -1,25 +1,13 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import symusic
 from numpy.typing import NDArray
 
 from emomusic.data.beat_decode import DecodeParams, decode_bars, decode_beats
 from emomusic.data.beat_features import N_FEATURES, beat_features
 from emomusic.data.beat_net import BeatNet, default_net
 from emomusic.data.beat_octave import OCTAVE_TRAITS, find_beats, octave_traits
-from emomusic.data.beat_songs import (
-    Performance,
-    excerpt,
-    is_held_back,
-    play_loosely,
-    read_performance,
-    scores,
-    song_paths,
-)
 from emomusic.data.beats import BeatGrid, to_beats, track_beats
 
 FloatArray = NDArray[np.float64]
@@ -34,17 +22,17 @@ def perform(
 ) -> tuple[Played, FloatArray]:
     """Play bass, chords and a melody, each note up to 15 ms off; return the notes and the beats."""
     rng = np.random.default_rng(seed)
-    notes = []  # beat, pitch, velocity
+    notes: list[tuple[float, int, int]] = []  # beat, pitch, velocity
     for bar in range(n_bars):
         chord, at = CHORDS[bar % 4], bar * beats_per_bar
         notes.append((at, 36 + chord[0] % 12, 75))
-        for beat in range(1, beats_per_bar):
-            notes += [(at + beat, 48 + tone, 60) for tone in chord]
+        for k in range(1, beats_per_bar):
+            notes += [(at + k, 48 + tone, 60) for tone in chord]
         if beats_per_bar == 4:
             notes.append((at + 2, 43 + chord[0] % 12, 70))
         step = 0.5 if bar % 2 == 0 else 1.0
-        for beat in np.arange(0, beats_per_bar, step):
-            notes.append((at + beat, 72 + int(rng.choice(chord)), 80))
+        for offset in np.arange(0, beats_per_bar, step):
+            notes.append((at + float(offset), 72 + int(rng.choice(chord)), 80))
     beat = np.arange(n_bars * beats_per_bar + 1)
     length = 60 / tempo * (1 + rubato * np.sin(2 * np.pi * beat / 16))
     beats_s = 1.0 + np.concatenate([[0.0], np.cumsum(length[:-1])])
@@ -245,71 +233,3 @@ def test_the_chosen_octave_is_searched_again() -> None:
         frames = find_beats(features, (onset - start) / 0.02, net, DecodeParams()).frames
         found.append(60 / 0.02 / float(np.median(np.diff(frames))))
     assert found == pytest.approx([100.0, 200.0, 50.0], rel=0.05)
-
-
-def write_song(path: Path, *, meter: int = 4) -> None:
-    score = symusic.Score(480)
-    score.tempos.append(symusic.Tempo(0, 120))
-    score.tempos.append(symusic.Tempo(960, 60))
-    score.time_signatures.append(symusic.TimeSignature(0, meter, 4))
-    track = symusic.Track("piano")
-    for beat in range(12):
-        track.notes.append(symusic.Note(beat * 480, 240, 60 + beat, 64))
-    score.tracks.append(track)
-    score.dump_midi(path)
-
-
-def test_true_beats_follow_the_tempo_map(tmp_path: Path) -> None:
-    write_song(tmp_path / "a.mid")
-    song = read_performance(tmp_path / "a.mid")
-    np.testing.assert_allclose(song.beats_s[:5], [0.0, 0.5, 1.0, 2.0, 3.0])
-    np.testing.assert_allclose(song.onset_s, song.beats_s)
-    assert song.downbeats is not None
-    assert np.flatnonzero(song.downbeats).tolist() == [0, 4, 8]
-    assert read_performance(tmp_path / "a.mid", beats_per_bar=None).downbeats is None
-
-
-def test_an_excerpt_begins_at_zero_and_may_be_slower() -> None:
-    times = np.arange(10.0)
-    pitch = np.arange(60, 70)
-    song = Performance("a", times + 0.25, pitch, pitch, times, np.arange(10) % 4 == 0)
-    cut = excerpt(song, 3.0, 4.0, stretch=2.0)
-    np.testing.assert_allclose(cut.beats_s, [0.0, 2.0, 4.0, 6.0])
-    np.testing.assert_allclose(cut.onset_s, [0.5, 2.5, 4.5, 6.5])
-    assert cut.pitch.tolist() == [63, 64, 65, 66]
-    assert cut.downbeats is not None
-    assert cut.downbeats.tolist() == [False, True, False, False]
-
-
-def test_playing_loosely_keeps_notes_near_their_beats() -> None:
-    times = np.arange(0.0, 60.0, 0.5)
-    pitch = np.full(len(times), 60)
-    score = Performance("a", times, pitch, pitch, times, None, is_score=True)
-    played = play_loosely(score, np.random.default_rng(0))
-    assert np.abs(played.onset_s - played.beats_s).max() < 0.1
-    assert 0.01 < np.diff(played.beats_s).std() < 0.1
-
-
-def test_the_split_depends_on_the_name_alone() -> None:
-    names = [f"src_001_{k}" for k in range(200)]
-    held = [is_held_back(name) for name in names]
-    assert held == [is_held_back(f"folder/{name}.mid") for name in names]
-    assert 0.3 < np.mean(held) < 0.5
-    assert held[:6] == [False, True, False, False, False, True]
-
-
-def test_songs_are_listed_by_note_side_and_meter(tmp_path: Path) -> None:
-    lines = ["path,source,grid,bpm,note"]
-    for k in range(6):
-        write_song(tmp_path / f"{k}.mid", meter=3 if k % 2 else 4)
-        lines.append(f"{k}.mid,{'pop1k7' if k < 4 else 'pianocore'},beat,,{'clean44' * (k < 3)}")
-    (tmp_path / "index.csv").write_text("\n".join(lines) + "\n")
-    sides = [song_paths(tmp_path, held_back=side) for side in (False, True)]
-    assert sorted(path.name for side in sides for path in side) == ["0.mid", "1.mid", "2.mid"]
-    waltzes = [
-        song
-        for side in (False, True)
-        for song in scores(tmp_path, 3, ("pianocore",), held_back=side)
-    ]
-    assert [song.name for song in waltzes] == ["5"]
-    assert waltzes[0].is_score

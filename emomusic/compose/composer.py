@@ -97,6 +97,7 @@ class Clip:
 class _Draft:
     """Hold one candidate before it is written."""
 
+    request: Request
     index: int
     candidate: int
     tempo: float
@@ -172,20 +173,40 @@ class Composer:
         _check_run(seed=seed, count=count, start=start, batch_size=batch_size)
         for begin in range(start, start + count, batch_size):
             indices = range(begin, min(begin + batch_size, start + count))
-            drafts = [
-                self._draft(request, seed, index, candidate)
-                for index in indices
-                for candidate in range(request.best_of)
+            yield from self.compose_each([request] * len(indices), seed=seed, start=begin)
+            progress(len(indices))
+
+    def compose_each(
+        self, requests: Sequence[Request], *, seed: int, start: int = 0
+    ) -> Iterator[Clip]:
+        """Compose one clip for each request, all at once.
+
+        Clip `i` is the same as `compose` makes it for its request.
+
+        Args:
+            requests: What each clip is to be; the number of candidates is that of the first.
+            seed: Of the run, at least 0.
+            start: Number of the first clip.
+
+        Raises:
+            ValueError: If seed or start is out of range or the numbers of candidates differ.
+        """
+        _check_run(seed=seed, start=start)
+        if len({request.best_of for request in requests}) > 1:
+            raise ValueError("requests composed at once must have the same best_of")
+        drafts = [
+            self._draft(request, seed, start + i, candidate)
+            for i, request in enumerate(requests)
+            for candidate in range(request.best_of)
+        ]
+        written = self._write(drafts)
+        for i, request in enumerate(requests):
+            own = slice(i * request.best_of, (i + 1) * request.best_of)
+            candidates = [
+                self._finish(seed, draft, bars)
+                for draft, bars in zip(drafts[own], written[own], strict=True)
             ]
-            written = self._write(request, drafts)
-            for at, index in enumerate(indices):
-                own = slice(at * request.best_of, (at + 1) * request.best_of)
-                candidates = [
-                    self._finish(request, seed, draft, bars)
-                    for draft, bars in zip(drafts[own], written[own], strict=True)
-                ]
-                yield max(candidates, key=lambda clip: _merit(clip, request))
-                progress(index - begin + 1)
+            yield max(candidates, key=_merit)
 
     def _draft(self, request: Request, seed: int, index: int, candidate: int) -> _Draft:
         rng = np.random.default_rng(np.random.SeedSequence([seed, index, candidate]))
@@ -200,9 +221,9 @@ class Composer:
         n_bars, tempo = _length(request, targets["tempo"])
         targets["tempo"] = tempo
         is_major = targets["mode"] >= 0
-        return _Draft(index, candidate, tempo, tonic, is_major, n_bars, targets, rng)
+        return _Draft(request, index, candidate, tempo, tonic, is_major, n_bars, targets, rng)
 
-    def _plan(self, request: Request, draft: _Draft) -> Plan:
+    def _plan(self, draft: _Draft) -> Plan:
         shift = transposition(draft.tonic)
         values = np.array([draft.targets[name] for name in ATTRIBUTE_NAMES])
         values -= shift * np.array([attribute(name).per_semitone for name in ATTRIBUTE_NAMES])
@@ -210,29 +231,27 @@ class Composer:
         return Plan(
             controls=tuple((self.first_control + bins).tolist()),
             bar_controls=((),) * draft.n_bars,
-            beats_per_bar=request.beats_per_bar,
+            beats_per_bar=draft.request.beats_per_bar,
             lowest=max(LOWEST_PITCH, LOWEST_PITCH - shift),
             highest=min(HIGHEST_PITCH, HIGHEST_PITCH - shift),
         )
 
-    def _write(self, request: Request, drafts: Sequence[_Draft]) -> list[list[int]]:
+    def _write(self, drafts: Sequence[_Draft]) -> list[list[int]]:
         """Return the ids of each draft; each has its own place in its own block, always."""
-        guides = [ClipGuide(self.grammar, self._plan(request, draft)) for draft in drafts]
+        guides = [ClipGuide(self.grammar, self._plan(draft)) for draft in drafts]
         blocks: dict[int, dict[int, int]] = {}
         for at, draft in enumerate(drafts):
-            number = draft.index * request.best_of + draft.candidate
+            number = draft.index * draft.request.best_of + draft.candidate
             blocks.setdefault(number // BLOCK, {})[number % BLOCK] = at
         for places in blocks.values():
-            self._write_block(request, [places.get(i) for i in range(BLOCK)], guides, drafts)
+            self._write_block([places.get(i) for i in range(BLOCK)], guides, drafts)
         return [guide.ids() for guide in guides]
 
     def _write_block(
-        self,
-        request: Request,
-        places: Sequence[int | None],
-        guides: Sequence[ClipGuide],
-        drafts: Sequence[_Draft],
+        self, places: Sequence[int | None], guides: Sequence[ClipGuide], drafts: Sequence[_Draft]
     ) -> None:
+        first = next(at for at in places if at is not None)
+        requests = [drafts[first if at is None else at].request for at in places]
         while True:
             live = [at if at is not None and not guides[at].done else None for at in places]
             if all(at is None for at in live):
@@ -244,13 +263,14 @@ class Composer:
                 self.model,
                 [None if at is None else guides[at] for at in live],
                 [None if at is None else drafts[at].rng for at in live],
-                temperature=request.temperature,
-                top_p=request.top_p,
+                temperature=[request.temperature for request in requests],
+                top_p=[request.top_p for request in requests],
             )
 
-    def _finish(self, request: Request, seed: int, draft: _Draft, ids: list[int]) -> Clip:
+    def _finish(self, seed: int, draft: _Draft, ids: list[int]) -> Clip:
+        request = draft.request
         score = self.tokenizer.decode(ids, tempo=draft.tempo)
-        score.shift_pitch_inplace(transposition(draft.tonic))
+        score = score.shift_pitch(transposition(draft.tonic))
         notes = notes_of(score)
         beats = float(draft.n_bars * request.beats_per_bar)
         achieved = measure(passage_of(notes, n_beats=beats, tempo=draft.tempo))
@@ -300,9 +320,9 @@ def _length(request: Request, tempo: float) -> tuple[int, float]:
     return n_bars, round(tempo, 2)
 
 
-def _merit(clip: Clip, request: Request) -> float:
+def _merit(clip: Clip) -> float:
     """Return how well the verifier hears what was asked; the nearest by listeners' values."""
-    emotion, verdict = request.emotion, clip.verdict
+    emotion, verdict = clip.request.emotion, clip.verdict
     away = math.hypot(verdict.valence - emotion.valence, verdict.arousal - emotion.arousal)
     return verdict.probabilities[emotion.quadrant] - 0.1 * away
 

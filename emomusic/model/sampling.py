@@ -43,8 +43,8 @@ def sample_ids(
     allowed: NDArray[np.bool_],
     uniform: NDArray[np.float64],
     *,
-    temperature: float,
-    top_p: float,
+    temperature: float | NDArray[np.float64],
+    top_p: float | NDArray[np.float64],
 ) -> NDArray[np.int64]:
     """Draw one id a row among the likeliest that together hold top_p of the probability.
 
@@ -52,20 +52,21 @@ def sample_ids(
         logits: Shape (n, vocab_size).
         allowed: Shape (n, vocab_size); others are never drawn.
         uniform: One number in [0, 1) a row, which decides the draw.
-        temperature: In (0, 5]; below 1 favours likely ids.
-        top_p: In (0, 1]; 1 keeps all.
+        temperature: In (0, 5], one for all or shape (n,); below 1 favours likely ids.
+        top_p: In (0, 1], one for all or shape (n,); 1 keeps all.
 
     Returns:
         Ids, shape (n,).
 
     Reference: nucleus sampling of Holtzman et al. (2020), over the allowed ids.
     """
-    scaled = np.where(allowed, logits.astype(np.float64) / temperature, -np.inf)
+    heat, nucleus = np.reshape(temperature, (-1, 1)), np.reshape(top_p, (-1, 1))
+    scaled = np.where(allowed, logits.astype(np.float64) / heat, -np.inf)
     order = np.argsort(-scaled, axis=1, kind="stable")
     ranked = np.take_along_axis(scaled, order, axis=1)
     weight = np.exp(ranked - ranked[:, :1])
     total = weight.cumsum(axis=1)
-    keep = total - weight < top_p * total[:, -1:]
+    keep = total - weight < nucleus * total[:, -1:]
     kept = np.where(keep, total, 0.0).max(axis=1, keepdims=True)
     chosen = (total <= uniform[:, None] * kept).sum(axis=1)
     chosen = np.minimum(chosen, keep.sum(axis=1) - 1)
@@ -78,8 +79,8 @@ def write_block(
     guides: Sequence[Guide | None],
     generators: Sequence[np.random.Generator | None],
     *,
-    temperature: float = 1.0,
-    top_p: float = 0.95,
+    temperature: float | Sequence[float] = 1.0,
+    top_p: float | Sequence[float] = 0.95,
 ) -> None:
     """Write rows until each is done or the context is full; the guides keep what is written.
 
@@ -89,13 +90,16 @@ def write_block(
         model: On the CPU or a GPU, in evaluation mode.
         guides: At most `BLOCK`; None leaves a place empty.
         generators: One a guide; one uniform number is drawn from it for each sampled id.
-        temperature: As `sample_ids`.
-        top_p: As `sample_ids`.
+        temperature: As `sample_ids`; one for all or one a place.
+        top_p: As temperature.
 
     Raises:
         ValueError: If there are more guides than places or a setting is out of range.
     """
-    check_sampling(temperature, top_p)
+    heat = np.broadcast_to(np.asarray(temperature, dtype=np.float64), len(guides))
+    nucleus = np.broadcast_to(np.asarray(top_p, dtype=np.float64), len(guides))
+    for pair in zip(heat, nucleus, strict=True):
+        check_sampling(*map(float, pair))
     if len(guides) > BLOCK or len(guides) != len(generators):
         raise ValueError(f"a block holds at most {BLOCK} rows with a generator each")
     device = model.embedding.weight.device
@@ -112,7 +116,7 @@ def write_block(
             allowed = np.stack([_guide(guides[i]).allowed() for i in free])
             uniform = np.array([_generator(generators[i]).random() for i in free])
             ids[rows, 0] = sample_ids(
-                logits[rows], allowed, uniform, temperature=temperature, top_p=top_p
+                logits[rows], allowed, uniform, temperature=heat[rows], top_p=nucleus[rows]
             )
         for i in live:
             _guide(guides[i]).push(int(ids[i, 0]))
