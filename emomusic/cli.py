@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 import emomusic
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from emomusic.commands import evaluate, fit, prepare, train
+from emomusic.terminal import ExitStatus, load_composer, one_line, progress_bar, stop
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Compose piano music for an emotion, and show that the emotion is in it.",
 )
-DEFAULT_CHECKPOINT = Path("checkpoints/emomusic-10m")
-
-
-class ExitStatus:
-    """What a command's exit status says."""
-
-    DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+MAX_SEED = 2**63 - 1
 
 
 class TimeSignature(StrEnum):
@@ -39,43 +30,22 @@ class TimeSignature(StrEnum):
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; a mistake in it is one line on stderr and exit status 2."""
     try:
-        app()
+        status = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except BrokenPipeError:
         sys.stderr.close()
-        raise SystemExit(ExitStatus.FAILED) from None
-
-
-def stop(message: str, status: int) -> NoReturn:
-    """Print one line on stderr and end with a status."""
-    typer.echo(f"Error: {' '.join(message.split())}", err=True)
-    raise typer.Exit(status)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """Show a progress bar on stderr, on a terminal only."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield progress
+        status = ExitStatus.FAILED
+    except typer.Abort:
+        typer.echo("Error: stopped", err=True)
+        status = ExitStatus.FAILED
+    except Exception as error:
+        # Typer's own usage errors, which its versions define in different modules.
+        if not hasattr(error, "format_message"):
+            raise
+        typer.echo(one_line(error.format_message()), err=True)
+        status = ExitStatus.USAGE
+    raise SystemExit(status or ExitStatus.DONE)
 
 
 def _show_version(asked: bool) -> None:
@@ -102,7 +72,7 @@ def generate(
     count: Annotated[int, typer.Option(min=1, max=10_000_000, help="Clips.")] = 1,
     bars: Annotated[int | None, typer.Option(help="Length in bars; 16 unless seconds.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Length in seconds.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same clips.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same clips.")] = 0,
     tempo: Annotated[float | None, typer.Option(help="Quarter notes a minute.")] = None,
     key: Annotated[str | None, typer.Option(help="Such as D, 'F# minor' or Bbm.")] = None,
     time_signature: Annotated[TimeSignature, typer.Option(help="Metre.")] = TimeSignature.FOUR,
@@ -114,12 +84,12 @@ def generate(
     top_p: Annotated[float, typer.Option(help="Of sampling, up to 1.")] = 0.95,
     best_of: Annotated[int, typer.Option(help="Candidates a clip; 1 is the first draw.")] = 1,
     diversity: Annotated[float, typer.Option(help="Spread of the targets, 0 to 1.")] = 0.5,
-    batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Clips in hand at once.")] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Clips in hand at once.")] = 32,
     checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
     format_: Annotated[
         str, typer.Option("--format", metavar="mid,wav,mp3", help="Files a clip, by comma.")
     ] = "mid",
-    threads: Annotated[int, typer.Option(min=0, max=256, help="CPU threads; 0: torch's.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
 ) -> None:
     """Compose clips for an emotion."""
     from emomusic.compose.request import (
@@ -155,7 +125,7 @@ def generate(
         check_folder(out)
     except OutputError as error:
         stop(str(error), ExitStatus.USAGE)
-    composer = _composer(checkpoint, threads)
+    composer = load_composer(checkpoint, threads)
     try:
         with progress_bar() as bar:
             task = bar.add_task("composing", total=count)
@@ -164,7 +134,7 @@ def generate(
                 seed=seed,
                 count=count,
                 batch_size=batch_size,
-                progress=lambda n: bar.advance(task),
+                progress=lambda n: bar.advance(task, n),
             )
             for card in write_clips(clips, out, formats=formats):
                 typer.echo(_told(card))
@@ -183,23 +153,44 @@ def _told(card: dict[str, Any]) -> str:
     )
 
 
-def _composer(checkpoint: Path | None, threads: int = 0) -> Any:
-    from emomusic.compose.find import find_checkpoint
+@app.command()
+def quadrants(
+    out: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path("out"),
+    bars: Annotated[int, typer.Option(min=1, max=512, help="Length in bars.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same clips.")] = 0,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="mid,wav,mp3", help="Files a clip, by comma.")
+    ] = "mid,mp3",
+) -> None:
+    """Compose one clip for each quadrant, and show what was asked and heard."""
+    from emomusic.compose.request import parse_formats
 
     try:
-        folder = find_checkpoint(checkpoint)
+        formats = parse_formats(format_)
     except ValueError as error:
         stop(str(error), ExitStatus.USAGE)
-    import torch
+    from emomusic.compose.output import OutputError, check_folder, write_clips
+    from emomusic.compose.quadrants import asked_and_heard, compose_quadrants
 
-    from emomusic.compose.composer import Composer
-
-    if threads:
-        torch.set_num_threads(threads)
     try:
-        return Composer(folder)
-    except ValueError as error:
+        check_folder(out)
+    except OutputError as error:
+        stop(str(error), ExitStatus.USAGE)
+    composer = load_composer(checkpoint)
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("composing", total=None)
+            clips = compose_quadrants(composer, seed=seed, n_bars=bars)
+            bar.update(task, total=len(clips), description="writing")
+            cards = []
+            for card in write_clips(clips, out, formats=formats):
+                cards.append(card)
+                bar.advance(task)
+    except (OutputError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)
+    typer.echo(asked_and_heard(cards))
+    typer.echo(f"the clips and their cards are in {out}/")
 
 
 @app.command()
@@ -255,119 +246,8 @@ def _examine(found: Callable[[], Iterator[dict[str, Any]]], as_json: bool) -> No
         raise typer.Exit(ExitStatus.PARTLY if n_good else ExitStatus.FAILED)
 
 
-@app.command()
-def prepare(
-    source: Annotated[Path, typer.Option(help="Folder of MIDI files, or of a data set.")],
-    out: Annotated[Path, typer.Option(help="The packed rows.")] = Path("datasets/packed/rows.npz"),
-    tables: Annotated[
-        Path | None, typer.Option(help="A checkpoint whose attribute bins are kept.")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 2,
-) -> None:
-    """Turn MIDI files into packed rows to train on."""
-    from emomusic.data.account import told_account
-    from emomusic.data.prepare import prepare as run
-
-    if not source.is_dir():
-        stop(f"no such folder: {source}", ExitStatus.USAGE)
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("preparing", total=None)
-            account = run(
-                source,
-                out,
-                tables_dir=tables,
-                workers=workers,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-    except (OSError, ValueError) as error:
-        stop(str(error), ExitStatus.FAILED)
-    typer.echo(told_account(account))
-
-
-@app.command()
-def train(
-    rows: Annotated[Path, typer.Option(help="Packed rows.")] = Path("datasets/packed/rows.npz"),
-    out: Annotated[Path, typer.Option(help="The checkpoint's folder.")] = Path("checkpoints/new"),
-    config: Annotated[Path | None, typer.Option(help="Settings, TOML or JSON.")] = None,
-    size: Annotated[str | None, typer.Option(help="small, base or tiny.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Time budget.")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Most optimiser steps.")] = None,
-    batch_ids: Annotated[int | None, typer.Option(help="Ids in a step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights and order.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    compile_: Annotated[bool | None, typer.Option("--compile", help="Use torch.compile.")] = None,
-) -> None:
-    """Train a model on packed rows; the same command goes on where it was stopped."""
-    from emomusic.training.config import make_config
-
-    overrides = {
-        "size": size,
-        "minutes": minutes,
-        "max_steps": max_steps,
-        "batch_ids": batch_ids,
-        "lr": lr,
-        "seed": seed,
-        "device": device,
-        "threads": threads,
-        "compile": compile_,
-    }
-    try:
-        settings = make_config(config, overrides)
-    except ValueError as error:
-        stop(str(error), ExitStatus.USAGE)
-    from emomusic.training.train import train as run
-
-    try:
-        from emomusic.compose.samples import write_samples
-    except ImportError:  # a machine that trains needs no music libraries; ids are all there is
-        write_samples = _no_samples
-
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("training", total=1.0)
-
-            def report(record: dict[str, float]) -> None:
-                bar.update(task, completed=record["progress"])
-                loss = record.get("loss", record.get("validation_loss", 0.0))
-                kind = "loss" if "loss" in record else "validation loss"
-                bar.console.print(f"step {record['step']:.0f}  {kind} {loss:.4f}")
-
-            evaluated = run(rows, out, settings, report=report, on_evaluation=write_samples)
-    except (OSError, ValueError) as error:
-        stop(str(error), ExitStatus.FAILED)
-    typer.echo(f"{out}: {evaluated}")
-
-
-def _no_samples(folder: Path, step: int) -> None:
-    """Write no samples."""
-
-
-@app.command()
-def fit(
-    source: Annotated[Path, typer.Option(help="Folder with emotion/labels.csv.")],
-    checkpoint: Annotated[Path, typer.Option(help="Where mapper and verifier go.")],
-    all_songs: Annotated[
-        bool, typer.Option(help="Fit the mapper on the judges' songs too.")
-    ] = False,
-) -> None:
-    """Fit the mapper and the verifier on labelled clips."""
-    from emomusic.evaluation.fitting import fit_checkpoint
-
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("measuring", total=None)
-            told = fit_checkpoint(
-                source,
-                checkpoint,
-                all_songs=all_songs,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-    except (OSError, ValueError) as error:
-        stop(str(error), ExitStatus.FAILED)
-    typer.echo(told)
+for command in (prepare, train, fit, evaluate):
+    app.command()(command)
 
 
 if __name__ == "__main__":

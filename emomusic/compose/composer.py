@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from symusic.core import ScoreTick
 
-import emomusic
-from emomusic.compose.guide import ClipGuide, Grammar, Plan
+from emomusic.compose.clip import Clip as Clip
+from emomusic.compose.guide import MAX_BAR_IDS, ClipGuide, Grammar, Plan
 from emomusic.compose.request import DEFAULT_BARS, MAX_BARS, MAX_TEMPO, MIN_TEMPO, Request
 from emomusic.mapping.mapper import Mapper
 from emomusic.model.checkpoint import CheckpointError, load_model
@@ -25,72 +24,15 @@ from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute, measure
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
-from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, Tokenizer
-from emomusic.verify.verifier import Verdict, Verifier
+from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, N_BINS, Tokenizer
+from emomusic.verify.verifier import Verifier
 
 TOKENIZER_NAME, TABLES_NAME = "tokenizer.json", "tables.json"
 TEMPO_BEND = 1.12
 MODE_STRENGTH = 0.25
+MIN_CONTEXT = MAX_BAR_IDS + 64
+"""The longest bar, and before it the clip's controls and the bar's: so a bar always ends."""
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Hold a finished piece with its card.
-
-    Attributes:
-        index: Its number in the run.
-        seed: The run's seed.
-        request: What was asked for.
-        score: One piano track at one tempo.
-        n_bars: Bars.
-        tempo: Quarter notes a minute.
-        key: The key it was composed in.
-        targets: Attribute values asked of the model.
-        achieved: The same attributes, measured on the score.
-        verdict: What the verifier hears.
-        checkpoint: Name of the checkpoint.
-    """
-
-    index: int
-    seed: int
-    request: Request
-    score: ScoreTick
-    n_bars: int
-    tempo: float
-    key: str
-    targets: Mapping[str, float]
-    achieved: Mapping[str, float]
-    verdict: Verdict
-    checkpoint: str
-
-    def card(self) -> dict[str, Any]:
-        """Return what was asked and what is heard, as plain values."""
-        emotion = self.request.emotion
-        return {
-            "index": self.index,
-            "seed": self.seed,
-            "emotion": emotion.name or emotion.quadrant,
-            "valence": emotion.valence,
-            "arousal": emotion.arousal,
-            "bars": self.n_bars,
-            "tempo": self.tempo,
-            "key": self.key,
-            "time_signature": f"{self.request.beats_per_bar}/4",
-            "targets": {name: round(value, 4) for name, value in self.targets.items()},
-            "achieved": {name: round(value, 4) for name, value in self.achieved.items()},
-            "verdict": {
-                "quadrant": self.verdict.quadrant,
-                "probabilities": {q: round(p, 4) for q, p in self.verdict.probabilities.items()},
-                "valence": round(self.verdict.valence, 4),
-                "arousal": round(self.verdict.arousal, 4),
-            },
-            "best_of": self.request.best_of,
-            "temperature": self.request.temperature,
-            "top_p": self.request.top_p,
-            "checkpoint": self.checkpoint,
-            "version": emomusic.__version__,
-        }
 
 
 @dataclass(frozen=True)
@@ -120,13 +62,18 @@ class Composer:
         edges: Inner edges of each attribute's bins, shape (n_attributes, n_bins - 1).
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, threads: int = 1) -> None:
         """Load a checkpoint.
+
+        Args:
+            folder: The checkpoint.
+            threads: Blocks of clips written at the same time, each on one core; set torch to
+                one thread beside it (`torch.set_num_threads(1)`).
 
         Raises:
             CheckpointError: If a part of it is missing or damaged, or does not fit the others.
         """
-        self.name = folder.resolve().name
+        self.name, self.threads = folder.resolve().name, threads
         self.model: Transformer = load_model(folder)
         try:
             self.tokenizer = Tokenizer(folder / TOKENIZER_NAME)
@@ -139,10 +86,16 @@ class Composer:
             raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
         if len(self.tokenizer.vocabulary) != self.model.config.vocab_size:
             raise CheckpointError(f"tokenizer and weights in {folder} do not belong together")
+        if self.model.config.context < MIN_CONTEXT:
+            raise CheckpointError(
+                f"the context of {folder} must be at least {MIN_CONTEXT}, "
+                f"got {self.model.config.context}"
+            )
 
     @cached_property
     def _max_repeated(self) -> int:
-        return self.model.config.context // 2
+        context = self.model.config.context
+        return min(context // 2, context - MIN_CONTEXT)
 
     def compose(
         self,
@@ -243,8 +196,10 @@ class Composer:
         for at, draft in enumerate(drafts):
             number = draft.index * draft.request.best_of + draft.candidate
             blocks.setdefault(number // BLOCK, {})[number % BLOCK] = at
-        for places in blocks.values():
-            self._write_block([places.get(i) for i in range(BLOCK)], guides, drafts)
+        rows = [[places.get(i) for i in range(BLOCK)] for places in blocks.values()]
+        with ThreadPoolExecutor(max_workers=self.threads) as pool:
+            for job in [pool.submit(self._write_block, row, guides, drafts) for row in rows]:
+                job.result()
         return [guide.ids() for guide in guides]
 
     def _write_block(
@@ -269,10 +224,10 @@ class Composer:
 
     def _finish(self, seed: int, draft: _Draft, ids: list[int]) -> Clip:
         request = draft.request
-        score = self.tokenizer.decode(ids, tempo=draft.tempo)
+        beats = float(draft.n_bars * request.beats_per_bar)
+        score = self.tokenizer.decode(ids, tempo=draft.tempo, n_beats=beats)
         score = score.shift_pitch(transposition(draft.tonic))
         notes = notes_of(score)
-        beats = float(draft.n_bars * request.beats_per_bar)
         achieved = measure(passage_of(notes, n_beats=beats, tempo=draft.tempo))
         return Clip(
             index=draft.index,
@@ -333,8 +288,8 @@ def _read_edges(path: Path) -> NDArray[np.float64]:
         edges = np.array(tables["edges"], dtype=np.float64)
         if tables["attributes"] != list(ATTRIBUTE_NAMES):
             raise ValueError("its attributes are not those of this version")
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, RecursionError, ValueError) as error:
         raise ValueError(f"cannot read the bins {path}: {error}") from error
-    if edges.shape != (len(ATTRIBUTE_NAMES), int(tables["n_bins"]) - 1):
-        raise ValueError(f"{path} holds edges of shape {edges.shape}")
+    if edges.shape != (len(ATTRIBUTE_NAMES), N_BINS - 1) or not np.isfinite(edges).all():
+        raise ValueError(f"{path} holds edges of shape {edges.shape}, or not finite ones")
     return edges

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from emomusic.compose.composer import Clip
+from emomusic.compose.clip import Clip
 from emomusic.files import write_atomically
 from emomusic.music.score import write_score
 
@@ -49,7 +49,12 @@ def write_clips(
         for clip in clips:
             card = {"file": f"clip_{clip.index:05d}.{formats[0]}", **clip.card()}
             card["files"] = [f"clip_{clip.index:05d}.{suffix}" for suffix in formats]
-            _write_files(clip, folder, formats)
+            try:
+                _write_files(clip, folder, formats)
+            except OSError:
+                for name in card["files"]:
+                    (folder / name).unlink(missing_ok=True)
+                raise
             lines.append(json.dumps(card))
             yield card
     except OSError as error:

@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import symusic
-from symusic.core import ScoreTick
+from symusic.core import (
+    NoteTick,
+    NoteTickList,
+    ScoreTick,
+    TimeSignatureTick,
+    TimeSignatureTickList,
+    TrackTick,
+    TrackTickList,
+)
 
 from emomusic.data.beats import BeatGrid, to_beats
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
@@ -18,7 +25,7 @@ SHORTEST_PERFORMED = 2
 FLAT_VELOCITIES = 2
 SIMPLE = {(2, 4): 2, (3, 4): 3, (4, 4): 4, (2, 2): 4, (4, 8): 2, (6, 4): 3, (3, 2): 3, (4, 2): 4,
           (8, 4): 4, (8, 8): 4}  # fmt: skip
-COMPOUND = {(3, 8): 1, (6, 8): 2, (9, 8): 3, (12, 8): 4, (6, 16): 1, (12, 16): 2}
+COMPOUND = {(3, 8): 1, (6, 8): 2, (9, 8): 3, (12, 8): 4, (6, 16): 2, (12, 16): 2}
 MIN_BARS = 4
 
 
@@ -186,11 +193,13 @@ def _snap(onset: FloatColumn, duration: FloatColumn, *, performed: bool) -> tupl
 def _bar_lines(metres: list[_Metre], end: int) -> IntColumn:
     lines: list[int] = []
     for i, m in enumerate(metres):
-        start = round(m.clean_start * STEPS_PER_BEAT)
-        last = i + 1 == len(metres)
+        start, bar = round(m.clean_start * STEPS_PER_BEAT), m.beats * STEPS_PER_BEAT
+        last = i + 1 == len(metres) or metres[i + 1].clean_start * STEPS_PER_BEAT >= end
         stop = end if last else round(metres[i + 1].clean_start * STEPS_PER_BEAT)
-        lines.extend(range(start, max(stop, start), m.beats * STEPS_PER_BEAT))
-    lines.append(lines[-1] + metres[-1].beats * STEPS_PER_BEAT)
+        lines.extend(range(start, stop, bar))
+        if last:
+            lines.append(lines[-1] + bar)
+            break
     return np.array(lines, dtype=np.int64)
 
 
@@ -208,16 +217,16 @@ def _build(
     velocity: IntColumn,
     bar_beats: IntColumn,
 ) -> ScoreTick:
-    score = symusic.Score(STEPS_PER_BEAT)
-    track = symusic.Track("Piano", 0, False)
-    track.notes = [
-        symusic.Note(int(t), int(d), int(p), max(int(v), 1))
+    score = ScoreTick(STEPS_PER_BEAT)
+    track = TrackTick("Piano", 0, False)
+    track.notes = NoteTickList(
+        NoteTick(int(t), int(d), int(p), max(int(v), 1))
         for t, d, p, v in zip(ticks, lengths, pitch, velocity, strict=True)
-    ]
-    score.tracks = [track]
+    )
+    score.tracks = TrackTickList([track])
     starts = np.concatenate([[0], np.cumsum(bar_beats)[:-1]]) * STEPS_PER_BEAT
     changed = np.flatnonzero(np.diff(bar_beats, prepend=0))
-    score.time_signatures = [
-        symusic.TimeSignature(int(starts[i]), int(bar_beats[i]), 4) for i in changed
-    ]
+    score.time_signatures = TimeSignatureTickList(
+        TimeSignatureTick(int(starts[i]), int(bar_beats[i]), 4) for i in changed
+    )
     return score

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from symusic.core import ScoreTick
+from symusic.core import ScoreTick, TrackTickList
 
 from emomusic.data.beats import track_beats
 from emomusic.data.clean import SkippedError, Song, clean_performance, clean_score
@@ -16,6 +17,8 @@ from emomusic.music.score import notes_of, read_score
 from emomusic.verify.labels import read_labels
 
 PERFORMED = frozenset({"pop1k7", "vgmidi_unlabelled", "vgmidi"})
+MAX_PERFORMANCE_S = 3 * 3600.0
+"""Longer performances are not tracked: memory grows with their seconds."""
 MIN_CONFIDENCE = 0.5
 """A tracked performance is used from this chance on that its beats are right."""
 UNCERTAIN_BARS = {"bar phase uncertain", "three_four_like"}
@@ -45,33 +48,44 @@ class CorpusFile:
 def corpus_files(folder: Path) -> list[CorpusFile]:
     """List the MIDI files of a data folder: by its `corpus/index.csv`, or all of a plain one.
 
-    Of labelled clips (`emotion/labels.csv`) only the songs of the mapper's part are listed, so
-    that the model has not heard those that judge it.
+    Of labelled clips (in `emotion/labels.csv` or `labels.csv`) only the songs of the mapper's
+    part are listed, so that the model has not heard those that judge it.
 
     Raises:
-        ValueError: If the folder holds no MIDI files or its index is damaged.
+        ValueError: If the folder holds no MIDI files, or its index or labels are damaged.
     """
     index = folder / "corpus" / "index.csv"
-    found = list(_indexed(index) if index.is_file() else _plain(folder))
-    if index.is_file() and (folder / "emotion" / "labels.csv").is_file():
-        found += _labelled(folder)
+    found = _indexed(index) if index.is_file() else list(_plain(folder))
+    for labelled in (folder / "emotion", folder):
+        if (labelled / "labels.csv").is_file():
+            if not index.is_file():
+                found = [file for file in found if not file.path.is_relative_to(labelled)]
+            found += _labelled(labelled, folder)
+            break
     if not found:
         raise ValueError(f"no MIDI files (.mid, .midi) below {folder}")
     return found
 
 
-def _indexed(index: Path) -> Iterator[CorpusFile]:
-    with index.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            try:
-                bpm = float(row["bpm"]) if row["bpm"] else None
-                path = index.parent / row["path"]
-                yield CorpusFile(path, row["path"], row["source"], row["grid"], bpm, row["note"])
-            except (KeyError, ValueError) as error:
-                raise ValueError(f"{index}: a row cannot be read: {error}") from error
+def _indexed(index: Path) -> list[CorpusFile]:
+    found: list[CorpusFile] = []
+    try:
+        with index.open(newline="", encoding="utf-8") as file:
+            found.extend(_listed(index.parent, row) for row in csv.DictReader(file))
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ValueError(f"{index}: row {len(found) + 1} cannot be read: {error!r}") from error
+    return found
 
 
-def _labelled(folder: Path) -> list[CorpusFile]:
+def _listed(folder: Path, row: Mapping[str, str]) -> CorpusFile:
+    bpm = float(row["bpm"]) if row["bpm"] else None
+    if bpm is not None and not 0 < bpm < math.inf:
+        raise ValueError(f"bpm must be above 0, got {bpm}")
+    path = folder / row["path"]
+    return CorpusFile(path, row["path"], row["source"], row["grid"], bpm, row["note"])
+
+
+def _labelled(labelled: Path, folder: Path) -> list[CorpusFile]:
     return [
         CorpusFile(
             clip.path,
@@ -79,7 +93,7 @@ def _labelled(folder: Path) -> list[CorpusFile]:
             clip.source,
             "none" if clip.source == "emopia" else "bar",
         )
-        for clip in read_labels(folder)
+        for clip in read_labels(labelled)
         if clip.part == "mapper"
     ]
 
@@ -87,7 +101,8 @@ def _labelled(folder: Path) -> list[CorpusFile]:
 def _plain(folder: Path) -> Iterator[CorpusFile]:
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in {".mid", ".midi"} and path.is_file():
-            yield CorpusFile(path, path.relative_to(folder).as_posix(), folder.name)
+            name = path.relative_to(folder).as_posix()
+            yield CorpusFile(path, name, folder.resolve().name)
 
 
 def read_song(file: CorpusFile) -> Song:
@@ -116,8 +131,11 @@ def track_song(notes: Notes, *, min_confidence: float = MIN_CONFIDENCE) -> Song:
     """Find the beats of a performance, and clean it by them.
 
     Raises:
-        SkippedError: If the tracker is not confident enough, or less than 4 bars are left.
+        SkippedError: If it is longer than three hours, the tracker is not confident enough, or
+            less than 4 bars are left.
     """
+    if len(notes) and float((notes.onset_s + notes.duration_s).max()) > MAX_PERFORMANCE_S:
+        raise SkippedError("longer than three hours")
     grid = track_beats(notes.onset_s, notes.pitch, notes.velocity, notes.duration_s)
     if grid.confidence < min_confidence:
         raise SkippedError("beats not found with confidence")
@@ -127,5 +145,5 @@ def track_song(notes: Notes, *, min_confidence: float = MIN_CONFIDENCE) -> Song:
 def _first_track(score: ScoreTick) -> ScoreTick:
     """Keep the piano; the second track holds block chords that nobody plays."""
     score = score.copy()
-    score.tracks = list(score.tracks)[:1]
+    score.tracks = TrackTickList(score.tracks[:1])
     return score

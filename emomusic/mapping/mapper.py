@@ -153,7 +153,14 @@ class Mapper:
             prototypes = tuple(Prototype(**p) for p in content.pop("prototypes"))
             mapper = cls(prototypes=prototypes, **content)
             mapper.check()
-        except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        except (
+            OSError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            ValueError,
+        ) as error:
             raise ValueError(f"cannot read the mapper {path}: {error}") from error
         return mapper
 
@@ -168,6 +175,9 @@ class Mapper:
         for table in tables:
             if set(table) != set(ATTRIBUTE_NAMES) or not np.isfinite(self._vector(table)).all():
                 raise ValueError("its attributes are not those of this version, or not finite")
+        for p in self.prototypes:
+            if not (p.weight > 0 and np.isfinite([p.weight, p.valence, p.arousal]).all()):
+                raise ValueError(f"a prototype of {p.quadrant} has no weight or place")
         if {p.quadrant for p in self.prototypes} != set(QUADRANTS):
             raise ValueError("it lacks a quadrant")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError
@@ -20,6 +21,7 @@ CONFIG_NAME = "config.json"
 FORMAT = "emomusic-model-1"
 MAX_FILE_BYTES = 15 * 2**20
 MAX_CONFIG_BYTES = 2**20
+MAX_BYTES_PER_PARAMETER = 8
 
 
 class CheckpointError(ValueError):
@@ -46,8 +48,7 @@ def save_model(
     shards = _shards(tensors)
     names = [f"model-{i + 1:02d}-of-{len(shards):02d}.safetensors" for i in range(len(shards))]
     for name, shard in zip(names, shards, strict=True):
-        data = save_tensors(shard)
-        write_atomically(folder / name, lambda file, data=data: file.write(data))
+        write_atomically(folder / name, partial(_write_shard, shard))
     config = {
         "format": FORMAT,
         "model": model.config.to_dict(),
@@ -57,6 +58,10 @@ def save_model(
     write_text(folder / CONFIG_NAME, json.dumps(config, indent=1) + "\n")
     for stale in set(folder.glob("model-*.safetensors")) - {folder / name for name in names}:
         stale.unlink()
+
+
+def _write_shard(shard: dict[str, Tensor], file: BinaryIO) -> None:
+    file.write(save_tensors(shard))
 
 
 def _shards(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
@@ -100,6 +105,7 @@ def load_model(folder: Path) -> Transformer:
     try:
         shape = ModelConfig.from_dict(config["model"])
         names = [str(name) for name in config["weights"]]
+        _check_sizes(folder, names, shape)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / CONFIG_NAME}: {error}") from error
     tensors: dict[str, Tensor] = {}
@@ -114,9 +120,16 @@ def load_model(folder: Path) -> Transformer:
     return model.eval()
 
 
+def _check_sizes(folder: Path, names: Sequence[str], shape: ModelConfig) -> None:
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise ValueError(f"not the name of a weights file: {name!r}")
+    n_bytes = sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
+    if n_bytes > MAX_BYTES_PER_PARAMETER * shape.n_parameters + MAX_CONFIG_BYTES:
+        raise ValueError(f"{n_bytes} bytes of weights are too many for {shape.n_parameters}")
+
+
 def _read_shard(folder: Path, name: str) -> dict[str, Tensor]:
-    if Path(name).name != name or not name.endswith(".safetensors"):
-        raise CheckpointError(f"{folder / CONFIG_NAME}: not the name of a weights file: {name!r}")
     try:
         return load_tensors((folder / name).read_bytes())
     except (OSError, SafetensorError, ValueError, KeyError) as error:
@@ -133,5 +146,5 @@ def _check_tensors(folder: Path, found: Mapping[str, Tensor], wanted: Mapping[st
                 f"the weights in {folder} do not fit its config: {name} has shape "
                 f"{tuple(tensor.shape)}, expected {tuple(wanted[name].shape)}"
             )
-        if not bool(torch.isfinite(tensor).all()):
+        if not bool(torch.isfinite(tensor.float()).all()):
             raise CheckpointError(f"the weights in {folder} hold numbers that are not finite")

@@ -61,10 +61,11 @@ def sample_ids(
     Reference: nucleus sampling of Holtzman et al. (2020), over the allowed ids.
     """
     heat, nucleus = np.reshape(temperature, (-1, 1)), np.reshape(top_p, (-1, 1))
-    scaled = np.where(allowed, logits.astype(np.float64) / heat, -np.inf)
+    masked = np.where(allowed, logits.astype(np.float64), -np.inf)
+    with np.errstate(over="ignore"):  # a temperature near 0 leaves nothing but the likeliest
+        scaled = (masked - masked.max(axis=1, keepdims=True)) / heat
     order = np.argsort(-scaled, axis=1, kind="stable")
-    ranked = np.take_along_axis(scaled, order, axis=1)
-    weight = np.exp(ranked - ranked[:, :1])
+    weight = np.exp(np.take_along_axis(scaled, order, axis=1))
     total = weight.cumsum(axis=1)
     keep = total - weight < nucleus * total[:, -1:]
     kept = np.where(keep, total, 0.0).max(axis=1, keepdims=True)

@@ -17,6 +17,7 @@ SIZES: dict[str, dict[str, int]] = {
     "base": {"dim": 512, "n_layers": 8, "n_heads": 8, "hidden": 1376},
 }
 MAX_PARAMETERS = 500_000_000
+MAX_LAYERS, MAX_CONTEXT = 128, 16_384
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class ModelConfig:
         if self.n_heads % self.n_kv_heads:
             raise ValueError(
                 f"n_heads must be a multiple of n_kv_heads, got {self.n_heads}, {self.n_kv_heads}"
+            )
+        if self.n_layers > MAX_LAYERS or self.context > MAX_CONTEXT:
+            raise ValueError(
+                f"a model has at most {MAX_LAYERS} layers and a context of {MAX_CONTEXT}, "
+                f"got {self.n_layers}, {self.context}"
             )
         if self.n_parameters > MAX_PARAMETERS:
             raise ValueError(
@@ -135,8 +141,8 @@ class Cache:
     def __init__(self, config: ModelConfig, batch: int, *, device: torch.device | str) -> None:
         """Allocate an empty cache for `batch` rows."""
         shape = (batch, config.n_kv_heads, config.context, config.head_dim)
-        self.keys = [torch.zeros(shape, device=device) for _ in range(config.n_layers)]
-        self.values = [torch.zeros(shape, device=device) for _ in range(config.n_layers)]
+        self.keys = [torch.empty(shape, device=device) for _ in range(config.n_layers)]
+        self.values = [torch.empty(shape, device=device) for _ in range(config.n_layers)]
         self.length = 0
 
 

@@ -20,10 +20,11 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from symusic.core import ControlChangeTick, ScoreTick, TextMetaTick, TrackTick
+from symusic.core import ScoreTick, TextMetaTick, TrackTick
 
+from emomusic.files import write_atomically
 from emomusic.music.notes import Notes
-from emomusic.music.score import notes_of, seconds_at, write_atomically
+from emomusic.music.score import add_pedal_controls, notes_of, seconds_at
 
 Backend = Literal["midirenderer", "sine"]
 Samples = NDArray[np.float32]
@@ -35,7 +36,6 @@ MAX_SECONDS = 1800.0  # about 2 GB of memory while rendering
 MAX_TAIL_S = 60.0
 FADE_S = 0.5  # the pedal may hold notes past the tail: fade, do not cut
 MAX_TICK = 2**31 - 1  # symusic's ticks are 32 bits wide
-PEDAL = 64  # controller of the sustain pedal (MIDI 1.0)
 SOUNDFONT = "TimGM6mb.sf2"
 SINE_RATE = 44100
 
@@ -229,10 +229,7 @@ def _performance(score: ScoreTick, tail_s: float) -> bytes:
 
 def _played_track(track: TrackTick, stop: int) -> TrackTick:
     played = track.copy()
-    if not any(control.number == PEDAL for control in played.controls):
-        for pedal in played.pedals:  # symusic writes controls, but not pedals
-            played.controls.append(ControlChangeTick(pedal.time, PEDAL, 127))
-            played.controls.append(ControlChangeTick(pedal.time + pedal.duration, PEDAL, 0))
+    add_pedal_controls(played)
     played.controls.filter(lambda control: control.time < stop)
     played.pitch_bends.filter(lambda bend: bend.time < stop)
     return played

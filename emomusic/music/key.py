@@ -82,8 +82,9 @@ def parse_tonic(text: str) -> int:
 
 
 def _standardised(profile: tuple[float, ...]) -> FloatColumn:
-    values = np.array(profile) - np.mean(profile)
-    return values / np.linalg.norm(values)
+    values: FloatColumn = np.array(profile) - np.mean(profile)
+    standardised: FloatColumn = values / np.linalg.norm(values)
+    return standardised
 
 
 _PROFILES = np.stack(
@@ -101,7 +102,10 @@ def pitch_class_weights(notes: Notes) -> FloatColumn:
     A note weighs its duration, at most two beats.
     """
     weight = np.minimum(notes.duration, MAX_WEIGHT_BEATS)
-    return np.bincount(notes.pitch % 12, weights=weight, minlength=12)
+    weights: FloatColumn = np.bincount(notes.pitch % 12, weights=weight, minlength=12).astype(
+        np.float64
+    )
+    return weights
 
 
 def estimate_key(notes: Notes) -> Key:

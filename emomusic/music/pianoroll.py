@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from symusic.core import ScoreTick
 
+from emomusic.files import write_atomically
 from emomusic.music.notes import FloatColumn, Notes
-from emomusic.music.score import notes_of, write_atomically
+from emomusic.music.score import notes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,15 +6,19 @@ import os
 from pathlib import Path
 
 import numpy as np
-import symusic
-from symusic.core import ScoreTick
+from symusic.core import ControlChangeTick, ScoreTick, TrackTick
 
-from emomusic.files import write_atomically as write_atomically
+from emomusic.files import write_atomically
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 
 MAX_FILE_BYTES = 8 * 2**20
 MAX_NOTES = 50_000
 MAX_TICKS = 2**30
+"""Ticks are 32 bits wide in symusic: sums of two stay within."""
+MAX_BEATS = 100_000
+"""Seven hours at 240 quarter notes a minute: what counts beats stays small in memory."""
+PEDAL = 64
+"""Controller of the sustain pedal (MIDI 1.0)."""
 
 
 class ScoreError(ValueError):
@@ -29,7 +33,7 @@ def read_score(path: str | os.PathLike[str]) -> ScoreTick:
 
     Raises:
         ScoreError: If the file is missing, not MIDI, damaged, too large, or holds no notes
-            other than drums.
+            other than drums; or if it is longer than 100,000 quarter notes, or has a tempo of 0.
     """
     try:
         with Path(path).open("rb") as file:
@@ -52,7 +56,7 @@ def parse_score(data: bytes) -> ScoreTick:
     if data[:4] != b"MThd":
         raise ScoreError("not a MIDI file: it does not start with MThd")
     try:
-        score = symusic.Score.from_midi(data)
+        score = ScoreTick.from_midi(data)
     except Exception as error:
         raise ScoreError(f"damaged MIDI file: {_one_line(error)}") from error
     _check(score)
@@ -76,6 +80,11 @@ def _check(score: ScoreTick) -> None:
         raise ScoreError(f"the file holds {n_notes} notes, at most {MAX_NOTES} are accepted")
     if score.end() > MAX_TICKS or score.start() < 0:
         raise ScoreError(f"note times must lie in 0 to {MAX_TICKS} ticks, got {score.end()}")
+    if score.end() > MAX_BEATS * score.ticks_per_quarter:
+        beats = score.end() // score.ticks_per_quarter
+        raise ScoreError(
+            f"the file is {beats} quarter notes long, at most {MAX_BEATS} are accepted"
+        )
     if any(not 1 <= tempo.mspq < 2**24 for tempo in score.tempos):
         raise ScoreError("the file holds a tempo of 0 or below")
 
@@ -143,7 +152,22 @@ def write_score(score: ScoreTick, path: str | os.PathLike[str]) -> None:
     """Write a score as a standard MIDI file, whole or not at all.
 
     Raises:
-        OSError: If the folder is not writable or full.
+        OSError: If the folder is missing, not writable or full; nothing is left behind then.
     """
-    data = score.dumps_midi()
+    written = score.copy()
+    for track in written.tracks:
+        add_pedal_controls(track)
+    data = written.dumps_midi()
     write_atomically(Path(path), lambda file: file.write(data))
+
+
+def add_pedal_controls(track: TrackTick) -> None:
+    """Add the pedals of a track to its controls, in place, unless it has pedal controls.
+
+    A MIDI file holds controls only; symusic reads pedals from them, but writes none.
+    """
+    if any(control.number == PEDAL for control in track.controls):
+        return
+    for pedal in track.pedals:
+        track.controls.append(ControlChangeTick(pedal.time, PEDAL, 127))
+        track.controls.append(ControlChangeTick(pedal.time + pedal.duration, PEDAL, 0))

@@ -6,11 +6,19 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import symusic
 from numpy.typing import NDArray
-from symusic.core import ScoreTick
+from symusic.core import (
+    NoteTick,
+    NoteTickList,
+    ScoreTick,
+    TempoTick,
+    TempoTickList,
+    TrackTick,
+    TrackTickList,
+)
 
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.notes import FloatColumn
@@ -140,7 +148,9 @@ class Tokenizer:
         kinds = ("Control-", "BarControl-", "Ending_", *(f"{token}_" for token in SPECIAL_TOKENS))
         return np.array([text.startswith(kinds) for text in self.vocabulary.texts])
 
-    def decode(self, ids: list[int], *, tempo: float = 120.0) -> ScoreTick:
+    def decode(
+        self, ids: list[int], *, tempo: float = 120.0, n_beats: float | None = None
+    ) -> ScoreTick:
         """Return the score that the ids write, at one tempo, on one piano track.
 
         Control tokens are passed over; a note that is struck again ends the one before it.
@@ -148,20 +158,25 @@ class Tokenizer:
         Args:
             ids: Ids in the order of the grammar.
             tempo: Quarter notes a minute.
+            n_beats: Where every note ends at the latest; None lets the last ones ring.
         """
         plain = [i for i in ids if not self._is_control[i]]
         decoded: ScoreTick = self._remi.decode([plain])
-        score = symusic.Score(decoded.ticks_per_quarter)
-        track = symusic.Track("Piano", 0, False)
+        score = ScoreTick(decoded.ticks_per_quarter)
+        track = TrackTick("Piano", 0, False)
         notes = [note for part in decoded.tracks for note in part.notes]
-        track.notes = _without_overlaps(notes)
-        score.tracks = [track]
+        track.notes = NoteTickList(_without_overlaps(notes))
+        if n_beats is not None:
+            end = round(n_beats * score.ticks_per_quarter)
+            for note in track.notes:
+                note.duration = max(min(note.duration, end - note.time), 1)
+        score.tracks = TrackTickList([track])
         score.time_signatures = decoded.time_signatures
-        score.tempos = [symusic.Tempo(0, tempo)]
+        score.tempos = TempoTickList([TempoTick(0, tempo)])
         return score
 
 
-def _config(miditok):  # type: ignore[no-untyped-def] # miditok ships no types
+def _config(miditok: Any) -> Any:  # miditok ships no types
     return miditok.TokenizerConfig(
         pitch_range=(LOWEST_PITCH, HIGHEST_PITCH + 1),
         beat_res={(0, 2): STEPS_PER_BEAT, (2, 4): 4, (4, 12): 2},
@@ -185,15 +200,15 @@ def _config(miditok):  # type: ignore[no-untyped-def] # miditok ships no types
     )
 
 
-def _load(miditok, path: Path):  # type: ignore[no-untyped-def] # miditok ships no types
+def _load(miditok: Any, path: Path) -> Any:
     try:
         return miditok.REMI(params=path)
     except Exception as error:
         raise ValueError(f"{path.name} is no tokenizer of this kind: {error}") from error
 
 
-def _without_overlaps(notes: list[symusic.core.NoteTick]) -> list[symusic.core.NoteTick]:
-    last: dict[int, symusic.core.NoteTick] = {}
+def _without_overlaps(notes: list[NoteTick]) -> list[NoteTick]:
+    last: dict[int, NoteTick] = {}
     kept = []
     for note in sorted(notes, key=lambda note: (note.time, note.pitch)):
         before = last.get(note.pitch)

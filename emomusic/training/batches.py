@@ -103,7 +103,7 @@ class ClipBatches:
         Args:
             rows: Packed rows.
             validation: Whether to take the songs held back or the others.
-            batch_ids: Most ids in a batch, padding counted in.
+            batch_ids: Most ids in a batch, padding counted in, controls at bars not.
             context: Longest sequence; a longer clip loses its last ids.
             seed: Of order and augmentation.
             augmentation: None gives every clip all its clip-wide controls, unchanged.

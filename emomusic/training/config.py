@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -67,8 +68,10 @@ class TrainConfig:
         """Check the settings.
 
         Raises:
-            ValueError: If one is out of range.
+            ValueError: If one is of the wrong type or out of range.
         """
+        for entry in fields(self):
+            _check_type(entry.name, getattr(self, entry.name), str(entry.type))
         if self.size not in SIZES:
             raise ValueError(f"size must be one of {', '.join(SIZES)}, got {self.size!r}")
         if self.device not in {"auto", "cpu", "cuda"}:
@@ -83,9 +86,35 @@ class TrainConfig:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below 0, got {getattr(self, name)}")
 
+        for source, weight in self.source_weights.items():
+            if not (_is(weight, "float") and 0 <= weight < math.inf):
+                raise ValueError(f"the weight of {source} must be 0 or above, got {weight!r}")
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return asdict(self)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "dict[str, float]": (dict,),
+    "Augmentation": (Augmentation,),
+}
+
+
+def _is(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind == "bool"
+    return isinstance(value, _KINDS[kind])
+
+
+def _check_type(name: str, value: Any, kind: str) -> None:
+    finite = not isinstance(value, float) or math.isfinite(value)
+    if not (_is(value, kind) and finite):
+        raise ValueError(f"{name} must be of type {kind}, got {value!r}")
 
 
 def make_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
@@ -107,11 +136,10 @@ def make_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
         odd = sorted(set(augmentation) - {f.name for f in fields(Augmentation)})
         if odd:
             raise ValueError(f"unknown setting {odd[0]!r} in augmentation")
+        for name, value in augmentation.items():
+            _check_type(name, value, "float")
         augmentation = Augmentation(**augmentation)
-    try:
-        return TrainConfig(**values, augmentation=augmentation)
-    except TypeError as error:
-        raise ValueError(f"a setting has the wrong type: {error}") from error
+    return TrainConfig(**values, augmentation=augmentation)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -43,6 +43,11 @@ class Ranks:
             gradient.copy_(flat[start : start + n].view_as(gradient))
             start += n
 
+    def leave(self) -> None:
+        """Part from the other processes."""
+        if self.size > 1:
+            dist.destroy_process_group()
+
     def agree(self, value: float, device: torch.device) -> float:
         """Return process 0's value in all processes."""
         if self.size == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,22 @@ def save_state(
 
 
 def load_state(
-    folder: Path, model: nn.Module, optimisers: list[torch.optim.Optimizer]
+    folder: Path,
+    model: nn.Module,
+    optimisers: list[torch.optim.Optimizer],
+    *,
+    same: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Put a saved state into model and optimisers, and return the scalars.
 
+    Args:
+        folder: Where `save_state` wrote it.
+        model: Takes the saved weights.
+        optimisers: As they were when saved.
+        same: Scalars that must be those of the saved run.
+
     Raises:
-        ValueError: If the file is damaged or of another model.
+        ValueError: If the file is damaged or of another run.
     """
     path = folder / STATE_NAME
     try:
@@ -50,12 +61,19 @@ def load_state(
         tensors = load_tensors(data)
         head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         scalars: dict[str, Any] = json.loads(head["__metadata__"]["scalars"])
+        for name, value in same.items():
+            if scalars[name] != value:
+                raise ValueError(
+                    f"it is a run of {name} {scalars[name]}, not {value}; "
+                    "take the same settings or another folder"
+                )
         model.load_state_dict(_below(tensors, "model."))
         for i, optimiser in enumerate(optimisers):
             _fill(optimiser, _below(tensors, f"optimiser.{i}."))
         torch.set_rng_state(tensors["random"])
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise ValueError(f"cannot resume from {path}: {error}") from error
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"cannot resume from {path}: {reason}") from error
     return scalars
 
 

@@ -17,15 +17,17 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name torch itself uses
 
 from emomusic.files import write_text
-from emomusic.model.checkpoint import load_model, save_model
+from emomusic.model.checkpoint import save_model
 from emomusic.model.transformer import SIZES, ModelConfig, Transformer
 from emomusic.training.batches import IGNORED, Augmentation, ClipBatches
+from emomusic.training.begin import make_optimisers, start_from
 from emomusic.training.config import TrainConfig
 from emomusic.training.ranks import Ranks
 from emomusic.training.rows import Rows
 from emomusic.training.state import STATE_NAME, load_state, save_state
 
 LOG_EVERY = 10
+COUNTERS = ("step", "epoch", "index", "seen", "elapsed")
 TABLES_NAME = "tables.json"
 Report = Callable[[dict[str, float]], None]
 OnEvaluation = Callable[[Path, int], None]
@@ -60,7 +62,9 @@ def train(
         ValueError: If the rows or the state cannot be read, or belong to another run.
     """
     run = _Run(Rows.load(rows_path), out_dir, config, report, on_evaluation)
-    return run.go()
+    evaluated = run.go()
+    run.ranks.leave()
+    return evaluated
 
 
 class _Run:
@@ -77,9 +81,7 @@ class _Run:
         self.ranks = Ranks()
         self.run_dir = out_dir / "run"
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-        local = os.environ.get("LOCAL_RANK", "0")
-        self.device = torch.device(f"cuda:{local}" if cuda else "cpu")
+        self.device = device_of(config)
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
@@ -88,7 +90,8 @@ class _Run:
             vocab_size=len(rows.meta["vocabulary"]), context=config.context, **SIZES[config.size]
         )
         self.model = Transformer(shape).to(self.device)
-        if config.init_from:
+        resumes = (self.run_dir / STATE_NAME).is_file()
+        if config.init_from and not resumes:
             start_from(self.model, Path(config.init_from))
         self.optimisers = make_optimisers(self.model, config)
         self.training = self._batches(validation=False, augmentation=config.augmentation)
@@ -97,7 +100,7 @@ class _Run:
         self.evaluated: dict[str, float] = {}
         self.board = _board(self.run_dir) if self.ranks.rank == 0 else None
         self.progress = 0.0
-        if (self.run_dir / STATE_NAME).is_file():
+        if resumes:
             self._resume()
 
     def _batches(self, *, validation: bool, augmentation: Augmentation | None) -> ClipBatches:
@@ -112,17 +115,13 @@ class _Run:
         )
 
     def _resume(self) -> None:
-        scalars = load_state(self.run_dir, self.model, self.optimisers)
-        if scalars["seed"] != self.config.seed or scalars["size"] != self.config.size:
-            raise ValueError(
-                f"{self.run_dir} holds a run of size {scalars['size']} and seed "
-                f"{scalars['seed']}; choose another folder or the same settings"
-            )
-        for name in ("step", "epoch", "index", "seen", "elapsed"):
-            setattr(self, name, scalars[name])
+        same = {"seed": self.config.seed, "size": self.config.size}
+        scalars = load_state(self.run_dir, self.model, self.optimisers, same=same)
+        for name in COUNTERS:
+            setattr(self, name, type(getattr(self, name))(scalars[name]))
 
     def _save_state(self) -> None:
-        scalars = {n: getattr(self, n) for n in ("step", "epoch", "index", "seen", "elapsed")}
+        scalars = {name: getattr(self, name) for name in COUNTERS}
         scalars |= {"seed": self.config.seed, "size": self.config.size}
         save_state(self.run_dir, self.model, self.optimisers, scalars)
 
@@ -132,11 +131,12 @@ class _Run:
         last_save = last_eval = self.elapsed
         started = time.monotonic() - self.elapsed
         losses: list[Tensor] = []
-        for inputs, targets in self._stream():
+        stream = self._stream()
+        while True:
             self.progress = self.ranks.agree(self._progress(), self.device)
             if self.progress >= 1.0:
                 break
-            losses.append(self._step(forward, inputs, targets))
+            losses.append(self._step(forward, *next(stream)))
             self.elapsed = time.monotonic() - started
             if self.ranks.rank:
                 continue
@@ -160,6 +160,11 @@ class _Run:
     def _stream(self) -> Iterator[tuple[Tensor, Tensor]]:
         while True:
             batches = self.training.epoch(self.epoch)
+            if len(batches) < self.ranks.size:
+                raise ValueError(
+                    f"an epoch holds {len(batches)} batches, too few for {self.ranks.size} "
+                    f"processes; lower batch_ids or give more clips"
+                )
             while self.index + self.ranks.size <= len(batches):
                 index = self.index + self.ranks.rank
                 self.index += self.ranks.size
@@ -257,47 +262,18 @@ def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
 
 
-def make_optimisers(model: Transformer, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Return Muon for the matrices of the blocks and AdamW for embedding and norms.
-
-    Reference: Jordan et al. (2024), with the step size matched to AdamW's as Liu et al.
-    (2025) do.
-    """
-    matrices = [p for p in model.blocks.parameters() if p.dim() == 2]
-    rest = [p for n, p in model.named_parameters() if not (n.startswith("blocks") and p.dim() == 2)]
-    return [
-        torch.optim.Muon(
-            matrices,
-            lr=config.lr,
-            weight_decay=config.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        ),
-        torch.optim.AdamW(rest, lr=config.lr, betas=(0.9, 0.95), weight_decay=0.0),
-    ]
-
-
-def start_from(model: Transformer, folder: Path) -> None:
-    """Copy the weights of a checkpoint of the same width; fewer layers are stacked in turn.
+def device_of(config: TrainConfig) -> torch.device:
+    """Return where this process computes.
 
     Raises:
-        ValueError: If the checkpoint has another width or vocabulary, or more layers.
-
-    Reference: Gong et al. (2019), progressive stacking.
+        ValueError: If a GPU is asked for and torch finds none.
     """
-    found = load_model(folder)
-    mine, theirs = model.config, found.config
-    same = ("vocab_size", "dim", "n_heads", "n_kv_heads", "hidden")
-    if any(getattr(mine, n) != getattr(theirs, n) for n in same) or (
-        mine.n_layers % theirs.n_layers
-    ):
-        raise ValueError(f"a model of {mine} cannot start from {folder}, which is {theirs}")
-    weights = found.state_dict()
-    with torch.no_grad():
-        for name, parameter in model.state_dict().items():
-            parts = name.split(".")
-            if parts[0] == "blocks":
-                parts[1] = str(int(parts[1]) % theirs.n_layers)
-            parameter.copy_(weights[".".join(parts)])
+    found = torch.cuda.is_available()
+    if config.device == "cuda" and not found:
+        raise ValueError("device is cuda, but torch finds no such GPU; take auto or cpu")
+    if config.device == "cpu" or not found:
+        return torch.device("cpu")
+    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
 
 
 def machine(device: torch.device) -> str:

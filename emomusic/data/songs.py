@@ -1,0 +1,162 @@
+"""One cleaned song as ids and attribute values, and the clips cut from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.data.clean import SkippedError, Song
+from emomusic.data.sources import CorpusFile, read_song
+from emomusic.data.split import melody_prints
+from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, measure
+from emomusic.music.key import Key, estimate_key
+from emomusic.music.notes import FloatColumn, Notes
+from emomusic.music.passage import passage_of
+from emomusic.music.score import notes_of
+from emomusic.music.tokenizer import Tokenizer
+
+CLIP_BARS = (16, 16, 16, 8, 24, 32)
+STRIDE_BARS = 4
+MAX_CLIP_IDS = 1_900
+
+
+@dataclass(frozen=True)
+class PreparedSong:
+    """Hold one song as `Rows` will, counted from its own first bar."""
+
+    name: str
+    source: str
+    has_dynamics: bool
+    ids: list[NDArray[np.uint16]]
+    bar_values: NDArray[np.float32]
+    clips: list[tuple[int, int, int, bool]]
+    clip_values: NDArray[np.float32]
+    prints: NDArray[np.uint64]
+    n_notes: int
+
+
+@cache
+def shared_tokenizer() -> Tokenizer:
+    """Return the one tokenizer of this process (building it takes long)."""
+    return Tokenizer()
+
+
+def prepare_song(file: CorpusFile) -> PreparedSong:
+    """Read, clean, tokenize, measure and cut one file.
+
+    Raises:
+        ScoreError: If the file is no usable MIDI file.
+        SkippedError: If it has no bars or no stretch of four bars with notes.
+    """
+    return prepare_clean(read_song(file), file.name, file.source)
+
+
+def prepare_clean(song: Song, name: str, source: str) -> PreparedSong:
+    """Tokenize, measure and cut a cleaned song.
+
+    Raises:
+        SkippedError: If it has no stretch of four bars with notes.
+    """
+    tokenizer = shared_tokenizer()
+    bars = tokenizer.encode(song.score)
+    if len(bars) != len(song.bar_beats):
+        raise SkippedError("the tokenizer counts other bars")
+    windows = cut_windows([len(bar) for bar in bars], name)
+    if not windows:
+        raise SkippedError("no four bars without an empty one")
+    notes = notes_of(tokenizer.decode([token for bar in bars for token in bar]))
+    lines = np.concatenate([[0.0], np.cumsum(song.bar_beats)])
+    key = estimate_key(notes)
+    clips, clip_values = _measured_clips(song, notes, lines, windows)
+    return PreparedSong(
+        name=name,
+        source=source,
+        has_dynamics=song.has_dynamics,
+        ids=[np.array(bar, dtype=np.uint16) for bar in bars],
+        bar_values=_measured_bars(notes, lines, key),
+        clips=clips,
+        clip_values=clip_values,
+        prints=melody_prints(passage_of(notes, tempo=60.0, key=key)),
+        n_notes=len(notes),
+    )
+
+
+def _measured_clips(
+    song: Song, notes: Notes, lines: FloatColumn, windows: Sequence[tuple[int, int]]
+) -> tuple[list[tuple[int, int, int, bool]], NDArray[np.float32]]:
+    clips, values = [], []
+    for first, n_bars in windows:
+        beats = float(lines[first + n_bars] - lines[first])
+        seconds = float(song.bar_s[first + n_bars] - song.bar_s[first])
+        tempo = 60.0 * beats / max(seconds, 1e-3)
+        passage = passage_of(notes, start=float(lines[first]), n_beats=beats, tempo=tempo)
+        shift = (-passage.key.tonic + 6) % 12 - 6
+        clips.append((first, n_bars, shift, first + n_bars == len(lines) - 1))
+        values.append(list(measure(passage).values()))
+    return clips, np.array(values, dtype=np.float32)
+
+
+def _measured_bars(notes: Notes, lines: FloatColumn, key: Key) -> NDArray[np.float32]:
+    """Measure each bar, shape (n_bars, n_bar_attributes); a bar without onsets is NaN."""
+    values = np.full((len(lines) - 1, len(BAR_ATTRIBUTE_NAMES)), np.nan, dtype=np.float32)
+    starts = np.searchsorted(notes.onset, lines - 1e-9)
+    for bar, (first, end) in enumerate(pairwise(starts)):
+        if first < end:
+            inside = np.zeros(len(notes), dtype=bool)
+            inside[first:end] = True
+            passage = passage_of(
+                notes.where(inside),
+                start=float(lines[bar]),
+                n_beats=float(lines[bar + 1] - lines[bar]),
+                tempo=60.0,
+                key=key,
+            )
+            values[bar] = list(measure(passage, BAR_ATTRIBUTE_NAMES).values())
+    return values
+
+
+def cut_windows(lengths: Sequence[int], name: str) -> list[tuple[int, int]]:
+    """Choose the clips of a song: (first bar, number of bars), none with an empty bar.
+
+    The song is walked once in clips of 8 to 32 bars, mostly 16, that begin on a fourth bar,
+    and its last bars are taken as a clip of their own, so that endings are learnt.
+
+    Args:
+        lengths: Ids of each bar; 2 or fewer mean an empty bar.
+        name: Seeds the choice of lengths, so that it is the same on every machine.
+    """
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    rng = np.random.default_rng(seed)
+    total = np.concatenate([[0], np.cumsum(lengths)])
+    empty = [i for i, length in enumerate(lengths) if length <= 2]
+    windows: set[tuple[int, int]] = set()
+    for begin, end in zip([0, *(i + 1 for i in empty)], [*empty, len(lengths)], strict=True):
+        bar = begin
+        while end - bar >= STRIDE_BARS:
+            n_bars = _fit(total, bar, min(int(rng.choice(CLIP_BARS)), end - bar))
+            if n_bars >= STRIDE_BARS:
+                windows.add((bar, n_bars))
+            bar += max(n_bars // STRIDE_BARS * STRIDE_BARS, STRIDE_BARS)
+        if end == len(lengths) and end - begin >= STRIDE_BARS:
+            n_bars = _fit_end(total, min(int(rng.choice(CLIP_BARS)), end - begin))
+            if n_bars >= STRIDE_BARS:
+                windows.add((end - n_bars, n_bars))
+    return sorted(windows)
+
+
+def _fit(total: NDArray[np.int64], bar: int, n_bars: int) -> int:
+    while n_bars > 0 and total[bar + n_bars] - total[bar] > MAX_CLIP_IDS:
+        n_bars -= 1
+    return n_bars
+
+
+def _fit_end(total: NDArray[np.int64], n_bars: int) -> int:
+    while n_bars > 0 and total[-1] - total[-1 - n_bars] > MAX_CLIP_IDS:
+        n_bars -= 1
+    return n_bars

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"  # before numpy and torch read them; subprocesses inherit them
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from synthetic import make_checkpoint
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a whole checkpoint of a tiny random model; not to be changed."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    make_checkpoint(folder)
+    return folder
+
+
+@pytest.fixture
+def own_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    """Return a copy of the tiny checkpoint, to be damaged."""
+    return Path(shutil.copytree(tiny_checkpoint, tmp_path / "own"))

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from emomusic.model.checkpoint import CheckpointError, load_model, read_config, save_model
+from emomusic.model.transformer import SIZES, ModelConfig, Transformer
+
+WEIGHTS = "model-01-of-01.safetensors"
+
+
+def tiny() -> Transformer:
+    torch.manual_seed(0)
+    return Transformer(ModelConfig(vocab_size=50, context=32, **SIZES["tiny"])).eval()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_model(tmp_path / "model", tiny(), recipe={"steps": 3}, dtype=torch.float32)
+    return tmp_path / "model"
+
+
+@torch.inference_mode()
+def test_a_model_survives_saving(folder: Path) -> None:
+    ids = torch.arange(20)[None]
+    torch.testing.assert_close(load_model(folder)(ids), tiny()(ids), rtol=0, atol=0)
+    assert read_config(folder)["recipe"] == {"steps": 3}
+    assert sorted(p.name for p in folder.iterdir()) == ["config.json", WEIGHTS]
+
+
+@torch.inference_mode()
+def test_weights_are_rounded_to_half_the_bytes_by_default(tmp_path: Path) -> None:
+    save_model(tmp_path, tiny(), recipe={})
+    stored = load_file(tmp_path / WEIGHTS)
+    assert {tensor.dtype for tensor in stored.values()} == {torch.bfloat16}
+    loaded = load_model(tmp_path)
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    ids = torch.arange(20)[None]
+    torch.testing.assert_close(loaded(ids), tiny()(ids), atol=0.02, rtol=0.02)
+
+
+def test_embedding_is_stored_once_and_stays_tied(folder: Path) -> None:
+    stored = load_file(folder / WEIGHTS)
+    assert [name for name, tensor in stored.items() if 50 in tensor.shape] == ["embedding.weight"]
+    model = load_model(folder)
+    with torch.no_grad():
+        model.embedding.weight[7] = 0.0
+        assert model(torch.tensor([[1, 2]]))[0, :, 7].abs().max() == 0.0
+
+
+def test_no_file_is_larger_than_16_mib(tmp_path: Path) -> None:
+    model = Transformer(ModelConfig(vocab_size=600, context=32, **SIZES["small"]))
+    save_model(tmp_path, model, recipe={}, dtype=torch.float32)
+    sizes = [path.stat().st_size for path in tmp_path.glob("*.safetensors")]
+    assert len(sizes) > 2 and max(sizes) <= 16 * 2**20
+    loaded = load_model(tmp_path).state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_saving_anew_leaves_no_stale_weights(folder: Path) -> None:
+    (folder / "model-07-of-09.safetensors").write_bytes(b"old")
+    save_model(folder, tiny(), recipe={})
+    assert sorted(p.name for p in folder.iterdir()) == ["config.json", WEIGHTS]
+
+
+def change_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    change(tensors)
+    save_file(tensors, folder / WEIGHTS)
+
+
+def refused(folder: Path, words: str) -> None:
+    with pytest.raises(CheckpointError, match=words) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_config_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path, "no checkpoint in")
+    refused(tmp_path / "nowhere", "no checkpoint in")
+
+
+@pytest.mark.parametrize("text", ["{", "", "\x00", "[" * 100_000])
+def test_a_damaged_config_is_refused(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
+    refused(folder, "no checkpoint in")
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "3", '{"format": "other"}'])
+def test_a_foreign_config_is_refused(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
+    refused(folder, "is not of format emomusic-model-1")
+
+
+def test_a_config_of_bytes_that_are_no_text_is_refused(folder: Path) -> None:
+    (folder / "config.json").write_bytes(b"\xff\xfe{}")
+    refused(folder, "no checkpoint in")
+
+
+def test_a_config_far_too_large_is_refused(folder: Path) -> None:
+    (folder / "config.json").write_bytes(b" " * (2**20 + 1))
+    refused(folder, "too large to be a config")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("model", None, "config.json"),
+        ("model", [], "unknown or missing keys"),
+        ("model", {"vocab_size": 50, "colour": 1}, "colour"),
+        ("weights", None, "config.json"),
+        ("weights", [], "do not fit its config"),
+        ("weights", WEIGHTS, "not the name of a weights file: 'm'"),
+        ("weights", ["../model/" + WEIGHTS], "not the name of a weights file"),
+        ("weights", ["/etc/passwd"], "not the name of a weights file: '/etc/passwd'"),
+        ("weights", ["config.json"], "not the name of a weights file: 'config.json'"),
+        ("weights", ["model-02-of-01.safetensors"], "cannot read the weights"),
+    ],
+)
+def test_a_config_that_names_nonsense_is_refused(
+    folder: Path, key: str, value: Any, words: str
+) -> None:
+    change_config(folder, lambda config: config.update({key: value}))
+    refused(folder, words)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"vocab_size": 900_000, "dim": 100_000}, "at most 500000000 parameters"),
+        ({"n_layers": 1_000_000, "dim": 2, "n_heads": 1, "n_kv_heads": 1}, "at most 128 layers"),
+        ({"context": 1_000_000}, "a context of 16384"),
+        ({"dim": 10**12}, "dim must be a number in 1 to 1000000"),
+        ({"dim": -64}, "dim must be a number in 1 to 1000000"),
+        ({"vocab_size": 400_000, "dim": 1024}, "do not fit its config: embedding.weight has shape"),
+    ],
+)
+def test_a_huge_shape_is_refused_before_memory_is_taken(
+    folder: Path, changes: dict[str, int], words: str
+) -> None:
+    change_config(folder, lambda config: config["model"].update(changes))
+    refused(folder, words)
+
+
+def test_weights_far_larger_than_the_shape_are_not_read(folder: Path) -> None:
+    with (folder / WEIGHTS).open("r+b") as file:
+        file.truncate(2**33)  # sparse: takes no room on the disk
+    refused(folder, "bytes of weights are too many")
+
+
+@pytest.mark.parametrize("keep", [0, 4, 200, 5000])
+def test_truncated_weights_are_refused(folder: Path, keep: int) -> None:
+    path = folder / WEIGHTS
+    path.write_bytes(path.read_bytes()[:keep])
+    refused(folder, "cannot read the weights")
+
+
+def test_foreign_bytes_are_refused(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes(b"\x80\x04\x95not weights" * 100)
+    refused(folder, "cannot read the weights")
+
+
+def test_numbers_that_are_not_finite_are_refused(folder: Path) -> None:
+    def spoil(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["norm.weight"][3] = float("nan")
+
+    change_weights(folder, spoil)
+    refused(folder, "hold numbers that are not finite")
+
+
+def test_a_wrong_shape_is_refused(folder: Path) -> None:
+    change_weights(folder, lambda t: t.update({"norm.weight": torch.ones(63)}))
+    refused(folder, r"norm.weight has shape \(63,\), expected \(64,\)")
+
+
+def test_whole_numbers_are_refused(folder: Path) -> None:
+    change_weights(folder, lambda t: t.update({"norm.weight": torch.ones(64, dtype=torch.int64)}))
+    refused(folder, "norm.weight has shape")
+
+
+def test_a_missing_or_odd_tensor_is_named(folder: Path) -> None:
+    change_weights(folder, lambda t: t.pop("norm.weight"))
+    refused(folder, "do not fit its config: norm.weight")
+    change_weights(folder, lambda t: t.update({"extra": torch.ones(2)}))
+    refused(folder, "do not fit its config: extra")
