@@ -126,6 +126,9 @@ def evaluate(
     source: Annotated[Path, typer.Option(help="Folder with emotion/labels.csv.")],
     out: Annotated[Path, typer.Option(help="Folder for clips and report.")] = Path("evaluation"),
     checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
+    rows: Annotated[
+        Path | None, typer.Option(help="Packed rows, to set real bars beside the composed.")
+    ] = None,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="Clips a quadrant.")] = 25,
     bars: Annotated[int, typer.Option(min=1, max=512, help="Length in bars.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same clips.")] = 0,
@@ -141,7 +144,8 @@ def evaluate(
     composer = load_composer(checkpoint, threads)
     from emomusic.evaluation.emotion import evaluate_emotion
     from emomusic.evaluation.report import write_report
-    from emomusic.evaluation.shape import composed_shape
+    from emomusic.evaluation.shape import composed_shape, real_shape
+    from emomusic.training.rows import Rows
 
     try:
         with progress_bar() as bar:
@@ -161,6 +165,10 @@ def evaluate(
             "clips": f"{count} first draws a quadrant, {bars} bars, seed {seed}",
             "judges": "fitted on the half of the labelled songs that the mapper never saw",
         }
-        typer.echo(write_report(out, hearings, composed_shape(clips), about))
+        shapes = [composed_shape(clips)]
+        if rows is not None:
+            packed = Rows.load(rows)
+            shapes += [real_shape(packed, source) for source in packed.meta["sources"]]
+        typer.echo(write_report(out, hearings, shapes, about))
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"  # before numpy and torch read them; subprocesses inherit them
-
 import shutil
 from pathlib import Path
 
+import one_thread  # noqa: F401 - before all that reads the environment
 import pytest
 import torch
 from synthetic import make_checkpoint

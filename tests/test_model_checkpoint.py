@@ -144,7 +144,7 @@ def test_a_config_that_names_nonsense_is_refused(
         ({"context": 1_000_000}, "a context of 16384"),
         ({"dim": 10**12}, "dim must be a number in 1 to 1000000"),
         ({"dim": -64}, "dim must be a number in 1 to 1000000"),
-        ({"vocab_size": 400_000, "dim": 1024}, "do not fit its config: embedding.weight has shape"),
+        ({"vocab_size": 400_000, "dim": 1024}, "do not fit its config: "),
     ],
 )
 def test_a_huge_shape_is_refused_before_memory_is_taken(

@@ -14,7 +14,8 @@ def tiny(seed: int = 0, **changes: int) -> Transformer:
     model = Transformer(ModelConfig(**shape)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(5.0) if parameter.dim() == 2 else None  # so that attention matters
+            if parameter.dim() == 2:
+                parameter.mul_(5.0)  # so that attention matters
     return model
 
 

@@ -1,0 +1,91 @@
+"""Passages: what is cut out, and the melody, bass, intervals and sounding time in it."""
+
+import numpy as np
+import pytest
+
+from emomusic.music.key import Key
+from emomusic.music.notes import Notes, make_notes
+from emomusic.music.passage import Passage, passage_of
+from emomusic.music.score import ScoreError
+
+C_MAJOR = Key(0, 0.2, 0.9)
+
+
+def notes_at(*played: tuple[float, float, int]) -> Notes:
+    """Make notes of (onset, duration, pitch)."""
+    onset, duration, pitch = (np.array(column) for column in zip(*played, strict=True))
+    return make_notes(onset, duration, pitch, np.full(len(pitch), 64))
+
+
+def passage(*played: tuple[float, float, int], n_beats: float | None = None) -> Passage:
+    return passage_of(notes_at(*played), tempo=120.0, n_beats=n_beats)
+
+
+def test_only_notes_that_begin_inside_are_cut_out() -> None:
+    notes = notes_at((0, 9, 40), (3.9, 1, 41), (4, 1, 42), (7.9, 3, 43), (8, 1, 44))
+    found = passage_of(notes, start=4.0, n_beats=4.0, tempo=90.0, key=C_MAJOR)
+    assert found.notes.pitch.tolist() == [42, 43]
+    assert found.notes.onset == pytest.approx([0, 3.9])
+    assert found.notes.duration.tolist() == [1, 3]
+    assert (found.n_beats, found.tempo, found.key) == (4.0, 90.0, C_MAJOR)
+
+
+def test_the_length_reaches_to_the_last_end_rounded_up() -> None:
+    assert passage((0, 4, 60), (1, 0.5, 62)).n_beats == 4
+    assert passage((0, 1, 60), (3, 1.25, 62)).n_beats == 5
+    assert passage_of(notes_at((4, 3, 60)), start=2, tempo=60).n_beats == 5
+
+
+def test_the_key_is_that_of_the_stretch_unless_given() -> None:
+    scale = notes_at(*((float(i), 1.0, 62 + s) for i, s in enumerate((0, 2, 4, 5, 7, 9, 11, 12))))
+    assert passage_of(scale, tempo=60).key.tonic == 2
+    assert passage_of(scale, tempo=60, key=C_MAJOR).key is C_MAJOR
+
+
+def test_a_passage_without_notes_is_refused() -> None:
+    notes = notes_at((0, 1, 60))
+    with pytest.raises(ScoreError, match="^a passage without notes has no attributes$"):
+        passage_of(notes, start=8.0, n_beats=4.0, tempo=120.0)
+    with pytest.raises(ScoreError, match="^a passage without notes has no attributes$"):
+        passage_of(notes.where(notes.pitch > 99), tempo=120.0)
+
+
+@pytest.mark.parametrize(("n_beats", "tempo"), [(0.0, 60.0), (4.0, 0.0), (4.0, float("nan"))])
+def test_a_passage_needs_beats_and_tempo(n_beats: float, tempo: float) -> None:
+    with pytest.raises(ScoreError, match="a passage needs beats and tempo above 0, got"):
+        Passage(notes_at((0, 1, 60)), n_beats, tempo, C_MAJOR)
+
+
+def test_onsets_of_a_chord_count_once() -> None:
+    found = passage((0, 1, 60), (0.04, 1, 64), (1, 1, 60), (1.05, 1, 67))
+    assert found.onsets.tolist() == [0, 1, 1.05]
+    assert found.first_of_onset.tolist() == [0, 2, 3]
+
+
+def test_sounding_beats_agree_with_painting_them() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        onset, length = rng.integers(0, 60, 12), rng.integers(1, 9, 12)
+        painted = np.zeros(100, dtype=bool)
+        for a, b in zip(onset, length, strict=True):
+            painted[a : min(a + b, 64)] = True
+        played = [
+            (a / 4, b / 4, 60 + i) for i, (a, b) in enumerate(zip(onset, length, strict=True))
+        ]
+        assert passage(*played, n_beats=16.0).sounding_beats == pytest.approx(painted.sum() / 4)
+
+
+def test_the_melody_is_the_top_that_no_held_note_covers() -> None:
+    found = passage((0, 1, 48), (0, 1, 72), (1, 1, 74), (1.5, 0.5, 60), (2, 1, 50), (2, 1, 71))
+    assert found.melody.tolist() == [72, 74, 71]  # 60 lies below the held 74
+
+
+def test_the_bass_is_the_lowest_of_each_beat_with_an_onset() -> None:
+    found = passage((0, 1, 48), (0.5, 1, 43), (1, 1, 60), (3, 1, 50), (3.75, 0.25, 52))
+    assert found.bass.tolist() == [43, 60, 50]
+
+
+def test_intervals_are_between_notes_that_sound_together() -> None:
+    found = passage((0, 2, 60), (0, 1, 64), (1, 1, 67), (3, 1, 72))
+    assert sorted(found.sounding_intervals.tolist()) == [4, 7]  # C-E, C-G; E has ended
+    assert passage((0, 1, 60)).sounding_intervals.tolist() == []

@@ -1,0 +1,272 @@
+"""The one door for MIDI files: what is refused and in which words, and what comes through."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import pytest
+from symusic.core import (
+    ControlChangeTick,
+    NoteTick,
+    PedalTick,
+    ScoreTick,
+    TempoTick,
+    TimeSignatureTick,
+    TrackTick,
+)
+
+from emomusic.music import score as score_module
+from emomusic.music.score import (
+    ScoreError,
+    add_pedal_controls,
+    notes_of,
+    parse_score,
+    read_score,
+    seconds_at,
+    tempo_of,
+    write_score,
+)
+
+TPQ = 480
+NOTE = [(0, b"\x90\x3c\x40"), (480, b"\x80\x3c\x00")]  # a quarter note on middle C
+FAR = 2**28 - 1  # the longest delta time
+
+
+def quantity(value: int) -> bytes:
+    """Return a number as a MIDI file writes delta times: seven bits a byte."""
+    found = [value & 127]
+    while value := value >> 7:
+        found.insert(0, value & 127 | 128)
+    return bytes(found)
+
+
+def midi(events: list[tuple[int, bytes]], tpq: int = TPQ) -> bytes:
+    """Make the bytes of a MIDI file of one track from (delta time, event)."""
+    body = b"".join(quantity(delta) + event for delta, event in events) + b"\x00\xff\x2f\x00"
+    head = struct.pack(">4sIHHH", b"MThd", 6, 0, 1, tpq)
+    return head + struct.pack(">4sI", b"MTrk", len(body)) + body
+
+
+def tempo_event(mspq: int) -> bytes:
+    return b"\xff\x51\x03" + mspq.to_bytes(3, "big")
+
+
+def some_score(n_notes: int = 8) -> ScoreTick:
+    """Make eighth notes up from middle C, with three tempi."""
+    score = ScoreTick(TPQ)
+    score.time_signatures.append(TimeSignatureTick(0, 4, 4))
+    for time, tempo in ((0, 100.0), (700, 60.0), (1200, 187.5)):
+        score.tempos.append(TempoTick(time, tempo))
+    track = TrackTick("Piano", 0, False)
+    for i in range(n_notes):
+        track.notes.append(NoteTick(i * 240, 200, 60 + i % 12, 40 + i % 80))
+    score.tracks.append(track)
+    return score
+
+
+BAD = {
+    "empty": (b"", "the file is empty"),
+    "text": (b"hello", "not a MIDI file: it does not start with MThd"),
+    "riff": (b"RIFF0000RMID", "not a MIDI file: it does not start with MThd"),
+    "head only": (b"MThd", "damaged MIDI file: "),
+    "no notes": (midi([]), "the file holds no notes"),
+    "pedal only": (midi([(0, b"\xb0\x40\x7f")]), "the file holds no notes"),
+    "drums": (
+        midi([(0, b"\x99\x3c\x40"), (480, b"\x89\x3c\x00")]),
+        "the file holds drums only, no pitched notes",
+    ),
+    "tempo 0": (midi([(0, tempo_event(0)), *NOTE]), "the file holds a tempo of 0 or below"),
+    "no ticks": (midi(NOTE, tpq=0), "ticks a quarter note must be above 0, got 0"),
+    "film frames": (midi(NOTE, tpq=0xE728), "damaged MIDI file: "),
+    "pitch 200": (midi([(0, b"\x90\xc8\x40"), (9, b"\x80\xc8\x00")]), "damaged MIDI file: "),
+    "late": (
+        midi([(FAR, NOTE[0][1]), NOTE[1]], tpq=96),
+        "the file is 2796207 quarter notes long, at most 100000 are accepted",
+    ),
+    "later": (midi([(FAR, b"\xb0\x01\x00")] * 4 + NOTE), "note times must lie in 0 to 1073741824"),
+    "past 32 bits": (midi([(FAR, b"\xb0\x01\x00")] * 9 + NOTE), "note times must lie in 0 to"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_told_in_one_line(name: str, tmp_path: Path) -> None:
+    data, words = BAD[name]
+    path = tmp_path / "bad.mid"
+    path.write_bytes(data)
+    with pytest.raises(ScoreError) as told:
+        read_score(path)
+    assert str(told.value).startswith(words)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 200
+
+
+def test_too_many_notes_are_refused() -> None:
+    data = some_score(50_001).dumps_midi()
+    with pytest.raises(ScoreError, match="holds 50001 notes, at most 50000 are accepted"):
+        parse_score(data)
+
+
+def test_fifty_thousand_notes_are_accepted() -> None:
+    assert len(notes_of(parse_score(some_score(50_000).dumps_midi()))) == 50_000
+
+
+def test_a_file_of_more_than_eight_mebibytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "long.mid"
+    path.write_bytes(midi(NOTE) + bytes(8 * 2**20))
+    with pytest.raises(ScoreError, match="^the file is larger than 8 MiB$"):
+        read_score(path)
+
+
+def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ScoreError, match="^cannot read the file: No such file or directory$"):
+        read_score(tmp_path / "none.mid")
+    with pytest.raises(ScoreError, match="^cannot read the file: Is a directory$"):
+        read_score(tmp_path)
+
+
+def test_a_file_cut_anywhere_is_refused() -> None:
+    data = some_score().dumps_midi()
+    for n_bytes in range(len(data)):
+        with pytest.raises(ScoreError):
+            parse_score(data[:n_bytes])
+
+
+def test_a_damaged_file_gives_sound_notes_or_is_refused() -> None:
+    data, rng = some_score().dumps_midi(), np.random.default_rng(0)
+    n_read = 0
+    for _ in range(1000):
+        damaged = bytearray(data)
+        for at in rng.integers(4, len(data), size=2):
+            damaged[at] = rng.integers(256)
+        try:
+            notes = notes_of(parse_score(bytes(damaged)))
+        except ScoreError:
+            continue
+        n_read += 1
+        assert notes.pitch.min() >= 0
+        assert notes.pitch.max() <= 127
+        assert notes.velocity.min() >= 1
+        assert notes.onset.min() >= 0
+        assert notes.duration_s.min() > 0
+        assert np.isfinite(notes.onset_s).all()
+    assert 100 < n_read < 900
+
+
+def test_all_tracks_but_the_drums_are_notes_and_no_note_is_without_length() -> None:
+    score = some_score(2)
+    left, drums = TrackTick("left", 0, False), TrackTick("drums", 0, True)
+    left.notes.append(NoteTick(0, 0, 40, 50))
+    drums.notes.append(NoteTick(0, 10, 35, 50))
+    score.tracks.append(left)
+    score.tracks.append(drums)
+    notes = notes_of(score)
+    assert notes.pitch.tolist() == [40, 60, 61]
+    assert notes.onset.tolist() == [0, 0, 0.5]
+    assert notes.duration == pytest.approx([1 / 480, 200 / 480, 200 / 480])
+    assert notes.velocity.tolist() == [50, 40, 41]
+
+
+def test_a_score_without_notes_has_none_to_return() -> None:
+    with pytest.raises(ScoreError, match="^the score holds no notes$"):
+        notes_of(ScoreTick(TPQ))
+    with pytest.raises(ScoreError, match="^the score holds no notes$"):
+        notes_of(some_score(0))
+
+
+def test_seconds_agree_with_pretty_midi(tmp_path: Path) -> None:
+    score = some_score(24)
+    write_score(score, tmp_path / "a.mid")
+    oracle = pretty_midi.PrettyMIDI(str(tmp_path / "a.mid"))
+    ticks = np.array([0, 1, 699, 700, 701, 1200, 5000])
+    found = seconds_at(score, ticks)
+    assert found == pytest.approx([oracle.tick_to_time(int(tick)) for tick in ticks], abs=1e-9)
+    notes = notes_of(score)
+    played = sorted(oracle.instruments[0].notes, key=lambda note: note.start)
+    assert notes.onset_s == pytest.approx([note.start for note in played], abs=1e-9)
+    assert notes.onset_s + notes.duration_s == pytest.approx([n.end for n in played], abs=1e-9)
+
+
+def test_the_tempo_is_120_where_none_holds() -> None:
+    score = ScoreTick(TPQ)
+    assert seconds_at(score, np.array([960])) == pytest.approx([1.0])
+    score.tempos.append(TempoTick(960, 60.0))
+    assert seconds_at(score, np.array([960, 1440])) == pytest.approx([1.0, 2.0])
+
+
+def test_of_two_tempi_at_one_time_the_last_holds() -> None:
+    score = ScoreTick(TPQ)
+    for tempo in (30.0, 60.0):
+        score.tempos.append(TempoTick(0, tempo))
+    assert seconds_at(score, np.array([480])) == pytest.approx([1.0])
+
+
+def test_tempo_of_is_the_mean_over_the_span_of_the_notes() -> None:
+    score = ScoreTick(TPQ)
+    score.tempos.append(TempoTick(0, 60.0))
+    score.tempos.append(TempoTick(2 * TPQ, 120.0))
+    track = TrackTick("Piano", 0, False)
+    track.notes.append(NoteTick(TPQ, TPQ, 60, 64))  # one beat of 1 s
+    track.notes.append(NoteTick(2 * TPQ, 2 * TPQ, 60, 64))  # two beats of 0.5 s
+    score.tracks.append(track)
+    assert tempo_of(score) == pytest.approx(60 * 3 / 2)
+
+
+def test_a_written_score_is_read_back(tmp_path: Path) -> None:
+    score = some_score(40)
+    write_score(score, tmp_path / "a.mid")
+    found = read_score(tmp_path / "a.mid")
+    for name in ("onset", "duration", "onset_s", "duration_s", "pitch", "velocity"):
+        assert getattr(notes_of(found), name).tolist() == getattr(notes_of(score), name).tolist()
+    assert [(t.time, t.mspq) for t in found.tempos] == [(t.time, t.mspq) for t in score.tempos]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mid"]
+
+
+def test_pedals_are_written_as_controls(tmp_path: Path) -> None:
+    score = some_score()
+    score.tracks[0].pedals.append(PedalTick(100, 380))
+    score.tracks[0].pedals.append(PedalTick(480, 500))
+    write_score(score, tmp_path / "a.mid")
+    track = read_score(tmp_path / "a.mid").tracks[0]
+    assert [(p.time, p.duration) for p in track.pedals] == [(100, 380), (480, 500)]
+    assert not len(score.tracks[0].controls)  # the given score stays as it was
+    write_score(read_score(tmp_path / "a.mid"), tmp_path / "b.mid")
+    assert (tmp_path / "b.mid").read_bytes() == (tmp_path / "a.mid").read_bytes()
+
+
+def test_pedal_controls_are_not_doubled() -> None:
+    track = TrackTick("Piano", 0, False)
+    track.controls.append(ControlChangeTick(0, 64, 127))
+    track.pedals.append(PedalTick(0, 100))
+    add_pedal_controls(track)
+    assert len(track.controls) == 1
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.mid"
+    path.write_bytes(b"old")
+
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_score(some_score(), path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_score(some_score(), tmp_path / "none" / "a.mid")
+
+
+def test_an_error_without_words_is_named_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        @staticmethod
+        def from_midi(data: bytes) -> ScoreTick:
+            raise RuntimeError
+
+    monkeypatch.setattr(score_module, "ScoreTick", Broken)
+    with pytest.raises(ScoreError, match="^damaged MIDI file: RuntimeError$"):
+        parse_score(midi(NOTE))

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emomusic.training.batches import Augmentation
+from emomusic.training.config import TrainConfig, make_config
+
+
+def test_overrides_beat_the_file_and_the_file_beats_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('size = "tiny"\nlr = 0.5\nminutes = 3\n[augmentation]\noctave = 0.9\n')
+    config = make_config(path, {"lr": 0.25, "seed": None})
+    assert (config.size, config.lr, config.minutes) == ("tiny", 0.25, 3)
+    assert config.seed == TrainConfig(max_steps=1).seed
+    assert config.augmentation == Augmentation(octave=0.9)
+
+
+def test_a_json_file_says_the_same_as_a_toml_file(tmp_path: Path) -> None:
+    values = {"size": "tiny", "max_steps": 3, "source_weights": {"a": 2}}
+    (tmp_path / "run.json").write_text(json.dumps(values))
+    (tmp_path / "run.toml").write_text(
+        'size = "tiny"\nmax_steps = 3\n[source_weights]\na = 2\n', encoding="utf-8"
+    )
+    assert make_config(tmp_path / "run.json", {}) == make_config(tmp_path / "run.toml", {})
+
+
+def test_the_settings_survive_as_plain_values(tmp_path: Path) -> None:
+    config = make_config(None, {"max_steps": 3, "source_weights": {"a": 0.5}})
+    (tmp_path / "run.json").write_text(json.dumps(config.to_dict()))
+    assert make_config(tmp_path / "run.json", {}) == config
+
+
+def test_an_unknown_setting_is_named_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"unknown setting 'speed'; known are augmentation, .*lr"):
+        make_config(None, {"speed": 3})
+    with pytest.raises(ValueError, match="unknown setting 'pitch' in augmentation"):
+        make_config(None, {"max_steps": 1, "augmentation": {"pitch": 0.5}})
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"lr": "fast"}, "lr must be of type float, got 'fast'"),
+        ({"lr": float("nan")}, "lr must be of type float, got nan"),
+        ({"minutes": float("inf")}, "minutes must be of type float, got inf"),
+        ({"max_steps": 2.5}, "max_steps must be of type int, got 2.5"),
+        ({"max_steps": True}, "max_steps must be of type int, got True"),
+        ({"compile": 1}, "compile must be of type bool, got 1"),
+        ({"size": 3}, "size must be of type str, got 3"),
+        ({"source_weights": 2}, r"source_weights must be of type dict\[str, float\], got 2"),
+        ({"source_weights": {"a": -1}}, "the weight of a must be 0 or above, got -1"),
+        ({"source_weights": {"a": "b"}}, "the weight of a must be 0 or above, got 'b'"),
+        ({"augmentation": [1]}, r"augmentation must be of type Augmentation, got \[1\]"),
+        ({"augmentation": {"octave": "x"}}, "octave must be of type float, got 'x'"),
+        ({"augmentation": {"octave": 2}}, r"octave must be in \[0, 1\], got 2"),
+        ({"size": "huge"}, "size must be one of tiny, half, small, base, got 'huge'"),
+        ({"device": "tpu"}, "device must be auto, cpu or cuda, got 'tpu'"),
+        ({"lr": 0}, "lr must be above 0, got 0"),
+        ({"batch_ids": -1}, "batch_ids must be above 0, got -1"),
+        ({"context": 0}, "context must be above 0, got 0"),
+        ({"threads": -1}, "threads must not be below 0, got -1"),
+        ({"seed": -1}, "seed must not be below 0, got -1"),
+        ({"max_steps": 0}, "set minutes or max_steps, so that the run ends"),
+    ],
+)
+def test_a_wrong_setting_is_named(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make_config(None, {"max_steps": 1, **values})
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.toml", "lr = "), ("a.json", "{"), ("a.toml", "\0")])
+def test_a_damaged_file_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match="cannot read settings from .*a.(toml|json): "):
+        make_config(tmp_path / name, {})
+
+
+def test_a_missing_file_or_another_kind_of_value_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot read settings from .*none.toml"):
+        make_config(tmp_path / "none.toml", {})
+    (tmp_path / "a.json").write_text("[1]")
+    with pytest.raises(ValueError, match="a.json must hold a table of settings"):
+        make_config(tmp_path / "a.json", {})
