@@ -12,14 +12,13 @@ import typer
 
 import emomusic
 from emomusic.commands import evaluate, fit, prepare, train
-from emomusic.terminal import ExitStatus, load_composer, one_line, progress_bar, stop
+from emomusic.terminal import MAX_SEED, ExitStatus, load_composer, one_line, progress_bar, stop
 
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Compose piano music for an emotion, and show that the emotion is in it.",
 )
-MAX_SEED = 2**63 - 1
 
 
 class TimeSignature(StrEnum):
@@ -37,8 +36,7 @@ def main() -> None:
         sys.stderr.close()
         status = ExitStatus.FAILED
     except typer.Abort:
-        typer.echo("Error: stopped", err=True)
-        status = ExitStatus.FAILED
+        status = ExitStatus.STOPPED
     except Exception as error:
         # Typer's own usage errors, which its versions define in different modules.
         if not hasattr(error, "format_message"):
@@ -82,6 +80,7 @@ def generate(
     ] = None,
     temperature: Annotated[float, typer.Option(help="Of sampling, up to 5.")] = 1.0,
     top_p: Annotated[float, typer.Option(help="Of sampling, up to 1.")] = 0.95,
+    guidance: Annotated[float, typer.Option(help="How strongly controls count, 1 to 5.")] = 2.0,
     best_of: Annotated[int, typer.Option(help="Candidates a clip; 1 is the first draw.")] = 1,
     diversity: Annotated[float, typer.Option(help="Spread of the targets, 0 to 1.")] = 0.5,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Clips in hand at once.")] = 32,
@@ -113,6 +112,7 @@ def generate(
             fixed=parse_settings(set_ or []),
             temperature=temperature,
             top_p=top_p,
+            guidance=guidance,
             best_of=best_of,
             diversity=diversity,
         )
@@ -157,7 +157,7 @@ def _told(card: dict[str, Any]) -> str:
 def quadrants(
     out: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path("out"),
     bars: Annotated[int, typer.Option(min=1, max=512, help="Length in bars.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same clips.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same clips.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
     format_: Annotated[
         str, typer.Option("--format", metavar="mid,wav,mp3", help="Files a clip, by comma.")

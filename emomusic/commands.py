@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from emomusic.terminal import ExitStatus, load_composer, progress_bar, stop
+from emomusic.terminal import MAX_SEED, ExitStatus, load_composer, progress_bar, stop
 
 
 def prepare(
@@ -131,7 +131,7 @@ def evaluate(
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="Clips a quadrant.")] = 25,
     bars: Annotated[int, typer.Option(min=1, max=512, help="Length in bars.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same clips.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same clips.")] = 0,
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
 ) -> None:
     """Compose first draws of every quadrant and let judges that saw no such song hear them."""

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from emomusic.compose.composer import Composer
 
 
+MAX_SEED = 2**63 - 1
+
+
 class ExitStatus:
     """What a command's exit status says."""
 
     DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+    STOPPED = 130  # by hand (Ctrl-C), as shells have it
 
 
 def one_line(message: str) -> str:

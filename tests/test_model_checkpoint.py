@@ -75,7 +75,7 @@ def change_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> Non
     (folder / "config.json").write_text(json.dumps(config))
 
 
-def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     tensors = load_file(folder / WEIGHTS)
     change(tensors)
     save_file(tensors, folder / WEIGHTS)

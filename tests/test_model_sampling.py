@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -65,8 +67,9 @@ def test_a_masked_id_is_never_drawn(temperature: float, top_p: float) -> None:
 
 def test_a_low_temperature_or_top_p_leaves_the_likeliest() -> None:
     logits = some_logits()
-    for settings in ({"temperature": 1e-320}, {"temperature": 1e-6}, {"top_p": 1e-9}):
-        assert set(draw(logits, 100, **settings).tolist()) == {int(logits.argmax())}
+    for temperature, top_p in ((1e-320, 1.0), (1e-6, 1.0), (1.0, 1e-9)):
+        ids = draw(logits, 100, temperature=temperature, top_p=top_p)
+        assert set(ids.tolist()) == {int(logits.argmax())}
 
 
 def test_the_ends_of_the_uniform_number_draw_allowed_ids() -> None:
@@ -93,15 +96,16 @@ def test_rows_may_have_settings_of_their_own() -> None:
 class Walk:
     """Begin with given ids, then write even ids only, a given number of them."""
 
-    def __init__(self, start: list[int], n: int) -> None:
-        self.start, self.n = list(start), n
+    def __init__(self, start: list[int], n: int, n_given: int = 0) -> None:
+        self.start, self.n, self.n_given = list(start), n, n_given
         self.written: list[int] = []
 
     def forced(self) -> int | None:
         return self.start[len(self.written)] if len(self.written) < len(self.start) else None
 
     def allowed(self) -> NDArray[np.bool_]:
-        return np.arange(V) % 2 == 0
+        mask: NDArray[np.bool_] = np.arange(V) % 2 == 0
+        return mask
 
     def push(self, token: int) -> None:
         self.written.append(token)
@@ -115,16 +119,20 @@ class Walk:
 def model() -> Transformer:
     torch.manual_seed(0)
     model = Transformer(ModelConfig(vocab_size=V, context=64, **SIZES["tiny"])).eval()
-    with torch.no_grad():
-        model.embedding.weight.mul_(20)
+    with torch.no_grad():  # so that what came before decides, not the last id alone
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(15.0 if name.startswith("embedding") else 25.0)
     return model
 
 
-def written(
-    model: Transformer, places: list[int | None], **settings: float
-) -> dict[int, list[int]]:
+def written(model: Transformer, places: list[int | None], **settings: Any) -> dict[int, list[int]]:
     """Write rows, each named by its seed, and return their ids."""
-    walks = {seed: Walk([1, seed % V], 30 + seed) for seed in places if seed is not None}
+    walks = {
+        seed: Walk([1, seed % V, (3 * seed) % V], 30 + seed, n_given=2)
+        for seed in places
+        if seed is not None
+    }
     write_block(
         model,
         [None if seed is None else walks[seed] for seed in places],
@@ -134,19 +142,59 @@ def written(
     return {seed: walk.written for seed, walk in walks.items()}
 
 
-def test_a_row_is_the_same_whatever_its_neighbours(model: Transformer) -> None:
-    full = written(model, list(range(BLOCK)))
-    assert written(model, [None, 1, *[None] * 6])[1] == full[1]
-    assert written(model, [0]) == {0: full[0]}
-    assert written(model, list(range(7))) == {seed: full[seed] for seed in range(7)}
-    assert written(model, [3, 1, 5, None, 2, 9, 7, 8])[1] == full[1]
-    assert len({tuple(ids[2:20]) for ids in full.values()}) == BLOCK
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_a_row_is_the_same_whatever_its_neighbours(model: Transformer, guidance: float) -> None:
+    def rows(*places: int | None) -> dict[int, list[int]]:
+        return written(model, list(places), guidance=guidance)
+
+    full = rows(*range(BLOCK))
+    assert rows(None, 1, *[None] * 6)[1] == full[1]
+    assert rows(0) == {0: full[0]}
+    assert rows(*range(7)) == {seed: full[seed] for seed in range(7)}
+    assert rows(3, 1, 5, None, 2, 9, 7, 8)[1] == full[1]
+    assert len({tuple(ids[3:20]) for ids in full.values()}) == BLOCK
+
+
+@torch.inference_mode()
+def likeliest(model: Transformer, start: list[int], n_given: int, guidance: float) -> list[int]:
+    """Write the likeliest ids without a cache, guidance spelt out."""
+    ids = list(start)
+    while len(ids) < 25:
+        told = model(torch.tensor([ids]))[0, -1]
+        free = model(torch.tensor([[ids[0], *ids[1 + n_given :]]]))[0, -1]
+        logits = free + guidance * (told - free)
+        logits[1::2] = -torch.inf
+        ids.append(int(logits.argmax()))
+    return ids
+
+
+@pytest.mark.parametrize("guidance", [1.0, 1.5, 4.0])
+@pytest.mark.parametrize("n_given", [0, 1, 3])
+def test_guidance_leads_on_from_what_is_likely_without_controls(
+    model: Transformer, guidance: float, n_given: int
+) -> None:
+    starts = [[1, *range(3 + i, 3 + i + n_given), 2 * i] for i in range(3)]
+    walks = [Walk(start, 25, n_given) for start in starts]
+    generators = [np.random.default_rng(i) for i in range(3)]
+    write_block(model, walks, generators, temperature=1e-6, guidance=guidance)
+    for start, walk in zip(starts, walks, strict=True):
+        assert walk.written == likeliest(model, start, n_given, guidance)
+
+
+def test_guidance_matters_only_where_something_is_given(model: Transformer) -> None:
+    def ids(n_given: int, guidance: float) -> list[int]:
+        walk = Walk([1, 5, 7, 2], 40, n_given)
+        write_block(model, [walk], [np.random.default_rng(0)], guidance=guidance)
+        return walk.written
+
+    assert ids(0, 3.0) == ids(0, 1.0)
+    assert ids(2, 3.0) != ids(2, 1.0)
 
 
 def test_forced_ids_come_first_and_the_mask_holds(model: Transformer) -> None:
     for seed, ids in written(model, [0, 3, 5]).items():
-        assert ids[:2] == [1, seed]
-        assert len(ids) == 30 + seed and all(token % 2 == 0 for token in ids[2:])
+        assert ids[:3] == [1, seed, 3 * seed]
+        assert len(ids) == 30 + seed and all(token % 2 == 0 for token in ids[3:])
 
 
 def test_one_number_is_drawn_for_each_sampled_id(model: Transformer) -> None:
@@ -176,3 +224,5 @@ def test_wrong_blocks_and_settings_are_refused(model: Transformer) -> None:
         write_block(model, [None] * 2, [None] * 3)
     with pytest.raises(ValueError, match=r"top_p must be in \(0, 1\], got 1.2"):
         write_block(model, [None], [None], top_p=1.2)
+    with pytest.raises(ValueError, match=r"guidance must be in \[1, 5\], got 0.5"):
+        write_block(model, [None], [None], guidance=0.5)

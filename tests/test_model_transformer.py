@@ -46,10 +46,35 @@ def test_a_later_id_never_changes_earlier_logits() -> None:
 
 
 @torch.inference_mode()
+def test_a_row_may_see_its_past_from_a_later_id_only() -> None:
+    model, ids, first = tiny(), some_ids(3), torch.tensor([0, 5, 11])
+    cache = Cache(model.config, len(ids), device="cpu")
+    steps = [model(ids[:, t : t + 1], cache, first) for t in range(ids.shape[1])]
+    found = torch.cat(steps, dim=1)
+    for row, begin in enumerate(first.tolist()):
+        alone = model(ids[row : row + 1, begin:])
+        torch.testing.assert_close(found[row : row + 1, begin:], alone, atol=1e-3, rtol=1e-3)
+
+
+@torch.inference_mode()
+def test_bfloat16_matrices_say_nearly_the_same() -> None:
+    model, ids = tiny(), some_ids()
+    exact = model(ids)
+    model.use_bfloat16()
+    rounded = model(ids)
+    assert rounded.dtype == torch.float32 and model.embedding.weight.dtype == torch.float32
+    assert 0 < (rounded - exact).abs().max() < 0.1 * exact.std()
+    cache = Cache(model.config, len(ids), device="cpu")
+    steps = [model(ids[:, t : t + 1], cache) for t in range(ids.shape[1])]
+    assert (torch.cat(steps, dim=1) - rounded).abs().max() < 0.1 * exact.std()
+
+
+@torch.inference_mode()
 def test_where_an_id_stands_matters() -> None:
     model = tiny()
     ids = torch.tensor([[5, 9, 7], [9, 5, 7]])
-    assert not torch.allclose(*model(ids)[:, 2], atol=1e-4)
+    one, other = model(ids)[:, 2]
+    assert not torch.allclose(one, other, atol=1e-4)
 
 
 def test_logits_have_one_number_for_each_id() -> None:

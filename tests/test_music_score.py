@@ -114,14 +114,14 @@ def test_fifty_thousand_notes_are_accepted() -> None:
 def test_a_file_of_more_than_eight_mebibytes_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "long.mid"
     path.write_bytes(midi(NOTE) + bytes(8 * 2**20))
-    with pytest.raises(ScoreError, match="^the file is larger than 8 MiB$"):
+    with pytest.raises(ScoreError, match=r"^the file is larger than 8 MiB$"):
         read_score(path)
 
 
 def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
-    with pytest.raises(ScoreError, match="^cannot read the file: No such file or directory$"):
+    with pytest.raises(ScoreError, match=r"^cannot read the file: No such file or directory$"):
         read_score(tmp_path / "none.mid")
-    with pytest.raises(ScoreError, match="^cannot read the file: Is a directory$"):
+    with pytest.raises(ScoreError, match=r"^cannot read the file: Is a directory$"):
         read_score(tmp_path)
 
 
@@ -168,9 +168,9 @@ def test_all_tracks_but_the_drums_are_notes_and_no_note_is_without_length() -> N
 
 
 def test_a_score_without_notes_has_none_to_return() -> None:
-    with pytest.raises(ScoreError, match="^the score holds no notes$"):
+    with pytest.raises(ScoreError, match=r"^the score holds no notes$"):
         notes_of(ScoreTick(TPQ))
-    with pytest.raises(ScoreError, match="^the score holds no notes$"):
+    with pytest.raises(ScoreError, match=r"^the score holds no notes$"):
         notes_of(some_score(0))
 
 
@@ -268,5 +268,5 @@ def test_an_error_without_words_is_named_by_its_kind(monkeypatch: pytest.MonkeyP
             raise RuntimeError
 
     monkeypatch.setattr(score_module, "ScoreTick", Broken)
-    with pytest.raises(ScoreError, match="^damaged MIDI file: RuntimeError$"):
+    with pytest.raises(ScoreError, match=r"^damaged MIDI file: RuntimeError$"):
         parse_score(midi(NOTE))

@@ -75,13 +75,13 @@ def test_a_wrong_setting_is_named(values: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize(("name", "text"), [("a.toml", "lr = "), ("a.json", "{"), ("a.toml", "\0")])
 def test_a_damaged_file_is_refused(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match="cannot read settings from .*a.(toml|json): "):
+    with pytest.raises(ValueError, match=r"cannot read settings from .*a\.(toml|json): "):
         make_config(tmp_path / name, {})
 
 
 def test_a_missing_file_or_another_kind_of_value_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="cannot read settings from .*none.toml"):
+    with pytest.raises(ValueError, match=r"cannot read settings from .*none\.toml"):
         make_config(tmp_path / "none.toml", {})
     (tmp_path / "a.json").write_text("[1]")
-    with pytest.raises(ValueError, match="a.json must hold a table of settings"):
+    with pytest.raises(ValueError, match=r"a\.json must hold a table of settings"):
         make_config(tmp_path / "a.json", {})

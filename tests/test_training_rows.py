@@ -25,13 +25,15 @@ def test_rows_survive_saving(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["rows.npz"]
 
 
+def sums(path: Path) -> dict[str, int]:
+    with zipfile.ZipFile(path) as file:
+        return {entry.filename: entry.CRC for entry in file.infolist()}
+
+
 def test_same_rows_give_the_same_arrays_in_the_file(tmp_path: Path) -> None:
     for name in ("a.npz", "b.npz"):
         make_rows().save(tmp_path / name)
-    with zipfile.ZipFile(tmp_path / "a.npz") as a, zipfile.ZipFile(tmp_path / "b.npz") as b:
-        assert {i.filename: i.CRC for i in a.infolist()} == {
-            i.filename: i.CRC for i in b.infolist()
-        }
+    assert sums(tmp_path / "a.npz") == sums(tmp_path / "b.npz")
 
 
 def refused(path: Path, words: str = "") -> None:

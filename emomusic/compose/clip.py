@@ -67,6 +67,7 @@ class Clip:
             "best_of": self.request.best_of,
             "temperature": self.request.temperature,
             "top_p": self.request.top_p,
+            "guidance": self.request.guidance,
             "checkpoint": self.checkpoint,
             "version": emomusic.__version__,
         }

@@ -19,7 +19,7 @@ from emomusic.compose.request import DEFAULT_BARS, MAX_BARS, MAX_TEMPO, MIN_TEMP
 from emomusic.mapping.mapper import Mapper
 from emomusic.model.checkpoint import CheckpointError, load_model
 from emomusic.model.sampling import BLOCK, write_block
-from emomusic.model.transformer import Transformer
+from emomusic.model.transformer import Transformer, has_fast_bfloat16
 from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute, measure
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.passage import passage_of
@@ -75,6 +75,8 @@ class Composer:
         """
         self.name, self.threads = folder.resolve().name, threads
         self.model: Transformer = load_model(folder)
+        if has_fast_bfloat16():
+            self.model.use_bfloat16()
         try:
             self.tokenizer = Tokenizer(folder / TOKENIZER_NAME)
             self.mapper = Mapper.load(folder)
@@ -192,10 +194,11 @@ class Composer:
     def _write(self, drafts: Sequence[_Draft]) -> list[list[int]]:
         """Return the ids of each draft; each has its own place in its own block, always."""
         guides = [ClipGuide(self.grammar, self._plan(draft)) for draft in drafts]
-        blocks: dict[int, dict[int, int]] = {}
+        blocks: dict[tuple[int, float], dict[int, int]] = {}
         for at, draft in enumerate(drafts):
             number = draft.index * draft.request.best_of + draft.candidate
-            blocks.setdefault(number // BLOCK, {})[number % BLOCK] = at
+            block = number // BLOCK, draft.request.guidance
+            blocks.setdefault(block, {})[number % BLOCK] = at
         rows = [[places.get(i) for i in range(BLOCK)] for places in blocks.values()]
         with ThreadPoolExecutor(max_workers=self.threads) as pool:
             for job in [pool.submit(self._write_block, row, guides, drafts) for row in rows]:
@@ -220,6 +223,7 @@ class Composer:
                 [None if at is None else drafts[at].rng for at in live],
                 temperature=[request.temperature for request in requests],
                 top_p=[request.top_p for request in requests],
+                guidance=requests[0].guidance,
             )
 
     def _finish(self, seed: int, draft: _Draft, ids: list[int]) -> Clip:
@@ -248,7 +252,7 @@ def _check_run(**values: int) -> None:
     for name, value in values.items():
         low = 1 if name in {"count", "batch_size"} else 0
         if not low <= value < 2**63:
-            raise ValueError(f"{name} must be at least {low}, got {value}")
+            raise ValueError(f"{name} must be at least {low} and below 2**63, got {value}")
 
 
 def transposition(tonic: int) -> int:

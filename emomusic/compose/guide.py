@@ -151,6 +151,11 @@ class ClipGuide:
         self._bar = header[:2]
         self._expects, self._step, self._pitch = "position", -1, -1
 
+    @property
+    def n_given(self) -> int:
+        """Return how many control ids follow the row's first id."""
+        return len(self.plan.controls)
+
     def forced(self) -> int | None:
         """Return the id that must come next, or None."""
         return self._queue[0] if self._queue else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,7 @@ def write_clips(
         for clip in clips:
             card = {"file": f"clip_{clip.index:05d}.{formats[0]}", **clip.card()}
             card["files"] = [f"clip_{clip.index:05d}.{suffix}" for suffix in formats]
-            try:
-                _write_files(clip, folder, formats)
-            except OSError:
-                for name in card["files"]:
-                    (folder / name).unlink(missing_ok=True)
-                raise
+            _write_files(clip, folder, formats)
             lines.append(json.dumps(card))
             yield card
     except OSError as error:
@@ -65,16 +61,30 @@ def write_clips(
 
 
 def _write_files(clip: Clip, folder: Path, formats: Sequence[str]) -> None:
+    written: list[Path] = []
+    try:
+        for path, write in _writers(clip, folder, formats):
+            write(path)
+            written.append(path)
+    except OSError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _writers(
+    clip: Clip, folder: Path, formats: Sequence[str]
+) -> Iterator[tuple[Path, Callable[[Path], None]]]:
     stem = f"clip_{clip.index:05d}"
     if "mid" in formats:
-        write_score(clip.score, folder / f"{stem}.mid")
+        yield folder / f"{stem}.mid", partial(write_score, clip.score)
     sounding = [suffix for suffix in formats if suffix != "mid"]
     if sounding:
         from emomusic.music.audio import render_audio
 
         audio = render_audio(clip.score)
         for suffix in sounding:
-            audio.write(folder / f"{stem}.{suffix}")
+            yield folder / f"{stem}.{suffix}", audio.write
 
 
 def _write_manifest(folder: Path, lines: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from emomusic.emotion import Emotion, find_emotion
-from emomusic.model.settings import check_sampling
+from emomusic.model.settings import check_guidance, check_sampling
 from emomusic.music.attributes import attribute
 from emomusic.music.key import TONIC_NAMES, parse_tonic
 from emomusic.music.tokenizer import BEATS_PER_BAR
@@ -36,6 +36,7 @@ class Request:
         fixed: Attribute values that replace those of the emotion.
         temperature: Of sampling, in (0, 5].
         top_p: Of sampling, in (0, 1].
+        guidance: How strongly the controls are followed, in [1, 5]; 1 samples plainly.
         best_of: Candidates a clip, 1 to 64; the verifier keeps one. 1 is the first draw.
         diversity: How far targets may be from a quadrant's mean, 0 to 1.
     """
@@ -50,6 +51,7 @@ class Request:
     fixed: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
     top_p: float = 0.95
+    guidance: float = 2.0
     best_of: int = 1
     diversity: float = 0.5
 
@@ -61,6 +63,9 @@ class Request:
         """
         if self.n_bars is not None and self.seconds is not None:
             raise ValueError("give bars or seconds, not both")
+        for name, whole in (("bars", self.n_bars), ("best_of", self.best_of)):
+            if whole is not None and not float(whole).is_integer():
+                raise ValueError(f"{name} must be a whole number, got {whole}")
         _check("bars", self.n_bars, 1, MAX_BARS)
         _check("seconds", self.seconds, 0.5, MAX_SECONDS)
         _check("tempo", self.tempo, MIN_TEMPO, MAX_TEMPO)
@@ -70,6 +75,7 @@ class Request:
         if self.beats_per_bar not in BEATS_PER_BAR:
             raise ValueError(f"beats_per_bar must be one of 2, 3, 4, got {self.beats_per_bar}")
         check_sampling(self.temperature, self.top_p)
+        check_guidance(self.guidance)
         for name, value in self.fixed.items():
             check_attribute_value(name, value)
         if self.tempo is not None and "tempo" in self.fixed:

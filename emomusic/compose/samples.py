@@ -21,13 +21,16 @@ ASKED = ("free", "low", "high")
 def write_samples(folder: Path, step: int) -> None:
     """Write clips of a checkpoint to `run/samples`: nothing asked, all low, all high density.
 
-    The tokenizer is written into the checkpoint, too, if it is not there yet.
+    The tokenizer is written into the checkpoint, too. Nothing is written for a model of another
+    vocabulary than the tokenizer's.
 
     Args:
         folder: The checkpoint.
         step: Names the files.
     """
-    tokenizer = Tokenizer()
+    tokenizer, model = Tokenizer(), load_model(folder)
+    if len(tokenizer.vocabulary) != model.config.vocab_size:
+        return
     tokenizer.save(folder)
     samples_dir = folder / "run" / "samples"
     samples_dir.mkdir(parents=True, exist_ok=True)
@@ -39,7 +42,7 @@ def write_samples(folder: Path, step: int) -> None:
     for guide in guides:
         guide.begin(max_ids=0)
     generators = [np.random.default_rng([step, i]) for i in range(len(guides))]
-    write_block(load_model(folder), guides, generators)
+    write_block(model, guides, generators)
     tempo = _middle_tempo(folder)
     for name, guide in zip(ASKED, guides, strict=True):
         if guide.ids():

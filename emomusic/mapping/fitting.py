@@ -39,7 +39,13 @@ class MapperFitter:
     """
 
     def __init__(
-        self, *, n_prototypes: int = 6, sharpness: float = 2.0, min_clips: int = 5, seed: int = 0
+        self,
+        *,
+        n_prototypes: int = 6,
+        sharpness: float = 2.0,
+        min_clips: int = 5,
+        strength: float = 1.0,
+        seed: int = 0,
     ) -> None:
         """Set up.
 
@@ -48,10 +54,11 @@ class MapperFitter:
             sharpness: Power of the recognised probability by which a clip counts; 0 takes all
                 clips alike.
             min_clips: A cluster of fewer is no prototype.
+            strength: Kept with the mapper.
             seed: Of k-means.
         """
         self.n_prototypes, self.sharpness = n_prototypes, sharpness
-        self.min_clips, self.seed = min_clips, seed
+        self.min_clips, self.strength, self.seed = min_clips, strength, seed
 
     def fit(
         self,
@@ -96,7 +103,12 @@ class MapperFitter:
         middle = np.mean([values[labels == name].mean(axis=0) for name in QUADRANTS], axis=0)
         low, high = np.quantile(values, [0.02, 0.98], axis=0)
         self.mapper_ = Mapper(
-            tuple(prototypes), _named(middle), _named(low), _named(high), dict(about)
+            tuple(prototypes),
+            _named(middle),
+            _named(low),
+            _named(high),
+            dict(about),
+            self.strength,
         )
         return self
 

@@ -20,6 +20,7 @@ MAPPER_NAME = "mapper.json"
 CENTRE = abs(next(iter(QUADRANT_CENTRES.values()))[0])
 MAX_BYTES = 4 * 2**20
 NEAR = 0.35
+MAX_STRENGTH = 3.0
 FARTHEST = 0.35
 """How much further than its prototype an emotion at the corner (1, 1) lies from the middle."""
 
@@ -57,6 +58,7 @@ class Mapper:
         low: Lowest target of each attribute.
         high: Highest target of each attribute.
         about: Which songs it was fitted on, and how.
+        strength: How far from the middle targets lie, as a share of where the prototypes do.
     """
 
     prototypes: tuple[Prototype, ...]
@@ -64,6 +66,7 @@ class Mapper:
     low: Mapping[str, float]
     high: Mapping[str, float]
     about: Mapping[str, Any]
+    strength: float = 1.0
 
     def targets(
         self, emotion: Emotion, rng: np.random.Generator, *, diversity: float = 0.5
@@ -92,7 +95,7 @@ class Mapper:
         for quadrant, share in zip(QUADRANTS, self.shares(emotion), strict=True):
             drawn = self._draw(quadrant, emotion, rng, diversity)
             offset += share * (drawn - middle)
-        target = middle + offset * self.reach(emotion)
+        target = middle + offset * self.strength * self.reach(emotion)
         bounded = np.clip(target, self._vector(self.low), self._vector(self.high))
         return dict(zip(ATTRIBUTE_NAMES, bounded.tolist(), strict=True))
 
@@ -178,6 +181,8 @@ class Mapper:
         for p in self.prototypes:
             if not (p.weight > 0 and np.isfinite([p.weight, p.valence, p.arousal]).all()):
                 raise ValueError(f"a prototype of {p.quadrant} has no weight or place")
+        if not 0 < self.strength <= MAX_STRENGTH:
+            raise ValueError(f"its strength must be in (0, {MAX_STRENGTH}], got {self.strength}")
         if {p.quadrant for p in self.prototypes} != set(QUADRANTS):
             raise ValueError("it lacks a quadrant")
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emomusic.model.settings import check_sampling
+from emomusic.model.settings import check_guidance, check_sampling
 from emomusic.model.transformer import Cache, Transformer
 
 BLOCK = 8
@@ -35,6 +35,11 @@ class Guide(Protocol):
     @property
     def done(self) -> bool:
         """Tell whether the row has ended."""
+        ...
+
+    @property
+    def n_given(self) -> int:
+        """Return how many control ids follow the row's first id."""
         ...
 
 
@@ -82,6 +87,7 @@ def write_block(
     *,
     temperature: float | Sequence[float] = 1.0,
     top_p: float | Sequence[float] = 0.95,
+    guidance: float = 1.0,
 ) -> None:
     """Write rows until each is done or the context is full; the guides keep what is written.
 
@@ -93,18 +99,24 @@ def write_block(
         generators: One a guide; one uniform number is drawn from it for each sampled id.
         temperature: As `sample_ids`; one for all or one a place.
         top_p: As temperature.
+        guidance: In [1, 5]; above 1 the logits are carried on from those without the control
+            ids through those with them, at the cost of a second row for each.
 
     Raises:
         ValueError: If there are more guides than places or a setting is out of range.
+
+    Reference: Ho and Salimans (2022), classifier-free guidance, on logits as Sanchez et al.
+    (2023) have it.
     """
     heat = np.broadcast_to(np.asarray(temperature, dtype=np.float64), len(guides))
     nucleus = np.broadcast_to(np.asarray(top_p, dtype=np.float64), len(guides))
     for pair in zip(heat, nucleus, strict=True):
         check_sampling(*map(float, pair))
+    check_guidance(guidance)
     if len(guides) > BLOCK or len(guides) != len(generators):
         raise ValueError(f"a block holds at most {BLOCK} rows with a generator each")
-    device = model.embedding.weight.device
-    cache = Cache(model.config, BLOCK, device=device)
+    n_given = [0 if guide is None or guidance == 1 else guide.n_given for guide in guides]
+    decoder = _Decoder(model, n_given + [0] * (BLOCK - len(guides)), guidance)
     ids = np.zeros((BLOCK, 1), dtype=np.int64)
     logits = np.zeros((BLOCK, model.config.vocab_size), dtype=np.float32)
     for _ in range(model.config.context):
@@ -122,8 +134,36 @@ def write_block(
         for i in live:
             _guide(guides[i]).push(int(ids[i, 0]))
         if any(not _guide(guides[i]).done for i in live):
-            output = model(torch.from_numpy(ids).to(device), cache)
-            logits = output[:, 0].float().cpu().numpy()
+            logits = decoder.step(ids)
+
+
+class _Decoder:
+    """Step all places of a block; with guidance each has a twin that sees no control ids."""
+
+    def __init__(self, model: Transformer, n_given: Sequence[int], guidance: float) -> None:
+        self.model, self.guidance = model, guidance
+        self.device = model.embedding.weight.device
+        self.n_given = np.array(n_given)[:, None]
+        self.begin: NDArray[np.int64] | None = None
+        n_rows = BLOCK if guidance == 1 else 2 * BLOCK
+        self.cache = Cache(model.config, n_rows, device=self.device)
+        first = np.concatenate([np.zeros(BLOCK, dtype=np.int64), self.n_given[:, 0]])
+        self.first = torch.from_numpy(first).to(self.device)
+
+    def step(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Take one id a place, shape (BLOCK, 1), and return logits, shape (BLOCK, vocab_size)."""
+        if self.guidance == 1:
+            output = self.model(torch.from_numpy(ids).to(self.device), self.cache)
+            return np.asarray(output[:, 0].float().cpu())
+        if self.begin is None:
+            self.begin = ids.copy()
+        # A twin begins where the controls end: positions are relative, so only that it does
+        # not see them sets it apart.
+        twins = np.where(self.cache.length <= self.n_given, self.begin, ids)
+        both = torch.from_numpy(np.concatenate([ids, twins])).to(self.device)
+        output = self.model(both, self.cache, self.first)[:, 0].float()
+        told, free = output[:BLOCK], output[BLOCK:]
+        return np.asarray((free + self.guidance * (told - free)).cpu())
 
 
 def _guide(guide: Guide | None) -> Guide:

@@ -13,3 +13,13 @@ def check_sampling(temperature: float, top_p: float) -> None:
         raise ValueError(f"temperature must be in (0, 5], got {temperature}")
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p must be in (0, 1], got {top_p}")
+
+
+def check_guidance(guidance: float) -> None:
+    """Check the strength of guidance.
+
+    Raises:
+        ValueError: If it is not in [1, 5].
+    """
+    if not 1 <= guidance <= 5:
+        raise ValueError(f"guidance must be in [1, 5], got {guidance}")

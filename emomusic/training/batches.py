@@ -46,7 +46,7 @@ class Augmentation:
                 raise ValueError(f"{name} must be in [0, 1], got {value}")
         if self.drop_all + self.keep_all > 1:
             raise ValueError(
-                f"drop_all + keep_all must be at most 1, got {self.drop_all + self.keep_all}"
+                f"drop_all + keep_all must be at most 1, got {self.drop_all + self.keep_all:g}"
             )
 
 

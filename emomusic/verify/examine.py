@@ -63,14 +63,15 @@ def _examined(path: Path, verifier: Verifier | None) -> dict[str, Any]:
 
 def told(record: dict[str, Any]) -> str:
     """Return a record as one line for people."""
+    name = repr(record["file"])[1:-1] if not record["file"].isprintable() else record["file"]
     if "error" in record:
-        return f"{record['file']}: {record['error']}"
+        return f"{name}: {record['error']}"
     attributes = "  ".join(f"{name}={value:.4g}" for name, value in record["attributes"].items())
     if "verdict" not in record:
-        return f"{record['file']}  {attributes}"
+        return f"{name}  {attributes}"
     heard = record["verdict"]
     quadrant = heard["quadrant"]
     return (
-        f"{record['file']}  {quadrant} p={heard['probabilities'][quadrant]:.2f}  "
+        f"{name}  {quadrant} p={heard['probabilities'][quadrant]:.2f}  "
         f"valence={heard['valence']:+.2f}  arousal={heard['arousal']:+.2f}  {attributes}"
     )

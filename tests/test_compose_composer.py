@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import make_checkpoint
+
+from emomusic.compose.composer import Composer, transposition
+from emomusic.compose.request import Request
+from emomusic.emotion import QUADRANTS, Emotion
+from emomusic.model.checkpoint import CheckpointError
+from emomusic.music.attributes import ATTRIBUTE_NAMES
+from emomusic.music.score import notes_of
+
+JOY = Emotion(0.8, 0.6, "joy")
+
+
+@pytest.fixture(scope="module")
+def composer(tiny_checkpoint: Path) -> Composer:
+    return Composer(tiny_checkpoint)
+
+
+def clips(composer: Composer, request: Request, **run: Any) -> list[Any]:
+    return list(composer.compose(request, **{"seed": 1, **run}))
+
+
+def data_of(found: list[Any]) -> list[bytes]:
+    return [clip.score.dumps_midi() for clip in found]
+
+
+def test_a_clip_is_the_same_whatever_is_composed_with_it(composer: Composer) -> None:
+    request = Request(JOY, n_bars=4)
+    full = data_of(clips(composer, request, count=11, batch_size=8))
+    assert len(set(full)) == 11
+    for batch_size in (1, 3, 11):
+        assert data_of(clips(composer, request, count=11, batch_size=batch_size)) == full
+    for start in (1, 5, 8):
+        part = clips(composer, request, start=start, count=3, batch_size=2)
+        assert data_of(part) == full[start : start + 3]
+        assert [clip.index for clip in part] == [start, start + 1, start + 2]
+    assert data_of(clips(composer, request, count=2, seed=2)) != full[:2]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_threads_and_batches_change_nothing_under_guidance(
+    composer: Composer, tiny_checkpoint: Path, guidance: float
+) -> None:
+    request = Request(JOY, n_bars=2, guidance=guidance)
+    full = data_of(clips(composer, request, count=20, batch_size=20))
+    assert data_of(clips(composer, request, start=17, count=3, batch_size=1)) == full[17:]
+    several = Composer(tiny_checkpoint, threads=3)
+    assert data_of(clips(several, request, count=20, batch_size=20)) == full
+
+
+def test_guidance_changes_what_is_written(composer: Composer) -> None:
+    plain, guided = (
+        data_of(clips(composer, Request(JOY, n_bars=4, guidance=g), count=2)) for g in (1.0, 3.0)
+    )
+    assert plain != guided
+
+
+def test_requests_composed_at_once_are_as_each_alone(composer: Composer) -> None:
+    requests = [
+        Request(JOY, n_bars=2),
+        Request(Emotion(-0.5, -0.5), n_bars=3, temperature=0.7, guidance=2.0),
+        Request(JOY, n_bars=1, beats_per_bar=3, top_p=0.5),
+    ]
+    found = list(composer.compose_each(requests, seed=1, start=7))
+    for i, request in enumerate(requests):
+        assert data_of(found[i : i + 1]) == data_of(clips(composer, request, start=7 + i))
+    with pytest.raises(ValueError, match="must have the same best_of"):
+        list(composer.compose_each([requests[0], Request(JOY, best_of=2)], seed=1))
+
+
+def test_a_fresh_composer_writes_the_same(composer: Composer, tiny_checkpoint: Path) -> None:
+    request = Request(JOY, n_bars=2)
+    again = clips(Composer(tiny_checkpoint), request, count=2)
+    found = clips(composer, request, count=2)
+    assert data_of(again) == data_of(found)
+    assert [clip.card() for clip in again] == [clip.card() for clip in found]
+
+
+@pytest.mark.parametrize("n_bars", [1, 2, 5, 16])
+@pytest.mark.parametrize("beats_per_bar", [3, 4])
+def test_a_clip_has_the_bars_asked_for(composer: Composer, n_bars: int, beats_per_bar: int) -> None:
+    for clip in clips(composer, Request(JOY, n_bars=n_bars, beats_per_bar=beats_per_bar), count=2):
+        bar = np.floor(notes_of(clip.score).onset / beats_per_bar + 1e-9)
+        assert sorted(set(bar.tolist())) == list(range(n_bars))
+        assert clip.n_bars == n_bars
+        assert clip.score.time_signatures[0].numerator == beats_per_bar
+
+
+def test_sixteen_bars_are_written_where_nothing_is_said(composer: Composer) -> None:
+    assert clips(composer, Request(JOY))[0].n_bars == 16
+
+
+def test_tempo_and_key_asked_for_are_those_of_the_file(composer: Composer) -> None:
+    request = Request(JOY, n_bars=2, tempo=93.0, tonic=2, is_major=False)
+    for clip in clips(composer, request, count=3):
+        (tempo,) = clip.score.tempos
+        assert tempo.qpm == pytest.approx(93.0, abs=0.01)
+        assert (clip.tempo, clip.key) == (93.0, "D minor")
+        assert clip.targets["tempo"] == clip.achieved["tempo"] == 93.0
+        assert clip.targets["mode"] <= -0.25
+
+
+def test_a_tonic_moves_the_music_and_nothing_else(composer: Composer) -> None:
+    def pitches(tonic: int) -> list[int]:
+        (clip,) = clips(composer, Request(JOY, n_bars=2, tonic=tonic, fixed={"register": 60}))
+        found: list[int] = notes_of(clip.score).pitch.tolist()
+        return found
+
+    for tonic in range(12):
+        assert min(pitches(tonic)) >= 21 and max(pitches(tonic)) <= 108
+    assert [transposition(tonic) for tonic in (0, 2, 5, 6, 11)] == [0, 2, 5, -6, -1]
+
+
+@pytest.mark.parametrize("seconds", [2.0, 10.0, 33.3, 60.0])
+def test_seconds_are_met_by_bars_and_a_little_tempo(composer: Composer, seconds: float) -> None:
+    free = Request(JOY, n_bars=1, diversity=0)
+    usual = clips(composer, free)[0].tempo
+    (clip,) = clips(composer, Request(JOY, seconds=seconds, diversity=0))
+    bar_s = 60.0 * 4 / clip.tempo
+    assert 1 / 1.13 <= clip.tempo / usual <= 1.13
+    assert abs(clip.n_bars * bar_s - seconds) <= bar_s / 2
+    (fixed,) = clips(composer, Request(JOY, seconds=seconds, tempo=100.0))
+    assert fixed.tempo == 100.0
+    assert abs(fixed.n_bars * 2.4 - seconds) <= 1.2 or fixed.n_bars == 1
+
+
+def test_attributes_that_are_fixed_are_among_the_targets(composer: Composer) -> None:
+    fixed = {"note_density": 3.25, "tempo": 77.0, "mode": -0.2}
+    (clip,) = clips(composer, Request(JOY, n_bars=1, fixed=fixed))
+    assert {name: clip.targets[name] for name in fixed} == fixed
+    assert clip.key.endswith("minor") and clip.tempo == 77.0
+    assert tuple(clip.targets) == tuple(clip.achieved) == ATTRIBUTE_NAMES
+
+
+def test_the_best_of_several_is_kept(composer: Composer) -> None:
+    def sure(clip: Any) -> float:
+        return float(clip.verdict.probabilities["Q1"])
+
+    first = clips(composer, Request(JOY, n_bars=2), count=4)
+    best = clips(composer, Request(JOY, n_bars=2, best_of=4), count=4)
+    assert all(sure(b) >= sure(f) - 0.2 for b, f in zip(best, first, strict=True))
+    assert np.mean([sure(b) for b in best]) > np.mean([sure(f) for f in first])
+    chosen = {clip.score.dumps_midi() for clip in best}
+    assert data_of(clips(composer, Request(JOY, n_bars=2, best_of=4), count=4, batch_size=1)) == [
+        clip.score.dumps_midi() for clip in best
+    ]
+    assert len(chosen) == 4
+
+
+def test_one_candidate_is_the_first_of_many(composer: Composer) -> None:
+    request = Request(JOY, n_bars=2, best_of=3)
+    drafts = [composer._draft(request, 1, 0, candidate) for candidate in range(3)]
+    single = composer._draft(Request(JOY, n_bars=2), 1, 0, 0)
+    assert single.targets == drafts[0].targets != drafts[1].targets
+
+
+def test_a_card_says_what_was_asked_and_heard(composer: Composer) -> None:
+    (clip,) = clips(composer, Request(JOY, n_bars=2))
+    card = json.loads(json.dumps(clip.card()))
+    assert (card["emotion"], card["valence"], card["arousal"]) == ("joy", 0.8, 0.6)
+    assert (card["bars"], card["best_of"], card["seed"], card["index"]) == (2, 1, 1, 0)
+    assert card["checkpoint"] == "tiny" and card["time_signature"] == "4/4"
+    assert card["verdict"]["quadrant"] in QUADRANTS
+    assert sum(card["verdict"]["probabilities"].values()) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_progress_counts_every_clip(composer: Composer) -> None:
+    told: list[int] = []
+    clips(composer, Request(JOY, n_bars=1), count=5, batch_size=2, progress=told.append)
+    assert sum(told) == 5
+
+
+def test_what_lies_beyond_the_context_is_composed_too(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "short", context=640)
+    composer = Composer(tmp_path / "short")
+    request = Request(JOY, n_bars=64)
+    found = clips(composer, request, count=3, batch_size=2)
+    for clip in found:
+        bar = np.floor(notes_of(clip.score).onset / 4 + 1e-9)
+        assert sorted(set(bar.tolist())) == list(range(64))
+    ids = composer.tokenizer.encode(found[0].score)
+    assert sum(map(len, ids)) > 640
+    assert data_of(clips(composer, request, start=2)) == data_of(found[2:])
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        ({"seed": -1}, "seed must be at least 0 and below 2\\*\\*63, got -1"),
+        ({"count": 0}, "count must be at least 1 and below 2\\*\\*63, got 0"),
+        ({"start": -2}, "start must be at least 0 and below 2\\*\\*63, got -2"),
+        ({"batch_size": 0}, "batch_size must be at least 1 and below 2\\*\\*63, got 0"),
+    ],
+)
+def test_a_run_out_of_range_is_refused(composer: Composer, run: dict[str, int], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        clips(composer, Request(JOY), **run)
+
+
+PARTS = ("config.json", "tokenizer.json", "tables.json", "mapper.json", "verifier.safetensors",
+         "model-01-of-01.safetensors")  # fmt: skip
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        Composer(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_missing_part_is_told_in_one_line(own_checkpoint: Path, part: str) -> None:
+    (own_checkpoint / part).unlink()
+    refused(own_checkpoint)
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1, 2]", b"\x80\x04\x95\xff", b"null"])
+def test_a_damaged_part_is_told_in_one_line(own_checkpoint: Path, part: str, damage: bytes) -> None:
+    (own_checkpoint / part).write_bytes(damage)
+    refused(own_checkpoint)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_truncated_part_is_told_in_one_line(own_checkpoint: Path, part: str) -> None:
+    path = own_checkpoint / part
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    refused(own_checkpoint)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attributes": ["tempo"]},
+        {"edges": [[0.5] * 11]},
+        {"edges": [[0.5] * 3] * 22, "n_bins": 4},
+        {"edges": [[float("nan")] * 11] * 22},
+        {"edges": [["a"] * 11] * 22},
+        {"edges": None},
+    ],
+)
+def test_foreign_bins_are_refused(own_checkpoint: Path, changes: dict[str, Any]) -> None:
+    path = own_checkpoint / "tables.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    assert "tables.json" in refused(own_checkpoint)
+
+
+def test_parts_of_different_checkpoints_are_refused(own_checkpoint: Path, tmp_path: Path) -> None:
+    import torch
+
+    from emomusic.model.checkpoint import save_model
+    from emomusic.model.transformer import SIZES, ModelConfig, Transformer
+
+    with torch.random.fork_rng():
+        other = Transformer(ModelConfig(vocab_size=99, context=2048, **SIZES["tiny"]))
+    save_model(own_checkpoint, other, recipe={})
+    assert "tokenizer and weights in" in refused(own_checkpoint)
+    shutil.rmtree(own_checkpoint)
+    make_checkpoint(own_checkpoint, context=300)
+    assert "must be at least 564, got 300" in refused(own_checkpoint)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import make_score
+
+from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
+from emomusic.evaluation.fitting import fit_checkpoint, fit_mapper, measure_clips
+from emomusic.mapping.mapper import Mapper
+from emomusic.music.attributes import ATTRIBUTE_NAMES
+from emomusic.music.score import notes_of, read_score, write_score
+from emomusic.verify.labels import LabelError, read_labels
+from emomusic.verify.verifier import Verifier
+
+MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
+COLUMNS = "path,source,song,quadrant,split,valence,arousal\n"
+
+
+def pitches(quadrant: str, rng: np.random.Generator) -> list[int]:
+    """Return a walk through a scale that begins and ends on the tonic: 8 bars of 4/4."""
+    scale = MAJOR if quadrant in ("Q1", "Q4") else MINOR
+    n = 64 if quadrant in ("Q1", "Q2") else 32
+    steps = np.clip(np.cumsum(rng.integers(-2, 3, n)), -6, 12)
+    steps[:3], steps[-3:] = (0, 2, 4), (4, 2, 0)
+    return [60 + 12 * int(s // 7) + scale[int(s % 7)] for s in steps]
+
+
+def write_folder(folder: Path, n: int) -> Path:
+    """Write labelled clips, as many of each quadrant; every fourth was rated by listeners."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(n):
+        quadrant = QUADRANTS[i % 4]
+        name = f"clips/{i:03d}.mid"
+        gap = 240 if quadrant in ("Q1", "Q2") else 480
+        score = make_score(pitches(quadrant, rng), gap=gap, tempo=100.0, velocity=64 + i % 20)
+        (folder / "emotion" / "clips").mkdir(parents=True, exist_ok=True)
+        write_score(score, folder / "emotion" / name)
+        v, a = QUADRANT_CENTRES[quadrant]
+        rated = f"{v / 2},{a / 2}" if i // 4 % 4 == 0 else ","
+        lines.append(f"{name},vgmidi,song {i},{quadrant},train,{rated}\n")
+    (folder / "emotion" / "labels.csv").write_text(COLUMNS + "".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("labelled"), 136)
+
+
+def test_clips_are_measured_as_tokens_can_say_them(source: Path) -> None:
+    told: list[tuple[int, int]] = []
+    clips = read_labels(source)[:8]
+    measured = measure_clips(clips, progress=lambda done, total: told.append((done, total)))
+    assert list(measured.clips) == clips and not measured.skipped
+    assert told[0] == (0, 8) and told[-1] == (8, 8)
+    assert measured.values.shape == (8, len(ATTRIBUTE_NAMES))
+    column = dict(zip(ATTRIBUTE_NAMES, measured.values.T, strict=True))
+    assert column["note_density"].tolist() == [2, 2, 1, 1] * 2
+    assert column["tempo"] == pytest.approx(100.0, abs=0.1)
+    assert (np.sign(column["mode"]) == [1, -1, -1, 1] * 2).all()
+
+
+def test_a_clip_that_cannot_be_used_is_counted(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, 8)
+    (folder / "emotion" / "clips" / "003.mid").write_bytes(b"")
+    measured = measure_clips(read_labels(folder))
+    assert len(measured.clips) == len(measured.values) == 7
+    assert dict(measured.skipped) == {"the file is empty": 1}
+
+
+def test_a_clip_nobody_rated_lies_at_its_quadrants_centre(source: Path) -> None:
+    clips = read_labels(source)[:80]
+    mapper = fit_mapper(measure_clips(clips), about="these", n_prototypes=2)
+    for prototype in mapper.prototypes:
+        v, a = QUADRANT_CENTRES[prototype.quadrant]
+        assert 0.5 * abs(v) <= abs(prototype.valence) <= abs(v)
+        assert np.sign(prototype.arousal) == np.sign(a)
+    assert mapper.about["songs"] == "these" and mapper.about["n_songs"] == 80
+    fast, slow = (
+        mapper.targets(Emotion(0.6, a), np.random.default_rng(0), diversity=0) for a in (0.6, -0.6)
+    )
+    assert fast["note_density"] > slow["note_density"] + 0.5
+
+
+def test_mapper_and_verifier_are_written_into_a_checkpoint(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "checkpoint"
+    told = fit_checkpoint(source, out, all_songs=True)
+    assert told.startswith("mapper: 136 clips (Q1 34, Q2 34, Q3 34, Q4 34), ")
+    assert told.endswith("skipped: none\nverifier: 136 clips")
+    assert sorted(path.name for path in out.iterdir()) == ["mapper.json", "verifier.safetensors"]
+    assert Mapper.load(out).about["songs"] == "all"
+    verifier = Verifier.load(out)
+    clips = read_labels(source)[:24]
+    heard = [verifier.verdict(notes_of(read_score(clip.path))).quadrant for clip in clips]
+    assert np.mean([h == c.quadrant for h, c in zip(heard, clips, strict=True)]) > 0.9
+
+
+def test_half_of_the_songs_is_kept_for_the_judges(source: Path, tmp_path: Path) -> None:
+    n_mapper = sum(clip.part == "mapper" for clip in read_labels(source))
+    assert 0 < n_mapper < 120  # so that this half is too small
+    with pytest.raises(ValueError, match=r"Q[1-4] needs at least 30 labelled clips, got"):
+        fit_checkpoint(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="cannot read"):
+        fit_checkpoint(tmp_path, tmp_path / "out")
