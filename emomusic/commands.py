@@ -74,7 +74,7 @@ def train(
     from emomusic.training.train import train as run
 
     try:
-        from emomusic.compose.samples import write_samples
+        from emomusic.evaluation.samples import write_samples
     except ImportError:  # a machine that trains needs no music libraries; ids are all there is
         write_samples = _no_samples
 

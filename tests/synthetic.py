@@ -12,7 +12,8 @@ import torch
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS
 from emomusic.mapping.mapper import Mapper, Prototype
 from emomusic.model.checkpoint import save_model
-from emomusic.model.transformer import SIZES, ModelConfig, Transformer
+from emomusic.model.shape import SIZES, ModelConfig
+from emomusic.model.transformer import Transformer
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows

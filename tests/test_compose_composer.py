@@ -257,7 +257,8 @@ def test_parts_of_different_checkpoints_are_refused(own_checkpoint: Path, tmp_pa
     import torch
 
     from emomusic.model.checkpoint import save_model
-    from emomusic.model.transformer import SIZES, ModelConfig, Transformer
+    from emomusic.model.shape import SIZES, ModelConfig
+    from emomusic.model.transformer import Transformer
 
     with torch.random.fork_rng():
         other = Transformer(ModelConfig(vocab_size=99, context=2048, **SIZES["tiny"]))

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from emomusic.model.checkpoint import CheckpointError, load_model, read_config, save_model
-from emomusic.model.transformer import SIZES, ModelConfig, Transformer
+from emomusic.model.shape import SIZES, ModelConfig
+from emomusic.model.transformer import Transformer
 
 WEIGHTS = "model-01-of-01.safetensors"
 

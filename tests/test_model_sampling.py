@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from emomusic.model.sampling import BLOCK, sample_ids, write_block
-from emomusic.model.transformer import SIZES, ModelConfig, Transformer
+from emomusic.model.shape import SIZES, ModelConfig
+from emomusic.model.transformer import Transformer
 
 V = 20
 ALL = np.ones((1, V), dtype=bool)

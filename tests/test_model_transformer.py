@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from emomusic.model.transformer import SIZES, Cache, ModelConfig, Transformer
+from emomusic.model.shape import SIZES, ModelConfig
+from emomusic.model.transformer import Cache, Transformer
 
 VOCABULARY = 50
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from emomusic.model.checkpoint import save_model
-from emomusic.model.transformer import SIZES, ModelConfig, Transformer
+from emomusic.model.shape import SIZES, ModelConfig
+from emomusic.model.transformer import Transformer
 from emomusic.training.begin import make_optimisers, start_from
 from emomusic.training.config import TrainConfig
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from emomusic.model.transformer import SIZES, ModelConfig, Transformer
+from emomusic.model.shape import SIZES, ModelConfig
+from emomusic.model.transformer import Transformer
 from emomusic.training.begin import make_optimisers
 from emomusic.training.config import TrainConfig
 from emomusic.training.state import STATE_NAME, load_state, save_state

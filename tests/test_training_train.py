@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from synthetic import make_rows
 
 from emomusic.model.checkpoint import load_model, save_model
-from emomusic.model.transformer import ModelConfig, Transformer
+from emomusic.model.shape import ModelConfig
+from emomusic.model.transformer import Transformer
 from emomusic.training.config import make_config
 from emomusic.training.state import STATE_NAME
 from emomusic.training.train import train

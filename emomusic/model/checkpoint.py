@@ -15,7 +15,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from emomusic.files import write_atomically, write_text
-from emomusic.model.transformer import ModelConfig, Transformer
+from emomusic.model.shape import ModelConfig
+from emomusic.model.transformer import Transformer
 
 CONFIG_NAME = "config.json"
 FORMAT = "emomusic-model-1"

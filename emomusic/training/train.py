@@ -18,7 +18,8 @@ from torch.nn import functional as F  # noqa: N812 - the name torch itself uses
 
 from emomusic.files import write_text
 from emomusic.model.checkpoint import save_model
-from emomusic.model.transformer import SIZES, ModelConfig, Transformer
+from emomusic.model.shape import SIZES, ModelConfig
+from emomusic.model.transformer import Transformer
 from emomusic.training.batches import IGNORED, Augmentation, ClipBatches
 from emomusic.training.begin import make_optimisers, start_from
 from emomusic.training.config import TrainConfig

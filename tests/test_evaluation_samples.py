@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emomusic.compose.samples import N_BARS, write_samples
+from emomusic.evaluation.samples import N_BARS, write_samples
 from emomusic.model.checkpoint import save_model
-from emomusic.model.transformer import SIZES, ModelConfig, Transformer
+from emomusic.model.shape import SIZES, ModelConfig
+from emomusic.model.transformer import Transformer
 from emomusic.music.score import notes_of, read_score
 
 
