@@ -142,6 +142,7 @@ def evaluate(
     except OutputError as error:
         stop(str(error), ExitStatus.USAGE)
     composer = load_composer(checkpoint, threads)
+    from emomusic.evaluation.control import rank_correlations
     from emomusic.evaluation.emotion import evaluate_emotion
     from emomusic.evaluation.report import write_report
     from emomusic.evaluation.shape import composed_shape, real_shape
@@ -169,6 +170,6 @@ def evaluate(
         if rows is not None:
             packed = Rows.load(rows)
             shapes += [real_shape(packed, source) for source in packed.meta["sources"]]
-        typer.echo(write_report(out, hearings, shapes, about))
+        typer.echo(write_report(out, hearings, rank_correlations(clips), shapes, about))
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)
