@@ -201,7 +201,7 @@ def verify(
 ) -> None:
     """Tell which emotion MIDI files carry."""
     from emomusic.compose.find import find_checkpoint
-    from emomusic.verify.examine import examine
+    from emomusic.evaluation.examine import examine
 
     try:
         folder = find_checkpoint(checkpoint)
@@ -222,7 +222,7 @@ def attributes(
     as_json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False,
 ) -> None:
     """Measure the musical attributes of MIDI files."""
-    from emomusic.verify.examine import examine
+    from emomusic.evaluation.examine import examine
 
     _examine(lambda: examine(paths, None), as_json)
 
@@ -230,7 +230,7 @@ def attributes(
 def _examine(found: Callable[[], Iterator[dict[str, Any]]], as_json: bool) -> None:
     import json
 
-    from emomusic.verify.examine import told
+    from emomusic.evaluation.examine import told
 
     n_good = n_bad = 0
     for record in found():

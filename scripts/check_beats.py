@@ -11,7 +11,7 @@ import mir_eval
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.data.beat_songs import (
+from emomusic.data.beat.songs import (
     THREE_FOUR,
     Performance,
     excerpt,
@@ -20,7 +20,7 @@ from emomusic.data.beat_songs import (
     scores,
     song_paths,
 )
-from emomusic.data.beats import BeatGrid, to_beats, track_beats
+from emomusic.data.beat.track import BeatGrid, to_beats, track_beats
 
 FloatArray = NDArray[np.float64]
 Row = dict[str, float]

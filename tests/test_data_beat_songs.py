@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import symusic
 
-from emomusic.data.beat_songs import (
+from emomusic.data.beat.songs import (
     Performance,
     excerpt,
     is_held_back,

@@ -132,9 +132,10 @@ def test_controls_are_passed_over(tokenizer: Tokenizer) -> None:
 
 def test_a_note_struck_again_ends_the_one_before_it(tokenizer: Tokenizer) -> None:
     again = score_of((0, 12, 60, 64), (6, 12, 60, 64))
-    two_bars = flat(tokenizer.encode(score_of((0, 12, 60, 64)))) + [
-        token for token in tokenizer.encode(score_of((6, 12, 60, 64)))[0][2:]
-    ]
+    two_bars = (
+        flat(tokenizer.encode(score_of((0, 12, 60, 64))))
+        + (tokenizer.encode(score_of((6, 12, 60, 64)))[0][2:])
+    )
     assert written(tokenizer.decode(two_bars)) == [(0, 6, 60), (6, 12, 60)]
     assert written(tokenizer.decode(flat(tokenizer.encode(again))))[1] == (6, 12, 60)
 
@@ -176,7 +177,7 @@ def test_kinds_are_whole_words(tokenizer: Tokenizer) -> None:
 
 
 def test_an_unknown_token_is_told(tokenizer: Tokenizer) -> None:
-    with pytest.raises(ValueError, match="^the vocabulary has no token 'Pitch_20'$"):
+    with pytest.raises(ValueError, match=r"^the vocabulary has no token 'Pitch_20'$"):
         tokenizer.vocabulary.id_of("Pitch_20")
     with pytest.raises(ValueError, match="has no token 'BarControl-tempo_0'"):
         tokenizer.vocabulary.control_ids(("tempo",), per_bar=True)

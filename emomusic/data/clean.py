@@ -15,7 +15,7 @@ from symusic.core import (
     TrackTickList,
 )
 
-from emomusic.data.beats import BeatGrid, to_beats
+from emomusic.data.beat.track import BeatGrid, to_beats
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 from emomusic.music.score import notes_of, seconds_at
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, STEPS_PER_BEAT

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from symusic.core import ScoreTick, TrackTickList
 
-from emomusic.data.beats import track_beats
+from emomusic.data.beat.track import track_beats
 from emomusic.data.clean import SkippedError, Song, clean_performance, clean_score
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of, read_score

@@ -99,7 +99,7 @@ class BeatNet:
 @cache
 def default_net() -> BeatNet:
     """Load the network that ships with the package, fitted by `scripts/fit_beats.py`."""
-    return BeatNet.from_json(resources.files(__package__).joinpath("beat_net.json").read_text())
+    return BeatNet.from_json(resources.files(__package__).joinpath("net.json").read_text())
 
 
 def _conv(x: FloatArray, weight: FloatArray, dilation: int) -> FloatArray:

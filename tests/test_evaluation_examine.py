@@ -6,9 +6,9 @@ import pytest
 from synthetic import make_score
 
 from emomusic.emotion import QUADRANTS
+from emomusic.evaluation.examine import examine, midi_files, told
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.score import write_score
-from emomusic.verify.examine import examine, midi_files, told
 from emomusic.verify.verifier import Verifier
 
 SCALE = [60, 62, 64, 65, 67, 69, 71, 72]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.data.beat_decode import DecodeParams, decode_bars, decode_beats
-from emomusic.data.beat_features import FRAME_S
-from emomusic.data.beat_net import BeatNet
+from emomusic.data.beat.decode import DecodeParams, decode_bars, decode_beats
+from emomusic.data.beat.features import FRAME_S
+from emomusic.data.beat.net import BeatNet
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

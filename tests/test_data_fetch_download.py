@@ -11,8 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from emomusic.data import download as download_module
-from emomusic.data.download import DownloadError, Source, download, fetch, read_sources
+from emomusic.data.fetch import download as download_module
+from emomusic.data.fetch.download import DownloadError, Source, download, fetch, read_sources
 
 ROOT = Path(__file__).parent.parent
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
-from emomusic.data.unpack import CHUNK, ArchiveError, DamagedArchiveError, unpack
+from emomusic.data.fetch.unpack import CHUNK, ArchiveError, DamagedArchiveError, unpack
 
 RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})  # passing, by RFC 9110 and RFC 6585
 # The largest archive has about 1 GB; this only keeps a wrong address from filling the disk.

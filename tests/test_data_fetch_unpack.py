@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from emomusic.data import unpack as unpack_module
-from emomusic.data.unpack import ArchiveError, DamagedArchiveError, unpack
+from emomusic.data.fetch import unpack as unpack_module
+from emomusic.data.fetch.unpack import ArchiveError, DamagedArchiveError, unpack
 
 
 def write_zip(path: Path, files: dict[str, bytes], **options: int) -> Path:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emomusic.data.beat_decode import DecodeParams
-from emomusic.data.beat_features import FRAME_S, GROUP_S, beat_features
-from emomusic.data.beat_net import default_net
-from emomusic.data.beat_octave import find_beats
+from emomusic.data.beat.decode import DecodeParams
+from emomusic.data.beat.features import FRAME_S, GROUP_S, beat_features
+from emomusic.data.beat.net import default_net
+from emomusic.data.beat.octave import find_beats
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

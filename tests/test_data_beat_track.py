@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emomusic.data.beat_decode import DecodeParams, decode_bars, decode_beats
-from emomusic.data.beat_features import N_FEATURES, beat_features
-from emomusic.data.beat_net import BeatNet, default_net
-from emomusic.data.beat_octave import OCTAVE_TRAITS, find_beats, octave_traits
-from emomusic.data.beats import BeatGrid, to_beats, track_beats
+from emomusic.data.beat.decode import DecodeParams, decode_bars, decode_beats
+from emomusic.data.beat.features import N_FEATURES, beat_features
+from emomusic.data.beat.net import BeatNet, default_net
+from emomusic.data.beat.octave import OCTAVE_TRAITS, find_beats, octave_traits
+from emomusic.data.beat.track import BeatGrid, to_beats, track_beats
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -1,0 +1,1 @@
+"""Beats and bars of performances that have none: tracked, with confidence."""

@@ -1,0 +1,1 @@
+"""The data from its public homes: fetched, unpacked, laid out."""
