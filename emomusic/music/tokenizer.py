@@ -124,6 +124,8 @@ class Tokenizer:
             raise ValueError("the tokenizer must not be trained (no byte-pair encoding)")
         texts = sorted(self._remi.vocab, key=self._remi.vocab.__getitem__)
         self.vocabulary = Vocabulary(tuple(texts))
+        if path is not None and not set(_special_tokens()) <= set(texts):
+            raise ValueError(f"{path.name} is no tokenizer of this kind: it lacks our controls")
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` into a folder."""

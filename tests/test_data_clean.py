@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from midi import score_of
+
+from emomusic.data.beat.track import BeatGrid
+from emomusic.data.clean import SkippedError, Song, clean_performance, clean_score
+from emomusic.music.notes import make_notes
+from emomusic.music.score import notes_of
+
+
+def steady(n_beats: int, *, every: float = 1.0) -> list[tuple[float, float, int, int]]:
+    onsets = np.arange(0, n_beats, every)
+    return [(float(onset), every, 60 + i % 3, 50 + i % 9) for i, onset in enumerate(onsets)]
+
+
+def signatures(song: Song) -> list[tuple[int, int, int]]:
+    return [(s.time, s.numerator, s.denominator) for s in song.score.time_signatures]
+
+
+def test_simple_metres_stay() -> None:
+    song = clean_score(score_of(steady(16)), performed=False)
+    assert signatures(song) == [(0, 4, 4)]
+    assert song.bar_beats.tolist() == [4, 4, 4, 4]
+    assert song.bar_s.tolist() == [0, 2, 4, 6, 8]
+    assert notes_of(song.score).onset.tolist() == list(range(16))
+
+
+def test_six_eight_becomes_two_beats_of_triplets() -> None:
+    notes = steady(15, every=0.5)  # eighths, five bars of 6/8
+    song = clean_score(score_of(notes, signatures=((0, 6, 8),)), performed=False)
+    assert signatures(song) == [(0, 2, 4)]
+    assert len(song.bar_beats) == 5
+    onset = notes_of(song.score).onset
+    assert onset[:7] == pytest.approx(np.arange(7) / 3)
+    assert song.bar_s[1] == pytest.approx(1.5)  # three quarters at 120
+
+
+def test_twelve_eight_becomes_four_beats_and_three_eight_is_paired() -> None:
+    twelve = clean_score(score_of(steady(24), signatures=((0, 12, 8),)), performed=False)
+    assert signatures(twelve) == [(0, 4, 4)]
+    assert len(twelve.bar_beats) == 4
+    three = clean_score(score_of(steady(12), signatures=((0, 3, 8),)), performed=False)
+    assert signatures(three) == [(0, 2, 4)]
+    assert len(three.bar_beats) == 4
+
+
+def test_long_bars_are_halved_and_alla_breve_is_four_four() -> None:
+    six = clean_score(score_of(steady(24), signatures=((0, 6, 4),)), performed=False)
+    assert (signatures(six), len(six.bar_beats)) == ([(0, 3, 4)], 8)
+    cut = clean_score(score_of(steady(16), signatures=((0, 2, 2),)), performed=False)
+    assert (signatures(cut), len(cut.bar_beats)) == ([(0, 4, 4)], 4)
+
+
+def test_a_change_of_metre_keeps_bars_whole() -> None:
+    changed = score_of(steady(20), signatures=((0, 4, 4), (8, 3, 4)))
+    song = clean_score(changed, performed=False)
+    assert song.bar_beats.tolist() == [4, 4, 3, 3, 3, 3]
+    assert signatures(song) == [(0, 4, 4), (96, 3, 4)]
+
+
+@pytest.mark.parametrize(("top", "bottom"), [(5, 4), (7, 8), (1, 4)])
+def test_other_metres_are_skipped_by_name(top: int, bottom: int) -> None:
+    score = score_of(steady(40), signatures=((0, top, bottom),))
+    with pytest.raises(SkippedError, match=f"^time signature {top}/{bottom}$"):
+        clean_score(score, performed=False)
+
+
+def test_the_metre_of_the_source_overrides_that_of_the_file() -> None:
+    score = score_of(steady(16), signatures=((0, 4, 4), (1, 5, 4)))
+    assert len(clean_score(score, performed=True, metre=(4, 4)).bar_beats) == 4
+
+
+def test_the_tempo_of_the_source_overrides_that_of_the_file() -> None:
+    song = clean_score(score_of(steady(16), tempo=120), performed=False, tempo=60)
+    assert song.bar_s.tolist() == [0, 4, 8, 12, 16]
+
+
+def test_silent_bars_at_both_ends_are_cut_off() -> None:
+    late = [(onset + 8, d, p, v) for onset, d, p, v in steady(16)]
+    song = clean_score(score_of(late), performed=False)
+    assert len(song.bar_beats) == 4
+    assert notes_of(song.score).onset[0] == 0
+    assert song.bar_s[0] == pytest.approx(4.0)
+
+
+def test_played_onsets_snap_to_sixteenths_and_written_ones_to_twelfths() -> None:
+    loose = [(i + 0.04, 0.9, 60, 50 + i) for i in range(16)] + [(0.33, 0.05, 70, 50)]
+    played = notes_of(clean_score(score_of(loose), performed=True).score)
+    assert (played.onset * 4 % 1 == 0).all()
+    assert played.duration.min() == pytest.approx(2 / 12)
+    written = notes_of(clean_score(score_of(loose), performed=False).score)
+    assert 1 / 3 in written.onset
+    assert written.duration.min() == pytest.approx(1 / 12)
+
+
+def test_pitches_off_the_piano_are_left_out() -> None:
+    song = clean_score(score_of([*steady(16), (0, 1, 5, 60), (0, 1, 120, 60)]), performed=False)
+    pitch = notes_of(song.score).pitch
+    assert (pitch.min(), pitch.max()) == (60, 62)
+    with pytest.raises(SkippedError, match="no notes on the piano"):
+        clean_score(score_of([(0, 1, 5, 60)]), performed=False)
+
+
+def test_short_pieces_are_skipped() -> None:
+    with pytest.raises(SkippedError, match="fewer than 4 bars"):
+        clean_score(score_of(steady(12)), performed=False)
+
+
+def test_flat_velocities_are_no_dynamics() -> None:
+    flat = [(o, d, p, 64) for o, d, p, _ in steady(16)]
+    assert not clean_score(score_of(flat), performed=False).has_dynamics
+    assert clean_score(score_of(steady(16)), performed=False).has_dynamics
+
+
+def test_a_performance_lands_on_its_tracked_beats() -> None:
+    beats_s = 1.0 + np.cumsum(np.r_[0, np.tile([0.5, 0.55], 12)])  # an uneven pulse
+    onset_s = beats_s[:24]
+    notes = make_notes(
+        onset_s * 2, np.full(24, 0.5), np.full(24, 60), np.arange(24) + 40, tempo=120
+    )
+    song = clean_performance(notes, BeatGrid(beats_s, 4, 0.9))
+    assert notes_of(song.score).onset.tolist() == list(range(24))
+    assert song.bar_beats.tolist() == [4] * 6
+    assert song.bar_s == pytest.approx(beats_s[::4])
+
+
+def test_a_short_performance_is_skipped() -> None:
+    notes = make_notes(np.arange(4.0), np.ones(4), np.full(4, 60), np.full(4, 60))
+    with pytest.raises(SkippedError, match="fewer than 4 bars"):
+        clean_performance(notes, BeatGrid(np.arange(0, 9, 0.5), 4, 0.9))

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from midi import song, write_songs
+
+from emomusic.data import prepare as prepare_module
+from emomusic.data.prepare import prepare
+from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
+from emomusic.music.score import write_score
+from emomusic.training.rows import Rows
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+    """Return a folder of twelve songs, its rows and the account."""
+    root = tmp_path_factory.mktemp("prepare")
+    write_songs(root / "music", range(12))
+    write_score(song(3, transpose=4), root / "music" / "song_100_transposed.mid")
+    (root / "music" / "broken.mid").write_bytes(b"MThd no more")
+    (root / "music" / "empty.mid").write_bytes(b"")
+    write_score(song(50, n_bars=2), root / "music" / "short.mid")
+    account = prepare(root / "music", root / "rows.npz", workers=1)
+    return root / "music", root / "rows.npz", account
+
+
+def test_the_account_adds_up(prepared: tuple[Path, Path, dict[str, Any]]) -> None:
+    _, path, account = prepared
+    rows = Rows.load(path)
+    own = account["music"]
+    assert own["songs"] == len(rows.song_source) == 13
+    assert own["clips"] == len(rows.clip_bar)
+    assert own["ids"] == len(rows.ids) == rows.bar_start[-1]
+    texts = rows.meta["vocabulary"]
+    assert own["notes"] == sum(texts[i].startswith("Pitch_") for i in rows.ids)
+    assert sum(own["skipped"].values()) == 3
+    assert own["skipped"]["the file is empty"] == 1
+    assert own["skipped"]["fewer than 4 bars"] == 1
+    assert rows.meta["account"] == account
+
+
+def test_the_rows_are_whole(prepared: tuple[Path, Path, dict[str, Any]]) -> None:
+    rows = Rows.load(prepared[1])
+    assert rows.clip_values.shape == (len(rows.clip_bar), len(ATTRIBUTE_NAMES))
+    assert rows.bar_values.shape == (len(rows.bar_start) - 1, len(BAR_ATTRIBUTE_NAMES))
+    assert np.isfinite(rows.clip_values).all()
+    assert (rows.clip_bar + rows.clip_n_bars < len(rows.bar_start)).all()
+    assert rows.clip_shift.min() >= -6
+    assert rows.clip_shift.max() <= 5
+    bar = rows.meta["vocabulary"].index("Bar_None")
+    assert (rows.ids[rows.bar_start[:-1]] == bar).all()
+    assert rows.clip_is_end.sum() >= 13  # each song has its ending
+
+
+def test_near_duplicates_stay_on_one_side(prepared: tuple[Path, Path, dict[str, Any]]) -> None:
+    rows = Rows.load(prepared[1])
+    names = rows.meta["song_names"]
+    original, copy = names.index("song_003.mid"), names.index("song_100_transposed.mid")
+    assert rows.song_is_validation[original] == rows.song_is_validation[copy]
+    assert rows.song_is_validation.any()
+    assert not rows.song_is_validation.all()
+
+
+def test_more_processes_give_the_same_rows(
+    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_module, "CHUNK", 5)
+    prepare(prepared[0], tmp_path / "rows.npz", workers=2)
+    assert_same(Rows.load(prepared[1]), Rows.load(tmp_path / "rows.npz"))
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.npz"]  # no parts are left
+
+
+def test_a_stopped_run_goes_on(
+    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_module, "CHUNK", 4)
+
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(prepared[0], tmp_path / "rows.npz", workers=1, progress=stop)
+    kept = list((tmp_path / "rows.parts").glob("*.npz"))
+    assert kept
+    assert not (tmp_path / "rows.npz").exists()
+    seen: list[int] = []
+    prepare(prepared[0], tmp_path / "rows.npz", workers=1, progress=lambda n, _: seen.append(n))
+    assert seen[0] >= 4  # not begun anew
+    assert_same(Rows.load(prepared[1]), Rows.load(tmp_path / "rows.npz"))
+
+
+def test_the_bins_of_a_checkpoint_are_kept(
+    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    meta = Rows.load(prepared[1]).meta
+    edges = (np.array(meta["edges"]) + 1.0).tolist()
+    keys = ("attributes", "bar_attributes", "n_bins", "bar_edges")
+    tables = {**{key: meta[key] for key in keys}, "edges": edges}
+    (tmp_path / "tables.json").write_text(json.dumps(tables))
+    prepare(prepared[0], tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
+    assert Rows.load(tmp_path / "rows.npz").meta["edges"] == edges
+
+
+def test_tables_that_are_none_are_told(
+    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="cannot read the bins"):
+        prepare(prepared[0], tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
+
+
+def test_a_folder_of_which_nothing_can_be_used_says_why(tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "a.mid").write_bytes(b"no midi")
+    with pytest.raises(ValueError, match=r"none of 1 files could be used: not a MIDI file"):
+        prepare(tmp_path / "music", tmp_path / "rows.npz", workers=1)
+
+
+def assert_same(a: Rows, b: Rows) -> None:
+    assert a.meta == b.meta
+    for name, value in vars(a).items():
+        if name != "meta":
+            np.testing.assert_array_equal(value, getattr(b, name), err_msg=name)
