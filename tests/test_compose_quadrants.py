@@ -6,11 +6,13 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.quadrants import asked_and_heard, compose_quadrants
 
 
-def test_quadrants_take_turns_and_each_clip_is_its_own(tiny_checkpoint: Path) -> None:
+def test_quadrants_follow_each_other_and_each_clip_is_its_own(tiny_checkpoint: Path) -> None:
     composer = Composer(tiny_checkpoint)
     done: list[int] = []
     clips = compose_quadrants(composer, count=3, seed=4, n_bars=2, progress=done.append)
-    assert [clip.request.emotion.quadrant for clip in clips] == ["Q1", "Q2", "Q3", "Q4"] * 3
+    assert [clip.request.emotion.quadrant for clip in clips] == [
+        q for q in ("Q1", "Q2", "Q3", "Q4") for _ in range(3)
+    ]
     assert [clip.index for clip in clips] == list(range(12))
     assert sum(done) == 12
     alone = next(composer.compose(clips[9].request, seed=4, start=9))

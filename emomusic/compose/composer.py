@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ from emomusic.verify.verifier import Verifier
 TOKENIZER_NAME, TABLES_NAME = "tokenizer.json", "tables.json"
 TEMPO_BEND = 1.12
 MODE_STRENGTH = 0.25
+REPEATED_SHARE = 5
+"""Where the context is full a row begins anew with so small a part of it: what it repeats costs."""
 MIN_CONTEXT = MAX_BAR_IDS + 64
 """The longest bar, and before it the clip's controls and the bar's: so a bar always ends."""
 Progress = Callable[[int], None]
@@ -97,7 +100,7 @@ class Composer:
     @cached_property
     def _max_repeated(self) -> int:
         context = self.model.config.context
-        return min(context // 2, context - MIN_CONTEXT)
+        return min(context // REPEATED_SHARE, context - MIN_CONTEXT)
 
     def compose(
         self,
@@ -194,12 +197,7 @@ class Composer:
     def _write(self, drafts: Sequence[_Draft]) -> list[list[int]]:
         """Return the ids of each draft; each has its own place in its own block, always."""
         guides = [ClipGuide(self.grammar, self._plan(draft)) for draft in drafts]
-        blocks: dict[tuple[int, float], dict[int, int]] = {}
-        for at, draft in enumerate(drafts):
-            number = draft.index * draft.request.best_of + draft.candidate
-            block = number // BLOCK, draft.request.guidance
-            blocks.setdefault(block, {})[number % BLOCK] = at
-        rows = [[places.get(i) for i in range(BLOCK)] for places in blocks.values()]
+        rows = _blocks(drafts)
         with ThreadPoolExecutor(max_workers=self.threads) as pool:
             for job in [pool.submit(self._write_block, row, guides, drafts) for row in rows]:
                 job.result()
@@ -246,6 +244,30 @@ class Composer:
             verdict=self.verifier.verdict(notes),
             checkpoint=self.name,
         )
+
+
+def _blocks(drafts: Sequence[_Draft]) -> list[list[int | None]]:
+    """Part drafts into blocks: each at the place of its number, long ones beside long ones.
+
+    The place decides a draft's bytes, its neighbours do not; but a block takes as long as its
+    longest row.
+    """
+    places: dict[tuple[float, int], list[int]] = {}
+    for at, draft in enumerate(drafts):
+        number = draft.index * draft.request.best_of + draft.candidate
+        places.setdefault((draft.request.guidance, number % BLOCK), []).append(at)
+    rows: list[list[int | None]] = []
+    for guidance in sorted({guidance for guidance, _ in places}):
+        queues = [
+            sorted(places.get((guidance, place), []), key=lambda at: -_expected_notes(drafts[at]))
+            for place in range(BLOCK)
+        ]
+        rows += [list(block) for block in zip_longest(*queues)]
+    return rows
+
+
+def _expected_notes(draft: _Draft) -> float:
+    return draft.targets["note_density"] * draft.n_bars * draft.request.beats_per_bar
 
 
 def _check_run(**values: int) -> None:

@@ -11,6 +11,8 @@ from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANTS, find_emotion
 from emomusic.model.sampling import BLOCK
 
+AT_ONCE = 4 * BLOCK
+
 
 def compose_quadrants(
     composer: Composer,
@@ -20,7 +22,7 @@ def compose_quadrants(
     n_bars: int = 16,
     progress: Callable[[int], None] = lambda n_done: None,
 ) -> list[Clip]:
-    """Compose `count` first draws of each quadrant, the quadrants taking turns.
+    """Compose `count` first draws of each quadrant, one quadrant after the other.
 
     Args:
         composer: A checkpoint.
@@ -29,12 +31,14 @@ def compose_quadrants(
         n_bars: Bars of each clip.
         progress: Called with the number of clips just finished.
     """
-    requests = [Request(find_emotion(name), n_bars=n_bars) for name in QUADRANTS] * count
+    requests = [
+        Request(find_emotion(name), n_bars=n_bars) for name in QUADRANTS for _ in range(count)
+    ]
     clips: list[Clip] = []
-    for start in range(0, len(requests), BLOCK):
-        block = requests[start : start + BLOCK]
-        clips += composer.compose_each(block, seed=seed, start=start)
-        progress(len(block))
+    for start in range(0, len(requests), AT_ONCE):
+        batch = requests[start : start + AT_ONCE]
+        clips += composer.compose_each(batch, seed=seed, start=start)
+        progress(len(batch))
     return clips
 
 

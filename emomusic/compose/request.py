@@ -51,9 +51,9 @@ class Request:
     fixed: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
     top_p: float = 0.95
-    guidance: float = 2.0
+    guidance: float = 1.0
     best_of: int = 1
-    diversity: float = 0.5
+    diversity: float = 0.25
 
     def __post_init__(self) -> None:
         """Check the request.

@@ -21,6 +21,7 @@ CENTRE = abs(next(iter(QUADRANT_CENTRES.values()))[0])
 MAX_BYTES = 4 * 2**20
 NEAR = 0.35
 MAX_STRENGTH = 3.0
+HARMONY = frozenset({"mode", "chord_mode", "chromaticism", "dissonance", "key_clarity"})
 FARTHEST = 0.35
 """How much further than its prototype an emotion at the corner (1, 1) lies from the middle."""
 
@@ -58,7 +59,8 @@ class Mapper:
         low: Lowest target of each attribute.
         high: Highest target of each attribute.
         about: Which songs it was fitted on, and how.
-        strength: How far from the middle targets lie, as a share of where the prototypes do.
+        strength: How far from the middle the targets of harmony lie, as a share of where the
+            prototypes do; harmony carries valence, and is the weaker signal.
     """
 
     prototypes: tuple[Prototype, ...]
@@ -69,7 +71,7 @@ class Mapper:
     strength: float = 1.0
 
     def targets(
-        self, emotion: Emotion, rng: np.random.Generator, *, diversity: float = 0.5
+        self, emotion: Emotion, rng: np.random.Generator, *, diversity: float = 0.25
     ) -> dict[str, float]:
         """Draw attribute targets for an emotion.
 
@@ -95,7 +97,9 @@ class Mapper:
         for quadrant, share in zip(QUADRANTS, self.shares(emotion), strict=True):
             drawn = self._draw(quadrant, emotion, rng, diversity)
             offset += share * (drawn - middle)
-        target = middle + offset * self.strength * self.reach(emotion)
+        harmonic = np.array([name in HARMONY for name in ATTRIBUTE_NAMES])
+        strength = np.where(harmonic, self.strength, 1.0)
+        target = middle + offset * strength * self.reach(emotion)
         bounded = np.clip(target, self._vector(self.low), self._vector(self.high))
         return dict(zip(ATTRIBUTE_NAMES, bounded.tolist(), strict=True))
 
