@@ -19,7 +19,7 @@ from emomusic.music.attributes import ATTRIBUTE_NAMES
 
 Matrix = NDArray[np.float64]
 STRENGTH = 1.8
-"""Harmony's pull: of 1, 1.4 and 1.8 the one at which the verifier heard most of 32 clips right."""
+"""Harmony's pull, chosen by what the verifier (no reporting judge) heard in 32 composed clips."""
 MAX_DEVIATION = 2.5
 """Standard deviations at which values are cut for clustering, so that no outlier is a cluster."""
 
