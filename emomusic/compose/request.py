@@ -50,7 +50,7 @@ class Request:
     beats_per_bar: int = 4
     fixed: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
-    top_p: float = 0.95
+    top_p: float = 0.99
     guidance: float = 1.0
     best_of: int = 1
     diversity: float = 0.25

@@ -86,7 +86,7 @@ def write_block(
     generators: Sequence[np.random.Generator | None],
     *,
     temperature: float | Sequence[float] = 1.0,
-    top_p: float | Sequence[float] = 0.95,
+    top_p: float | Sequence[float] = 0.99,
     guidance: float = 1.0,
 ) -> None:
     """Write rows until each is done or the context is full; the guides keep what is written.
