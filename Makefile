@@ -7,7 +7,7 @@ CONSTRAINTS := constraints.txt
 .PHONY: compose test install install-dev evaluate clean
 
 compose: $(VENV)/.installed  ## Compose one 16-bar clip for each quadrant into out/
-	$(BIN)/emomusic quadrants --out out --seed 1
+	$(BIN)/emomusic quadrants --out out
 
 test: $(VENV)/.installed-dev  ## ruff, mypy, tests
 	$(BIN)/ruff check .
