@@ -11,7 +11,7 @@ import pytest
 from synthetic import make_mapper
 
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
-from emomusic.mapping.mapper import Mapper
+from emomusic.mapping.mapper import HARMONY, Mapper
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 
 MAPPER = make_mapper()
@@ -81,7 +81,7 @@ def test_beyond_a_centre_the_targets_go_further() -> None:
     assert Mapper.reach(Emotion(-1, 0.1)) == pytest.approx(1.35)
 
 
-def test_strength_says_how_far_from_the_middle_targets_lie() -> None:
+def test_strength_says_how_far_from_the_middle_harmony_lies() -> None:
     wide = dict.fromkeys(ATTRIBUTE_NAMES, 1000000.0)
     free = replace(MAPPER, low=dict.fromkeys(ATTRIBUTE_NAMES, -1000000.0), high=wide)
     emotion = Emotion(-0.4, 0.7)
@@ -89,7 +89,8 @@ def test_strength_says_how_far_from_the_middle_targets_lie() -> None:
     for strength in (0.5, 2.0):
         found = replace(free, strength=strength).targets(emotion, np.random.default_rng(0))
         for name in ATTRIBUTE_NAMES:
-            moved = strength * (plain[name] - MAPPER.middle[name])
+            moved = plain[name] - MAPPER.middle[name]
+            moved *= strength if name in HARMONY else 1.0
             assert found[name] - MAPPER.middle[name] == pytest.approx(moved, abs=1e-9)
 
 
