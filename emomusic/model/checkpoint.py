@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from emomusic.files import write_atomically, write_text
-from emomusic.model.shape import ModelConfig
 from emomusic.model.transformer import Transformer
+from emomusic.model.weights import CONFIG_NAME, FORMAT, as_float32, read_shape, read_tensors
+from emomusic.model.weights import CheckpointError as CheckpointError
+from emomusic.model.weights import read_config as read_config
 
-CONFIG_NAME = "config.json"
-FORMAT = "emomusic-model-1"
 MAX_FILE_BYTES = 15 * 2**20
-MAX_CONFIG_BYTES = 2**20
-MAX_BYTES_PER_PARAMETER = 8
-
-
-class CheckpointError(ValueError):
-    """Tell in one line why a checkpoint cannot be used."""
 
 
 def save_model(
@@ -78,74 +70,20 @@ def _shards(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
     return shards
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Read `config.json` of a checkpoint.
-
-    Raises:
-        CheckpointError: If it is missing, damaged or of another format.
-    """
-    path = folder / CONFIG_NAME
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise CheckpointError(f"{path} is too large to be a config")
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise CheckpointError(f"no checkpoint in {folder}: {error}") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not of format {FORMAT}")
-    return config
-
-
 def load_model(folder: Path) -> Transformer:
     """Load a model in float32, ready to predict.
 
     Raises:
         CheckpointError: If a file is missing or damaged, or does not fit the config.
     """
-    config = read_config(folder)
-    try:
-        shape = ModelConfig.from_dict(config["model"])
-        names = [str(name) for name in config["weights"]]
-        _check_sizes(folder, names, shape)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG_NAME}: {error}") from error
-    tensors: dict[str, Tensor] = {}
-    for name in names:
-        tensors |= _read_shard(folder, name)
+    shape, names = read_shape(folder)
+    tensors = {
+        name: torch.from_numpy(as_float32(tensor).copy())
+        for name, tensor in read_tensors(folder, shape, names)
+    }
     with torch.device("meta"):
         model = Transformer(shape)
-    _check_tensors(folder, tensors, model.state_dict())
     model.to_empty(device="cpu")
-    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    model.load_state_dict(tensors)
     model.reset_tables()
     return model.eval()
-
-
-def _check_sizes(folder: Path, names: Sequence[str], shape: ModelConfig) -> None:
-    for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors"):
-            raise ValueError(f"not the name of a weights file: {name!r}")
-    n_bytes = sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
-    if n_bytes > MAX_BYTES_PER_PARAMETER * shape.n_parameters + MAX_CONFIG_BYTES:
-        raise ValueError(f"{n_bytes} bytes of weights are too many for {shape.n_parameters}")
-
-
-def _read_shard(folder: Path, name: str) -> dict[str, Tensor]:
-    try:
-        return load_tensors((folder / name).read_bytes())
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(f"cannot read the weights {folder / name}: {error}") from error
-
-
-def _check_tensors(folder: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    if set(found) != set(wanted):
-        odd = sorted(set(found) ^ set(wanted))[0]
-        raise CheckpointError(f"the weights in {folder} do not fit its config: {odd}")
-    for name, tensor in found.items():
-        if tensor.shape != wanted[name].shape or not tensor.is_floating_point():
-            raise CheckpointError(
-                f"the weights in {folder} do not fit its config: {name} has shape "
-                f"{tuple(tensor.shape)}, expected {tuple(wanted[name].shape)}"
-            )
-        if not bool(torch.isfinite(tensor.float()).all()):
-            raise CheckpointError(f"the weights in {folder} hold numbers that are not finite")

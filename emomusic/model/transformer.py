@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name torch itself uses
@@ -25,7 +28,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
     Args:
         x: Shape (..., T, head_dim).
-        cos: Shape (T, head_dim / 2), as sin.
+        cos: Shape (T, head_dim / 2), or what fits so many of x; as sin.
         sin: As cos.
     """
     first, second = x.chunk(2, dim=-1)
@@ -46,21 +49,67 @@ def has_fast_bfloat16() -> bool:
     return bool(supported is not None and supported())
 
 
+def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return zeros that on the CPU take up memory only where they are written over.
+
+    A cache begins with zeros, not with what memory holds: what is hidden is still multiplied by
+    nothing, and nothing times infinity is not a number.
+    """
+    if device.type != "cpu":
+        return torch.zeros(shape, device=device, dtype=dtype)
+    raw = np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)
+    return torch.from_numpy(raw).view(dtype).view(shape)
+
+
 class Cache:
-    """Hold the keys and values of past ids, preallocated.
+    """Hold the keys and values of past ids, preallocated, and where the ids in hand go.
 
     Attributes:
         keys: For each layer, shape (B, n_kv_heads, context, head_dim).
         values: As keys.
-        length: Ids held so far.
+        length: Ids held so far, where all rows hold as many.
     """
 
-    def __init__(self, config: ModelConfig, batch: int, *, device: torch.device | str) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        batch: int,
+        *,
+        device: torch.device | str,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         """Allocate an empty cache for `batch` rows."""
         shape = (batch, config.n_kv_heads, config.context, config.head_dim)
-        self.keys = [torch.empty(shape, device=device) for _ in range(config.n_layers)]
-        self.values = [torch.empty(shape, device=device) for _ in range(config.n_layers)]
+        both = [_zeros(shape, torch.device(device), dtype) for _ in range(2 * config.n_layers)]
+        self.keys, self.values = both[: config.n_layers], both[config.n_layers :]
+        self.rows = torch.arange(batch, device=device)
         self.length = 0
+        self.at: Tensor | None = None
+        self.span = 0
+        self.hidden: Tensor | None = None
+
+    def seek(self, at: Tensor | None, span: int) -> None:
+        """Say where the next ids go.
+
+        Args:
+            at: The position of each row's one id, shape (B,); None for ids that begin the rows.
+            span: How many positions are looked at, more than any of `at`; later ones are not.
+        """
+        self.at, self.span, self.hidden = at, span, None
+        if at is not None:
+            seen = torch.arange(span, device=at.device) <= at[:, None]
+            nothing = torch.zeros((), device=at.device, dtype=self.keys[0].dtype)
+            self.hidden = torch.where(seen, nothing, -torch.inf)[:, None, None]
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep keys and values of shape (B, n_kv_heads, T, head_dim); return what is looked at."""
+        keys, values = self.keys[layer], self.values[layer]
+        if self.at is None:
+            keys[:, :, : self.span], values[:, :, : self.span] = k, v
+            return k, v
+        keys[self.rows, :, self.at] = k[:, :, 0].to(keys.dtype)
+        values[self.rows, :, self.at] = v[:, :, 0].to(values.dtype)
+        return keys[:, :, : self.span], values[:, :, : self.span]
 
 
 class Attention(nn.Module):
@@ -75,30 +124,22 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.n_heads * config.head_dim, config.dim, bias=False)
 
     def forward(
-        self,
-        x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        cache: Cache | None,
-        layer: int,
-        visible: Tensor | None = None,
+        self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, layer: int
     ) -> Tensor:
-        """Return the attended values, shape (B, T, dim); with a cache, T is 1."""
+        """Return the attended values, shape (B, T, dim)."""
         c, (batch, length, _) = self.config, x.shape
         qkv = project(self.qkv, x).view(batch, length, -1, c.head_dim).transpose(1, 2)
-        q, k, v = torch.split(qkv, [c.n_heads, c.n_kv_heads, c.n_kv_heads], dim=1)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        if cache is None:
+        turned, v = torch.split(qkv, [c.n_heads + c.n_kv_heads, c.n_kv_heads], dim=1)
+        q, k = torch.split(rotate(turned, cos, sin), [c.n_heads, c.n_kv_heads], dim=1)
+        if cache is not None:
+            k, v = cache.extend(layer, k, v)
+        if cache is None or cache.hidden is None:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         else:
-            at = cache.length
-            cache.keys[layer][:, :, at] = k[:, :, 0]
-            cache.values[layer][:, :, at] = v[:, :, 0]
-            k, v = cache.keys[layer][:, :, : at + 1], cache.values[layer][:, :, : at + 1]
             # Heads that share keys are rows of one small product: no copy of the cache.
-            q = q.view(batch, c.n_kv_heads, c.n_heads // c.n_kv_heads, c.head_dim)
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
-            y = y.reshape(batch, c.n_heads, 1, c.head_dim)
+            q = q.reshape(batch, c.n_kv_heads, c.n_heads // c.n_kv_heads, c.head_dim).to(k.dtype)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=cache.hidden)
+            y = y.reshape(batch, c.n_heads, 1, c.head_dim).to(self.out.weight.dtype)
         return project(self.out, y.transpose(1, 2).reshape(batch, length, -1))
 
 
@@ -115,16 +156,10 @@ class Block(nn.Module):
         self.down = nn.Linear(config.hidden, config.dim, bias=False)
 
     def forward(
-        self,
-        x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        cache: Cache | None,
-        layer: int,
-        visible: Tensor | None = None,
+        self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, layer: int
     ) -> Tensor:
         """Return the residual stream after this block, shape (B, T, dim)."""
-        x = x + self.attention(self.attention_norm(x), cos, sin, cache, layer, visible)
+        x = x + self.attention(self.attention_norm(x), cos, sin, cache, layer)
         gate, up = project(self.gate_up, self.hidden_norm(x)).chunk(2, dim=-1)
         return x + project(self.down, F.silu(gate) * up)
 
@@ -179,8 +214,8 @@ class Transformer(nn.Module):
         Args:
             ids: Shape (B, T), T at most the context; with a cache, T is 1.
             cache: Past ids; None means that ids begin the rows. One id is added to it.
-            first: With a cache, the position from which on each row sees its past, shape (B,);
-                None means from the beginning.
+            first: With a cache, how many ids each row forgets, shape (B,): it begins with the
+                next. None means none.
 
         Returns:
             Logits, shape (B, T, vocab_size).
@@ -194,16 +229,46 @@ class Transformer(nn.Module):
             raise ValueError(
                 f"{start + length} ids do not fit into a context of {self.config.context}"
             )
-        if cache is not None and length != 1:
+        if cache is None:
+            return self._logits(self._stream(ids, None, self.cos[:length], self.sin[:length]))
+        if length != 1:
             raise ValueError(f"with a cache one id a row is expected, got {length}")
-        cos, sin = self.cos[start : start + length], self.sin[start : start + length]
-        visible = None
+        at = torch.full((len(ids),), start, device=ids.device)
         if first is not None:
-            past = torch.arange(start + 1, device=ids.device)
-            visible = (past >= first.clamp(max=start)[:, None])[:, None, None, :]
-        x = self.embedding(ids)
+            at = (at - first).clamp(min=0)
+        cache.length += 1
+        return self.step(ids[:, 0], cache, at, span=cache.length)[:, None]
+
+    def fill(self, ids: Tensor, cache: Cache) -> None:
+        """Let a cache hold ids that begin the rows, shape (B, T).
+
+        A row may be shorter: what stands behind its ids is hidden until it is written over.
+        """
+        length = ids.shape[1]
+        if length:
+            cache.seek(None, length)
+            self._stream(ids, cache, self.cos[:length], self.sin[:length])
+
+    def step(self, ids: Tensor, cache: Cache, at: Tensor, *, span: int) -> Tensor:
+        """Return the logits after one more id a row, shape (B, vocab_size).
+
+        All shapes follow from the batch and the span alone, so that a step may be captured.
+
+        Args:
+            ids: Shape (B,).
+            cache: The rows' past; the ids are added to it.
+            at: Where in its row each id stands, shape (B,); a row sees what stands up to there.
+            span: How many positions are looked at, more than any of `at`, at most the context.
+        """
+        cache.seek(at, span)
+        cos, sin = self.cos[at][:, None, None], self.sin[at][:, None, None]
+        return self._logits(self._stream(ids[:, None], cache, cos, sin))[:, 0]
+
+    def _stream(self, ids: Tensor, cache: Cache | None, cos: Tensor, sin: Tensor) -> Tensor:
+        x: Tensor = self.embedding(ids)
         for layer, block in enumerate(self.blocks):
-            x = block(x, cos, sin, cache, layer, visible)
-        if cache is not None:
-            cache.length += 1
+            x = block(x, cos, sin, cache, layer)
+        return x
+
+    def _logits(self, x: Tensor) -> Tensor:
         return F.linear(self.norm(x), self.embedding.weight)

@@ -1,0 +1,1 @@
+"""Engines that write ids with a model: one interface, a reference and faster ones."""

@@ -1,0 +1,156 @@
+"""What every engine does: rows in, written segments out, each row for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.model.engines.grammar import Grammar, Script
+from emomusic.model.settings import check_guidance, check_sampling
+from emomusic.model.shape import ModelConfig
+
+Segments = list[list[int]]
+OnSegment = Callable[[int, int], None]
+
+
+class Uniforms:
+    """Hand out the numbers of a generator in order, whatever they are taken in.
+
+    The generator belongs to this object alone: it may draw ahead.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        """Begin with the generator's next number."""
+        self._rng = rng
+        self._drawn: NDArray[np.float64] = np.empty(0)
+
+    def peek(self, n: int) -> NDArray[np.float64]:
+        """Return the next n numbers in [0, 1), float64, shape (n,), and keep them."""
+        if len(self._drawn) < n:
+            more = self._rng.random(n - len(self._drawn))
+            self._drawn = np.concatenate([self._drawn, more])
+        return self._drawn[:n]
+
+    def drop(self, n: int) -> None:
+        """Let the next n numbers go: they are used."""
+        self.peek(n)
+        self._drawn = self._drawn[n:]
+
+    def take(self) -> float:
+        """Return the next number and let it go."""
+        number = float(self.peek(1)[0])
+        self.drop(1)
+        return number
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold one sequence that is to be written.
+
+    Attributes:
+        script: What is given of it.
+        uniforms: One number is used for each sampled id; the row's own.
+        number: Which row of the run it is; engines that compute in floats give it its place
+            in a block by this number, so that its ids do not depend on its neighbours.
+        temperature: In (0, 5].
+        top_p: In (0, 1].
+        guidance: In [1, 5]; above 1 the logits are carried on from those that a twin without
+            the prompt (its first id excepted) has, through the row's own.
+
+    Reference: guidance after Ho and Salimans (2022), on logits as Sanchez et al. (2023).
+    """
+
+    script: Script
+    uniforms: Uniforms = field(compare=False)
+    number: int = 0
+    temperature: float = 1.0
+    top_p: float = 0.99
+    guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            ValueError: If one is out of range.
+        """
+        check_sampling(self.temperature, self.top_p)
+        check_guidance(self.guidance)
+
+
+class Engine(Protocol):
+    """Write rows with the weights of one model."""
+
+    @property
+    def name(self) -> str:
+        """Return the engine's name, such as `int8` or `torch`."""
+        ...
+
+    @property
+    def config(self) -> ModelConfig:
+        """Return the model's shape."""
+        ...
+
+    def write(
+        self, rows: Iterable[Row], grammar: Grammar, *, on_segment: OnSegment | None = None
+    ) -> Iterator[tuple[int, Segments]]:
+        """Write rows; each leaves as soon as it ends, and the next takes its place.
+
+        A row's ids depend on the weights, the grammar and the row alone.
+
+        Args:
+            rows: Taken as places come free; it may be a generator.
+            grammar: Of all rows.
+            on_segment: Called with a row's place in `rows` and its whole segments so far,
+                each time there are more of them.
+
+        Yields:
+            A row's place in `rows` and the sampled ids of each of its segments, without the
+            end ids, in the order in which rows end.
+
+        Raises:
+            ValueError: If a row does not fit the grammar or the context.
+        """
+        ...
+
+    def logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the logits after each id of one sequence, shape (n_ids, vocab_size).
+
+        Args:
+            ids: Shape (n_ids,), at most the context.
+
+        Raises:
+            ValueError: If the ids do not fit into the context or the vocabulary.
+        """
+        ...
+
+
+def check_row(row: Row, grammar: Grammar, config: ModelConfig) -> None:
+    """Check that a row can be written with a model of this shape.
+
+    Raises:
+        ValueError: If the grammar is of another vocabulary, a given id is outside it, a bound
+            leaves nothing, or a longest segment, with what is given, exceeds the context.
+    """
+    if grammar.vocab_size != config.vocab_size:
+        raise ValueError(f"a grammar of {grammar.vocab_size} ids for {config.vocab_size}")
+    script = row.script
+    given = [*script.prompt, *(token for head in script.heads for token in head)]
+    if not 0 <= min(given) <= max(given) < config.vocab_size:
+        raise ValueError(f"a given id lies outside the {config.vocab_size} ids")
+    given_at_most = len(script.prompt) + max(map(len, script.heads)) + script.max_repeated
+    longest = given_at_most + script.max_free + len(grammar.states)
+    if longest > config.context:
+        raise ValueError(
+            f"a segment may take {longest} ids with what is given before it, "
+            f"which do not fit into a context of {config.context}"
+        )
+    for number, low, high in script.bounds:
+        kind = grammar.kinds[number]
+        if max(low, kind.first) > min(high, kind.first + kind.count - 1):
+            raise ValueError(f"the bounds {low} to {high} leave nothing of {kind}")
+    if any(not grammar.kinds[k].ends for ends in script.ends for k in ends):
+        raise ValueError("a segment ends with a kind that ends none")

@@ -1,0 +1,235 @@
+"""The fast engine on the CPU: int8 weights, the whole step in compiled code."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.model.engines import library as lib
+from emomusic.model.engines.engine import OnSegment, Row, Segments
+from emomusic.model.engines.grammar import Grammar, Kind
+from emomusic.model.engines.int8_session import Event, Jobs, Session
+from emomusic.model.shape import ModelConfig
+from emomusic.model.weights import (
+    BFLOAT16,
+    CheckpointError,
+    is_finite,
+    read_shape,
+    read_tensors,
+    tensor_shapes,
+)
+
+SLOTS = 8
+"""Rows that one thread writes at once: so many that reading the weights is shared, so few that
+their caches stay near."""
+Array = NDArray[Any]
+
+
+class Int8Engine:
+    """Write rows with int8 weights on the CPU.
+
+    Weights, activations, keys and values are rounded to int8, with a scale for each output,
+    row, or position and head; sums over them are sums of integers, so that a row's ids are the
+    same whatever its neighbours, the number of threads and the processor's instructions.
+
+    Reference: dynamic symmetric quantisation as in Dettmers et al. (2022), without outlier
+    columns, which models of this size do not need.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        tensors: Iterable[tuple[str, Array]],
+        *,
+        threads: int = 1,
+        slots: int = SLOTS,
+        instructions: str = "",
+    ) -> None:
+        """Round the weights.
+
+        Args:
+            config: The model's shape.
+            tensors: Name and values of each tensor, float32 or the bits of bfloat16.
+            threads: 1 to 16. Several rows are shared out among them; one row alone is computed
+                by all of them together.
+            slots: Rows that a thread writes at once.
+            instructions: `avx512-vnni`, `avx2`, `neon-dotprod` or `plain`; empty takes the best
+                that the processor has.
+
+        Raises:
+            LibraryError: If the compiled part is missing, or the instructions are.
+            ValueError: If tensors are missing or not finite, or a number is out of range.
+        """
+        if not 1 <= threads <= lib.MAX_THREADS:
+            raise ValueError(f"threads must be in 1 to {lib.MAX_THREADS}, got {threads}")
+        if slots < 1:
+            raise ValueError(f"slots must be at least 1, got {slots}")
+        self._lib = lib.library()
+        self._config, self.threads, self.slots = config, threads, slots
+        self._model = _new_model(self._lib, config, instructions)
+        weakref.finalize(self, self._lib.em_model_free, self._model)
+        missing = set(tensor_shapes(config))
+        for name, tensor in tensors:
+            self._set(name, tensor)
+            missing.discard(name)
+        if missing:
+            raise ValueError(f"the weights lack {sorted(missing)[0]}")
+        self._idle: dict[tuple[Grammar, int, int], list[Session]] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, folder: Path, *, threads: int = 1, slots: int = SLOTS) -> Int8Engine:
+        """Load a checkpoint; at most one file of its weights is in memory at a time.
+
+        Raises:
+            CheckpointError: If a file is missing or damaged, or does not fit the config.
+            LibraryError: If the compiled part is missing.
+        """
+        shape, names = read_shape(folder)
+        return cls(shape, read_tensors(folder, shape, names), threads=threads, slots=slots)
+
+    @property
+    def name(self) -> str:
+        """Return `int8`."""
+        return "int8"
+
+    @property
+    def instructions(self) -> str:
+        """Return which instructions of the processor are used."""
+        return str(self._lib.em_model_isa(self._model).decode())
+
+    @property
+    def config(self) -> ModelConfig:
+        """Return the model's shape."""
+        return self._config
+
+    def _set(self, name: str, tensor: Array) -> None:
+        parts = name.removesuffix(".weight").split(".", 2)
+        layer = int(parts[1]) if parts[0] == "blocks" else 0
+        which = lib.TENSORS[parts[2] if parts[0] == "blocks" else parts[0]]
+        if tensor.shape != tensor_shapes(self._config)[name]:
+            raise ValueError(f"{name} has shape {tensor.shape}")
+        dtype = lib.BFLOAT16 if tensor.dtype == BFLOAT16 else lib.FLOAT32
+        data = np.ascontiguousarray(tensor, BFLOAT16 if dtype else np.float32)
+        status = self._lib.em_model_set(self._model, which, layer, data.ctypes.data, dtype)
+        if status == lib.NOT_FINITE or not is_finite(data):
+            raise CheckpointError(f"{name} holds numbers that are not finite")
+        if status:
+            raise ValueError(f"{name} cannot be used")
+
+    def write(
+        self, rows: Iterable[Row], grammar: Grammar, *, on_segment: OnSegment | None = None
+    ) -> Iterator[tuple[int, Segments]]:
+        """Write rows, as `Engine.write` says."""
+        source = iter(enumerate(rows))
+        first = list(islice(source, self.threads))
+        jobs = Jobs(chain(first, source), self._config, grammar, on_segment is not None)
+        if not first:
+            return
+        if len(first) < 2:
+            with self._session(grammar, 1, self.threads) as session:
+                for event in session.serve(jobs):
+                    yield from _told(event, on_segment)
+            return
+        yield from self._share(jobs, grammar, len(first), on_segment)
+
+    def _share(
+        self, jobs: Jobs, grammar: Grammar, n_threads: int, on_segment: OnSegment | None
+    ) -> Iterator[tuple[int, Segments]]:
+        """Let several threads take rows from the same source, each with places of its own."""
+        events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                with self._session(grammar, self.slots, 1) as session:
+                    for event in session.serve(jobs):
+                        events.put(event)
+                events.put(None)
+            except BaseException as error:
+                events.put(error)
+
+        workers = [threading.Thread(target=work, daemon=True) for _ in range(n_threads)]
+        for worker in workers:
+            worker.start()
+        try:
+            running = len(workers)
+            while running:
+                event = events.get()
+                if isinstance(event, BaseException):
+                    raise event
+                if event is None:
+                    running -= 1
+                else:
+                    yield from _told(event, on_segment)
+        finally:
+            jobs.closed = True
+            for worker in workers:
+                worker.join()
+
+    def logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return logits, as `Engine.logits` says."""
+        c = self._config
+        given = np.ascontiguousarray(ids, np.int32)
+        if given.ndim != 1 or not 1 <= len(given) <= c.context:
+            raise ValueError(f"1 to {c.context} ids are expected, got shape {given.shape}")
+        if given.min() < 0 or given.max() >= c.vocab_size:
+            raise ValueError(f"ids must be in 0 to {c.vocab_size - 1}")
+        anything = Grammar(c.vocab_size, (Kind(0, c.vocab_size, 0),), ((0,),))
+        out = np.empty((len(given), c.vocab_size), np.float32)
+        with self._session(anything, 1, self.threads) as session:
+            session.score(given, out)
+        return out
+
+    @contextmanager
+    def _session(self, grammar: Grammar, slots: int, threads: int) -> Iterator[Session]:
+        """Lend places to write in; they are kept for the next call."""
+        key = (grammar, slots, threads)
+        with self._lock:
+            idle = [s for s in self._idle.get(key, []) if s.process == os.getpid()]
+            self._idle[key] = idle
+            session = idle.pop() if idle else None
+        if session is None:
+            session = Session(self._model, self._config, grammar, slots=slots, threads=threads)
+        try:
+            yield session
+        finally:
+            session.clear()
+            with self._lock:
+                self._idle[key].append(session)
+
+
+def _told(event: Event, on_segment: OnSegment | None) -> Iterator[tuple[int, Segments]]:
+    if on_segment is not None:
+        on_segment(event.index, len(event.segments))
+    if event.ended:
+        yield event.index, event.segments
+
+
+def _new_model(library: ctypes.CDLL, config: ModelConfig, instructions: str) -> int:
+    """Allocate a model without weights."""
+    shape = lib.ShapeArg(
+        *(getattr(config, name) for name, _ in lib.ShapeArg._fields_)  # type: ignore[misc]
+    )
+    half = config.head_dim // 2
+    # In float32, as the reference does: the angle's rounding is part of the model.
+    frequency = np.float32(config.rope_base) ** (-np.arange(half, dtype=np.float32) / half)
+    angle = np.outer(np.arange(config.context, dtype=np.float32), frequency).astype(np.float64)
+    tables = [np.ascontiguousarray(f(angle), np.float32) for f in (np.cos, np.sin)]
+    pointers = [table.ctypes.data_as(ctypes.POINTER(ctypes.c_float)) for table in tables]
+    if not library.em_has_isa(instructions.encode()):
+        raise lib.LibraryError(f"the int8 engine cannot use {instructions!r} here")
+    model = library.em_model_new(ctypes.byref(shape), *pointers, instructions.encode())
+    if not model:
+        raise ValueError(f"the int8 engine has no memory for, or cannot be of, {config}")
+    return int(model)

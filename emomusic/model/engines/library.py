@@ -1,0 +1,149 @@
+"""The compiled part of the int8 engine: found, loaded, and told the types of its calls."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_uint8, c_uint32, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ABI = 1
+EMPTY, WRITING, DONE, FULL, STUCK = range(5)
+FLOAT32, BFLOAT16 = range(2)
+TENSORS = {
+    "embedding": 0,
+    "norm": 1,
+    "attention_norm": 2,
+    "attention.qkv": 3,
+    "attention.out": 4,
+    "hidden_norm": 5,
+    "gate_up": 6,
+    "down": 7,
+}
+NO_MEMORY, BAD_ARGUMENT, NOT_FINITE = -1, -2, -3
+MAX_THREADS = 16
+
+
+class LibraryError(RuntimeError):
+    """Tell in one line why the compiled part cannot be used."""
+
+
+class ShapeArg(ctypes.Structure):
+    """The shape of a model."""
+
+    _fields_ = [
+        (name, c_int32)
+        for name in (
+            "vocab_size", "dim", "n_layers", "n_heads", "n_kv_heads", "hidden", "context",
+        )
+    ]  # fmt: skip
+
+
+class GrammarArg(ctypes.Structure):
+    """Kinds and states; sets of kinds are bits."""
+
+    _fields_ = [
+        ("vocab_size", c_int32),
+        ("n_kinds", c_int32),
+        ("n_states", c_int32),
+        ("first", POINTER(c_int32)),
+        ("count", POINTER(c_int32)),
+        ("then", POINTER(c_int32)),
+        ("resets", POINTER(c_uint32)),
+        ("allowed", POINTER(c_uint32)),
+        ("rises", c_uint32),
+        ("ends", c_uint32),
+    ]
+
+
+class RowArg(ctypes.Structure):
+    """A row to begin."""
+
+    _fields_ = [
+        ("opening", POINTER(c_int32)),
+        ("n_opening", c_int32),
+        ("n_hidden", c_int32),
+        ("heads", POINTER(c_int32)),
+        ("head_start", POINTER(c_int32)),
+        ("ends", POINTER(c_uint32)),
+        ("n_segments", c_int32),
+        ("low", POINTER(c_int32)),
+        ("high", POINTER(c_int32)),
+        ("max_free", c_int32),
+        ("uniforms", POINTER(c_double)),
+        ("temperature", c_double),
+        ("top_p", c_double),
+        ("guidance", c_float),
+    ]
+
+
+class StateArg(ctypes.Structure):
+    """How far a row is."""
+
+    _fields_ = [
+        ("status", c_int32),
+        ("n_ids", c_int32),
+        ("n_segments", c_int32),
+        ("n_used", c_int32),
+        ("ids", POINTER(c_int32)),
+        ("ends_at", POINTER(c_int32)),
+    ]
+
+
+_CALLS: dict[str, tuple[Any, list[Any]]] = {
+    "em_abi": (c_int, []),
+    "em_has_isa": (c_int, [c_char_p]),
+    "em_model_new": (
+        c_void_p,
+        [POINTER(ShapeArg), POINTER(c_float), POINTER(c_float), c_char_p],
+    ),
+    "em_model_set": (c_int, [c_void_p, c_int, c_int, c_void_p, c_int]),
+    "em_model_isa": (c_char_p, [c_void_p]),
+    "em_model_free": (None, [c_void_p]),
+    "em_session_new": (c_void_p, [c_void_p, POINTER(GrammarArg), c_int, c_int]),
+    "em_session_free": (None, [c_void_p]),
+    "em_put": (c_int, [c_void_p, c_int, POINTER(RowArg)]),
+    "em_run": (c_int, [c_void_p, c_int]),
+    "em_get": (c_int, [c_void_p, c_int, POINTER(StateArg)]),
+    "em_clear": (c_int, [c_void_p, c_int]),
+    "em_score": (c_int, [c_void_p, POINTER(c_int32), c_int, POINTER(c_float)]),
+    "em_sample": (
+        c_int,
+        [POINTER(c_float), POINTER(c_uint8), c_int, c_double, c_double, c_double],
+    ),
+}
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """Return the compiled part; its calls release Python's lock.
+
+    Raises:
+        LibraryError: If it was not built, or does not fit this version.
+    """
+    folder = Path(__file__).parent
+    found = sorted(p for end in ("so", "dylib", "pyd") for p in folder.glob(f"_kernel*.{end}"))
+    if not found:
+        raise LibraryError(
+            "the int8 engine is not built: install emomusic again where there is a C compiler"
+        )
+    try:
+        loaded = ctypes.CDLL(str(found[0]))
+        for name, (result, arguments) in _CALLS.items():
+            call = getattr(loaded, name)
+            call.restype, call.argtypes = result, arguments
+    except (OSError, AttributeError) as error:
+        raise LibraryError(f"the int8 engine cannot be loaded: {error}") from error
+    if loaded.em_abi() != ABI:
+        raise LibraryError("the int8 engine is of another version: install emomusic again")
+    return loaded
+
+
+def is_built() -> bool:
+    """Tell whether the compiled part can be used."""
+    try:
+        library()
+    except LibraryError:
+        return False
+    return True

@@ -1,0 +1,158 @@
+"""Weights and shape of a checkpoint's folder, read without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, deserialize
+
+from emomusic.model.shape import ModelConfig
+
+CONFIG_NAME = "config.json"
+FORMAT = "emomusic-model-1"
+MAX_CONFIG_BYTES = 2**20
+MAX_BYTES_PER_PARAMETER = 8
+BFLOAT16 = np.dtype(np.uint16)
+"""How bfloat16 is held in numpy, which has no such type: its bits."""
+_STORED: dict[str, np.dtype[Any]] = {
+    "BF16": BFLOAT16,
+    "F16": np.dtype(np.float16),
+    "F32": np.dtype(np.float32),
+    "F64": np.dtype(np.float64),
+}
+Array = NDArray[Any]
+
+
+class CheckpointError(ValueError):
+    """Tell in one line why a checkpoint cannot be used."""
+
+
+def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor that a model of this shape has, by name."""
+    c = config
+    block = {
+        "attention_norm.weight": (c.dim,),
+        "attention.qkv.weight": ((c.n_heads + 2 * c.n_kv_heads) * c.head_dim, c.dim),
+        "attention.out.weight": (c.dim, c.n_heads * c.head_dim),
+        "hidden_norm.weight": (c.dim,),
+        "gate_up.weight": (2 * c.hidden, c.dim),
+        "down.weight": (c.dim, c.hidden),
+    }
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (c.vocab_size, c.dim)}
+    for layer in range(c.n_layers):
+        shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
+    return shapes | {"norm.weight": (c.dim,)}
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read `config.json` of a checkpoint.
+
+    Raises:
+        CheckpointError: If it is missing, damaged or of another format.
+    """
+    path = folder / CONFIG_NAME
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise CheckpointError(f"{path} is too large to be a config")
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise CheckpointError(f"no checkpoint in {folder}: {error}") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not of format {FORMAT}")
+    return config
+
+
+def read_shape(folder: Path) -> tuple[ModelConfig, list[str]]:
+    """Return the shape of a checkpoint's model and the names of its files of weights.
+
+    Raises:
+        CheckpointError: If the config is missing or damaged or the files are too large for it.
+    """
+    config = read_config(folder)
+    try:
+        shape = ModelConfig.from_dict(config["model"])
+        names = [str(name) for name in config["weights"]]
+        _check_sizes(folder, names, shape)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / CONFIG_NAME}: {error}") from error
+    return shape, names
+
+
+def _check_sizes(folder: Path, names: list[str], shape: ModelConfig) -> None:
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise ValueError(f"not the name of a weights file: {name!r}")
+    n_bytes = sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
+    if n_bytes > MAX_BYTES_PER_PARAMETER * shape.n_parameters + MAX_CONFIG_BYTES:
+        raise ValueError(f"{n_bytes} bytes of weights are too many for {shape.n_parameters}")
+
+
+def read_tensors(folder: Path, shape: ModelConfig, names: list[str]) -> Iterator[tuple[str, Array]]:
+    """Read the tensors of a checkpoint, one file after another.
+
+    Args:
+        folder: The checkpoint.
+        shape: As its config says.
+        names: Of its files of weights.
+
+    Yields:
+        Name and values of each tensor: float32, or the bits of bfloat16 as uint16.
+
+    Raises:
+        CheckpointError: If a file is missing or damaged, or the tensors do not fit the shape.
+    """
+    wanted = tensor_shapes(shape)
+    found: set[str] = set()
+    for file in names:
+        for name, tensor in _read_file(folder / file):
+            _check_tensor(folder, name, tensor, wanted)
+            found.add(name)
+            yield name, tensor
+    if found != set(wanted):
+        odd = sorted(set(wanted) - found)[0]
+        raise CheckpointError(f"the weights in {folder} do not fit its config: {odd}")
+
+
+def _read_file(path: Path) -> Iterator[tuple[str, Array]]:
+    try:
+        for name, entry in deserialize(path.read_bytes()):  # type: ignore[no-untyped-call]
+            if entry["dtype"] not in _STORED:
+                raise ValueError(f"{name} holds {entry['dtype']}")
+            values = np.frombuffer(entry["data"], _STORED[entry["dtype"]]).reshape(entry["shape"])
+            is_half = values.dtype == BFLOAT16
+            yield name, values if is_half else values.astype(np.float32, copy=False)
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f"cannot read the weights {path}: {error}") from error
+
+
+def _check_tensor(
+    folder: Path, name: str, tensor: Array, wanted: Mapping[str, tuple[int, ...]]
+) -> None:
+    if name not in wanted:
+        raise CheckpointError(f"the weights in {folder} do not fit its config: {name}")
+    if tensor.shape != wanted[name]:
+        raise CheckpointError(
+            f"the weights in {folder} do not fit its config: {name} has shape "
+            f"{tensor.shape}, expected {wanted[name]}"
+        )
+    if not is_finite(tensor):
+        raise CheckpointError(f"the weights in {folder} hold numbers that are not finite")
+
+
+def is_finite(tensor: Array) -> bool:
+    """Tell whether all values, float32 or the bits of bfloat16, are finite."""
+    if tensor.dtype == BFLOAT16:
+        return bool(((tensor & 0x7F80) != 0x7F80).all())
+    return bool(np.isfinite(tensor).all())
+
+
+def as_float32(tensor: Array) -> NDArray[np.float32]:
+    """Return the values as float32, from float32 or the bits of bfloat16."""
+    if tensor.dtype != BFLOAT16:
+        return tensor.astype(np.float32, copy=False)
+    return (tensor.astype(np.uint32) << 16).view(np.float32)
