@@ -91,6 +91,9 @@ def generate(
         str, typer.Option("--format", metavar="mid,wav,mp3", help="Files a clip, by comma.")
     ] = "mid",
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
+    engine: Annotated[
+        str, typer.Option(metavar="auto|int8|torch|cuda", help="What writes the notes.")
+    ] = "auto",
 ) -> None:
     """Compose clips for an emotion."""
     from emomusic.compose.request import (
@@ -121,13 +124,9 @@ def generate(
         formats = parse_formats(format_)
     except ValueError as error:
         stop(str(error), ExitStatus.USAGE)
-    from emomusic.compose.output import OutputError, check_folder, write_clips
+    from emomusic.compose.output import OutputError, write_clips
 
-    try:
-        check_folder(out)
-    except OutputError as error:
-        stop(str(error), ExitStatus.USAGE)
-    composer = load_composer(checkpoint, threads)
+    composer = load_composer(checkpoint, out, threads=threads, engine=engine)
     try:
         with progress_bar() as bar:
             task = bar.add_task("composing", total=count)
@@ -172,14 +171,10 @@ def quadrants(
         formats = parse_formats(format_)
     except ValueError as error:
         stop(str(error), ExitStatus.USAGE)
-    from emomusic.compose.output import OutputError, check_folder, write_clips
+    from emomusic.compose.output import OutputError, write_clips
     from emomusic.compose.quadrants import asked_and_heard, compose_quadrants
 
-    try:
-        check_folder(out)
-    except OutputError as error:
-        stop(str(error), ExitStatus.USAGE)
-    composer = load_composer(checkpoint)
+    composer = load_composer(checkpoint, out)
     try:
         with progress_bar() as bar:
             task = bar.add_task("composing", total=None)

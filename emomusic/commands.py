@@ -135,13 +135,9 @@ def evaluate(
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
 ) -> None:
     """Compose first draws of every quadrant and let judges that saw no such song hear them."""
-    from emomusic.compose.output import OutputError, check_folder, write_clips
+    from emomusic.compose.output import write_clips
 
-    try:
-        check_folder(out)
-    except OutputError as error:
-        stop(str(error), ExitStatus.USAGE)
-    composer = load_composer(checkpoint, threads)
+    composer = load_composer(checkpoint, out, threads=threads)
     from emomusic.evaluation.control import rank_correlations
     from emomusic.evaluation.emotion import evaluate_emotion
     from emomusic.evaluation.report import write_report

@@ -61,21 +61,47 @@ def progress_bar() -> Iterator[Progress]:
         yield progress
 
 
-def load_composer(checkpoint: Path | None, threads: int = 2) -> Composer:
-    """Load the checkpoint that is named, or the one that is found, or end with one line."""
+def load_composer(
+    checkpoint: Path | None, out: Path, *, threads: int = 2, engine: str = "auto"
+) -> Composer:
+    """Make the output folder and load the checkpoint that is named or found, or end in one line.
+
+    Args:
+        checkpoint: Its folder; None searches for it.
+        out: The output folder; made if missing.
+        threads: CPU cores to use.
+        engine: What writes: `auto`, `int8`, `torch` or `cuda`.
+    """
     from emomusic.compose.find import find_checkpoint
+    from emomusic.compose.output import OutputError, check_folder
 
     try:
+        check_folder(out)
         folder = find_checkpoint(checkpoint)
-    except ValueError as error:
+    except (OutputError, ValueError) as error:
         stop(str(error), ExitStatus.USAGE)
-    import torch
-
     from emomusic.compose.composer import Composer
+    from emomusic.model.engines.choose import EngineError
+
+    try:
+        composer = Composer(folder, threads=threads, engine=engine)
+    except EngineError as error:
+        stop(str(error), ExitStatus.USAGE)
+    except (MemoryError, ValueError) as error:
+        stop(str(error) or "there is not enough memory", ExitStatus.FAILED)
+    if composer.engine.name != "int8":
+        _limit_torch(engine)
+    return composer
+
+
+def _limit_torch(asked: str) -> None:
+    import torch
 
     # Blocks of clips share the cores; torch's own threads would only get in their way.
     torch.set_num_threads(1)
-    try:
-        return Composer(folder, threads=threads)
-    except ValueError as error:
-        stop(str(error), ExitStatus.FAILED)
+    if asked == "auto":
+        typer.echo(
+            "The int8 engine is not built, so torch composes, many times slower: install emomusic "
+            "again where there is a C compiler.",
+            err=True,
+        )

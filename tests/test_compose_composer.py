@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from synthetic import make_checkpoint
 
-from emomusic.compose.composer import Composer, transposition
+from emomusic.compose.composer import Composer
+from emomusic.compose.draft import make_draft, transposition
 from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANTS, Emotion
 from emomusic.model.checkpoint import CheckpointError
@@ -68,12 +69,11 @@ def test_requests_composed_at_once_are_as_each_alone(composer: Composer) -> None
         Request(JOY, n_bars=2),
         Request(Emotion(-0.5, -0.5), n_bars=3, temperature=0.7, guidance=2.0),
         Request(JOY, n_bars=1, beats_per_bar=3, top_p=0.5),
+        Request(JOY, n_bars=2, best_of=3),
     ]
     found = list(composer.compose_each(requests, seed=1, start=7))
     for i, request in enumerate(requests):
         assert data_of(found[i : i + 1]) == data_of(clips(composer, request, start=7 + i))
-    with pytest.raises(ValueError, match="must have the same best_of"):
-        list(composer.compose_each([requests[0], Request(JOY, best_of=2)], seed=1))
 
 
 def test_a_fresh_composer_writes_the_same(composer: Composer, tiny_checkpoint: Path) -> None:
@@ -157,8 +157,11 @@ def test_the_best_of_several_is_kept(composer: Composer) -> None:
 
 def test_one_candidate_is_the_first_of_many(composer: Composer) -> None:
     request = Request(JOY, n_bars=2, best_of=3)
-    drafts = [composer._draft(request, 1, 0, candidate) for candidate in range(3)]
-    single = composer._draft(Request(JOY, n_bars=2), 1, 0, 0)
+    drafts = [
+        make_draft(request, composer.mapper, seed=1, index=0, candidate=candidate)
+        for candidate in range(3)
+    ]
+    single = make_draft(Request(JOY, n_bars=2), composer.mapper, seed=1, index=0)
     assert single.targets == drafts[0].targets != drafts[1].targets
 
 

@@ -1,14 +1,10 @@
-"""The grammar of a clip: what may be written next, so that every sequence is music."""
+"""The grammar of a clip, in ids: what may be written next, so that every sequence is music."""
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from emomusic.model.engines.grammar import Grammar, Kind, Script
 from emomusic.music.tokenizer import (
     ENDING_BARS,
     HIGHEST_PITCH,
@@ -18,59 +14,42 @@ from emomusic.music.tokenizer import (
 )
 
 MAX_BAR_IDS = 500
-Mask = NDArray[np.bool_]
+POSITION, PITCH, VELOCITY, DURATION, BAR, EOS = range(6)
+_KINDS = ("Position", "Pitch", "Velocity", "Duration", "Bar", "EOS")
+_AT_START, _AFTER_POSITION, _AFTER_PITCH, _AFTER_VELOCITY, _AFTER_NOTE = range(5)
+N_HEAD = 2
+"""Ids of a bar's head that the tokenizer reads: the bar and its time signature."""
 
 
-@dataclass(frozen=True)
-class Grammar:
-    """Hold the ids that a guide needs, looked up once for a vocabulary."""
+def clip_grammar(vocabulary: Vocabulary) -> Grammar:
+    """Return the grammar of a bar: positions that rise, and on each pitches that rise.
 
-    vocabulary: Vocabulary
+    A bar begins with a position, a position with a note, and a note is a pitch, a velocity and
+    a duration; after a note there may be another, or the bar's end.
 
-    @cached_property
-    def position(self) -> NDArray[np.int64]:
-        """Return the ids of the positions, the bar's first step first."""
-        return self.vocabulary.kind_ids("Position")
+    Raises:
+        ValueError: If the vocabulary lacks a kind of token, or its ids lie scattered.
+    """
+    ranges = [_range_of(vocabulary, kind) for kind in _KINDS]
+    return Grammar(
+        vocab_size=len(vocabulary),
+        kinds=(
+            Kind(*ranges[POSITION], then=_AFTER_POSITION, rises=True, resets=(PITCH,)),
+            Kind(*ranges[PITCH], then=_AFTER_PITCH, rises=True),
+            Kind(*ranges[VELOCITY], then=_AFTER_VELOCITY),
+            Kind(*ranges[DURATION], then=_AFTER_NOTE),
+            Kind(*ranges[BAR], then=_AT_START, ends=True),
+            Kind(*ranges[EOS], then=_AT_START, ends=True),
+        ),
+        states=((POSITION,), (PITCH,), (VELOCITY,), (DURATION,), (POSITION, PITCH, BAR, EOS)),
+    )
 
-    @cached_property
-    def pitch(self) -> NDArray[np.int64]:
-        """Return the ids of the pitches, the lowest first."""
-        return self.vocabulary.kind_ids("Pitch")
 
-    @cached_property
-    def velocity(self) -> Mask:
-        """Return the mask of the velocities."""
-        return self._mask(self.vocabulary.kind_ids("Velocity"))
-
-    @cached_property
-    def duration(self) -> Mask:
-        """Return the mask of the durations."""
-        return self._mask(self.vocabulary.kind_ids("Duration"))
-
-    @cached_property
-    def bar(self) -> int:
-        """Return the id that begins a bar."""
-        return self.vocabulary.id_of("Bar_None")
-
-    @cached_property
-    def bos(self) -> int:
-        """Return the id that begins a clip."""
-        return self.vocabulary.id_of("BOS_None")
-
-    @cached_property
-    def eos(self) -> int:
-        """Return the id that ends a piece."""
-        return self.vocabulary.id_of("EOS_None")
-
-    @cached_property
-    def ending(self) -> list[int]:
-        """Return the ids that announce how many bars are left: 1, 2, ..."""
-        return [self.vocabulary.id_of(f"Ending_{n}") for n in range(1, ENDING_BARS + 1)]
-
-    def _mask(self, ids: NDArray[np.int64]) -> Mask:
-        mask = np.zeros(len(self.vocabulary), dtype=bool)
-        mask[ids] = True
-        return mask
+def _range_of(vocabulary: Vocabulary, kind: str) -> tuple[int, int]:
+    ids = vocabulary.kind_ids(kind)
+    if not len(ids) or int(ids[-1] - ids[0]) != len(ids) - 1:
+        raise ValueError(f"the ids of {kind} do not follow each other in the vocabulary")
+    return int(ids[0]), len(ids)
 
 
 @dataclass(frozen=True)
@@ -99,116 +78,41 @@ class Plan:
         return len(self.bar_controls)
 
 
-@dataclass
-class ClipGuide:
-    """Lead one row through a plan: bar after bar, each with at least one note, then the end.
+def script_of(plan: Plan, vocabulary: Vocabulary, grammar: Grammar, *, max_repeated: int) -> Script:
+    """Return what is given of a clip: its controls, and the head of each bar.
 
-    Within a bar positions rise, within a position pitches rise; nothing else is decided here.
-
-    Attributes:
-        grammar: The ids.
+    Args:
         plan: What to write.
-        bars: The whole bars so far, without what was only said to the model.
+        vocabulary: The tokens.
+        grammar: Of the same vocabulary.
+        max_repeated: Most ids of past bars that are repeated where the context is full.
     """
+    position, pitch = grammar.kinds[POSITION].first, grammar.kinds[PITCH].first
+    last_step = plan.beats_per_bar * STEPS_PER_BEAT - 1
+    return Script(
+        prompt=(vocabulary.id_of("BOS_None"), *plan.controls),
+        heads=tuple(_head(plan, vocabulary, bar) for bar in range(plan.n_bars)),
+        ends=((BAR,),) * (plan.n_bars - 1) + ((EOS,) if plan.ends else (BAR, EOS),),
+        max_free=MAX_BAR_IDS - N_HEAD,
+        bounds=(
+            (POSITION, position, position + last_step),
+            (PITCH, pitch + plan.lowest - LOWEST_PITCH, pitch + plan.highest - LOWEST_PITCH),
+        ),
+        max_repeated=max_repeated,
+    )
 
-    grammar: Grammar
-    plan: Plan
-    bars: list[list[int]] = field(default_factory=list)
-    done: bool = False
-    _queue: deque[int] = field(default_factory=deque)
-    _bar: list[int] = field(default_factory=list)
-    _expects: str = "bar"
-    _step: int = -1
-    _pitch: int = -1
 
-    def begin(self, *, max_ids: int) -> None:
-        """Begin a row: clip-wide controls, then the last bars written, if any.
+def _head(plan: Plan, vocabulary: Vocabulary, bar: int) -> tuple[int, ...]:
+    signature = vocabulary.id_of(f"TimeSig_{plan.beats_per_bar}/4")
+    left = plan.n_bars - bar
+    announced = [vocabulary.id_of(f"Ending_{left}")] if plan.ends and left <= ENDING_BARS else []
+    return (vocabulary.id_of("Bar_None"), signature, *announced, *plan.bar_controls[bar])
 
-        Args:
-            max_ids: Most ids that the bars repeated for the model may take.
-        """
-        self._queue = deque([self.grammar.bos, *self.plan.controls])
-        self._bar, self._expects = [], "bar"
-        first, length = len(self.bars), 0
-        while first > 0 and length + len(self.bars[first - 1]) <= max_ids:
-            first -= 1
-            length += len(self.bars[first]) + len(self.plan.bar_controls[first])
-        for i in range(first, len(self.bars)):
-            header = self._header(i)
-            self._queue.extend([*header, *self.bars[i][2:]])
-        self._open_bar()
 
-    def _header(self, index: int) -> list[int]:
-        plan, grammar = self.plan, self.grammar
-        signature = grammar.vocabulary.id_of(f"TimeSig_{plan.beats_per_bar}/4")
-        left = plan.n_bars - index
-        announced = [grammar.ending[left - 1]] if plan.ends and left <= ENDING_BARS else []
-        return [grammar.bar, signature, *announced, *plan.bar_controls[index]]
-
-    def _open_bar(self) -> None:
-        header = self._header(len(self.bars))
-        self._queue.extend(header)
-        self._bar = header[:2]
-        self._expects, self._step, self._pitch = "position", -1, -1
-
-    @property
-    def n_given(self) -> int:
-        """Return how many control ids follow the row's first id."""
-        return len(self.plan.controls)
-
-    def forced(self) -> int | None:
-        """Return the id that must come next, or None."""
-        return self._queue[0] if self._queue else None
-
-    def allowed(self) -> Mask:
-        """Return which ids may be sampled, shape (vocab_size,)."""
-        grammar = self.grammar
-        if self._expects == "velocity":
-            return grammar.velocity
-        if self._expects == "duration":
-            return grammar.duration
-        mask = np.zeros(len(grammar.vocabulary), dtype=bool)
-        full = len(self._bar) >= MAX_BAR_IDS
-        if self._expects in {"position", "any"} and not full:
-            steps = self.plan.beats_per_bar * STEPS_PER_BEAT
-            mask[grammar.position[self._step + 1 : steps]] = True
-        if self._expects == "pitch" or (self._expects == "any" and not full):
-            lowest = max(self.plan.lowest, self._pitch + 1)
-            mask[grammar.pitch[lowest - LOWEST_PITCH : self.plan.highest - LOWEST_PITCH + 1]] = True
-        if self._expects == "any":
-            last = len(self.bars) + 1 == self.plan.n_bars
-            mask[grammar.bar] = not last or not self.plan.ends
-            mask[grammar.eos] = last
-        return mask
-
-    def push(self, token: int) -> None:
-        """Take note of the id that was written."""
-        if self._queue:
-            self._queue.popleft()
-            return
-        grammar = self.grammar
-        if token in (grammar.bar, grammar.eos):
-            self._close_bar()
-            return
-        self._bar.append(token)
-        step = token - int(grammar.position[0])
-        if self._expects in {"position", "any"} and 0 <= step < len(grammar.position):
-            self._step = step
-            self._expects, self._pitch = "pitch", -1
-        elif self._expects in {"pitch", "any"}:
-            self._pitch = int(token - grammar.pitch[0]) + LOWEST_PITCH
-            self._expects = "velocity"
-        else:
-            self._expects = "duration" if self._expects == "velocity" else "any"
-
-    def _close_bar(self) -> None:
-        self.bars.append(self._bar)
-        if len(self.bars) == self.plan.n_bars:
-            self.done = True
-            return
-        self._open_bar()
-        self._queue.popleft()
-
-    def ids(self) -> list[int]:
-        """Return the ids of the whole bars, as the tokenizer decodes them."""
-        return [token for bar in self.bars for token in bar]
+def ids_of(script: Script, segments: list[list[int]]) -> list[int]:
+    """Return the ids of the written bars, as the tokenizer decodes them."""
+    return [
+        token
+        for head, segment in zip(script.heads, segments, strict=False)
+        for token in (*head[:N_HEAD], *segment)
+    ]

@@ -9,9 +9,6 @@ from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANTS, find_emotion
-from emomusic.model.sampling import BLOCK
-
-AT_ONCE = 4 * BLOCK
 
 
 def compose_quadrants(
@@ -29,17 +26,12 @@ def compose_quadrants(
         count: Clips of each quadrant.
         seed: Of the run.
         n_bars: Bars of each clip.
-        progress: Called with the number of clips just finished.
+        progress: Called with 1 for each clip that is done.
     """
     requests = [
         Request(find_emotion(name), n_bars=n_bars) for name in QUADRANTS for _ in range(count)
     ]
-    clips: list[Clip] = []
-    for start in range(0, len(requests), AT_ONCE):
-        batch = requests[start : start + AT_ONCE]
-        clips += composer.compose_each(batch, seed=seed, start=start)
-        progress(len(batch))
-    return clips
+    return list(composer.compose_each(requests, seed=seed, progress=progress))
 
 
 def asked_and_heard(cards: Iterable[Mapping[str, Any]]) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from emomusic.compose.guide import ClipGuide, Grammar, Plan
-from emomusic.model.checkpoint import load_model
-from emomusic.model.sampling import write_block
+from emomusic.compose.guide import Plan, clip_grammar, ids_of, script_of
+from emomusic.model.engines.choose import open_engine
+from emomusic.model.engines.engine import Row, Uniforms
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.score import write_score
 from emomusic.music.tokenizer import N_BINS, Tokenizer
@@ -28,26 +28,27 @@ def write_samples(folder: Path, step: int) -> None:
         folder: The checkpoint.
         step: Names the files.
     """
-    tokenizer, model = Tokenizer(), load_model(folder)
-    if len(tokenizer.vocabulary) != model.config.vocab_size:
+    tokenizer, engine = Tokenizer(), open_engine(folder)
+    vocabulary = tokenizer.vocabulary
+    if len(vocabulary) != engine.config.vocab_size:
         return
     tokenizer.save(folder)
     samples_dir = folder / "run" / "samples"
     samples_dir.mkdir(parents=True, exist_ok=True)
-    grammar = Grammar(tokenizer.vocabulary)
-    controls = tokenizer.vocabulary.control_ids(ATTRIBUTE_NAMES)
-    density = controls[ATTRIBUTE_NAMES.index("note_density")]
-    asked = {"free": (), "low": (int(density),), "high": (int(density) + N_BINS - 1,)}
-    guides = [ClipGuide(grammar, Plan(asked[name], ((),) * N_BARS)) for name in ASKED]
-    for guide in guides:
-        guide.begin(max_ids=0)
-    generators = [np.random.default_rng([step, i]) for i in range(len(guides))]
-    write_block(model, guides, generators)
+    grammar = clip_grammar(vocabulary)
+    controls = vocabulary.control_ids(ATTRIBUTE_NAMES)
+    density = int(controls[ATTRIBUTE_NAMES.index("note_density")])
+    asked = {"free": (), "low": (density,), "high": (density + N_BINS - 1,)}
+    plans = [Plan(asked[name], ((),) * N_BARS) for name in ASKED]
+    scripts = [script_of(plan, vocabulary, grammar, max_repeated=0) for plan in plans]
+    rows = [
+        Row(script, Uniforms(np.random.default_rng([step, i])), number=i)
+        for i, script in enumerate(scripts)
+    ]
     tempo = _middle_tempo(folder)
-    for name, guide in zip(ASKED, guides, strict=True):
-        if guide.ids():
-            score = tokenizer.decode(guide.ids(), tempo=tempo)
-            write_score(score, samples_dir / f"step_{step:06d}_{name}.mid")
+    for at, segments in engine.write(rows, grammar):
+        score = tokenizer.decode(ids_of(scripts[at], segments), tempo=tempo)
+        write_score(score, samples_dir / f"step_{step:06d}_{ASKED[at]}.mid")
 
 
 def _middle_tempo(folder: Path) -> float:

@@ -22,7 +22,7 @@ def open_engine(folder: Path, name: str = "auto", *, threads: int = 1) -> Engine
         folder: The checkpoint.
         name: `int8` (compiled, on the CPU), `torch` (on the CPU), `cuda` (torch on a GPU), or
             `auto`: int8 if it was built, else cuda if there is a GPU, else torch.
-        threads: 1 to 16, on the CPU.
+        threads: On the CPU, at least 1.
 
     Raises:
         CheckpointError: If the weights are missing or damaged.

@@ -95,7 +95,12 @@ class Engine(Protocol):
         ...
 
     def write(
-        self, rows: Iterable[Row], grammar: Grammar, *, on_segment: OnSegment | None = None
+        self,
+        rows: Iterable[Row],
+        grammar: Grammar,
+        *,
+        at_once: int | None = None,
+        on_segment: OnSegment | None = None,
     ) -> Iterator[tuple[int, Segments]]:
         """Write rows; each leaves as soon as it ends, and the next takes its place.
 
@@ -104,6 +109,8 @@ class Engine(Protocol):
         Args:
             rows: Taken as places come free; it may be a generator.
             grammar: Of all rows.
+            at_once: About how many rows are to be in the writing together; None leaves it to
+                the engine, which may also take fewer.
             on_segment: Called with a row's place in `rows` and its whole segments so far,
                 each time there are more of them.
 

@@ -61,8 +61,8 @@ class Int8Engine:
         Args:
             config: The model's shape.
             tensors: Name and values of each tensor, float32 or the bits of bfloat16.
-            threads: 1 to 16. Several rows are shared out among them; one row alone is computed
-                by all of them together.
+            threads: At least 1. Several rows are shared out among them; one row alone is
+                computed by all of them, at most 16, together where that is faster.
             slots: Rows that a thread writes at once.
             instructions: `avx512-vnni`, `avx2`, `neon-dotprod` or `plain`; empty takes the best
                 that the processor has.
@@ -71,10 +71,8 @@ class Int8Engine:
             LibraryError: If the compiled part is missing, or the instructions are.
             ValueError: If tensors are missing or not finite, or a number is out of range.
         """
-        if not 1 <= threads <= lib.MAX_THREADS:
-            raise ValueError(f"threads must be in 1 to {lib.MAX_THREADS}, got {threads}")
-        if slots < 1:
-            raise ValueError(f"slots must be at least 1, got {slots}")
+        if threads < 1 or slots < 1:
+            raise ValueError(f"threads and slots must be at least 1, got {threads} and {slots}")
         self._lib = lib.library()
         self._config, self.threads, self.slots = config, threads, slots
         self._model = _new_model(self._lib, config, instructions)
@@ -129,30 +127,41 @@ class Int8Engine:
             raise ValueError(f"{name} cannot be used")
 
     def write(
-        self, rows: Iterable[Row], grammar: Grammar, *, on_segment: OnSegment | None = None
+        self,
+        rows: Iterable[Row],
+        grammar: Grammar,
+        *,
+        at_once: int | None = None,
+        on_segment: OnSegment | None = None,
     ) -> Iterator[tuple[int, Segments]]:
         """Write rows, as `Engine.write` says."""
         source = iter(enumerate(rows))
+        slots = self.slots if at_once is None else min(self.slots, -(-at_once // self.threads))
         first = list(islice(source, self.threads))
         jobs = Jobs(chain(first, source), self._config, grammar, on_segment is not None)
         if not first:
             return
         if len(first) < 2:
-            with self._session(grammar, 1, self.threads) as session:
+            with self._session(grammar, 1, min(self.threads, lib.MAX_THREADS)) as session:
                 for event in session.serve(jobs):
                     yield from _told(event, on_segment)
             return
-        yield from self._share(jobs, grammar, len(first), on_segment)
+        yield from self._share(jobs, grammar, (len(first), slots), on_segment)
 
     def _share(
-        self, jobs: Jobs, grammar: Grammar, n_threads: int, on_segment: OnSegment | None
+        self,
+        jobs: Jobs,
+        grammar: Grammar,
+        size: tuple[int, int],
+        on_segment: OnSegment | None,
     ) -> Iterator[tuple[int, Segments]]:
         """Let several threads take rows from the same source, each with places of its own."""
+        n_threads, slots = size
         events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
 
         def work() -> None:
             try:
-                with self._session(grammar, self.slots, 1) as session:
+                with self._session(grammar, slots, 1) as session:
                     for event in session.serve(jobs):
                         events.put(event)
                 events.put(None)

@@ -1,0 +1,121 @@
+"""From a request to a draft: the emotion's targets, the length, the plan in ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.compose.guide import Plan
+from emomusic.compose.request import DEFAULT_BARS, MAX_BARS, MAX_TEMPO, MIN_TEMPO, Request
+from emomusic.mapping.mapper import Mapper
+from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
+from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH
+
+TEMPO_BEND = 1.12
+MODE_STRENGTH = 0.25
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Hold one candidate before it is written.
+
+    Attributes:
+        request: What was asked for.
+        index: The clip's number in the run.
+        candidate: The candidate's number among those of the clip.
+        tempo: Quarter notes a minute.
+        tonic: Pitch class.
+        n_bars: Bars.
+        targets: Attribute values.
+        rng: What its ids are drawn with.
+    """
+
+    request: Request
+    index: int
+    candidate: int
+    tempo: float
+    tonic: int
+    n_bars: int
+    targets: dict[str, float]
+    rng: np.random.Generator
+
+    @property
+    def is_major(self) -> bool:
+        """Tell whether the mode aimed at is major."""
+        return self.targets["mode"] >= 0
+
+    @property
+    def n_beats(self) -> float:
+        """Return the length in beats."""
+        return float(self.n_bars * self.request.beats_per_bar)
+
+    def plan(self, edges: NDArray[np.float64], first_control: NDArray[np.int64]) -> Plan:
+        """Return the plan in ids: the model writes in C, so the targets are moved there.
+
+        Args:
+            edges: Inner edges of each attribute's bins, shape (n_attributes, n_bins - 1).
+            first_control: The first control id of each attribute, shape (n_attributes,).
+        """
+        shift = transposition(self.tonic)
+        values = np.array([self.targets[name] for name in ATTRIBUTE_NAMES])
+        values -= shift * np.array([attribute(name).per_semitone for name in ATTRIBUTE_NAMES])
+        bins = (values[:, None] >= edges).sum(axis=1)
+        return Plan(
+            controls=tuple((first_control + bins).tolist()),
+            bar_controls=((),) * self.n_bars,
+            beats_per_bar=self.request.beats_per_bar,
+            lowest=max(LOWEST_PITCH, LOWEST_PITCH - shift),
+            highest=min(HIGHEST_PITCH, HIGHEST_PITCH - shift),
+        )
+
+
+def make_draft(
+    request: Request, mapper: Mapper, *, seed: int, index: int, candidate: int = 0
+) -> Draft:
+    """Draw targets and key of one candidate; the same numbers give the same draft.
+
+    Args:
+        request: What is asked for.
+        mapper: Emotions to targets.
+        seed: Of the run.
+        index: The clip's number.
+        candidate: The candidate's number among those of the clip.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, index, candidate]))
+    targets = mapper.targets(request.emotion, rng, diversity=request.diversity)
+    drawn_tonic = int(rng.integers(12))
+    tonic = drawn_tonic if request.tonic is None else request.tonic
+    targets |= request.fixed
+    if request.is_major is not None:
+        _set_mode(targets, is_major=request.is_major)
+    if request.tempo is not None:
+        targets["tempo"] = request.tempo
+    n_bars, tempo = _length(request, targets["tempo"])
+    targets["tempo"] = tempo
+    return Draft(request, index, candidate, tempo, tonic, n_bars, targets, rng)
+
+
+def transposition(tonic: int) -> int:
+    """Return the semitones from the model's C to a tonic, -6 to 5."""
+    return (tonic + 6) % 12 - 6
+
+
+def _set_mode(targets: dict[str, float], *, is_major: bool) -> None:
+    sign = 1.0 if is_major else -1.0
+    targets["mode"] = sign * max(abs(targets["mode"]), MODE_STRENGTH)
+    if targets["chord_mode"] * sign < 0:
+        targets["chord_mode"] = 0.0
+
+
+def _length(request: Request, tempo: float) -> tuple[int, float]:
+    tempo = min(max(tempo, MIN_TEMPO), MAX_TEMPO)
+    if request.seconds is None:
+        return request.n_bars or DEFAULT_BARS, round(tempo, 1)
+    bar_s = 60.0 * request.beats_per_bar / tempo
+    n_bars = min(max(round(request.seconds / bar_s), 1), MAX_BARS)
+    if request.tempo is None and "tempo" not in request.fixed:
+        met = 60.0 * request.beats_per_bar * n_bars / request.seconds
+        tempo = min(max(met, tempo / TEMPO_BEND, MIN_TEMPO), tempo * TEMPO_BEND, MAX_TEMPO)
+    return n_bars, round(tempo, 2)
