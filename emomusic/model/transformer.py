@@ -104,11 +104,11 @@ class Cache:
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Keep keys and values of shape (B, n_kv_heads, T, head_dim); return what is looked at."""
         keys, values = self.keys[layer], self.values[layer]
+        k, v = k.to(keys.dtype), v.to(values.dtype)
         if self.at is None:
             keys[:, :, : self.span], values[:, :, : self.span] = k, v
             return k, v
-        keys[self.rows, :, self.at] = k[:, :, 0].to(keys.dtype)
-        values[self.rows, :, self.at] = v[:, :, 0].to(values.dtype)
+        keys[self.rows, :, self.at], values[self.rows, :, self.at] = k[:, :, 0], v[:, :, 0]
         return keys[:, :, : self.span], values[:, :, : self.span]
 
 
@@ -133,13 +133,16 @@ class Attention(nn.Module):
         q, k = torch.split(rotate(turned, cos, sin), [c.n_heads, c.n_kv_heads], dim=1)
         if cache is not None:
             k, v = cache.extend(layer, k, v)
+            q = q.to(k.dtype)
         if cache is None or cache.hidden is None:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         else:
             # Heads that share keys are rows of one small product: no copy of the cache.
-            q = q.reshape(batch, c.n_kv_heads, c.n_heads // c.n_kv_heads, c.head_dim).to(k.dtype)
+            q = q.reshape(batch, c.n_kv_heads, c.n_heads // c.n_kv_heads, c.head_dim)
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=cache.hidden)
-            y = y.reshape(batch, c.n_heads, 1, c.head_dim).to(self.out.weight.dtype)
+            y = y.reshape(batch, c.n_heads, 1, c.head_dim)
+        if cache is not None:
+            y = y.to(self.out.weight.dtype)
         return project(self.out, y.transpose(1, 2).reshape(batch, length, -1))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.model.engines import library as lib
-from emomusic.model.engines.engine import OnSegment, Row, Segments
+from emomusic.model.engines.engine import OnSegment, Row, Segments, check_row
 from emomusic.model.engines.grammar import Grammar, Kind
 from emomusic.model.engines.int8_session import Event, Jobs, Session
 from emomusic.model.shape import ModelConfig
@@ -137,16 +137,18 @@ class Int8Engine:
         """Write rows, as `Engine.write` says."""
         source = iter(enumerate(rows))
         slots = self.slots if at_once is None else min(self.slots, -(-at_once // self.threads))
-        first = list(islice(source, self.threads))
+        first = list(islice(source, max(self.threads, 2)))
+        for _, row in first:
+            check_row(row, grammar, self._config)
         jobs = Jobs(chain(first, source), self._config, grammar, on_segment is not None)
-        if not first:
+        n_threads = min(self.threads, len(first))
+        if n_threads > 1:
+            yield from self._share(jobs, grammar, (n_threads, slots), on_segment)
             return
-        if len(first) < 2:
-            with self._session(grammar, 1, min(self.threads, lib.MAX_THREADS)) as session:
-                for event in session.serve(jobs):
-                    yield from _told(event, on_segment)
-            return
-        yield from self._share(jobs, grammar, (len(first), slots), on_segment)
+        size = (slots, 1) if len(first) > 1 else (1, min(self.threads, lib.MAX_THREADS))
+        with self._session(grammar, *size) as session:
+            for event in session.serve(jobs):
+                yield from _told(event, on_segment)
 
     def _share(
         self,

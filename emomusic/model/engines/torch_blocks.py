@@ -55,7 +55,7 @@ class Queue:
     """Part rows into blocks as they come, with few of them in hand."""
 
     def __init__(
-        self, rows: Iterable[Row], grammar: Grammar, config: ModelConfig, *, width: int
+        self, rows: Iterable[Row], grammar: Grammar, config: ModelConfig, *, size: tuple[int, int]
     ) -> None:
         """Take rows only when a block is asked for.
 
@@ -63,10 +63,11 @@ class Queue:
             rows: Checked as they are taken.
             grammar: Of all rows.
             config: The model's shape.
-            width: Places of a block.
+            size: Places of a block, and how many of them are used at most.
         """
         self._rows = enumerate(rows)
-        self._grammar, self._config, self._width = grammar, config, width
+        self._grammar, self._config = grammar, config
+        self._width, self._most = size
         self._waiting: list[Taken] = []
 
     def take(self) -> list[Taken | None] | None:
@@ -80,21 +81,20 @@ class Queue:
         places: list[Taken | None] = [None] * self._width
         waiting, self._waiting = self._waiting, []
         shape: tuple[bool, int] | None = None
-        for taken in self._candidates(waiting, places):
+        n_used = 0
+        for taken in chain(waiting, self._new_rows()):
             shape = shape or taken.shape
             at = taken.row.number % self._width
-            if taken.shape == shape and places[at] is None:
+            if n_used < self._most and taken.shape == shape and places[at] is None:
                 places[at] = taken
+                n_used += 1
             else:
                 self._waiting.append(taken)
+            if n_used == self._most and
         return None if shape is None else places
 
-    def _candidates(self, waiting: list[Taken], places: Places) -> Iterator[Taken]:
-        yield from waiting
-        while None in places and len(self._waiting) < LOOK_AHEAD * self._width:
-            found = next(self._rows, None)
-            if found is None:
-                return
+    def _new_rows(self) -> Iterator[Taken]:
+        for found in self._rows:
             check_row(found[1], self._grammar, self._config)
             yield Taken(*found)
 

@@ -48,7 +48,7 @@ class TorchEngine:
 
         Args:
             model: In float32.
-            device: Where to write.
+            device: Where to write: `cpu`, `cuda` or `cuda:1`.
             width: Places of a block; None means 8 on the CPU and 64 on a GPU. Another width may
                 round differently, and so give other ids.
             threads: Blocks written at the same time, each on one core; set torch to one thread
@@ -58,9 +58,11 @@ class TorchEngine:
             static: Whether steps have static shapes, as CUDA graphs need; None means on a GPU.
 
         Raises:
-            ValueError: If width or threads is below 1.
+            ValueError: If width or threads is below 1, or the device of another kind.
         """
         self.device = torch.device(device)
+        if self.device.type not in {"cpu", "cuda"}:
+            raise ValueError(f"the device must be cpu or cuda, got {self.device}")
         on_cpu = self.device.type == "cpu"
         self.width = (CPU_WIDTH if on_cpu else GPU_WIDTH) if width is None else width
         if self.width < 1 or threads < 1:
@@ -97,16 +99,24 @@ class TorchEngine:
         return np.asarray(self.model(row[None])[0].float().cpu())
 
     def write(
-        self, rows: Iterable[Row], grammar: Grammar, *, on_segment: OnSegment | None = None
+        self,
+        rows: Iterable[Row],
+        grammar: Grammar,
+        *,
+        at_once: int | None = None,
+        on_segment: OnSegment | None = None,
     ) -> Iterator[tuple[int, Segments]]:
-        """Write rows, as `Engine.write` says."""
-        queue = Queue(rows, grammar, self.config, width=self.width)
+        """Write rows, as `Engine.write` says; fewer at once than a block holds save no time."""
+        at_once = self.threads * self.width if at_once is None else at_once
+        n_blocks = min(self.threads, -(-at_once // self.width))
+        size = (self.width, min(self.width, -(-at_once // n_blocks)))
+        queue = Queue(rows, grammar, self.config, size=size)
 
         def next_block() -> Writing | None:
             places = queue.take()
             return None if places is None else self._written(places, grammar)
 
-        with closing(_together(next_block, threads=self.threads)) as all_news:
+        with closing(_together(next_block, threads=n_blocks)) as all_news:
             for news in all_news:
                 taken = news.taken
                 if news.is_full:

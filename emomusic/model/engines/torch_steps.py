@@ -194,9 +194,10 @@ class StaticSteps(Steps):
         if self.device.type != "cuda":
             self._compute(span)
             return
-        if span not in self._graphs:
-            self._graphs[span] = self._captured(span)
-        self._graphs[span].replay()
+        with torch.cuda.device(self.device):
+            if span not in self._graphs:
+                self._graphs[span] = self._captured(span)
+            self._graphs[span].replay()
 
     def _captured(self, span: int) -> torch.cuda.CUDAGraph:
         stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]

@@ -33,31 +33,31 @@ static inline __attribute__((always_inline)) void dot_rows(const int8_t *w, cons
     __m512i sum[8][2];
 #pragma GCC unroll 8
     for (int i = 0; i < rows * split; i++) sum[i][0] = sum[i][1] = _mm512_setzero_si512();
-    int k = 0;
-    for (; k + split <= k4; k += split)
+    const int8_t *end = w + 128 * (ptrdiff_t)(k4 / split * split);
+    const int8_t *last = w + 128 * (ptrdiff_t)k4;
+    for (; w < end; w += 128 * split, a += 4 * split)
 #pragma GCC unroll 4
         for (int j = 0; j < split; j++) {
             if (rows >= 4) { /* with one or two rows the processor's own look-ahead does better */
-                _mm_prefetch((const char *)w + 128 * (size_t)(k + j) + AHEAD, _MM_HINT_T0);
-                _mm_prefetch((const char *)w + 128 * (size_t)(k + j) + AHEAD + 64, _MM_HINT_T0);
+                _mm_prefetch((const char *)w + 128 * j + AHEAD, _MM_HINT_T0);
+                _mm_prefetch((const char *)w + 128 * j + AHEAD + 64, _MM_HINT_T0);
             }
-            __m512i w0 = _mm512_loadu_si512(w + 128 * (size_t)(k + j));
-            __m512i w1 = _mm512_loadu_si512(w + 128 * (size_t)(k + j) + 64);
+            __m512i w0 = _mm512_loadu_si512(w + 128 * j);
+            __m512i w1 = _mm512_loadu_si512(w + 128 * j + 64);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
-                __m512i x = four(a + r * stride + 4 * (k + j));
+                __m512i x = four(a + r * stride + 4 * j);
                 sum[r * split + j][0] = _mm512_dpbusd_epi32(sum[r * split + j][0], w0, x);
                 sum[r * split + j][1] = _mm512_dpbusd_epi32(sum[r * split + j][1], w1, x);
             }
         }
-    for (; k < k4; k++)
+    for (; w < last; w += 128, a += 4)
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
-            __m512i x = four(a + r * stride + 4 * k);
-            __m512i w0 = _mm512_loadu_si512(w + 128 * (size_t)k);
-            __m512i w1 = _mm512_loadu_si512(w + 128 * (size_t)k + 64);
-            sum[r * split][0] = _mm512_dpbusd_epi32(sum[r * split][0], w0, x);
-            sum[r * split][1] = _mm512_dpbusd_epi32(sum[r * split][1], w1, x);
+            __m512i x = four(a + r * stride);
+            sum[r * split][0] = _mm512_dpbusd_epi32(sum[r * split][0], _mm512_loadu_si512(w), x);
+            sum[r * split][1] =
+                _mm512_dpbusd_epi32(sum[r * split][1], _mm512_loadu_si512(w + 64), x);
         }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
