@@ -4,7 +4,7 @@ import sys
 
 from setuptools import Extension, setup
 
-KERNEL = "emomusic/model/engines/kernel"
+KERNEL = "emomusic/model/int8/kernel"
 PARTS = ("model", "session", "forward", "sample", "pool",
          "isa_plain", "isa_avx2", "isa_avx512", "isa_neon")  # fmt: skip
 # No fused multiply-add: floats are to be the same whatever the processor.
@@ -13,7 +13,7 @@ FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fvisibility=hidden", "-Wno-ps
 setup(
     ext_modules=[
         Extension(
-            "emomusic.model.engines._kernel",
+            "emomusic.model.int8._kernel",
             [f"{KERNEL}/{part}.c" for part in PARTS],
             depends=[
                 f"{KERNEL}/{name}.h" for name in ("api", "compute", "kernel", "pool", "session")

@@ -16,7 +16,9 @@ def prepare(
     tables: Annotated[
         Path | None, typer.Option(help="A checkpoint whose attribute bins are kept.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes; one for each core.")
+    ] = None,
 ) -> None:
     """Turn MIDI files into packed rows to train on."""
     from emomusic.data.account import told_account

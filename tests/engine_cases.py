@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from emomusic.model.engines.engine import Engine, Row, Segments, Uniforms
 from emomusic.model.engines.grammar import Grammar, Kind, Script, Walk
-from emomusic.model.engines.int8_engine import Int8Engine
-from emomusic.model.engines.library import is_built
-from emomusic.model.engines.torch_engine import TorchEngine
+from emomusic.model.int8.engine import Int8Engine
+from emomusic.model.int8.library import is_built
+from emomusic.model.lockstep.engine import TorchEngine
 from emomusic.model.sampling import sample_ids
 from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer

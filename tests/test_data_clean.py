@@ -67,6 +67,40 @@ def test_other_metres_are_skipped_by_name(top: int, bottom: int) -> None:
         clean_score(score, performed=False)
 
 
+def test_of_a_piece_with_an_odd_bar_the_longer_side_is_kept() -> None:
+    odd_bar_early = ((0, 4, 4), (16, 5, 4), (21, 4, 4))
+    after = clean_score(score_of(steady(45), signatures=odd_bar_early), performed=False)
+    assert after.bar_beats.tolist() == [4] * 6
+    assert signatures(after) == [(0, 4, 4)]
+    assert after.bar_s.tolist() == pytest.approx([10.5 + 2 * bar for bar in range(7)])
+    assert notes_of(after.score).pitch.tolist() == [60 + i % 3 for i in range(21, 45)]
+    assert after.is_to_the_end
+    odd_bar_late = ((0, 3, 4), (12, 4, 4), (24, 5, 4), (29, 4, 4))
+    before = clean_score(score_of(steady(45), signatures=odd_bar_late), performed=False)
+    assert before.bar_beats.tolist() == [3, 3, 3, 3, 4, 4, 4]
+    assert before.bar_s[[0, -1]].tolist() == [0.0, 12.0]
+    assert not before.is_to_the_end
+
+
+def test_a_bar_of_upbeat_is_left_out() -> None:
+    song = clean_score(score_of(steady(17), signatures=((0, 1, 4), (1, 4, 4))), performed=False)
+    assert song.bar_beats.tolist() == [4, 4, 4, 4]
+    assert notes_of(song.score).onset.tolist() == list(range(16))
+
+
+def test_no_note_rings_into_bars_that_are_left_out() -> None:
+    notes = [*steady(15), (15.0, 9.0, 50, 60), (17.0, 1.0, 60, 60)]
+    song = clean_score(score_of(notes, signatures=((0, 4, 4), (16, 5, 4))), performed=False)
+    held = notes_of(song.score)
+    assert float((held.onset + held.duration).max()) == 16.0
+
+
+def test_a_piece_with_fewer_than_four_bars_between_odd_ones_is_skipped() -> None:
+    changes = ((0, 4, 4), (12, 5, 4), (17, 4, 4), (29, 7, 8))
+    with pytest.raises(SkippedError, match=r"^fewer than 4 bars$"):
+        clean_score(score_of(steady(40), signatures=changes), performed=False)
+
+
 def test_the_metre_of_the_source_overrides_that_of_the_file() -> None:
     score = score_of(steady(16), signatures=((0, 4, 4), (1, 5, 4)))
     assert len(clean_score(score, performed=True, metre=(4, 4)).bar_beats) == 4

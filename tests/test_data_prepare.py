@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+from multiprocessing import get_start_method
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from midi import song, write_songs
 
 from emomusic.data import prepare as prepare_module
 from emomusic.data.prepare import prepare
+from emomusic.data.songs import PreparedSong, prepare_song
+from emomusic.data.sources import CorpusFile
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.score import write_score
 from emomusic.training.rows import Rows
@@ -72,6 +76,50 @@ def test_more_processes_give_the_same_rows(
     prepare(prepared[0], tmp_path / "rows.npz", workers=2)
     assert_same(Rows.load(prepared[1]), Rows.load(tmp_path / "rows.npz"))
     assert [path.name for path in tmp_path.iterdir()] == ["rows.npz"]  # no parts are left
+
+
+def test_every_core_is_used_unless_told(
+    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_module, "CHUNK", 3)
+    prepare(prepared[0], tmp_path / "rows.npz")
+    assert_same(Rows.load(prepared[1]), Rows.load(tmp_path / "rows.npz"))
+
+
+@pytest.mark.skipif(get_start_method() != "fork", reason="the fault is put in before the fork")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_that_kills_its_process_costs_no_other(
+    prepared: tuple[Path, Path, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+) -> None:
+    def deadly(file: CorpusFile) -> PreparedSong:
+        if file.name in {"song_004.mid", "song_009.mid"}:
+            os._exit(9)
+        return prepare_song(file)
+
+    monkeypatch.setattr(prepare_module, "CHUNK", 3)
+    monkeypatch.setattr(prepare_module, "prepare_song", deadly)
+    account = prepare(prepared[0], tmp_path / "rows.npz", workers=workers)
+    assert account["music"]["songs"] == prepared[2]["music"]["songs"] - 2
+    assert account["music"]["skipped"]["the process that prepared it died"] == 2
+    names = Rows.load(prepared[1]).meta["song_names"]
+    kept = [name for name in names if name not in {"song_004.mid", "song_009.mid"}]
+    assert Rows.load(tmp_path / "rows.npz").meta["song_names"] == kept
+
+
+def test_a_file_that_no_one_thought_of_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def puzzled(file: CorpusFile) -> PreparedSong:
+        raise IndexError("out of range")
+
+    monkeypatch.setattr(prepare_module, "prepare_song", puzzled)
+    file = CorpusFile(tmp_path / "a.mid", "a.mid", "music")
+    prepare_module._prepare_chunk(([file], tmp_path / "part.npz"))
+    songs, skipped = prepare_module._collect([tmp_path / "part.npz"])
+    assert (songs, skipped) == ([], [("music", "cannot be prepared: IndexError")])
 
 
 def test_a_stopped_run_goes_on(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from midi import song
 
 from emomusic.data.clean import clean_score
@@ -36,3 +38,12 @@ def test_a_clips_shift_brings_its_tonic_to_c() -> None:
         whole = [shift for first, n, shift, _ in prepared.clips if first == 0 and n == 16]
         tonic = estimate_key(notes_of(cleaned.score)).tonic
         assert all((shift + tonic) % 12 == 0 for shift in whole)
+
+
+def test_a_piece_that_was_cut_off_has_no_ending() -> None:
+    cleaned = clean_score(song(5, n_bars=20), performed=False)
+    whole = prepare_clean(cleaned, "a name", "test")
+    cut = prepare_clean(replace(cleaned, is_to_the_end=False), "a name", "test")
+    assert any(is_end for *_, is_end in whole.clips)
+    assert not any(is_end for *_, is_end in cut.clips)
+    assert [clip[:3] for clip in cut.clips] == [clip[:3] for clip in whole.clips]

@@ -85,6 +85,12 @@ def test_a_row_is_the_same_whatever_its_neighbours(engine: Engine, guidance: flo
         assert written(engine, rows(*seeds, guidance=guidance)) == [full[s] for s in seeds]
 
 
+@pytest.mark.parametrize("at_once", [1, 5, 100])
+def test_a_row_is_the_same_however_many_are_written_at_once(engine: Engine, at_once: int) -> None:
+    found = dict(engine.write(rows(*range(12)), GRAMMAR, at_once=at_once))
+    assert found == dict(enumerate(written(engine, rows(*range(12)))))
+
+
 def test_rows_of_all_settings_are_as_each_alone(engine: Engine) -> None:
     def asked() -> list[Row]:
         return [

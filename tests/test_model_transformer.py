@@ -24,16 +24,23 @@ def some_ids(n: int = 3, length: int = 20) -> torch.Tensor:
     return torch.randint(VOCABULARY, (n, length), generator=torch.Generator().manual_seed(1))
 
 
+def stepwise(model: Transformer, ids: torch.Tensor) -> torch.Tensor:
+    """Return the logits after each id, taken one at a time."""
+    cache = Cache(model.config, len(ids), device="cpu")
+    steps = [
+        model.step(ids[:, t], cache, torch.full((len(ids),), t), span=t + 1)
+        for t in range(ids.shape[1])
+    ]
+    return torch.stack(steps, dim=1)
+
+
 @pytest.mark.parametrize(
     "heads", [{"n_heads": 4, "n_kv_heads": 2}, {"n_heads": 4, "n_kv_heads": 4}]
 )
 @torch.inference_mode()
 def test_with_and_without_cache_the_logits_are_the_same(heads: dict[str, int]) -> None:
     model, ids = tiny(**heads), some_ids()
-    cache = Cache(model.config, len(ids), device="cpu")
-    steps = [model(ids[:, t : t + 1], cache) for t in range(ids.shape[1])]
-    assert cache.length == ids.shape[1]
-    torch.testing.assert_close(torch.cat(steps, dim=1), model(ids), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(stepwise(model, ids), model(ids), atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()
@@ -47,17 +54,6 @@ def test_a_later_id_never_changes_earlier_logits() -> None:
 
 
 @torch.inference_mode()
-def test_a_row_may_see_its_past_from_a_later_id_only() -> None:
-    model, ids, first = tiny(), some_ids(3), torch.tensor([0, 5, 11])
-    cache = Cache(model.config, len(ids), device="cpu")
-    steps = [model(ids[:, t : t + 1], cache, first) for t in range(ids.shape[1])]
-    found = torch.cat(steps, dim=1)
-    for row, begin in enumerate(first.tolist()):
-        alone = model(ids[row : row + 1, begin:])
-        torch.testing.assert_close(found[row : row + 1, begin:], alone, atol=1e-3, rtol=1e-3)
-
-
-@torch.inference_mode()
 def test_bfloat16_matrices_say_nearly_the_same() -> None:
     model, ids = tiny(), some_ids()
     exact = model(ids)
@@ -65,9 +61,7 @@ def test_bfloat16_matrices_say_nearly_the_same() -> None:
     rounded = model(ids)
     assert rounded.dtype == torch.float32 and model.embedding.weight.dtype == torch.float32
     assert 0 < (rounded - exact).abs().max() < 0.1 * exact.std()
-    cache = Cache(model.config, len(ids), device="cpu")
-    steps = [model(ids[:, t : t + 1], cache) for t in range(ids.shape[1])]
-    assert (torch.cat(steps, dim=1) - rounded).abs().max() < 0.1 * exact.std()
+    assert (stepwise(model, ids) - rounded).abs().max() < 0.1 * exact.std()
 
 
 @torch.inference_mode()
@@ -104,12 +98,6 @@ def test_same_seed_gives_the_same_weights() -> None:
 def test_more_ids_than_the_context_are_refused() -> None:
     with pytest.raises(ValueError, match="33 ids do not fit into a context of 32"):
         tiny()(some_ids(1, 33))
-
-
-def test_with_a_cache_one_id_is_taken_at_a_time() -> None:
-    model = tiny()
-    with pytest.raises(ValueError, match="with a cache one id a row is expected, got 2"):
-        model(some_ids(1, 2), Cache(model.config, 1, device="cpu"))
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,32 @@
 """Tokens: the vocabulary, and scores that come back as they were."""
 
-import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from symusic.core import NoteTick, ScoreTick, TimeSignatureTick, TrackTick
+from symusic.core import (
+    NoteTick,
+    ScoreTick,
+    TimeSignatureTick,
+    TimeSignatureTickList,
+    TrackTick,
+)
 
-from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import (
-    ENDING_BARS,
     HIGHEST_PITCH,
     LOWEST_PITCH,
     N_BINS,
-    N_VELOCITIES,
     STEPS_PER_BEAT,
     Tokenizer,
-    Vocabulary,
     bin_edges,
-    control_name,
+    nearest,
 )
 
 LENGTHS = (*range(1, 25), *range(27, 49, 3), *range(54, 145, 6))  # in twelfths of a beat
-VELOCITIES = tuple(round(127 * (i + 1) / 16) for i in range(16))
 
 
 @pytest.fixture(scope="module")
@@ -140,51 +143,6 @@ def test_a_note_struck_again_ends_the_one_before_it(tokenizer: Tokenizer) -> Non
     assert written(tokenizer.decode(flat(tokenizer.encode(again))))[1] == (6, 12, 60)
 
 
-def test_the_vocabulary_names_all_there_is(tokenizer: Tokenizer) -> None:
-    vocabulary = tokenizer.vocabulary
-    kinds = [text.split("_")[0] for text in vocabulary.texts]
-    assert [kinds.count(kind) for kind in ("Pitch", "Velocity", "Duration", "Position")] == [
-        HIGHEST_PITCH - LOWEST_PITCH + 2,  # MidiTok counts its upper end in; it is never used
-        N_VELOCITIES,
-        len(LENGTHS),
-        4 * STEPS_PER_BEAT,
-    ]
-    assert vocabulary.values("TimeSig") == ["2/4", "3/4", "4/4"]
-    assert vocabulary.values("Ending") == [str(i + 1) for i in range(ENDING_BARS)]
-    assert vocabulary.values("Pitch")[:-1] == [
-        str(p) for p in range(LOWEST_PITCH, HIGHEST_PITCH + 1)
-    ]
-    assert not [
-        k for k in kinds if k in ("Tempo", "Chord", "Rest", "Program", "Pedal", "PitchDrum")
-    ]
-    assert len(vocabulary) == len(set(vocabulary.texts))
-    assert [vocabulary.id_of(text) for text in vocabulary.texts] == list(range(len(vocabulary)))
-
-
-def test_the_bins_of_a_control_follow_each_other(tokenizer: Tokenizer) -> None:
-    vocabulary = tokenizer.vocabulary
-    for names, per_bar in ((ATTRIBUTE_NAMES, False), (BAR_ATTRIBUTE_NAMES, True)):
-        first = vocabulary.control_ids(names, per_bar=per_bar)
-        assert len(first) == len(names)
-        for start, name in zip(first, names, strict=True):
-            found = vocabulary.texts[start : start + N_BINS]
-            assert found == tuple(control_name(name, b, per_bar=per_bar) for b in range(N_BINS))
-
-
-def test_kinds_are_whole_words(tokenizer: Tokenizer) -> None:
-    vocabulary = Vocabulary(("Bar_None", "BarControl-tempo_0", "Pitch_60", "PitchDrum_1"))
-    assert vocabulary.kind_ids("Bar").tolist() == [0]
-    assert vocabulary.kind_ids("Pitch").tolist() == [2]
-    assert vocabulary.kind_ids("None").tolist() == []
-
-
-def test_an_unknown_token_is_told(tokenizer: Tokenizer) -> None:
-    with pytest.raises(ValueError, match=r"^the vocabulary has no token 'Pitch_20'$"):
-        tokenizer.vocabulary.id_of("Pitch_20")
-    with pytest.raises(ValueError, match="has no token 'BarControl-tempo_0'"):
-        tokenizer.vocabulary.control_ids(("tempo",), per_bar=True)
-
-
 def test_a_saved_tokenizer_is_loaded_alike(tokenizer: Tokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["tokenizer.json"]
@@ -194,24 +152,134 @@ def test_a_saved_tokenizer_is_loaded_alike(tokenizer: Tokenizer, tmp_path: Path)
     assert loaded.encode(score) == tokenizer.encode(score)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"tokenization": "TSD", "config": {}}'])
-def test_another_file_is_no_tokenizer(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "tokenizer.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match="tokenizer"):
-        Tokenizer(path)
+def sounding(score: ScoreTick) -> list[tuple[int, ...]]:
+    """Return the notes by onset and pitch, each ended by the next of its pitch."""
+    found = [(n.time, n.duration, n.pitch, n.velocity) for t in score.tracks for n in t.notes]
+    found.sort(key=lambda note: (note[0], note[2]))
+    ended = []
+    for at, (tick, length, pitch, velocity) in enumerate(found):
+        again = [note[0] - tick for note in found[at + 1 :] if note[2] == pitch][:1]
+        ended.append((tick, max(min([length, *again]), 1), pitch, velocity))
+    return ended
 
 
-def test_a_missing_file_is_no_tokenizer(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^none\.json is no tokenizer of this kind: "):
-        Tokenizer(tmp_path / "none.json")
+def signed(score: ScoreTick) -> list[tuple[int, int, int]]:
+    return [(t.time, t.numerator, t.denominator) for t in score.time_signatures]
 
 
-def test_a_trained_tokenizer_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    tokenizer.save(tmp_path)
-    saved = json.loads((tmp_path / "tokenizer.json").read_text())
-    assert not saved.get("_model")
-    assert tokenizer.vocabulary.texts[0] == "PAD_None"
+@pytest.fixture(scope="module")
+def remi(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Load MidiTok's own tokenizer from our file, as the oracle."""
+    import miditok
+
+    folder = tmp_path_factory.mktemp("oracle")
+    tokenizer.save(folder)
+    return miditok.REMI(params=folder / "tokenizer.json")
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("ticks_a_beat", [12, 48])
+def test_scores_are_encoded_as_miditok_does(
+    tokenizer: Tokenizer, remi: Any, seed: int, ticks_a_beat: int
+) -> None:
+    rng, score, tick = np.random.default_rng(seed), ScoreTick(ticks_a_beat), 0
+    for _ in range(5):
+        beats = int(rng.integers(2, 5))
+        score.time_signatures.append(TimeSignatureTick(tick, beats, 4))
+        tick += beats * ticks_a_beat * int(rng.integers(1, 4))
+    columns = (
+        rng.integers(0, tick + 300, 400),
+        rng.integers(1, 20 * ticks_a_beat, 400),
+        rng.integers(LOWEST_PITCH - 2, HIGHEST_PITCH + 1, 400),
+        rng.integers(1, 128, 400),
+    )
+    track = TrackTick("Piano", 0, False)
+    for note in zip(*(column.tolist() for column in columns), strict=True):
+        track.notes.append(NoteTick(*note))
+    score.tracks.append(track)
+    assert flat(tokenizer.encode(score)) == remi.encode(score)[0].ids
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_ids_are_read_as_miditok_reads_them(tokenizer: Tokenizer, remi: Any, seed: int) -> None:
+    rng, vocabulary = np.random.default_rng(seed), tokenizer.vocabulary
+    kinds = ("Bar", "TimeSig", "Position", "Pitch", "Velocity", "Duration", "PAD")
+    ids = []
+    for _ in range(120):
+        first = int(rng.integers(len(kinds)))  # from here on as the grammar has it, then not
+        for kind in kinds[first : first + int(rng.integers(1, 5))]:
+            ids.append(int(rng.choice(vocabulary.kind_ids(kind))))
+    oracle = remi.decode([[i for i in ids if vocabulary.texts[i] != "PAD_None"]])
+    decoded = tokenizer.decode(ids)
+    assert sounding(decoded) == sounding(oracle)
+    assert signed(decoded) == signed(oracle)
+
+
+@pytest.mark.parametrize("names", [[], ["Pitch_60"], ["Pitch_60", "Velocity_63"], ["EOS_None"]])
+def test_ids_that_write_no_note_give_an_empty_score(tokenizer: Tokenizer, names: list[str]) -> None:
+    score = tokenizer.decode([tokenizer.vocabulary.id_of(name) for name in names])
+    assert [len(track.notes) for track in score.tracks] == [0]
+    assert signed(score) == [(0, 4, 4)]
+
+
+def test_notes_end_where_the_clip_does(tokenizer: Tokenizer) -> None:
+    ids = flat(tokenizer.encode(score_of((0, 96, 60, 64), (36, 24, 62, 64), (47, 2, 64, 64))))
+    decoded = tokenizer.decode(ids, n_beats=4.0)
+    assert written(decoded) == [(0, 48, 60), (36, 12, 62), (47, 1, 64)]
+    assert written(tokenizer.decode(ids)) == [(0, 96, 60), (36, 24, 62), (47, 2, 64)]
+
+
+def test_the_nearest_number_is_found_and_of_two_the_greater() -> None:
+    known, values = np.array([2, 4, 10]), np.array([-5, 2, 3, 6, 7, 8, 99])
+    assert nearest(known, values).tolist() == [0, 0, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([(0, 4, 4), (48, 5, 4)], "must be 2/4, 3/4 or 4/4, got 5/4"),
+        ([(0, 6, 8)], "must be 2/4, 3/4 or 4/4, got 6/8"),
+        ([(0, 4, 4), (36, 3, 4)], "must change at bar lines, got tick 36"),
+    ],
+)
+def test_a_metre_that_has_no_token_is_told(
+    tokenizer: Tokenizer, changes: list[tuple[int, int, int]], words: str
+) -> None:
+    score = score_of((0, 12, 60, 64))
+    score.time_signatures = TimeSignatureTickList([TimeSignatureTick(*c) for c in changes])
+    with pytest.raises(ValueError, match=words):
+        tokenizer.encode(score)
+
+
+def test_two_tracks_are_not_one(tokenizer: Tokenizer) -> None:
+    score = score_of((0, 12, 60, 64))
+    score.tracks.append(TrackTick("Left", 0, False))
+    with pytest.raises(ValueError, match="must have one track, got 2"):
+        tokenizer.encode(score)
+
+
+def test_tokens_measuring_and_writing_need_no_heavy_library(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from emomusic.mapping.mapper import Mapper\n"
+        "from emomusic.music.attributes import measure\n"
+        "from emomusic.music.passage import passage_of\n"
+        "from emomusic.music.score import notes_of, write_score\n"
+        "from emomusic.music.tokenizer import Tokenizer\n"
+        "Tokenizer().save(Path(sys.argv[1]))\n"
+        "tokenizer = Tokenizer(Path(sys.argv[1]) / 'tokenizer.json')\n"
+        "names = ['Bar_None', 'TimeSig_4/4', 'Position_0', 'Pitch_60', 'Velocity_63',"
+        " 'Duration_1.0.12']\n"
+        "score = tokenizer.decode([tokenizer.vocabulary.id_of(name) for name in names])\n"
+        "measure(passage_of(notes_of(score), tempo=90.0))\n"
+        "write_score(score, Path(sys.argv[1]) / 'clip.mid')\n"
+        "tokenizer.encode(score)\n"
+        "print(sorted({'miditok', 'torch', 'sklearn', 'scipy'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+    assert (tmp_path / "clip.mid").stat().st_size > 0
 
 
 def test_edges_part_values_into_equal_bins() -> None:

@@ -8,6 +8,7 @@ import pytest
 from emomusic.music.notes import Notes, make_notes
 from emomusic.verify.features import FEATURE_NAMES, FEATURES, feature_matrix, features_of
 from emomusic.verify.features.hearing import group_starts, hear, key_correlations
+from emomusic.verify.features.registry import quantiles
 
 
 def clip(
@@ -225,3 +226,12 @@ def test_wrong_notes_are_refused() -> None:
         features_of(replace(EVEN, onset_s=EVEN.onset_s * np.nan))
     with pytest.raises(ValueError, match="must not fall"):
         features_of(replace(EVEN, onset_s=EVEN.onset_s[::-1].copy()))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 10, 57])
+def test_quantiles_lie_where_numpy_has_them(n: int) -> None:
+    shares = (0.0, 0.05, 0.25, 0.5, 0.9, 1.0)
+    values = np.random.default_rng(n).normal(size=n)
+    assert quantiles(values, *shares) == pytest.approx(np.quantile(values, shares), rel=1e-14)
+    pitch = np.random.default_rng(n).integers(21, 109, n)
+    assert quantiles(pitch, *shares) == np.quantile(pitch, shares).tolist()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from symusic.core import (
-    NoteTick,
     NoteTickList,
     ScoreTick,
     TimeSignatureTick,
@@ -42,12 +44,14 @@ class Song:
         bar_s: Seconds at each bar line, shape (n_bars + 1,).
         bar_beats: Beats of each bar, shape (n_bars,).
         has_dynamics: Whether there are more than two velocities.
+        is_to_the_end: Whether its last bar is the piece's last.
     """
 
     score: ScoreTick
     bar_s: FloatColumn
     bar_beats: IntColumn
     has_dynamics: bool
+    is_to_the_end: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ def clean_score(
     """Make a score regular.
 
     Compound metres become simple ones with triplets (a dotted quarter is a beat), bars of
-    six or eight beats are halved, silent bars at both ends are cut off.
+    six or eight beats are halved, silent bars at both ends are cut off. Where bars of other
+    metres come in between, the longest stretch without them is taken.
 
     Args:
         score: A raw score with bars.
@@ -80,18 +85,20 @@ def clean_score(
         tempo: Overrides the file's tempo map, in quarter notes a minute.
 
     Raises:
-        SkippedError: If a time signature is not one of those, or less than 4 bars are left.
+        SkippedError: If no time signature is one of those, or less than 4 bars are left.
     """
-    metres = _metres(score, metre)
+    metres, end = _metres(score, metre)
     notes = notes_of(score)
     keep = (notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH)
+    keep &= (notes.onset >= metres[0].start - 1e-6) & (notes.onset < end - 1e-6)
     notes = notes.where(keep)
     if not len(notes):
         raise SkippedError("no notes on the piano")
+    duration = np.minimum(notes.duration, end - notes.onset)
     which = np.searchsorted([m.start for m in metres], notes.onset + 1e-6, side="right") - 1
     scale = np.array([m.scale for m in metres])[which]
     onset = _to_clean(notes.onset, metres, which)
-    ticks, lengths = _snap(onset, notes.duration * scale, performed=performed)
+    ticks, lengths = _snap(onset, duration * scale, performed=performed)
     bar_ticks = _bar_lines(metres, int(ticks.max()) + 1)
     first, last = np.searchsorted(bar_ticks, [ticks.min(), ticks.max()], side="right") - 1
     lines = bar_ticks[first : last + 2]
@@ -101,7 +108,8 @@ def clean_score(
     seconds = _seconds(score, raw_beats, tempo)
     bar_beats = (np.diff(lines) // STEPS_PER_BEAT).astype(np.int64)
     made = _build(ticks - lines[0], lengths, notes.pitch, notes.velocity, bar_beats)
-    return Song(made, seconds, bar_beats, len(np.unique(notes.velocity)) > FLAT_VELOCITIES)
+    has_dynamics = len(np.unique(notes.velocity)) > FLAT_VELOCITIES
+    return Song(made, seconds, bar_beats, has_dynamics, is_to_the_end=math.isinf(end))
 
 
 def clean_performance(notes: Notes, grid: BeatGrid) -> Song:
@@ -138,31 +146,60 @@ def _at_beats(beats: FloatColumn, grid: BeatGrid) -> FloatColumn:
     return seconds
 
 
-def _metres(score: ScoreTick, metre: tuple[int, int] | None) -> list[_Metre]:
+def _metres(score: ScoreTick, metre: tuple[int, int] | None) -> tuple[list[_Metre], float]:
+    """Return the metres of the longest stretch that has known ones only, and its last raw beat."""
     changes = {0: metre or (4, 4)}
     if metre is None:
         for change in score.time_signatures:
             changes[int(change.time)] = (change.numerator, change.denominator)
+    ticks, stop = _longest_known(changes, score.end())
     found: list[_Metre] = []
-    for tick in sorted(changes):
-        signature, start = changes[tick], tick / score.ticks_per_quarter
-        beats, scale = _beats_of(signature)
+    for tick in ticks:
+        start = tick / score.ticks_per_quarter
+        beats, scale = _beats_of(changes[tick])
         clean = 0.0
         if found:
             before = found[-1]
             length = (start - before.start) * before.scale
             clean = before.clean_start + np.ceil(length / before.beats - 1e-3) * before.beats
         found.append(_Metre(start, scale, beats, float(clean)))
-    return found
+    return found, math.inf if stop is None else stop / score.ticks_per_quarter
+
+
+def _longest_known(
+    changes: dict[int, tuple[int, int]], end: int
+) -> tuple[Sequence[int], int | None]:
+    """Return where metres change within the longest stretch of known ones, and its end, in ticks.
+
+    Args:
+        changes: Time signatures by the tick at which they begin.
+        end: Of the last note.
+
+    Returns:
+        Ticks, rising; the tick after the stretch, None where it lasts to the end.
+
+    Raises:
+        SkippedError: If no metre is known.
+    """
+    ticks = sorted(changes)
+    unknown = [tick for tick in ticks if changes[tick] not in SIMPLE | COMPOUND]
+    begins = [0, *(bisect_right(ticks, tick) for tick in unknown)]
+    stretches = [
+        ([tick for tick in ticks[begin:] if stop is None or tick < stop], stop)
+        for begin, stop in zip(begins, [*unknown, None], strict=True)
+    ]
+    found = [(own, stop) for own, stop in stretches if own]
+    if not found:
+        top, bottom = changes[unknown[0]]
+        raise SkippedError(f"time signature {top}/{bottom}")
+    return max(found, key=lambda one: (end if one[1] is None else one[1]) - one[0][0])
 
 
 def _beats_of(signature: tuple[int, int]) -> tuple[int, float]:
     if signature in SIMPLE:
         return SIMPLE[signature], 1.0
-    if signature in COMPOUND:
-        dotted = 12.0 / signature[1]
-        return max(COMPOUND[signature], 2), 1.0 / dotted
-    raise SkippedError(f"time signature {signature[0]}/{signature[1]}")
+    dotted = 12.0 / signature[1]
+    return max(COMPOUND[signature], 2), 1.0 / dotted
 
 
 def _to_clean(beats: FloatColumn, metres: list[_Metre], which: IntColumn) -> FloatColumn:
@@ -219,9 +256,11 @@ def _build(
 ) -> ScoreTick:
     score = ScoreTick(STEPS_PER_BEAT)
     track = TrackTick("Piano", 0, False)
-    track.notes = NoteTickList(
-        NoteTick(int(t), int(d), int(p), max(int(v), 1))
-        for t, d, p, v in zip(ticks, lengths, pitch, velocity, strict=True)
+    track.notes = NoteTickList.from_numpy(
+        ticks.astype(np.int32),
+        lengths.astype(np.int32),
+        pitch.astype(np.int8),
+        np.maximum(velocity, 1).astype(np.int8),
     )
     score.tracks = TrackTickList([track])
     starts = np.concatenate([[0], np.cumsum(bar_beats)[:-1]]) * STEPS_PER_BEAT

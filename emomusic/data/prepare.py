@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,11 @@ from emomusic.data.sources import CorpusFile, corpus_files
 from emomusic.files import write_atomically
 from emomusic.music.score import ScoreError
 
-CHUNK = 64
-PART_FORMAT = 3
+CHUNK = 16
+"""Files worked on at once and kept together: few enough that all cores end at the same time."""
+PART_FORMAT = 4
+DIED = "the process that prepared it died"
+Job = tuple[Sequence[CorpusFile], Path]
 
 
 def prepare(
@@ -28,7 +33,7 @@ def prepare(
     out_path: Path,
     *,
     tables_dir: Path | None = None,
-    workers: int = 2,
+    workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Turn a folder of MIDI files into packed rows, and account for every file.
@@ -41,7 +46,7 @@ def prepare(
         out_path: The `.npz` to write.
         tables_dir: A checkpoint whose attribute bins are kept, to train it further; None makes
             new ones.
-        workers: Processes.
+        workers: Processes; None means one for each core.
         progress: Called with files done and files in all.
 
     Returns:
@@ -59,10 +64,9 @@ def prepare(
     todo = [(c, p) for c, p in zip(chunks, paths, strict=True) if not p.is_file()]
     done = len(files) - sum(len(chunk) for chunk, _ in todo)
     progress(done, len(files))
-    with ProcessPoolExecutor(max_workers=workers) as pool:
-        for n_files in pool.map(_prepare_chunk, todo):
-            done += n_files
-            progress(done, len(files))
+    for n_files in _prepare_chunks(todo, workers or _n_cores()):
+        done += n_files
+        progress(done, len(files))
     songs, skipped = _collect(paths)
     if not songs:
         raise ValueError(f"none of {len(files)} files could be used: {_reasons(skipped)}")
@@ -90,14 +94,68 @@ def _chunk_digest(chunk: Sequence[CorpusFile]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:24]
 
 
-def _prepare_chunk(job: tuple[Sequence[CorpusFile], Path]) -> int:
-    chunk, path = job
-    songs, skipped = [], []
-    for file in chunk:
+def _n_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _prepare_chunks(jobs: Sequence[Job], workers: int) -> Iterator[int]:
+    """Prepare chunks in processes; yield the number of files of each as it is done.
+
+    Where a process dies (of memory, say), the files in hand are prepared one by one, each in a
+    process of its own, so that only the file that is too much is lost.
+    """
+    left = deque(jobs)
+    while left:
+        in_hand: dict[Future[None], Job] = {}
         try:
-            songs.append(prepare_song(file))
-        except (ScoreError, SkippedError) as error:
-            skipped.append((file.source, str(error)))
+            with ProcessPoolExecutor(max_workers=workers) as pool:
+                while left or in_hand:
+                    while left and len(in_hand) < workers:
+                        in_hand[pool.submit(_prepare_chunk, left[0])] = left[0]
+                        left.popleft()
+                    for future in wait(in_hand, return_when=FIRST_COMPLETED).done:
+                        future.result()
+                        yield len(in_hand.pop(future)[0])
+        except BrokenProcessPool:
+            for chunk, path in in_hand.values():
+                _write_part(path, chunk, [_prepare_alone(file) for file in chunk])
+                yield len(chunk)
+
+
+def _prepare_alone(file: CorpusFile) -> PreparedSong | str:
+    with ProcessPoolExecutor(max_workers=1) as pool:
+        try:
+            return pool.submit(_prepare_file, file).result()
+        except BrokenProcessPool:
+            return DIED
+
+
+def _prepare_chunk(job: Job) -> None:
+    chunk, path = job
+    _write_part(path, chunk, [_prepare_file(file) for file in chunk])
+
+
+def _prepare_file(file: CorpusFile) -> PreparedSong | str:
+    """Prepare one file, or tell why it is left out."""
+    try:
+        return prepare_song(file)
+    except (ScoreError, SkippedError) as error:
+        return str(error)
+    except Exception as error:  # one odd file in thousands must not cost the others
+        return f"cannot be prepared: {type(error).__name__}"
+
+
+def _write_part(
+    path: Path, chunk: Sequence[CorpusFile], prepared: Sequence[PreparedSong | str]
+) -> None:
+    songs = [song for song in prepared if isinstance(song, PreparedSong)]
+    skipped = [
+        (file.source, reason)
+        for file, reason in zip(chunk, prepared, strict=True)
+        if isinstance(reason, str)
+    ]
     arrays: dict[str, Any] = {}  # NDArray would be taken for savez's own keywords
     heads = []
     for i, song in enumerate(songs):
@@ -110,7 +168,6 @@ def _prepare_chunk(job: tuple[Sequence[CorpusFile], Path]) -> int:
     head = json.dumps({"songs": heads, "skipped": skipped}).encode()
     arrays["head"] = np.frombuffer(head, np.uint8)
     write_atomically(path, lambda file: np.savez(file, **arrays))
-    return len(chunk)
 
 
 def _collect(paths: Iterable[Path]) -> tuple[list[PreparedSong], list[tuple[str, str]]]:

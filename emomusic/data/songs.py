@@ -97,7 +97,8 @@ def _measured_clips(
         tempo = 60.0 * beats / max(seconds, 1e-3)
         passage = passage_of(notes, start=float(lines[first]), n_beats=beats, tempo=tempo)
         shift = (-passage.key.tonic + 6) % 12 - 6
-        clips.append((first, n_bars, shift, first + n_bars == len(lines) - 1))
+        is_end = song.is_to_the_end and first + n_bars == len(lines) - 1
+        clips.append((first, n_bars, shift, is_end))
         values.append(list(measure(passage).values()))
     return clips, np.array(values, dtype=np.float32)
 
@@ -108,10 +109,8 @@ def _measured_bars(notes: Notes, lines: FloatColumn, key: Key) -> NDArray[np.flo
     starts = np.searchsorted(notes.onset, lines - 1e-9)
     for bar, (first, end) in enumerate(pairwise(starts)):
         if first < end:
-            inside = np.zeros(len(notes), dtype=bool)
-            inside[first:end] = True
             passage = passage_of(
-                notes.where(inside),
+                notes.where(slice(first, end)),
                 start=float(lines[bar]),
                 n_beats=float(lines[bar + 1] - lines[bar]),
                 tempo=60.0,

@@ -67,7 +67,10 @@ class Cache:
     Attributes:
         keys: For each layer, shape (B, n_kv_heads, context, head_dim).
         values: As keys.
-        length: Ids held so far, where all rows hold as many.
+        at: Where the ids in hand go, shape (B,), or None if they begin the rows.
+        span: How many positions are looked at.
+        hidden: What is added to the scores of those, shape (B, 1, 1, span): 0, or -inf where a
+            position is not seen. None if each id sees those before it.
     """
 
     def __init__(
@@ -83,7 +86,6 @@ class Cache:
         both = [_zeros(shape, torch.device(device), dtype) for _ in range(2 * config.n_layers)]
         self.keys, self.values = both[: config.n_layers], both[config.n_layers :]
         self.rows = torch.arange(batch, device=device)
-        self.length = 0
         self.at: Tensor | None = None
         self.span = 0
         self.hidden: Tensor | None = None
@@ -209,38 +211,19 @@ class Transformer(nn.Module):
                 scale = (2 * self.config.n_layers) ** -0.5 if residual else 1.0
                 nn.init.normal_(parameter, std=0.02 * scale)
 
-    def forward(
-        self, ids: Tensor, cache: Cache | None = None, first: Tensor | None = None
-    ) -> Tensor:
-        """Return logits.
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return logits, shape (B, T, vocab_size).
 
         Args:
-            ids: Shape (B, T), T at most the context; with a cache, T is 1.
-            cache: Past ids; None means that ids begin the rows. One id is added to it.
-            first: With a cache, how many ids each row forgets, shape (B,): it begins with the
-                next. None means none.
-
-        Returns:
-            Logits, shape (B, T, vocab_size).
+            ids: Shape (B, T); they begin the rows.
 
         Raises:
-            ValueError: If the ids do not fit into the context, or T is not 1 with a cache.
+            ValueError: If the ids do not fit into the context.
         """
-        start = cache.length if cache is not None else 0
         length = ids.shape[1]
-        if start + length > self.config.context:
-            raise ValueError(
-                f"{start + length} ids do not fit into a context of {self.config.context}"
-            )
-        if cache is None:
-            return self._logits(self._stream(ids, None, self.cos[:length], self.sin[:length]))
-        if length != 1:
-            raise ValueError(f"with a cache one id a row is expected, got {length}")
-        at = torch.full((len(ids),), start, device=ids.device)
-        if first is not None:
-            at = (at - first).clamp(min=0)
-        cache.length += 1
-        return self.step(ids[:, 0], cache, at, span=cache.length)[:, None]
+        if length > self.config.context:
+            raise ValueError(f"{length} ids do not fit into a context of {self.config.context}")
+        return self._logits(self._stream(ids, None, self.cos[:length], self.sin[:length]))
 
     def fill(self, ids: Tensor, cache: Cache) -> None:
         """Let a cache hold ids that begin the rows, shape (B, T).

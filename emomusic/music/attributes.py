@@ -81,10 +81,11 @@ def _note_length(p: Passage) -> float:
 
 
 def _articulation(p: Passage) -> float:
-    following = np.append(p.onsets[1:], max(p.n_beats, p.onsets[-1] + 1e-3))
-    which = np.searchsorted(p.onsets, p.notes.onset + 1e-9, side="right") - 1
-    gap = np.maximum(following[which] - p.onsets[which], 1e-3)
-    return float(np.median(np.minimum(p.notes.duration / gap, 4.0)))
+    following = np.concatenate([p.onsets[1:], [max(p.n_beats, p.onsets[-1] + 1e-3)]])
+    which = p.onsets.searchsorted(p.notes.onset + 1e-9, side="right") - 1
+    gap = np.maximum(following - p.onsets, 1e-3)[which]
+    ratio = np.sort(np.minimum(p.notes.duration / gap, 4.0))
+    return float(ratio[(len(ratio) - 1) // 2] + ratio[len(ratio) // 2]) / 2  # the median, quickly
 
 
 def _mode(p: Passage) -> float:
@@ -109,17 +110,17 @@ def _triads() -> FloatColumn:
     return triads
 
 
-_TRIADS = _triads()
+_TRIADS = _triads().T
 
 
 def _chord_mode(p: Passage) -> float:
     """Match a triad to every two beats: shares of major less shares of minor ones."""
     window = (p.notes.onset // CHORD_BEATS).astype(np.int64)
     length = np.minimum(p.notes.duration, CHORD_BEATS)
-    flat = np.bincount(window * 12 + p.notes.pitch % 12, weights=length)
-    profile = np.pad(flat, (0, -len(flat) % 12)).reshape(-1, 12)
+    cell, n_windows = window * 12 + p.notes.pitch % 12, int(window.max()) + 1
+    profile = np.bincount(cell, weights=length, minlength=12 * n_windows).reshape(-1, 12)
     profile = profile[profile.any(axis=1)]
-    fit = profile @ _TRIADS.T
+    fit = profile @ _TRIADS
     best = fit.max(axis=1)
     major, minor = fit[:, :12].max(axis=1), fit[:, 12:].max(axis=1)
     margin = np.where(best > 0, (major - minor) / np.maximum(best, 1e-9), 0.0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,17 +38,29 @@ class Notes:
         Raises:
             ValueError: If the columns differ in length or are not one-dimensional.
         """
-        shapes = {getattr(self, field.name).shape for field in fields(self)}
+        shapes = {column.shape for column in self.columns}
         if len(shapes) != 1 or len(next(iter(shapes))) != 1:
             raise ValueError(f"note columns must be one-dimensional and equally long, got {shapes}")
+
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """Return the columns in the order of the fields."""
+        return (
+            self.onset,
+            self.duration,
+            self.onset_s,
+            self.duration_s,
+            self.pitch,
+            self.velocity,
+        )
 
     def __len__(self) -> int:
         """Return the number of notes."""
         return len(self.pitch)
 
-    def where(self, mask: NDArray[np.bool_]) -> Notes:
-        """Return the notes at which `mask`, shape (n,), is true."""
-        return Notes(*(getattr(self, field.name)[mask] for field in fields(self)))
+    def where(self, mask: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Notes:
+        """Return the notes at which `mask` is true, or those at its places, or of a slice."""
+        return Notes(*(column[mask] for column in self.columns))
 
 
 def make_notes(

@@ -47,8 +47,9 @@ class Passage:
     @cached_property
     def first_of_onset(self) -> IntColumn:
         """Return the index of the first note of each distinct onset, shape (n_onsets,)."""
-        gaps = np.diff(self.notes.onset, prepend=-np.inf)
-        return np.flatnonzero(gaps > SAME_ONSET_BEATS)
+        onset = self.notes.onset
+        later = np.flatnonzero(onset[1:] - onset[:-1] > SAME_ONSET_BEATS) + 1
+        return np.concatenate([[0], later])
 
     @cached_property
     def onsets(self) -> FloatColumn:

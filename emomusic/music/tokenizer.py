@@ -1,96 +1,61 @@
-"""Scores to token ids and back: MidiTok's REMI with control tokens of our own."""
+"""Scores to token ids and back: the tokens of MidiTok's REMI, with controls of our own."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from symusic.core import (
-    NoteTick,
     NoteTickList,
     ScoreTick,
     TempoTick,
     TempoTickList,
+    TimeSignatureTick,
+    TimeSignatureTickList,
     TrackTick,
     TrackTickList,
 )
 
-from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
-from emomusic.music.notes import FloatColumn
+from emomusic.music.notes import FloatColumn, IntColumn
+from emomusic.music.vocabulary import (
+    BEATS_PER_BAR,
+    ENDING_BARS,
+    HIGHEST_PITCH,
+    LOWEST_PITCH,
+    N_BINS,
+    N_VELOCITIES,
+    SPECIAL_TOKENS,
+    STEPS_PER_BEAT,
+    Vocabulary,
+    built_vocabulary,
+    control_name,
+    durations,
+    read_vocabulary,
+    velocities,
+    write_vocabulary,
+)
 
-STEPS_PER_BEAT = 12
-LOWEST_PITCH, HIGHEST_PITCH = 21, 108
-N_VELOCITIES = 16
-N_BINS = 12
-ENDING_BARS = 4
-BEATS_PER_BAR = (2, 3, 4)
-SPECIAL_TOKENS = ("PAD", "BOS", "EOS")
+__all__ = [
+    "BEATS_PER_BAR",
+    "ENDING_BARS",
+    "HIGHEST_PITCH",
+    "LOWEST_PITCH",
+    "N_BINS",
+    "N_VELOCITIES",
+    "STEPS_PER_BEAT",
+    "Tokenizer",
+    "Vocabulary",
+    "bin_edges",
+    "control_name",
+]
 
-
-def control_name(attribute: str, bin_index: int, *, per_bar: bool = False) -> str:
-    """Return the text of a control token (MidiTok allows one underscore only)."""
-    kind = "BarControl" if per_bar else "Control"
-    return f"{kind}-{attribute.replace('_', '-')}_{bin_index}"
-
-
-def _special_tokens() -> list[str]:
-    clip = [control_name(name, b) for name in ATTRIBUTE_NAMES for b in range(N_BINS)]
-    bar = [
-        control_name(name, b, per_bar=True) for name in BAR_ATTRIBUTE_NAMES for b in range(N_BINS)
-    ]
-    ending = [f"Ending_{left}" for left in range(1, ENDING_BARS + 1)]
-    return [*(f"{token}_None" for token in SPECIAL_TOKENS), *clip, *bar, *ending]
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Hold which ids mean what; all a model-side program needs to know of the tokens.
-
-    Attributes:
-        texts: The text of each id.
-    """
-
-    texts: tuple[str, ...]
-
-    def __len__(self) -> int:
-        """Return the number of ids."""
-        return len(self.texts)
-
-    @cached_property
-    def _ids(self) -> dict[str, int]:
-        return {text: index for index, text in enumerate(self.texts)}
-
-    def id_of(self, text: str) -> int:
-        """Return the id of a token's text.
-
-        Raises:
-            ValueError: If the vocabulary has no such token.
-        """
-        if text not in self._ids:
-            raise ValueError(f"the vocabulary has no token {text!r}")
-        return self._ids[text]
-
-    def kind_ids(self, kind: str) -> NDArray[np.int64]:
-        """Return all ids whose text begins with `kind` and an underscore, ascending."""
-        found = [i for i, text in enumerate(self.texts) if text.startswith(f"{kind}_")]
-        return np.array(found, dtype=np.int64)
-
-    def values(self, kind: str) -> list[str]:
-        """Return what follows the underscore, for each id of that kind."""
-        return [self.texts[i].split("_", 1)[1] for i in self.kind_ids(kind)]
-
-    def control_ids(self, names: tuple[str, ...], *, per_bar: bool = False) -> NDArray[np.int64]:
-        """Return the first control id of each attribute; the other bins follow it.
-
-        Raises:
-            ValueError: If the vocabulary lacks one.
-        """
-        return np.array([self.id_of(control_name(n, 0, per_bar=per_bar)) for n in names])
+COMMON_TIME = 4
+"""Beats a bar where a score names no time signature."""
+Metres = list[tuple[int, int]]
+"""Ticks at which the metre changes, and the beats a bar from there on; the first at 0."""
 
 
 class Tokenizer:
@@ -100,8 +65,8 @@ class Tokenizer:
     for each note, lowest first. Positions and durations count twelfths of a beat; there are
     16 velocities. Tempo is an attribute, not a token.
 
-    Reference: REMI of Huang and Yang (2020) as MidiTok 3.1 writes it; we differ in the
-    control tokens, which stand in the vocabulary as special tokens.
+    Reference: REMI of Huang and Yang (2020) as MidiTok 3.1 writes and reads it, id by id; we
+    differ in the control tokens, which stand in the vocabulary as special tokens.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -113,112 +78,200 @@ class Tokenizer:
         Raises:
             ValueError: If the file is no tokenizer of this kind.
         """
-        import miditok
-
-        logging.getLogger("miditok").setLevel(logging.ERROR)
-        if path is None:
-            self._remi = miditok.REMI(_config(miditok))
-        else:
-            self._remi = _load(miditok, path)
-        if len(self._remi) != len(self._remi.vocab):
-            raise ValueError("the tokenizer must not be trained (no byte-pair encoding)")
-        texts = sorted(self._remi.vocab, key=self._remi.vocab.__getitem__)
-        self.vocabulary = Vocabulary(tuple(texts))
-        if path is not None and not set(_special_tokens()) <= set(texts):
-            raise ValueError(f"{path.name} is no tokenizer of this kind: it lacks our controls")
+        self.vocabulary = built_vocabulary() if path is None else read_vocabulary(path)
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` into a folder."""
-        self._remi.save(folder / "tokenizer.json")
+        write_vocabulary(self.vocabulary, folder / "tokenizer.json")
 
     def encode(self, score: ScoreTick) -> list[list[int]]:
         """Return the ids of each bar of a score, `Bar` and `TimeSig` first.
 
+        Velocities and durations become the nearest there are (of two as near, the greater);
+        of notes of one pitch and onset the shortest stays. Pitches off the piano are left out.
+
         Args:
-            score: One track; time signatures 2/4, 3/4 and 4/4 only.
+            score: One track; time signatures 2/4, 3/4 and 4/4 only, changing at bar lines.
+
+        Raises:
+            ValueError: If it is not so.
         """
-        ids = self._remi.encode(score, no_preprocess_score=False)[0].ids
-        starts = [i for i, token in enumerate(ids) if token == self._bar_id]
-        return [ids[a:b] for a, b in zip(starts, [*starts[1:], len(ids)], strict=True)]
+        if len(score.tracks) != 1:
+            raise ValueError(f"a score to encode must have one track, got {len(score.tracks)}")
+        if score.ticks_per_quarter != STEPS_PER_BEAT:
+            score = score.resample(STEPS_PER_BEAT, min_dur=1)
+        metres = _metres(score)
+        tick, pitch, velocity, duration = self._on_the_grid(score.tracks[0])
+        lines, beats = _bars(metres, int(max([*tick[-1:], metres[-1][0]])))
+        bar = np.searchsorted(lines, tick, side="right") - 1
+        notes = np.stack([tick - lines[bar], pitch, velocity, duration], axis=1)
+        notes += [self._first["Position"], self._first["Pitch"] - LOWEST_PITCH, 0, 0]
+        notes[np.flatnonzero(np.diff(tick) == 0) + 1, 0] = -1  # one position for a chord
+        cuts = np.searchsorted(bar, np.arange(len(lines) + 1))
+        bars = [own[own >= 0].tolist() for own in np.split(notes, cuts[1:-1])]
+        heads = (self._first["TimeSig"] + beats - BEATS_PER_BAR[0]).tolist()
+        return [[self._first["Bar"], head, *own] for head, own in zip(heads, bars, strict=True)]
 
-    @cached_property
-    def _bar_id(self) -> int:
-        return self.vocabulary.id_of("Bar_None")
-
-    @cached_property
-    def _is_control(self) -> NDArray[np.bool_]:
-        kinds = ("Control-", "BarControl-", "Ending_", *(f"{token}_" for token in SPECIAL_TOKENS))
-        return np.array([text.startswith(kinds) for text in self.vocabulary.texts])
+    def _on_the_grid(self, track: TrackTick) -> tuple[IntColumn, ...]:
+        """Return the notes' ticks and pitches, and the ids of their velocities and durations."""
+        column = {name: np.asarray(c, np.int64) for name, c in track.notes.numpy().items()}
+        on_piano = (column["pitch"] >= LOWEST_PITCH) & (column["pitch"] <= HIGHEST_PITCH)
+        tick, pitch, loud, long = (
+            column[name][on_piano] for name in ("time", "pitch", "velocity", "duration")
+        )
+        velocity, duration = nearest(self._velocities, loud), nearest(self._durations, long)
+        order = np.lexsort((velocity, duration, pitch, tick))
+        tick, pitch = tick[order], pitch[order]
+        again = (np.diff(tick, prepend=-1) == 0) & (np.diff(pitch, prepend=-1) == 0)
+        velocity = self._first["Velocity"] + velocity[order]
+        duration = self._first["Duration"] + duration[order]
+        return tick[~again], pitch[~again], velocity[~again], duration[~again]
 
     def decode(
-        self, ids: list[int], *, tempo: float = 120.0, n_beats: float | None = None
+        self, ids: Sequence[int], *, tempo: float = 120.0, n_beats: float | None = None
     ) -> ScoreTick:
         """Return the score that the ids write, at one tempo, on one piano track.
 
-        Control tokens are passed over; a note that is struck again ends the one before it.
+        Control tokens are passed over; a note that is struck again ends the one before it. A
+        pitch without velocity and duration after it is no note.
 
         Args:
             ids: Ids in the order of the grammar.
             tempo: Quarter notes a minute.
             n_beats: Where every note ends at the latest; None lets the last ones ring.
         """
-        plain = [i for i in ids if not self._is_control[i]]
-        decoded: ScoreTick = self._remi.decode([plain])
-        score = ScoreTick(decoded.ticks_per_quarter)
-        track = TrackTick("Piano", 0, False)
-        notes = [note for part in decoded.tracks for note in part.notes]
-        track.notes = NoteTickList(_without_overlaps(notes))
-        if n_beats is not None:
-            end = round(n_beats * score.ticks_per_quarter)
-            for note in track.notes:
-                note.duration = max(min(note.duration, end - note.time), 1)
+        kind, value = self._meaning[:, np.asarray(ids, dtype=np.int64)]
+        kind, value = kind[kind != _CONTROL], value[kind != _CONTROL]
+        first = _first_metre(kind, value)
+        tick = _ticks(kind, value, first)
+        score, track = ScoreTick(STEPS_PER_BEAT), TrackTick("Piano", 0, False)
+        end = None if n_beats is None else round(n_beats * STEPS_PER_BEAT)
+        track.notes = _note_list(tick, kind, value, end)
         score.tracks = TrackTickList([track])
-        score.time_signatures = decoded.time_signatures
+        signs = np.flatnonzero(kind == _TIME_SIGNATURE)
+        signs = signs[np.diff(value[signs], prepend=first) != 0]
+        metres = [(0, first), *zip(tick[signs].tolist(), value[signs].tolist(), strict=True)]
+        score.time_signatures = TimeSignatureTickList(
+            [TimeSignatureTick(tick, beats, 4) for tick, beats in metres]
+        )
         score.tempos = TempoTickList([TempoTick(0, tempo)])
         return score
 
+    @cached_property
+    def _meaning(self) -> IntColumn:
+        """Return the kind of each id, an index into _KINDS, and its number, shape (2, n_ids)."""
+        return np.array([_meaning_of(text) for text in self.vocabulary.texts]).T
 
-def _config(miditok: Any) -> Any:  # miditok ships no types
-    return miditok.TokenizerConfig(
-        pitch_range=(LOWEST_PITCH, HIGHEST_PITCH + 1),
-        beat_res={(0, 2): STEPS_PER_BEAT, (2, 4): 4, (4, 12): 2},
-        num_velocities=N_VELOCITIES,
-        special_tokens=_special_tokens(),
-        encode_ids_split="no",
-        use_velocities=True,
-        use_note_duration_programs=[0],
-        use_chords=False,
-        use_rests=False,
-        use_tempos=False,
-        use_time_signatures=True,
-        use_sustain_pedals=False,
-        use_pitch_bends=False,
-        use_programs=False,
-        use_pitch_intervals=False,
-        use_pitchdrum_tokens=False,
-        time_signature_range={4: list(BEATS_PER_BAR)},
-        remove_duplicated_notes=True,
-        delete_equal_successive_time_sig_changes=True,
+    @cached_property
+    def _first(self) -> dict[str, int]:
+        """Return the first id of each kind of music; its others follow in the order of size."""
+        kinds = self._meaning[0].tolist()
+        return {kind: kinds.index(index) for index, kind in enumerate(_KINDS) if kind}
+
+    @cached_property
+    def _velocities(self) -> IntColumn:
+        return np.array(velocities())
+
+    @cached_property
+    def _durations(self) -> IntColumn:
+        return np.array(list(durations()))
+
+
+_KINDS = ("Bar", "Position", "Pitch", "Velocity", "Duration", "TimeSig", "", "")
+_BAR, _POSITION, _PITCH, _VELOCITY, _DURATION, _TIME_SIGNATURE, _CONTROL, _OTHER = range(8)
+_CONTROLS = ("Control-", "BarControl-", "Ending_", *(f"{token}_" for token in SPECIAL_TOKENS))
+_TICKS = {text: ticks for ticks, text in durations().items()}
+
+
+def _meaning_of(text: str) -> tuple[int, int]:
+    kind, _, value = text.partition("_")
+    if text.startswith(_CONTROLS):
+        return _CONTROL, 0
+    if kind == "Bar" or kind not in _KINDS:
+        return (_BAR if kind == "Bar" else _OTHER), 0
+    if kind == "Duration":
+        return _DURATION, _TICKS[text]
+    return _KINDS.index(kind), int(value.split("/")[0])
+
+
+def _first_metre(kind: IntColumn, value: IntColumn) -> int:
+    """Return the beats of the first bar: as said before the first note, or four."""
+    told = np.flatnonzero((kind >= _PITCH) & (kind <= _TIME_SIGNATURE))[:1]
+    return int(value[told[0]]) if (kind[told] == _TIME_SIGNATURE).any() else COMMON_TIME
+
+
+def _ticks(kind: IntColumn, value: IntColumn, first: int) -> IntColumn:
+    """Return the tick at which each id stands, `first` being the beats of the first bar."""
+    sign = _latest(kind == _TIME_SIGNATURE)
+    beats = np.where(sign < 0, first, value[sign])
+    step = np.where(kind == _BAR, beats * STEPS_PER_BEAT, 0)
+    timed = (kind == _BAR) | (kind == _POSITION)
+    step[np.flatnonzero(timed)[:1]] = 0  # the first bar begins at 0, whether or not it is said
+    told = np.cumsum(step) + np.where(kind == _POSITION, value, 0)
+    latest = _latest(timed)
+    return np.where(latest < 0, 0, told[latest])
+
+
+def _latest(mask: NDArray[np.bool_]) -> IntColumn:
+    """Return the index of the last true value up to each place, -1 where there is none."""
+    latest: IntColumn = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
+    return latest
+
+
+def _note_list(tick: IntColumn, kind: IntColumn, value: IntColumn, end: int | None) -> NoteTickList:
+    """Return the notes said, by onset and pitch, each ended by the next of its pitch and `end`."""
+    is_note = (kind[:-2] == _PITCH) & (kind[1:-1] == _VELOCITY) & (kind[2:] == _DURATION)
+    at = np.flatnonzero(is_note)
+    at = at[np.lexsort((value[at], tick[at]))]
+    tick, pitch, velocity, length = tick[at], value[at], value[at + 1], value[at + 2]
+    by_pitch = np.argsort(pitch, kind="stable")
+    again = np.diff(pitch[by_pitch]) == 0
+    struck, until = by_pitch[:-1][again], np.diff(tick[by_pitch])[again]
+    length[struck] = np.maximum(np.minimum(length[struck], until), 1)
+    if end is not None:
+        length = np.maximum(np.minimum(length, end - tick), 1)
+    return NoteTickList.from_numpy(
+        tick.astype(np.int32),
+        length.astype(np.int32),
+        pitch.astype(np.int8),
+        velocity.astype(np.int8),
     )
 
 
-def _load(miditok: Any, path: Path) -> Any:
-    try:
-        return miditok.REMI(params=path)
-    except Exception as error:
-        raise ValueError(f"{path.name} is no tokenizer of this kind: {error}") from error
+def _metres(score: ScoreTick) -> Metres:
+    """Return the metres of a score, each other than the one before it."""
+    changes = {0: (COMMON_TIME, 4)}
+    for change in sorted(score.time_signatures, key=lambda change: change.time):
+        changes[int(change.time)] = (change.numerator, change.denominator)
+    metres: Metres = []
+    for tick, (beats, unit) in changes.items():
+        if unit != 4 or beats not in BEATS_PER_BAR:
+            raise ValueError(f"time signatures must be 2/4, 3/4 or 4/4, got {beats}/{unit}")
+        if metres and (tick - metres[-1][0]) % (metres[-1][1] * STEPS_PER_BEAT):
+            raise ValueError(f"time signatures must change at bar lines, got tick {tick}")
+        if not metres or beats != metres[-1][1]:
+            metres.append((tick, beats))
+    return metres
 
 
-def _without_overlaps(notes: list[NoteTick]) -> list[NoteTick]:
-    last: dict[int, NoteTick] = {}
-    kept = []
-    for note in sorted(notes, key=lambda note: (note.time, note.pitch)):
-        before = last.get(note.pitch)
-        if before is not None and before.end > note.time:
-            before.duration = max(note.time - before.time, 1)
-        last[note.pitch] = note
-        kept.append(note)
-    return kept
+def _bars(metres: Metres, last: int) -> tuple[IntColumn, IntColumn]:
+    """Return the tick at which each bar begins, up to that which holds `last`, and its beats."""
+    ends = [*(tick for tick, _ in metres[1:]), last + 1]
+    lines = [
+        np.arange(tick, end, beats * STEPS_PER_BEAT)
+        for (tick, beats), end in zip(metres, ends, strict=True)
+    ]
+    return np.concatenate(lines), np.repeat([b for _, b in metres], [len(own) for own in lines])
+
+
+def nearest(known: IntColumn, values: IntColumn) -> NDArray[np.int64]:
+    """Return the index of the number nearest to each value, the greater of two as near.
+
+    Args:
+        known: Rising numbers.
+        values: Shape (n,).
+    """
+    return np.searchsorted(known[1:] + known[:-1], 2 * values, side="right")
 
 
 def bin_edges(values: FloatColumn) -> FloatColumn:

@@ -100,7 +100,7 @@ def quantised(notes: Notes) -> Notes:
     onset_s = np.round(notes.onset_s / GRID_S) * GRID_S
     duration_s = np.maximum(np.round(notes.duration_s / GRID_S), 1.0) * GRID_S
     order = np.lexsort((notes.pitch, onset_s))
-    return replace(notes, onset_s=onset_s, duration_s=duration_s).where(order.astype(np.int64))
+    return replace(notes, onset_s=onset_s, duration_s=duration_s).where(order)
 
 
 class Check:

@@ -68,39 +68,51 @@ def decode_beats(beat_probability: FloatArray, frame_s: float, params: DecodePar
     change = -params.steadiness * np.abs(lengths[:, None] / lengths[None, :] - 1)
     change -= np.log(np.exp(change).sum(axis=1, keepdims=True))
     position = np.arange(last[-1] + 1) - np.repeat(first, lengths)
-    at_beat = position < np.maximum(np.repeat(lengths, lengths) * params.beat_share, 1)
+    n_on = np.maximum(np.ceil(lengths * params.beat_share), 1).astype(np.int64)
     p = np.clip(beat_probability, 1e-5, 1 - 1e-5)
     gain = np.log(p) - np.log((1 - p) / (1 / params.beat_share - 1))
-    came_from, final = _forward(gain, at_beat, first, last, change)
+    came_from, final = _forward(gain, n_on, lengths, change, position)
     return _backward(came_from, final, first, lengths, position)
 
 
 def _forward(
-    gain: FloatArray,
-    at_beat: NDArray[np.bool_],
-    first: IntArray,
-    last: IntArray,
-    change: FloatArray,
-) -> tuple[IntArray, int]:
-    """Run the max-sum recursion; return each beat start's best predecessor, and the last state."""
-    on = np.flatnonzero(at_beat)
-    score = np.zeros(len(at_beat))
-    came_from = np.zeros((len(gain), len(first)), dtype=np.int64)
-    columns = np.arange(len(first))
-    moved = np.empty_like(score)
-    for t, value in enumerate(gain):
-        if t:
-            into = score[last][:, None] + change
-            best = came_from[t] = into.argmax(axis=0)
-            moved[1:] = score[:-1]
-            moved[first] = into[best, columns]
-            score, moved = moved, score
-        score[on] += value
-    return came_from, int(score.argmax())
+    gain: FloatArray, n_on: IntArray, lengths: IntArray, change: FloatArray, position: IntArray
+) -> tuple[NDArray[np.int16], int]:
+    """Run the max-sum recursion; return each beat start's best predecessor, and the last state.
+
+    A beat collects its gains in its first `n_on` frames, so what it is worth is known where it
+    begins; as many frames as the shortest beat has are therefore worked out at once.
+    """
+    n_tempi, before = len(lengths), int(lengths[-1])
+    padded = np.concatenate([np.zeros(before), gain, np.zeros(int(n_on.max()))])
+    worth = np.zeros((before + len(gain), n_tempi))  # of a beat that begins there, by its tempo
+    _collect(worth[: before + 1], padded, n_on)
+    came_from = np.zeros((len(gain), n_tempi), dtype=np.int16)
+    columns, into_tempo = np.arange(n_tempi), np.ascontiguousarray(change.T)
+    for start in range(1, len(gain), int(lengths[0])):
+        stop = min(start + int(lengths[0]), len(gain))
+        frames = np.arange(start, stop)[:, None]
+        into = worth[before + frames - lengths, columns][:, None, :] + into_tempo
+        best = into.argmax(axis=2)
+        came_from[start:stop] = best
+        worth[before + start : before + stop] = into[frames - start, columns, best]
+        _collect(worth[before + start : before + stop], padded[before + start :], n_on)
+    at_end = worth[before + len(gain) - 1 - position, np.repeat(columns, lengths)]
+    return came_from, int(at_end.argmax())
+
+
+def _collect(worth: FloatArray, gain: FloatArray, n_on: IntArray) -> None:
+    """Add to beats, in place, the gains of their first frames, one frame after the other."""
+    for step in range(int(n_on.max())):
+        worth += gain[step : step + len(worth), None] * (step < n_on)
 
 
 def _backward(
-    came_from: IntArray, final: int, first: IntArray, lengths: IntArray, position: IntArray
+    came_from: NDArray[np.int16],
+    final: int,
+    first: IntArray,
+    lengths: IntArray,
+    position: IntArray,
 ) -> IntArray:
     """Walk back from the last state; a beat is where a state of position 0 was entered."""
     tempo = int(np.searchsorted(first, final, side="right")) - 1

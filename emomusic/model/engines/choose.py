@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from emomusic.model.engines.engine import Engine
-from emomusic.model.engines.library import LibraryError, is_built
+from emomusic.model.int8.library import LibraryError, is_built
 from emomusic.model.weights import CheckpointError
 
 ENGINES = ("auto", "int8", "torch", "cuda")
@@ -31,7 +31,7 @@ def open_engine(folder: Path, name: str = "auto", *, threads: int = 1) -> Engine
     if name not in ENGINES:
         raise EngineError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
     if name == "int8" or (name == "auto" and is_built()):
-        from emomusic.model.engines.int8_engine import Int8Engine
+        from emomusic.model.int8.engine import Int8Engine
 
         try:
             return Int8Engine.load(folder, threads=threads)
@@ -40,7 +40,7 @@ def open_engine(folder: Path, name: str = "auto", *, threads: int = 1) -> Engine
     import torch
 
     from emomusic.model.checkpoint import load_model
-    from emomusic.model.engines.torch_engine import TorchEngine
+    from emomusic.model.lockstep.engine import TorchEngine
 
     has_gpu = torch.cuda.is_available()
     if name == "cuda" and not has_gpu:

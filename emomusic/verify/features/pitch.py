@@ -8,11 +8,13 @@ import numpy as np
 
 from emomusic.music.notes import FloatColumn, IntColumn
 from emomusic.verify.features.hearing import CHORDS, WINDOW_S, Hearing
-from emomusic.verify.features.registry import registered, share_of
+from emomusic.verify.features.registry import quantiles, registered, share_of
 
 HURON = (0.0, 1.428, 0.582, -0.594, -0.386, -1.240, 0.453)
 """Dissonance of interval classes 0 to 6: Huron (1994), Interval-class content, with the sign
 turned."""
+_PARTNERS = (np.arange(7)[:, None] + np.arange(12)) % 12
+"""The pitch class that lies each interval class, 0 to 6, above each of the twelve."""
 
 
 @registered(
@@ -27,7 +29,7 @@ turned."""
     high_share="share of notes from C5 (72)",
 )
 def _register(h: Hearing) -> Sequence[float]:
-    low, high = np.quantile(h.notes.pitch, (0.05, 0.95))
+    low, high = quantiles(h.notes.pitch, 0.05, 0.95)
     return [
         float(h.notes.pitch.mean()),
         low,
@@ -48,7 +50,7 @@ def _register(h: Hearing) -> Sequence[float]:
     pitches_used="log2 of the different pitches",
 )
 def _range(h: Hearing) -> Sequence[float]:
-    low, high = np.quantile(h.notes.pitch, (0.05, 0.95))
+    low, high = quantiles(h.notes.pitch, 0.05, 0.95)
     return [
         float(h.notes.pitch.std()),
         high - low,
@@ -128,7 +130,7 @@ def _harmony(h: Hearing) -> Sequence[float]:
 def _intervals(h: Hearing) -> Sequence[float]:
     heard = (h.sounding > 0).astype(np.float64)
     pairs = heard.T @ heard
-    classes = np.array([np.trace(np.roll(pairs, -k, axis=1)) for k in range(7)])
+    classes = pairs[np.arange(12), _PARTNERS].sum(axis=1)
     classes[6] /= 2.0
     shares = classes[1:] / max(float(classes[1:].sum()), 1.0)
     return [*shares, float(shares @ HURON[1:]), float(heard.sum(axis=1).mean())]
@@ -152,7 +154,7 @@ def _steps(line: IntColumn) -> IntColumn:
     melody_rate="log2(1 + melody notes a second)",
 )
 def _melody(h: Hearing) -> Sequence[float]:
-    line = h.top[h.top >= np.median(h.notes.pitch)]
+    line = h.top[h.top >= quantiles(h.notes.pitch, 0.5)[0]]
     moves = _steps(line)
     size, moving = np.abs(moves), moves[moves != 0]
     return [
@@ -177,7 +179,7 @@ def _melody(h: Hearing) -> Sequence[float]:
     bass_rate="log2(1 + bass notes a second)",
 )
 def _bass(h: Hearing) -> Sequence[float]:
-    line = h.bottom[h.bottom <= np.quantile(h.notes.pitch, 0.25)]
+    line = h.bottom[h.bottom <= quantiles(h.notes.pitch, 0.25)[0]]
     moves = _steps(line)
     size = np.abs(moves)
     moving = size[size > 0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.music.notes import FloatColumn
+from emomusic.music.notes import FloatColumn, IntColumn
 from emomusic.verify.features.hearing import Hearing
 
 
@@ -49,6 +49,25 @@ def registered(group: str, source: str, **units: str) -> Callable[[Block], Block
         return block
 
     return register
+
+
+def quantiles(values: FloatColumn | IntColumn, *shares: float) -> list[float]:
+    """Return quantiles as `np.quantile` does, linear between neighbours, several times as fast.
+
+    Args:
+        values: At least one number, in any order.
+        shares: In [0, 1].
+    """
+    ordered = np.sort(values)
+    found = []
+    for share in shares:
+        place = (len(ordered) - 1) * share
+        at = int(place)
+        part, below = place - at, float(ordered[at])
+        above = float(ordered[min(at + 1, len(ordered) - 1)])
+        step = above - below
+        found.append(below + step * part if part < 0.5 else above - step * (1 - part))
+    return found
 
 
 def share_of(mask: NDArray[np.bool_]) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from emomusic.music.notes import FloatColumn
 from emomusic.verify.features.hearing import WINDOW_S, Hearing
-from emomusic.verify.features.registry import registered, share_of
+from emomusic.verify.features.registry import quantiles, registered, share_of
 
 SHORTEST_S = 0.02
 """Times below this count as this: a transcription's shortest notes are not shorter to the ear."""
@@ -45,7 +45,7 @@ def _density(h: Hearing) -> Sequence[float]:
     span_s = max(h.span_s, WINDOW_S)
     windows = ((h.start_s - h.start_s[0]) // WINDOW_S).astype(np.int64)
     counts = np.log2(1.0 + np.unique(windows, return_counts=True)[1])
-    low, high = np.quantile(counts, (0.1, 0.9))
+    low, high = quantiles(counts, 0.1, 0.9)
     return [
         float(np.log2(len(h.notes) / span_s)),
         float(np.log2(len(h.start_s) / span_s)),
@@ -73,7 +73,7 @@ def _rhythm(h: Hearing) -> Sequence[float]:
     gaps_s = _gaps(h)
     logs = _log2_s(gaps_s)
     change = np.abs(np.diff(logs)) if len(logs) > 1 else np.zeros(1)
-    short, median, long = np.quantile(logs, (0.1, 0.5, 0.9))
+    short, median, long = quantiles(logs, 0.1, 0.5, 0.9)
     return [
         short,
         median,
@@ -126,12 +126,12 @@ def _articulation(h: Hearing) -> Sequence[float]:
     silent_s = float(np.maximum(h.notes.onset_s[1:] - ends[:-1], 0.0).sum())
     sounding_s = max(h.span_s - silent_s, SHORTEST_S)
     return [
-        float(np.median(logs)),
+        quantiles(logs, 0.5)[0],
         float(logs.std()),
         share_of(h.notes.duration_s < 0.2),
         share_of(h.notes.duration_s > 1.0),
         share_of(ratio > 0.0),
-        float(np.median(ratio)),
+        quantiles(ratio, 0.5)[0],
         silent_s / max(h.span_s, SHORTEST_S),
         float(h.notes.duration_s.sum()) / sounding_s,
     ]
@@ -148,11 +148,11 @@ def _articulation(h: Hearing) -> Sequence[float]:
 def _dynamics(h: Hearing) -> Sequence[float]:
     firsts = np.searchsorted(h.group, np.arange(len(h.start_s)))
     loudest = np.maximum.reduceat(h.notes.velocity, firsts).astype(np.float64)
-    centre = np.median(h.notes.pitch)
+    centre = quantiles(h.notes.pitch, 0.5)[0]
     upper = h.notes.pitch >= centre
     above, below = h.notes.velocity[upper], h.notes.velocity[~upper]
     return [
-        float(np.median(h.notes.velocity)),
+        quantiles(h.notes.velocity, 0.5)[0],
         float(h.notes.velocity.std()),
         float(np.abs(np.diff(loudest)).mean()) if len(loudest) > 1 else 0.0,
         float(above.mean() - below.mean()) if len(above) and len(below) else 0.0,

@@ -62,13 +62,13 @@ static void rest(void) {
 }
 
 void em_pool_meet(em_pool *pool, void (*last)(void *), void *context) {
-    if (pool->n_active == 1) {
+    const int n = pool->n_active; /* read now: once all have arrived, it may be set anew */
+    if (n == 1) {
         if (last) last(context);
         return;
     }
     unsigned round = atomic_load_explicit(&pool->round, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&pool->waiting, 1, memory_order_acq_rel) ==
-        pool->n_active - 1) {
+    if (atomic_fetch_add_explicit(&pool->waiting, 1, memory_order_acq_rel) == n - 1) {
         if (last) last(context);
         atomic_store_explicit(&pool->waiting, 0, memory_order_relaxed);
         atomic_store_explicit(&pool->round, round + 1, memory_order_release);

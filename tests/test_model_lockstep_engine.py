@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -14,9 +16,10 @@ from engine_cases import (
     written,
 )
 
-from emomusic.model.engines import torch_blocks, torch_steps
+from emomusic.model.engines.engine import Row
 from emomusic.model.engines.grammar import Grammar, Kind, Script
-from emomusic.model.engines.torch_engine import TorchEngine
+from emomusic.model.lockstep import blocks, steps
+from emomusic.model.lockstep.engine import TorchEngine
 from emomusic.model.transformer import Transformer
 
 
@@ -29,7 +32,7 @@ def model() -> Transformer:
 def test_static_steps_write_the_same_ids_whatever_the_spans(
     model: Transformer, shortest_span: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch_steps, "SHORTEST_SPAN", shortest_span)
+    monkeypatch.setattr(steps, "SHORTEST_SPAN", shortest_span)
     plain = TorchEngine(model, bfloat16=False, static=False)
     static = TorchEngine(model, bfloat16=False, static=True)
     for guidance in (1.0, 2.0):
@@ -55,7 +58,7 @@ def test_an_opening_of_any_length_leaves_a_row_as_it_is(
 
     expected = found()
     for step in (1, 7, 200):
-        monkeypatch.setattr(torch_blocks, "OPENING_STEP", step)
+        monkeypatch.setattr(blocks, "OPENING_STEP", step)
         assert found() == expected
 
 
@@ -80,7 +83,7 @@ def test_numbers_are_taken_beyond_those_drawn_ahead(
 ) -> None:
     engine = TorchEngine(model, bfloat16=False)
     expected = written(engine, [make_row(seed) for seed in range(4)])
-    monkeypatch.setattr(torch_blocks, "DRAWN_AHEAD", 3)
+    monkeypatch.setattr(blocks, "DRAWN_AHEAD", 3)
     rows = [make_row(seed) for seed in range(4)]
     assert written(engine, rows) == expected
     for seed, row in enumerate(rows):
@@ -130,10 +133,28 @@ def test_too_few_places_or_threads_are_refused(
         TorchEngine(model, **settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("at_once", "n_taken"), [(1, 1), (3, 3), (8, 8), (20, 20), (None, 24)])
+def test_no_more_rows_are_begun_than_asked_for(
+    model: Transformer, at_once: int | None, n_taken: int
+) -> None:
+    engine = TorchEngine(model, bfloat16=False, threads=3)
+    taken: list[int] = []
+
+    def rows() -> Iterator[Row]:
+        for seed in range(30):
+            taken.append(seed)
+            yield make_row(seed)
+
+    writing = engine.write(rows(), GRAMMAR, at_once=at_once)
+    next(writing)
+    assert n_taken <= len(taken) <= n_taken + 2
+    writing.close()  # type: ignore[attr-defined]
+
+
 def test_another_kind_of_device_is_refused(model: Transformer) -> None:
     with pytest.raises(ValueError, match="the device must be cpu or cuda, got meta"):
         TorchEngine(model, device="meta")
 
 
 def test_a_block_without_rows_is_none(model: Transformer) -> None:
-    assert torch_blocks.Queue([], GRAMMAR, model.config, width=8).take() is None
+    assert blocks.Queue([], GRAMMAR, model.config, size=(8, 8)).take() is None

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from emomusic.model.engines.engine import OnSegment, Row, Segments
 from emomusic.model.engines.grammar import Grammar
-from emomusic.model.engines.torch_blocks import Block, News, Queue, Taken
-from emomusic.model.engines.torch_steps import StaticSteps, Steps
+from emomusic.model.lockstep.blocks import Block, News, Queue, Taken
+from emomusic.model.lockstep.steps import StaticSteps, Steps
 from emomusic.model.shape import ModelConfig
 from emomusic.model.transformer import Transformer, has_fast_bfloat16
 

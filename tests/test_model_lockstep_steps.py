@@ -5,7 +5,7 @@ import pytest
 import torch
 from engine_cases import CONTEXT, V, make_model
 
-from emomusic.model.engines.torch_steps import draw, within
+from emomusic.model.lockstep.steps import draw, within
 from emomusic.model.sampling import sample_ids
 from emomusic.model.transformer import Cache
 

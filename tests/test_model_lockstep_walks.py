@@ -7,8 +7,8 @@ import pytest
 from engine_cases import BAR_KIND, GRAMMAR, PITCH, POSITION, STOP_KIND, VELOCITY, make_script
 
 from emomusic.model.engines.grammar import Grammar, Kind, Script, Walk
-from emomusic.model.engines.torch_steps import within
-from emomusic.model.engines.walks import Walks
+from emomusic.model.lockstep.steps import within
+from emomusic.model.lockstep.walks import Walks
 
 TANGLED = Grammar(
     30,

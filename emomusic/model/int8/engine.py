@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engines import library as lib
 from emomusic.model.engines.engine import OnSegment, Row, Segments, check_row
 from emomusic.model.engines.grammar import Grammar, Kind
-from emomusic.model.engines.int8_session import Event, Jobs, Session
+from emomusic.model.int8 import library as lib
+from emomusic.model.int8.session import Event, Jobs, Session
 from emomusic.model.shape import ModelConfig
 from emomusic.model.weights import (
     BFLOAT16,

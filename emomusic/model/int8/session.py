@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engines import library as lib
 from emomusic.model.engines.engine import Row, Segments, check_row
 from emomusic.model.engines.grammar import Grammar
+from emomusic.model.int8 import library as lib
 from emomusic.model.shape import ModelConfig
 
 STEPS = 64
@@ -164,6 +164,9 @@ class Session:
         self._places[slot] = None
         place.row.uniforms.drop(state.n_used)
         if state.status == lib.FULL:
+            if len(place.segments) == place.n_before:
+                context = self._config.context
+                raise ValueError(f"a segment does not end within a context of {context}")
             self._put(slot, place)
         elif state.status == lib.STUCK:
             raise ValueError("the grammar allows no id")

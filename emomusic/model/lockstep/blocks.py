@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.model.engines.engine import Row, Segments, Uniforms, check_row
 from emomusic.model.engines.grammar import Grammar
-from emomusic.model.engines.torch_steps import Asked, Settings, Steps
-from emomusic.model.engines.walks import Walks
+from emomusic.model.lockstep.steps import Asked, Settings, Steps
+from emomusic.model.lockstep.walks import Walks
 from emomusic.model.shape import ModelConfig
 
 OPENING_STEP = 32
@@ -81,20 +82,23 @@ class Queue:
         places: list[Taken | None] = [None] * self._width
         waiting, self._waiting = self._waiting, []
         shape: tuple[bool, int] | None = None
-        n_used = 0
-        for taken in chain(waiting, self._new_rows()):
+        for taken in chain(waiting, self._new_rows(places)):
             shape = shape or taken.shape
             at = taken.row.number % self._width
-            if n_used < self._most and taken.shape == shape and places[at] is None:
+            if taken.shape == shape and places[at] is None and self._has_room(places):
                 places[at] = taken
-                n_used += 1
             else:
                 self._waiting.append(taken)
-            if n_used == self._most and
         return None if shape is None else places
 
-    def _new_rows(self) -> Iterator[Taken]:
-        for found in self._rows:
+    def _has_room(self, places: Places) -> bool:
+        return self._width - places.count(None) < self._most
+
+    def _new_rows(self, places: Places) -> Iterator[Taken]:
+        while self._has_room(places) and len(self._waiting) < LOOK_AHEAD * self._width:
+            found = next(self._rows, None)
+            if found is None:
+                return
             check_row(found[1], self._grammar, self._config)
             yield Taken(*found)
 

@@ -1,0 +1,1 @@
+"""The fast engine on the CPU: int8 weights, every step in compiled code."""

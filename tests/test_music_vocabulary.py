@@ -1,0 +1,169 @@
+"""The vocabulary: what each id says, and the file that holds it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
+from emomusic.music.vocabulary import (
+    ENDING_BARS,
+    HIGHEST_PITCH,
+    LOWEST_PITCH,
+    N_BINS,
+    N_VELOCITIES,
+    STEPS_PER_BEAT,
+    Vocabulary,
+    built_vocabulary,
+    control_name,
+    durations,
+    read_vocabulary,
+    velocities,
+    write_vocabulary,
+)
+
+LENGTHS = (*range(1, 25), *range(27, 49, 3), *range(54, 145, 6))  # in twelfths of a beat
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    write_vocabulary(built_vocabulary(), tmp_path / "tokenizer.json")
+    return tmp_path / "tokenizer.json"
+
+
+def test_the_vocabulary_names_all_there_is() -> None:
+    vocabulary = built_vocabulary()
+    kinds = [text.split("_")[0] for text in vocabulary.texts]
+    assert [kinds.count(kind) for kind in ("Pitch", "Velocity", "Duration", "Position")] == [
+        HIGHEST_PITCH - LOWEST_PITCH + 2,  # MidiTok counts its upper end in; it is never used
+        N_VELOCITIES,
+        len(LENGTHS),
+        4 * STEPS_PER_BEAT,
+    ]
+    assert vocabulary.values("TimeSig") == ["2/4", "3/4", "4/4"]
+    assert vocabulary.values("Ending") == [str(i + 1) for i in range(ENDING_BARS)]
+    assert vocabulary.values("Pitch")[:-1] == [
+        str(p) for p in range(LOWEST_PITCH, HIGHEST_PITCH + 1)
+    ]
+    assert not [
+        k for k in kinds if k in ("Tempo", "Chord", "Rest", "Program", "Pedal", "PitchDrum")
+    ]
+    assert len(vocabulary) == len(set(vocabulary.texts))
+    assert [vocabulary.id_of(text) for text in vocabulary.texts] == list(range(len(vocabulary)))
+
+
+def test_the_bins_of_a_control_follow_each_other() -> None:
+    vocabulary = built_vocabulary()
+    for names, per_bar in ((ATTRIBUTE_NAMES, False), (BAR_ATTRIBUTE_NAMES, True)):
+        first = vocabulary.control_ids(names, per_bar=per_bar)
+        assert len(first) == len(names)
+        for start, name in zip(first, names, strict=True):
+            found = vocabulary.texts[start : start + N_BINS]
+            assert found == tuple(control_name(name, b, per_bar=per_bar) for b in range(N_BINS))
+
+
+def test_kinds_are_whole_words() -> None:
+    vocabulary = Vocabulary(("Bar_None", "BarControl-tempo_0", "Pitch_60", "PitchDrum_1"))
+    assert vocabulary.kind_ids("Bar").tolist() == [0]
+    assert vocabulary.kind_ids("Pitch").tolist() == [2]
+    assert vocabulary.kind_ids("None").tolist() == []
+
+
+def test_an_unknown_token_is_told() -> None:
+    with pytest.raises(ValueError, match=r"^the vocabulary has no token 'Pitch_20'$"):
+        built_vocabulary().id_of("Pitch_20")
+    with pytest.raises(ValueError, match="has no token 'BarControl-tempo_0'"):
+        built_vocabulary().control_ids(("tempo",), per_bar=True)
+
+
+def test_lengths_and_velocities_rise() -> None:
+    assert tuple(durations()) == LENGTHS
+    assert durations()[30] == "Duration_2.2.4"
+    assert velocities() == [7, 15, 23, 31, 39, 47, 55, 63, 71, 79, 87, 95, 103, 111, 119, 127]
+
+
+def test_what_was_written_is_read_alike(saved: Path) -> None:
+    assert [path.name for path in saved.parent.iterdir()] == ["tokenizer.json"]
+    assert read_vocabulary(saved) == built_vocabulary()
+
+
+def test_miditok_loads_what_was_written_and_has_the_same_ids(saved: Path) -> None:
+    import miditok
+
+    ids = miditok.REMI(params=saved).vocab
+    assert tuple(sorted(ids, key=ids.__getitem__)) == built_vocabulary().texts
+
+
+def test_what_miditok_writes_is_read(saved: Path) -> None:
+    import miditok
+
+    miditok.REMI(params=saved).save(saved)
+    assert "miditok_version" in json.loads(saved.read_text())
+    assert read_vocabulary(saved) == built_vocabulary()
+
+
+def test_special_tokens_keep_the_order_of_the_file(saved: Path) -> None:
+    content = json.loads(saved.read_text())
+    special = [*reversed(content["config"]["special_tokens"]), "Control-mood_0"]
+    content["config"]["special_tokens"] = special
+    saved.write_text(json.dumps(content))
+    assert read_vocabulary(saved).texts[: len(special)] == tuple(special)
+    write_vocabulary(read_vocabulary(saved), saved)
+    assert read_vocabulary(saved).texts[: len(special)] == tuple(special)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", "null", "[" * 100_000, '{"tokenization": "TSD", "config": {}}', "\x00"],
+)
+def test_another_file_is_no_tokenizer(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text(text)
+    with pytest.raises(
+        ValueError, match=r"^tokenizer\.json is no tokenizer of this kind: "
+    ) as told:
+        read_vocabulary(path)
+    assert "\n" not in str(told.value)
+
+
+def test_a_missing_file_is_no_tokenizer(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^none\.json is no tokenizer of this kind: No such file"):
+        read_vocabulary(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tokenization": "TSD"}, "tokenization must be 'REMI', got 'TSD'"),
+        ({"_model": "{}"}, "must not be trained"),
+        ({"_vocab_base": {"PAD_None": 0}}, "must not be trained"),
+        ({"config": None}, "holds no settings"),
+    ],
+)
+def test_a_tokenizer_of_another_kind_is_refused(
+    saved: Path, changes: dict[str, Any], words: str
+) -> None:
+    saved.write_text(json.dumps({**json.loads(saved.read_text()), **changes}))
+    with pytest.raises(ValueError, match=words):
+        read_vocabulary(saved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"num_velocities": 32}, "num_velocities must be 16, got 32"),
+        ({"beat_res": {"0_4": 8}}, "beat_res must be .*, got {'0_4': 8}"),
+        ({"use_tempos": None}, "use_tempos must be False, got None"),
+        ({"special_tokens": "PAD_None"}, "no list of texts"),
+        ({"special_tokens": [["PAD_None"]]}, "no list of texts"),
+        ({"special_tokens": ["PAD_None", "PAD_None"]}, "occurs twice"),
+        ({"special_tokens": ["Pitch_60"]}, "one of the music"),
+        ({"special_tokens": ["PAD_None", "BOS_None"]}, "lacks our controls"),
+    ],
+)
+def test_other_settings_are_refused(saved: Path, changes: dict[str, Any], words: str) -> None:
+    content = json.loads(saved.read_text())
+    saved.write_text(json.dumps({**content, "config": {**content["config"], **changes}}))
+    with pytest.raises(ValueError, match=words):
+        read_vocabulary(saved)
