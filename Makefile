@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
+COMPILED := setup.py $(wildcard emomusic/model/int8/kernel/*)
 
 .PHONY: compose test install install-dev evaluate clean
 
@@ -25,7 +26,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emomusic needs Python 3.11 or newer; name one with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS) $(COMPILED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e .
 	touch $@
 

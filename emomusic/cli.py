@@ -81,8 +81,8 @@ def generate(
     temperature: Annotated[float, typer.Option(help="Of sampling, up to 5.")] = 1.0,
     top_p: Annotated[float, typer.Option(help="Of sampling, up to 1.")] = 0.99,
     guidance: Annotated[
-        float, typer.Option(help="How strongly controls count, 1 to 5; above 1 half as fast.")
-    ] = 1.0,
+        float, typer.Option(help="How strongly controls count, 1 to 5; 1 is twice as fast.")
+    ] = 2.0,
     best_of: Annotated[int, typer.Option(help="Candidates a clip; 1 is the first draw.")] = 1,
     diversity: Annotated[float, typer.Option(help="Spread of the targets, 0 to 1.")] = 0.25,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Clips in hand at once.")] = 32,

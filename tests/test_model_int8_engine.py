@@ -248,7 +248,7 @@ def _music(engine: Int8Engine) -> NDArray[np.int64]:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"threads": 0}, "threads and slots must be at least 1, got 0 and 8"),
+        ({"threads": 0}, "threads and slots must be at least 1, got 0 and 4"),
         ({"slots": 0}, "threads and slots must be at least 1, got 1 and 0"),
     ],
 )

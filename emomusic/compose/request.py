@@ -51,7 +51,7 @@ class Request:
     fixed: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
     top_p: float = 0.99
-    guidance: float = 1.0
+    guidance: float = 2.0
     best_of: int = 1
     diversity: float = 0.25
 

@@ -30,9 +30,9 @@ from emomusic.model.weights import (
     tensor_shapes,
 )
 
-SLOTS = 8
+SLOTS = 4
 """Rows that one thread writes at once: so many that reading the weights is shared, so few that
-their caches stay near."""
+their keys and values stay in the processor's cache beside them."""
 Array = NDArray[Any]
 
 
@@ -141,6 +141,8 @@ class Int8Engine:
         for _, row in first:
             check_row(row, grammar, self._config)
         jobs = Jobs(chain(first, source), self._config, grammar, on_segment is not None)
+        if any(row.guidance != 1 for _, row in first):
+            slots = max(slots // 2, 1)  # each has a twin
         n_threads = min(self.threads, len(first))
         if n_threads > 1:
             yield from self._share(jobs, grammar, (n_threads, slots), on_segment)
