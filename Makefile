@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 COMPILED := setup.py $(wildcard emomusic/model/int8/kernel/*)
 
-.PHONY: compose test install install-dev evaluate clean
+.PHONY: compose test install install-dev evaluate benchmark clean
 
 compose: $(VENV)/.installed  ## Compose one 16-bar clip for each quadrant into out/
 	$(BIN)/emomusic quadrants --out out
@@ -22,6 +22,9 @@ install-dev: $(VENV)/.installed-dev
 evaluate: $(VENV)/.installed-dev  ## First draws of every quadrant before the judges
 	$(BIN)/emomusic evaluate --source datasets/raw --count 25 --out evaluation
 
+benchmark: $(VENV)/.installed-bench  ## Speed, peers beside it, into benchmarks/results
+	$(BIN)/python -m benchmarks --out benchmarks/results --wait 60
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emomusic needs Python 3.11 or newer; name one with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +35,12 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS) $(COMPILED)
 
 $(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml $(CONSTRAINTS)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
+	touch $@
+
+# llama-cpp-python is built from source; where that fails, it is reported as not installed.
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[bench]' || \
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) transformers onnx onnx-ir onnxruntime gguf
 	touch $@
 
 clean:

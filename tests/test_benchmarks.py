@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,9 +206,11 @@ def test_results_keep_every_raw_sample() -> None:
 def test_only_variants_near_their_peers_best_are_repeated() -> None:
     near = [outcome("a", [v], threads=t) for v, t in [(10.0, 1), (9.5, 1), (5.0, 2)]]
     far = outcome("a", [7.0], threads=1)
+    noisy = replace(far, samples=tuple(replace(s, other_cpu=1.0) for s in far.samples))
     lone = Outcome(Case("path", "", "m"), samples=(Sample("memory", "MB", 1.0),))
     broken = Outcome(Case("b", "", "m"), FAILED, "why")
-    assert worth_repeating([*near, far, lone, broken]) == [*(o.case for o in near), lone.case]
+    kept = [*near, noisy, lone]
+    assert worth_repeating([*near, far, noisy, lone, broken]) == [o.case for o in kept]
 
 
 def test_lines_of_a_case_become_its_outcome() -> None:

@@ -1,0 +1,1 @@
+"""How fast emomusic is, beside others on the same machine, in one run."""

@@ -1,0 +1,101 @@
+"""The benchmark's command line: parse, call, show."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.cases import Case, all_cases
+from benchmarks.machine import machine, versions
+from benchmarks.run import Outcome, Settings, run_cases
+from benchmarks.table import report, results
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+QUICK_SECONDS = 0.5
+
+
+def chosen(cases: list[Case], only: str | None, *, quick: bool) -> list[Case]:
+    """Return the cases whose names hold a text or match a pattern; of a quick run fewer."""
+    found = [case for case in cases if case.quick or not quick or only]
+    if only is None:
+        return found
+    return [case for case in found if only in case.name or fnmatch.fnmatch(case.name, only)]
+
+
+def default_threads() -> str:
+    """Return one thread and two, where there are two cores."""
+    return "1,2" if len(os.sched_getaffinity(0)) > 1 else "1"
+
+
+@app.command()
+def benchmark(
+    out: Annotated[Path, typer.Option(help="Folder for results.json and results.md.")],
+    only: Annotated[str | None, typer.Option(help="Part of a case's name, or a pattern.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Less of everything, one round.")] = False,
+    seconds: Annotated[
+        float | None, typer.Option(help="For the samples of a case in a round.")
+    ] = None,
+    repeats: Annotated[int | None, typer.Option(help="Rounds in which every case runs.")] = None,
+    threads: Annotated[str | None, typer.Option(help="Numbers of threads, by comma.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Of the cases that compose.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A checkpoint whose weights the networks take.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(help="Most seconds to wait before each case for others to be quiet.")
+    ] = 0.0,
+    show: Annotated[bool, typer.Option("--list", help="Show the cases and end.")] = False,
+) -> None:
+    """Measure how fast emomusic is, beside others, and write a table and JSON."""
+    try:
+        found = [int(part) for part in (threads or default_threads()).split(",")]
+        cases = chosen(all_cases(found), only, quick=quick)
+        settings = Settings(
+            seconds=(QUICK_SECONDS if quick else 3.0) if seconds is None else seconds,
+            rounds=(1 if quick else 3) if repeats is None else repeats,
+            quick=quick,
+            checkpoint=checkpoint,
+            weights=weights,
+            wait=wait,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if not cases:
+        raise typer.BadParameter(f"no case is called {only!r}; --list shows them")
+    if show:
+        typer.echo("\n".join(f"{case.name:<45} {case.about}" for case in cases))
+        return
+    _run(cases, settings, out)
+
+
+def _run(cases: list[Case], settings: Settings, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    about = {"machine": machine(), "versions": versions()}
+    start = time.monotonic()
+
+    def keep(outcomes: Sequence[Outcome]) -> None:
+        plain = asdict(settings) | {"took_s": round(time.monotonic() - start)}
+        told = results(outcomes, settings=plain, **about)
+        text = json.dumps(told, indent=1, default=str) + "\n"
+        (out / "results.json").write_text(text, encoding="utf-8")
+        (out / "results.md").write_text(report(outcomes, **about), encoding="utf-8")
+
+    def say(text: str) -> None:
+        typer.echo(f"{time.monotonic() - start:6.0f} s  {text}", err=True)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        outcomes = run_cases(cases, settings, scratch=Path(scratch), progress=say, keep=keep)
+    typer.echo(report(outcomes, **about))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""The rest of the path: commands, clips, judging, training and preparation."""
