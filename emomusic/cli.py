@@ -81,8 +81,9 @@ def generate(
     temperature: Annotated[float, typer.Option(help="Of sampling, up to 5.")] = 1.0,
     top_p: Annotated[float, typer.Option(help="Of sampling, up to 1.")] = 0.99,
     guidance: Annotated[
-        float, typer.Option(help="How strongly controls count, 1 to 5; 1 is twice as fast.")
+        float, typer.Option(help="How strongly controls count, 1 to 5; 1 is fastest.")
     ] = 2.0,
+    guided_bars: Annotated[int, typer.Option(help="Bars at the beginning that it holds for.")] = 8,
     best_of: Annotated[int, typer.Option(help="Candidates a clip; 1 is the first draw.")] = 1,
     diversity: Annotated[float, typer.Option(help="Spread of the targets, 0 to 1.")] = 0.25,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Clips in hand at once.")] = 32,
@@ -118,6 +119,7 @@ def generate(
             temperature=temperature,
             top_p=top_p,
             guidance=guidance,
+            guided_bars=guided_bars,
             best_of=best_of,
             diversity=diversity,
         )

@@ -107,17 +107,18 @@ def reference(engine: Engine, row: Row, grammar: Grammar = GRAMMAR) -> Segments:
         walk.restart()
         ids = row.script.opening(walk.segments)
         while len(ids) < engine.config.context and not walk.done:
-            token = _sampled(_guided(engine, row, ids), row, walk.allowed())
+            guidance = row.guidance_after(len(walk.segments))
+            token = _sampled(_guided(engine, row, ids, guidance), row, walk.allowed())
             ids += [token, *walk.push(token)]
     return walk.segments
 
 
-def _guided(engine: Engine, row: Row, ids: list[int]) -> NDArray[Any]:
+def _guided(engine: Engine, row: Row, ids: list[int], guidance: float) -> NDArray[Any]:
     told = engine.logits(np.array(ids))[-1]
-    if row.guidance == 1:
+    if guidance == 1:
         return told
     free = engine.logits(np.array([ids[0], *ids[len(row.script.prompt) :]]))[-1]
-    return free + np.float32(row.guidance) * (told - free)
+    return free + np.float32(guidance) * (told - free)
 
 
 def _sampled(logits: NDArray[Any], row: Row, allowed: NDArray[Any]) -> int:

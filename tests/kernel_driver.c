@@ -76,7 +76,7 @@ static unsigned long long write_row(em_session *s, int slot, const em_shape *p, 
     for (int i = 0; i < p->context; i++) u[i] = uniform();
     em_row row = {opening, n_opening, number % 3 ? -1 : up_to(0, n_opening - 1), heads, start, ends,
                   n_segments, low, high, up_to(1, 20), u, number % 5 ? 1.0 : 1e-320,
-                  number % 4 ? 0.9 : 1.0, 2.0f};
+                  number % 4 ? 0.9 : 1.0, 2.0f, number % 7};
     if (em_put(s, slot, &row)) abort();
     free(u);
     state = kept;

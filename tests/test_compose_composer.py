@@ -64,6 +64,16 @@ def test_guidance_changes_what_is_written(composer: Composer) -> None:
     assert plain != guided
 
 
+def test_guidance_holds_for_the_bars_that_are_asked_for(composer: Composer) -> None:
+    def bars(**settings: Any) -> list[list[int]]:
+        (clip,) = clips(composer, Request(JOY, n_bars=8, **settings))
+        return composer.tokenizer.encode(clip.score)
+
+    plain, short, long = bars(guidance=1.0), bars(guidance=4.0, guided_bars=3), bars(guidance=4.0)
+    assert short[:3] == long[:3] and short[3:] != long[3:]
+    assert bars(guidance=4.0, guided_bars=0) == plain
+
+
 def test_requests_composed_at_once_are_as_each_alone(composer: Composer) -> None:
     requests = [
         Request(JOY, n_bars=2),

@@ -40,6 +40,8 @@ def test_all_but_the_emotion_may_be_left_free() -> None:
         ({"beats_per_bar": 5}, "beats_per_bar must be one of 2, 3, 4, got 5"),
         ({"temperature": 0}, r"temperature must be in \(0, 5\], got 0"),
         ({"guidance": 0.5}, r"guidance must be in \[1, 5\], got 0.5"),
+        ({"guided_bars": 513}, r"guided_bars must be in \[0, 512\], got 513"),
+        ({"guided_bars": 1.5}, "guided_bars must be a whole number, got 1.5"),
         ({"best_of": float("inf")}, "best_of must be a whole number, got inf"),
         ({"top_p": 1.2}, r"top_p must be in \(0, 1\], got 1.2"),
         ({"fixed": {"loudness": 3}}, "unknown attribute 'loudness'; known are tempo, note_density"),

@@ -102,7 +102,8 @@ def test_nothing_heavy_is_loaded_for_help(code: str) -> None:
 
 
 def everything() -> list[Path]:
-    return [*FILES, *sorted((ROOT / "scripts").glob("*.py")), *sorted(ROOT.glob("*.py"))]
+    beside = [*(ROOT / "scripts").glob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    return [*FILES, *sorted(beside), *sorted(ROOT.glob("*.py"))]
 
 
 @pytest.mark.parametrize("path", everything(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -49,6 +49,23 @@ def test_ids_are_drawn_from_the_logits(engine: Engine, guidance: float, temperat
     assert written(engine, asked()) == [reference(engine, row) for row in asked()]
 
 
+@pytest.mark.parametrize("n_guided", [0, 1, 3])
+def test_guidance_may_hold_for_the_first_segments_only(engine: Engine, n_guided: int) -> None:
+    def asked(**changes: Any) -> list[Row]:
+        return [
+            make_row(seed, make_script(7, **LONG), guidance=3.0, n_guided=n_guided, **changes)
+            for seed in range(4)
+        ]
+
+    found = written(engine, asked())
+    assert found == [reference(engine, row) for row in asked()]
+    # A row that is guided no more does not mind those that are.
+    mixed = [
+        row for pair in zip(asked(), rows(*range(4), guidance=2.0), strict=True) for row in pair
+    ]
+    assert written(engine, mixed)[::2] == found
+
+
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_where_the_context_is_full_a_row_begins_anew_with_its_last_segments(
     engine: Engine, guidance: float

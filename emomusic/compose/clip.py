@@ -68,6 +68,7 @@ class Clip:
             "temperature": self.request.temperature,
             "top_p": self.request.top_p,
             "guidance": self.request.guidance,
+            "guided_bars": self.request.guided_bars,
             "checkpoint": self.checkpoint,
             "version": emomusic.__version__,
         }

@@ -214,6 +214,7 @@ class Composer:
             temperature=request.temperature,
             top_p=request.top_p,
             guidance=request.guidance,
+            n_guided=request.guided_bars,
         )
 
     def _finish(self, seed: int, draft: Draft, ids: list[int]) -> Clip:

@@ -37,6 +37,8 @@ class Request:
         temperature: Of sampling, in (0, 5].
         top_p: Of sampling, in (0, 1].
         guidance: How strongly the controls are followed, in [1, 5]; 1 samples plainly.
+        guided_bars: Bars at the beginning for which guidance holds, 0 to 512; what follows takes
+            after them. It doubles the cost of a bar.
         best_of: Candidates a clip, 1 to 64; the verifier keeps one. 1 is the first draw.
         diversity: How far targets may be from a quadrant's mean, 0 to 1.
     """
@@ -52,6 +54,7 @@ class Request:
     temperature: float = 1.0
     top_p: float = 0.99
     guidance: float = 2.0
+    guided_bars: int = 8
     best_of: int = 1
     diversity: float = 0.25
 
@@ -63,10 +66,13 @@ class Request:
         """
         if self.n_bars is not None and self.seconds is not None:
             raise ValueError("give bars or seconds, not both")
-        for name, whole in (("bars", self.n_bars), ("best_of", self.best_of)):
+        wholes = (("bars", self.n_bars), ("best_of", self.best_of),
+                  ("guided_bars", self.guided_bars))  # fmt: skip
+        for name, whole in wholes:
             if whole is not None and not float(whole).is_integer():
                 raise ValueError(f"{name} must be a whole number, got {whole}")
         _check("bars", self.n_bars, 1, MAX_BARS)
+        _check("guided_bars", self.guided_bars, 0, MAX_BARS)
         _check("seconds", self.seconds, 0.5, MAX_SECONDS)
         _check("tempo", self.tempo, MIN_TEMPO, MAX_TEMPO)
         _check("tonic", self.tonic, 0, 11)

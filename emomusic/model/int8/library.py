@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-ABI = 1
+ABI = 2
 EMPTY, WRITING, DONE, FULL, STUCK = range(5)
 FLOAT32, BFLOAT16 = range(2)
 TENSORS = {
@@ -75,6 +75,7 @@ class RowArg(ctypes.Structure):
         ("temperature", c_double),
         ("top_p", c_double),
         ("guidance", c_float),
+        ("n_guided", c_int32),
     ]
 
 

@@ -250,7 +250,7 @@ def _row_arg(
     argument = lib.RowArg(
         opening_,
         len(opening),
-        len(script.prompt) - 1 if row.guidance != 1 else -1,
+        len(script.prompt) - 1 if row.guidance_after(place.n_before) != 1 else -1,
         heads_,
         starts_,
         ends_,
@@ -262,5 +262,6 @@ def _row_arg(
         row.temperature,
         row.top_p,
         row.guidance,
+        max(row.n_guided - place.n_before, 0),
     )
     return argument, arrays

@@ -49,7 +49,7 @@ class Taken:
         if self.segments:
             n_ids = len(script.prompt) + max(map(len, script.heads)) + script.max_repeated
         room = -(-(n_ids - 1) // OPENING_STEP) * OPENING_STEP
-        return self.row.guidance > 1, room
+        return self.row.guidance_after(len(self.segments)) > 1, room
 
 
 class Queue:
@@ -166,6 +166,9 @@ class Block:
         self._context = steps.model.config.context
         self._room = next(taken.shape[1] for taken in places if taken is not None)
         self._begun = [0 if taken is None else len(taken.segments) for taken in places]
+        self._guidance = np.array(
+            [1.0 if t is None else t.row.guidance_after(len(t.segments)) for t in places]
+        )
         scripts = [None if taken is None else taken.row.script for taken in places]
         segments = [[] if taken is None else taken.segments for taken in places]
         self._walks = Walks(grammar, scripts, segments=segments)
@@ -207,13 +210,15 @@ class Block:
         if (free & (low > high).all(axis=1)).any():
             raise ValueError("the grammar allows no id")
         numbers = self._numbers.take(free)
-        drawn = self._steps.next(Asked(self._ids, self._at, span, free, low, high, numbers))
+        asked = Asked(self._ids, self._at, span, free, low, high, numbers, self._guidance)
+        drawn = self._steps.next(asked)
         return np.where(free, drawn, np.maximum(given, 0)), free
 
     def _news(self, place: int, *, is_full: bool = False) -> News:
         taken = self._places[place]
         assert taken is not None
         news = News(taken, len(taken.segments), is_full)
+        self._guidance[place] = taken.row.guidance_after(news.n_segments)
         if is_full and news.n_segments == self._begun[place]:
             raise ValueError(f"a segment does not end within a context of {self._context}")
         if is_full or news.is_done:
@@ -232,9 +237,7 @@ def _twin_opening(taken: Taken | None) -> list[int]:
 
 def _settings(places: Places) -> Settings:
     rows = [
-        (1.0, 1.0, 1.0)
-        if taken is None
-        else (taken.row.temperature, taken.row.top_p, taken.row.guidance)
+        (1.0, 1.0) if taken is None else (taken.row.temperature, taken.row.top_p)
         for taken in places
     ]
     return Settings(*np.array(rows, dtype=np.float64).T)

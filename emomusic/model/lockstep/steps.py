@@ -25,7 +25,6 @@ class Settings:
 
     temperature: Floats
     top_p: Floats
-    guidance: Floats
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Asked:
         low: The lowest id that may be drawn of each kind, shape (width, n_kinds).
         high: The highest, as low; none of a kind where it is below the lowest.
         uniform: One number in [0, 1) a place.
+        guidance: Of each place by now, shape (width,).
     """
 
     ids: Ints
@@ -49,6 +49,7 @@ class Asked:
     low: Ints
     high: Ints
     uniform: Floats
+    guidance: Floats
 
 
 class Steps:
@@ -83,15 +84,14 @@ class Steps:
             kind_of: The kind of each id, -1 for those never drawn, shape (vocab_size,).
         """
         self._settings, self._kind_of = settings, kind_of
-        guidance = torch.from_numpy(settings.guidance).to(self.device, torch.float32)
-        self._guidance = guidance[:, None]
         self.model.fill(torch.from_numpy(openings).to(self.device), self.cache)
 
     @torch.inference_mode()
     def next(self, asked: Asked) -> Ints:
         """Take in an id a row and return the next one of each place, shape (width,)."""
         ids, at = (torch.from_numpy(x).to(self.device) for x in (asked.ids, asked.at))
-        logits = self._logits(ids, at, asked.span)
+        guidance = torch.from_numpy(asked.guidance).to(self.device)
+        logits = self._logits(ids, at, asked.span, guidance)
         drawn, free = np.zeros(self.width, dtype=np.int64), asked.free
         if free.any():
             drawn[free] = sample_ids(
@@ -103,12 +103,13 @@ class Steps:
             )
         return drawn
 
-    def _logits(self, ids: Tensor, at: Tensor, span: int) -> Tensor:
+    def _logits(self, ids: Tensor, at: Tensor, span: int, guidance: Tensor) -> Tensor:
         logits = self.model.step(ids, self.cache, at, span=span).float()
         if not self.twins:
             return logits
         told, free = logits.chunk(2)
-        return free + self._guidance * (told - free)
+        guidance = guidance[:, None].float()
+        return torch.where(guidance == 1, told, free + guidance * (told - free))
 
 
 def within(low: Ints, high: Ints, kind_of: Ints) -> Flags:
@@ -150,22 +151,20 @@ class StaticSteps(Steps):
         """Allocate what a block needs, as `Steps`."""
         super().__init__(model, width, twins=twins, dtype=dtype)
         vocab_size, pin = model.config.vocab_size, self.device.type == "cuda"
-        shape = ((1 + twins) * width, 3 + 2 * (MAX_KINDS + 1))
+        shape = ((1 + twins) * width, 4 + 2 * (MAX_KINDS + 1))
         self._host = torch.zeros(shape, dtype=torch.float64, pin_memory=pin)
         self._asked = torch.zeros(shape, dtype=torch.float64, device=self.device)
-        self._sampling = torch.zeros((3, width), dtype=torch.float64, device=self.device)
+        self._sampling = torch.zeros((2, width), dtype=torch.float64, device=self.device)
         self._kinds = torch.zeros(vocab_size, dtype=torch.long, device=self.device)
         self._all_ids = torch.arange(vocab_size, dtype=torch.float64, device=self.device)
         self._drawn = torch.zeros(width, dtype=torch.long, device=self.device)
-        self._guidance = torch.zeros((width, 1), device=self.device)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
     @torch.inference_mode()
     def begin(self, openings: Ints, settings: Settings, kind_of: Ints) -> None:
         """Begin a block, as `Steps.begin`."""
-        values = np.stack([settings.temperature, settings.top_p, settings.guidance])
+        values = np.stack([settings.temperature, settings.top_p])
         self._sampling.copy_(torch.from_numpy(values))
-        self._guidance.copy_(self._sampling[2, :, None])
         # Ids of no kind take the bounds of a last one, between which there is nothing.
         self._kinds.copy_(torch.from_numpy(np.where(kind_of < 0, MAX_KINDS, kind_of)))
         self.model.fill(torch.from_numpy(openings).to(self.device), self.cache)
@@ -184,8 +183,8 @@ class StaticSteps(Steps):
         host, n_kinds = self._host.numpy(), asked.low.shape[1]
         host[:, 0], host[:, 1] = asked.ids, asked.at
         places = host[: self.width]
-        places[:, 2] = asked.uniform
-        low, high = np.split(places[:, 3:], 2, axis=1)
+        places[:, 2], places[:, 3] = asked.uniform, asked.guidance
+        low, high = np.split(places[:, 4:], 2, axis=1)
         low[:, n_kinds:], high[:, n_kinds:] = 0, -1
         low[:, :n_kinds], high[:, :n_kinds] = asked.low, asked.high
         self._asked.copy_(self._host, non_blocking=True)
@@ -213,8 +212,9 @@ class StaticSteps(Steps):
 
     def _compute(self, span: int) -> None:
         asked = self._asked[: self.width]
-        logits = self._logits(self._asked[:, 0].long(), self._asked[:, 1].long(), span)
-        low, high = asked[:, 3:].chunk(2, dim=1)
+        ids, at = self._asked[:, 0].long(), self._asked[:, 1].long()
+        logits = self._logits(ids, at, span, asked[:, 3])
+        low, high = asked[:, 4:].chunk(2, dim=1)
         allowed = (low[:, self._kinds] <= self._all_ids) & (self._all_ids <= high[:, self._kinds])
-        temperature, top_p, _ = self._sampling
+        temperature, top_p = self._sampling
         self._drawn.copy_(draw(logits, allowed, asked[:, 2], temperature, top_p))

@@ -39,6 +39,7 @@ typedef struct {
     const double *uniforms; /* [context] */
     double temperature, top_p;
     float guidance;
+    int32_t n_guided; /* segments with the twin */
 } em_row;
 
 typedef struct {

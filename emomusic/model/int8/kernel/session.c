@@ -184,6 +184,7 @@ static void end_segment(const em_session *s, em_slot *slot, int32_t id) {
         slot->status = EM_DONE;
         return;
     }
+    if (slot->segment == slot->n_guided) slot->has_twin = 0;
     begin_segment(&s->grammar, slot);
     const int32_t *head = slot->heads + slot->head_start[slot->segment];
     int n = slot->head_start[slot->segment + 1] - slot->head_start[slot->segment];
@@ -413,6 +414,7 @@ int em_put(em_session *s, int at, const em_row *row) {
     slot->temperature = row->temperature;
     slot->top_p = row->top_p;
     slot->guidance = row->guidance;
+    slot->n_guided = row->n_guided;
     open_stream(&slot->own, row, 0);
     if (slot->has_twin) open_stream(&slot->twin, row, row->n_hidden);
     begin_segment(&s->grammar, slot);

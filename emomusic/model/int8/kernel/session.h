@@ -25,6 +25,7 @@ typedef struct {
     uint32_t *ends;
     int n_room, n_head_room;
     int n_segments, segment; /* of how many, and which one is in hand */
+    int n_guided;            /* after so many the twin stays behind */
     int32_t low[EM_MAX_KINDS], high[EM_MAX_KINDS], last[EM_MAX_KINDS];
     int state, n_free, max_free;
     double *uniforms; /* [context] */
