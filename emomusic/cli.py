@@ -82,7 +82,7 @@ def generate(
     top_p: Annotated[float, typer.Option(help="Of sampling, up to 1.")] = 0.99,
     guidance: Annotated[
         float, typer.Option(help="How strongly controls count, 1 to 5; 1 is fastest.")
-    ] = 2.0,
+    ] = 2.5,
     guided_bars: Annotated[int, typer.Option(help="Bars at the beginning that it holds for.")] = 8,
     best_of: Annotated[int, typer.Option(help="Candidates a clip; 1 is the first draw.")] = 1,
     diversity: Annotated[float, typer.Option(help="Spread of the targets, 0 to 1.")] = 0.25,

@@ -53,7 +53,7 @@ class Request:
     fixed: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
     top_p: float = 0.99
-    guidance: float = 2.0
+    guidance: float = 2.5
     guided_bars: int = 8
     best_of: int = 1
     diversity: float = 0.25

@@ -30,9 +30,9 @@ from emomusic.model.weights import (
     tensor_shapes,
 )
 
-SLOTS = 4
-"""Rows that one thread writes at once: so many that reading the weights is shared, so few that
-their keys and values stay in the processor's cache beside them."""
+FEW_SLOTS, MORE_SLOTS, MANY_PARAMETERS = 4, 6, 16_000_000
+"""Rows that one thread writes at once: so many that reading the weights is shared, the more the
+larger these are, and so few that keys and values stay in the processor's cache beside them."""
 Array = NDArray[Any]
 
 
@@ -53,7 +53,7 @@ class Int8Engine:
         tensors: Iterable[tuple[str, Array]],
         *,
         threads: int = 1,
-        slots: int = SLOTS,
+        slots: int | None = None,
         instructions: str = "",
     ) -> None:
         """Round the weights.
@@ -63,7 +63,7 @@ class Int8Engine:
             tensors: Name and values of each tensor, float32 or the bits of bfloat16.
             threads: At least 1. Several rows are shared out among them; one row alone is
                 computed by all of them, at most 16, together where that is faster.
-            slots: Rows that a thread writes at once.
+            slots: Rows that a thread writes at once; None takes 4, or 6 of a large model.
             instructions: `avx512-vnni`, `avx2`, `neon-dotprod` or `plain`; empty takes the best
                 that the processor has.
 
@@ -71,6 +71,8 @@ class Int8Engine:
             LibraryError: If the compiled part is missing, or the instructions are.
             ValueError: If tensors are missing or not finite, or a number is out of range.
         """
+        if slots is None:
+            slots = MORE_SLOTS if config.n_parameters > MANY_PARAMETERS else FEW_SLOTS
         if threads < 1 or slots < 1:
             raise ValueError(f"threads and slots must be at least 1, got {threads} and {slots}")
         self._lib = lib.library()
@@ -87,7 +89,7 @@ class Int8Engine:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, folder: Path, *, threads: int = 1, slots: int = SLOTS) -> Int8Engine:
+    def load(cls, folder: Path, *, threads: int = 1, slots: int | None = None) -> Int8Engine:
         """Load a checkpoint; at most one file of its weights is in memory at a time.
 
         Raises:

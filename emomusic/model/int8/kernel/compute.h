@@ -48,8 +48,13 @@ static inline __attribute__((always_inline)) vf power(vf x) {
     return (vf)((vi)y + (__builtin_convertvector(n, vi) << 23));
 }
 
-static inline __attribute__((always_inline)) vf at_least(vf x, float low) {
-    return choose(x > all(low), x, all(low));
+/* The larger of two; b where one is not a number, as the processor's own instruction has it. */
+static inline __attribute__((always_inline)) vf larger(vf a, vf b) {
+#if defined(EM_LARGER)
+    return EM_LARGER(a, b);
+#else
+    return choose(a > b, a, b);
+#endif
 }
 
 static float sum_lanes(vf v) {
@@ -181,7 +186,7 @@ static void gated(const em_matrix *gate, const em_matrix *up, const em_acts *a, 
             block_product(up, a, row, rows, block, u);
             for (int i = 0; i < rows * EM_BLOCK; i += WIDE) {
                 vf x = load(g + i);
-                vf limited = at_least(choose(x < all(87.0f), x, all(87.0f)), -87.0f);
+                vf limited = -larger(-larger(x, all(-87.0f)), all(-87.0f));
                 keep(g + i, x / (all(1.0f) + power(-limited)) * load(u + i));
             }
             for (int r = 0; r < rows; r++)
@@ -212,16 +217,17 @@ static void store(const em_heads *h, em_cache *c, int at, const float *key, cons
     int8_t head[1024 + WIDE];
     int32_t sum;
     c->key_scale[at] = head_to_int8(key, h->head_dim, head, &sum);
-    int8_t *k = c->keys + (size_t)(at / EM_BLOCK) * (size_t)h->k4 * EM_BLOCK * 4;
-    for (int d = 0; d < h->k4 * 4; d++) {
-        int8_t x = d < h->head_dim ? head[d] : 0;
-        k[(d / 4) * EM_BLOCK * 4 + at % EM_BLOCK * 4 + d % 4] = (int8_t)(uint8_t)(x + EM_OFFSET);
-    }
+    for (int d = 0; d < h->k4 * 4; d++) head[d] = (int8_t)(uint8_t)(head[d] + EM_OFFSET);
+    int8_t *k = c->keys + (size_t)(at / EM_BLOCK) * (size_t)h->k4 * EM_BLOCK * 4 +
+                at % EM_BLOCK * 4;
+    for (int i = 0; i < h->k4; i++) memcpy(k + i * EM_BLOCK * 4, head + 4 * i, 4);
     c->value_scale[at] = head_to_int8(value, h->head_dim, head, &sum);
-    size_t stride = (size_t)h->context32 * EM_BLOCK;
-    for (int d = 0; d < h->head_dim; d++)
-        c->values[(size_t)(d / EM_BLOCK) * stride + (size_t)(at / 4) * EM_BLOCK * 4 +
-                  (size_t)(d % EM_BLOCK * 4 + at % 4)] = (int8_t)(uint8_t)(head[d] + EM_OFFSET);
+    int8_t *v = c->values + (size_t)(at / 4) * EM_BLOCK * 4 + at % 4;
+    for (int from = 0; from < h->head_dim; from += EM_BLOCK) {
+        int n = h->head_dim - from < EM_BLOCK ? h->head_dim - from : EM_BLOCK;
+        for (int d = 0; d < n; d++) v[4 * d] = (int8_t)(uint8_t)(head[from + d] + EM_OFFSET);
+        v += (size_t)h->context32 * EM_BLOCK;
+    }
 }
 
 /* Scores of the query heads for positions 0 to n - 1, the keys' scale put in. */
@@ -259,7 +265,7 @@ static float weigh(float *scores, const float *value_scale, int n, int8_t *high,
     for (int t = n; t < padded; t++) scores[t] = -3e38f;
     vf most = all(-3e38f);
     for (int t = 0; t < padded; t += WIDE)
-        most = choose(load(scores + t) > most, load(scores + t), most);
+        most = larger(load(scores + t), most);
     float part[WIDE], peak = -3e38f;
     keep(part, most);
     for (int i = 0; i < WIDE; i++)
@@ -267,10 +273,10 @@ static float weigh(float *scores, const float *value_scale, int n, int8_t *high,
     vf total = all(0.0f), largest = all(0.0f);
     for (int t = 0; t < padded; t += WIDE) {
         /* Beyond n this is e to the -87, which no sum feels. */
-        vf e = power(at_least(load(scores + t) - all(peak), -87.0f));
+        vf e = power(larger(load(scores + t) - all(peak), all(-87.0f)));
         total += e;
         e = e * load(value_scale + t);
-        largest = choose(e > largest, e, largest);
+        largest = larger(e, largest);
         keep(scores + t, e);
     }
     float sum = sum_lanes(total), top = 0.0f;

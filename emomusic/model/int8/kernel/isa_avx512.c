@@ -11,6 +11,7 @@
 
 #define EM_NAME "avx512-vnni"
 #define EM_OFFSET 128
+#define EM_LARGER(a, b) ((vf)_mm512_max_ps((__m512)(a), (__m512)(b)))
 
 #include <immintrin.h>
 #include <stddef.h>
