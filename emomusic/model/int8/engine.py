@@ -30,7 +30,7 @@ from emomusic.model.weights import (
     tensor_shapes,
 )
 
-FEW_SLOTS, MORE_SLOTS, MANY_PARAMETERS = 4, 6, 16_000_000
+FEW_SLOTS, MORE_SLOTS, MANY_PARAMETERS = 4, 8, 16_000_000
 """Rows that one thread writes at once: so many that reading the weights is shared, the more the
 larger these are, and so few that keys and values stay in the processor's cache beside them."""
 Array = NDArray[Any]
@@ -63,7 +63,7 @@ class Int8Engine:
             tensors: Name and values of each tensor, float32 or the bits of bfloat16.
             threads: At least 1. Several rows are shared out among them; one row alone is
                 computed by all of them, at most 16, together where that is faster.
-            slots: Rows that a thread writes at once; None takes 4, or 6 of a large model.
+            slots: Rows that a thread writes at once; None takes 4, or 8 of a large model.
             instructions: `avx512-vnni`, `avx2`, `neon-dotprod` or `plain`; empty takes the best
                 that the processor has.
 

@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define AHEAD 4096
+#define AHEAD 8192
 
 static inline __attribute__((always_inline)) __m512i four(const int8_t *a) {
     int32_t x;

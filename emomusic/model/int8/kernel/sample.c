@@ -53,10 +53,18 @@ int em_draw(const float *logits, const uint8_t *allowed, int n, double temperatu
         if (x > most) most = x;
     }
     if (!count) return -1;
-    for (int i = 0; i < count; i++) found[i].weight = exp((found[i].weight - most) / temperature);
-    found = sort(found, (candidate *)room + n, count);
     double total = 0.0, kept = 0.0;
-    for (int i = 0; i < count; i++) total += found[i].weight;
+    for (int i = 0; i < count; i++) {
+        found[i].weight = exp((found[i].weight - most) / temperature);
+        total += found[i].weight;
+    }
+    /* All that are so unlikely hold less than 1 - top_p together: they need not be sorted. */
+    double unlikely = (1.0 - top_p) * total / count;
+    int likely = 0;
+    for (int i = 0; i < count; i++)
+        if (found[i].weight >= unlikely) found[likely++] = found[i];
+    count = likely;
+    found = sort(found, (candidate *)room + n, count);
     int last = 0;
     for (; last < count; last++) {
         if (!(kept < top_p * total)) break;
