@@ -110,11 +110,9 @@ static float to_int8(const float *x, int n, int8_t *out, int32_t *sum) {
     return most * (1.0f / 127.0f);
 }
 
-#define MAX_WIDTH 16384
-
 /* Quantise n floats into a row; with a weight, the row is first normalised (RMSNorm). */
 static void quantise(const float *x, const float *weight, int n, em_acts *a, int row) {
-    float room[MAX_WIDTH] __attribute__((aligned(64)));
+    float room[EM_MAX_WIDTH] __attribute__((aligned(64)));
     int whole = n / WIDE * WIDE, padded = (n + WIDE - 1) / WIDE * WIDE;
     memcpy(room, x, (size_t)n * sizeof *x);
     for (int i = n; i < padded; i++) room[i] = 0.0f;
@@ -206,7 +204,7 @@ static void rotate(float *x, const float *cosine, const float *sine, int half) {
 
 /* Round one head to int8; `out` has room for a multiple of 16. */
 static float head_to_int8(const float *x, int n, int8_t *out, int32_t *sum) {
-    float room[1024] __attribute__((aligned(64)));
+    float room[EM_MAX_HEAD] __attribute__((aligned(64)));
     int padded = (n + WIDE - 1) / WIDE * WIDE;
     memcpy(room, x, (size_t)n * sizeof *x);
     for (int i = n; i < padded; i++) room[i] = 0.0f;
@@ -214,7 +212,7 @@ static float head_to_int8(const float *x, int n, int8_t *out, int32_t *sum) {
 }
 
 static void store(const em_heads *h, em_cache *c, int at, const float *key, const float *value) {
-    int8_t head[1024 + WIDE];
+    int8_t head[EM_MAX_HEAD];
     int32_t sum;
     c->key_scale[at] = head_to_int8(key, h->head_dim, head, &sum);
     for (int d = 0; d < h->k4 * 4; d++) head[d] = (int8_t)(uint8_t)(head[d] + EM_OFFSET);

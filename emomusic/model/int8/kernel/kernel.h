@@ -23,6 +23,8 @@
 #define EM_MAX_TOKENS 64 /* most tokens in one step */
 #define EM_MAX_THREADS 16
 #define EM_MAX_KINDS 32
+#define EM_MAX_WIDTH 16384 /* of what is quantised at once: routines keep it on the stack */
+#define EM_MAX_HEAD 512
 
 typedef struct {
     int32_t vocab_size, dim, n_layers, n_heads, n_kv_heads, hidden, context;

@@ -13,8 +13,6 @@
 #include "api.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
-#define MAX_WIDTH 16384
-#define MAX_HEAD 512
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -107,10 +105,10 @@ static int fits(const em_shape *s) {
                    s->context};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i] < 1) return 0;
-    return s->dim <= MAX_WIDTH && s->hidden <= MAX_WIDTH && s->context <= MAX_WIDTH &&
+    return s->dim <= EM_MAX_WIDTH && s->hidden <= EM_MAX_WIDTH && s->context <= EM_MAX_WIDTH &&
            s->vocab_size <= 1 << 20 && s->n_layers <= 1024 && s->dim % s->n_heads == 0 &&
            s->n_heads % s->n_kv_heads == 0 && s->dim / s->n_heads % 2 == 0 &&
-           s->dim / s->n_heads <= MAX_HEAD;
+           s->dim / s->n_heads <= EM_MAX_HEAD;
 }
 
 static void set_heads(em_model *m) {
