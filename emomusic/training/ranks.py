@@ -44,8 +44,9 @@ class Ranks:
             start += n
 
     def leave(self) -> None:
-        """Part from the other processes."""
+        """Part from the other processes, all at the same time."""
         if self.size > 1:
+            dist.barrier()  # one that leaves while another is busy may fail as it ends
             dist.destroy_process_group()
 
     def agree(self, value: float, device: torch.device) -> float:
