@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -46,8 +48,12 @@ class Ranks:
     def leave(self) -> None:
         """Part from the other processes, all at the same time."""
         if self.size > 1:
-            dist.barrier()  # one that leaves while another is busy may fail as it ends
+            dist.barrier()
             dist.destroy_process_group()
+        if self.rank:
+            # All is done, and only rank 0 has files open: threads that the group leaves behind
+            # may abort a process in its very last moment, and torchrun would call it a failure.
+            atexit.register(_end_now)
 
     def agree(self, value: float, device: torch.device) -> float:
         """Return process 0's value in all processes."""
@@ -56,3 +62,9 @@ class Ranks:
         shared = torch.tensor([value], dtype=torch.float64, device=device)
         dist.broadcast(shared, 0)
         return float(shared)
+
+
+def _end_now() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
