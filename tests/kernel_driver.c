@@ -57,8 +57,8 @@ static em_grammar make_grammar(int vocab, int32_t *room) {
                         (uint32_t *)room + 12, 1, 4};
 }
 
-static unsigned long long write_row(em_session *s, int slot, const em_shape *p, int number) {
-    unsigned long long kept = state, sum = 0;
+static void write_row(em_session *s, int slot, const em_shape *p, int number) {
+    unsigned long long kept = state;
     state = 1000 + (unsigned long long)number;
     int n_segments = up_to(1, 4), n_opening = up_to(1, p->context / 2), n_heads = 0;
     int32_t opening[4096], heads[64], start[5] = {0, 0, 0, 0, 0};
@@ -80,7 +80,6 @@ static unsigned long long write_row(em_session *s, int slot, const em_shape *p, 
     if (em_put(s, slot, &row)) abort();
     free(u);
     state = kept;
-    return sum;
 }
 
 static unsigned long long collect(em_session *s, int slot) {

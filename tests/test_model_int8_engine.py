@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -143,7 +144,7 @@ def _write_in_child(engine: Int8Engine, results: Any) -> None:
     results.put(written(engine, [make_row(seed) for seed in range(4)]))
 
 
-@pytest.mark.skipif(not hasattr(lib.ctypes, "pythonapi"), reason="no fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 def test_an_engine_goes_on_in_a_fork() -> None:
     engine = int8(make_model(), threads=2)

@@ -17,9 +17,10 @@ from emomusic.compose.draft import Draft, make_draft, transposition
 from emomusic.compose.guide import MAX_BAR_IDS, clip_grammar, ids_of, script_of
 from emomusic.compose.request import Request
 from emomusic.mapping.mapper import Mapper
-from emomusic.model.engines.choose import CheckpointError, open_engine
+from emomusic.model.engines.choose import open_engine
 from emomusic.model.engines.engine import Engine, Row, Uniforms
 from emomusic.model.engines.grammar import Script
+from emomusic.model.weights import CheckpointError
 from emomusic.music.attributes import ATTRIBUTE_NAMES, measure
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.passage import passage_of

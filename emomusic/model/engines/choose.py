@@ -6,7 +6,6 @@ from pathlib import Path
 
 from emomusic.model.engines.engine import Engine
 from emomusic.model.int8.library import LibraryError, is_built
-from emomusic.model.weights import CheckpointError
 
 ENGINES = ("auto", "int8", "torch", "cuda")
 
@@ -47,6 +46,3 @@ def open_engine(folder: Path, name: str = "auto", *, threads: int = 1) -> Engine
         raise EngineError("engine is cuda, but torch finds no GPU; take int8 or torch")
     device = "cuda" if has_gpu and name != "torch" else "cpu"
     return TorchEngine(load_model(folder), device=device, threads=threads)
-
-
-__all__ = ["ENGINES", "CheckpointError", "EngineError", "open_engine"]
