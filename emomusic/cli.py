@@ -67,6 +67,9 @@ def generate(
     emotion: Annotated[str | None, typer.Option(help="A named emotion, or Q1 to Q4.")] = None,
     valence: Annotated[float | None, typer.Option(help="Unpleasant -1 to pleasant 1.")] = None,
     arousal: Annotated[float | None, typer.Option(help="Calm -1 to excited 1.")] = None,
+    free: Annotated[
+        bool, typer.Option("--free", help="No emotion: ask for what --set and others say alone.")
+    ] = False,
     count: Annotated[int, typer.Option(min=1, max=10_000_000, help="Clips.")] = 1,
     bars: Annotated[int | None, typer.Option(help="Length in bars; 16 unless seconds.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Length in seconds.")] = None,
@@ -108,7 +111,7 @@ def generate(
     try:
         tonic, is_major = (None, None) if key is None else parse_key(key)
         request = Request(
-            make_emotion(emotion, valence, arousal),
+            make_emotion(emotion, valence, arousal, free=free),
             n_bars=bars,
             seconds=seconds,
             tempo=tempo,
@@ -147,9 +150,11 @@ def generate(
 
 def _told(card: dict[str, Any]) -> str:
     heard = card["verdict"]
+    asked = "nothing" if card["emotion"] is None else card["emotion"]
+    if card["emotion"] is not None:
+        asked += f" ({card['valence']:+.2f}, {card['arousal']:+.2f})"
     return (
-        f"{card['file']}  asked {card['emotion']} "
-        f"({card['valence']:+.2f}, {card['arousal']:+.2f})  heard {heard['quadrant']} "
+        f"{card['file']}  asked {asked}  heard {heard['quadrant']} "
         f"({heard['valence']:+.2f}, {heard['arousal']:+.2f}, "
         f"p={heard['probabilities'][heard['quadrant']]:.2f})  "
         f"{card['bars']} bars  {card['tempo']:g} bpm  {card['key']}"

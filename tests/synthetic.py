@@ -14,7 +14,7 @@ from emomusic.mapping.mapper import Mapper, Prototype
 from emomusic.model.checkpoint import save_model
 from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer
-from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES
+from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows
 from emomusic.verify.features import FEATURES
@@ -189,6 +189,10 @@ def make_checkpoint(folder: Path, *, context: int = 2048) -> None:
         "attributes": list(ATTRIBUTE_NAMES),
         "n_bins": N_TABLE_BINS,
         "edges": [bin_edges(row).tolist() for row in values],
+        "bar_attributes": list(BAR_ATTRIBUTE_NAMES),
+        "bar_edges": [
+            bin_edges(values[ATTRIBUTE_NAMES.index(name)]).tolist() for name in BAR_ATTRIBUTE_NAMES
+        ],
     }
     (folder / "tables.json").write_text(json.dumps(tables), encoding="utf-8")
     make_mapper().save(folder)

@@ -49,9 +49,9 @@ class Clip:
         return {
             "index": self.index,
             "seed": self.seed,
-            "emotion": emotion.name or emotion.quadrant,
-            "valence": emotion.valence,
-            "arousal": emotion.arousal,
+            "emotion": None if emotion is None else emotion.name or emotion.quadrant,
+            "valence": None if emotion is None else emotion.valence,
+            "arousal": None if emotion is None else emotion.arousal,
             "bars": self.n_bars,
             "tempo": self.tempo,
             "key": self.key,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.compose.clip import Clip as Clip
-from emomusic.compose.draft import Draft, make_draft, transposition
+from emomusic.compose.draft import Controls, Draft, make_draft, transposition
 from emomusic.compose.guide import MAX_BAR_IDS, clip_grammar, ids_of, script_of
 from emomusic.compose.request import Request
 from emomusic.mapping.mapper import Mapper
@@ -21,7 +22,7 @@ from emomusic.model.engines.choose import open_engine
 from emomusic.model.engines.engine import Engine, Row, Uniforms
 from emomusic.model.engines.grammar import Script
 from emomusic.model.weights import CheckpointError
-from emomusic.music.attributes import ATTRIBUTE_NAMES, measure
+from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES, measure
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
@@ -36,6 +37,7 @@ REPEATED_SHARE = 5
 MIN_CONTEXT = MAX_BAR_IDS + 64
 """The longest bar, and before it the clip's controls and the bar's: so a bar always ends."""
 Progress = Callable[[int], None]
+Matrix = NDArray[np.float64]
 
 
 @dataclass
@@ -62,7 +64,6 @@ class Composer:
         tokenizer: Ids to scores.
         mapper: Emotions to targets.
         verifier: Scores to verdicts.
-        edges: Inner edges of each attribute's bins, shape (n_attributes, n_bins - 1).
     """
 
     def __init__(self, folder: Path, *, threads: int = 1, engine: str | Engine = "auto") -> None:
@@ -85,9 +86,8 @@ class Composer:
             self.tokenizer = Tokenizer(folder / TOKENIZER_NAME)
             self.mapper = Mapper.load(folder)
             self.verifier = Verifier.load(folder)
-            self.edges = _read_edges(folder / TABLES_NAME)
             self._grammar = clip_grammar(self.tokenizer.vocabulary)
-            self._first_control = self.tokenizer.vocabulary.control_ids(ATTRIBUTE_NAMES)
+            self._controls = self._read_controls(folder / TABLES_NAME)
         except ValueError as error:
             raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
         if len(self.tokenizer.vocabulary) != self.engine.config.vocab_size:
@@ -98,6 +98,23 @@ class Composer:
                 f"the context of {folder} must be at least {MIN_CONTEXT}, got {context}"
             )
         self._max_repeated = min(context // REPEATED_SHARE, context - MIN_CONTEXT)
+
+    def _read_controls(self, path: Path) -> tuple[Controls, Controls]:
+        """Return what the control ids of clips and of bars say."""
+        vocabulary = self.tokenizer.vocabulary
+        try:
+            tables = json.loads(path.read_text(encoding="utf-8"))
+            clip, bar = (
+                Controls(
+                    names,
+                    _read_edges(tables, names, kind),
+                    vocabulary.control_ids(names, per_bar=bool(kind)),
+                )
+                for kind, names in (("", ATTRIBUTE_NAMES), ("bar_", BAR_ATTRIBUTE_NAMES))
+            )
+        except (OSError, KeyError, TypeError, RecursionError, ValueError) as error:
+            raise ValueError(f"cannot read the bins {path}: {error}") from error
+        return clip, bar
 
     def compose(
         self,
@@ -203,7 +220,7 @@ class Composer:
     def _row(self, draft: Draft) -> Row:
         request = draft.request
         script = script_of(
-            draft.plan(self.edges, self._first_control),
+            draft.plan(*self._controls),
             self.tokenizer.vocabulary,
             self._grammar,
             max_repeated=self._max_repeated,
@@ -223,6 +240,8 @@ class Composer:
         score = self.tokenizer.decode(ids, tempo=draft.tempo, n_beats=beats)
         score = score.shift_pitch(transposition(draft.tonic))
         notes = notes_of(score)
+        achieved = measure(passage_of(notes, n_beats=beats, tempo=draft.tempo))
+        is_major = draft.is_major if "mode" in draft.targets else achieved["mode"] >= 0
         return Clip(
             index=draft.index,
             seed=seed,
@@ -230,9 +249,9 @@ class Composer:
             score=score,
             n_bars=draft.n_bars,
             tempo=draft.tempo,
-            key=f"{TONIC_NAMES[draft.tonic]} {'major' if draft.is_major else 'minor'}",
+            key=f"{TONIC_NAMES[draft.tonic]} {'major' if is_major else 'minor'}",
             targets=draft.targets,
-            achieved=measure(passage_of(notes, n_beats=beats, tempo=draft.tempo)),
+            achieved=achieved,
             verdict=self.verifier.verdict(notes),
             checkpoint=self.name,
         )
@@ -248,18 +267,16 @@ def _check_run(**values: int) -> None:
 def _merit(clip: Clip) -> float:
     """Return how well the verifier hears what was asked; the nearest by listeners' values."""
     emotion, verdict = clip.request.emotion, clip.verdict
+    if emotion is None:
+        return 0.0
     away = math.hypot(verdict.valence - emotion.valence, verdict.arousal - emotion.arousal)
     return verdict.probabilities[emotion.quadrant] - 0.1 * away
 
 
-def _read_edges(path: Path) -> NDArray[np.float64]:
-    try:
-        tables = json.loads(path.read_text(encoding="utf-8"))
-        edges = np.array(tables["edges"], dtype=np.float64)
-        if tables["attributes"] != list(ATTRIBUTE_NAMES):
-            raise ValueError("its attributes are not those of this version")
-    except (OSError, KeyError, TypeError, RecursionError, ValueError) as error:
-        raise ValueError(f"cannot read the bins {path}: {error}") from error
-    if edges.shape != (len(ATTRIBUTE_NAMES), N_BINS - 1) or not np.isfinite(edges).all():
-        raise ValueError(f"{path} holds edges of shape {edges.shape}, or not finite ones")
+def _read_edges(tables: Mapping[str, Any], names: Sequence[str], kind: str) -> Matrix:
+    edges = np.array(tables[f"{kind}edges"], dtype=np.float64)
+    if tables[f"{kind}attributes"] != list(names):
+        raise ValueError("its attributes are not those of this version")
+    if edges.shape != (len(names), N_BINS - 1) or not np.isfinite(edges).all():
+        raise ValueError(f"it holds edges of shape {edges.shape}, or not finite ones")
     return edges

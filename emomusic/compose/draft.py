@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,40 @@ from numpy.typing import NDArray
 from emomusic.compose.guide import Plan
 from emomusic.compose.request import DEFAULT_BARS, MAX_BARS, MAX_TEMPO, MIN_TEMPO, Request
 from emomusic.mapping.mapper import Mapper
-from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
+from emomusic.music.attributes import attribute
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH
 
 TEMPO_BEND = 1.12
 MODE_STRENGTH = 0.25
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Hold which control id says which value.
+
+    Attributes:
+        names: Attributes, in the order in which the model reads them.
+        edges: Inner edges of each attribute's bins, shape (n_names, n_bins - 1).
+        first: The first control id of each, shape (n_names,); the other bins follow it.
+    """
+
+    names: Sequence[str]
+    edges: NDArray[np.float64]
+    first: NDArray[np.int64]
+
+    def ids(self, values: Mapping[str, float], *, shift: int) -> tuple[int, ...]:
+        """Return the control ids of values, those that are absent left out.
+
+        Args:
+            values: Attribute values, as they are to be heard.
+            shift: Semitones by which the music is moved after it was written.
+        """
+        found = []
+        for name, edges, first in zip(self.names, self.edges, self.first.tolist(), strict=True):
+            if name in values:
+                written = values[name] - shift * attribute(name).per_semitone
+                found.append(first + int((written >= edges).sum()))
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -28,7 +58,7 @@ class Draft:
         tempo: Quarter notes a minute.
         tonic: Pitch class.
         n_bars: Bars.
-        targets: Attribute values.
+        targets: Attribute values asked for; what is not among them is free.
         rng: What its ids are drawn with.
     """
 
@@ -43,28 +73,29 @@ class Draft:
 
     @property
     def is_major(self) -> bool:
-        """Tell whether the mode aimed at is major."""
-        return self.targets["mode"] >= 0
+        """Tell whether the mode aimed at is major; a free one counts as major."""
+        return self.targets.get("mode", 0.0) >= 0
 
     @property
     def n_beats(self) -> float:
         """Return the length in beats."""
         return float(self.n_bars * self.request.beats_per_bar)
 
-    def plan(self, edges: NDArray[np.float64], first_control: NDArray[np.int64]) -> Plan:
+    def plan(self, clip: Controls, bar: Controls) -> Plan:
         """Return the plan in ids: the model writes in C, so the targets are moved there.
 
         Args:
-            edges: Inner edges of each attribute's bins, shape (n_attributes, n_bins - 1).
-            first_control: The first control id of each attribute, shape (n_attributes,).
+            clip: The control ids of clip-wide attributes.
+            bar: Those of the bars' attributes.
         """
         shift = transposition(self.tonic)
-        values = np.array([self.targets[name] for name in ATTRIBUTE_NAMES])
-        values -= shift * np.array([attribute(name).per_semitone for name in ATTRIBUTE_NAMES])
-        bins = (values[:, None] >= edges).sum(axis=1)
+        per_bar = self.request.per_bar
         return Plan(
-            controls=tuple((first_control + bins).tolist()),
-            bar_controls=((),) * self.n_bars,
+            controls=clip.ids(self.targets, shift=shift),
+            bar_controls=tuple(
+                bar.ids({name: per_bar[name][at] for name in per_bar}, shift=shift)
+                for at in range(self.n_bars)
+            ),
             beats_per_bar=self.request.beats_per_bar,
             lowest=max(LOWEST_PITCH, LOWEST_PITCH - shift),
             highest=min(HIGHEST_PITCH, HIGHEST_PITCH - shift),
@@ -84,7 +115,9 @@ def make_draft(
         candidate: The candidate's number among those of the clip.
     """
     rng = np.random.default_rng(np.random.SeedSequence([seed, index, candidate]))
-    targets = mapper.targets(request.emotion, rng, diversity=request.diversity)
+    targets: dict[str, float] = {}
+    if request.emotion is not None:
+        targets = mapper.targets(request.emotion, rng, diversity=request.diversity)
     drawn_tonic = int(rng.integers(12))
     tonic = drawn_tonic if request.tonic is None else request.tonic
     targets |= request.fixed
@@ -92,8 +125,9 @@ def make_draft(
         _set_mode(targets, is_major=request.is_major)
     if request.tempo is not None:
         targets["tempo"] = request.tempo
-    n_bars, tempo = _length(request, targets["tempo"])
-    targets["tempo"] = tempo
+    n_bars, tempo = _length(request, targets.get("tempo", mapper.middle["tempo"]))
+    if "tempo" in targets or request.emotion is not None:
+        targets["tempo"] = tempo
     return Draft(request, index, candidate, tempo, tonic, n_bars, targets, rng)
 
 
@@ -104,8 +138,8 @@ def transposition(tonic: int) -> int:
 
 def _set_mode(targets: dict[str, float], *, is_major: bool) -> None:
     sign = 1.0 if is_major else -1.0
-    targets["mode"] = sign * max(abs(targets["mode"]), MODE_STRENGTH)
-    if targets["chord_mode"] * sign < 0:
+    targets["mode"] = sign * max(abs(targets.get("mode", 0.0)), MODE_STRENGTH)
+    if targets.get("chord_mode", 0.0) * sign < 0:
         targets["chord_mode"] = 0.0
 
 

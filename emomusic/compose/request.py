@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from emomusic.emotion import Emotion, find_emotion
 from emomusic.model.settings import check_guidance, check_sampling
-from emomusic.music.attributes import attribute
+from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, attribute
 from emomusic.music.key import TONIC_NAMES, parse_tonic
 from emomusic.music.tokenizer import BEATS_PER_BAR
 
@@ -25,7 +25,7 @@ class Request:
     """Hold what a clip is to be.
 
     Attributes:
-        emotion: What it is to carry.
+        emotion: What it is to carry; None asks for nothing but what is fixed here.
         n_bars: Bars, 1 to 512; None where seconds are given, or 16.
         seconds: Length in seconds, above 0, at most 1,800; the nearest number of bars is
             taken, and, unless a tempo is given, the tempo is bent to meet the length.
@@ -34,6 +34,7 @@ class Request:
         is_major: Mode; None lets the emotion decide.
         beats_per_bar: 3 or 4.
         fixed: Attribute values that replace those of the emotion.
+        per_bar: Attribute values of each bar, as many as `n_bars`; those of the bar attributes.
         temperature: Of sampling, in (0, 5].
         top_p: Of sampling, in (0, 1].
         guidance: How strongly the controls are followed, in [1, 5]; 1 samples plainly.
@@ -43,7 +44,7 @@ class Request:
         diversity: How far targets may be from a quadrant's mean, 0 to 1.
     """
 
-    emotion: Emotion
+    emotion: Emotion | None
     n_bars: int | None = None
     seconds: float | None = None
     tempo: float | None = None
@@ -51,6 +52,7 @@ class Request:
     is_major: bool | None = None
     beats_per_bar: int = 4
     fixed: Mapping[str, float] = field(default_factory=dict)
+    per_bar: Mapping[str, Sequence[float]] = field(default_factory=dict)
     temperature: float = 1.0
     top_p: float = 0.99
     guidance: float = 2.5
@@ -87,6 +89,23 @@ class Request:
         if self.tempo is not None and "tempo" in self.fixed:
             raise ValueError("give the tempo once, not also as an attribute")
         _check("tempo", self.fixed.get("tempo"), MIN_TEMPO, MAX_TEMPO)
+        self._check_bars()
+        if self.emotion is None and self.best_of > 1:
+            raise ValueError("best_of needs an emotion by which the best is found")
+
+    def _check_bars(self) -> None:
+        for name, values in self.per_bar.items():
+            if name not in BAR_ATTRIBUTE_NAMES:
+                raise ValueError(
+                    f"{name} cannot be asked for bar by bar, only {', '.join(BAR_ATTRIBUTE_NAMES)}"
+                )
+            if len(values) != self.n_bars:
+                raise ValueError(
+                    f"{name} needs a value for each of the bars asked for, got {len(values)} "
+                    f"for {self.n_bars}"
+                )
+            for value in values:
+                check_attribute_value(name, value)
 
 
 def _check(name: str, value: float | None, low: float, high: float) -> None:
@@ -132,12 +151,18 @@ def parse_key(text: str) -> tuple[int, bool | None]:
     )
 
 
-def make_emotion(name: str | None, valence: float | None, arousal: float | None) -> Emotion:
-    """Return the emotion that is named, or the one at a point.
+def make_emotion(
+    name: str | None, valence: float | None, arousal: float | None, *, free: bool = False
+) -> Emotion | None:
+    """Return the emotion that is named, or the one at a point, or None where there is to be none.
 
     Raises:
-        ValueError: If neither or both are given, or the name is unknown, or the point outside.
+        ValueError: If not one of these is given, or the name is unknown, or the point outside.
     """
+    if free:
+        if (name, valence, arousal) != (None, None, None):
+            raise ValueError("give an emotion or --free, not both")
+        return None
     if name is not None:
         if valence is not None or arousal is not None:
             raise ValueError("give an emotion, or valence and arousal, not both")
