@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emomusic.model.engines.engine import Engine, Row, Segments, Uniforms
+from emomusic.model.engines.engine import Engine, Row, Segments, Uniforms, steered
 from emomusic.model.engines.grammar import Grammar, Kind, Script, Walk
 from emomusic.model.int8.engine import Int8Engine
 from emomusic.model.int8.library import is_built
@@ -26,10 +26,10 @@ POSITION, PITCH, VELOCITY, BAR_KIND, STOP_KIND = range(5)
 GRAMMAR = Grammar(
     V,
     kinds=(
-        Kind(POSITIONS[0], 4, then=1, rises=True, resets=(PITCH,)),
+        Kind(POSITIONS[0], 4, then=1, rises=True, resets=(PITCH,), since=0),
         Kind(PITCHES[0], 4, then=2, rises=True),
         Kind(VELOCITIES[0], 3, then=3),
-        Kind(BAR, 1, then=0, ends=True),
+        Kind(BAR, 1, then=0, ends=True, since=0),
         Kind(STOP, 1, then=0, ends=True),
     ),
     states=(
@@ -108,7 +108,11 @@ def reference(engine: Engine, row: Row, grammar: Grammar = GRAMMAR) -> Segments:
         ids = row.script.opening(walk.segments)
         while len(ids) < engine.config.context and not walk.done:
             guidance = row.guidance_after(len(walk.segments))
-            token = _sampled(_guided(engine, row, ids, guidance), row, walk.allowed())
+            logits = _guided(engine, row, ids, guidance)
+            bias = steered(row, walk.segments, grammar)
+            if bias is not None:
+                logits = logits + walk.leaning(bias)
+            token = _sampled(logits, row, walk.allowed())
             ids += [token, *walk.push(token)]
     return walk.segments
 

@@ -47,14 +47,24 @@ static em_model *make_model(const em_shape *s, const char *isa) {
 /* Three kinds: the lower half of the ids, which rises; the upper half; the last id, an end. */
 static em_grammar make_grammar(int vocab, int32_t *room) {
     int32_t *first = room, *count = room + 3, *then = room + 6, *resets = room + 9;
+    int32_t *since = room + 14;
+    since[0] = 0, since[1] = -1, since[2] = 0;
     first[0] = 0, count[0] = vocab / 2;
     first[1] = vocab / 2, count[1] = vocab - 1 - vocab / 2;
     first[2] = vocab - 1, count[2] = 1;
     then[0] = 1, then[1] = 0, then[2] = 0;
     resets[0] = 0, resets[1] = 1, resets[2] = 0;
     room[12] = 1, room[13] = 7;
-    return (em_grammar){vocab, 3, 2, first, count, then, (uint32_t *)resets,
+    return (em_grammar){vocab, 3, 2, first, count, then, since, (uint32_t *)resets,
                         (uint32_t *)room + 12, 1, 4};
+}
+
+/* What is added to the logits of a row's segment: nothing, or numbers that follow from both. */
+static float *make_bias(int vocab, int number, int segment) {
+    if ((number + segment) % 2) return NULL;
+    float *bias = malloc(2 * (size_t)vocab * sizeof *bias);
+    for (int i = 0; i < 2 * vocab; i++) bias[i] = (float)((i * 13 + number * 7 + segment) % 11) / 4.0f;
+    return bias;
 }
 
 static void write_row(em_session *s, int slot, const em_shape *p, int number) {
@@ -76,8 +86,11 @@ static void write_row(em_session *s, int slot, const em_shape *p, int number) {
     for (int i = 0; i < p->context; i++) u[i] = uniform();
     em_row row = {opening, n_opening, number % 3 ? -1 : up_to(0, n_opening - 1), heads, start, ends,
                   n_segments, low, high, up_to(1, 20), u, number % 5 ? 1.0 : 1e-320,
-                  number % 4 ? 0.9 : 1.0, 2.0f, number % 7};
+                  number % 4 ? 0.9 : 1.0, 2.0f, number % 7, NULL, number % 3 == 1};
+    float *bias = make_bias(p->vocab_size, number, 0);
+    row.bias = bias;
     if (em_put(s, slot, &row)) abort();
+    free(bias);
     free(u);
     state = kept;
 }
@@ -103,7 +116,7 @@ int main(int argc, char **argv) {
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         state = 7 + i;
-        int32_t room[14];
+        int32_t room[17];
         em_grammar grammar = make_grammar(shapes[i].vocab_size, room);
         em_model *m = make_model(shapes + i, isa);
         if (!m) return 4;
@@ -119,6 +132,12 @@ int main(int argc, char **argv) {
             for (int j = 0; j < n_slots; j++) {
                 em_state got;
                 em_get(s, j, &got);
+                if (row_of[j] >= 0 && got.status == EM_WAITING) {
+                    float *bias = make_bias(shapes[i].vocab_size, row_of[j], got.n_segments);
+                    if (em_steer(s, j, bias)) abort();
+                    free(bias);
+                    continue;
+                }
                 if (row_of[j] < 0 || got.status == EM_WRITING) continue;
                 sums[row_of[j]] = collect(s, j);
                 row_of[j] = -1;

@@ -23,6 +23,7 @@ from engine_cases import (
     reference,
     written,
 )
+from numpy.typing import NDArray
 
 from emomusic.model.engines.engine import Engine, Row, Segments, Uniforms
 from emomusic.model.engines.grammar import Grammar, Kind, Script, Walk
@@ -47,6 +48,46 @@ def test_ids_are_drawn_from_the_logits(engine: Engine, guidance: float, temperat
         return rows(*range(10), guidance=guidance, temperature=temperature, top_p=0.9)
 
     assert written(engine, asked()) == [reference(engine, row) for row in asked()]
+
+
+def leaning_to(segments: Segments) -> NDArray[np.float32] | None:
+    """Return a bias that follows from what was written; none every third time."""
+    if len(segments) % 3 == 2:
+        return None
+    sums = np.array([sum(ids) for ids in segments] + [5 * len(segments)])
+    waves = np.cos(np.arange(2 * V) * (1.0 + float(sums.sum()) / 7.0)) * 6
+    return waves.astype(np.float32).reshape(2, V)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_a_bias_is_asked_for_before_each_segment(engine: Engine, guidance: float) -> None:
+    def rows() -> list[Row]:
+        return [make_row(seed, steer=leaning_to, guidance=guidance) for seed in range(6)]
+
+    found = written(engine, rows())
+    assert found == [reference(engine, row) for row in rows()]
+    assert found != written(engine, [make_row(seed, guidance=guidance) for seed in range(6)])
+
+
+def test_a_bias_holds_on_where_a_row_begins_anew(engine: Engine) -> None:
+    def rows() -> list[Row]:
+        scripts = [make_script(40, max_repeated=n) for n in (0, 20)]
+        return [make_row(seed, script, steer=leaning_to) for seed, script in enumerate(scripts)]
+
+    assert written(engine, rows()) == [reference(engine, row) for row in rows()]
+
+
+@pytest.mark.parametrize("bias", [np.zeros(V), np.full((2, V), np.nan)])
+def test_a_bias_that_does_not_fit_is_refused(engine: Engine, bias: Any) -> None:
+    with pytest.raises(ValueError, match="a bias must be 2 × 20 finite numbers"):
+        written(engine, [make_row(1, steer=lambda segments: bias)])
+
+
+def test_rows_with_and_without_a_bias_are_as_each_alone(engine: Engine) -> None:
+    def rows() -> list[Row]:
+        return [make_row(seed, steer=leaning_to if seed % 2 else None) for seed in range(9)]
+
+    assert written(engine, rows()) == [written(engine, [row])[0] for row in rows()]
 
 
 @pytest.mark.parametrize("n_guided", [0, 1, 3])

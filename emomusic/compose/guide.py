@@ -34,12 +34,14 @@ def clip_grammar(vocabulary: Vocabulary) -> Grammar:
     return Grammar(
         vocab_size=len(vocabulary),
         kinds=(
-            Kind(*ranges[POSITION], then=_AFTER_POSITION, rises=True, resets=(PITCH,)),
+            Kind(
+                *ranges[POSITION], then=_AFTER_POSITION, rises=True, resets=(PITCH,), since=POSITION
+            ),
             Kind(*ranges[PITCH], then=_AFTER_PITCH, rises=True),
             Kind(*ranges[VELOCITY], then=_AFTER_VELOCITY),
             Kind(*ranges[DURATION], then=_AFTER_NOTE),
-            Kind(*ranges[BAR], then=_AT_START, ends=True),
-            Kind(*ranges[EOS], then=_AT_START, ends=True),
+            Kind(*ranges[BAR], then=_AT_START, ends=True, since=POSITION),
+            Kind(*ranges[EOS], then=_AT_START, ends=True, since=POSITION),
         ),
         states=((POSITION,), (PITCH,), (VELOCITY,), (DURATION,), (POSITION, PITCH, BAR, EOS)),
     )

@@ -122,7 +122,7 @@ def evaluate_emotion(
     labelled = read_labels(source_dir)
     clips = compose_quadrants(composer, count=count, seed=seed, n_bars=n_bars, progress=progress)
     judges = fit_judges(labelled)
-    asked = [clip.request.emotion.quadrant for clip in clips]
+    asked = [q for q in QUADRANTS for _ in range(count)]
     hearings = hear(judges, "composed", [notes_of(clip.score) for clip in clips], asked)
     real = [clip for clip in labelled if clip.part == "mapper" and clip.source == "emopia"]
     hearings += hear(judges, "real EMOPIA", notes_of_clips(real), [c.quadrant for c in real])

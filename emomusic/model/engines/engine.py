@@ -15,6 +15,7 @@ from emomusic.model.shape import ModelConfig
 
 Segments = list[list[int]]
 OnSegment = Callable[[int, int], None]
+Steer = Callable[[Segments], NDArray[np.float32] | None]
 MAX_GUIDED = 2**31 - 1
 
 
@@ -62,6 +63,10 @@ class Row:
         guidance: In [1, 5]; above 1 the logits are carried on from those that a twin without
             the prompt (its first id excepted) has, through the row's own.
         n_guided: Segments under guidance; after them the row goes on alone, at half the cost.
+        steer: Called before each segment with the whole segments so far; returns the bias, finite,
+            shape (2, vocab_size), that is added to the logits until the segment ends, or None.
+            The second half is for kinds that have a `Kind.since`, and is counted from there.
+            It must return the same for the same segments.
 
     Reference: guidance after Ho and Salimans (2022), on logits as Sanchez et al. (2023); only
     for a part of the way, as Kynkäänniemi et al. (2024) found enough for images.
@@ -74,6 +79,7 @@ class Row:
     top_p: float = 0.99
     guidance: float = 1.0
     n_guided: int = MAX_GUIDED
+    steer: Steer | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -89,6 +95,23 @@ class Row:
     def guidance_after(self, n_segments: int) -> float:
         """Return the guidance of the segment that comes after so many."""
         return self.guidance if n_segments < self.n_guided else 1.0
+
+
+def steered(row: Row, segments: Segments, grammar: Grammar) -> NDArray[np.float32] | None:
+    """Return the bias that a row's next segment is sampled with, contiguous, or None.
+
+    Raises:
+        ValueError: If it is of another shape, or not finite.
+    """
+    found = None if row.steer is None else row.steer(segments)
+    if found is None:
+        return None
+    bias = np.ascontiguousarray(found, np.float32)
+    if bias.shape != (2, grammar.vocab_size) or not np.isfinite(bias).all():
+        raise ValueError(
+            f"a bias must be 2 × {grammar.vocab_size} finite numbers, got shape {bias.shape}"
+        )
+    return bias
 
 
 class Engine(Protocol):

@@ -23,6 +23,9 @@ class Kind:
         rises: Whether an id must be above the last one of its kind.
         resets: Kinds, by number, whose last id is forgotten: they may begin low again.
         ends: Whether one of them ends the segment.
+        since: A kind, by number: the second half of a bias is counted from what it has for the
+            last id of that kind in the segment, so that what falls with the id falls with the
+            step from there.
     """
 
     first: int
@@ -31,6 +34,7 @@ class Kind:
     rises: bool = False
     resets: tuple[int, ...] = ()
     ends: bool = False
+    since: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Grammar:
                 raise ValueError(f"a kind lies outside the {self.vocab_size} ids: {kind}")
             if taken[kind.first : kind.first + kind.count].any():
                 raise ValueError(f"a kind overlaps another: {kind}")
-            if not 0 <= kind.then < n_states or not all(0 <= k < n_kinds for k in kind.resets):
+            others = (*kind.resets, 0 if kind.since is None else kind.since)
+            if not 0 <= kind.then < n_states or not all(0 <= k < n_kinds for k in others):
                 raise ValueError(f"a kind leads to an unknown state or kind: {kind}")
             taken[kind.first : kind.first + kind.count] = True
         if not all(state and all(0 <= k < n_kinds for k in state) for state in self.states):
@@ -182,6 +187,21 @@ class Walk:
         if not mask.any():
             raise ValueError("the grammar allows no id")
         return mask
+
+    def leaning(self, bias: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what is added to the logits now, shape (vocab_size,).
+
+        Args:
+            bias: Shape (2, vocab_size), see `Row.steer`.
+        """
+        leaning: NDArray[np.float32] = bias[0].copy()
+        counted = bias[1]
+        for kind in self.grammar.kinds:
+            if kind.since is not None:
+                last, own = self._last[kind.since], slice(kind.first, kind.first + kind.count)
+                off = counted[last] if last >= self._low[kind.since] else np.float32(0)
+                leaning[own] += counted[own] - off
+        return leaning
 
     def push(self, token: int) -> tuple[int, ...]:
         """Take note of a sampled id.

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-ABI = 2
-EMPTY, WRITING, DONE, FULL, STUCK = range(5)
+ABI = 3
+EMPTY, WRITING, DONE, FULL, STUCK, WAITING = range(6)
 FLOAT32, BFLOAT16 = range(2)
 TENSORS = {
     "embedding": 0,
@@ -50,6 +50,7 @@ class GrammarArg(ctypes.Structure):
         ("first", POINTER(c_int32)),
         ("count", POINTER(c_int32)),
         ("then", POINTER(c_int32)),
+        ("since", POINTER(c_int32)),
         ("resets", POINTER(c_uint32)),
         ("allowed", POINTER(c_uint32)),
         ("rises", c_uint32),
@@ -76,6 +77,8 @@ class RowArg(ctypes.Structure):
         ("top_p", c_double),
         ("guidance", c_float),
         ("n_guided", c_int32),
+        ("bias", POINTER(c_float)),
+        ("waits", c_int32),
     ]
 
 
@@ -107,6 +110,7 @@ _CALLS: dict[str, tuple[Any, list[Any]]] = {
     "em_put": (c_int, [c_void_p, c_int, POINTER(RowArg)]),
     "em_run": (c_int, [c_void_p, c_int]),
     "em_get": (c_int, [c_void_p, c_int, POINTER(StateArg)]),
+    "em_steer": (c_int, [c_void_p, c_int, POINTER(c_float)]),
     "em_clear": (c_int, [c_void_p, c_int]),
     "em_score": (c_int, [c_void_p, POINTER(c_int32), c_int, POINTER(c_float)]),
     "em_sample": (

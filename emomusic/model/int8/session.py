@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engines.engine import Row, Segments, check_row
+from emomusic.model.engines.engine import Row, Segments, check_row, steered
 from emomusic.model.engines.grammar import Grammar
 from emomusic.model.int8 import library as lib
 from emomusic.model.shape import ModelConfig
@@ -156,9 +156,12 @@ class Session:
             return
         ids = np.ctypeslib.as_array(state.ids, (state.n_ids + 1,))
         is_new = place.absorb(ids, state.ends_at[: state.n_segments])
-        if state.status == lib.WRITING:
-            if is_new:
+        if state.status in (lib.WRITING, lib.WAITING):
+            if is_new and tells_segments:
                 yield Event(place.index, [*place.segments], False)
+            if state.status == lib.WAITING:
+                bias = steered(place.row, place.segments, self._grammar)
+                self._lib.em_steer(self._session, slot, None if bias is None else _pointer(bias))
             return
         self._lib.em_clear(self._session, slot)
         self._places[slot] = None
@@ -212,6 +215,7 @@ def _grammar_arg(grammar: Grammar) -> tuple[lib.GrammarArg, list[NDArray[Any]]]:
         np.array([kind.first for kind in kinds], np.int32),
         np.array([kind.count for kind in kinds], np.int32),
         np.array([kind.then for kind in kinds], np.int32),
+        np.array([-1 if kind.since is None else kind.since for kind in kinds], np.int32),
         np.array([_bits(kind.resets) for kind in kinds], np.uint32),
         np.array([_bits(state) for state in grammar.states], np.uint32),
     ]
@@ -236,6 +240,7 @@ def _row_arg(
     high = np.array([kind.first + kind.count - 1 for kind in grammar.kinds], np.int32)
     for kind, lowest, highest in script.bounds:
         low[kind], high[kind] = max(low[kind], lowest), min(high[kind], highest)
+    bias = steered(row, place.segments, grammar)
     starts = np.cumsum([0, 0, *(len(head) for head in heads[1:])], dtype=np.int32)
     arrays: list[NDArray[Any]] = [
         np.array(opening, np.int32),
@@ -247,6 +252,8 @@ def _row_arg(
         np.ascontiguousarray(row.uniforms.peek(context)),
     ]
     opening_, heads_, starts_, ends_, low_, high_, uniforms_ = map(_pointer, arrays)
+    if bias is not None:
+        arrays.append(bias)
     argument = lib.RowArg(
         opening_,
         len(opening),
@@ -263,5 +270,7 @@ def _row_arg(
         row.top_p,
         row.guidance,
         max(row.n_guided - place.n_before, 0),
+        None if bias is None else _pointer(bias),
+        row.steer is not None,
     )
     return argument, arrays

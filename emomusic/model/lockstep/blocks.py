@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engines.engine import Row, Segments, Uniforms, check_row
+from emomusic.model.engines.engine import Row, Segments, Uniforms, check_row, steered
 from emomusic.model.engines.grammar import Grammar
 from emomusic.model.lockstep.steps import Asked, Settings, Steps
 from emomusic.model.lockstep.walks import Walks
@@ -180,6 +180,23 @@ class Block:
         for row, ids in zip(padded, openings, strict=True):
             row[: len(ids) - 1] = ids[:-1]
         steps.begin(padded, _settings(places), grammar.kind_of)
+        self._grammar = grammar
+        self._bias = np.zeros((2, len(places), grammar.vocab_size), dtype=np.float32)
+        counts = np.array([kind.since is not None for kind in grammar.kinds] + [False])
+        self._is_counted = counts[grammar.kind_of]
+        for place, taken in enumerate(places):
+            if taken is not None:
+                self._steer(place, taken)
+        steps.lean(*self._bias)
+
+    def _steer(self, place: int, taken: Taken) -> bool:
+        """Take over the bias of a place's next segment; tell whether it is another."""
+        if taken.row.steer is None:
+            return False
+        bias = steered(taken.row, taken.segments, self._grammar)
+        self._bias[:, place] = 0 if bias is None else bias
+        self._bias[1, place] *= self._is_counted
+        return True
 
     def write(self) -> Iterator[News]:
         """Write on, and tell of each segment.
@@ -210,7 +227,8 @@ class Block:
         if (free & (low > high).all(axis=1)).any():
             raise ValueError("the grammar allows no id")
         numbers = self._numbers.take(free)
-        asked = Asked(self._ids, self._at, span, free, low, high, numbers, self._guidance)
+        offset = walks.offsets(self._bias[1])
+        asked = Asked(self._ids, self._at, span, free, low, high, numbers, self._guidance, offset)
         drawn = self._steps.next(asked)
         return np.where(free, drawn, np.maximum(given, 0)), free
 
@@ -223,6 +241,8 @@ class Block:
             raise ValueError(f"a segment does not end within a context of {self._context}")
         if is_full or news.is_done:
             self._numbers.settle(place)
+        elif self._steer(place, taken):
+            self._steps.lean(*self._bias)
         return news
 
 

@@ -28,6 +28,7 @@ class _Tables:
         resets: Which kinds each kind resets, shape (K, K).
         first: The lowest id of each kind, shape (K,).
         last: The highest id of each kind, shape (K,).
+        since: The kind that each kind's bias is counted from, shape (K,), -1 for none.
     """
 
     allows: Flags
@@ -37,6 +38,7 @@ class _Tables:
     resets: Flags
     first: Ints
     last: Ints
+    since: Ints
 
 
 @lru_cache(maxsize=4)
@@ -51,6 +53,7 @@ def _tables(grammar: Grammar) -> _Tables:
         resets=np.stack([_flags(kind.resets, n_kinds) for kind in kinds]),
         first=first,
         last=first + [kind.count - 1 for kind in kinds],
+        since=np.array([-1 if kind.since is None else kind.since for kind in kinds]),
     )
 
 
@@ -129,6 +132,18 @@ class Walks:
         kinds = np.where(full[:, None], ending, kinds)
         low = np.where(t.rises, self._last + 1, self._low)
         return low, np.where(kinds, self._high, low - 1)
+
+    def offsets(self, bias: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what is taken off the second half of a bias, shape (n_places, n_kinds).
+
+        Args:
+            bias: That half, shape (n_places, vocab_size).
+        """
+        since = self._tables.since
+        last = self._last[:, since]
+        has = (since >= 0) & (last >= self._low[:, since])
+        found = np.take_along_axis(bias, np.where(has, last, 0), axis=1)
+        return np.where(has, found, np.float32(0))
 
     def push(self, ids: Ints, sampled: Flags) -> list[int]:
         """Take note of an id at each place.

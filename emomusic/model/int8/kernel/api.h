@@ -16,11 +16,12 @@ enum { EM_FLOAT32 = 0, EM_BFLOAT16 = 1 };
 enum { EM_EMBEDDING, EM_NORM, EM_ATTENTION_NORM, EM_QKV, EM_OUT, EM_HIDDEN_NORM, EM_GATE_UP,
        EM_DOWN };
 enum { EM_NO_MEMORY = -1, EM_BAD_ARGUMENT = -2, EM_NOT_FINITE = -3 };
-enum { EM_EMPTY, EM_WRITING, EM_DONE, EM_FULL, EM_STUCK };
+enum { EM_EMPTY, EM_WRITING, EM_DONE, EM_FULL, EM_STUCK, EM_WAITING };
 
 typedef struct {
     int32_t vocab_size, n_kinds, n_states;
     const int32_t *first, *count, *then; /* [n_kinds] */
+    const int32_t *since;                /* [n_kinds], see em_row's bias; -1: none */
     const uint32_t *resets;              /* [n_kinds], bit k: forget kind k */
     const uint32_t *allowed;             /* [n_states], bit k: kind k may follow */
     uint32_t rises, ends;                /* bit k: so does kind k */
@@ -40,6 +41,10 @@ typedef struct {
     double temperature, top_p;
     float guidance;
     int32_t n_guided; /* segments with the twin */
+    /* Added to the logits, or null: [2][vocab_size]. The second half is for kinds that have another
+       in `since`: what the last id of that kind in the segment has in it is taken off again. */
+    const float *bias;
+    int32_t waits; /* whether it waits for em_steer after each segment */
 } em_row;
 
 typedef struct {
@@ -64,6 +69,7 @@ EM_EXPORT void em_session_free(em_session *session);
 EM_EXPORT int em_put(em_session *session, int slot, const em_row *row);
 EM_EXPORT int em_run(em_session *session, int max_steps); /* rows still writing */
 EM_EXPORT int em_get(const em_session *session, int slot, em_state *state);
+EM_EXPORT int em_steer(em_session *session, int slot, const float *bias); /* go on */
 EM_EXPORT int em_clear(em_session *session, int slot);
 EM_EXPORT int em_score(em_session *session, const int32_t *ids, int n_ids, float *logits);
 

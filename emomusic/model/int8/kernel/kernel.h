@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EM_ABI 2
+#define EM_ABI 3
 #define EM_BLOCK 32
 #define EM_TILE 8        /* most rows in one call of dot */
 #define EM_MAX_TOKENS 64 /* most tokens in one step */

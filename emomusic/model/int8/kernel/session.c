@@ -78,7 +78,7 @@ static int set_grammar(em_session *s, const em_grammar *g) {
         g->n_kinds > EM_MAX_KINDS || g->n_states < 1)
         return EM_BAD_ARGUMENT;
     size_t kinds = (size_t)g->n_kinds, states = (size_t)g->n_states;
-    int32_t *room = calloc(4 * kinds + states, sizeof *room);
+    int32_t *room = calloc(5 * kinds + states, sizeof *room);
     if (!room) return EM_NO_MEMORY;
     s->grammar_room = room;
     s->grammar = *g;
@@ -86,11 +86,13 @@ static int set_grammar(em_session *s, const em_grammar *g) {
     s->grammar.count = memcpy(room + kinds, g->count, kinds * sizeof *room);
     s->grammar.then = memcpy(room + 2 * kinds, g->then, kinds * sizeof *room);
     s->grammar.resets = memcpy(room + 3 * kinds, g->resets, kinds * sizeof *room);
-    s->grammar.allowed = memcpy(room + 4 * kinds, g->allowed, states * sizeof *room);
+    s->grammar.since = memcpy(room + 4 * kinds, g->since, kinds * sizeof *room);
+    s->grammar.allowed = memcpy(room + 5 * kinds, g->allowed, states * sizeof *room);
     for (int i = 0; i < g->vocab_size; i++) s->kind_of[i] = -1;
     for (int k = 0; k < g->n_kinds; k++) {
         if (g->first[k] < 0 || g->count[k] < 1 || g->first[k] > g->vocab_size - g->count[k] ||
-            g->then[k] < 0 || g->then[k] >= g->n_states)
+            g->then[k] < 0 || g->then[k] >= g->n_states || g->since[k] < -1 ||
+            g->since[k] >= g->n_kinds)
             return EM_BAD_ARGUMENT;
         for (int i = 0; i < g->count[k]; i++) s->kind_of[g->first[k] + i] = (int16_t)k;
     }
@@ -117,7 +119,8 @@ em_session *em_session_new(const em_model *model, const em_grammar *grammar, int
     for (; !status && s->n_slots < n_slots; s->n_slots++) {
         em_slot *slot = s->slots + s->n_slots;
         slot->uniforms = calloc((size_t)model->shape.context, sizeof *slot->uniforms);
-        status = slot->uniforms ? stream_new(model, &slot->own) : EM_NO_MEMORY;
+        slot->bias = calloc(2 * (size_t)model->shape.vocab_size, sizeof *slot->bias);
+        status = slot->uniforms && slot->bias ? stream_new(model, &slot->own) : EM_NO_MEMORY;
     }
     if (!status) return s;
     em_session_free(s);
@@ -132,6 +135,7 @@ void em_session_free(em_session *s) {
         stream_free(&slot->own);
         stream_free(&slot->twin);
         free(slot->uniforms);
+        free(slot->bias);
         free(slot->heads);
         free(slot->head_start);
         free(slot->ends);
@@ -191,7 +195,10 @@ static void end_segment(const em_session *s, em_slot *slot, int32_t id) {
     int stands_for = n > 0 && head[0] == id;
     int room = append(s, slot, id);
     for (int i = stands_for; room && i < n; i++) room = append(s, slot, head[i]);
-    if (!room || slot->own.n_ids == s->model->shape.context) slot->status = EM_FULL;
+    if (!room || slot->own.n_ids == s->model->shape.context)
+        slot->status = EM_FULL;
+    else if (slot->waits)
+        slot->status = EM_WAITING;
 }
 
 static void push(const em_session *s, em_slot *slot, int32_t id) {
@@ -209,6 +216,23 @@ static void push(const em_session *s, em_slot *slot, int32_t id) {
     if (!append(s, slot, id) || slot->own.n_ids == s->model->shape.context) slot->status = EM_FULL;
 }
 
+/* Add the bias to the logits of what is allowed. */
+static void lean(const em_session *s, const em_slot *slot, float *logits) {
+    const em_grammar *g = &s->grammar;
+    const float *counted = slot->bias + g->vocab_size;
+    float off[EM_MAX_KINDS];
+    for (int k = 0; k < g->n_kinds; k++) {
+        int since = g->since[k];
+        int has = since >= 0 && slot->last[since] >= slot->low[since];
+        off[k] = has ? counted[slot->last[since]] : 0.0f;
+    }
+    for (int i = 0; i < g->vocab_size; i++)
+        if (s->mask[i]) {
+            int k = s->kind_of[i];
+            logits[i] += slot->bias[i] + (g->since[k] >= 0 ? counted[i] - off[k] : 0.0f);
+        }
+}
+
 static void sample(em_session *s, em_slot *slot) {
     float *logits = slot->own.logits;
     if (slot->has_twin)
@@ -218,6 +242,7 @@ static void sample(em_session *s, em_slot *slot) {
         }
     slot->own.ready = slot->twin.ready = 0;
     set_mask(s, slot);
+    if (slot->has_bias) lean(s, slot, logits);
     int id = em_draw(logits, s->mask, s->grammar.vocab_size, slot->temperature, slot->top_p,
                      slot->uniforms[slot->n_used++], s->candidates);
     if (id < 0)
@@ -387,6 +412,11 @@ static void open_stream(em_stream *t, const em_row *row, int n_hidden) {
     for (int i = 1 + n_hidden; i < row->n_opening; i++) t->ids[t->n_ids++] = row->opening[i];
 }
 
+static void set_bias(const em_session *s, em_slot *slot, const float *bias) {
+    slot->has_bias = bias != NULL;
+    if (bias) memcpy(slot->bias, bias, 2 * (size_t)s->grammar.vocab_size * sizeof *bias);
+}
+
 int em_put(em_session *s, int at, const em_row *row) {
     if (at < 0 || at >= s->n_slots || s->slots[at].status == EM_WRITING || !row_fits(s, row))
         return EM_BAD_ARGUMENT;
@@ -415,6 +445,8 @@ int em_put(em_session *s, int at, const em_row *row) {
     slot->top_p = row->top_p;
     slot->guidance = row->guidance;
     slot->n_guided = row->n_guided;
+    slot->waits = row->waits;
+    set_bias(s, slot, row->bias);
     open_stream(&slot->own, row, 0);
     if (slot->has_twin) open_stream(&slot->twin, row, row->n_hidden);
     begin_segment(&s->grammar, slot);
@@ -438,6 +470,13 @@ int em_get(const em_session *s, int at, em_state *state) {
     const em_slot *slot = s->slots + at;
     *state = (em_state){slot->status,  slot->own.n_ids, slot->segment,
                         slot->n_used,  slot->own.ids,   slot->ends_at};
+    return 0;
+}
+
+int em_steer(em_session *s, int at, const float *bias) {
+    if (at < 0 || at >= s->n_slots || s->slots[at].status != EM_WAITING) return EM_BAD_ARGUMENT;
+    set_bias(s, s->slots + at, bias);
+    s->slots[at].status = EM_WRITING;
     return 0;
 }
 

@@ -32,6 +32,8 @@ typedef struct {
     int n_used;
     double temperature, top_p;
     float guidance;
+    float *bias; /* [2][vocab_size] */
+    int has_bias, waits;
 } em_slot;
 
 typedef struct {
