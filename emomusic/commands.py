@@ -140,8 +140,9 @@ def evaluate(
     from emomusic.compose.output import write_clips
 
     composer = load_composer(checkpoint, out, threads=threads)
-    from emomusic.evaluation.control import rank_correlations
-    from emomusic.evaluation.emotion import evaluate_emotion
+    from emomusic.evaluation.control.joint import rank_correlations
+    from emomusic.evaluation.judged.hearing import make_panel
+    from emomusic.evaluation.judged.run import evaluate_emotion
     from emomusic.evaluation.report import write_report
     from emomusic.evaluation.shape import composed_shape, real_shape
     from emomusic.training.rows import Rows
@@ -149,25 +150,25 @@ def evaluate(
     try:
         with progress_bar() as bar:
             task = bar.add_task("composing", total=4 * count)
-            clips, hearings = evaluate_emotion(
+            draws = evaluate_emotion(
                 composer,
-                source,
+                make_panel(composer.mapper, source),
                 count=count,
                 seed=seed,
                 n_bars=bars,
                 progress=lambda n: bar.advance(task, n),
             )
-        for _ in write_clips(clips, out):
+        for _ in write_clips(draws.clips, out):
             pass
         about = {
             "checkpoint": composer.name,
             "clips": f"{count} first draws a quadrant, {bars} bars, seed {seed}",
             "judges": "fitted on the half of the labelled songs that the mapper never saw",
         }
-        shapes = [composed_shape(clips)]
+        shapes = [composed_shape(draws.clips)]
         if rows is not None:
             packed = Rows.load(rows)
             shapes += [real_shape(packed, source) for source in packed.meta["sources"]]
-        typer.echo(write_report(out, hearings, rank_correlations(clips), shapes, about))
+        typer.echo(write_report(out, draws.hearings, rank_correlations(draws.clips), shapes, about))
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)

@@ -109,9 +109,9 @@ def reference(engine: Engine, row: Row, grammar: Grammar = GRAMMAR) -> Segments:
         while len(ids) < engine.config.context and not walk.done:
             guidance = row.guidance_after(len(walk.segments))
             logits = _guided(engine, row, ids, guidance)
-            bias = steered(row, walk.segments, grammar)
-            if bias is not None:
-                logits = logits + walk.leaning(bias)
+            lean = steered(row, walk.segments, grammar)
+            if lean is not None:
+                logits = logits + walk.leaning(lean.bias, lean.pairs, lean.weights)
             token = _sampled(logits, row, walk.allowed())
             ids += [token, *walk.push(token)]
     return walk.segments

@@ -59,12 +59,28 @@ static em_grammar make_grammar(int vocab, int32_t *room) {
                         (uint32_t *)room + 12, 1, 4};
 }
 
-/* What is added to the logits of a row's segment: nothing, or numbers that follow from both. */
-static float *make_bias(int vocab, int number, int segment) {
+/* What a row's segment leans to: nothing, or numbers that follow from both. */
+static const em_lean *make_lean(em_lean *lean, int vocab, int number, int segment) {
+    memset(lean, 0, sizeof *lean);
     if ((number + segment) % 2) return NULL;
+    int n = lean->n_pairs = (number * 3 + segment) % 9;
     float *bias = malloc(2 * (size_t)vocab * sizeof *bias);
+    float *weights = malloc((size_t)(n + 1) * sizeof *weights);
+    int32_t *pairs = malloc((size_t)(2 * n + 1) * sizeof *pairs);
     for (int i = 0; i < 2 * vocab; i++) bias[i] = (float)((i * 13 + number * 7 + segment) % 11) / 4.0f;
-    return bias;
+    for (int i = 0; i < n; i++) {
+        weights[i] = (float)(i + 1) / 2.0f;
+        pairs[2 * i] = (i * 5 + number) % (vocab + 1) - 1;
+        pairs[2 * i + 1] = (i * 3 + segment) % vocab;
+    }
+    lean->bias = bias, lean->weights = weights, lean->pairs = pairs;
+    return lean;
+}
+
+static void free_lean(em_lean *lean) {
+    free((void *)lean->bias);
+    free((void *)lean->weights);
+    free((void *)lean->pairs);
 }
 
 static void write_row(em_session *s, int slot, const em_shape *p, int number) {
@@ -87,10 +103,10 @@ static void write_row(em_session *s, int slot, const em_shape *p, int number) {
     em_row row = {opening, n_opening, number % 3 ? -1 : up_to(0, n_opening - 1), heads, start, ends,
                   n_segments, low, high, up_to(1, 20), u, number % 5 ? 1.0 : 1e-320,
                   number % 4 ? 0.9 : 1.0, 2.0f, number % 7, NULL, number % 3 == 1};
-    float *bias = make_bias(p->vocab_size, number, 0);
-    row.bias = bias;
+    em_lean lean;
+    row.lean = make_lean(&lean, p->vocab_size, number, 0);
     if (em_put(s, slot, &row)) abort();
-    free(bias);
+    free_lean(&lean);
     free(u);
     state = kept;
 }
@@ -133,9 +149,10 @@ int main(int argc, char **argv) {
                 em_state got;
                 em_get(s, j, &got);
                 if (row_of[j] >= 0 && got.status == EM_WAITING) {
-                    float *bias = make_bias(shapes[i].vocab_size, row_of[j], got.n_segments);
-                    if (em_steer(s, j, bias)) abort();
-                    free(bias);
+                    em_lean lean;
+                    int vocab = shapes[i].vocab_size;
+                    if (em_steer(s, j, make_lean(&lean, vocab, row_of[j], got.n_segments))) abort();
+                    free_lean(&lean);
                     continue;
                 }
                 if (row_of[j] < 0 || got.status == EM_WRITING) continue;

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emomusic.evaluation.emotion import Hearing
+from emomusic.evaluation.judged.hearing import Hearing
 from emomusic.evaluation.report import (
     confusion_table,
     control_table,

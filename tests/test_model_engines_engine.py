@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,12 @@ from engine_cases import (
     ENGINES,
     GRAMMAR,
     PITCH,
+    PITCHES,
+    POSITIONS,
     SIGN,
+    STOP,
     STOP_KIND,
+    VELOCITIES,
     V,
     make_model,
     make_row,
@@ -25,7 +30,7 @@ from engine_cases import (
 )
 from numpy.typing import NDArray
 
-from emomusic.model.engines.engine import Engine, Row, Segments, Uniforms
+from emomusic.model.engines.engine import Engine, Lean, Row, Segments, Uniforms
 from emomusic.model.engines.grammar import Grammar, Kind, Script, Walk
 
 LONG = {"max_repeated": 24, "max_free": 30}
@@ -50,13 +55,18 @@ def test_ids_are_drawn_from_the_logits(engine: Engine, guidance: float, temperat
     assert written(engine, asked()) == [reference(engine, row) for row in asked()]
 
 
-def leaning_to(segments: Segments) -> NDArray[np.float32] | None:
-    """Return a bias that follows from what was written; none every third time."""
+def leaning_to(segments: Segments) -> Lean | None:
+    """Return a lean that follows from what was written; none every third time."""
     if len(segments) % 3 == 2:
         return None
     sums = np.array([sum(ids) for ids in segments] + [5 * len(segments)])
     waves = np.cos(np.arange(2 * V) * (1.0 + float(sums.sum()) / 7.0)) * 6
-    return waves.astype(np.float32).reshape(2, V)
+    bias = waves.astype(np.float32).reshape(2, V)
+    if len(segments) % 3 == 0:
+        return Lean(bias)
+    pairs = [(-1, POSITIONS[1]), (POSITIONS[1], PITCHES[2]), (POSITIONS[1], POSITIONS[3]),
+             (PITCHES[2], VELOCITIES[0]), (POSITIONS[3], BAR), (0, BAR), (BAR, 0)]  # fmt: skip
+    return Lean(bias / 6, np.array(pairs), np.full(len(pairs), 4.0))
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
@@ -77,10 +87,30 @@ def test_a_bias_holds_on_where_a_row_begins_anew(engine: Engine) -> None:
     assert written(engine, rows()) == [reference(engine, row) for row in rows()]
 
 
-@pytest.mark.parametrize("bias", [np.zeros(V), np.full((2, V), np.nan)])
-def test_a_bias_that_does_not_fit_is_refused(engine: Engine, bias: Any) -> None:
-    with pytest.raises(ValueError, match="a bias must be 2 × 20 finite numbers"):
-        written(engine, [make_row(1, steer=lambda segments: bias)])
+ZEROS = np.zeros((2, V), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("lean", "words"),
+    [
+        (Lean(np.zeros(V)), "a bias must be 2 × 20 finite numbers"),
+        (Lean(np.full((2, V), np.nan)), "a bias must be 2 × 20 finite numbers"),
+        (Lean(ZEROS, np.zeros((3, 2)), np.zeros(2)), "pairs and weights do not fit"),
+        (Lean(ZEROS, np.array([[1, V]]), np.zeros(1)), "ids outside the 20"),
+        (Lean(ZEROS, np.array([[-2, 1]]), np.zeros(1)), "ids outside the 20"),
+        (Lean(ZEROS, np.array([[1, 1]]), np.full(1, np.inf)), "weights that are not finite"),
+    ],
+)
+def test_a_lean_that_does_not_fit_is_refused(engine: Engine, lean: Lean, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        written(engine, [make_row(1, steer=lambda segments: lean)])
+
+
+def test_pairs_lead_along_what_they_tell(engine: Engine) -> None:
+    order = [POSITIONS[1], PITCHES[2], VELOCITIES[0], POSITIONS[3], PITCHES[0], VELOCITIES[2]]
+    pairs = np.array([(-1, order[0]), *pairwise(order), (order[3], BAR), (order[3], STOP)])
+    lean = Lean(ZEROS, pairs, np.full(len(pairs), 200.0))
+    assert written(engine, [make_row(3, steer=lambda segments: lean)])[0][0] == order
 
 
 def test_rows_with_and_without_a_bias_are_as_each_alone(engine: Engine) -> None:

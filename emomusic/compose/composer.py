@@ -17,12 +17,18 @@ from emomusic.compose.clip import Clip as Clip
 from emomusic.compose.draft import Controls, Draft, make_draft, transposition
 from emomusic.compose.guide import MAX_BAR_IDS, clip_grammar, ids_of, script_of
 from emomusic.compose.request import Request
+from emomusic.compose.steering.pilot import Pilot
+from emomusic.compose.steering.response import Response
 from emomusic.mapping.mapper import Mapper
 from emomusic.model.engines.choose import open_engine
 from emomusic.model.engines.engine import Engine, Row, Uniforms
 from emomusic.model.engines.grammar import Script
 from emomusic.model.weights import CheckpointError
-from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES, measure
+from emomusic.music.attributes import (
+    ATTRIBUTE_NAMES,
+    BAR_ATTRIBUTE_NAMES,
+    measure,
+)
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
@@ -66,13 +72,21 @@ class Composer:
         verifier: Scores to verdicts.
     """
 
-    def __init__(self, folder: Path, *, threads: int = 1, engine: str | Engine = "auto") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        threads: int = 1,
+        engine: str | Engine = "auto",
+        pilot: Pilot | None = None,
+    ) -> None:
         """Load a checkpoint.
 
         Args:
             folder: The checkpoint.
             threads: Of the engine, on the CPU.
             engine: Its name (`auto`, `int8`, `torch`, `cuda`), or one that holds the weights.
+            pilot: What steers; None takes the checkpoint's.
 
         Raises:
             CheckpointError: If a part of it is missing or damaged, or does not fit the others.
@@ -88,6 +102,7 @@ class Composer:
             self.verifier = Verifier.load(folder)
             self._grammar = clip_grammar(self.tokenizer.vocabulary)
             self._controls = self._read_controls(folder / TABLES_NAME)
+            self._pilot = pilot or Pilot(self.tokenizer, Response.load(folder))
         except ValueError as error:
             raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
         if len(self.tokenizer.vocabulary) != self.engine.config.vocab_size:
@@ -233,6 +248,7 @@ class Composer:
             top_p=request.top_p,
             guidance=request.guidance,
             n_guided=request.guided_bars,
+            steer=self._pilot.steer(draft, script),
         )
 
     def _finish(self, seed: int, draft: Draft, ids: list[int]) -> Clip:

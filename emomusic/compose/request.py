@@ -40,6 +40,7 @@ class Request:
         guidance: How strongly the controls are followed, in [1, 5]; 1 samples plainly.
         guided_bars: Bars at the beginning for which guidance holds, 0 to 512; what follows takes
             after them. It doubles the cost of a bar.
+        steering: Whether what is heard so far corrects what is written next.
         best_of: Candidates a clip, 1 to 64; the verifier keeps one. 1 is the first draw.
         diversity: How far targets may be from a quadrant's mean, 0 to 1.
     """
@@ -57,6 +58,7 @@ class Request:
     top_p: float = 0.99
     guidance: float = 2.5
     guided_bars: int = 8
+    steering: bool = True
     best_of: int = 1
     diversity: float = 0.25
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.emotion import HALVES, Hearing
+from emomusic.evaluation.judged.hearing import HALVES, Hearing
 from emomusic.evaluation.shape import Shape
 from emomusic.files import write_text
 
@@ -16,14 +16,15 @@ from emomusic.files import write_text
 def hearing_table(hearings: Sequence[Hearing]) -> str:
     """Return accuracies with their intervals as a Markdown table."""
     lines = [
-        "| clips | judge | n | quadrant | arousal | valence |",
-        "|---|---|---|---|---|---|",
+        "| clips | judge | n | quadrant | arousal | valence | macro F1 |",
+        "|---|---|---|---|---|---|---|",
     ]
     for hearing in hearings:
         cells = []
         for axis in HALVES:
             share, low, high = hearing.share(axis)
             cells.append(f"{share:.2f} ({low:.2f}–{high:.2f})")
+        cells.append(f"{hearing.macro_f1:.2f}")
         n = int(hearing.confusion.sum())
         lines.append(f"| {hearing.what} | {hearing.judge} | {n} | {' | '.join(cells)} |")
     return "\n".join(lines)

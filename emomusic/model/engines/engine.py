@@ -15,7 +15,6 @@ from emomusic.model.shape import ModelConfig
 
 Segments = list[list[int]]
 OnSegment = Callable[[int, int], None]
-Steer = Callable[[Segments], NDArray[np.float32] | None]
 MAX_GUIDED = 2**31 - 1
 
 
@@ -50,6 +49,27 @@ class Uniforms:
 
 
 @dataclass(frozen=True)
+class Lean:
+    """Hold what is added to the logits until a segment ends.
+
+    Attributes:
+        bias: Finite, shape (2, vocab_size). The second half is for kinds that have a
+            `Kind.since`: what the last id of that kind in the segment has in it is taken off.
+        pairs: Ids, shape (n_pairs, 2): to the second its weight is added while the first is the
+            last of its kind in the segment; a first of -1 holds while there is none of the
+            second's kind.
+        weights: Finite, shape (n_pairs,).
+    """
+
+    bias: NDArray[np.float32]
+    pairs: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 2), np.int32))
+    weights: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+Steer = Callable[[Segments], Lean | None]
+
+
+@dataclass(frozen=True)
 class Row:
     """Hold one sequence that is to be written.
 
@@ -63,10 +83,8 @@ class Row:
         guidance: In [1, 5]; above 1 the logits are carried on from those that a twin without
             the prompt (its first id excepted) has, through the row's own.
         n_guided: Segments under guidance; after them the row goes on alone, at half the cost.
-        steer: Called before each segment with the whole segments so far; returns the bias, finite,
-            shape (2, vocab_size), that is added to the logits until the segment ends, or None.
-            The second half is for kinds that have a `Kind.since`, and is counted from there.
-            It must return the same for the same segments.
+        steer: Called before each segment with the whole segments so far; returns what the segment
+            leans to, or None. It must return the same for the same segments.
 
     Reference: guidance after Ho and Salimans (2022), on logits as Sanchez et al. (2023); only
     for a part of the way, as Kynkäänniemi et al. (2024) found enough for images.
@@ -97,21 +115,29 @@ class Row:
         return self.guidance if n_segments < self.n_guided else 1.0
 
 
-def steered(row: Row, segments: Segments, grammar: Grammar) -> NDArray[np.float32] | None:
-    """Return the bias that a row's next segment is sampled with, contiguous, or None.
+def steered(row: Row, segments: Segments, grammar: Grammar) -> Lean | None:
+    """Return what a row's next segment leans to, in contiguous arrays, or None.
 
     Raises:
-        ValueError: If it is of another shape, or not finite.
+        ValueError: If an array is of another shape, a number not finite or an id unknown.
     """
     found = None if row.steer is None else row.steer(segments)
     if found is None:
         return None
-    bias = np.ascontiguousarray(found, np.float32)
-    if bias.shape != (2, grammar.vocab_size) or not np.isfinite(bias).all():
-        raise ValueError(
-            f"a bias must be 2 × {grammar.vocab_size} finite numbers, got shape {bias.shape}"
-        )
-    return bias
+    size, n = grammar.vocab_size, len(found.weights)
+    lean = Lean(
+        np.ascontiguousarray(found.bias, np.float32),
+        np.ascontiguousarray(found.pairs, np.int32),
+        np.ascontiguousarray(found.weights, np.float32),
+    )
+    if lean.bias.shape != (2, size) or not np.isfinite(lean.bias).all():
+        raise ValueError(f"a bias must be 2 × {size} finite numbers, got shape {lean.bias.shape}")
+    if lean.pairs.shape != (n, 2) or lean.weights.shape != (n,):
+        raise ValueError(f"pairs and weights do not fit: {lean.pairs.shape}, {n}")
+    bad = (lean.pairs < (-1, 0)) | (lean.pairs >= size)
+    if bad.any() or not np.isfinite(lean.weights).all():
+        raise ValueError(f"pairs hold ids outside the {size}, or weights that are not finite")
+    return lean
 
 
 class Engine(Protocol):

@@ -23,9 +23,9 @@ class Kind:
         rises: Whether an id must be above the last one of its kind.
         resets: Kinds, by number, whose last id is forgotten: they may begin low again.
         ends: Whether one of them ends the segment.
-        since: A kind, by number: the second half of a bias is counted from what it has for the
-            last id of that kind in the segment, so that what falls with the id falls with the
-            step from there.
+        since: A kind, by number: the second half of a lean's bias is counted from what it has for
+            the last id of that kind in the segment, so that what falls with the id falls with
+            the step from there.
     """
 
     first: int
@@ -188,12 +188,10 @@ class Walk:
             raise ValueError("the grammar allows no id")
         return mask
 
-    def leaning(self, bias: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what is added to the logits now, shape (vocab_size,).
-
-        Args:
-            bias: Shape (2, vocab_size), see `Row.steer`.
-        """
+    def leaning(
+        self, bias: NDArray[np.float32], pairs: NDArray[np.int32], weights: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return what is added to the logits now, shape (vocab_size,); see `Lean`."""
         leaning: NDArray[np.float32] = bias[0].copy()
         counted = bias[1]
         for kind in self.grammar.kinds:
@@ -201,6 +199,11 @@ class Walk:
                 last, own = self._last[kind.since], slice(kind.first, kind.first + kind.count)
                 off = counted[last] if last >= self._low[kind.since] else np.float32(0)
                 leaning[own] += counted[own] - off
+        for (first, second), weight in zip(pairs.tolist(), weights, strict=True):
+            k = self.grammar.kind_of[second if first < 0 else first]
+            holds = self._last[k] < self._low[k] if first < 0 else self._last[k] == first
+            if k >= 0 and holds:
+                leaning[second] += weight
         return leaning
 
     def push(self, token: int) -> tuple[int, ...]:

@@ -58,6 +58,17 @@ class GrammarArg(ctypes.Structure):
     ]
 
 
+class LeanArg(ctypes.Structure):
+    """What is added to the logits of a segment."""
+
+    _fields_ = [
+        ("bias", POINTER(c_float)),
+        ("pairs", POINTER(c_int32)),
+        ("weights", POINTER(c_float)),
+        ("n_pairs", c_int32),
+    ]
+
+
 class RowArg(ctypes.Structure):
     """A row to begin."""
 
@@ -77,7 +88,7 @@ class RowArg(ctypes.Structure):
         ("top_p", c_double),
         ("guidance", c_float),
         ("n_guided", c_int32),
-        ("bias", POINTER(c_float)),
+        ("lean", POINTER(LeanArg)),
         ("waits", c_int32),
     ]
 
@@ -110,7 +121,7 @@ _CALLS: dict[str, tuple[Any, list[Any]]] = {
     "em_put": (c_int, [c_void_p, c_int, POINTER(RowArg)]),
     "em_run": (c_int, [c_void_p, c_int]),
     "em_get": (c_int, [c_void_p, c_int, POINTER(StateArg)]),
-    "em_steer": (c_int, [c_void_p, c_int, POINTER(c_float)]),
+    "em_steer": (c_int, [c_void_p, c_int, POINTER(LeanArg)]),
     "em_clear": (c_int, [c_void_p, c_int]),
     "em_score": (c_int, [c_void_p, POINTER(c_int32), c_int, POINTER(c_float)]),
     "em_sample": (

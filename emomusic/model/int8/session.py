@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engines.engine import Row, Segments, check_row, steered
+from emomusic.model.engines.engine import Lean, Row, Segments, check_row, steered
 from emomusic.model.engines.grammar import Grammar
 from emomusic.model.int8 import library as lib
 from emomusic.model.shape import ModelConfig
@@ -160,8 +160,9 @@ class Session:
             if is_new and tells_segments:
                 yield Event(place.index, [*place.segments], False)
             if state.status == lib.WAITING:
-                bias = steered(place.row, place.segments, self._grammar)
-                self._lib.em_steer(self._session, slot, None if bias is None else _pointer(bias))
+                lean = steered(place.row, place.segments, self._grammar)
+                if self._lib.em_steer(self._session, slot, _lean_arg(lean)) == lib.NO_MEMORY:
+                    raise MemoryError("no memory for what a row leans to")
             return
         self._lib.em_clear(self._session, slot)
         self._places[slot] = None
@@ -240,7 +241,7 @@ def _row_arg(
     high = np.array([kind.first + kind.count - 1 for kind in grammar.kinds], np.int32)
     for kind, lowest, highest in script.bounds:
         low[kind], high[kind] = max(low[kind], lowest), min(high[kind], highest)
-    bias = steered(row, place.segments, grammar)
+    lean = steered(row, place.segments, grammar)
     starts = np.cumsum([0, 0, *(len(head) for head in heads[1:])], dtype=np.int32)
     arrays: list[NDArray[Any]] = [
         np.array(opening, np.int32),
@@ -252,8 +253,6 @@ def _row_arg(
         np.ascontiguousarray(row.uniforms.peek(context)),
     ]
     opening_, heads_, starts_, ends_, low_, high_, uniforms_ = map(_pointer, arrays)
-    if bias is not None:
-        arrays.append(bias)
     argument = lib.RowArg(
         opening_,
         len(opening),
@@ -270,7 +269,17 @@ def _row_arg(
         row.top_p,
         row.guidance,
         max(row.n_guided - place.n_before, 0),
-        None if bias is None else _pointer(bias),
+        _lean_arg(lean),
         row.steer is not None,
     )
+    if lean is not None:
+        arrays += [lean.bias, lean.pairs, lean.weights]
     return argument, arrays
+
+
+def _lean_arg(lean: Lean | None) -> Any:
+    """Return a pointer to the argument, which points to the lean's own arrays."""
+    if lean is None:
+        return None
+    tables = map(_pointer, (lean.bias, lean.pairs, lean.weights))
+    return ctypes.pointer(lib.LeanArg(*tables, len(lean.pairs)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from emomusic.model.engines.engine import Row, Segments, Uniforms, check_row, steered
 from emomusic.model.engines.grammar import Grammar
 from emomusic.model.lockstep.steps import Asked, Settings, Steps
-from emomusic.model.lockstep.walks import Walks
+from emomusic.model.lockstep.walks import Leans, Walks
 from emomusic.model.shape import ModelConfig
 
 OPENING_STEP = 32
@@ -181,22 +181,12 @@ class Block:
             row[: len(ids) - 1] = ids[:-1]
         steps.begin(padded, _settings(places), grammar.kind_of)
         self._grammar = grammar
-        self._bias = np.zeros((2, len(places), grammar.vocab_size), dtype=np.float32)
-        counts = np.array([kind.since is not None for kind in grammar.kinds] + [False])
-        self._is_counted = counts[grammar.kind_of]
-        for place, taken in enumerate(places):
-            if taken is not None:
-                self._steer(place, taken)
-        steps.lean(*self._bias)
+        self._leans = [None if t is None else steered(t.row, t.segments, grammar) for t in places]
+        self._stacked = self._stack()
 
-    def _steer(self, place: int, taken: Taken) -> bool:
-        """Take over the bias of a place's next segment; tell whether it is another."""
-        if taken.row.steer is None:
-            return False
-        bias = steered(taken.row, taken.segments, self._grammar)
-        self._bias[:, place] = 0 if bias is None else bias
-        self._bias[1, place] *= self._is_counted
-        return True
+    def _stack(self) -> Leans | None:
+        is_any = any(lean is not None for lean in self._leans)
+        return Leans.of(self._leans, self._grammar.vocab_size) if is_any else None
 
     def write(self) -> Iterator[News]:
         """Write on, and tell of each segment.
@@ -227,8 +217,8 @@ class Block:
         if (free & (low > high).all(axis=1)).any():
             raise ValueError("the grammar allows no id")
         numbers = self._numbers.take(free)
-        offset = walks.offsets(self._bias[1])
-        asked = Asked(self._ids, self._at, span, free, low, high, numbers, self._guidance, offset)
+        leaning = None if self._stacked is None else walks.leaning(self._stacked)
+        asked = Asked(self._ids, self._at, span, free, low, high, numbers, self._guidance, leaning)
         drawn = self._steps.next(asked)
         return np.where(free, drawn, np.maximum(given, 0)), free
 
@@ -241,8 +231,9 @@ class Block:
             raise ValueError(f"a segment does not end within a context of {self._context}")
         if is_full or news.is_done:
             self._numbers.settle(place)
-        elif self._steer(place, taken):
-            self._steps.lean(*self._bias)
+        elif taken.row.steer is not None:
+            self._leans[place] = steered(taken.row, taken.segments, self._grammar)
+            self._stacked = self._stack()
         return news
 
 

@@ -40,7 +40,7 @@ class Asked:
         high: The highest, as low; none of a kind where it is below the lowest.
         uniform: One number in [0, 1) a place.
         guidance: Of each place by now, shape (width,).
-        offset: What is taken off the bias of each kind, shape (width, n_kinds).
+        leaning: What is added to the logits of each place, shape (width, vocab_size), or None.
     """
 
     ids: Ints
@@ -51,7 +51,7 @@ class Asked:
     high: Ints
     uniform: Floats
     guidance: Floats
-    offset: NDArray[np.float32]
+    leaning: NDArray[np.float32] | None = None
 
 
 class Steps:
@@ -89,16 +89,6 @@ class Steps:
         self.model.fill(torch.from_numpy(openings).to(self.device), self.cache)
 
     @torch.inference_mode()
-    def lean(self, bias: NDArray[np.float32], counted: NDArray[np.float32]) -> None:
-        """Take what is added to the logits of each place from now on.
-
-        Args:
-            bias: As it is, shape (width, vocab_size).
-            counted: After `Asked.offset` was taken off, where a kind counts so, else 0; as bias.
-        """
-        self._bias, self._counted = bias.copy(), counted.copy()
-
-    @torch.inference_mode()
     def next(self, asked: Asked) -> Ints:
         """Take in an id a row and return the next one of each place, shape (width,)."""
         ids, at = (torch.from_numpy(x).to(self.device) for x in (asked.ids, asked.at))
@@ -106,10 +96,9 @@ class Steps:
         logits = self._logits(ids, at, asked.span, guidance)
         drawn, free = np.zeros(self.width, dtype=np.int64), asked.free
         if free.any():
-            offset = asked.offset[:, np.maximum(self._kind_of, 0)]
-            leaning = self._bias + (self._counted - offset)
+            host = logits.cpu().numpy()
             drawn[free] = sample_ids(
-                (logits.cpu().numpy() + leaning)[free],
+                (host if asked.leaning is None else host + asked.leaning)[free],
                 within(asked.low[free], asked.high[free], self._kind_of),
                 asked.uniform[free],
                 temperature=self._settings.temperature[free],
@@ -165,13 +154,15 @@ class StaticSteps(Steps):
         """Allocate what a block needs, as `Steps`."""
         super().__init__(model, width, twins=twins, dtype=dtype)
         vocab_size, pin = model.config.vocab_size, self.device.type == "cuda"
-        shape = ((1 + twins) * width, 4 + 3 * (MAX_KINDS + 1))
+        shape = ((1 + twins) * width, 4 + 2 * (MAX_KINDS + 1))
         self._host = torch.zeros(shape, dtype=torch.float64, pin_memory=pin)
         self._asked = torch.zeros(shape, dtype=torch.float64, device=self.device)
         self._sampling = torch.zeros((2, width), dtype=torch.float64, device=self.device)
         self._kinds = torch.zeros(vocab_size, dtype=torch.long, device=self.device)
         self._all_ids = torch.arange(vocab_size, dtype=torch.float64, device=self.device)
-        self._leaning = torch.zeros((2, width, vocab_size), device=self.device)
+        self._host_leaning = torch.zeros((width, vocab_size), pin_memory=pin)
+        self._leaning = torch.zeros((width, vocab_size), device=self.device)
+        self._leans = False
         self._drawn = torch.zeros(width, dtype=torch.long, device=self.device)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
@@ -183,11 +174,6 @@ class StaticSteps(Steps):
         # Ids of no kind take the bounds of a last one, between which there is nothing.
         self._kinds.copy_(torch.from_numpy(np.where(kind_of < 0, MAX_KINDS, kind_of)))
         self.model.fill(torch.from_numpy(openings).to(self.device), self.cache)
-
-    @torch.inference_mode()
-    def lean(self, bias: NDArray[np.float32], counted: NDArray[np.float32]) -> None:
-        """Take a bias, as `Steps.lean`."""
-        self._leaning.copy_(torch.from_numpy(np.stack([bias, counted])))
 
     @torch.inference_mode()
     def next(self, asked: Asked) -> Ints:
@@ -204,11 +190,14 @@ class StaticSteps(Steps):
         host[:, 0], host[:, 1] = asked.ids, asked.at
         places = host[: self.width]
         places[:, 2], places[:, 3] = asked.uniform, asked.guidance
-        low, high, offset = np.split(places[:, 4:], 3, axis=1)
-        low[:, n_kinds:], high[:, n_kinds:], offset[:, n_kinds:] = 0, -1, 0
-        offset[:, :n_kinds] = asked.offset
+        low, high = np.split(places[:, 4:], 2, axis=1)
+        low[:, n_kinds:], high[:, n_kinds:] = 0, -1
         low[:, :n_kinds], high[:, :n_kinds] = asked.low, asked.high
         self._asked.copy_(self._host, non_blocking=True)
+        if asked.leaning is not None or self._leans:
+            self._leans = asked.leaning is not None
+            self._host_leaning.numpy()[:] = 0 if asked.leaning is None else asked.leaning
+            self._leaning.copy_(self._host_leaning, non_blocking=True)
 
     def _run(self, span: int) -> None:
         if self.device.type != "cuda":
@@ -235,9 +224,8 @@ class StaticSteps(Steps):
         asked = self._asked[: self.width]
         ids, at = self._asked[:, 0].long(), self._asked[:, 1].long()
         logits = self._logits(ids, at, span, asked[:, 3])
-        low, high, offset = asked[:, 4:].chunk(3, dim=1)
-        bias, counted = self._leaning
-        logits = logits + (bias + (counted - offset.float()[:, self._kinds]))
+        logits = logits + self._leaning
+        low, high = asked[:, 4:].chunk(2, dim=1)
         allowed = (low[:, self._kinds] <= self._all_ids) & (self._all_ids <= high[:, self._kinds])
         temperature, top_p = self._sampling
         self._drawn.copy_(draw(logits, allowed, asked[:, 2], temperature, top_p))

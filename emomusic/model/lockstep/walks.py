@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from emomusic.model.engines.engine import Lean
 from emomusic.model.engines.grammar import Grammar, Script
 
 Ints = NDArray[np.int64]
@@ -39,6 +40,35 @@ class _Tables:
     first: Ints
     last: Ints
     since: Ints
+
+
+@dataclass(frozen=True)
+class Leans:
+    """Hold what the segments in hand lean to, as `Lean`, over the places of a block.
+
+    Attributes:
+        bias: Shape (2, n_places, vocab_size).
+        pairs: Shape (n_places, n_pairs, 2).
+        weights: Shape (n_places, n_pairs); 0 where a place has fewer pairs.
+    """
+
+    bias: NDArray[np.float32]
+    pairs: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, leans: Sequence[Lean | None], vocab_size: int) -> Leans:
+        """Stack what each place leans to."""
+        n_pairs = max(0 if lean is None else len(lean.weights) for lean in leans)
+        bias = np.zeros((2, len(leans), vocab_size), np.float32)
+        pairs = np.zeros((len(leans), n_pairs, 2), np.int32)
+        weights = np.zeros((len(leans), n_pairs), np.float32)
+        for place, lean in enumerate(leans):
+            if lean is not None:
+                n = len(lean.weights)
+                bias[:, place], pairs[place, :n] = lean.bias, lean.pairs
+                weights[place, :n] = lean.weights
+        return cls(bias, pairs, weights)
 
 
 @lru_cache(maxsize=4)
@@ -133,17 +163,22 @@ class Walks:
         low = np.where(t.rises, self._last + 1, self._low)
         return low, np.where(kinds, self._high, low - 1)
 
-    def offsets(self, bias: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what is taken off the second half of a bias, shape (n_places, n_kinds).
-
-        Args:
-            bias: That half, shape (n_places, vocab_size).
-        """
-        since = self._tables.since
-        last = self._last[:, since]
-        has = (since >= 0) & (last >= self._low[:, since])
-        found = np.take_along_axis(bias, np.where(has, last, 0), axis=1)
-        return np.where(has, found, np.float32(0))
+    def leaning(self, leans: Leans) -> NDArray[np.float32]:
+        """Return what is added to the logits of each place now, shape (n_places, vocab_size)."""
+        t, kind_of, place = self._tables, self.grammar.kind_of, np.arange(len(self._last))[:, None]
+        last = self._last[:, t.since]
+        has = (t.since >= 0) & (last >= self._low[:, t.since])
+        counted = leans.bias[1]
+        off = np.where(has, np.take_along_axis(counted, np.where(has, last, 0), axis=1), 0)
+        counts = np.append(t.since >= 0, False)[kind_of]
+        shifted = counted - off.astype(np.float32)[:, np.maximum(kind_of, 0)]
+        leaning: NDArray[np.float32] = leans.bias[0] + np.where(counts, shifted, np.float32(0))
+        first, second = leans.pairs[..., 0], leans.pairs[..., 1]
+        kind = kind_of[np.where(first < 0, second, first)]
+        of_kind, low = self._last[place, kind], self._low[place, kind]
+        holds = np.where(first < 0, of_kind < low, of_kind == first) & (kind >= 0)
+        np.add.at(leaning, (place, second), np.where(holds, leans.weights, np.float32(0)))
+        return leaning
 
     def push(self, ids: Ints, sampled: Flags) -> list[int]:
         """Take note of an id at each place.

@@ -21,11 +21,23 @@ enum { EM_EMPTY, EM_WRITING, EM_DONE, EM_FULL, EM_STUCK, EM_WAITING };
 typedef struct {
     int32_t vocab_size, n_kinds, n_states;
     const int32_t *first, *count, *then; /* [n_kinds] */
-    const int32_t *since;                /* [n_kinds], see em_row's bias; -1: none */
+    const int32_t *since;                /* [n_kinds], see em_lean; -1: none */
     const uint32_t *resets;              /* [n_kinds], bit k: forget kind k */
     const uint32_t *allowed;             /* [n_states], bit k: kind k may follow */
     uint32_t rises, ends;                /* bit k: so does kind k */
 } em_grammar;
+
+/* What is added to the logits of a segment. */
+typedef struct {
+    /* [2][vocab_size]. The second half is for kinds that have another in `since`: what the last id
+       of that kind in the segment has in it is taken off again. */
+    const float *bias;
+    /* [n_pairs][2]: to the second id its weight is added while the first is the last of its kind
+       in the segment; for -1, while there is none of the second's kind. */
+    const int32_t *pairs;
+    const float *weights; /* [n_pairs] */
+    int32_t n_pairs;
+} em_lean;
 
 typedef struct {
     const int32_t *opening; /* ids to begin with, the head of the first segment among them */
@@ -41,10 +53,8 @@ typedef struct {
     double temperature, top_p;
     float guidance;
     int32_t n_guided; /* segments with the twin */
-    /* Added to the logits, or null: [2][vocab_size]. The second half is for kinds that have another
-       in `since`: what the last id of that kind in the segment has in it is taken off again. */
-    const float *bias;
-    int32_t waits; /* whether it waits for em_steer after each segment */
+    const em_lean *lean; /* what the first segment leans to, or null */
+    int32_t waits;       /* whether it waits for em_steer after each segment */
 } em_row;
 
 typedef struct {
@@ -69,7 +79,7 @@ EM_EXPORT void em_session_free(em_session *session);
 EM_EXPORT int em_put(em_session *session, int slot, const em_row *row);
 EM_EXPORT int em_run(em_session *session, int max_steps); /* rows still writing */
 EM_EXPORT int em_get(const em_session *session, int slot, em_state *state);
-EM_EXPORT int em_steer(em_session *session, int slot, const float *bias); /* go on */
+EM_EXPORT int em_steer(em_session *session, int slot, const em_lean *lean); /* go on */
 EM_EXPORT int em_clear(em_session *session, int slot);
 EM_EXPORT int em_score(em_session *session, const int32_t *ids, int n_ids, float *logits);
 

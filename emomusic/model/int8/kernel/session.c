@@ -68,6 +68,7 @@ static size_t lay_out(em_session *s) {
     }
     TAKE(s->candidates, void *, em_draw_room(p->vocab_size));
     TAKE(s->mask, uint8_t *, (size_t)p->vocab_size);
+    TAKE(s->leaning, float *, (size_t)p->vocab_size * sizeof(float));
     TAKE(s->kind_of, int16_t *, (size_t)p->vocab_size * sizeof(int16_t));
 #undef TAKE
     return at;
@@ -136,6 +137,8 @@ void em_session_free(em_session *s) {
         stream_free(&slot->twin);
         free(slot->uniforms);
         free(slot->bias);
+        free(slot->pairs);
+        free(slot->weights);
         free(slot->heads);
         free(slot->head_start);
         free(slot->ends);
@@ -216,21 +219,28 @@ static void push(const em_session *s, em_slot *slot, int32_t id) {
     if (!append(s, slot, id) || slot->own.n_ids == s->model->shape.context) slot->status = EM_FULL;
 }
 
-/* Add the bias to the logits of what is allowed. */
+/* Add what the segment leans to to the logits. */
 static void lean(const em_session *s, const em_slot *slot, float *logits) {
     const em_grammar *g = &s->grammar;
     const float *counted = slot->bias + g->vocab_size;
-    float off[EM_MAX_KINDS];
+    float off[EM_MAX_KINDS], *sum = s->leaning;
     for (int k = 0; k < g->n_kinds; k++) {
         int since = g->since[k];
         int has = since >= 0 && slot->last[since] >= slot->low[since];
         off[k] = has ? counted[slot->last[since]] : 0.0f;
     }
-    for (int i = 0; i < g->vocab_size; i++)
-        if (s->mask[i]) {
-            int k = s->kind_of[i];
-            logits[i] += slot->bias[i] + (g->since[k] >= 0 ? counted[i] - off[k] : 0.0f);
-        }
+    for (int i = 0; i < g->vocab_size; i++) {
+        int k = s->kind_of[i];
+        sum[i] = k >= 0 && g->since[k] >= 0 ? slot->bias[i] + (counted[i] - off[k]) : slot->bias[i];
+    }
+    for (int i = 0; i < slot->n_pairs; i++) {
+        int first = slot->pairs[2 * i], second = slot->pairs[2 * i + 1];
+        int k = s->kind_of[first < 0 ? second : first];
+        if (k < 0) continue;
+        if (first < 0 ? slot->last[k] < slot->low[k] : slot->last[k] == first)
+            sum[second] += slot->weights[i];
+    }
+    for (int i = 0; i < g->vocab_size; i++) logits[i] += sum[i];
 }
 
 static void sample(em_session *s, em_slot *slot) {
@@ -242,7 +252,7 @@ static void sample(em_session *s, em_slot *slot) {
         }
     slot->own.ready = slot->twin.ready = 0;
     set_mask(s, slot);
-    if (slot->has_bias) lean(s, slot, logits);
+    if (slot->leans) lean(s, slot, logits);
     int id = em_draw(logits, s->mask, s->grammar.vocab_size, slot->temperature, slot->top_p,
                      slot->uniforms[slot->n_used++], s->candidates);
     if (id < 0)
@@ -412,9 +422,29 @@ static void open_stream(em_stream *t, const em_row *row, int n_hidden) {
     for (int i = 1 + n_hidden; i < row->n_opening; i++) t->ids[t->n_ids++] = row->opening[i];
 }
 
-static void set_bias(const em_session *s, em_slot *slot, const float *bias) {
-    slot->has_bias = bias != NULL;
-    if (bias) memcpy(slot->bias, bias, 2 * (size_t)s->grammar.vocab_size * sizeof *bias);
+static int set_lean(const em_session *s, em_slot *slot, const em_lean *lean) {
+    slot->leans = lean != NULL;
+    if (!lean) return 0;
+    size_t n = (size_t)lean->n_pairs;
+    if (lean->n_pairs < 0) return EM_BAD_ARGUMENT;
+    for (size_t i = 0; i < 2 * n; i++)
+        if (lean->pairs[i] < (i % 2 ? 0 : -1) || lean->pairs[i] >= s->grammar.vocab_size)
+            return EM_BAD_ARGUMENT;
+    if (lean->n_pairs > slot->n_pair_room) {
+        free(slot->pairs);
+        free(slot->weights);
+        slot->pairs = calloc(2 * n, sizeof *slot->pairs);
+        slot->weights = calloc(n, sizeof *slot->weights);
+        slot->n_pair_room = slot->pairs && slot->weights ? lean->n_pairs : 0;
+        if (!slot->n_pair_room) return EM_NO_MEMORY;
+    }
+    memcpy(slot->bias, lean->bias, 2 * (size_t)s->grammar.vocab_size * sizeof *slot->bias);
+    if (n) {
+        memcpy(slot->pairs, lean->pairs, 2 * n * sizeof *slot->pairs);
+        memcpy(slot->weights, lean->weights, n * sizeof *slot->weights);
+    }
+    slot->n_pairs = lean->n_pairs;
+    return 0;
 }
 
 int em_put(em_session *s, int at, const em_row *row) {
@@ -426,6 +456,8 @@ int em_put(em_session *s, int at, const em_row *row) {
     slot->status = EM_EMPTY;
     slot->has_twin = row->n_hidden >= 0;
     if (make_room(slot, row->n_segments, n_heads)) return EM_NO_MEMORY;
+    int status = set_lean(s, slot, row->lean);
+    if (status) return status;
     if (slot->has_twin && !slot->twin.memory && stream_new(s->model, &slot->twin)) {
         stream_free(&slot->twin);
         memset(&slot->twin, 0, sizeof slot->twin);
@@ -446,7 +478,6 @@ int em_put(em_session *s, int at, const em_row *row) {
     slot->guidance = row->guidance;
     slot->n_guided = row->n_guided;
     slot->waits = row->waits;
-    set_bias(s, slot, row->bias);
     open_stream(&slot->own, row, 0);
     if (slot->has_twin) open_stream(&slot->twin, row, row->n_hidden);
     begin_segment(&s->grammar, slot);
@@ -473,11 +504,11 @@ int em_get(const em_session *s, int at, em_state *state) {
     return 0;
 }
 
-int em_steer(em_session *s, int at, const float *bias) {
+int em_steer(em_session *s, int at, const em_lean *lean) {
     if (at < 0 || at >= s->n_slots || s->slots[at].status != EM_WAITING) return EM_BAD_ARGUMENT;
-    set_bias(s, s->slots + at, bias);
-    s->slots[at].status = EM_WRITING;
-    return 0;
+    int status = set_lean(s, s->slots + at, lean);
+    if (!status) s->slots[at].status = EM_WRITING;
+    return status;
 }
 
 int em_clear(em_session *s, int at) {

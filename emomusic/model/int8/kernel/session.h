@@ -33,7 +33,10 @@ typedef struct {
     double temperature, top_p;
     float guidance;
     float *bias; /* [2][vocab_size] */
-    int has_bias, waits;
+    int32_t *pairs;
+    float *weights;
+    int n_pairs, n_pair_room;
+    int leans, waits;
 } em_slot;
 
 typedef struct {
@@ -65,6 +68,7 @@ struct em_session {
     size_t memory_size;
     void *candidates; /* room to sample in */
     uint8_t *mask;    /* [vocab_size] */
+    float *leaning;   /* [vocab_size] */
     const int32_t *score_ids; /* em_score's */
     int n_score, at_score;
     float *score_logits;

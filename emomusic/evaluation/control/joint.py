@@ -1,4 +1,4 @@
-"""Whether attributes arrive: asked against achieved, over many clips."""
+"""Whether attributes arrive when an emotion asks for all at once."""
 
 from __future__ import annotations
 

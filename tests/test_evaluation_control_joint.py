@@ -7,7 +7,7 @@ import pytest
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.quadrants import compose_quadrants
-from emomusic.evaluation.control import rank_correlations
+from emomusic.evaluation.control.joint import rank_correlations
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 
 

@@ -1,0 +1,45 @@
+"""What the helm hears of the bars so far: the attributes, in the key that is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.music.attributes import ATTRIBUTE_NAMES, measure
+from emomusic.music.key import key_correlations
+from emomusic.music.passage import Passage
+
+Segments = list[list[int]]
+Listen = Callable[[Segments], Passage]
+MODE = ATTRIBUTE_NAMES.index("mode")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Hold what is heard.
+
+    Attributes:
+        values: Of each attribute, shape (n_attributes,); `mode` counts on C, where the music is
+            written, and not on the tonic of the key that is found.
+        fits: How well each key fits, shape (2, 12), see `key_correlations`.
+    """
+
+    values: NDArray[np.float64]
+    fits: NDArray[np.float64]
+
+    def at_home(self, *, is_major: bool) -> float:
+        """Return by how much the key on C fits better than the best other, -2 to 2."""
+        others = self.fits.copy()
+        others[int(not is_major), 0] = -1.0
+        return float(self.fits[int(not is_major), 0] - others.max())
+
+
+def hear(passage: Passage) -> Heard:
+    """Measure a passage as it is written, in C."""
+    fits = key_correlations(passage.notes)
+    values = np.array(list(measure(passage).values()))
+    values[MODE] = (fits[0, 0] - fits[1, 0]) / 2
+    return Heard(values, fits)

@@ -1,0 +1,123 @@
+"""The helm: after each bar, what was asked less what is heard so far moves the levers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.compose.steering.hearing import Heard, Listen, Segments, hear
+from emomusic.compose.steering.levers import LEVERS, Centre, Levers
+from emomusic.compose.steering.response import Response, columns
+from emomusic.model.engines.engine import Lean
+from emomusic.music.attributes import ATTRIBUTE_NAMES
+
+Vector = NDArray[np.float64]
+GIVEN = frozenset({"tempo"})
+REACH = {
+    "soon": 0.8, "bar_ends": 0.7, "on_eighths": 0.7, "on_sixteenths": 0.8, "on_triplets": 0.8,
+    "fuller": 0.7, "higher": 0.7, "wider": 0.3, "major": 0.7, "clear": 0.6, "at_home": 0.5,
+    "outside": 0.8, "bass_tonic": 0.7, "louder": 0.6, "swell": 0.7, "longer": 0.5, "unequal": 0.3,
+}  # fmt: skip
+"""How far each lever is easily pulled: in the solution it costs alike at this."""
+MOST = 4.0
+"""Times its reach that a lever is pulled at most."""
+COST, DEAF = 0.15, 0.03
+FEEDBACK, ADDED = 1.0, 0.15
+MAX_ERROR, MAX_SUM = 2.0, 3.0
+LATE = frozenset({"pitch_range", "pitch_class_entropy", "velocity_spread", "key_clarity"})
+HOME, HOMEWARD = 0.12, 0.5
+EXACT = 256.0
+"""Levers are rounded to this part, so that a clip does not depend on how a CPU adds up."""
+
+
+class Helm:
+    """Steer one clip; call it with the bars so far for what the next one leans to.
+
+    The levers are solved for by least squares from the response measured on the checkpoint: as
+    little as does it. Bar by bar, what is heard so far corrects them (proportional and integral
+    feedback), whatever the reason for the difference: so a model that half listens still arrives.
+
+    Reference: the smallest change of a distribution that moves a mean is an exponential tilt;
+    a lever is one of the logits. The feedback is that of a PI controller.
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[str, float],
+        response: Response,
+        levers: Levers,
+        listen: Listen,
+        *,
+        centre: Centre,
+        n_bars: int,
+    ) -> None:
+        """Set the course.
+
+        Args:
+            targets: Attribute values aimed at, as written in C; those not named are free.
+            response: Of the checkpoint.
+            levers: Of its vocabulary and the metre.
+            listen: Returns the bars so far.
+            centre: What the levers turn about.
+            n_bars: Length of the clip.
+        """
+        names = [name for name in ATTRIBUTE_NAMES if name in targets and name not in GIVEN]
+        self._own = own = columns(names)
+        self._levers, self._listen, self._n_bars = levers, listen, n_bars
+        self._scale = response.scale[own]
+        self._goal = np.array([targets[name] for name in names])
+        self._late = np.array([name in LATE for name in names])
+        self._has_mode = "mode" in targets
+        reach = np.array([REACH[name] for name in LEVERS])
+        slopes = response.pulled[own] * reach
+        heeds = (slopes**2).sum(axis=1)
+        self._weight = heeds / (heeds + DEAF)
+        slopes = slopes * self._weight[:, None]
+        gram = slopes.T @ slopes + COST * np.eye(len(LEVERS))
+        self._solve = (reach[:, None] * np.linalg.solve(gram, slopes.T)).round(6)
+        self._most = MOST * reach
+        asked = np.zeros(len(ATTRIBUTE_NAMES))
+        asked[own] = (self._goal - response.mean[own]) / self._scale
+        expected = response.start + (response.asked * asked).sum(axis=1)
+        self._course = self._pull(np.clip(asked[own] - expected[own], -MAX_SUM, MAX_SUM))
+        self._sum = np.zeros(len(names))
+        self._homeward = 0.0
+        self._centre = centre
+        self._last: tuple[int, Lean] | None = None
+
+    def _pull(self, error: Vector) -> Vector:
+        """Return the levers that take away an error in standard deviations."""
+        moved: Vector = (self._solve * (self._weight * error)).sum(axis=1)
+        return moved
+
+    def __call__(self, segments: Segments) -> Lean:
+        """Return what the next bar leans to."""
+        n = len(segments)
+        if self._last is None or self._last[0] != n:
+            pulled = self._course
+            if n:
+                heard = hear(self._listen(segments))
+                pulled = pulled + self._pull(self._correction(heard, n))
+                pulled[LEVERS.index("at_home")] += self._home(heard)
+            pulled = np.clip(pulled, -self._most, self._most)
+            exact = (pulled * EXACT).round() / EXACT
+            self._last = n, Lean(self._levers.bias(exact, self._centre, bar=n))
+        return self._last[1]
+
+    def _correction(self, heard: Heard, n: int) -> Vector:
+        error = (self._goal - heard.values[self._own]) / self._scale
+        error = np.clip(error, -MAX_ERROR, MAX_ERROR)
+        error *= np.where(self._late, n / self._n_bars, 1.0) * n / (n + 2.0)
+        self._sum = np.clip(self._sum + ADDED * error, -MAX_SUM, MAX_SUM)
+        total: Vector = FEEDBACK * error + self._sum
+        return total
+
+    def _home(self, heard: Heard) -> float:
+        """Return the pull away from keys that would be taken for the one asked for."""
+        if not self._has_mode:
+            return 0.0
+        short = HOME - heard.at_home(is_major=self._centre.is_major)
+        self._homeward = min(max(self._homeward + HOMEWARD * short / HOME / 4, 0.0), 2.0)
+        return self._homeward + max(HOMEWARD * short / HOME, 0.0)

@@ -1,0 +1,114 @@
+"""What levers do to attributes: measured on a checkpoint's own clips, kept with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.compose.steering.levers import LEVERS
+from emomusic.files import write_text
+from emomusic.music.attributes import ATTRIBUTE_NAMES
+
+FORMAT = "emomusic-steering-1"
+STEERING_NAME = "steering.json"
+Matrix = NDArray[np.float64]
+RIDGE_ASKED, RIDGE_PULLED = 20.0, 5.0
+SURE = 3.0
+"""Standard errors that a lever's slope must exceed to count."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """Hold how attributes of written clips follow from what was asked and which lever pulled.
+
+    All attributes are counted in standard deviations from a mean.
+
+    Attributes:
+        mean: Of each attribute, shape (n_attributes,).
+        scale: Standard deviation of each, above 0, shape (n_attributes,).
+        start: What is achieved where nothing is asked and no lever pulled, shape (n_attributes,).
+        asked: Slopes of achieved (rows) on asked (columns), shape (n_attributes, n_attributes).
+        pulled: Slopes of achieved on levers, shape (n_attributes, n_levers).
+    """
+
+    mean: Matrix
+    scale: Matrix
+    start: Matrix
+    asked: Matrix
+    pulled: Matrix
+
+    def __post_init__(self) -> None:
+        """Check the shapes.
+
+        Raises:
+            ValueError: If one is wrong, or a number not finite.
+        """
+        n, k = len(ATTRIBUTE_NAMES), len(LEVERS)
+        shapes = {"mean": (n,), "scale": (n,), "start": (n,), "asked": (n, n), "pulled": (n, k)}
+        for name, shape in shapes.items():
+            found = getattr(self, name)
+            if found.shape != shape or not np.isfinite(found).all():
+                raise ValueError(f"{name} must be {shape} finite numbers, got {found.shape}")
+        if not (self.scale > 0).all():
+            raise ValueError("scale must be above 0")
+
+    def save(self, folder: Path) -> None:
+        """Write `steering.json`."""
+        content = {"format": FORMAT, "attributes": list(ATTRIBUTE_NAMES), "levers": list(LEVERS)}
+        tables = {name: table.round(4).tolist() for name, table in vars(self).items()}
+        text = json.dumps({**content, **tables})
+        write_text(folder / STEERING_NAME, text.replace("], ", "],\n ") + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Response | None:
+        """Read `steering.json`; None where a checkpoint has none.
+
+        Raises:
+            ValueError: If it is damaged or of another format.
+        """
+        path = folder / STEERING_NAME
+        if not path.exists():
+            return None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            for name, known in (
+                ("format", FORMAT),
+                ("attributes", list(ATTRIBUTE_NAMES)),
+                ("levers", list(LEVERS)),
+            ):
+                if content.pop(name) != known:
+                    raise ValueError(f"its {name} is not that of this version")
+            return cls(**{name: np.array(table, np.float64) for name, table in content.items()})
+        except (OSError, LookupError, TypeError, AttributeError, RecursionError, ValueError) as e:
+            raise ValueError(f"cannot read the steering {path}: {e}") from e
+
+
+def fit_response(asked: Matrix, pulled: Matrix, achieved: Matrix) -> Response:
+    """Fit linear responses by ridge regression.
+
+    Args:
+        asked: Attributes asked for, shape (n_clips, n_attributes).
+        pulled: Levers, shape (n_clips, n_levers).
+        achieved: Attributes measured, shape (n_clips, n_attributes).
+    """
+    mean, scale = achieved.mean(axis=0), achieved.std(axis=0) + 1e-6
+    n = len(ATTRIBUTE_NAMES)
+    inputs = np.hstack([np.ones((len(asked), 1)), (asked - mean) / scale, pulled])
+    penalty = np.diag([0.0] + [RIDGE_ASKED] * n + [RIDGE_PULLED] * len(LEVERS))
+    goal = (achieved - mean) / scale
+    inverse = np.linalg.inv(inputs.T @ inputs + penalty)
+    weights = (inverse @ (inputs.T @ goal)).T
+    noise = (goal - inputs @ weights.T).std(axis=0)
+    error = noise[:, None] * np.sqrt(np.diag(inverse))
+    weights[:, 1:] *= np.abs(weights[:, 1:]) > SURE * error[:, 1:]
+    return Response(mean, scale, weights[:, 0], weights[:, 1 : n + 1], weights[:, n + 1 :])
+
+
+def columns(names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the place of each attribute in the registry."""
+    return np.array([ATTRIBUTE_NAMES.index(name) for name in names], dtype=np.int64)

@@ -1,0 +1,246 @@
+"""What attributes real music shows: their quantiles, and which values go together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from emomusic.mapping.mapper import Mapper
+from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES, attribute
+from emomusic.training.rows import Rows
+
+TABLES_NAME = "tables.json"
+END = 0.02
+"""The share of real music beyond either end of what is known of an attribute."""
+LOWEST, HIGHEST = 0.05, 0.95
+SAME = 0.9
+NEAR = 0.05
+N_JOINT = 1_000
+N_GRID = 1_001
+Column = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Hold how one attribute is distributed in real music.
+
+    Attributes:
+        name: The attribute.
+        shares: Shares of real music, rising, float64, shape (n,).
+        values: The value that each share lies below, never falling, float64, shape (n,).
+    """
+
+    name: str
+    shares: Column
+    values: Column
+
+    @cached_property
+    def edges(self) -> Column:
+        """Return the distinct inner edges of the bins, rising."""
+        return np.unique(self.values[1:-1])
+
+    @cached_property
+    def grid(self) -> Column:
+        """Return the quantiles at evenly spaced shares from 0 to 1, shape (N_GRID,)."""
+        grid: Column = np.interp(np.linspace(0, 1, N_GRID), self.shares, self.values)
+        if len(self.edges) < len(self.values) - 2:  # many values alike: those seen stand for all
+            seen = np.unique(self.values)
+            grid = seen[np.abs(grid[:, None] - seen).argmin(axis=1)]
+        return grid
+
+    @property
+    def spread(self) -> float:
+        """Return the standard deviation."""
+        return float(self.grid.std())
+
+    def levels(self, n_levels: int) -> Column:
+        """Return distinct values at evenly spaced quantiles, 5 % to 95 %, rising.
+
+        A value that much real music shares counts once, so the others lie evenly; fewer than
+        `n_levels` come back where fewer values are known.
+        """
+        inside = self.grid[round(LOWEST * (N_GRID - 1)) : round(HIGHEST * (N_GRID - 1)) + 1]
+        distinct = np.unique(inside)
+        at = np.linspace(0, len(distinct) - 1, min(n_levels, len(distinct)))
+        return distinct[np.rint(at).astype(np.int64)]
+
+    def bins(self, values: Column) -> NDArray[np.int64]:
+        """Return the bin of each value, counted over the bins that have a width."""
+        return np.searchsorted(self.edges, values, side="right").astype(np.int64)
+
+    def rank(self, value: float, rng: np.random.Generator) -> float:
+        """Return the share of real music below a value; among equal ones, any of theirs."""
+        below, up_to = (int(self.grid.searchsorted(value, side)) for side in ("left", "right"))
+        return float(rng.uniform(below, max(up_to, below + 1e-9))) / N_GRID
+
+
+@dataclass(frozen=True)
+class RealMusic:
+    """Hold what is known of attributes in real music.
+
+    Attributes:
+        clip: Each clip-wide attribute's distribution.
+        bar: Each bar attribute's.
+        joint: Clips with all attributes, float64, shape (n, n_attributes).
+        bar_joint: Bars with all bar attributes, float64, shape (n, n_bar_attributes).
+    """
+
+    clip: Mapping[str, Distribution]
+    bar: Mapping[str, Distribution]
+    joint: Matrix
+    bar_joint: Matrix
+
+    def names(self, *, per_bar: bool) -> tuple[str, ...]:
+        """Return the attributes of clips or of bars."""
+        return tuple(self.bar if per_bar else self.clip)
+
+    def distribution(self, name: str, *, per_bar: bool) -> Distribution:
+        """Return the distribution of an attribute of clips or of bars."""
+        return (self.bar if per_bar else self.clip)[name]
+
+    def groups(self, *, per_bar: bool) -> tuple[tuple[str, ...], ...]:
+        """Part the attributes into those nearly the same: |ρ| above 0.9, directly or in a chain.
+
+        Returns:
+            Every attribute once, most of them alone.
+        """
+        names = self.names(per_bar=per_bar)
+        alike = np.abs(spearmanr(self.bar_joint if per_bar else self.joint).statistic) > SAME
+        label = np.arange(len(names))
+        for _ in names:
+            label = np.where(alike | np.eye(len(names), dtype=bool), label, len(names)).min(axis=1)
+        return tuple(
+            tuple(name for name, own in zip(names, label, strict=True) if own == first)
+            for first in np.unique(label)
+        )
+
+    def possible(
+        self, asked: Mapping[str, float], rng: np.random.Generator, *, per_bar: bool
+    ) -> bool:
+        """Tell whether for every two attributes asked for, real music lies near both values.
+
+        Near is a distance of ranks of at most 0.05 in either. Ranks are those among the joint
+        clips themselves, so only the dependence of attributes is taken from them.
+        """
+        names = self.names(per_bar=per_bar)
+        ranks = (self._bar_ranks if per_bar else self._ranks)[:, [names.index(n) for n in asked]]
+        wanted = [
+            self.distribution(n, per_bar=per_bar).rank(value, rng) for n, value in asked.items()
+        ]
+        near = np.abs(ranks - np.array(wanted)) <= NEAR
+        return bool((near.T.astype(np.int64) @ near.astype(np.int64)).all())
+
+    @cached_property
+    def _ranks(self) -> Matrix:
+        return _ranks(self.joint)
+
+    @cached_property
+    def _bar_ranks(self) -> Matrix:
+        return _ranks(self.bar_joint)
+
+
+def real_music(folder: Path, *, rows: Rows | None = None, seed: int = 0) -> RealMusic:
+    """Return what a checkpoint knows of real music.
+
+    The quantiles are the edges of the bins in `tables.json`, each at its share of the corpus;
+    beyond the outer ones they reach to the limits of the mapper's targets where these lie
+    further (clip-wide), or half a bin on, within what is natural. Which values go together is
+    drawn from the mapper's prototypes as a mixture of Gaussians, one for each, with its means
+    and spreads, as likely as it has clips, kept within the limits; bars are taken to go
+    together as clips do. Where packed rows are at hand, real clips and bars, those with
+    dynamics, stand in for the drawn ones: a prototype knows no correlation within itself.
+
+    Args:
+        folder: The checkpoint.
+        rows: The corpus, packed.
+        seed: Of what is drawn.
+
+    Raises:
+        ValueError: If the tables or the mapper cannot be read.
+    """
+    mapper = Mapper.load(folder)
+    path = folder / TABLES_NAME
+    try:
+        tables = json.loads(path.read_text(encoding="utf-8"))
+        if tables["attributes"] != list(ATTRIBUTE_NAMES):
+            raise ValueError("its attributes are not those of this version")
+        bar = {
+            name: _distribution(name, edges, float(edges[0]), float(edges[-1]))
+            for name, edges in zip(BAR_ATTRIBUTE_NAMES, tables["bar_edges"], strict=True)
+        }
+        clip = {
+            name: _distribution(name, edges, mapper.low[name], mapper.high[name])
+            for name, edges in zip(ATTRIBUTE_NAMES, tables["edges"], strict=True)
+        }
+    except (OSError, LookupError, TypeError, RecursionError, ValueError) as error:
+        raise ValueError(f"cannot read the bins {path}: {error}") from error
+    rng = np.random.default_rng(seed)
+    if rows is None:
+        joint = _drawn_clips(mapper, rng)
+        bar_joint = joint[:, [ATTRIBUTE_NAMES.index(name) for name in BAR_ATTRIBUTE_NAMES]]
+    else:
+        joint, bar_joint = _real_clips(rows, rng)
+    return RealMusic(clip, bar, joint, bar_joint)
+
+
+def _distribution(name: str, edges: Sequence[float], low: float, high: float) -> Distribution:
+    inner = np.array(edges, dtype=np.float64)
+    natural = attribute(name)
+    first = inner[0] - (inner[1] - inner[0]) / 2
+    last = inner[-1] + (inner[-1] - inner[-2]) / 2
+    first = max(min(first, low), min(inner[0], natural.low))
+    last = min(max(last, high), max(inner[-1], natural.high))
+    share = np.arange(1, len(inner) + 1) / (len(inner) + 1)
+    return Distribution(
+        name,
+        np.concatenate([[END], share, [1 - END]]),
+        np.concatenate([[first], inner, [last]]),
+    )
+
+
+def _drawn_clips(mapper: Mapper, rng: np.random.Generator) -> Matrix:
+    """Draw clips from the mixture of prototypes, shape (N_JOINT, n_attributes)."""
+    n_clips = np.array([p.n_clips for p in mapper.prototypes], dtype=np.float64)
+    mean, spread = (
+        np.array([[getattr(p, part)[name] for name in ATTRIBUTE_NAMES] for p in mapper.prototypes])
+        for part in ("mean", "spread")
+    )
+    which = rng.choice(len(n_clips), N_JOINT, p=n_clips / n_clips.sum())
+    drawn = mean[which] + spread[which] * rng.standard_normal((N_JOINT, len(ATTRIBUTE_NAMES)))
+    low, high = (
+        np.array([limit[name] for name in ATTRIBUTE_NAMES]) for limit in (mapper.low, mapper.high)
+    )
+    return np.clip(drawn, low, high)
+
+
+def _real_clips(rows: Rows, rng: np.random.Generator) -> tuple[Matrix, Matrix]:
+    """Take clips and bars of the songs with dynamics, at most N_JOINT of either."""
+    clips = rows.clip_values[rows.song_has_dynamics[rows.clip_song]]
+    begins = np.zeros(len(rows.bar_values) + 1, dtype=np.int64)
+    own = rows.song_has_dynamics[rows.clip_song]
+    np.add.at(begins, rows.clip_bar[own], 1)
+    np.add.at(begins, (rows.clip_bar + rows.clip_n_bars)[own], -1)
+    bars = rows.bar_values[begins.cumsum()[:-1] > 0]
+    found = []
+    for values in (clips, bars):
+        whole = values[np.isfinite(values).all(axis=1)].astype(np.float64)
+        taken = rng.choice(len(whole), min(N_JOINT, len(whole)), replace=False)
+        found.append(whole[np.sort(taken)])
+    return found[0], found[1]
+
+
+def _ranks(values: Matrix) -> Matrix:
+    """Return ranks between 0 and 1 of each column; equal values part at random."""
+    rng = np.random.default_rng(0)
+    order = np.lexsort((rng.random(values.shape).T, values.T), axis=1)
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order.T, ((np.arange(len(values)) + 0.5) / len(values))[:, None], 0)
+    return ranks

@@ -1,0 +1,1 @@
+"""What judges hear in clips: asked against heard, over the plane, and beside simpler systems."""

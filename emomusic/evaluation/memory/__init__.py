@@ -1,0 +1,1 @@
+"""Whether composed clips repeat the songs that the model learnt from."""

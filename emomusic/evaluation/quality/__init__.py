@@ -1,0 +1,1 @@
+"""Quality and variety: composed pieces beside real ones, and real beside real."""

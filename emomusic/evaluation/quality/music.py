@@ -1,0 +1,223 @@
+"""Pieces to compare: composed clips, windows of real songs, labelled real clips."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.compose.clip import Clip
+from emomusic.data.songs import shared_tokenizer
+from emomusic.music.notes import Notes
+from emomusic.music.score import notes_of
+from emomusic.training.rows import Rows
+from emomusic.verify.fitting import notes_of_clips
+from emomusic.verify.labels import LabelledClip
+
+POP_PIANO = ("emopia", "pop1k7")
+"""Sources of the rows whose music is piano pop, as the composed pieces are meant to be."""
+MIN_PIECES = 8
+_EMOPIA = re.compile(r"(Q[1-4])_(.+)_\d+\.mid$")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Hold one piece of music to compare.
+
+    Attributes:
+        notes: At least one note.
+        group: Its song; pieces of one song are never counted as independent.
+        quadrant: "Q1" to "Q4", asked for or heard by people; None where unknown.
+        n_bars: Whole bars from beat 0; None where only seconds are known.
+        beats_per_bar: Beats of each bar.
+        tempo: Quarter notes a minute; None where only seconds are known.
+    """
+
+    notes: Notes
+    group: str
+    quadrant: str | None = None
+    n_bars: int | None = None
+    beats_per_bar: int = 4
+    tempo: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check that there is music.
+
+        Raises:
+            ValueError: If there are no notes, or no bars or beats.
+        """
+        if not len(self.notes):
+            raise ValueError(f"a piece must hold notes, got none from {self.group!r}")
+        if (self.n_bars is not None and self.n_bars < 1) or self.beats_per_bar < 1:
+            raise ValueError(f"bars and beats must be 1 or more, got those of {self.group!r}")
+
+    @property
+    def bars(self) -> int:
+        """Return the number of bars.
+
+        Raises:
+            ValueError: If only seconds are known.
+        """
+        if self.n_bars is None:
+            raise ValueError(f"{self.group!r} has no bars: this measure needs a beat")
+        return self.n_bars
+
+    @property
+    def n_beats(self) -> int:
+        """Return the length in beats; as `bars`."""
+        return self.bars * self.beats_per_bar
+
+
+def composed_pieces(clips: Iterable[Clip]) -> list[Piece]:
+    """Return composed clips as pieces, each its own song, with the quadrant asked for, if any."""
+    return [
+        Piece(
+            notes_of(clip.score),
+            group=f"composed/{clip.seed}/{clip.index}",
+            quadrant=clip.request.emotion.quadrant if clip.request.emotion else None,
+            n_bars=clip.n_bars,
+            beats_per_bar=clip.request.beats_per_bar,
+            tempo=clip.tempo,
+        )
+        for clip in clips
+    ]
+
+
+def labelled_pieces(labelled: Sequence[LabelledClip]) -> list[Piece]:
+    """Return labelled clips as pieces in seconds, without bars.
+
+    Raises:
+        ScoreError: If a file cannot be read.
+    """
+    notes = notes_of_clips(labelled)
+    return [
+        Piece(own, group=clip.group, quadrant=clip.quadrant)
+        for own, clip in zip(notes, labelled, strict=True)
+    ]
+
+
+def real_pieces(
+    rows: Rows,
+    sources: Sequence[str] = POP_PIANO,
+    *,
+    n_bars: int = 16,
+    n: int | None = None,
+    held_back: bool | None = True,
+    seed: int = 0,
+) -> list[Piece]:
+    """Cut windows of whole bars of 4/4 without an empty one out of the songs of some sources.
+
+    Every song gives one window before any gives a second, which then shares no bar with the
+    first. Windows begin at any bar. Their tempo is that of the clips that hold their bars.
+
+    Args:
+        rows: Packed rows of the current vocabulary.
+        sources: Their names in the rows.
+        n_bars: Bars of each window.
+        n: How many at most; None stops at one window a song.
+        held_back: Songs held back from training (True), those trained on (False) or all (None).
+            A song of which one clip was trained on is not held back.
+        seed: Draws the songs and their windows.
+
+    Returns:
+        At most n pieces; fewer where the songs hold no more. EMOPIA's have their quadrant.
+
+    Raises:
+        ValueError: If a source or the vocabulary is unknown, or a number is below 1.
+    """
+    unknown = [name for name in sources if name not in rows.meta["sources"]]
+    if unknown:
+        raise ValueError(f"the rows hold no source {unknown[0]!r}")
+    if n_bars < 1 or (n is not None and n < 1):
+        raise ValueError(f"n_bars and n must be 1 or more, got {n_bars} and {n}")
+    if tuple(rows.meta["vocabulary"]) != tuple(shared_tokenizer().vocabulary.texts):
+        raise ValueError("the rows are of another vocabulary than this version's: prepare them")
+    song, tempo = _songs_and_tempos(rows)
+    song = np.where(_chosen_songs(rows, sources, held_back)[song], song, -1)
+    song[rows.ids[rows.bar_start[:-1] + 1] != rows.meta["vocabulary"].index("TimeSig_4/4")] = -1
+    starts = _drawn_starts(rows, song, n_bars, n, np.random.default_rng(seed))
+    return [_window(rows, int(at), n_bars, int(song[at]), tempo) for at in starts]
+
+
+def pieces_per_song(pieces: Sequence[Piece]) -> int:
+    """Return how many of the pieces come from one song at most."""
+    return int(np.unique([piece.group for piece in pieces], return_counts=True)[1].max())
+
+
+def checked_pieces(composed: Sequence[Piece], real: Sequence[Piece]) -> None:
+    """Check that there is enough to compare.
+
+    Raises:
+        ValueError: If there are fewer than 8 composed or 16 real pieces.
+    """
+    for what, pieces, least in (("composed", composed, 1), ("real", real, 2)):
+        if len(pieces) < least * MIN_PIECES:
+            raise ValueError(
+                f"at least {least * MIN_PIECES} {what} pieces are needed, got {len(pieces)}"
+            )
+
+
+def _songs_and_tempos(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return song and tempo of each bar, -1 and NaN of bars that no clip holds."""
+    n_bars = len(rows.bar_start) - 1
+    song, tempo = np.full(n_bars, -1, dtype=np.int64), np.full(n_bars, np.nan)
+    column = rows.meta["attributes"].index("tempo")
+    ends = rows.clip_bar + rows.clip_n_bars.astype(np.int64)
+    for clip, (first, end) in enumerate(zip(rows.clip_bar, ends, strict=True)):
+        song[first:end] = rows.clip_song[clip]
+        tempo[first:end] = rows.clip_values[clip, column]
+    return song, tempo
+
+
+def _chosen_songs(rows: Rows, sources: Sequence[str], held_back: bool | None) -> NDArray[np.bool_]:
+    """Return which songs of the rows may be cut, shape (n_songs,)."""
+    chosen = np.isin(rows.song_source, [rows.meta["sources"].index(name) for name in sources])
+    if held_back is None:
+        return chosen
+    own = np.flatnonzero(chosen).tolist()
+    trained_on = {_group(rows, i)[0] for i in own if not rows.song_is_validation[i]}
+    for i in own:
+        chosen[i] = (_group(rows, i)[0] in trained_on) != held_back
+    return chosen
+
+
+def _drawn_starts(
+    rows: Rows,
+    song: NDArray[np.int64],
+    n_bars: int,
+    n: int | None,
+    rng: np.random.Generator,
+) -> list[int]:
+    """Return first bars of windows, song by song in drawn order, then the songs' second ones."""
+    held = np.concatenate([[0], np.cumsum(song < 0)])
+    at = np.arange(len(song) - n_bars + 1)
+    whole = (held[at + n_bars] == held[at]) & (song[at] == song[at + n_bars - 1])
+    at = at[whole]
+    of_group: dict[str, list[int]] = {}
+    for start in rng.permutation(at).tolist():
+        taken = of_group.setdefault(_group(rows, int(song[start]))[0], [])
+        if all(abs(start - other) >= n_bars for other in taken):
+            taken.append(start)
+    groups = [of_group[name] for name in rng.permutation(sorted(of_group)).tolist()]
+    rounds = range(max(map(len, groups), default=0) if n is not None else 1)
+    starts = [own[turn] for turn in rounds for own in groups if turn < len(own)]
+    return starts[:n]
+
+
+def _group(rows: Rows, song: int) -> tuple[str, str | None]:
+    """Return the name of a song and its quadrant; EMOPIA's files are clips of songs."""
+    source = rows.meta["sources"][rows.song_source[song]]
+    name = rows.meta["song_names"][song]
+    found = _EMOPIA.search(name.rsplit("/", 1)[-1]) if source == "emopia" else None
+    return (f"{source}/{found[2]}", found[1]) if found else (name, None)
+
+
+def _window(rows: Rows, start: int, n_bars: int, song: int, tempo: NDArray[np.float64]) -> Piece:
+    ids = rows.ids[rows.bar_start[start] : rows.bar_start[start + n_bars]]
+    pace = float(n_bars / (1.0 / tempo[start : start + n_bars]).sum())
+    score = shared_tokenizer().decode(ids.tolist(), tempo=pace, n_beats=4.0 * n_bars)
+    group, quadrant = _group(rows, song)
+    return Piece(notes_of(score), group, quadrant, n_bars, 4, pace)

@@ -1,0 +1,80 @@
+"""Measure what levers do to a checkpoint's clips, so that it can be steered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.compose.composer import TOKENIZER_NAME, Composer
+from emomusic.compose.draft import Draft
+from emomusic.compose.request import Request
+from emomusic.compose.steering.hearing import hear
+from emomusic.compose.steering.helm import REACH
+from emomusic.compose.steering.levers import LEVERS, Levers
+from emomusic.compose.steering.pilot import Pilot, centre_of, written
+from emomusic.compose.steering.response import Response, fit_response
+from emomusic.emotion import Emotion
+from emomusic.model.engines.engine import Lean, Steer
+from emomusic.model.engines.grammar import Script
+from emomusic.music.attributes import ATTRIBUTE_NAMES
+from emomusic.music.passage import passage_of
+from emomusic.music.score import notes_of
+from emomusic.music.tokenizer import Tokenizer
+
+PULLED, SHARE = 1.3, 0.4
+"""Levers are drawn with a spread of so many reaches, and so large a share of them is pulled."""
+N_BARS = 12
+Progress = Callable[[int], None]
+
+
+class _Probe(Pilot):
+    """Pull levers of each clip at random, and leave them there."""
+
+    def __init__(self, tokenizer: Tokenizer, pulled: NDArray[np.float64]) -> None:
+        super().__init__(tokenizer, None)
+        self._pulled = pulled
+
+    def steer(self, draft: Draft, script: Script) -> Steer:
+        levers: Levers = self.levers(draft)
+        pulled, centre = self._pulled[draft.index], centre_of(written(draft))
+        return lambda segments: Lean(levers.bias(pulled, centre, bar=len(segments)))
+
+
+def measure_response(
+    checkpoint: Path,
+    *,
+    n_clips: int = 3000,
+    seed: int = 1,
+    threads: int = 2,
+    progress: Progress = lambda n_done: None,
+) -> Response:
+    """Compose clips of random emotions under random levers, and fit what the levers do.
+
+    Args:
+        checkpoint: With a mapper; a steering that it has is not used.
+        n_clips: Clips.
+        seed: Of emotions, levers and clips.
+        threads: CPU cores.
+        progress: Called with 1 for each clip that is done.
+
+    Raises:
+        CheckpointError: If it cannot be used.
+    """
+    rng = np.random.default_rng(seed)
+    pulled = rng.standard_normal((n_clips, len(LEVERS))) * [PULLED * REACH[x] for x in LEVERS]
+    pulled[rng.random(pulled.shape) >= SHARE] = 0.0
+    pilot = _Probe(Tokenizer(checkpoint / TOKENIZER_NAME), pulled)
+    composer = Composer(checkpoint, threads=threads, pilot=pilot)
+    requests = [
+        Request(Emotion(*point), n_bars=N_BARS, tonic=0, guidance=1.0, diversity=1.0)
+        for point in rng.uniform(-1, 1, (n_clips, 2)).tolist()
+    ]
+    asked, achieved = [], []
+    for clip in composer.compose_each(requests, seed=seed, progress=progress):
+        asked.append([clip.targets[name] for name in ATTRIBUTE_NAMES])
+        passage = passage_of(notes_of(clip.score), n_beats=4.0 * N_BARS, tempo=clip.tempo)
+        achieved.append(hear(passage).values)
+    return fit_response(np.array(asked), pulled, np.array(achieved))
