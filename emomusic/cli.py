@@ -85,10 +85,13 @@ def generate(
     top_p: Annotated[float, typer.Option(help="Of sampling, up to 1.")] = 0.99,
     guidance: Annotated[
         float, typer.Option(help="How strongly controls count, 1 to 5; 1 is fastest.")
-    ] = 2.5,
+    ] = 1.0,
     guided_bars: Annotated[int, typer.Option(help="Bars at the beginning that it holds for.")] = 8,
+    steering: Annotated[
+        bool, typer.Option(help="Whether what is heard so far corrects what is written next.")
+    ] = True,
     best_of: Annotated[int, typer.Option(help="Candidates a clip; 1 is the first draw.")] = 1,
-    diversity: Annotated[float, typer.Option(help="Spread of the targets, 0 to 1.")] = 0.25,
+    diversity: Annotated[float, typer.Option(help="Spread of the targets, 0 to 1.")] = 0.8,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Clips in hand at once.")] = 32,
     checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
     format_: Annotated[
@@ -123,6 +126,7 @@ def generate(
             top_p=top_p,
             guidance=guidance,
             guided_bars=guided_bars,
+            steering=steering,
             best_of=best_of,
             diversity=diversity,
         )

@@ -1,9 +1,9 @@
-"""The commands that make a checkpoint: prepare, train, fit."""
+"""The commands that make a checkpoint and measure it: prepare, train, fit, evaluate."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -106,9 +106,14 @@ def fit(
     all_songs: Annotated[
         bool, typer.Option(help="Fit the mapper on the judges' songs too.")
     ] = False,
+    steering_clips: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Clips by which steering is measured; 0: none.")
+    ] = 3000,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
 ) -> None:
-    """Fit the mapper and the verifier on labelled clips."""
+    """Fit the mapper and the verifier on labelled clips, and measure how to steer the model."""
     from emomusic.evaluation.fitting import fit_checkpoint
+    from emomusic.evaluation.steering import has_model, measure_response
 
     try:
         with progress_bar() as bar:
@@ -119,6 +124,15 @@ def fit(
                 all_songs=all_songs,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
+            if steering_clips and has_model(checkpoint):
+                task = bar.add_task("steering", total=steering_clips)
+                measure_response(
+                    checkpoint,
+                    n_clips=steering_clips,
+                    threads=threads,
+                    progress=lambda n: bar.advance(task, n),
+                ).save(checkpoint)
+                told += f"\nsteering: measured on {steering_clips} clips"
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)
     typer.echo(told)
@@ -129,46 +143,58 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for clips and report.")] = Path("evaluation"),
     checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
     rows: Annotated[
-        Path | None, typer.Option(help="Packed rows, to set real bars beside the composed.")
+        Path | None, typer.Option(help="Packed rows, to set real music beside the composed.")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, max=10_000, help="Clips a quadrant.")] = 25,
+    count: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="Clips a quadrant; 25, or 8 if quick.")
+    ] = None,
     bars: Annotated[int, typer.Option(min=1, max=512, help="Length in bars.")] = 16,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same clips.")] = 0,
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
+    quick: Annotated[bool, typer.Option("--quick", help="Little of all, in a minute.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SECTION", help="Measure this section alone; repeatable."),
+    ] = None,
+    baselines: Annotated[
+        bool | None, typer.Option(help="Hear simpler systems, in minutes; not if quick.")
+    ] = None,
+    steering: Annotated[bool, typer.Option(help="Steer, where the checkpoint can be.")] = True,
 ) -> None:
-    """Compose first draws of every quadrant and let judges that saw no such song hear them."""
-    from emomusic.compose.output import write_clips
-
+    """Measure a model: emotion, control, quality, memory; goes on where it was stopped."""
     composer = load_composer(checkpoint, out, threads=threads)
-    from emomusic.evaluation.control.joint import rank_correlations
-    from emomusic.evaluation.judged.hearing import make_panel
-    from emomusic.evaluation.judged.run import evaluate_emotion
-    from emomusic.evaluation.report import write_report
-    from emomusic.evaluation.shape import composed_shape, real_shape
-    from emomusic.training.rows import Rows
+    from emomusic.compose.find import find_checkpoint
+    from emomusic.evaluation.report.context import FULL_COUNT, QUICK_COUNT, Context, Settings
+    from emomusic.evaluation.report.run import check_names, run_sections
+    from emomusic.evaluation.report.write import write_report
 
     try:
+        check_names(only or ())
+    except ValueError as error:
+        stop(str(error), ExitStatus.USAGE)
+    if count is None:
+        count = QUICK_COUNT if quick else FULL_COUNT
+    settings = Settings(count=count, bars=bars, seed=seed, quick=quick, steering=steering)
+    try:
+        context = Context(
+            composer,
+            find_checkpoint(checkpoint),
+            source,
+            out,
+            rows_path=rows,
+            settings=settings,
+            threads=threads,
+        )
         with progress_bar() as bar:
-            task = bar.add_task("composing", total=4 * count)
-            draws = evaluate_emotion(
-                composer,
-                make_panel(composer.mapper, source),
-                count=count,
-                seed=seed,
-                n_bars=bars,
-                progress=lambda n: bar.advance(task, n),
-            )
-        for _ in write_clips(draws.clips, out):
-            pass
-        about = {
-            "checkpoint": composer.name,
-            "clips": f"{count} first draws a quadrant, {bars} bars, seed {seed}",
-            "judges": "fitted on the half of the labelled songs that the mapper never saw",
-        }
-        shapes = [composed_shape(draws.clips)]
-        if rows is not None:
-            packed = Rows.load(rows)
-            shapes += [real_shape(packed, source) for source in packed.meta["sources"]]
-        typer.echo(write_report(out, draws.hearings, rank_correlations(draws.clips), shapes, about))
+            tasks: dict[str, Any] = {}
+
+            def show(name: str, done: int, total: int | None) -> None:
+                task = tasks.get(name)
+                if task is None:
+                    task = tasks[name] = bar.add_task(name, total=None)
+                bar.update(task, completed=done, total=total)
+
+            evaluation = run_sections(context, only=only or (), baselines=baselines, progress=show)
+        typer.echo(write_report(evaluation.to_dict(), out))
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import symusic
 import torch
 
+from emomusic.compose.steering.levers import LEVERS
+from emomusic.compose.steering.response import Response
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS
 from emomusic.mapping.mapper import Mapper, Prototype
 from emomusic.model.checkpoint import save_model
@@ -151,13 +154,41 @@ def make_mapper() -> Mapper:
             weight=0.5,
             mean={n: float(rng.uniform(low[n], high[n])) for n in ATTRIBUTE_NAMES},
             spread={n: 0.1 * (high[n] - low[n]) for n in ATTRIBUTE_NAMES},
-            n_clips=5,
+            members=rng.uniform(list(low.values()), list(high.values()), (5, len(low))).tolist(),
+            trust=[0.2, 0.4, 0.6, 0.8, 1.0],
         )
         for quadrant in QUADRANTS
         for _ in range(2)
     )
     middle = {n: (low[n] + high[n]) / 2 for n in ATTRIBUTE_NAMES}
     return Mapper(prototypes, middle, low, high, {"songs": "made in code"})
+
+
+LEVERS_THAT_WORK = {
+    ("note_density", "soon"): 0.8,
+    ("velocity_mean", "louder"): 0.7,
+    ("register", "higher"): 0.9,
+    ("mode", "major"): 0.6,
+}
+"""Slopes of attributes on levers, such as a model that was trained would show."""
+
+
+def make_response(
+    slopes: Mapping[tuple[str, str], float] = LEVERS_THAT_WORK, *, heeded: float = 0.0
+) -> Response:
+    """Return a response in which few levers move anything.
+
+    Args:
+        slopes: By how many deviations an attribute moves for each unit of a lever.
+        heeded: How much of what is asked for is achieved without a lever.
+    """
+    n = len(ATTRIBUTE_NAMES)
+    pulled = np.zeros((n, len(LEVERS)))
+    for (name, lever), slope in slopes.items():
+        pulled[ATTRIBUTE_NAMES.index(name), LEVERS.index(lever)] = slope
+    middle = np.array([(a.low + a.high) / 2 for a in ATTRIBUTES])
+    scale = np.array([(a.high - a.low) / 4 for a in ATTRIBUTES])
+    return Response(middle, scale, np.zeros(n), heeded * np.eye(n), pulled)
 
 
 def make_verifier() -> Verifier:

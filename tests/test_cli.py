@@ -331,6 +331,32 @@ def test_fitting_without_labels_fails_in_one_line(shell: Shell, tmp_path: Path) 
     assert "labels.csv" in said
 
 
+def test_evaluating_without_labels_or_rows_fails_in_one_line(
+    shell: Shell, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    asked = ("evaluate", "--source", tmp_path, "--out", tmp_path / "out", "--quick",
+             "--checkpoint", tiny_checkpoint)  # fmt: skip
+    assert "unknown section 'noise'; known are emotion" in shell.refused(*asked, "--only", "noise")
+    shell.refused(*asked, "--only", "emotion", status=1)
+    said = shell.refused(*asked, "--only", "shape", "--rows", tmp_path / "no.npz", status=1)
+    assert "no.npz" in said
+
+
+def test_one_section_is_evaluated(shell: Shell, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    asked = ("evaluate", "--source", tmp_path, "--out", tmp_path / "out", "--only", "shape",
+             "--count", 1, "--bars", 2, "--no-steering",
+             "--checkpoint", tiny_checkpoint)  # fmt: skip
+    said = shell(*asked)
+    assert said.status == 0, said.err
+    assert "- clips: 1 first draws a quadrant, 2 bars, seed 0" in said.out
+    assert "Of 4 clips, read from their files, 4 hold the notes" in said.out
+    assert "- emotion: it was not asked for" in said.out
+    assert {"clip_00003.mid", "manifest.jsonl", "evaluation.md", "evaluation.json", "sections"} <= {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
+    assert shell(*asked).out == said.out
+
+
 def test_preparing_without_music_fails_in_one_line(shell: Shell, tmp_path: Path) -> None:
     assert "no such folder" in shell.refused("prepare", "--source", tmp_path / "none")
     said = shell.refused("prepare", "--source", tmp_path, "--out", tmp_path / "rows.npz", status=1)
@@ -380,7 +406,7 @@ def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path) -> None:
     process.wait(timeout=30)
 
 
-@pytest.mark.parametrize("name", ["prepare", "train", "fit"])
+@pytest.mark.parametrize("name", ["prepare", "train", "fit", "evaluate"])
 def test_scripts_are_the_commands(name: str) -> None:
     result = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / f"{name}.py"), "--help"],

@@ -69,6 +69,7 @@ class Clip:
             "top_p": self.request.top_p,
             "guidance": self.request.guidance,
             "guided_bars": self.request.guided_bars,
+            "steering": self.request.steering,
             "checkpoint": self.checkpoint,
             "version": emomusic.__version__,
         }

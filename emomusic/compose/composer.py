@@ -17,7 +17,7 @@ from emomusic.compose.clip import Clip as Clip
 from emomusic.compose.draft import Controls, Draft, make_draft, transposition
 from emomusic.compose.guide import MAX_BAR_IDS, clip_grammar, ids_of, script_of
 from emomusic.compose.request import Request
-from emomusic.compose.steering.pilot import Pilot
+from emomusic.compose.steering.pilot import Pilot, weights_of
 from emomusic.compose.steering.response import Response
 from emomusic.mapping.mapper import Mapper
 from emomusic.model.engines.choose import open_engine
@@ -102,7 +102,9 @@ class Composer:
             self.verifier = Verifier.load(folder)
             self._grammar = clip_grammar(self.tokenizer.vocabulary)
             self._controls = self._read_controls(folder / TABLES_NAME)
-            self._pilot = pilot or Pilot(self.tokenizer, Response.load(folder))
+            self._pilot = pilot or Pilot(
+                self.tokenizer, Response.load(folder), weights=weights_of(self.mapper.telling())
+            )
         except ValueError as error:
             raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
         if len(self.tokenizer.vocabulary) != self.engine.config.vocab_size:

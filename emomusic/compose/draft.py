@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emomusic.compose.form import Form, draw_form
 from emomusic.compose.guide import Plan
 from emomusic.compose.request import DEFAULT_BARS, MAX_BARS, MAX_TEMPO, MIN_TEMPO, Request
 from emomusic.mapping.mapper import Mapper
@@ -59,6 +60,7 @@ class Draft:
         tonic: Pitch class.
         n_bars: Bars.
         targets: Attribute values asked for; what is not among them is free.
+        form: Which earlier bar each bar takes up, None where it is free.
         rng: What its ids are drawn with.
     """
 
@@ -69,6 +71,7 @@ class Draft:
     tonic: int
     n_bars: int
     targets: dict[str, float]
+    form: Form
     rng: np.random.Generator
 
     @property
@@ -128,7 +131,8 @@ def make_draft(
     n_bars, tempo = _length(request, targets.get("tempo", mapper.middle["tempo"]))
     if "tempo" in targets or request.emotion is not None:
         targets["tempo"] = tempo
-    return Draft(request, index, candidate, tempo, tonic, n_bars, targets, rng)
+    form = draw_form(n_bars, rng)
+    return Draft(request, index, candidate, tempo, tonic, n_bars, targets, form, rng)
 
 
 def transposition(tonic: int) -> int:

@@ -56,11 +56,11 @@ class Request:
     per_bar: Mapping[str, Sequence[float]] = field(default_factory=dict)
     temperature: float = 1.0
     top_p: float = 0.99
-    guidance: float = 2.5
+    guidance: float = 1.0
     guided_bars: int = 8
     steering: bool = True
     best_of: int = 1
-    diversity: float = 0.25
+    diversity: float = 0.8
 
     def __post_init__(self) -> None:
         """Check the request.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.compose.composer import TOKENIZER_NAME, Composer
+from emomusic.compose.composer import TABLES_NAME, TOKENIZER_NAME, Composer
 from emomusic.compose.draft import Draft
 from emomusic.compose.request import Request
 from emomusic.compose.steering.hearing import hear
@@ -19,6 +19,7 @@ from emomusic.compose.steering.response import Response, fit_response
 from emomusic.emotion import Emotion
 from emomusic.model.engines.engine import Lean, Steer
 from emomusic.model.engines.grammar import Script
+from emomusic.model.weights import CONFIG_NAME
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
@@ -41,6 +42,11 @@ class _Probe(Pilot):
         levers: Levers = self.levers(draft)
         pulled, centre = self._pulled[draft.index], centre_of(written(draft))
         return lambda segments: Lean(levers.bias(pulled, centre, bar=len(segments)))
+
+
+def has_model(checkpoint: Path) -> bool:
+    """Tell whether a checkpoint holds what composing needs, a mapper and a verifier apart."""
+    return all((checkpoint / name).is_file() for name in (CONFIG_NAME, TOKENIZER_NAME, TABLES_NAME))
 
 
 def measure_response(
@@ -77,4 +83,5 @@ def measure_response(
         asked.append([clip.targets[name] for name in ATTRIBUTE_NAMES])
         passage = passage_of(notes_of(clip.score), n_beats=4.0 * N_BARS, tempo=clip.tempo)
         achieved.append(hear(passage).values)
-    return fit_response(np.array(asked), pulled, np.array(achieved))
+    scale = composer.mapper.spread()
+    return fit_response(np.array(asked), pulled, np.array(achieved), scale=scale)

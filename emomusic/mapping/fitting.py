@@ -18,8 +18,7 @@ from emomusic.mapping.mapper import Mapper, Prototype
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 
 Matrix = NDArray[np.float64]
-STRENGTH = 1.8
-"""Harmony's pull, chosen by what the verifier (no reporting judge) heard in 32 composed clips."""
+STRENGTH = 1.0
 MAX_DEVIATION = 2.5
 """Standard deviations at which values are cut for clustering, so that no outlier is a cluster."""
 
@@ -44,7 +43,7 @@ class MapperFitter:
         self,
         *,
         n_prototypes: int = 6,
-        sharpness: float = 2.0,
+        sharpness: float = 5.0,
         min_clips: int = 5,
         strength: float = STRENGTH,
         seed: int = 0,
@@ -159,7 +158,8 @@ class MapperFitter:
                     weight=float(weight.sum() / trust.sum()),
                     mean=_named(mean),
                     spread=_named(spread),
-                    n_clips=len(inside),
+                    members=tuple(tuple(row) for row in values[inside].tolist()),
+                    trust=tuple(weight.tolist()),
                 )
             )
         return prototypes

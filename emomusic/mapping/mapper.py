@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
 from emomusic.files import write_text
 from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
 
-FORMAT = "emomusic-mapper-1"
+FORMAT = "emomusic-mapper-2"
 MAPPER_NAME = "mapper.json"
 CENTRE = abs(next(iter(QUADRANT_CENTRES.values()))[0])
 MAX_BYTES = 4 * 2**20
@@ -37,7 +38,8 @@ class Prototype:
         weight: Its share of the quadrant's clips, above 0.
         mean: Attribute values at its centre.
         spread: Standard deviation of each attribute among its clips.
-        n_clips: Clips that it stands for.
+        members: Attribute values of the clips that it stands for, in the registry's order.
+        trust: How surely each of them is recognised as its quadrant, above 0.
     """
 
     quadrant: str
@@ -46,7 +48,13 @@ class Prototype:
     weight: float
     mean: Mapping[str, float]
     spread: Mapping[str, float]
-    n_clips: int
+    members: Sequence[Sequence[float]]
+    trust: Sequence[float]
+
+    @property
+    def n_clips(self) -> int:
+        """Return how many clips it stands for."""
+        return len(self.members)
 
 
 @dataclass(frozen=True)
@@ -71,18 +79,20 @@ class Mapper:
     strength: float = 1.0
 
     def targets(
-        self, emotion: Emotion, rng: np.random.Generator, *, diversity: float = 0.25
+        self, emotion: Emotion, rng: np.random.Generator, *, diversity: float = 1.0
     ) -> dict[str, float]:
         """Draw attribute targets for an emotion.
 
-        Each quadrant gives one prototype, likelier the nearer it lies to the emotion; the four
-        are blended by where the emotion lies between the quadrants' centres, and beyond a
-        centre the distance from the middle grows on. The centre of the circle gives the middle.
+        Each quadrant gives a prototype, likelier the nearer it lies to the emotion, and of that a
+        clip, likelier the more surely it is recognised: so attributes go together as they do in
+        music. The four are blended by where the emotion lies between the quadrants' centres, and
+        beyond a centre the distance from the middle grows on. The centre of the circle gives the
+        middle.
 
         Args:
             emotion: Any point of the space.
             rng: Decides which prototypes; the same state gives the same targets.
-            diversity: 0 takes each quadrant's mean, 1 a prototype and all of its own spread.
+            diversity: How far each quadrant goes from its mean to the clip that was drawn, 0 to 1.
 
         Returns:
             A finite value for each attribute.
@@ -102,6 +112,26 @@ class Mapper:
         target = middle + offset * strength * self.reach(emotion)
         bounded = np.clip(target, self._vector(self.low), self._vector(self.high))
         return dict(zip(ATTRIBUTE_NAMES, bounded.tolist(), strict=True))
+
+    def spread(self) -> NDArray[np.float64]:
+        """Return the standard deviation of each attribute among all clips, above 0."""
+        clips = np.array([row for p in self.prototypes for row in p.members], np.float64)
+        low, high = self._vector(self.low), self._vector(self.high)
+        found: NDArray[np.float64] = np.clip(clips, low, high).std(axis=0) + 1e-6
+        return found
+
+    def telling(self) -> dict[str, float]:
+        """Return how far each attribute tells quadrants apart, in its standard deviations."""
+        means = np.stack([self._average(quadrant) for quadrant in QUADRANTS])
+        apart = means.std(axis=0) / self.spread()
+        return dict(zip(ATTRIBUTE_NAMES, apart.tolist(), strict=True))
+
+    def _average(self, quadrant: str) -> NDArray[np.float64]:
+        own = [p for p in self.prototypes if p.quadrant == quadrant]
+        weight = np.array([p.weight for p in own])
+        total: NDArray[np.float64] = weight @ np.stack([self._vector(p.mean) for p in own])
+        average: NDArray[np.float64] = total / weight.sum()
+        return average
 
     def _vector(self, values: Mapping[str, float]) -> NDArray[np.float64]:
         return np.array([values[name] for name in ATTRIBUTE_NAMES])
@@ -125,22 +155,23 @@ class Mapper:
     ) -> NDArray[np.float64]:
         own = [p for p in self.prototypes if p.quadrant == quadrant]
         weight = np.array([p.weight for p in own])
-        means = np.stack([self._vector(p.mean) for p in own])
         distance = np.array(
             [(p.valence - emotion.valence) ** 2 + (p.arousal - emotion.arousal) ** 2 for p in own]
         )
         near = weight * np.exp(-(distance - distance.min()) / (2 * NEAR**2))
         index = int((near.cumsum() <= rng.random() * near.sum()).sum())
-        noise = rng.standard_normal(len(ATTRIBUTE_NAMES)) * self._vector(own[index].spread)
-        average: NDArray[np.float64] = (weight @ means) / weight.sum()
-        drawn: NDArray[np.float64] = means[index] + diversity * noise / 2
-        return average + min(2 * diversity, 1.0) * (drawn - average)
+        trust = np.array(own[index].trust).cumsum()
+        member = own[index].members[int((trust <= rng.random() * trust[-1]).sum())]
+        average = self._average(quadrant)
+        return average + diversity * (np.array(member) - average)
 
     def save(self, folder: Path) -> None:
         """Write `mapper.json`, readable, with units."""
         units = {name: attribute(name).unit for name in ATTRIBUTE_NAMES}
         content = {"format": FORMAT, "units": units, **asdict(self)}
-        write_text(folder / MAPPER_NAME, json.dumps(_rounded(content), indent=1) + "\n")
+        text = json.dumps(_rounded(content), indent=1)
+        flat = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text)
+        write_text(folder / MAPPER_NAME, flat + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Mapper:
@@ -187,6 +218,11 @@ class Mapper:
                 raise ValueError(f"a prototype of {p.quadrant} has no weight or place")
         if not 0 < self.strength <= MAX_STRENGTH:
             raise ValueError(f"its strength must be in (0, {MAX_STRENGTH}], got {self.strength}")
+            trust, values = np.array(p.trust, np.float64), np.array(p.members, np.float64)
+            if values.shape != (len(trust), len(ATTRIBUTE_NAMES)) or not np.isfinite(values).all():
+                raise ValueError(f"the clips of a prototype of {p.quadrant} are not whole")
+            if not (len(trust) and (trust > 0).all() and np.isfinite(trust).all()):
+                raise ValueError(f"no clip of a prototype of {p.quadrant} counts")
         if {p.quadrant for p in self.prototypes} != set(QUADRANTS):
             raise ValueError("it lacks a quadrant")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +18,21 @@ GIVEN = frozenset({"tempo"})
 REACH = {
     "soon": 0.8, "bar_ends": 0.7, "on_eighths": 0.7, "on_sixteenths": 0.8, "on_triplets": 0.8,
     "fuller": 0.7, "higher": 0.7, "wider": 0.3, "major": 0.7, "clear": 0.6, "at_home": 0.5,
-    "outside": 0.8, "bass_tonic": 0.7, "louder": 0.6, "swell": 0.7, "longer": 0.5, "unequal": 0.3,
+    "outside": 0.8, "bass_tonic": 0.7, "major_chords": 0.7, "louder": 0.6, "swell": 0.7,
+    "longer": 0.5, "unequal": 0.3,
 }  # fmt: skip
 """How far each lever is easily pulled: in the solution it costs alike at this."""
-MOST = 4.0
+MOST = 2.5
 """Times its reach that a lever is pulled at most."""
-COST, DEAF = 0.15, 0.03
-FEEDBACK, ADDED = 1.0, 0.15
+COST, DEAF = 0.6, 0.1
+FEEDBACK, ADDED = 1.0, 0.25
 MAX_ERROR, MAX_SUM = 2.0, 3.0
+FIRM, FIRMER = 4.0, 2.0
+"""From what weight on the feedback does more, and how much."""
 LATE = frozenset({"pitch_range", "pitch_class_entropy", "velocity_spread", "key_clarity"})
-HOME, HOMEWARD = 0.12, 0.5
+HOME, HOMEWARD = 0.12, 0.25
+REACHED = {"mode": 0.3}
+"""Beyond this another key would be found: a goal that cannot be reached moves to the nearest."""
 EXACT = 256.0
 """Levers are rounded to this part, so that a clip does not depend on how a CPU adds up."""
 
@@ -45,43 +50,46 @@ class Helm:
 
     def __init__(
         self,
-        targets: Mapping[str, float],
+        goals: Mapping[str, Sequence[float]],
         response: Response,
         levers: Levers,
         listen: Listen,
         *,
-        centre: Centre,
         n_bars: int,
+        centre: Centre,
+        weights: Mapping[str, float],
     ) -> None:
         """Set the course.
 
         Args:
-            targets: Attribute values aimed at, as written in C; those not named are free.
+            goals: Attribute values aimed at in each bar, as written in C, as many as bars; what
+                is not named is free.
             response: Of the checkpoint.
             levers: Of its vocabulary and the metre.
             listen: Returns the bars so far.
-            centre: What the levers turn about.
             n_bars: Length of the clip.
+            centre: What the levers turn about.
+            weights: How much each attribute matters.
         """
-        names = [name for name in ATTRIBUTE_NAMES if name in targets and name not in GIVEN]
+        names = [name for name in ATTRIBUTE_NAMES if name in goals and name not in GIVEN]
         self._own = own = columns(names)
-        self._levers, self._listen, self._n_bars = levers, listen, n_bars
+        self._levers, self._listen = levers, listen
         self._scale = response.scale[own]
-        self._goal = np.array([targets[name] for name in names])
+        self._goals = np.array([_reached(name, goals[name]) for name in names])
+        self._goals = self._goals.reshape(len(names), n_bars).T
         self._late = np.array([name in LATE for name in names])
-        self._has_mode = "mode" in targets
+        self._has_mode = "mode" in goals
         reach = np.array([REACH[name] for name in LEVERS])
         slopes = response.pulled[own] * reach
         heeds = (slopes**2).sum(axis=1)
-        self._weight = heeds / (heeds + DEAF)
+        matters = np.array([weights[name] for name in names])
+        self._weight = heeds / (heeds + DEAF) * matters
+        self._firm = np.where(matters >= FIRM, FIRMER, 1.0)
         slopes = slopes * self._weight[:, None]
         gram = slopes.T @ slopes + COST * np.eye(len(LEVERS))
         self._solve = (reach[:, None] * np.linalg.solve(gram, slopes.T)).round(6)
         self._most = MOST * reach
-        asked = np.zeros(len(ATTRIBUTE_NAMES))
-        asked[own] = (self._goal - response.mean[own]) / self._scale
-        expected = response.start + (response.asked * asked).sum(axis=1)
-        self._course = self._pull(np.clip(asked[own] - expected[own], -MAX_SUM, MAX_SUM))
+        self._response = response
         self._sum = np.zeros(len(names))
         self._homeward = 0.0
         self._centre = centre
@@ -96,7 +104,7 @@ class Helm:
         """Return what the next bar leans to."""
         n = len(segments)
         if self._last is None or self._last[0] != n:
-            pulled = self._course
+            pulled = self._pull(self._course(n))
             if n:
                 heard = hear(self._listen(segments))
                 pulled = pulled + self._pull(self._correction(heard, n))
@@ -106,11 +114,21 @@ class Helm:
             self._last = n, Lean(self._levers.bias(exact, self._centre, bar=n))
         return self._last[1]
 
+    def _course(self, bar: int) -> Vector:
+        """Return by how much the model would miss a bar's goals, in standard deviations."""
+        r, own = self._response, self._own
+        asked = np.zeros(len(ATTRIBUTE_NAMES))
+        asked[own] = (self._goals[bar] - r.mean[own]) / self._scale
+        expected = r.start + (r.asked * asked).sum(axis=1)
+        missed: Vector = np.clip(asked[own] - expected[own], -MAX_SUM, MAX_SUM)
+        return missed
+
     def _correction(self, heard: Heard, n: int) -> Vector:
-        error = (self._goal - heard.values[self._own]) / self._scale
+        error = (self._goals[:n].mean(axis=0) - heard.values[self._own]) / self._scale
         error = np.clip(error, -MAX_ERROR, MAX_ERROR)
-        error *= np.where(self._late, n / self._n_bars, 1.0) * n / (n + 2.0)
-        self._sum = np.clip(self._sum + ADDED * error, -MAX_SUM, MAX_SUM)
+        error *= np.where(self._late, n / len(self._goals), 1.0) * n / (n + 2.0)
+        most = MAX_SUM * self._firm
+        self._sum = np.clip(self._sum + ADDED * self._firm * error, -most, most)
         total: Vector = FEEDBACK * error + self._sum
         return total
 
@@ -121,3 +139,9 @@ class Helm:
         short = HOME - heard.at_home(is_major=self._centre.is_major)
         self._homeward = min(max(self._homeward + HOMEWARD * short / HOME / 4, 0.0), 2.0)
         return self._homeward + max(HOMEWARD * short / HOME, 0.0)
+
+
+def _reached(name: str, goals: Sequence[float]) -> Vector:
+    most = REACHED.get(name, np.inf)
+    reached: Vector = np.clip(np.array(goals, np.float64), -most, most)
+    return reached

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.music.attributes import MAJOR_SCALE, MINOR_SCALES
-from emomusic.music.key import PROFILES
 from emomusic.music.tokenizer import STEPS_PER_BEAT, Vocabulary
 
 Vector = NDArray[np.float64]
 LEVERS = (
     "soon", "bar_ends", "on_eighths", "on_sixteenths", "on_triplets", "fuller", "higher", "wider",
-    "major", "clear", "at_home", "outside", "bass_tonic", "louder", "swell", "longer", "unequal",
+    "major", "clear", "at_home", "outside", "bass_tonic", "major_chords", "louder", "swell",
+    "longer", "unequal",
 )  # fmt: skip
 BASS_BELOW = 55
 SEMITONES, VELOCITY_STEP = 12.0, 16.0
@@ -99,20 +100,32 @@ class Levers:
         of_octave = (self._pitch % 12).astype(np.int64)
         scale = MAJOR_SCALE if centre.is_major else MINOR_SCALES
         found += by["outside"] * ~np.isin(of_octave, scale)
-        for name, profile in _profiles(centre.is_major).items():
-            found += by[name] * profile[of_octave]
-        found += by["bass_tonic"] * ((self._pitch < BASS_BELOW) & (of_octave == 0))
+        for name, profile in (
+            ("major", _MAJOR),
+            ("clear", _CLEAR[centre.is_major]),
+            ("at_home", _AT_HOME[centre.is_major]),
+        ):
+            found += by[name] * _profile(profile)[of_octave]
+        low = self._pitch < BASS_BELOW
+        found += by["bass_tonic"] * (low & (of_octave == 0))
+        roots = _profile(_MAJOR_ROOTS[centre.is_major])
+        found += by["major_chords"] * low * roots[of_octave]
         return found
 
 
-def _profiles(is_major: bool) -> dict[str, Vector]:
-    """Return what each pitch class tells: of major on C, of the key itself, and of it alone.
+_MAJOR = {4: 1.0, 3: -1.0, 9: 0.5, 8: -0.5, 11: 0.3, 10: -0.3}
+_MAJOR_ROOTS = (
+    {3: 1.0, 8: 1.0, 10: 1.0, 0: -1.0, 5: -1.0, 7: -1.0},
+    {0: 1.0, 5: 1.0, 7: 1.0, 9: -1.0, 2: -1.0, 4: -1.0},
+)
+"""Basses of a minor, and of a major key's major chords, and of its minor ones."""
+_CLEAR = ({0: 1.0, 3: 1.0, 7: 1.0}, {0: 1.0, 4: 1.0, 7: 1.0})
+_AT_HOME = ({0: 1.0, 11: 0.3, 8: -0.5, 10: -1.0}, {0: 0.7, 7: 0.7, 5: 0.3, 9: -1.0})
+"""What tells a minor, and a major key from its relative, which has the same scale."""
 
-    The key itself is told from its relative, which has the same scale.
-    """
-    major, minor = PROFILES[0], PROFILES[12]
-    own, relative = (major, PROFILES[12 + 9]) if is_major else (minor, PROFILES[3])
-    return {"major": 2 * (major - minor), "clear": 2 * own, "at_home": 2 * (own - relative)}
+
+def _profile(by: Mapping[int, float]) -> Vector:
+    return np.array([by.get(pitch_class, 0.0) for pitch_class in range(12)])
 
 
 def _bent(off: Vector) -> Vector:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from emomusic.compose.draft import Draft, transposition
 from emomusic.compose.guide import ids_of
+from emomusic.compose.steering.echo import Echoes
 from emomusic.compose.steering.hearing import Segments
 from emomusic.compose.steering.helm import Helm
 from emomusic.compose.steering.levers import Centre, Levers
 from emomusic.compose.steering.response import Response
-from emomusic.model.engines.engine import Steer
+from emomusic.model.engines.engine import Lean, Steer
 from emomusic.model.engines.grammar import Script
-from emomusic.music.attributes import attribute
+from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
 from emomusic.music.passage import Passage, passage_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import BEATS_PER_BAR, Tokenizer
 
 MIDDLE_PITCH, MIDDLE_VELOCITY, MIDDLE_LENGTH = 62.0, 64.0, 0.7
+LEAST_WEIGHT, ASKED_WEIGHT, GENTLE_WEIGHT = 0.2, 5.0, 2.0
+GENTLE = frozenset({"mode", "chord_mode", "key_clarity", "pitch_class_entropy"})
+"""Pulled hard for these, music loses its key."""
 SHORTER, SHORTEST = 0.75, 0.1
 """Most notes are shorter than the mean, in beats."""
 
@@ -25,9 +29,23 @@ SHORTER, SHORTEST = 0.75, 0.1
 class Pilot:
     """Make the helm of each clip."""
 
-    def __init__(self, tokenizer: Tokenizer, response: Response | None) -> None:
-        """Take what was measured on a checkpoint; None steers nothing."""
-        self.tokenizer, self.response = tokenizer, response
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        response: Response | None,
+        *,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        """Take what was measured on a checkpoint.
+
+        Args:
+            tokenizer: Its tokens.
+            response: What its levers do; None steers nothing.
+            weights: How much each attribute matters for an emotion; what is asked for by itself
+                matters more.
+        """
+        self.tokenizer, self.response, self.weights = tokenizer, response, weights or {}
+        self._echoes = Echoes(tokenizer.vocabulary)
         self._levers = {
             beats: Levers(tokenizer.vocabulary, beats_per_bar=beats) for beats in BEATS_PER_BAR
         }
@@ -40,15 +58,31 @@ class Pilot:
         """Return what steers a clip, or None."""
         if self.response is None or not draft.request.steering:
             return None
-        targets = written(draft)
-        return Helm(
-            targets,
+        helm = Helm(
+            goals_of(draft),
             self.response,
             self.levers(draft),
             lambda segments: self.passage(draft, script, segments),
-            centre=centre_of(targets),
             n_bars=draft.n_bars,
+            centre=centre_of(written(draft)),
+            weights=self._weights(draft),
         )
+
+        def steer(segments: Segments) -> Lean:
+            lean, earlier = helm(segments), draft.form[len(segments)]
+            if earlier is None:
+                return lean
+            return Lean(lean.bias, *self._echoes.pairs(segments[earlier]))
+
+        return steer
+
+    def _weights(self, draft: Draft) -> dict[str, float]:
+        request = draft.request
+        asked = {*request.fixed, *request.per_bar}
+        if request.is_major is not None:
+            asked.add("mode")
+        weights = {name: self.weights.get(name, 1.0) for name in ATTRIBUTE_NAMES}
+        return weights | {name: GENTLE_WEIGHT if name in GENTLE else ASKED_WEIGHT for name in asked}
 
     def passage(self, draft: Draft, script: Script, segments: Segments) -> Passage:
         """Return the bars so far, as they are written, in C."""
@@ -63,8 +97,19 @@ def centre_of(targets: Mapping[str, float]) -> Centre:
         pitch=targets.get("register", MIDDLE_PITCH),
         velocity=targets.get("velocity_mean", MIDDLE_VELOCITY),
         length=max(targets.get("note_length", MIDDLE_LENGTH) * SHORTER, SHORTEST),
-        is_major=targets.get("mode", 0.0) >= 0,
+        is_major=targets.get("mode", targets.get("chord_mode", 0.0)) >= 0,
     )
+
+
+def goals_of(draft: Draft) -> dict[str, Sequence[float]]:
+    """Return what each bar aims at, moved to C: the clip's targets, or the bar's own."""
+    shift = transposition(draft.tonic)
+    goals: dict[str, Sequence[float]] = {
+        name: [value] * draft.n_bars for name, value in written(draft).items()
+    }
+    for name, values in draft.request.per_bar.items():
+        goals[name] = [value - shift * attribute(name).per_semitone for value in values]
+    return goals
 
 
 def written(draft: Draft) -> dict[str, float]:
@@ -72,4 +117,13 @@ def written(draft: Draft) -> dict[str, float]:
     shift = transposition(draft.tonic)
     return {
         name: value - shift * attribute(name).per_semitone for name, value in draft.targets.items()
+    }
+
+
+def weights_of(telling: Mapping[str, float]) -> dict[str, float]:
+    """Return how much attributes matter from how far they tell emotions apart."""
+    most = max(telling.values())
+    return {
+        name: LEAST_WEIGHT + (1 - LEAST_WEIGHT) * (value / most) ** 0.5
+        for name, value in telling.items()
     }

@@ -26,7 +26,7 @@ SURE = 3.0
 class Response:
     """Hold how attributes of written clips follow from what was asked and which lever pulled.
 
-    All attributes are counted in standard deviations from a mean.
+    All attributes are counted in standard deviations of real music from a mean.
 
     Attributes:
         mean: Of each attribute, shape (n_attributes,).
@@ -88,15 +88,16 @@ class Response:
             raise ValueError(f"cannot read the steering {path}: {e}") from e
 
 
-def fit_response(asked: Matrix, pulled: Matrix, achieved: Matrix) -> Response:
-    """Fit linear responses by ridge regression.
+def fit_response(asked: Matrix, pulled: Matrix, achieved: Matrix, *, scale: Matrix) -> Response:
+    """Fit linear responses by ridge regression; what is not sure counts as none.
 
     Args:
         asked: Attributes asked for, shape (n_clips, n_attributes).
         pulled: Levers, shape (n_clips, n_levers).
         achieved: Attributes measured, shape (n_clips, n_attributes).
+        scale: Standard deviation of each attribute in real music, shape (n_attributes,).
     """
-    mean, scale = achieved.mean(axis=0), achieved.std(axis=0) + 1e-6
+    mean = achieved.mean(axis=0)
     n = len(ATTRIBUTE_NAMES)
     inputs = np.hstack([np.ones((len(asked), 1)), (asked - mean) / scale, pulled])
     penalty = np.diag([0.0] + [RIDGE_ASKED] * n + [RIDGE_PULLED] * len(LEVERS))

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from emomusic.compose.guide import clip_grammar
+from emomusic.compose.steering.echo import Echoes
+from emomusic.model.engines.grammar import Script, Walk
+from emomusic.music.vocabulary import built_vocabulary
+
+VOCABULARY = built_vocabulary()
+GRAMMAR = clip_grammar(VOCABULARY)
+ECHOES = Echoes(VOCABULARY)
+END = VOCABULARY.id_of("Bar_None")
+BAR_KIND = int(GRAMMAR.kind_of[END])
+
+
+def ids(text: str) -> list[int]:
+    return [VOCABULARY.id_of(word) for word in text.split()]
+
+
+def note(pitch: int, velocity: str = "Velocity_63", duration: str = "Duration_1.0.12") -> str:
+    return f"Pitch_{pitch} {velocity} {duration}"
+
+
+BAR = ids(
+    f"Position_0 {note(48)} {note(64)} Position_12 {note(65)} "
+    f"Position_24 {note(48, duration='Duration_2.0.4')} Position_36 {note(67, 'Velocity_79')}"
+)
+OTHER = ids(f"Position_6 {note(70, 'Velocity_95', 'Duration_0.6.12')}")
+
+
+def start() -> Walk:
+    head = VOCABULARY.id_of("TimeSig_4/4")
+    script = Script(
+        prompt=(VOCABULARY.id_of("BOS_None"),),
+        heads=((head,),),
+        ends=((BAR_KIND,),),
+        max_free=500,
+    )
+    return Walk(GRAMMAR, script)
+
+
+def led(walk: Walk, bar: list[int]) -> set[int]:
+    """Return the ids that may be written now and that are led to."""
+    bias = np.zeros((2, len(VOCABULARY)), np.float32)
+    leaning = walk.leaning(bias, *ECHOES.pairs(bar))
+    assert (leaning >= 0).all()
+    return set(np.flatnonzero((leaning > 0) & walk.allowed()).tolist())
+
+
+def test_every_id_of_the_bar_is_led_to_in_its_turn() -> None:
+    walk = start()
+    for token in [*BAR, END]:
+        assert token in led(walk, BAR)
+        walk.push(token)
+    assert walk.done
+
+
+def test_nothing_is_led_to_but_what_the_bar_has() -> None:
+    walk = start()
+    for token in BAR:
+        assert led(walk, BAR) <= {*BAR, END}
+        walk.push(token)
+
+
+def test_the_first_onset_is_the_only_one_at_the_beginning() -> None:
+    assert led(start(), BAR) == {BAR[0]}
+
+
+def test_an_onset_leads_to_its_own_pitches_and_to_the_next_onset() -> None:
+    walk = start()
+    for token in ids(f"Position_0 {note(48)}"):
+        walk.push(token)
+    assert led(walk, BAR) == set(ids("Pitch_64 Position_12"))
+
+
+def test_a_pitch_leads_to_its_own_velocities_and_lengths() -> None:
+    walk = start()
+    for token in ids("Position_36 Pitch_67"):
+        walk.push(token)
+    assert led(walk, BAR) == set(ids("Velocity_79"))
+    walk.push(VOCABULARY.id_of("Velocity_63"))
+    assert led(walk, BAR) == set(ids("Duration_1.0.12"))
+
+
+def test_a_bar_that_left_may_come_back() -> None:
+    walk = start()
+    for token in OTHER:
+        walk.push(token)
+    assert not led(walk, BAR)
+    walk.push(VOCABULARY.id_of("Position_12"))
+    assert led(walk, BAR) == set(ids("Pitch_65"))
+
+
+def test_the_end_is_led_to_after_the_last_onset_alone() -> None:
+    walk = start()
+    last = BAR.index(VOCABULARY.id_of("Position_36"))
+    for token in BAR[:last]:
+        walk.push(token)
+        assert END not in led(walk, BAR)
+    for token in BAR[last:]:
+        walk.push(token)
+    assert END in led(walk, BAR)
+
+
+@pytest.mark.parametrize("bar", [BAR, OTHER, BAR[:4], []])
+def test_pairs_are_what_an_engine_takes(bar: list[int]) -> None:
+    pairs, weights = ECHOES.pairs(bar)
+    assert pairs.dtype == np.int32 and weights.dtype == np.float32
+    assert pairs.shape == (len(weights), 2) and len(weights) >= 1
+    assert (pairs[:, 0] >= -1).all() and (pairs[:, 1] >= 0).all()
+    assert (pairs < len(VOCABULARY)).all() and (weights > 0).all()
+    assert len({tuple(pair) for pair in pairs.tolist()}) == len(pairs)
