@@ -91,7 +91,7 @@ def generate(
         bool, typer.Option(help="Whether what is heard so far corrects what is written next.")
     ] = True,
     best_of: Annotated[int, typer.Option(help="Candidates a clip; 1 is the first draw.")] = 1,
-    diversity: Annotated[float, typer.Option(help="Spread of the targets, 0 to 1.")] = 0.8,
+    diversity: Annotated[float, typer.Option(help="Spread of the targets, 0 to 1.")] = 0.85,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Clips in hand at once.")] = 32,
     checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
     format_: Annotated[

@@ -12,6 +12,7 @@ from emomusic.compose.request import (
     parse_settings,
 )
 from emomusic.emotion import Emotion
+from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, attribute
 
 JOY = Emotion(0.8, 0.6)
 
@@ -19,7 +20,62 @@ JOY = Emotion(0.8, 0.6)
 def test_all_but_the_emotion_may_be_left_free() -> None:
     request = Request(JOY)
     assert request.n_bars is request.seconds is request.tempo is request.tonic is None
-    assert request.best_of == 1 and request.fixed == {}
+    assert request.best_of == 1 and request.fixed == {} == request.per_bar
+    assert request.steering
+
+
+def test_the_emotion_may_be_left_free_too() -> None:
+    assert Request(None).emotion is None
+    request = Request(None, n_bars=2, fixed={"register": 60}, per_bar={"polyphony": (1, 2.5)})
+    assert request.fixed == {"register": 60} and request.per_bar == {"polyphony": (1, 2.5)}
+
+
+def test_the_best_cannot_be_found_without_an_emotion() -> None:
+    with pytest.raises(ValueError, match="best_of needs an emotion by which the best is found"):
+        Request(None, best_of=2)
+    assert Request(None, best_of=1).best_of == 1
+
+
+@pytest.mark.parametrize("name", BAR_ATTRIBUTE_NAMES)
+def test_bars_may_be_asked_for_what_bars_have(name: str) -> None:
+    low, high = attribute(name).low, attribute(name).high
+    for emotion in (JOY, None):
+        request = Request(emotion, n_bars=3, per_bar={name: [low, high, (low + high) / 2]})
+        assert request.per_bar[name][1] == high
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"tempo": [100.0] * 3},
+            "tempo cannot be asked for bar by bar, only note_density, onset_density, polyphony, "
+            "velocity_mean, register, articulation, chord_mode$",
+        ),
+        ({"loudness": [1.0] * 3}, "loudness cannot be asked for bar by bar, only note_density"),
+        (
+            {"register": [60.0] * 2},
+            "register needs a value for each of the bars asked for, got 2 for 3",
+        ),
+        ({"register": []}, "register needs a value for each of the bars asked for, got 0 for 3"),
+        ({"register": [60.0, 60.0, 500.0]}, r"register must be in \[10, 115\] MIDI pitch, got 500"),
+        ({"polyphony": [1.0, float("nan"), 1.0]}, "polyphony must be in .* notes, got nan"),
+        (
+            {"polyphony": [1.0] * 3, "chord_mode": [0.0, float("-inf"), 0.0]},
+            "chord_mode must be in .* got -inf",
+        ),
+    ],
+)
+def test_bars_that_are_asked_for_amiss_are_named(values: dict[str, Any], words: str) -> None:
+    for emotion in (JOY, None):
+        with pytest.raises(ValueError, match=words):
+            Request(emotion, n_bars=3, per_bar=values)
+
+
+@pytest.mark.parametrize("length", [{}, {"seconds": 8.0}])
+def test_asking_bar_by_bar_needs_a_number_of_bars(length: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="register needs a value for each of the bars asked for"):
+        Request(JOY, per_bar={"register": [60.0] * 16}, **length)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +154,18 @@ def test_an_emotion_is_named_or_placed() -> None:
 def test_an_emotion_that_is_not_clear_is_refused(values: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make_emotion(*values)
+
+
+def test_no_emotion_is_made_where_none_is_wanted() -> None:
+    assert make_emotion(None, None, None, free=True) is None
+
+
+@pytest.mark.parametrize(
+    "values", [("joy", None, None), (None, 0.5, None), (None, None, 0.0), (None, 0.0, 0.0)]
+)
+def test_an_emotion_and_none_cannot_be_had_at_once(values: Any) -> None:
+    with pytest.raises(ValueError, match="give an emotion or --free, not both"):
+        make_emotion(*values, free=True)
 
 
 def test_settings_are_understood() -> None:

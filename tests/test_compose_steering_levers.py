@@ -169,5 +169,5 @@ def test_twice_the_pull_is_twice_the_bias() -> None:
 
 
 def test_what_is_given_and_not_sampled_is_left_alone() -> None:
-    found = bias(**dict.fromkeys(LEVERS, 1.0))
+    found = bias(bar=3, **dict.fromkeys(LEVERS, 1.0))
     assert kinds(found) == {"Position", "Pitch", "Velocity", "Duration", "Bar", "EOS"}

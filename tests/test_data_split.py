@@ -42,3 +42,14 @@ def test_validation_is_stable_and_near_its_share() -> None:
     assert 0.08 < np.mean(held) < 0.12
     assert not any(is_validation(name, 0.0) for name in names)
     assert all(is_validation(name, 1.0) for name in names)
+
+
+def test_clips_of_one_recording_are_one_group() -> None:
+    names = [
+        "emotion/emopia/Q1_0vLPYiPN7qY_1.mid",
+        "emotion/emopia/Q1_2Z9SjI131jA_0.mid",
+        "emotion/emopia/Q3_0vLPYiPN7qY_2.mid",
+        "pop909/001.mid",
+    ]
+    nothing = [np.zeros(0, dtype=np.uint64)] * 4
+    assert group_songs(nothing, names) == [0, 1, 0, 3]

@@ -60,7 +60,7 @@ class Request:
     guided_bars: int = 8
     steering: bool = True
     best_of: int = 1
-    diversity: float = 0.8
+    diversity: float = 0.85
 
     def __post_init__(self) -> None:
         """Check the request.

@@ -58,7 +58,7 @@ def pack(
         skipped: Source and reason of each file left out.
         tables: Edges of the attributes' bins; None fits them to the songs.
     """
-    groups = group_songs([song.prints for song in songs])
+    groups = group_songs([song.prints for song in songs], [song.name for song in songs])
     sources = sorted({song.source for song in songs})
     lengths = [len(bar) for song in songs for bar in song.ids]
     first_bar = np.cumsum([0, *(len(song.ids) for song in songs)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ GRAM = 10
 MIN_SHARED = 24
 MIN_SHARE = 0.2
 COMMON = 12
+EMOPIA_CLIP = re.compile(r"(?:^|/)Q[1-4]_(.{11})_\d+\.midi?$")
 Prints = NDArray[np.uint64]
 
 
@@ -32,11 +34,16 @@ def melody_prints(passage: Passage) -> Prints:
     return np.unique((windows.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64))
 
 
-def group_songs(prints: Sequence[Prints]) -> list[int]:
-    """Return a group number for each song; near-duplicates share one.
+def group_songs(prints: Sequence[Prints], names: Sequence[str] = ()) -> list[int]:
+    """Return a group number for each song; near-duplicates share one, and clips of one recording.
 
     Two songs belong together if at least 24 runs, and a fifth of the shorter song's, occur in
-    both. Runs that occur in more than a dozen songs (scales, trills) do not count.
+    both. Runs that occur in more than a dozen songs (scales, trills) do not count. EMOPIA names its
+    clips `Q1_RECORDING_0.mid`: those of one recording belong together, whatever they share.
+
+    Args:
+        prints: Of each song.
+        names: Of each song; none are looked at if there are none.
     """
     songs_of: dict[int, list[int]] = defaultdict(list)
     for song, found in enumerate(prints):
@@ -49,6 +56,11 @@ def group_songs(prints: Sequence[Prints]) -> list[int]:
                 for b in songs[i + 1 :]:
                     shared[a, b] += 1
     parent = list(range(len(prints)))
+    first_of: dict[str, int] = {}
+    for song, name in enumerate(names):
+        found_in = EMOPIA_CLIP.search(name)
+        if found_in:
+            parent[song] = first_of.setdefault(found_in[1], song)
     for (a, b), count in shared.items():
         if count >= max(MIN_SHARED, MIN_SHARE * min(len(prints[a]), len(prints[b]))):
             parent[_root(parent, a)] = _root(parent, b)

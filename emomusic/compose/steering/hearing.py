@@ -14,6 +14,7 @@ from emomusic.music.passage import Passage
 
 Segments = list[list[int]]
 Listen = Callable[[Segments], Passage]
+LATELY_BEATS, LEAST_NOTES = 12.0, 8
 MODE = ATTRIBUTE_NAMES.index("mode")
 
 
@@ -25,10 +26,12 @@ class Heard:
         values: Of each attribute, shape (n_attributes,); `mode` counts on C, where the music is
             written, and not on the tonic of the key that is found.
         fits: How well each key fits, shape (2, 12), see `key_correlations`.
+        lately: The share of the last bars' notes that each pitch class has, shape (12,).
     """
 
     values: NDArray[np.float64]
     fits: NDArray[np.float64]
+    lately: NDArray[np.float64]
 
     def at_home(self, *, is_major: bool) -> float:
         """Return by how much the key on C fits better than the best other, -2 to 2."""
@@ -42,4 +45,6 @@ def hear(passage: Passage) -> Heard:
     fits = key_correlations(passage.notes)
     values = np.array(list(measure(passage).values()))
     values[MODE] = (fits[0, 0] - fits[1, 0]) / 2
-    return Heard(values, fits)
+    late = passage.notes.pitch[passage.notes.onset >= passage.n_beats - LATELY_BEATS]
+    counts = np.bincount(late % 12, minlength=12)
+    return Heard(values, fits, counts / max(len(late), LEAST_NOTES))

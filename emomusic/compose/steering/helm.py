@@ -33,6 +33,9 @@ LATE = frozenset({"pitch_range", "pitch_class_entropy", "velocity_spread", "key_
 HOME, HOMEWARD = 0.12, 0.25
 REACHED = {"mode": 0.3}
 """Beyond this another key would be found: a goal that cannot be reached moves to the nearest."""
+CROWDED, CROWDING = 0.26, 10.0
+"""A pitch class that has more than this share of the last bars is held back, in nats a share: what
+leans to few pitch classes takes after itself, and would end on one."""
 EXACT = 256.0
 """Levers are rounded to this part, so that a clip does not depend on how a CPU adds up."""
 
@@ -104,14 +107,15 @@ class Helm:
         """Return what the next bar leans to."""
         n = len(segments)
         if self._last is None or self._last[0] != n:
-            pulled = self._pull(self._course(n))
+            pulled, crowded = self._pull(self._course(n)), None
             if n:
                 heard = hear(self._listen(segments))
                 pulled = pulled + self._pull(self._correction(heard, n))
                 pulled[LEVERS.index("at_home")] += self._home(heard)
+                crowded = CROWDING * np.maximum(heard.lately - CROWDED, 0.0).round(6)
             pulled = np.clip(pulled, -self._most, self._most)
             exact = (pulled * EXACT).round() / EXACT
-            self._last = n, Lean(self._levers.bias(exact, self._centre, bar=n))
+            self._last = n, Lean(self._levers.bias(exact, self._centre, bar=n, crowded=crowded))
         return self._last[1]
 
     def _course(self, bar: int) -> Vector:

@@ -63,13 +63,16 @@ class Levers:
         self._length = np.array([_beats(text) for text in vocabulary.values("Duration")])
         self._beats_per_bar = beats_per_bar
 
-    def bias(self, pulled: Vector, centre: Centre, *, bar: int) -> NDArray[np.float32]:
+    def bias(
+        self, pulled: Vector, centre: Centre, *, bar: int, crowded: Vector | None = None
+    ) -> NDArray[np.float32]:
         """Return the bias of all levers together, shape (2, vocab_size), see `Row.steer`.
 
         Args:
             pulled: How far each lever is pulled, shape (n_levers,).
             centre: What they turn about.
             bar: Which bar of the clip it is for: dynamics swell over four bars.
+            crowded: What is taken off each pitch class, shape (12,).
         """
         by = dict(zip(LEVERS, pulled.tolist(), strict=True))
         total = np.zeros((2, self._size))
@@ -78,6 +81,8 @@ class Levers:
         total[0, self._ids["End"]] = by["bar_ends"]
         total[0, self._ids["Position"]] = self._grid(by)
         total[0, self._ids["Pitch"]] = self._pitches(by, centre)
+        if crowded is not None:
+            total[0, self._ids["Pitch"]] -= crowded[(self._pitch % 12).astype(np.int64)]
         off = (self._velocity - centre.velocity) / VELOCITY_STEP
         swell = max(by["swell"], 0.0) * SWELL[bar % len(SWELL)]
         total[0, self._ids["Velocity"]] = (by["louder"] + swell) * off

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import make_mapper
+
+from emomusic.compose.draft import Controls, Draft, make_draft, transposition
+from emomusic.compose.request import Request
+from emomusic.emotion import Emotion
+from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES, BAR_ATTRIBUTE_NAMES
+from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, N_BINS, bin_edges
+from emomusic.music.vocabulary import built_vocabulary
+
+JOY = Emotion(0.8, 0.6, "joy")
+MAPPER = make_mapper()
+VOCABULARY = built_vocabulary()
+RANGES = {a.name: np.linspace(a.low, a.high, N_BINS * 10) for a in ATTRIBUTES}
+
+
+def controls(names: tuple[str, ...], *, per_bar: bool = False) -> Controls:
+    edges = np.stack([bin_edges(RANGES[name]) for name in names])
+    return Controls(names, edges, VOCABULARY.control_ids(names, per_bar=per_bar))
+
+
+CLIP, BAR = controls(ATTRIBUTE_NAMES), controls(BAR_ATTRIBUTE_NAMES, per_bar=True)
+
+
+def draft_of(request: Request, *, seed: int = 1, index: int = 0, candidate: int = 0) -> Draft:
+    return make_draft(request, MAPPER, seed=seed, index=index, candidate=candidate)
+
+
+def texts(ids: tuple[int, ...]) -> list[str]:
+    return [VOCABULARY.texts[token] for token in ids]
+
+
+def bin_of(text: str) -> int:
+    return int(text.split("_")[1])
+
+
+def names_of(ids: tuple[int, ...]) -> list[str]:
+    kinds = [text.split("_")[0] for text in texts(ids)]
+    return [kind.split("-", 1)[1].replace("-", "_") for kind in kinds]
+
+
+def test_what_is_absent_has_no_control() -> None:
+    found = CLIP.ids({"mode": 0.2, "tempo": 100.0}, shift=0)
+    assert names_of(found) == ["tempo", "mode"]
+    assert CLIP.ids({}, shift=0) == ()
+    everything = dict.fromkeys(ATTRIBUTE_NAMES, 0.0)
+    assert names_of(CLIP.ids(everything, shift=0)) == list(ATTRIBUTE_NAMES)
+
+
+def test_controls_come_in_the_order_of_the_registry() -> None:
+    asked = {name: 1.0 for name in reversed(ATTRIBUTE_NAMES)}
+    assert names_of(CLIP.ids(asked, shift=0)) == list(ATTRIBUTE_NAMES)
+
+
+@pytest.mark.parametrize("name", ATTRIBUTE_NAMES)
+def test_a_control_says_the_bin_of_its_value(name: str) -> None:
+    low, high = RANGES[name][0], RANGES[name][-1]
+    middles = low + (high - low) * (np.arange(N_BINS) + 0.5) / N_BINS
+    found = [bin_of(texts(CLIP.ids({name: m}, shift=0))[0]) for m in middles.tolist()]
+    assert found == list(range(N_BINS))
+    for far, expected in ((-1e9, 0), (1e9, N_BINS - 1)):
+        assert bin_of(texts(CLIP.ids({name: far}, shift=0))[0]) == expected
+
+
+def test_a_value_on_an_edge_belongs_to_the_bin_above() -> None:
+    edge = float(bin_edges(RANGES["tempo"])[3])
+    assert bin_of(texts(CLIP.ids({"tempo": edge}, shift=0))[0]) == 4
+    assert bin_of(texts(CLIP.ids({"tempo": edge - 1e-9}, shift=0))[0]) == 3
+
+
+@pytest.mark.parametrize("shift", [-6, -1, 2, 5])
+def test_the_register_is_moved_to_c_and_nothing_else(shift: int) -> None:
+    asked = {name: float(RANGES[name].mean()) for name in ATTRIBUTE_NAMES}
+    there = {**asked, "register": asked["register"] + shift}
+    assert CLIP.ids(there, shift=shift) == CLIP.ids(asked, shift=0)
+    assert CLIP.ids({"mode": 0.1}, shift=shift) == CLIP.ids({"mode": 0.1}, shift=0)
+
+
+@pytest.mark.parametrize("tonic", range(12))
+def test_a_plan_is_written_in_c_whatever_the_tonic(tonic: int) -> None:
+    shift = transposition(tonic)
+    home = Request(None, n_bars=2, tonic=0, fixed={"register": 60.0, "mode": 0.2},
+                   per_bar={"register": [50.0, 72.0]})  # fmt: skip
+    away = Request(None, n_bars=2, tonic=tonic, fixed={"register": 60.0 + shift, "mode": 0.2},
+                   per_bar={"register": [50.0 + shift, 72.0 + shift]})  # fmt: skip
+    plan, moved = (draft_of(request).plan(CLIP, BAR) for request in (home, away))
+    assert moved.controls == plan.controls and moved.bar_controls == plan.bar_controls
+    assert LOWEST_PITCH <= moved.lowest + shift and moved.highest + shift <= HIGHEST_PITCH
+    assert LOWEST_PITCH <= moved.lowest < moved.highest <= HIGHEST_PITCH
+
+
+def test_bars_have_the_controls_that_are_asked_of_them() -> None:
+    per_bar = {"register": [50.0, 60.0, 70.0], "note_density": [1.0, 8.0, 1.0]}
+    plan = draft_of(Request(None, n_bars=3, tonic=0, per_bar=per_bar)).plan(CLIP, BAR)
+    assert plan.controls == () and plan.n_bars == 3
+    for bar in plan.bar_controls:
+        assert names_of(bar) == ["note_density", "register"]
+        assert all(text.startswith("BarControl-") for text in texts(bar))
+    density, register = zip(*(map(bin_of, texts(bar)) for bar in plan.bar_controls), strict=True)
+    assert density[0] == density[2] < density[1] and list(register) == sorted(set(register))
+
+
+def test_bars_that_are_asked_for_nothing_have_no_controls() -> None:
+    plan = draft_of(Request(JOY, n_bars=5)).plan(CLIP, BAR)
+    assert plan.bar_controls == ((),) * 5
+    assert names_of(plan.controls) == list(ATTRIBUTE_NAMES)
+
+
+def test_bars_are_asked_beside_the_clip() -> None:
+    draft = draft_of(Request(JOY, n_bars=2, per_bar={"polyphony": [1.0, 6.0]}))
+    plain = draft_of(Request(JOY, n_bars=2))
+    assert draft.targets == plain.targets
+    assert draft.plan(CLIP, BAR).controls == plain.plan(CLIP, BAR).controls
+
+
+def test_without_an_emotion_nothing_is_aimed_at() -> None:
+    draft = draft_of(Request(None))
+    assert draft.targets == {} and draft.n_bars == 16 and draft.is_major
+    assert draft.tempo == pytest.approx(MAPPER.middle["tempo"], abs=0.1)
+    plan = draft.plan(CLIP, BAR)
+    assert plan.controls == () and plan.bar_controls == ((),) * 16
+
+
+@pytest.mark.parametrize(
+    ("asked", "targets"),
+    [
+        ({"fixed": {"register": 60.0}}, {"register": 60.0}),
+        ({"tempo": 90.0}, {"tempo": 90.0}),
+        ({"fixed": {"tempo": 77.0}}, {"tempo": 77.0}),
+        ({"seconds": 20.0}, {}),
+        ({"tonic": 3}, {}),
+        ({"n_bars": 2, "per_bar": {"register": [60.0, 61.0]}}, {}),
+    ],
+)
+def test_without_an_emotion_only_what_is_fixed_is_aimed_at(
+    asked: dict[str, Any], targets: dict[str, float]
+) -> None:
+    draft = draft_of(Request(None, **asked))
+    assert draft.targets == targets
+    assert names_of(draft.plan(CLIP, BAR).controls) == list(targets)
+    assert draft.tempo == targets.get("tempo", draft.tempo)
+
+
+@pytest.mark.parametrize("is_major", [True, False])
+def test_without_an_emotion_a_mode_may_be_asked_for(is_major: bool) -> None:
+    draft = draft_of(Request(None, is_major=is_major))
+    assert set(draft.targets) == {"mode"} and draft.is_major == is_major
+    assert (draft.targets["mode"] > 0) == is_major
+
+
+def test_what_is_fixed_comes_before_the_emotion() -> None:
+    free, fixed = draft_of(Request(JOY)), draft_of(Request(JOY, fixed={"register": 55.5}))
+    assert fixed.targets == {**free.targets, "register": 55.5}
+    assert (fixed.tonic, fixed.tempo, fixed.form) == (free.tonic, free.tempo, free.form)
+
+
+def test_a_free_mode_counts_as_major() -> None:
+    for mode, is_major in ((0.1, True), (-0.1, False), (0.0, True)):
+        assert draft_of(Request(None, fixed={"mode": mode})).is_major == is_major
+
+
+def test_the_same_numbers_give_the_same_draft() -> None:
+    request = Request(JOY)
+    first = draft_of(request, index=3)
+    again = draft_of(request, index=3)
+    assert (first.targets, first.tonic, first.form) == (again.targets, again.tonic, again.form)
+    assert first.rng.random() == again.rng.random()
+    others = [draft_of(request, index=4), draft_of(request, seed=2, index=3),
+              draft_of(request, index=3, candidate=1)]  # fmt: skip
+    assert all(other.targets != first.targets for other in others)
+
+
+def test_every_bar_has_its_place_in_the_form() -> None:
+    for n_bars in (1, 4, 16, 50):
+        assert len(draft_of(Request(JOY, n_bars=n_bars)).form) == n_bars
+    long = draft_of(Request(JOY, seconds=60.0))
+    assert len(long.form) == long.n_bars
+    forms = {draft_of(Request(JOY), index=index).form for index in range(20)}
+    assert len(forms) > 3
+
+
+def test_steering_and_settings_of_sampling_draw_nothing() -> None:
+    plain = draft_of(Request(JOY))
+    for changes in ({"steering": False}, {"temperature": 0.5}, {"guidance": 2.0}):
+        other = draft_of(Request(JOY, **changes))
+        assert (other.targets, other.form) == (plain.targets, plain.form)
+        plain_rng, other_rng = draft_of(Request(JOY)).rng, other.rng
+        assert other_rng.random() == plain_rng.random()
+
+
+def test_tables_of_a_checkpoint_are_read_as_controls(tiny_checkpoint: Path) -> None:
+    from emomusic.compose.composer import Composer
+
+    composer = Composer(tiny_checkpoint)
+    request = Request(None, n_bars=1, tonic=0, tempo=90.0, per_bar={"register": [60.0]})
+    (clip,) = composer.compose(request, seed=0)
+    assert clip.targets == {"tempo": 90.0} and clip.tempo == 90.0

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import make_response, make_score
+
+from emomusic.compose.steering.helm import Helm
+from emomusic.compose.steering.levers import Centre, Levers
+from emomusic.model.engines.engine import Lean
+from emomusic.music.attributes import ATTRIBUTE_NAMES
+from emomusic.music.passage import Passage, passage_of
+from emomusic.music.score import notes_of
+from emomusic.music.vocabulary import built_vocabulary
+
+VOCABULARY = built_vocabulary()
+LEVERS = Levers(VOCABULARY, beats_per_bar=4)
+CENTRE = Centre(pitch=62.0, velocity=64.0, length=0.75, is_major=True)
+WEIGHTS = dict.fromkeys(ATTRIBUTE_NAMES, 1.0)
+HEEDED = make_response(heeded=1.0)
+"""The model does what is asked by itself, so that the helm has nothing to do but to correct."""
+DEAF = make_response()
+"""The model does nothing of what is asked by itself."""
+MIDDLE = {name: float(DEAF.mean[ATTRIBUTE_NAMES.index(name)]) for name in ATTRIBUTE_NAMES}
+SCALE = {name: float(DEAF.scale[ATTRIBUTE_NAMES.index(name)]) for name in ATTRIBUTE_NAMES}
+C_MAJOR, G_MAJOR = [60, 64, 67, 65, 69, 72, 67, 64], [67, 71, 74, 72, 76, 79, 74, 71]
+
+
+def sounding(pitch: float, *, velocity: int = 64, pitches: Sequence[int] = ()) -> Passage:
+    """Return a passage whose register is `pitch`, to the eighth of a semitone."""
+    eighths = round(8 * pitch)
+    found = list(pitches) or [eighths // 8 + (i < eighths % 8) for i in range(8)]
+    score = make_score([int(p) for p in found], velocity=velocity)
+    return passage_of(notes_of(score), n_beats=8.0, tempo=120.0)
+
+
+def helm(
+    goals: Mapping[str, float | Sequence[float]],
+    listen: Callable[[Any], Passage] = lambda segments: sounding(60),
+    *,
+    n_bars: int = 16,
+    response: Any = DEAF,
+    weights: Mapping[str, float] = WEIGHTS,
+) -> Helm:
+    """Return a helm; a goal of one number holds for all bars."""
+    by_bar = {
+        name: [float(goal)] * n_bars if isinstance(goal, int | float) else goal
+        for name, goal in goals.items()
+    }
+    return Helm(by_bar, response, LEVERS, listen, n_bars=n_bars, centre=CENTRE, weights=weights)
+
+
+def bars(n: int) -> list[list[int]]:
+    return [[VOCABULARY.id_of("Position_0")]] * n
+
+
+def difference(lean: Lean, more: str, less: str, *, half: int = 0) -> float:
+    return float(lean.bias[half, VOCABULARY.id_of(more)] - lean.bias[half, VOCABULARY.id_of(less)])
+
+
+def higher(lean: Lean) -> float:
+    return difference(lean, "Pitch_72", "Pitch_60")  # an octave: the same pitch class
+
+
+def louder(lean: Lean) -> float:
+    return difference(lean, "Velocity_95", "Velocity_31")
+
+
+def sooner(lean: Lean) -> float:
+    return difference(lean, "Position_0", "Position_12", half=1)
+
+
+def more_major(lean: Lean) -> float:
+    """Return what E has over E flat, but for what it has for being higher."""
+    higher_by_one = difference(lean, "Pitch_63", "Pitch_62")
+    return round(difference(lean, "Pitch_64", "Pitch_63") - higher_by_one, 4)
+
+
+PULLS = {"register": higher, "velocity_mean": louder, "note_density": sooner, "mode": more_major}
+
+
+def run(steering: Helm, n: int) -> list[Lean]:
+    return [steering(bars(at)) for at in range(n)]
+
+
+@pytest.mark.parametrize("name", PULLS)
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_right_lever_is_pulled_in_the_right_direction(name: str, side: int) -> None:
+    lean = helm({name: MIDDLE[name] + side * SCALE[name]})([])
+    for other, pull in PULLS.items():
+        if other == name:
+            assert side * pull(lean) > 0
+        else:
+            assert pull(lean) == 0
+
+
+def test_what_is_further_away_is_pulled_at_more() -> None:
+    near, far = (
+        higher(helm({"register": MIDDLE["register"] + k * SCALE["register"]})([]))
+        for k in (0.5, 1.0)
+    )
+    assert 0 < near < far
+
+
+def test_the_same_pull_is_made_from_above_as_from_below() -> None:
+    up, down = (higher(helm({"register": MIDDLE["register"] + k})([])) for k in (5, -5))
+    assert up == pytest.approx(-down)
+
+
+def test_a_model_that_does_what_it_is_asked_is_left_alone() -> None:
+    goals = {"register": 70.0, "velocity_mean": 80.0}
+    heard = helm(goals, lambda segments: sounding(70, velocity=80), response=HEEDED)
+    for lean in run(heard, 16):
+        assert not lean.bias.any()
+
+
+def test_an_attribute_that_no_lever_moves_moves_no_lever() -> None:
+    assert not any(lean.bias.any() for lean in run(helm({"polyphony": 6.0}), 5))
+
+
+@pytest.mark.parametrize(("heard", "side"), [(56.0, 1), (64.0, -1)])
+def test_it_corrects_more_while_the_error_lasts(heard: float, side: int) -> None:
+    steering = helm({"register": 60.0}, lambda segments: sounding(heard), response=HEEDED)
+    pulls = [side * higher(lean) for lean in run(steering, 5)]
+    assert pulls[0] == 0
+    assert (np.diff(pulls) > 0).all()
+
+
+def test_it_lets_go_when_the_error_turns() -> None:
+    steering = helm(
+        {"register": 60.0},
+        lambda segments: sounding(56.0 if len(segments) < 3 else 64.0),
+        response=HEEDED,
+    )
+    pulls = [higher(lean) for lean in run(steering, 12)]
+    assert 0 < pulls[1] < pulls[2] > pulls[3] and pulls[-1] < 0
+
+
+def test_it_corrects_what_is_wrong_and_nothing_else() -> None:
+    goals = {"register": 60.0, "velocity_mean": 64.0}
+    steering = helm(goals, lambda segments: sounding(60, velocity=40), response=HEEDED)
+    for lean in run(steering, 8)[1:]:
+        assert louder(lean) > 0 and higher(lean) == 0
+
+
+def test_it_arrives_with_a_model_that_half_listens() -> None:
+    goal, pulls = 68.0, list[float]()
+
+    def listen(segments: Any) -> Passage:
+        return sounding(MIDDLE["register"] + 4 * float(np.mean(pulls)))
+
+    steering = helm({"register": goal}, listen, n_bars=64)
+    for at in range(64):
+        pulls.append(higher(steering(bars(at))))
+    achieved = MIDDLE["register"] + 4 * np.mean(pulls)
+    open_loop = MIDDLE["register"] + 4 * pulls[0]
+    assert abs(achieved - goal) < abs(open_loop - goal) / 2
+
+
+def test_the_same_segments_give_the_same_lean() -> None:
+    goals = {"register": 70.0, "mode": -0.2}
+    once, often = helm(goals), helm(goals)
+    for at in range(6):
+        first = once(bars(at)).bias
+        for _ in range(3):
+            np.testing.assert_array_equal(often(bars(at)).bias, first)
+
+
+def test_two_helms_of_one_course_agree() -> None:
+    for first, second in zip(run(helm({"mode": 0.2}), 8), run(helm({"mode": 0.2}), 8), strict=True):
+        np.testing.assert_array_equal(first.bias, second.bias)
+
+
+@pytest.mark.parametrize("name", PULLS)
+def test_a_pull_is_limited_however_far_away_the_goal_is(name: str) -> None:
+    far, farther = (run(helm({name: k * SCALE[name]}, n_bars=60), 60) for k in (1e3, 1e6))
+    for one, other in zip(far, farther, strict=True):
+        np.testing.assert_array_equal(one.bias, other.bias)
+
+
+def test_a_pull_does_not_grow_for_ever() -> None:
+    pulls = [higher(lean) for lean in run(helm({"register": 100.0}, n_bars=200), 200)]
+    assert np.isfinite(pulls).all() and pulls[-1] == max(pulls) == pulls[100]
+
+
+def test_what_is_free_is_left_alone() -> None:
+    def strange(segments: Any) -> Passage:
+        return sounding(100, velocity=120)
+
+    for lean in run(helm({}, strange), 8):
+        assert not lean.bias.any()
+    for lean in run(helm({"register": 70.0}, strange), 8):
+        assert louder(lean) == sooner(lean) == more_major(lean) == 0
+
+
+def test_the_tempo_is_given_and_needs_no_lever() -> None:
+    for lean in run(helm({"tempo": 200.0}), 4):
+        assert not lean.bias.any()
+
+
+def test_goals_that_change_are_followed_bar_by_bar() -> None:
+    low, high = (MIDDLE["register"] + k * SCALE["register"] for k in (-1, 1))
+    course = [low, low, high, high, low, high]
+
+    def listen(segments: Any) -> Passage:
+        return sounding(float(np.mean(course[: len(segments)])))
+
+    steering = helm({"register": course}, listen, n_bars=6)
+    pulls = [higher(lean) for lean in run(steering, 6)]
+    assert [pull > 0 for pull in pulls] == [goal > MIDDLE["register"] for goal in course]
+
+
+def test_one_attribute_may_change_while_another_stays() -> None:
+    course = [40.0, 100.0, 40.0, 100.0]
+
+    def listen(segments: Any) -> Passage:
+        return sounding(70, velocity=round(float(np.mean(course[: len(segments)]))))
+
+    steering = helm({"velocity_mean": course, "register": 70.0}, listen, n_bars=4)
+    leans = run(steering, 4)
+    loud = [louder(lean) for lean in leans]
+    assert max(loud[0], loud[2]) < 0 < min(loud[1], loud[3])
+    assert len({higher(lean) for lean in leans}) == 1 and higher(leans[0]) > 0
+
+
+def test_what_matters_more_is_pulled_at_more() -> None:
+    pulls = [
+        higher(helm({"register": 70.0}, weights={**WEIGHTS, "register": weight})([]))
+        for weight in (0.2, 0.6, 1.0, 5.0)
+    ]
+    assert pulls == sorted(pulls) and 0 < pulls[0] < pulls[-1]
+
+
+def test_of_two_goals_for_one_lever_that_which_matters_more_wins() -> None:
+    torn = make_response({("register", "higher"): 0.9, ("pitch_range", "higher"): -0.9})
+    goals = {"register": 70.0, "pitch_range": MIDDLE["pitch_range"] + SCALE["pitch_range"]}
+    for name, side in (("register", 1), ("pitch_range", -1)):
+        weights = {**WEIGHTS, "register": 0.2, "pitch_range": 0.2, name: 5.0}
+        lean = helm(goals, response=torn, weights=weights)([])
+        assert side * higher(lean) > 0
+
+
+def pull_home(lean: Lean) -> float:
+    return difference(lean, "Pitch_60", "Pitch_57")  # C against A, the relative minor's tonic
+
+
+def test_music_that_leaves_the_key_is_pulled_home() -> None:
+    deaf = make_response({}, heeded=1.0)  # no lever moves the mode
+    away = helm({"mode": 0.2}, lambda s: sounding(0, pitches=G_MAJOR), response=deaf)
+    pulls = [pull_home(lean) for lean in run(away, 4)]
+    assert pulls[0] == 0 < pulls[1] < pulls[2]
+    home = helm({"mode": 0.2}, lambda s: sounding(0, pitches=C_MAJOR), response=deaf)
+    assert all(pull_home(lean) < pulls[1] for lean in run(home, 4))
+
+
+def test_where_the_mode_is_free_any_key_will_do() -> None:
+    away = helm({"polyphony": 1.0}, lambda s: sounding(0, pitches=G_MAJOR))
+    assert not any(lean.bias.any() for lean in run(away, 4))
+
+
+def test_a_lean_is_what_an_engine_takes() -> None:
+    for lean in run(helm({name: 1e9 for name in ATTRIBUTE_NAMES}), 3):
+        assert lean.bias.shape == (2, len(VOCABULARY)) and np.isfinite(lean.bias).all()
+        assert lean.bias.dtype == np.float32 and not len(lean.pairs)
