@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import make_checkpoint
+from synthetic import make_checkpoint, make_response
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.draft import make_draft, transposition
@@ -150,6 +150,44 @@ def test_attributes_that_are_fixed_are_among_the_targets(composer: Composer) -> 
     assert tuple(clip.targets) == tuple(clip.achieved) == ATTRIBUTE_NAMES
 
 
+def test_without_an_emotion_nothing_is_aimed_at(composer: Composer) -> None:
+    (clip,) = clips(composer, Request(None, n_bars=3))
+    assert clip.targets == {} and tuple(clip.achieved) == ATTRIBUTE_NAMES
+    assert clip.key.endswith("major" if clip.achieved["mode"] >= 0 else "minor")
+    card = json.loads(json.dumps(clip.card()))
+    assert card["emotion"] is card["valence"] is card["arousal"] is None
+    assert card["targets"] == {} and card["bars"] == 3
+    (tempo,) = clip.score.tempos
+    assert tempo.qpm == pytest.approx(clip.tempo, abs=0.01)
+
+
+def test_without_an_emotion_what_is_fixed_is_aimed_at(composer: Composer) -> None:
+    fixed = {"register": 66.0, "mode": -0.2}
+    (clip,) = clips(composer, Request(None, n_bars=2, tempo=77.0, tonic=9, fixed=fixed))
+    assert clip.targets == {**fixed, "tempo": 77.0}
+    assert clip.key == "A minor" and clip.tempo == clip.achieved["tempo"] == 77.0
+
+
+def test_a_clip_without_an_emotion_is_the_same_whatever_is_composed_with_it(
+    composer: Composer,
+) -> None:
+    requests = [Request(None, n_bars=2), Request(JOY, n_bars=2),
+                Request(None, n_bars=2, per_bar={"register": [50.0, 70.0]})]  # fmt: skip
+    found = list(composer.compose_each(requests, seed=1))
+    assert len(set(data_of(found))) == 3
+    for i, request in enumerate(requests):
+        assert data_of(found[i : i + 1]) == data_of(clips(composer, request, start=i))
+
+
+def test_what_is_asked_bar_by_bar_changes_the_music(composer: Composer) -> None:
+    def asked(values: list[float]) -> list[list[int]]:
+        request = Request(JOY, n_bars=4, tonic=0, per_bar={"register": values})
+        return composer.tokenizer.encode(clips(composer, request)[0].score)
+
+    low, turns = asked([45.0] * 4), asked([45.0, 45.0, 80.0, 80.0])
+    assert low[:2] == turns[:2] and low[2:] != turns[2:]
+
+
 def test_the_best_of_several_is_kept(composer: Composer) -> None:
     def sure(clip: Any) -> float:
         return float(clip.verdict.probabilities["Q1"])
@@ -280,3 +318,103 @@ def test_parts_of_different_checkpoints_are_refused(own_checkpoint: Path, tmp_pa
     shutil.rmtree(own_checkpoint)
     make_checkpoint(own_checkpoint, context=300)
     assert "must be at least 564, got 300" in refused(own_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def steered_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("steered") / "tiny"))
+    make_response().save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def steered(steered_checkpoint: Path) -> Composer:
+    return Composer(steered_checkpoint)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_a_steered_clip_is_the_same_whatever_is_composed_with_it(
+    steered: Composer, steered_checkpoint: Path, guidance: float
+) -> None:
+    request = Request(JOY, n_bars=10, guidance=guidance)  # enough for bars that come back
+    full = data_of(clips(steered, request, count=9, batch_size=9))
+    assert len(set(full)) == 9
+    for batch_size in (1, 2, 4):
+        assert data_of(clips(steered, request, count=9, batch_size=batch_size)) == full
+    assert data_of(clips(steered, request, start=5, count=2)) == full[5:7]
+    assert data_of(clips(steered, request, start=5, count=1)) == full[5:6]
+    several = Composer(steered_checkpoint, threads=3)
+    assert data_of(clips(several, request, count=9)) == full
+
+
+def test_steered_requests_of_all_kinds_are_as_each_alone(steered: Composer) -> None:
+    requests = [
+        Request(JOY, n_bars=9),
+        Request(None, n_bars=9),
+        Request(JOY, n_bars=6, steering=False),
+        Request(None, n_bars=3, per_bar={"register": [45.0, 80.0, 45.0]}, fixed={"mode": 0.3}),
+        Request(Emotion(-0.5, -0.5), n_bars=3, beats_per_bar=3, best_of=2),
+        Request(JOY, seconds=9.0, tonic=11, is_major=False),
+    ]
+    found = list(steered.compose_each(requests, seed=1, batch_size=4))
+    for i, request in enumerate(requests):
+        assert data_of(found[i : i + 1]) == data_of(clips(steered, request, start=i))
+
+
+def test_without_steering_a_clip_is_as_without_the_file(
+    steered: Composer, composer: Composer
+) -> None:
+    on, off = Request(JOY, n_bars=9), Request(JOY, n_bars=9, steering=False)
+    plain = data_of(clips(composer, on, count=3))
+    assert data_of(clips(steered, off, count=3)) == plain == data_of(clips(composer, off, count=3))
+    assert data_of(clips(steered, on, count=3)) != plain
+
+
+def test_a_card_says_whether_it_was_steered(steered: Composer) -> None:
+    for steering in (True, False):
+        (clip,) = clips(steered, Request(JOY, n_bars=1, steering=steering))
+        assert clip.card()["steering"] == steering
+
+
+def test_steering_brings_clips_nearer_to_what_is_asked(
+    steered: Composer, composer: Composer
+) -> None:
+    def away(by: Composer) -> float:
+        asked = [Request(None, n_bars=8, tonic=0, fixed={"register": r, "velocity_mean": v})
+                 for r, v in ((50.0, 90.0), (76.0, 45.0))]  # fmt: skip
+        found = list(by.compose_each(asked, seed=1))
+        return sum(
+            abs(clip.achieved[name] - value) / 10
+            for clip in found
+            for name, value in clip.targets.items()
+        )
+
+    assert away(steered) < away(composer) / 2
+
+
+def test_steering_follows_what_is_asked_bar_by_bar(steered: Composer) -> None:
+    course = [48.0, 48.0, 76.0, 76.0, 48.0, 48.0, 76.0, 76.0]
+    (clip,) = clips(steered, Request(None, n_bars=8, tonic=0, per_bar={"register": course}))
+    notes = notes_of(clip.score)
+    bar = np.floor(notes.onset / 4 + 1e-9)
+    heard = [notes.pitch[bar == at].mean() for at in range(8)]
+    low, high = ([h for h, c in zip(heard, course, strict=True) if c == v] for v in (48.0, 76.0))
+    assert np.mean(low) < np.mean(high)
+
+
+def test_what_lies_beyond_the_context_is_steered_too(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "short", context=640)
+    make_response().save(tmp_path / "short")
+    composer = Composer(tmp_path / "short")
+    request = Request(JOY, n_bars=40)
+    found = clips(composer, request, count=3, batch_size=2)
+    bar = np.floor(notes_of(found[0].score).onset / 4 + 1e-9)
+    assert sorted(set(bar.tolist())) == list(range(40))
+    assert data_of(clips(composer, request, start=2)) == data_of(found[2:])
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1, 2]", b"\x80\x04\x95\xff", b"null"])
+def test_a_damaged_steering_is_told_in_one_line(own_checkpoint: Path, damage: bytes) -> None:
+    (own_checkpoint / "steering.json").write_bytes(damage)
+    assert "cannot read the steering" in (told := refused(own_checkpoint))
+    assert "steering.json" in told

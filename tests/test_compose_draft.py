@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,12 +191,3 @@ def test_steering_and_settings_of_sampling_draw_nothing() -> None:
         assert (other.targets, other.form) == (plain.targets, plain.form)
         plain_rng, other_rng = draft_of(Request(JOY)).rng, other.rng
         assert other_rng.random() == plain_rng.random()
-
-
-def test_tables_of_a_checkpoint_are_read_as_controls(tiny_checkpoint: Path) -> None:
-    from emomusic.compose.composer import Composer
-
-    composer = Composer(tiny_checkpoint)
-    request = Request(None, n_bars=1, tonic=0, tempo=90.0, per_bar={"register": [60.0]})
-    (clip,) = composer.compose(request, seed=0)
-    assert clip.targets == {"tempo": 90.0} and clip.tempo == 90.0

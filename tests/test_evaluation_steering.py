@@ -48,6 +48,8 @@ def test_one_seed_is_one_response(response: Response, tiny_checkpoint: Path) -> 
 def test_a_steering_that_is_there_is_not_used(response: Response, own_checkpoint: Path) -> None:
     make_response().save(own_checkpoint)
     assert same(measured(own_checkpoint), response)
+    (own_checkpoint / "steering.json").write_text("{", encoding="utf-8")
+    assert same(measured(own_checkpoint), response)
 
 
 def test_progress_counts_every_clip(tiny_checkpoint: Path) -> None:
