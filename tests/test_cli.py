@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import make_rows, make_score
+from synthetic import make_response, make_rows, make_score
 
 import emomusic
 from emomusic.cli import main
@@ -165,6 +165,36 @@ def test_what_is_fixed_is_kept(shell: Shell, tiny_checkpoint: Path, tmp_path: Pa
     assert card["targets"]["note_density"] == 2 and card["targets"]["register"] == 60
 
 
+def test_without_an_emotion_what_is_set_is_all_that_is_asked(
+    shell: Shell, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    said = shell("generate", "--free", "--bars", 2, "--set", "register=60", "--tempo", 90,
+                 "--count", 2, "--out", tmp_path, "--checkpoint", tiny_checkpoint)  # fmt: skip
+    assert said.status == 0, said.err
+    for card in lines((tmp_path / "manifest.jsonl").read_text()):
+        assert card["emotion"] is card["valence"] is card["arousal"] is None
+        assert card["targets"] == {"register": 60.0, "tempo": 90.0}
+        assert tuple(card["achieved"]) == ATTRIBUTE_NAMES and card["tempo"] == 90.0
+    assert len(said.out.splitlines()) == 2
+    assert said.out.startswith("clip_00000.mid  ") and "None" not in said.out
+
+
+def test_steering_may_be_left_out(shell: Shell, own_checkpoint: Path, tmp_path: Path) -> None:
+    def run(name: str, *more: object) -> tuple[bytes, bool]:
+        out = tmp_path / name
+        said = shell("generate", "--emotion", "joy", "--bars", 4, "--out", out,
+                     "--checkpoint", own_checkpoint, *more)  # fmt: skip
+        assert said.status == 0, said.err
+        (card,) = lines((out / "manifest.jsonl").read_text())
+        return (out / "clip_00000.mid").read_bytes(), card["steering"]
+
+    plain, _ = run("plain")
+    make_response().save(own_checkpoint)
+    assert run("off", "--no-steering") == (plain, False)
+    steered, told = run("on")
+    assert steered != plain and told
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -187,6 +217,9 @@ def test_what_is_fixed_is_kept(shell: Shell, tiny_checkpoint: Path, tmp_path: Pa
         (["--emotion", "joy", "--top-p", "1.2"], "top_p must be in (0, 1], got 1.2"),
         (["--emotion", "joy", "--best-of", "0"], "best_of must be in [1, 64], got 0"),
         (["--emotion", "joy", "--diversity", "2"], "diversity must be in [0, 1], got 2"),
+        (["--free", "--emotion", "joy"], "give an emotion or --free, not both"),
+        (["--free", "--valence", "0", "--arousal", "0"], "give an emotion or --free, not both"),
+        (["--free", "--best-of", "2"], "best_of needs an emotion by which the best is found"),
         (["--emotion", "joy", "--count", "0"], "'--count'"),
         (["--emotion", "joy", "--count", "many"], "'--count'"),
         (["--emotion", "joy", "--seed", "-1"], "'--seed'"),
@@ -229,7 +262,9 @@ def test_without_any_checkpoint_it_says_how_to_name_one(
     assert "--checkpoint" in said
 
 
-@pytest.mark.parametrize("part", ["config.json", "tables.json", "mapper.json", "tokenizer.json"])
+@pytest.mark.parametrize(
+    "part", ["config.json", "tables.json", "mapper.json", "tokenizer.json", "steering.json"]
+)
 def test_a_damaged_checkpoint_fails_in_one_line(
     shell: Shell, own_checkpoint: Path, tmp_path: Path, part: str
 ) -> None:

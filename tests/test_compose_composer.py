@@ -64,10 +64,17 @@ def test_guidance_changes_what_is_written(composer: Composer) -> None:
     assert plain != guided
 
 
+def struck(composer: Composer, request: Request) -> list[list[int]]:
+    """Return the ids of each bar but for lengths, which a note of a later bar may cut short."""
+    (clip,) = clips(composer, request)
+    lengths = set(composer.tokenizer.vocabulary.kind_ids("Duration").tolist())
+    bars = composer.tokenizer.encode(clip.score)
+    return [[token for token in bar if token not in lengths] for bar in bars]
+
+
 def test_guidance_holds_for_the_bars_that_are_asked_for(composer: Composer) -> None:
     def bars(**settings: Any) -> list[list[int]]:
-        (clip,) = clips(composer, Request(JOY, n_bars=8, **settings))
-        return composer.tokenizer.encode(clip.score)
+        return struck(composer, Request(JOY, n_bars=8, **settings))
 
     plain, short, long = bars(guidance=1.0), bars(guidance=4.0, guided_bars=3), bars(guidance=4.0)
     assert short[:3] == long[:3] and short[3:] != long[3:]
@@ -181,8 +188,7 @@ def test_a_clip_without_an_emotion_is_the_same_whatever_is_composed_with_it(
 
 def test_what_is_asked_bar_by_bar_changes_the_music(composer: Composer) -> None:
     def asked(values: list[float]) -> list[list[int]]:
-        request = Request(JOY, n_bars=4, tonic=0, per_bar={"register": values})
-        return composer.tokenizer.encode(clips(composer, request)[0].score)
+        return struck(composer, Request(JOY, n_bars=4, per_bar={"register": values}))
 
     low, turns = asked([45.0] * 4), asked([45.0, 45.0, 80.0, 80.0])
     assert low[:2] == turns[:2] and low[2:] != turns[2:]

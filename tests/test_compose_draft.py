@@ -53,7 +53,7 @@ def test_what_is_absent_has_no_control() -> None:
 
 
 def test_controls_come_in_the_order_of_the_registry() -> None:
-    asked = {name: 1.0 for name in reversed(ATTRIBUTE_NAMES)}
+    asked = dict.fromkeys(reversed(ATTRIBUTE_NAMES), 1.0)
     assert names_of(CLIP.ids(asked, shift=0)) == list(ATTRIBUTE_NAMES)
 
 
@@ -90,7 +90,7 @@ def test_a_plan_is_written_in_c_whatever_the_tonic(tonic: int) -> None:
                    per_bar={"register": [50.0 + shift, 72.0 + shift]})  # fmt: skip
     plan, moved = (draft_of(request).plan(CLIP, BAR) for request in (home, away))
     assert moved.controls == plan.controls and moved.bar_controls == plan.bar_controls
-    assert LOWEST_PITCH <= moved.lowest + shift and moved.highest + shift <= HIGHEST_PITCH
+    assert moved.lowest + shift >= LOWEST_PITCH and moved.highest + shift <= HIGHEST_PITCH
     assert LOWEST_PITCH <= moved.lowest < moved.highest <= HIGHEST_PITCH
 
 

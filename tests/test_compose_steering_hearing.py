@@ -52,18 +52,29 @@ def test_music_in_its_key_is_at_home_and_nowhere_else(pitches: list[int], is_maj
 def test_at_home_is_the_margin_over_the_best_other_key() -> None:
     fits = np.full((2, 12), 0.1)
     fits[0, 0], fits[1, 9], fits[1, 0] = 0.8, 0.6, 0.3
-    heard = Heard(np.zeros(len(ATTRIBUTE_NAMES)), fits)
+    heard = Heard(np.zeros(len(ATTRIBUTE_NAMES)), fits, np.zeros(12))
     assert heard.at_home(is_major=True) == pytest.approx(0.2)
     assert heard.at_home(is_major=False) == pytest.approx(-0.5)
     assert fits[0, 0] == 0.8
 
 
 def test_the_fits_are_those_of_all_keys() -> None:
-    np.testing.assert_array_equal(
-        hear(passage(MAJOR)).fits, key_correlations(passage(MAJOR).notes)
-    )
+    np.testing.assert_array_equal(hear(passage(MAJOR)).fits, key_correlations(passage(MAJOR).notes))
 
 
 def test_all_keys_alike_is_neither_major_nor_at_home() -> None:
     heard = hear(passage(list(range(60, 72))))
     assert mode_of(heard) == 0 and heard.at_home(is_major=True) == 0
+
+
+def test_the_last_notes_are_counted_by_pitch_class() -> None:
+    early, late = [60] * 40, [67, 67, 67, 67, 67, 67, 64, 76, 79, 55, 67, 67]
+    lately = hear(passage([*early, *late])).lately
+    assert lately.shape == (12,) and (lately >= 0).all()
+    assert lately[7] == lately.max() and lately[0] == 0 < lately[4]
+    assert lately.sum() == pytest.approx(1.0)
+
+
+def test_few_notes_crowd_nothing() -> None:
+    lately = hear(passage([60])).lately
+    assert 0 < lately[0] < 0.5 and lately.sum() == lately[0]

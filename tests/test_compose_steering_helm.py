@@ -29,10 +29,13 @@ C_MAJOR, G_MAJOR = [60, 64, 67, 65, 69, 72, 67, 64], [67, 71, 74, 72, 76, 79, 74
 
 
 def sounding(pitch: float, *, velocity: int = 64, pitches: Sequence[int] = ()) -> Passage:
-    """Return a passage whose register is `pitch`, to the eighth of a semitone."""
-    eighths = round(8 * pitch)
-    found = list(pitches) or [eighths // 8 + (i < eighths % 8) for i in range(8)]
-    score = make_score([int(p) for p in found], velocity=velocity)
+    """Return a passage whose register is `pitch`, to the twelfth of a semitone.
+
+    Where no pitches are given, all pitch classes are heard about alike.
+    """
+    run = np.arange(12) + (round(12 * pitch) - 66) // 12
+    run[12 - (round(12 * pitch) - 66) % 12 :] += 1
+    score = make_score(list(pitches) or run.tolist(), gap=240, velocity=velocity)
     return passage_of(notes_of(score), n_beats=8.0, tempo=120.0)
 
 
@@ -257,10 +260,22 @@ def test_music_that_leaves_the_key_is_pulled_home() -> None:
 
 def test_where_the_mode_is_free_any_key_will_do() -> None:
     away = helm({"polyphony": 1.0}, lambda s: sounding(0, pitches=G_MAJOR))
-    assert not any(lean.bias.any() for lean in run(away, 4))
+    assert all(pull_home(lean) == 0 for lean in run(away, 4))
+
+
+@pytest.mark.parametrize("goals", [{}, {"register": 60.0}])
+def test_a_pitch_class_that_crowds_the_bars_so_far_is_held_back(goals: dict[str, float]) -> None:
+    steering = helm(goals, lambda s: sounding(0, pitches=[60] * 20), response=HEEDED)
+    first, later = run(steering, 2)
+    ids = VOCABULARY.kind_ids("Pitch")
+    tonic = ids[[int(text) % 12 == 0 for text in VOCABULARY.values("Pitch")]]
+    assert not first.bias.any() and len(set(later.bias[0, tonic].tolist())) == 1
+    assert later.bias[0, tonic[0]] < 0
+    others = np.setdiff1d(np.arange(len(VOCABULARY)), tonic)
+    assert not later.bias[:, others].any()
 
 
 def test_a_lean_is_what_an_engine_takes() -> None:
-    for lean in run(helm({name: 1e9 for name in ATTRIBUTE_NAMES}), 3):
+    for lean in run(helm(dict.fromkeys(ATTRIBUTE_NAMES, 1000000000.0)), 3):
         assert lean.bias.shape == (2, len(VOCABULARY)) and np.isfinite(lean.bias).all()
         assert lean.bias.dtype == np.float32 and not len(lean.pairs)

@@ -155,6 +155,15 @@ def test_a_swell_pushed_back_flattens_all_bars_alike() -> None:
     assert near > soft and near > loud
 
 
+def test_a_crowded_pitch_class_is_held_back_in_all_octaves() -> None:
+    levers, still = Levers(VOCABULARY, beats_per_bar=4), np.zeros(len(LEVERS))
+    crowded = np.where(np.arange(12) == 7, 1.5, 0.0)
+    found = levers.bias(still, MAJOR, bar=0, crowded=crowded)
+    assert kinds(found) == {"Pitch"}
+    for pitch in range(21, 109):
+        assert at(found, f"Pitch_{pitch}") == (-1.5 if pitch % 12 == 7 else 0.0)
+
+
 def test_levers_add_up() -> None:
     pulled = {"higher": 0.5, "major": -0.3, "outside": 0.8, "louder": 0.2, "longer": -1.0,
               "soon": 0.4, "on_eighths": 0.7, "swell": 0.6}  # fmt: skip

@@ -50,7 +50,7 @@ def test_a_response_of_attributes_that_hardly_spread_survives_saving(tmp_path: P
 
 
 def refused(folder: Path) -> str:
-    with pytest.raises(ValueError, match="cannot read the steering .*steering.json: ") as caught:
+    with pytest.raises(ValueError, match=r"cannot read the steering .*steering\.json: ") as caught:
         Response.load(folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)

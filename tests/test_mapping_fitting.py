@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,59 @@ def test_a_clip_unlike_its_quadrant_counts_less(fitter: MapperFitter) -> None:
     assert trust[odd] < 0.05 < np.median(trust)
     flat = MapperFitter(n_prototypes=3, sharpness=0).fit(**data).trust_
     np.testing.assert_allclose(flat, 1.0, atol=1e-5)
+
+
+def test_a_prototype_keeps_the_clips_that_it_stands_for(fitter: MapperFitter) -> None:
+    data = clips(240)
+    place = {tuple(row): i for i, row in enumerate(data["values"].tolist())}
+    seen: list[int] = []
+    for p in fitter.mapper_.prototypes:
+        own = [place[tuple(row)] for row in p.members]
+        assert {data["quadrant"][i] for i in own} == {p.quadrant}
+        np.testing.assert_allclose(p.trust, fitter.trust_[own])
+        for at, name in enumerate(ATTRIBUTE_NAMES):
+            mean = np.average(data["values"][own, at], weights=p.trust)
+            assert p.mean[name] == pytest.approx(mean)
+        seen += own
+    assert len(seen) == len(set(seen)) > 200
+
+
+def test_a_clip_that_counts_little_is_seldom_aimed_at() -> None:
+    data = clips(240)
+    odd = data["values"][0]
+    odd[DENSITY], odd[MODE] = 2.625, -0.2  # a clip of Q1 that is slow and minor
+    rng, centre = np.random.default_rng(0), Emotion(*QUADRANT_CENTRES["Q1"])
+    aimed = []
+    for sharpness in (0.0, 4.0):
+        mapper = MapperFitter(n_prototypes=2, sharpness=sharpness).fit(**data).mapper_
+        found = [mapper.targets(centre, rng)["note_density"] for _ in range(1500)]
+        aimed.append(np.isclose(found, 2.625).sum())
+    assert aimed[0] > 0 == aimed[1]
+
+
+def test_what_is_fitted_tells_quadrants_apart_where_the_clips_do(fitter: MapperFitter) -> None:
+    telling = fitter.mapper_.telling()
+    assert min(telling["note_density"], telling["mode"]) > 2 * telling["tempo"]
+    inside = np.clip(clips(240)["values"], list(fitter.mapper_.low.values()),
+                     list(fitter.mapper_.high.values()))  # fmt: skip
+    np.testing.assert_allclose(fitter.mapper_.spread(), inside.std(axis=0), rtol=0.2)
+
+
+def test_what_is_fitted_can_be_saved(fitter: MapperFitter, tmp_path: Path) -> None:
+    fitter.mapper_.save(tmp_path)
+    loaded = Mapper.load(tmp_path)
+    for p, before in zip(loaded.prototypes, fitter.mapper_.prototypes, strict=True):
+        np.testing.assert_allclose(p.members, before.members, atol=1e-5)
+        np.testing.assert_allclose(p.trust, before.trust, atol=1e-5)
+
+
+def test_a_clip_that_is_hardly_trusted_can_be_saved(tmp_path: Path) -> None:
+    data = clips(240)
+    data["values"][0, DENSITY], data["values"][0, MODE] = -2.0, -0.6  # the opposite of its quadrant
+    fitted = MapperFitter(n_prototypes=3, sharpness=6.0).fit(**data).mapper_
+    assert min(t for p in fitted.prototypes for t in p.trust) < 1e-5
+    fitted.save(tmp_path)
+    assert Mapper.load(tmp_path).prototypes[0].n_clips == fitted.prototypes[0].n_clips
 
 
 def test_same_clips_and_seed_give_the_same_mapper(fitter: MapperFitter) -> None:

@@ -58,6 +58,99 @@ def test_without_diversity_a_centre_gives_its_quadrants_mean() -> None:
                 assert found[name] == pytest.approx(quadrant_mean(quadrant, name))
 
 
+def plain(targets: dict[str, float]) -> tuple[float, ...]:
+    return tuple(round(value, 9) for value in targets.values())
+
+
+def drawn_at(mapper: Mapper, quadrant: str, n: int) -> list[tuple[float, ...]]:
+    """Return what is drawn at a quadrant's centre with all of the diversity."""
+    emotion = Emotion(*QUADRANT_CENTRES[quadrant])
+    return [plain(mapper.targets(emotion, np.random.default_rng(seed))) for seed in range(n)]
+
+
+def members_of(mapper: Mapper, quadrant: str) -> list[tuple[float, ...]]:
+    """Return the clips of a quadrant, within the mapper's bounds."""
+    bounds = list(mapper.low.values()), list(mapper.high.values())
+    own = [row for p in mapper.prototypes if p.quadrant == quadrant for row in p.members]
+    return [tuple(np.clip(row, *bounds).round(9).tolist()) for row in own]
+
+
+@pytest.mark.parametrize("quadrant", QUADRANTS)
+def test_with_all_diversity_a_centre_gives_the_values_of_a_clip(quadrant: str) -> None:
+    drawn, members = set(drawn_at(MAPPER, quadrant, 150)), set(members_of(MAPPER, quadrant))
+    assert drawn <= members and len(members) == 10
+    assert len(drawn) > 5  # of both prototypes
+
+
+def test_the_values_of_a_clip_are_kept_within_the_bounds() -> None:
+    width = {name: MAPPER.high[name] - MAPPER.low[name] for name in ATTRIBUTE_NAMES}
+    held = replace(
+        MAPPER,
+        low={name: MAPPER.low[name] + 0.3 * width[name] for name in ATTRIBUTE_NAMES},
+        high={name: MAPPER.high[name] - 0.3 * width[name] for name in ATTRIBUTE_NAMES},
+    )
+    assert set(drawn_at(held, "Q2", 50)) <= set(members_of(held, "Q2"))
+    assert members_of(held, "Q2") != members_of(MAPPER, "Q2")
+
+
+def test_a_clip_is_likelier_the_more_surely_it_is_recognised() -> None:
+    only = [p for p in MAPPER.prototypes if p.quadrant != "Q1"]
+    first = next(p for p in MAPPER.prototypes if p.quadrant == "Q1")
+    sure = replace(MAPPER, prototypes=(replace(first, trust=[1e-9, 1e-9, 3.0, 1e-9, 1.0]), *only))
+    drawn, members = drawn_at(sure, "Q1", 400), members_of(sure, "Q1")
+    counts = [drawn.count(row) for row in members]
+    assert counts[0] == counts[1] == counts[3] == 0
+    assert 0.65 < counts[2] / 400 < 0.85 and counts[2] + counts[4] == 400
+
+
+def test_only_how_trust_compares_counts() -> None:
+    doubled = tuple(replace(p, trust=[7 * t for t in p.trust]) for p in MAPPER.prototypes)
+    assert drawn_at(replace(MAPPER, prototypes=doubled), "Q3", 20) == drawn_at(MAPPER, "Q3", 20)
+
+
+def test_diversity_goes_from_the_quadrants_mean_to_the_clip() -> None:
+    emotion = Emotion(*QUADRANT_CENTRES["Q4"])
+    for seed in range(5):
+        near, half, far = (
+            list(MAPPER.targets(emotion, np.random.default_rng(seed), diversity=d).values())
+            for d in (0.0, 0.5, 1.0)
+        )
+        np.testing.assert_allclose(half, np.add(near, far) / 2)
+
+
+def test_spread_is_the_deviation_among_all_clips_within_the_bounds() -> None:
+    rows = [row for quadrant in QUADRANTS for row in members_of(MAPPER, quadrant)]
+    np.testing.assert_allclose(MAPPER.spread(), np.std(rows, axis=0), atol=1e-4)
+    assert MAPPER.spread().shape == (len(ATTRIBUTE_NAMES),)
+    wild = replace(MAPPER.prototypes[0], members=[[1e9] * len(ATTRIBUTE_NAMES)] * 5)
+    outlier = replace(MAPPER, prototypes=(wild, *MAPPER.prototypes[1:]))
+    widths = np.array(list(MAPPER.high.values())) - list(MAPPER.low.values())
+    assert (outlier.spread() <= widths).all()
+
+
+def test_spread_is_above_0_even_where_all_clips_are_alike() -> None:
+    same = [[1.0] * len(ATTRIBUTE_NAMES)] * 5
+    alike = replace(MAPPER, prototypes=tuple(replace(p, members=same) for p in MAPPER.prototypes))
+    assert (alike.spread() > 0).all() and np.isfinite(list(alike.telling().values())).all()
+
+
+def test_an_attribute_tells_quadrants_apart_by_how_far_their_means_are() -> None:
+    def apart(by: float) -> dict[str, float]:
+        prototypes = tuple(
+            replace(p, mean={**MAPPER.middle, "mode": by * p.valence}) for p in MAPPER.prototypes
+        )
+        return replace(MAPPER, prototypes=prototypes).telling()
+
+    near, far = apart(0.1), apart(0.3)
+    assert tuple(near) == ATTRIBUTE_NAMES
+    assert far["mode"] == pytest.approx(3 * near["mode"]) and near["mode"] > 0
+    assert all(near[name] == pytest.approx(0, abs=1e-6) for name in near if name != "mode")
+
+
+def test_how_many_clips_a_prototype_stands_for_is_counted() -> None:
+    assert [p.n_clips for p in MAPPER.prototypes] == [5] * 8
+
+
 def test_the_middle_of_the_plane_is_the_mean_of_the_quadrants() -> None:
     found = targets(0, 0, diversity=0)
     for name in ATTRIBUTE_NAMES:
@@ -125,6 +218,9 @@ def test_a_mapper_survives_saving(tmp_path: Path) -> None:
             list(m.targets(emotion, np.random.default_rng(1)).values()) for m in (MAPPER, loaded)
         )
         np.testing.assert_allclose(after, before, atol=1e-3)
+    for p, before in zip(loaded.prototypes, MAPPER.prototypes, strict=True):
+        np.testing.assert_allclose(p.members, before.members, atol=1e-5)
+        np.testing.assert_allclose(p.trust, before.trust, atol=1e-5)
     loaded.save(tmp_path)
     assert Mapper.load(tmp_path) == loaded
     assert json.loads((tmp_path / "mapper.json").read_text())["units"]["tempo"]
@@ -154,10 +250,15 @@ def test_a_huge_file_is_refused(tmp_path: Path) -> None:
 Change = Callable[[dict[str, Any]], object]
 
 
+def member(content: dict[str, Any]) -> list[float]:
+    found: list[float] = content["prototypes"][0]["members"][1]
+    return found
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c.update(format="other"), "its format is not emomusic-mapper-1"),
+        (lambda c: c.update(format="other"), "its format is not emomusic-mapper-2"),
         (lambda c: c.pop("middle"), "middle"),
         (lambda c: c.update(colour=1), "colour"),
         (lambda c: c["middle"].pop("tempo"), "its attributes are not those of this version"),
@@ -168,6 +269,24 @@ Change = Callable[[dict[str, Any]], object]
         (lambda c: c["prototypes"][0].update(weight=0), "a prototype of Q1 has no weight"),
         (lambda c: c["prototypes"][0].update(valence=float("nan")), "has no weight or place"),
         (lambda c: c["prototypes"][0].update(weight="much"), ""),
+        (lambda c: c["prototypes"][0].pop("members"), "members"),
+        (lambda c: c["prototypes"][0].pop("trust"), "trust"),
+        (lambda c: c["prototypes"][0].update(n_clips=5), "n_clips"),
+        (lambda c: c["prototypes"][0].update(members=[], trust=[]), "prototype of Q1"),
+        (lambda c: c["prototypes"][0].update(members=3), ""),
+        (lambda c: c["prototypes"][1]["members"].pop(), "clips of a prototype of Q1 are not whole"),
+        (lambda c: c["prototypes"][1]["trust"].pop(), "clips of a prototype of Q1 are not whole"),
+        (lambda c: c["prototypes"][2]["members"][1].pop(), ""),
+        (lambda c: [row.pop() for row in c["prototypes"][2]["members"]], "of Q2 are not whole"),
+        (lambda c: member(c).__setitem__(3, float("nan")), "a prototype of Q1 are not whole"),
+        (lambda c: member(c).__setitem__(3, float("inf")), "a prototype of Q1 are not whole"),
+        (lambda c: member(c).__setitem__(3, "loud"), ""),
+        (lambda c: member(c).__setitem__(3, 10**400), ""),
+        (lambda c: member(c).__setitem__(3, None), ""),
+        (lambda c: c["prototypes"][0].update(trust=[0] * 5), "no clip of a prototype of Q1 counts"),
+        (lambda c: c["prototypes"][0].update(trust=[1, 1, -1, 1, 1]), "prototype of Q1 counts"),
+        (lambda c: c["prototypes"][0].update(trust=[1, 1, float("nan"), 1, 1]), "of Q1 counts"),
+        (lambda c: c["prototypes"][0].update(trust=[1, 1, float("inf"), 1, 1]), "of Q1 counts"),
         (lambda c: c.update(strength=0), "its strength must be in .0, 3.0., got 0"),
         (lambda c: c.update(strength=float("nan")), "its strength must be in"),
         (lambda c: c["prototypes"][0].update(quadrant="Q9"), "it lacks a quadrant"),

@@ -132,6 +132,8 @@ def make_draft(
     if "tempo" in targets or request.emotion is not None:
         targets["tempo"] = tempo
     form = draw_form(n_bars, rng)
+    if request.per_bar:  # what bars are to be is said: they take up nothing
+        form = (None,) * n_bars
     return Draft(request, index, candidate, tempo, tonic, n_bars, targets, form, rng)
 
 

@@ -33,6 +33,9 @@ LATE = frozenset({"pitch_range", "pitch_class_entropy", "velocity_spread", "key_
 HOME, HOMEWARD = 0.12, 0.25
 REACHED = {"mode": 0.3}
 """Beyond this another key would be found: a goal that cannot be reached moves to the nearest."""
+TURNING, MAX_TURN, MOST_TURN, CALMER = 5.0, 10.0, 6.0, 0.5
+"""Goals that change from bar to bar: how much more they are pulled for, because a single bar gives
+way less; the limits that hold then instead; and how much less is fed back."""
 CROWDED, CROWDING = 0.26, 10.0
 """A pitch class that has more than this share of the last bars is held back, in nats a share: what
 leans to few pitch classes takes after itself, and would end on one."""
@@ -91,7 +94,9 @@ class Helm:
         slopes = slopes * self._weight[:, None]
         gram = slopes.T @ slopes + COST * np.eye(len(LEVERS))
         self._solve = (reach[:, None] * np.linalg.solve(gram, slopes.T)).round(6)
-        self._most = MOST * reach
+        varies = np.ptp(self._goals, axis=0) > 0
+        self._most = (MOST_TURN if varies.any() else MOST) * reach
+        self._calm = np.where(varies, CALMER, 1.0)
         self._response = response
         self._sum = np.zeros(len(names))
         self._homeward = 0.0
@@ -124,13 +129,15 @@ class Helm:
         asked = np.zeros(len(ATTRIBUTE_NAMES))
         asked[own] = (self._goals[bar] - r.mean[own]) / self._scale
         expected = r.start + (r.asked * asked).sum(axis=1)
-        missed: Vector = np.clip(asked[own] - expected[own], -MAX_SUM, MAX_SUM)
+        turn = TURNING * (self._goals[bar] - self._goals.mean(axis=0)) / self._scale
+        steady = np.clip(asked[own] - expected[own], -MAX_SUM, MAX_SUM)
+        missed: Vector = np.clip(steady + turn, -MAX_TURN, MAX_TURN)
         return missed
 
     def _correction(self, heard: Heard, n: int) -> Vector:
         error = (self._goals[:n].mean(axis=0) - heard.values[self._own]) / self._scale
         error = np.clip(error, -MAX_ERROR, MAX_ERROR)
-        error *= np.where(self._late, n / len(self._goals), 1.0) * n / (n + 2.0)
+        error *= np.where(self._late, n / len(self._goals), 1.0) * n / (n + 2.0) * self._calm
         most = MAX_SUM * self._firm
         self._sum = np.clip(self._sum + ADDED * self._firm * error, -most, most)
         total: Vector = FEEDBACK * error + self._sum
