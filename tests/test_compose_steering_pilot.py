@@ -71,7 +71,7 @@ def test_a_clip_is_steered_towards_its_targets() -> None:
 
 def test_what_is_free_is_not_steered() -> None:
     assert not lean_of(draft_of(None)).bias.any()
-    assert not lean_of(draft_of(None), 2).bias.any()
+    assert not lean_of(draft_of(None), 1).bias.any()
 
 
 @pytest.mark.parametrize("beats_per_bar", [2, 3, 4])

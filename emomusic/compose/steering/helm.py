@@ -27,7 +27,7 @@ MOST = 2.5
 COST, DEAF = 0.6, 0.1
 FEEDBACK, ADDED = 1.0, 0.25
 MAX_ERROR, MAX_SUM = 2.0, 3.0
-FIRM, FIRMER = 4.0, 2.0
+FIRM, FIRMER = 4.0, 4.0
 """From what weight on the feedback does more, and how much."""
 LATE = frozenset({"pitch_range", "pitch_class_entropy", "velocity_spread", "key_clarity"})
 HOME, HOMEWARD = 0.12, 0.25
@@ -136,11 +136,12 @@ class Helm:
 
     def _correction(self, heard: Heard, n: int) -> Vector:
         error = (self._goals[:n].mean(axis=0) - heard.values[self._own]) / self._scale
-        error = np.clip(error, -MAX_ERROR, MAX_ERROR)
+        largest = MAX_ERROR * self._firm
+        error = np.clip(error, -largest, largest)
         error *= np.where(self._late, n / len(self._goals), 1.0) * n / (n + 2.0) * self._calm
         most = MAX_SUM * self._firm
-        self._sum = np.clip(self._sum + ADDED * self._firm * error, -most, most)
-        total: Vector = FEEDBACK * error + self._sum
+        self._sum = np.clip(self._sum + ADDED * error, -most, most)
+        total: Vector = FEEDBACK * self._firm * error + self._sum
         return total
 
     def _home(self, heard: Heard) -> float:
