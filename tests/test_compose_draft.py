@@ -184,6 +184,14 @@ def test_every_bar_has_its_place_in_the_form() -> None:
     assert len(forms) > 3
 
 
+def test_bars_that_are_asked_for_one_by_one_take_up_nothing() -> None:
+    asked = [Request(JOY, n_bars=16, per_bar={"register": [60.0] * 16}), Request(JOY, n_bars=16)]
+    for index in range(10):
+        bound, free = (draft_of(request, index=index) for request in asked)
+        assert bound.form == (None,) * 16
+        assert bound.rng.random() == free.rng.random()
+
+
 def test_steering_and_settings_of_sampling_draw_nothing() -> None:
     plain = draft_of(Request(JOY))
     for changes in ({"steering": False}, {"temperature": 0.5}, {"guidance": 2.0}):

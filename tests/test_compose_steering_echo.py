@@ -24,7 +24,7 @@ def note(pitch: int, velocity: str = "Velocity_63", duration: str = "Duration_1.
 
 
 BAR = ids(
-    f"Position_0 {note(48)} {note(64)} Position_12 {note(65)} "
+    f"Position_0 {note(48)} {note(64, 'Velocity_95', 'Duration_0.6.12')} Position_12 {note(65)} "
     f"Position_24 {note(48, duration='Duration_2.0.4')} Position_36 {note(67, 'Velocity_79')}"
 )
 OTHER = ids(f"Position_6 {note(70, 'Velocity_95', 'Duration_0.6.12')}")
@@ -82,6 +82,15 @@ def test_a_pitch_leads_to_its_own_velocities_and_lengths() -> None:
     assert led(walk, BAR) == set(ids("Velocity_79"))
     walk.push(VOCABULARY.id_of("Velocity_63"))
     assert led(walk, BAR) == set(ids("Duration_1.0.12"))
+
+
+def test_notes_struck_together_keep_their_own_velocities_and_lengths() -> None:
+    walk = start()
+    for token in ids("Position_0 Pitch_64"):
+        walk.push(token)
+    assert led(walk, BAR) == set(ids("Velocity_95"))
+    walk.push(VOCABULARY.id_of("Velocity_95"))
+    assert led(walk, BAR) == set(ids("Duration_0.6.12"))
 
 
 def test_a_bar_that_left_may_come_back() -> None:

@@ -183,6 +183,16 @@ def test_a_pull_is_limited_however_far_away_the_goal_is(name: str) -> None:
         np.testing.assert_array_equal(one.bias, other.bias)
 
 
+def test_a_lever_that_does_little_is_pulled_no_further_than_one_that_does_much() -> None:
+    weights = {**WEIGHTS, "register": 5.0}
+    pulls = []
+    for slope in (0.9, 0.45):
+        response = make_response({("register", "higher"): slope})
+        steering = helm({"register": 110.0}, n_bars=60, response=response, weights=weights)
+        pulls.append(higher(run(steering, 60)[-1]))
+    assert pulls[0] == pulls[1] > 0
+
+
 def test_a_pull_does_not_grow_for_ever() -> None:
     pulls = [higher(lean) for lean in run(helm({"register": 100.0}, n_bars=200), 200)]
     assert np.isfinite(pulls).all() and max(pulls) < 1.1 * pulls[100]
@@ -213,6 +223,13 @@ def test_goals_that_change_are_followed_bar_by_bar() -> None:
     steering = helm({"register": course}, listen, n_bars=6)
     pulls = [higher(lean) for lean in run(steering, 6)]
     assert [pull > 0 for pull in pulls] == [goal > MIDDLE["register"] for goal in course]
+
+
+def test_a_goal_that_changes_is_pulled_for_at_least_as_hard_as_one_that_stays() -> None:
+    high = MIDDLE["register"] + SCALE["register"] / 4
+    stays = higher(helm({"register": [high] * 2}, n_bars=2)([]))
+    changes = higher(helm({"register": [high, 2 * MIDDLE["register"] - high]}, n_bars=2)([]))
+    assert changes >= stays > 0
 
 
 def test_one_attribute_may_change_while_another_stays() -> None:
