@@ -28,7 +28,6 @@ from engine_cases import (
     reference,
     written,
 )
-from numpy.typing import NDArray
 
 from emomusic.model.engines.engine import Engine, Lean, Row, Segments, Uniforms
 from emomusic.model.engines.grammar import Grammar, Kind, Script, Walk

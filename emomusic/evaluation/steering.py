@@ -19,7 +19,7 @@ from emomusic.compose.steering.response import Response, fit_response
 from emomusic.emotion import Emotion
 from emomusic.model.engines.engine import Lean, Steer
 from emomusic.model.engines.grammar import Script
-from emomusic.model.weights import CONFIG_NAME
+from emomusic.model.weights import CONFIG_NAME, CheckpointError
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
@@ -72,7 +72,10 @@ def measure_response(
     rng = np.random.default_rng(seed)
     pulled = rng.standard_normal((n_clips, len(LEVERS))) * [PULLED * REACH[x] for x in LEVERS]
     pulled[rng.random(pulled.shape) >= SHARE] = 0.0
-    pilot = _Probe(Tokenizer(checkpoint / TOKENIZER_NAME), pulled)
+    try:
+        pilot = _Probe(Tokenizer(checkpoint / TOKENIZER_NAME), pulled)
+    except ValueError as error:
+        raise CheckpointError(f"the checkpoint {checkpoint} cannot be used: {error}") from error
     composer = Composer(checkpoint, threads=threads, pilot=pilot)
     requests = [
         Request(Emotion(*point), n_bars=N_BARS, tonic=0, guidance=1.0, diversity=1.0)

@@ -39,7 +39,7 @@ class Prototype:
         mean: Attribute values at its centre.
         spread: Standard deviation of each attribute among its clips.
         members: Attribute values of the clips that it stands for, in the registry's order.
-        trust: How surely each of them is recognised as its quadrant, above 0.
+        trust: How surely each of them is recognised as its quadrant; at least 0, not all 0.
     """
 
     quadrant: str
@@ -196,6 +196,7 @@ class Mapper:
             LookupError,
             TypeError,
             AttributeError,
+            OverflowError,
             RecursionError,
             ValueError,
         ) as error:
@@ -216,13 +217,13 @@ class Mapper:
         for p in self.prototypes:
             if not (p.weight > 0 and np.isfinite([p.weight, p.valence, p.arousal]).all()):
                 raise ValueError(f"a prototype of {p.quadrant} has no weight or place")
-        if not 0 < self.strength <= MAX_STRENGTH:
-            raise ValueError(f"its strength must be in (0, {MAX_STRENGTH}], got {self.strength}")
             trust, values = np.array(p.trust, np.float64), np.array(p.members, np.float64)
             if values.shape != (len(trust), len(ATTRIBUTE_NAMES)) or not np.isfinite(values).all():
                 raise ValueError(f"the clips of a prototype of {p.quadrant} are not whole")
-            if not (len(trust) and (trust > 0).all() and np.isfinite(trust).all()):
+            if not ((trust >= 0).all() and 0 < trust.sum() < np.inf):
                 raise ValueError(f"no clip of a prototype of {p.quadrant} counts")
+        if not 0 < self.strength <= MAX_STRENGTH:
+            raise ValueError(f"its strength must be in (0, {MAX_STRENGTH}], got {self.strength}")
         if {p.quadrant for p in self.prototypes} != set(QUADRANTS):
             raise ValueError("it lacks a quadrant")
 

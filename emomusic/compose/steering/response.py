@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,16 @@ Matrix = NDArray[np.float64]
 RIDGE_ASKED, RIDGE_PULLED = 20.0, 5.0
 SURE = 3.0
 """Standard errors that a lever's slope must exceed to count."""
+
+_DAMAGE = (
+    OSError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class Response:
     def save(self, folder: Path) -> None:
         """Write `steering.json`."""
         content = {"format": FORMAT, "attributes": list(ATTRIBUTE_NAMES), "levers": list(LEVERS)}
-        tables = {name: table.round(4).tolist() for name, table in vars(self).items()}
+        tables = {name: _rounded(table.tolist()) for name, table in vars(self).items()}
         text = json.dumps({**content, **tables})
         write_text(folder / STEERING_NAME, text.replace("], ", "],\n ") + "\n")
 
@@ -84,7 +95,7 @@ class Response:
                 if content.pop(name) != known:
                     raise ValueError(f"its {name} is not that of this version")
             return cls(**{name: np.array(table, np.float64) for name, table in content.items()})
-        except (OSError, LookupError, TypeError, AttributeError, RecursionError, ValueError) as e:
+        except _DAMAGE as e:
             raise ValueError(f"cannot read the steering {path}: {e}") from e
 
 
@@ -113,3 +124,10 @@ def fit_response(asked: Matrix, pulled: Matrix, achieved: Matrix, *, scale: Matr
 def columns(names: Sequence[str]) -> NDArray[np.int64]:
     """Return the place of each attribute in the registry."""
     return np.array([ATTRIBUTE_NAMES.index(name) for name in names], dtype=np.int64)
+
+
+def _rounded(table: Any) -> Any:
+    """Return numbers with five digits that count."""
+    if isinstance(table, list):
+        return [_rounded(row) for row in table]
+    return float(f"{table:.5g}")
