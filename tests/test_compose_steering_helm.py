@@ -296,3 +296,16 @@ def test_a_lean_is_what_an_engine_takes() -> None:
     for lean in run(helm(dict.fromkeys(ATTRIBUTE_NAMES, 1000000000.0)), 3):
         assert lean.bias.shape == (2, len(VOCABULARY)) and np.isfinite(lean.bias).all()
         assert lean.bias.dtype == np.float32 and not len(lean.pairs)
+
+
+def test_a_long_clip_is_heard_by_its_last_bars() -> None:
+    heard: list[int] = []
+
+    def listen(segments: list[list[int]]) -> Passage:
+        heard.append(len(segments))
+        return sounding(60)
+
+    steer = helm({"register": 60.0}, listen, n_bars=100)
+    for n in range(100):
+        steer(bars(n))
+    assert heard[:5] == [1, 2, 3, 4, 5] and heard[-1] == max(heard) < 50

@@ -25,6 +25,8 @@ REACH = {
 MOST = 2.5
 """Times its reach that a lever is pulled at most."""
 COST, DEAF = 0.6, 0.1
+WINDOW = 16
+"""So many bars are listened back to: what was long ago is neither mended nor paid for."""
 FEEDBACK, ADDED = 1.0, 0.25
 MAX_ERROR, MAX_SUM = 2.0, 3.0
 FIRM, FIRMER = 4.0, 4.0
@@ -72,7 +74,7 @@ class Helm:
                 is not named is free.
             response: Of the checkpoint.
             levers: Of its vocabulary and the metre.
-            listen: Returns the bars so far.
+            listen: Returns the bars it is given, the last ones so far.
             n_bars: Length of the clip.
             centre: What the levers turn about.
             weights: How much each attribute matters.
@@ -114,7 +116,7 @@ class Helm:
         if self._last is None or self._last[0] != n:
             pulled, crowded = self._pull(self._course(n)), None
             if n:
-                heard = hear(self._listen(segments))
+                heard = hear(self._listen(segments[-WINDOW:]))
                 pulled = pulled + self._pull(self._correction(heard, n))
                 pulled[LEVERS.index("at_home")] += self._home(heard)
                 crowded = CROWDING * np.maximum(heard.lately - CROWDED, 0.0).round(6)
@@ -135,7 +137,8 @@ class Helm:
         return missed
 
     def _correction(self, heard: Heard, n: int) -> Vector:
-        error = (self._goals[:n].mean(axis=0) - heard.values[self._own]) / self._scale
+        goals = self._goals[max(n - WINDOW, 0) : n].mean(axis=0)
+        error = (goals - heard.values[self._own]) / self._scale
         largest = MAX_ERROR * self._firm
         error = np.clip(error, -largest, largest)
         error *= np.where(self._late, n / len(self._goals), 1.0) * n / (n + 2.0) * self._calm

@@ -85,7 +85,7 @@ class Pilot:
         return weights | {name: GENTLE_WEIGHT if name in GENTLE else ASKED_WEIGHT for name in asked}
 
     def passage(self, draft: Draft, script: Script, segments: Segments) -> Passage:
-        """Return the bars so far, as they are written, in C."""
+        """Return neighbouring bars as they are written, in C; all heads say the same of a bar."""
         n_beats = float(len(segments) * draft.request.beats_per_bar)
         score = self.tokenizer.decode(ids_of(script, segments), tempo=draft.tempo, n_beats=n_beats)
         return passage_of(notes_of(score), n_beats=n_beats, tempo=draft.tempo)
