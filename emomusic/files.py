@@ -8,6 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+UNREADABLE = (
+    OSError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    ValueError,
+)
+"""What reading a missing, damaged or foreign table of JSON may raise."""
+
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file under a temporary name beside `path`, then rename it.

@@ -19,6 +19,7 @@ from emomusic.compose.guide import MAX_BAR_IDS, clip_grammar, ids_of, script_of
 from emomusic.compose.request import Request
 from emomusic.compose.steering.pilot import Pilot, weights_of
 from emomusic.compose.steering.response import Response
+from emomusic.files import UNREADABLE
 from emomusic.mapping.mapper import Mapper
 from emomusic.model.engines.choose import open_engine
 from emomusic.model.engines.engine import Engine, Row, Uniforms
@@ -129,7 +130,7 @@ class Composer:
                 )
                 for kind, names in (("", ATTRIBUTE_NAMES), ("bar_", BAR_ATTRIBUTE_NAMES))
             )
-        except (OSError, KeyError, TypeError, RecursionError, ValueError) as error:
+        except UNREADABLE as error:
             raise ValueError(f"cannot read the bins {path}: {error}") from error
         return clip, bar
 

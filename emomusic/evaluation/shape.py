@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emomusic.compose.composer import Clip
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
+from emomusic.music.vocabulary import beats_of
 from emomusic.training.rows import Rows
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -89,7 +90,7 @@ def real_shape(rows: Rows, source: str) -> Shape:
     first, n_bars = rows.clip_bar[own], rows.clip_n_bars[own]
     inside = np.concatenate([per_bar[a : a + n] for a, n in zip(first, n_bars, strict=True)])
     ends = (first + n_bars - 1)[rows.clip_is_end[own]]
-    lengths = np.array([_beats(text) for text in texts])
+    lengths = np.array([beats_of(text) for text in texts])
     longest = [
         float(lengths[rows.ids[rows.bar_start[e] : rows.bar_start[e + 1]]].max()) for e in ends
     ]
@@ -102,14 +103,6 @@ def real_shape(rows: Rows, source: str) -> Shape:
         _quantiles(per_bar[ends]),
         _quantiles(np.array(longest)),
     )
-
-
-def _beats(text: str) -> float:
-    """Return the beats of a duration token, 0 of others."""
-    if not text.startswith("Duration_"):
-        return 0.0
-    beats, part, parts = text.removeprefix("Duration_").split(".")
-    return int(beats) + int(part) / int(parts)
 
 
 def _quantiles(values: NDArray[Any]) -> tuple[float, ...]:

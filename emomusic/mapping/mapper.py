@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
-from emomusic.files import write_text
+from emomusic.files import UNREADABLE, write_text
 from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
 
 FORMAT = "emomusic-mapper-2"
@@ -191,15 +191,7 @@ class Mapper:
             prototypes = tuple(Prototype(**p) for p in content.pop("prototypes"))
             mapper = cls(prototypes=prototypes, **content)
             mapper.check()
-        except (
-            OSError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            OverflowError,
-            RecursionError,
-            ValueError,
-        ) as error:
+        except UNREADABLE as error:
             raise ValueError(f"cannot read the mapper {path}: {error}") from error
         return mapper
 

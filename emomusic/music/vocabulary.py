@@ -124,6 +124,14 @@ def durations() -> dict[int, str]:
     }
 
 
+def beats_of(text: str) -> float:
+    """Return the beats that the text of a duration token says, 0 of other tokens."""
+    if not text.startswith("Duration_"):
+        return 0.0
+    beats, part, parts = text.removeprefix("Duration_").split(".")
+    return int(beats) + int(part) / int(parts)
+
+
 def velocities() -> list[int]:
     """Return the velocities that can be written, rising."""
     return [127 * step // N_VELOCITIES for step in range(1, N_VELOCITIES + 1)]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.music.attributes import MAJOR_SCALE, MINOR_SCALES
-from emomusic.music.tokenizer import STEPS_PER_BEAT, Vocabulary
+from emomusic.music.vocabulary import STEPS_PER_BEAT, Vocabulary, beats_of
 
 Vector = NDArray[np.float64]
 LEVERS = (
@@ -60,7 +60,9 @@ class Levers:
         self._step = _numbers(vocabulary, "Position")
         self._pitch = _numbers(vocabulary, "Pitch")
         self._velocity = _numbers(vocabulary, "Velocity")
-        self._length = np.array([_beats(text) for text in vocabulary.values("Duration")])
+        self._length = np.array(
+            [beats_of(vocabulary.texts[i]) for i in vocabulary.kind_ids("Duration")]
+        )
         self._beats_per_bar = beats_per_bar
 
     def bias(
@@ -140,8 +142,3 @@ def _bent(off: Vector) -> Vector:
 
 def _numbers(vocabulary: Vocabulary, kind: str) -> Vector:
     return np.array([float(text) for text in vocabulary.values(kind)])
-
-
-def _beats(text: str) -> float:
-    beats, part, parts = text.split(".")
-    return int(beats) + int(part) / int(parts)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.compose.steering.levers import LEVERS
-from emomusic.files import write_text
+from emomusic.files import UNREADABLE, write_text
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 
 FORMAT = "emomusic-steering-1"
@@ -21,16 +21,6 @@ Matrix = NDArray[np.float64]
 RIDGE_ASKED, RIDGE_PULLED = 20.0, 5.0
 SURE = 3.0
 """Standard errors that a lever's slope must exceed to count."""
-
-_DAMAGE = (
-    OSError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    ValueError,
-)
 
 
 @dataclass(frozen=True)
@@ -95,8 +85,8 @@ class Response:
                 if content.pop(name) != known:
                     raise ValueError(f"its {name} is not that of this version")
             return cls(**{name: np.array(table, np.float64) for name, table in content.items()})
-        except _DAMAGE as e:
-            raise ValueError(f"cannot read the steering {path}: {e}") from e
+        except UNREADABLE as error:
+            raise ValueError(f"cannot read the steering {path}: {error}") from error
 
 
 def fit_response(asked: Matrix, pulled: Matrix, achieved: Matrix, *, scale: Matrix) -> Response:

@@ -57,7 +57,7 @@ def unpack(
         _replace_folder(part, folder)
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise DamagedArchiveError(f"not a whole zip archive: {error}") from error
-    except (RuntimeError, NotImplementedError) as error:
+    except (RuntimeError, NotImplementedError) as error:  # a password, an unknown compression
         raise ArchiveError(f"the archive cannot be unpacked: {error}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from emomusic.files import UNREADABLE
 from emomusic.mapping.mapper import Mapper
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES, attribute
 from emomusic.training.rows import Rows
@@ -180,7 +181,7 @@ def real_music(folder: Path, *, rows: Rows | None = None, seed: int = 0) -> Real
             name: _distribution(name, edges, mapper.low[name], mapper.high[name])
             for name, edges in zip(ATTRIBUTE_NAMES, tables["edges"], strict=True)
         }
-    except (OSError, LookupError, TypeError, RecursionError, ValueError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"cannot read the bins {path}: {error}") from error
     rng = np.random.default_rng(seed)
     if rows is None:
