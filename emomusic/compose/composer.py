@@ -25,11 +25,7 @@ from emomusic.model.engines.choose import open_engine
 from emomusic.model.engines.engine import Engine, Row, Uniforms
 from emomusic.model.engines.grammar import Script
 from emomusic.model.weights import CheckpointError
-from emomusic.music.attributes import (
-    ATTRIBUTE_NAMES,
-    BAR_ATTRIBUTE_NAMES,
-    measure,
-)
+from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES, measure
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
