@@ -1,0 +1,1 @@
+"""Whether explanations of verdicts hold when the causes they name are undone."""

@@ -1,0 +1,1 @@
+"""Are near emotions told apart? Sets of each emotion, as judges hear them, pair by pair."""

@@ -1,0 +1,231 @@
+"""Pictures of explanations: what moved the verdict, and where in the piece, as PNG files."""
+
+from __future__ import annotations
+
+import io
+import os
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emomusic.files import write_atomically
+from emomusic.music.notes import Notes
+from emomusic.music.pianoroll import BAR, BEAT, COLOURS, DPI, MAX_PIXELS, ROW, TEXT
+from emomusic.verify.explanation.explain import AGAINST, FOR, Effect, Explanation
+from emomusic.verify.explanation.hearing import AXES
+from emomusic.verify.explanation.where import Course
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+LOOKS = {FOR: "#6a3fb5", AGAINST: "#e09f3e"}
+PALE = "#d3d3da"
+AXIS_COLOURS = {"valence": "#b3206b", "arousal": "#4a7fd0"}
+LEGEND = {FOR: "for the verdict", AGAINST: "against it", "": "not sure, or no matter"}
+MIN_ODDS = 1.0
+"""Bars are drawn on a scale of at least this many log odds: what is small looks small."""
+LINE = 150
+"""Letters in a line of text at 1,200 pixels."""
+
+
+def draw_explanation(
+    notes: Notes,
+    explanation: Explanation,
+    course: Course,
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    width: int = 1200,
+    height: int = 900,
+) -> None:
+    """Draw the causes of a verdict as bars, and valence and arousal over the piano roll.
+
+    A bar is the log odds that a cause adds to its axis: to the right it raises it. The thin line
+    across its end runs from the least to the most, over the ways of undoing the cause.
+
+    Args:
+        notes: Of the clip.
+        explanation: By `explain`.
+        course: By `course_of`.
+        path: A file that ends in .png; it is written whole or not at all.
+        title: Text above; the headline by default.
+        width: Pixels.
+        height: Pixels.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+        ImportError: If matplotlib is not installed.
+        OSError: If the folder is missing, not writable or full.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"a picture must end in .png, got {str(path)!r}")
+    if min(width, height) < 400 or max(width, height) > MAX_PIXELS:
+        raise ValueError(f"a picture has 400 to {MAX_PIXELS} pixels a side, got {width}×{height}")
+    figure = _figure(width, height)
+    parts = np.array(figure.subfigures(3, 1, height_ratios=(0.9, 2.2, 3.6)), dtype=object)
+    head, middle, bottom = parts.tolist()
+    _write(head, explanation, course, title, round(LINE * width / 1200))
+    _draw_bars(middle, explanation)
+    curve, roll = bottom.subplots(2, 1, sharex=True, height_ratios=(1, 1.5))
+    _draw_curve(curve, course)
+    _draw_roll(roll, notes, course)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    write_atomically(Path(path), lambda target: target.write(file.getvalue()))
+
+
+def _figure(width: int, height: int) -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "drawing needs matplotlib: pip install emomusic[train]", name="matplotlib"
+        ) from error
+    return Figure((width / DPI, height / DPI), dpi=DPI, layout="constrained", facecolor="white")
+
+
+def _write(
+    figure: SubFigure, explanation: Explanation, course: Course, title: str | None, line: int
+) -> None:
+    head = explanation.headline if title is None else title
+    text = textwrap.wrap(explanation.sentence, line) + textwrap.wrap(course.sentence, line)
+    if len(text) > 4:
+        text = [*text[:3], f"{text[3][: line - 2]} …"]
+    figure.text(
+        0.012, 0.95, head, fontsize=15, color=TEXT, weight="bold", va="top", parse_math=False
+    )
+    figure.text(
+        0.012,
+        0.62,
+        "\n".join(text),
+        fontsize=10,
+        color=TEXT,
+        va="top",
+        linespacing=1.4,
+        parse_math=False,
+    )
+
+
+def _draw_bars(figure: SubFigure, explanation: Explanation) -> None:
+    from matplotlib.patches import Patch
+
+    effects = explanation.effects[::-1]
+    reach = max([MIN_ODDS, *(abs(x) for e in effects for x in (*e.valence, *e.arousal))]) * 1.08
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, axis in zip(panels, AXES, strict=True):
+        axes.set(xlim=(-reach, reach), ylim=(-0.6, len(effects) - 0.4))
+        axes.axvline(0, color=BAR, linewidth=1, zorder=1)
+        for place, effect in enumerate(effects):
+            _draw_bar(axes, place, effect, axis)
+        axes.set_yticks(range(len(effects)), [effect.words for effect in effects])
+        axes.grid(axis="x", color=BEAT, linewidth=0.8)
+        axes.set_axisbelow(True)
+        _plain(axes)
+        axes.tick_params(axis="y", labelsize=11)
+        unsure = ", undecided" if axis in explanation.undecided else ""
+        axes.set_title(f"{axis}{unsure}", loc="left", fontsize=12, color=TEXT)
+        axes.set_xlabel(
+            "← lowers          log odds added          raises →", fontsize=9, color=TEXT
+        )
+    kinds = [Patch(color=LOOKS.get(role, PALE), label=label) for role, label in LEGEND.items()]
+    panels[1].legend(
+        handles=kinds,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=3,
+        frameon=False,
+        fontsize=9,
+        labelcolor=TEXT,
+        handlelength=1,
+        columnspacing=1.2,
+    )
+
+
+def _draw_bar(axes: Axes, place: int, effect: Effect, axis: str) -> None:
+    mean, low, high = getattr(effect, axis)
+    colour = LOOKS.get(effect.role, PALE)
+    # The axis that the explanation names is drawn full, the other one lightly.
+    alpha = 1.0 if effect.axis == axis or effect.role not in LOOKS else 0.35
+    axes.barh(place, mean, height=0.62, color=colour, alpha=alpha, zorder=2)
+    axes.plot([low, high], [place, place], color=TEXT, linewidth=1.2, alpha=0.7, zorder=3)
+
+
+def _draw_curve(axes: Axes, course: Course) -> None:
+    axes.axhline(0, color=BAR, linewidth=1)
+    for axis, colour in AXIS_COLOURS.items():
+        for window in course.windows:
+            value = getattr(window, axis)
+            axes.fill_between(
+                [window.start_s, window.end_s], [value] * 2, color=colour, alpha=0.12, linewidth=0
+            )
+            axes.plot([window.start_s, window.end_s], [value] * 2, color=colour, linewidth=2.5)
+        middles = [(window.start_s + window.end_s) / 2 for window in course.windows]
+        values = [getattr(window, axis) for window in course.windows]
+        axes.plot(middles, values, color=colour, linewidth=1, alpha=0.5, label=axis)
+    most = max([0.5, *(abs(v) for w in course.windows for v in (w.valence, w.arousal))])
+    axes.set(ylim=(-1.1 * most, 1.1 * most))
+    axes.set_ylabel("heard", fontsize=9, color=TEXT)
+    axes.grid(axis="y", color=BEAT, linewidth=0.8)
+    legend = axes.legend(
+        loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2, frameon=False, fontsize=9
+    )
+    for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True):
+        text.set_color(TEXT)
+        line.set(linewidth=2.5, alpha=1)
+    axes.set_title("over the piece", loc="left", fontsize=12, color=TEXT)
+    _plain(axes)
+
+
+def _draw_roll(axes: Axes, notes: Notes, course: Course) -> None:
+    from matplotlib.collections import PolyCollection
+    from matplotlib.colors import LinearSegmentedColormap
+
+    end_s = float((notes.onset_s + notes.duration_s).max())
+    left, right = notes.onset_s, notes.onset_s + np.maximum(notes.duration_s, end_s / 400)
+    low, high = notes.pitch - 0.5, notes.pitch + 0.5
+    corners = np.array([(left, low), (right, low), (right, high), (left, high)])
+    axes.add_collection(
+        PolyCollection(
+            list(corners.transpose(2, 0, 1)),
+            array=notes.velocity,
+            cmap=LinearSegmentedColormap.from_list("velocity", COLOURS),
+            clim=(1, 127),
+            linewidths=0,
+            zorder=3,
+        )
+    )
+    fittest = course.fittest
+    if fittest is not None:
+        axes.axvspan(fittest.start_s, fittest.end_s, color=ROW, zorder=0)
+        axes.text(
+            (fittest.start_s + fittest.end_s) / 2,
+            1.02,
+            f"most {course.emotion}",
+            transform=axes.get_xaxis_transform(),
+            ha="center",
+            fontsize=9,
+            color=TEXT,
+        )
+    for window in course.windows:
+        axes.axvline(window.start_s, color=BEAT, linewidth=0.8, zorder=1)
+    axes.set(xlim=(0, end_s), ylim=(notes.pitch.min() - 2, notes.pitch.max() + 2))
+    octaves = range(12 * int(np.ceil(notes.pitch.min() / 12)), int(notes.pitch.max()) + 1, 12)
+    axes.set_yticks(list(octaves), [f"C{pitch // 12 - 1}" for pitch in octaves])
+    _plain(axes)
+    _number(axes, course)
+
+
+def _number(axes: Axes, course: Course) -> None:
+    """Number windows by their first bars, or by seconds where bars are not known."""
+    bars = [(w.start_s, str(w.bars[0])) for w in course.windows if w.bars is not None]
+    if bars:
+        axes.set_xticks([at for at, _ in bars], [name for _, name in bars])
+    axes.set_xlabel("bar" if bars else "seconds", loc="left", fontsize=9, color=TEXT)
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=9, labelcolor=TEXT)
