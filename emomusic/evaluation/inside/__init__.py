@@ -1,0 +1,1 @@
+"""What the transformer holds of emotion and attributes, and what pushing it there does."""
