@@ -101,6 +101,9 @@ def generate(
     engine: Annotated[
         str, typer.Option(metavar="auto|int8|torch|cuda", help="What writes the notes.")
     ] = "auto",
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Tell what moved each verdict, and where.")
+    ] = False,
 ) -> None:
     """Compose clips for an emotion."""
     from emomusic.compose.request import (
@@ -146,8 +149,11 @@ def generate(
                 batch_size=batch_size,
                 progress=lambda n: bar.advance(task, n),
             )
-            for card in write_clips(clips, out, formats=formats):
+            explain_by = composer.verifier if explained else None
+            for card in write_clips(clips, out, formats=formats, explain_by=explain_by):
                 typer.echo(_told(card))
+                if explained:
+                    typer.echo(f"  {card['explanation']['sentence']}")
     except (OutputError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)
 
@@ -206,8 +212,14 @@ def verify(
     paths: Annotated[list[Path], typer.Argument(metavar="FILE|DIR…", help="MIDI files.")],
     as_json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False,
     checkpoint: Annotated[Path | None, typer.Option(help="Folder of the verifier.")] = None,
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Tell what moved the verdict, and where.")
+    ] = False,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw each explanation as PNG.")
+    ] = None,
 ) -> None:
-    """Tell which emotion MIDI files carry."""
+    """Tell which emotion MIDI files carry, and why."""
     from emomusic.compose.find import find_checkpoint
     from emomusic.evaluation.examine import examine
 
@@ -221,7 +233,7 @@ def verify(
         verifier = Verifier.load(folder)
     except ValueError as error:
         stop(str(error), ExitStatus.FAILED)
-    _examine(lambda: examine(paths, verifier), as_json)
+    _examine(lambda: examine(paths, verifier, explained=explained, pictures=pictures), as_json)
 
 
 @app.command()
@@ -241,7 +253,7 @@ def _examine(found: Callable[[], Iterator[dict[str, Any]]], as_json: bool) -> No
     from emomusic.evaluation.examine import told
 
     n_good = n_bad = 0
-    for record in found():
+    for record in _until_unwritable(found()):
         bad = "error" in record
         n_bad, n_good = n_bad + bad, n_good + (not bad)
         if as_json:
@@ -252,6 +264,14 @@ def _examine(found: Callable[[], Iterator[dict[str, Any]]], as_json: bool) -> No
         stop("no MIDI files (.mid, .midi) found", ExitStatus.USAGE)
     if n_bad:
         raise typer.Exit(ExitStatus.PARTLY if n_good else ExitStatus.FAILED)
+
+
+def _until_unwritable(records: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Pass records on; stop with a sentence where a picture cannot be drawn or written."""
+    try:
+        yield from records
+    except (ImportError, OSError) as error:
+        stop(str(error), ExitStatus.FAILED)
 
 
 for command in (prepare, train, fit, evaluate):

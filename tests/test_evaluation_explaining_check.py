@@ -74,7 +74,7 @@ def test_a_verifier_of_chance_is_seen_through() -> None:
             seed = crc32(notes.onset_s.tobytes() + notes.pitch.tobytes() + notes.velocity.tobytes())
             drawn = np.random.default_rng(seed).dirichlet(np.ones(4)).tolist()
             shares = dict(zip(QUADRANTS, drawn, strict=True))
-            return Verdict(max(shares, key=shares.__getitem__), shares, 0.0, 0.0)
+            return Verdict(max(shares, key=shares.__getitem__), shares, 0.0, 0.0, 0.2, 0.2, 1.0)
 
     clips = [replace(c, onset_s=c.onset_s * (1 + i / 100)) for i in range(8) for c in CLIPS]
     trials = check_explanations(Chance(), clips, usual=USUAL).trials

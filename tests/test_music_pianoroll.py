@@ -9,8 +9,8 @@ import pytest
 from symusic import Note, Score, TimeSignature, Track
 from symusic.core import ScoreTick
 
-from emomusic.music.pianoroll import _grid, draw_piano_roll, draw_piano_rolls
-from emomusic.music.score import ScoreError
+from emomusic.music.pianoroll import draw_piano_roll, draw_piano_rolls
+from emomusic.music.score import ScoreError, grid_of
 
 matplotlib_image = pytest.importorskip("matplotlib.image")
 
@@ -159,7 +159,7 @@ def test_title_is_shown_as_it_is(tmp_path: Path) -> None:
 def test_grid_follows_the_time_signatures(
     signatures: tuple[tuple[float, int, int], ...], end: float, bars: list[float], n_beats: int
 ) -> None:
-    found, beats = _grid(score_of((0, end, 60, 80), signatures=signatures), end)
+    found, beats = grid_of(score_of((0, end, 60, 80), signatures=signatures), end)
     assert found.tolist() == bars
     assert len(beats) == n_beats
 

@@ -72,9 +72,8 @@ def test_mode_is_named_only_where_it_does_what_mode_does() -> None:
             heard = super().verdict(notes)
             p = heard.probabilities
             turned = {"Q1": p["Q2"], "Q2": p["Q1"], "Q3": p["Q4"], "Q4": p["Q3"]}
-            return Verdict(
-                max(turned, key=turned.__getitem__), turned, -heard.valence, heard.arousal
-            )
+            quadrant = max(turned, key=turned.__getitem__)
+            return replace(heard, quadrant=quadrant, probabilities=turned, valence=-heard.valence)
 
     effects = explain(clip(), Contrary(), usual=USUAL).effects
     assert next(e for e in effects if e.cause == "mode").role == "no matter"
@@ -82,7 +81,9 @@ def test_mode_is_named_only_where_it_does_what_mode_does() -> None:
 
 def test_emotion_word_is_of_the_quadrant_heard() -> None:
     def heard(q: str, p: tuple[float, float, float, float]) -> Verdict:
-        return Verdict(q, dict(zip(("Q1", "Q2", "Q3", "Q4"), p, strict=True)), 0.0, 0.0)
+        return Verdict(
+            q, dict(zip(("Q1", "Q2", "Q3", "Q4"), p, strict=True)), 0.0, 0.0, 0.2, 0.2, 1.0
+        )
 
     assert emotion_word(heard("Q2", (0.25, 0.6, 0.1, 0.05))) in ("tense", "distressed")
     assert emotion_word(heard("Q4", (0.05, 0.03, 0.1, 0.82))) in (

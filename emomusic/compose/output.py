@@ -11,6 +11,8 @@ from typing import Any
 from emomusic.compose.clip import Clip
 from emomusic.files import write_atomically
 from emomusic.music.score import write_score
+from emomusic.verify.explanation.where import explain_score
+from emomusic.verify.verifier import Verifier
 
 MANIFEST_NAME = "manifest.jsonl"
 
@@ -35,9 +37,19 @@ def check_folder(folder: Path) -> None:
 
 
 def write_clips(
-    clips: Iterable[Clip], folder: Path, *, formats: Sequence[str] = ("mid",)
+    clips: Iterable[Clip],
+    folder: Path,
+    *,
+    formats: Sequence[str] = ("mid",),
+    explain_by: Verifier | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Write clips as they come, then the manifest of those that were written.
+
+    Args:
+        clips: Composed, or being composed.
+        folder: There already.
+        formats: Endings of the files of each clip.
+        explain_by: The verifier whose verdicts the cards explain; None explains none.
 
     Yields:
         The line of the manifest of each clip, after its files are there.
@@ -50,6 +62,9 @@ def write_clips(
         for clip in clips:
             card = {"file": f"clip_{clip.index:05d}.{formats[0]}", **clip.card()}
             card["files"] = [f"clip_{clip.index:05d}.{suffix}" for suffix in formats]
+            if explain_by is not None:
+                explanation, course = explain_score(clip.score, explain_by)
+                card |= {"explanation": explanation.to_dict(), "course": course.to_dict()}
             _write_files(clip, folder, formats)
             lines.append(json.dumps(card))
             yield card

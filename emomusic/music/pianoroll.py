@@ -15,7 +15,7 @@ from symusic.core import ScoreTick
 
 from emomusic.files import write_atomically
 from emomusic.music.notes import FloatColumn, Notes
-from emomusic.music.score import notes_of
+from emomusic.music.score import grid_of, notes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +126,7 @@ def _panel(score: ScoreTick, title: str, shown: tuple[int, int] | None) -> _Pane
     end = float((notes.onset + notes.duration).max())
     if end > MAX_BEATS:
         raise ValueError(f"a score of at most {MAX_BEATS} beats can be drawn, got {end:.0f}")
-    bars, beats = _grid(score, end)
+    bars, beats = grid_of(score, end)
     first, last = shown or (1, len(bars) - 1)
     if not 1 <= first <= last:
         raise ValueError(f"bars must be a first and a last one, counted from 1, got {shown}")
@@ -136,29 +136,6 @@ def _panel(score: ScoreTick, title: str, shown: tuple[int, int] | None) -> _Pane
     inside = (notes.onset < bars[-1]) & (notes.onset + notes.duration > bars[0])
     beats = beats[(beats > bars[0]) & (beats < bars[-1])]
     return _Panel(title, notes.where(inside), bars, beats, first)
-
-
-def _grid(score: ScoreTick, end: float) -> tuple[FloatColumn, FloatColumn]:
-    """Return the bar lines up to the first one at or after `end`, and the beats, in beats.
-
-    A change of time signature starts a new bar; one that says the same again does not.
-    """
-    signatures = {0.0: (4.0, 1.0)}  # start of the section: beats a bar, beats between lines
-    current = signatures[0.0]
-    for signature in sorted(score.time_signatures, key=lambda signature: signature.time):
-        beat = 4.0 / max(1, signature.denominator)
-        read = (max(1, signature.numerator) * beat, beat)
-        if read != current:
-            current = signatures[signature.time / score.ticks_per_quarter] = read
-    starts = sorted(start for start in signatures if start < end)
-    bars, beats = [], []
-    for start, stop in zip(starts, [*starts[1:], end], strict=True):
-        bar, beat = signatures[start]
-        if start == starts[-1]:
-            stop = start + bar * math.ceil((end - start) / bar)
-        bars.append(np.arange(start, stop - 1e-9, bar))
-        beats.append(np.arange(start, stop - 1e-9, beat))
-    return np.append(np.concatenate(bars), stop), np.concatenate(beats)
 
 
 def _figure(panels: Sequence[_Panel], n_columns: int, width: int, height: int) -> Figure:

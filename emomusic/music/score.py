@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -146,6 +147,33 @@ def tempo_of(score: ScoreTick) -> float:
     beats = float((notes.onset + notes.duration).max() - notes.onset[0])
     seconds = float((notes.onset_s + notes.duration_s).max() - notes.onset_s[0])
     return 60.0 * beats / seconds
+
+
+def grid_of(score: ScoreTick, end: float) -> tuple[FloatColumn, FloatColumn]:
+    """Return the bar lines up to the first one at or after `end`, and the beats, in beats.
+
+    A change of time signature starts a new bar; one that says the same again does not.
+
+    Args:
+        score: A score in ticks.
+        end: Beats, above 0.
+    """
+    signatures = {0.0: (4.0, 1.0)}  # start of the section: beats a bar, beats between lines
+    current = signatures[0.0]
+    for signature in sorted(score.time_signatures, key=lambda signature: signature.time):
+        beat = 4.0 / max(1, signature.denominator)
+        read = (max(1, signature.numerator) * beat, beat)
+        if read != current:
+            current = signatures[signature.time / score.ticks_per_quarter] = read
+    starts = sorted(start for start in signatures if start < end)
+    bars, beats = [], []
+    for start, stop in zip(starts, [*starts[1:], end], strict=True):
+        bar, beat = signatures[start]
+        if start == starts[-1]:
+            stop = start + bar * math.ceil((end - start) / bar)
+        bars.append(np.arange(start, stop - 1e-9, bar))
+        beats.append(np.arange(start, stop - 1e-9, beat))
+    return np.append(np.concatenate(bars), stop), np.concatenate(beats)
 
 
 def write_score(score: ScoreTick, path: str | os.PathLike[str]) -> None:

@@ -2,25 +2,90 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.emotion.space import QUADRANTS
 from emomusic.music.notes import Notes
-from emomusic.music.score import notes_of, read_score
-from emomusic.verify.features import FEATURES, feature_matrix
+from emomusic.verify.ears.calibration import LeftOut
+from emomusic.verify.ears.kernel import (
+    DOUBTED,
+    EARS,
+    FAMILIAR_QUANTILES,
+    Machines,
+    Points,
+    distances,
+    nearest,
+    targets,
+)
+from emomusic.verify.ears.senses import N_COLUMNS, Matrix, Senses, parts_of, sensed_rows
+from emomusic.verify.labelled import (
+    Rows,
+    listener_values,
+    notes_of_clips,
+    quadrant_shares,
+    song_folds,
+    weights_of,
+)
 from emomusic.verify.labels import LabelledClip
-from emomusic.verify.members import Matrix, log_odds, tempered
+from emomusic.verify.members import log_odds, softmax
 from emomusic.verify.verifier import Verifier
 
-LISTENER_WEIGHT = 3.0
-"""Weight of a clip that about 30 listeners rated against one that four annotators sorted."""
-UNASKED_SLOPE = 0.2
-"""Valence and arousal for a log-odds of 1 without listeners: as fitted on VGMIDI, rounded."""
-TEMPERATURES = np.geomspace(0.3, 3.0, 61)
+PART_WEIGHT = 0.4
+"""Weight of each half of a clip, which is learned from beside the whole."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Hold what all fits and checks of some clips share: measured once.
+
+    Attributes:
+        rows: Features and patterns of the whole clips, then of all parts, (n + m, N_COLUMNS).
+        owner: The clip of each row; the whole clips are 0 to n - 1, shape (n + m,).
+        learned: Whether a row is learned from: whole clips and halves, shape (n + m,).
+    """
+
+    rows: Matrix
+    owner: Rows
+    learned: NDArray[np.bool_]
+
+    @property
+    def n_clips(self) -> int:
+        """Return the number of whole clips."""
+        return int(self.owner.max(initial=-1)) + 1
+
+    def take(self, clips: Rows) -> Heard:
+        """Return some clips with their parts, in the order given."""
+        place = np.full(self.n_clips, -1, dtype=np.int64)
+        place[clips] = np.arange(len(clips))
+        rows = self.of(clips)
+        return Heard(self.rows[rows], place[self.owner[rows]], self.learned[rows])
+
+    def of(self, clips: Rows) -> Rows:
+        """Return the rows of some clips: whole ones first, in their order."""
+        return np.concatenate(
+            [clips, np.flatnonzero(np.isin(self.owner[self.n_clips :], clips)) + self.n_clips]
+        )
+
+
+def listen(clips: Sequence[Notes]) -> Heard:
+    """Measure clips and their parts.
+
+    Raises:
+        ValueError: If a clip holds no notes.
+    """
+    parts = [parts_of(notes)[1:] for notes in clips]
+    rows = sensed_rows([*clips, *(part for own in parts for part in own)])
+    owner = [k for k, own in enumerate(parts) for _ in own]
+    halves = [at < 2 for own in parts for at, _ in enumerate(own)]
+    return Heard(
+        rows,
+        np.array([*range(len(clips)), *owner], dtype=np.int64),
+        np.array([True] * len(clips) + halves, dtype=np.bool_),
+    )
 
 
 def fit_verifier(
@@ -30,7 +95,7 @@ def fit_verifier(
 
     Args:
         clips: Labelled clips of all four quadrants.
-        seed: Draws the folds and the trees.
+        seed: Draws the folds.
         notes: The notes of each clip, where they are read already.
 
     Raises:
@@ -38,15 +103,15 @@ def fit_verifier(
         ValueError: If a quadrant does not occur or has too few songs.
     """
     notes = notes_of_clips(clips) if notes is None else notes
-    return fit_on(Verifier(seed=seed), feature_matrix(notes), clips)
+    return fit_on(Verifier(seed=seed), listen(notes), clips)
 
 
-def fit_on(verifier: Verifier, X: Matrix, clips: Sequence[LabelledClip]) -> Verifier:
-    """Fit a verifier on features measured before, shape (n_clips, n_features)."""
+def fit_on(verifier: Verifier, heard: Heard, clips: Sequence[LabelledClip]) -> Verifier:
+    """Fit a verifier on clips measured before."""
     valence, arousal = listener_values(clips)
     return verifier.fit(
-        X,
-        [clip.quadrant for clip in clips],
+        heard,
+        quadrant_shares(clips),
         valence,
         arousal,
         [clip.group for clip in clips],
@@ -54,131 +119,123 @@ def fit_on(verifier: Verifier, X: Matrix, clips: Sequence[LabelledClip]) -> Veri
     )
 
 
-def weights_of(clips: Sequence[LabelledClip]) -> Matrix:
-    """Return how much each clip counts in fitting, shape (n,).
-
-    Each quadrant weighs the same within a source. Otherwise a source with many Q1, as VGMIDI
-    is, teaches that its kind of score (quantised, without pedal) is Q1, whatever it plays.
-    Clips rated by listeners count three times.
-    """
-    cells = Counter((clip.source, clip.quadrant) for clip in clips)
-    present = Counter(source for source, _ in cells)
-    total = Counter(clip.source for clip in clips)
-    balance = [
-        total[clip.source] / (present[clip.source] * cells[clip.source, clip.quadrant])
-        for clip in clips
-    ]
-    rated = np.array([clip.valence is not None for clip in clips])
-    return np.array(balance, dtype=np.float64) * np.where(rated, LISTENER_WEIGHT, 1.0)
-
-
-def notes_of_clips(clips: Sequence[LabelledClip]) -> list[Notes]:
-    """Read the notes of labelled clips.
-
-    Raises:
-        ScoreError: If a file cannot be read.
-    """
-    return [notes_of(read_score(clip.path)) for clip in clips]
-
-
-def listener_values(clips: Sequence[LabelledClip]) -> tuple[Matrix, Matrix]:
-    """Return the listeners' valence and arousal, NaN where nobody was asked, each shape (n,)."""
-    valence = [np.nan if clip.valence is None else clip.valence for clip in clips]
-    arousal = [np.nan if clip.arousal is None else clip.arousal for clip in clips]
-    return np.array(valence, dtype=np.float64), np.array(arousal, dtype=np.float64)
-
-
 def checked(
-    X: Matrix,
-    quadrant: Sequence[str],
-    valence: Matrix,
-    arousal: Matrix,
-    groups: Sequence[str],
-) -> NDArray[np.int64]:
-    """Check what a verifier is to learn from; return the quadrants as 0 to 3, shape (n,).
+    heard: Heard, shares: Matrix, valence: Matrix, arousal: Matrix, groups: Sequence[str]
+) -> None:
+    """Check what a verifier is to learn from.
 
     Raises:
-        ValueError: If shapes differ, a feature is not finite, or a quadrant is unknown or missing.
+        ValueError: If shapes differ, a number is not finite, or a quadrant is missing.
     """
-    if X.ndim != 2 or X.shape[1] != len(FEATURES) or not np.isfinite(X).all():
-        raise ValueError(f"X must be finite, shape (n, {len(FEATURES)}), got {X.shape}")
-    lengths = {len(X), len(quadrant), len(valence), len(arousal), len(groups)}
+    if heard.rows.ndim != 2 or heard.rows.shape[1] != N_COLUMNS:
+        raise ValueError(f"rows must have shape (n, {N_COLUMNS}), got {heard.rows.shape}")
+    if not np.isfinite(heard.rows).all():
+        raise ValueError("rows must be finite")
+    lengths = {heard.n_clips, len(shares), len(valence), len(arousal), len(groups)}
     if len(lengths) != 1:
-        raise ValueError(f"X, labels and groups must be equally long, got {sorted(lengths)}")
-    unknown = sorted(set(quadrant) ^ set(QUADRANTS))
-    if unknown:
-        raise ValueError(f"quadrant must hold each of Q1 to Q4 and no other, see {unknown}")
-    return np.array([QUADRANTS.index(name) for name in quadrant])
+        raise ValueError(f"rows, labels and groups must be equally long, got {sorted(lengths)}")
+    missing = sorted(set(range(4)) - set(shares.argmax(axis=1).tolist()))
+    if missing:
+        raise ValueError(f"each of Q1 to Q4 must occur, missing is {QUADRANTS[missing[0]]}")
 
 
-def song_folds(
-    y: NDArray[np.int64], groups: Sequence[str], *, n_folds: int, seed: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield the rows to fit on and the rows to test on, no song being on both sides.
-
-    Args:
-        y: Classes to keep balanced, shape (n,).
-        groups: Song of each row.
-        n_folds: At least 2.
-        seed: Draws the folds.
-
-    Raises:
-        ValueError: If there are fewer songs than folds.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    if len(set(groups)) < n_folds:
-        raise ValueError(
-            f"need at least {n_folds} songs for {n_folds} folds, got {len(set(groups))}"
-        )
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    yield from splitter.split(np.zeros(len(y)), y, np.asarray(groups))
-
-
-def out_of_fold(
-    verifier: Verifier,
-    X: Matrix,
-    y: NDArray[np.int64],
+def fit_machines(
+    heard: Heard,
+    points: Points,
+    shares: Matrix,
     weight: Matrix,
     groups: Sequence[str],
-) -> Matrix:
-    """Return the uncalibrated vote on each clip by models that never saw its song, shape (n, 4)."""
-    votes = np.empty((len(y), 4))
-    folds = song_folds(y, groups, n_folds=verifier.n_folds, seed=verifier.seed)
-    for fit, test in folds:
+    clips: Rows,
+    *,
+    ridge: float,
+    width: float,
+) -> Machines:
+    """Fit the machines of all ears on some clips.
+
+    Args:
+        heard: All clips.
+        points: Of all rows, by sense.
+        shares: Of quadrants, of all clips, shape (n, 4).
+        weight: Of all clips, shape (n,).
+        groups: Songs of all clips.
+        clips: Which of them to learn from, rising.
+        ridge: Strength of the ridge.
+        width: Multiplies the width of the kernels.
+    """
+    from sklearn.kernel_ridge import KernelRidge
+
+    rows = heard.of(clips)
+    rows = rows[heard.learned[rows]]
+    own, owner = {name: of[rows] for name, of in points.items()}, heard.owner[rows]
+    counts = weight[owner] * np.where(rows < heard.n_clips, 1.0, PART_WEIGHT)
+    alphas = {}
+    for ear in EARS:
+        kernel = np.exp(-distances(own, own, ear.weights) / width**2)
+        model = KernelRidge(alpha=ridge, kernel="precomputed")
+        model.fit(kernel, targets(shares[owner], ear.answers), sample_weight=counts)
+        alphas[ear.name] = np.asarray(model.dual_coef_, dtype=np.float64)
+    whole = {name: of[: len(clips)] for name, of in own.items()}
+    bounds = trust_bounds(distances(whole, whole, DOUBTED), [groups[clip] for clip in clips])
+    return Machines(own, alphas, len(clips), bounds, width)
+
+
+def trust_bounds(distance: Matrix, groups: Sequence[str]) -> tuple[float, float]:
+    """Return how far a learned clip lies from others' songs where few, and most, lie nearer.
+
+    Args:
+        distance: In touch and dynamics, between all learned clips, shape (n, n).
+        groups: Song of each.
+    """
+    names = np.unique(np.asarray(groups), return_inverse=True)[1]
+    same = names[:, None] == names
+    distance = np.where(same, distance.max() + 1.0, distance)
+    none, full = np.maximum(np.quantile(nearest(distance), FAMILIAR_QUANTILES), 1e-6)
+    return float(none), float(full)
+
+
+def leave_out(
+    verifier: Verifier, heard: Heard, shares: Matrix, weight: Matrix, groups: Sequence[str]
+) -> LeftOut:
+    """Hear each clip by machines that never learned from its song.
+
+    Senses are projected as all clips suggest: no label takes part in that.
+
+    Raises:
+        ValueError: If a fold leaves no clip of a quadrant to learn from.
+    """
+    y, n = shares.argmax(axis=1), heard.n_clips
+    points = Senses.fit(heard.rows[:n]).points(heard.rows)
+    logits, trust = np.empty((len(heard.rows), 4)), np.empty(n)
+    for fit, test in song_folds(y, groups, n_folds=verifier.n_folds, seed=verifier.seed):
         if len(set(y[fit].tolist())) < 4:
             raise ValueError("each of Q1 to Q4 must hold more songs than one fold takes")
-        votes[test] = (
-            type(verifier)(**verifier.parameters)
-            .fit_members(X[fit], y[fit], weight[fit])
-            .votes(X[test])
+        machines = fit_machines(
+            heard,
+            points,
+            shares,
+            weight,
+            groups,
+            np.sort(fit),
+            ridge=verifier.ridge,
+            width=verifier.width,
         )
-    return votes
+        rows = heard.of(test)
+        own = {name: of[rows] for name, of in points.items()}
+        trust[test] = machines.trust({name: points[name][test] for name in points})
+        logits[rows] = machines.logits(own, trust[heard.owner[rows]])
+    return gathered(heard, logits, trust)
 
 
-def calibrate(
-    votes: Matrix, y: NDArray[np.int64], valence: Matrix, arousal: Matrix, weight: Matrix
-) -> tuple[float, Matrix]:
-    """Fit the temperature and the slopes of valence and arousal on out-of-fold votes.
-
-    The temperature makes the labels most likely. A slope gives the predicted values the same
-    root mean square as the listeners' (regression alone would shrink them towards 0); it is 0.2
-    where no listener was asked.
-
-    Reference:
-        Guo, Pleiss, Sun and Weinberger (2017), On Calibration of Modern Neural Networks.
-    """
-    rows = np.arange(len(y))
-    losses = [-weight @ np.log(tempered(votes, t)[rows, y]) for t in TEMPERATURES]
-    temperature = float(TEMPERATURES[int(np.argmin(losses))])
-    odds = log_odds(tempered(votes, temperature))
-    slopes = [_slope(odds[:, axis], values) for axis, values in enumerate((valence, arousal))]
-    return temperature, np.array(slopes)
-
-
-def _slope(odds: Matrix, values: Matrix) -> float:
-    asked = ~np.isnan(values)
-    if not asked.any():
-        return UNASKED_SLOPE
-    spread = float(np.sqrt(np.mean(odds[asked] ** 2)))
-    return float(np.sqrt(np.mean(values[asked] ** 2))) / max(spread, 1e-6)
+def gathered(heard: Heard, logits: Matrix, trust: Matrix) -> LeftOut:
+    """Average the logits of each clip and its parts, and tell how far these disagree."""
+    n = heard.n_clips
+    counts = np.bincount(heard.owner, minlength=n)
+    mean = np.stack([np.bincount(heard.owner, column, n) / counts for column in logits.T], axis=1)
+    odds = log_odds(softmax(logits))
+    centre = np.stack([np.bincount(heard.owner, column, n) / counts for column in odds.T], axis=1)
+    squares = (odds - centre[heard.owner]) ** 2
+    spread = np.stack(
+        [np.bincount(heard.owner, column, n) / counts for column in squares.T], axis=1
+    )
+    parts = np.arange(n, len(logits))
+    return LeftOut(mean, trust, np.sqrt(spread), logits[parts], heard.owner[parts])

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +14,10 @@ from numpy.typing import NDArray
 from emomusic import __version__
 from emomusic.emotion.space import QUADRANTS
 from emomusic.music.notes import Notes
-from emomusic.verify.features import FEATURE_NAMES, FEATURES, FLAT_SPREAD, features_of
-from emomusic.verify.members import (
-    Kernel,
-    Linear,
-    Matrix,
-    Member,
-    Trees,
-    arrays_of,
-    log_odds,
-    members_from,
-    tempered,
-)
+from emomusic.verify.ears.calibration import Calibration, calibrate
+from emomusic.verify.ears.kernel import Machines
+from emomusic.verify.ears.senses import Matrix, Senses, columns_of, parts_of, sensed_rows
+from emomusic.verify.members import log_odds, softmax
 from emomusic.verify.store import (
     FILE_NAME,
     FORMAT,
@@ -36,8 +28,8 @@ from emomusic.verify.store import (
     write_arrays,
 )
 
-MAX_DEVIATION = 4.0
-"""Standardised features are cut here: a strange clip must not run away with the linear vote."""
+if TYPE_CHECKING:
+    from emomusic.verify.fitting import Heard
 
 
 @dataclass(frozen=True)
@@ -49,160 +41,163 @@ class Verdict:
         probabilities: Calibrated probability of each quadrant, summing to 1.
         valence: What listeners would say, in [-1, 1].
         arousal: The same.
+        valence_sd: Standard deviation of listeners' mean valence round it.
+        arousal_sd: The same of arousal.
+        trust: How familiar touch and dynamics are, from 0, where they were not heard, to 1.
     """
 
     quadrant: str
     probabilities: dict[str, float]
     valence: float
     arousal: float
+    valence_sd: float
+    arousal_sd: float
+    trust: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Hold what was heard in n clips, as matrices.
+
+    Attributes:
+        probabilities: Of Q1 to Q4, calibrated, shape (n, 4).
+        values: What listeners would say of valence and arousal, shape (n, 2).
+        spreads: Standard deviation of listeners' mean values round them, shape (n, 2).
+        trust: How familiar touch and dynamics are, shape (n,).
+    """
+
+    probabilities: Matrix
+    values: Matrix
+    spreads: Matrix
+    trust: Matrix
 
 
 class Verifier:
     """Hear the quadrant, valence and arousal of clips.
 
-    Three models vote with equal weight: a linear one, a kernel one and trees. Clips are learned
-    twice, once with their dynamics taken out, so that a flat velocity is unheard, not "soft".
+    Kernel machines ("ears") listen with different senses: harmony, motion, touch, register,
+    dynamics. Touch and dynamics tell as much about how a file was made as about the music; where
+    they are unlike all that was learned from, only ears without them vote. A clip is heard as a
+    whole and in its first, last and middle half, and the answers are averaged. A flat velocity
+    is unheard, not "soft".
+
     Valence and arousal are log-odds (of Q1 and Q4 against Q2 and Q3; of Q1 and Q2 against Q3 and
     Q4) on the scale of listeners' values, so 0 means undecided.
 
+    Reference:
+        Kang and Herremans (2025), Towards Unified Music Emotion Recognition across Dimensional
+        and Categorical Models: one model for both kinds of label; here with kernels on symbolic
+        features in place of a network on audio.
+
     Attributes:
-        mean_: Mean of each feature, shape (n_features,).
-        scale_: Standard deviation of each feature, shape (n_features,).
-        neutral_: Dynamics of a typical clip; takes their place where velocity is flat.
-        members_: The fitted models.
-        temperature_: Divides the log of the mean vote; fitted on clips of songs left out.
-        slopes_: Listeners' valence and arousal for a log-odds of 1, shape (2,).
+        senses_: What turns features and patterns into points.
+        machines_: The fitted ears.
+        calibration_: Temperatures, slopes and spreads; fitted on clips of songs left out.
     """
 
-    mean_: Matrix
-    scale_: Matrix
-    neutral_: Matrix
-    members_: tuple[Member, ...]
-    temperature_: float
-    slopes_: Matrix
+    senses_: Senses
+    machines_: Machines
+    calibration_: Calibration
 
     def __init__(
-        self,
-        *,
-        C: float = 0.03,
-        ridge: float = 3.0,
-        gamma: float = 0.004,
-        n_trees: int = 80,
-        min_leaf: int = 5,
-        n_folds: int = 5,
-        seed: int = 0,
+        self, *, ridge: float = 1.0, width: float = 1.0, n_folds: int = 5, seed: int = 0
     ) -> None:
         """Set the parameters of fitting.
 
         Args:
-            C: Inverse strength of the linear model's ridge.
-            ridge: Strength of the kernel model's ridge.
-            gamma: Inverse squared width of the kernel.
-            n_trees: Number of trees.
-            min_leaf: Fewest rows in a leaf.
+            ridge: Strength of the ridge of all ears.
+            width: Multiplies the width of all kernels.
             n_folds: Song-grouped folds from which probabilities are calibrated.
-            seed: Draws the folds and the trees.
+            seed: Draws the folds.
         """
-        self.C = C
         self.ridge = ridge
-        self.gamma = gamma
-        self.n_trees = n_trees
-        self.min_leaf = min_leaf
+        self.width = width
         self.n_folds = n_folds
         self.seed = seed
 
     def fit(
         self,
-        X: Matrix,
-        quadrant: Sequence[str],
+        heard: Heard,
+        shares: Matrix,
         valence: Matrix,
         arousal: Matrix,
         groups: Sequence[str],
         *,
         weight: Matrix | None = None,
     ) -> Self:
-        """Fit the models, then calibrate them on songs left out.
+        """Fit the ears, then calibrate them on songs left out.
 
         Args:
-            X: Features by `features_of`, shape (n, n_features).
-            quadrant: "Q1" to "Q4" of each clip; each must occur.
+            heard: The n clips, measured by `fitting.listen`.
+            shares: Share of people who heard each quadrant, shape (n, 4).
             valence: Listeners' values, NaN where nobody was asked, shape (n,).
             arousal: The same.
             groups: Song of each clip: clips of one song stay on one side of a split.
             weight: How much each clip counts, shape (n,); 1 by default.
 
         Raises:
-            ValueError: If a shape, a quadrant or a number is wrong, or there are fewer songs in
-                a quadrant than folds.
+            ValueError: If a shape or a number is wrong, or there are fewer songs in a quadrant
+                than folds.
         """
-        from emomusic.verify.fitting import calibrate, checked, out_of_fold
+        from emomusic.verify.fitting import checked, fit_machines, leave_out
 
-        y = checked(X, quadrant, valence, arousal, groups)
-        weight = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
-        votes = out_of_fold(self, X, y, weight, groups)
-        self.fit_members(X, y, weight)
-        self.temperature_, self.slopes_ = calibrate(votes, y, valence, arousal, weight)
+        checked(heard, shares, valence, arousal, groups)
+        n = heard.n_clips
+        weight = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64)
+        left_out = leave_out(self, heard, shares, weight, groups)
+        self.senses_ = Senses.fit(heard.rows[:n])
+        points = self.senses_.points(heard.rows)
+        self.machines_ = fit_machines(
+            heard, points, shares, weight, groups, np.arange(n), ridge=self.ridge, width=self.width
+        ).rounded()
+        self.calibration_ = calibrate(left_out, shares, valence, arousal, weight)
         return self
 
-    def fit_members(self, X: Matrix, y: NDArray[np.int64], weight: Matrix) -> Self:
-        """Fit the models to quadrants 0 to 3 without calibrating them.
+    def hear(self, heard: Heard) -> Answers:
+        """Hear many clips measured before by `fitting.listen`."""
+        from emomusic.verify.fitting import gathered
 
-        Args:
-            X: Features, shape (n, n_features).
-            y: Quadrants, 0 to 3, each occurring, shape (n,).
-            weight: How much each clip counts, shape (n,).
-        """
-        heard = X[_spread(X) >= FLAT_SPREAD]
-        self.neutral_ = (heard if len(heard) else X).mean(axis=0)[_DYNAMICS]
-        both = np.concatenate([self._without_flat(X), self._without_dynamics(X)])
-        self.mean_, self.scale_ = both.mean(axis=0), np.maximum(both.std(axis=0), 1e-6)
-        Z, y, weight = self._standardised(both), np.tile(y, 2), np.tile(weight, 2) / 2.0
-        self.members_ = (
-            Linear.fit(Z, y, weight, C=self.C),
-            Kernel.fit(Z, y, weight, ridge=self.ridge, gamma=self.gamma),
-            Trees.fit(Z, y, weight, n_trees=self.n_trees, min_leaf=self.min_leaf, seed=self.seed),
+        points = self.senses_.points(heard.rows)
+        n = heard.n_clips
+        trust = self.machines_.trust({name: of[:n] for name, of in points.items()})
+        logits = self.machines_.logits(points, trust[heard.owner])
+        found = gathered(heard, logits, trust)
+        probabilities = self.calibration_.probabilities(found.logits, trust)
+        return Answers(
+            probabilities,
+            self.calibration_.values(probabilities),
+            self.calibration_.spreads(found.disagreement),
+            trust,
         )
-        return self
 
-    def _without_dynamics(self, X: Matrix) -> Matrix:
-        X = X.copy()
-        X[:, _DYNAMICS] = self.neutral_
-        return X
+    def _heard(self, rows: Matrix) -> Verdict:
+        points = self.senses_.points(rows)
+        trust = self.machines_.trust({name: of[:1] for name, of in points.items()})
+        logits = self.machines_.logits(points, np.repeat(trust, len(rows)))
+        disagreement = log_odds(softmax(logits)).std(axis=0)
+        probabilities = self.calibration_.probabilities(logits.mean(axis=0)[None], trust)
+        return self._verdict(probabilities[0], disagreement, float(trust[0]))
 
-    def _without_flat(self, X: Matrix) -> Matrix:
-        flat = (_spread(X) < FLAT_SPREAD)[:, None]
-        return np.where(flat, self._without_dynamics(X), X)
-
-    def _standardised(self, X: Matrix) -> Matrix:
-        Z = np.clip((X - self.mean_) / self.scale_, -MAX_DEVIATION, MAX_DEVIATION)
-        # Through float32, in which the trees and the kernel keep their rows.
-        return Z.astype(np.float32).astype(np.float64)
-
-    def votes(self, X: Matrix) -> Matrix:
-        """Return the mean vote of the models before calibration, shape (n, 4)."""
-        Z = self._standardised(self._without_flat(X))
-        votes: Matrix = np.mean([member.probabilities(Z) for member in self.members_], axis=0)
-        return votes
-
-    def predict_proba(self, X: Matrix) -> Matrix:
-        """Return the calibrated probability of Q1 to Q4 for feature rows, shape (n, 4)."""
-        return tempered(self.votes(X), self.temperature_)
-
-    def values(self, probabilities: Matrix) -> Matrix:
-        """Return the valence and arousal that go with probabilities, shape (n, 2)."""
-        return np.clip(log_odds(probabilities) * self.slopes_, -1.0, 1.0)
+    def _verdict(self, probabilities: Matrix, disagreement: Matrix, trust: float) -> Verdict:
+        values = self.calibration_.values(probabilities[None])[0]
+        spreads = self.calibration_.spreads(disagreement[None])[0]
+        return Verdict(
+            quadrant=QUADRANTS[int(np.argmax(probabilities))],
+            probabilities=dict(zip(QUADRANTS, probabilities.tolist(), strict=True)),
+            valence=float(values[0]),
+            arousal=float(values[1]),
+            valence_sd=float(spreads[0]),
+            arousal_sd=float(spreads[1]),
+            trust=trust,
+        )
 
     def verdicts(self, clips: Sequence[Notes]) -> list[Verdict]:
-        """Hear many clips.
+        """Hear many clips, each as if alone.
 
         Raises:
             ValueError: If a clip holds no notes.
         """
-        # One row at a time: products of wider blocks may round a clip's last bit otherwise.
-        rows = [self.predict_proba(features_of(notes)[None]) for notes in clips]
-        probabilities = np.concatenate([np.empty((0, len(QUADRANTS))), *rows])
-        values = self.values(probabilities)
-        return [_verdict(row, value) for row, value in zip(probabilities, values, strict=True)]
+        return [self.verdict(notes) for notes in clips]
 
     def verdict(self, notes: Notes) -> Verdict:
         """Hear one clip.
@@ -210,7 +205,32 @@ class Verifier:
         Raises:
             ValueError: If it holds no notes.
         """
-        return self.verdicts([notes])[0]
+        return self._heard(sensed_rows(parts_of(notes)))
+
+    def course(self, notes: Notes, windows: Sequence[Notes]) -> list[Verdict]:
+        """Hear windows of a piece, such as four bars each: an emotion curve.
+
+        Each is heard once, as it is, with the temperature of single parts; whether touch and
+        dynamics are heard is decided for the piece.
+
+        Args:
+            notes: The whole piece.
+            windows: Notes of each window, at least one.
+
+        Raises:
+            ValueError: If the piece or a window holds no notes.
+        """
+        if not windows:
+            return []
+        whole = self.senses_.points(sensed_rows([notes]))
+        trust = self.machines_.trust(whole)
+        found = []
+        for window in windows:
+            points = self.senses_.points(sensed_rows([window]))
+            logits = self.machines_.logits(points, trust)
+            probabilities = self.calibration_.part_probabilities(logits)
+            found.append(self._verdict(probabilities[0], np.zeros(2), float(trust[0])))
+        return found
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the fitted verifier to a file, or as `verifier.safetensors` into a folder.
@@ -222,21 +242,21 @@ class Verifier:
             OSError: If the folder is not writable or full; an older file is left as it was then.
         """
         path = _file(path)
-        arrays = {
-            "mean": self.mean_,
-            "scale": self.scale_,
-            "neutral": self.neutral_,
-            "temperature": np.array([self.temperature_]),
-            "slopes": self.slopes_,
-            **arrays_of(self.members_),
-        }
-        write_arrays(path, arrays, self._description())
+        write_arrays(path, self.arrays(), self._description())
         return path
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that was fitted as named arrays."""
+        return {
+            **self.senses_.arrays(),
+            **self.machines_.arrays(),
+            **self.calibration_.arrays(),
+        }
 
     def _description(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "features": [[feature.name, feature.unit] for feature in FEATURES],
+            "columns": columns_of(),
             "quadrants": QUADRANTS,
             "parameters": self.parameters,
             "versions": {"emomusic": __version__, "numpy": np.__version__},
@@ -253,14 +273,13 @@ class Verifier:
         """
         path = _file(path)
         arrays, description = read_arrays(path)
-        if description.get("features") != [[feature.name, feature.unit] for feature in FEATURES]:
+        if description.get("columns") != columns_of():
             raise VerifierError(f"{path}: fitted on other features than this version measures")
-        check_arrays(path, arrays, n_features=len(FEATURES), n_dynamics=int(_DYNAMICS.sum()))
+        check_arrays(path, arrays)
         verifier = cls._with(path, description.get("parameters"))
-        verifier.mean_, verifier.scale_ = arrays["mean"], arrays["scale"]
-        verifier.neutral_, verifier.slopes_ = arrays["neutral"], arrays["slopes"]
-        verifier.temperature_ = float(arrays["temperature"][0])
-        verifier.members_ = members_from(arrays)
+        verifier.senses_ = Senses.from_arrays(arrays)
+        verifier.machines_ = Machines.from_arrays(arrays)
+        verifier.calibration_ = Calibration.from_arrays(arrays)
         return verifier
 
     @classmethod
@@ -276,23 +295,5 @@ class Verifier:
         return {name: value for name, value in vars(self).items() if not name.endswith("_")}
 
 
-_DYNAMICS = np.array([feature.group == "dynamics" for feature in FEATURES])
-_SPREAD = FEATURE_NAMES.index("velocity_spread")
-
-
 def _file(path: str | os.PathLike[str]) -> Path:
     return Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
-
-
-def _spread(X: Matrix) -> Matrix:
-    spread: Matrix = X[:, _SPREAD]
-    return spread
-
-
-def _verdict(probabilities: Matrix, values: Matrix) -> Verdict:
-    return Verdict(
-        quadrant=QUADRANTS[int(np.argmax(probabilities))],
-        probabilities=dict(zip(QUADRANTS, probabilities.tolist(), strict=True)),
-        valence=float(values[0]),
-        arousal=float(values[1]),
-    )

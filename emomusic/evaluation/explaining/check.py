@@ -15,7 +15,8 @@ from emomusic.verify.checks import wilson
 from emomusic.verify.explanation.explain import AGAINST, FOR, Effect, Explanation, explain
 from emomusic.verify.explanation.hearing import AXES, SIGNS, Hears, odds_of
 from emomusic.verify.explanation.typical import Typical, typical
-from emomusic.verify.fitting import fit_verifier, notes_of_clips
+from emomusic.verify.fitting import fit_verifier
+from emomusic.verify.labelled import notes_of_clips
 from emomusic.verify.labels import LabelledClip
 
 NAMED = (FOR, AGAINST)

@@ -18,8 +18,8 @@ from emomusic.evaluation.judged.hearing import (
 )
 from emomusic.music.notes import Notes
 from emomusic.verify.features import feature_matrix
-from emomusic.verify.fitting import weights_of
 from emomusic.verify.judges import FeatureJudge
+from emomusic.verify.labelled import weights_of
 from emomusic.verify.labels import LabelledClip
 
 N_SHUFFLES = 8

@@ -14,8 +14,8 @@ from emomusic.emotion import QUADRANTS
 from emomusic.mapping.mapper import Mapper
 from emomusic.music.notes import Notes
 from emomusic.verify.checks import flattened, wilson
-from emomusic.verify.fitting import notes_of_clips, weights_of
 from emomusic.verify.judges import FeatureJudge, Judge, SequenceJudge
+from emomusic.verify.labelled import notes_of_clips, weights_of
 from emomusic.verify.labels import LabelledClip, read_labels
 
 Matrix = NDArray[np.float64]

@@ -38,7 +38,7 @@ from emomusic.evaluation.judged.recipe import find_recipe
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
-from emomusic.verify.fitting import notes_of_clips
+from emomusic.verify.labelled import notes_of_clips
 
 COMPOSED, REAL = "composed", "real EMOPIA"
 Progress = Callable[[int], None]

@@ -14,7 +14,7 @@ from emomusic.data.songs import shared_tokenizer
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
-from emomusic.verify.fitting import notes_of_clips
+from emomusic.verify.labelled import notes_of_clips
 from emomusic.verify.labels import LabelledClip
 
 POP_PIANO = ("emopia", "pop1k7")

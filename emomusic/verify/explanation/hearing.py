@@ -30,6 +30,10 @@ class Hears(Protocol):
         """Return what is heard in each clip."""
         ...
 
+    def course(self, notes: Notes, windows: Sequence[Notes]) -> list[Verdict]:
+        """Return what is heard in each window of a piece."""
+        ...
+
 
 def probabilities_of(verdicts: Sequence[Verdict]) -> Matrix:
     """Return the probability of Q1 to Q4 of each verdict, shape (n, 4)."""

@@ -7,10 +7,12 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+from symusic.core import ScoreTick
 
 from emomusic.emotion import QUADRANTS
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
-from emomusic.verify.explanation.explain import emotion_word
+from emomusic.music.score import grid_of, notes_of
+from emomusic.verify.explanation.explain import Explanation, emotion_word, explain
 from emomusic.verify.explanation.hearing import SIGNS, Hears, Matrix, odds_of
 from emomusic.verify.explanation.words import seconds, span
 
@@ -19,6 +21,8 @@ WINDOW_S = 8.0
 """Width of a window where bars are not known."""
 MAX_WINDOWS = 24
 """Longer pieces have wider windows, so that the time they take stays bounded."""
+MAX_BEATS = 20_000
+"""In longer scores windows are told in seconds."""
 MIN_NOTES = 4
 """A window of fewer notes is not heard: it has no key and no rhythm."""
 LEAST_PULL = 0.05
@@ -135,7 +139,8 @@ def course_of(notes: Notes, verifier: Hears, *, bars: FloatColumn | None = None)
 
     Args:
         notes: At least one note.
-        verifier: What hears; two verdicts for each window and one more are asked for.
+        verifier: What hears; a verdict on each window, one on the piece without it and one on
+            the whole are asked for.
         bars: Beats at which bars start, and at which the last one ends, rising.
 
     Raises:
@@ -150,12 +155,12 @@ def course_of(notes: Notes, verifier: Hears, *, bars: FloatColumn | None = None)
     heard = [i for i in range(len(edges) - 1) if counts[i] >= MIN_NOTES]
     alone = [notes.where(place == i) for i in heard]
     without = [_without(notes, place, i) for i in heard if counts[i] < len(notes)]
-    verdicts = verifier.verdicts([notes, *alone, *without])
-    whole = verdicts[0]
-    odds = odds_of(verdicts, whole.quadrant)
+    whole, *rest = verifier.verdicts([notes, *without])
+    verdicts = verifier.course(notes, alone)
+    odds = odds_of([whole, *rest], whole.quadrant)[:, 2]
     # A piece of one window cannot do without it.
-    pulls = odds[0, 2] - odds[1 + len(heard) :, 2] if without else np.zeros(len(heard))
-    fits = odds[1 : 1 + len(heard), :2] @ SIGNS[QUADRANTS.index(whole.quadrant)]
+    pulls = odds[0] - odds[1:] if without else np.zeros(len(heard))
+    fits = odds_of(verdicts, whole.quadrant)[:, :2] @ SIGNS[QUADRANTS.index(whole.quadrant)]
     times = edges if bars is None else _seconds_at(notes, edges)
     windows = [
         Window(
@@ -168,9 +173,21 @@ def course_of(notes: Notes, verifier: Hears, *, bars: FloatColumn | None = None)
             fit=float(fit),
             pull=float(pull),
         )
-        for i, verdict, fit, pull in zip(heard, verdicts[1:], fits, pulls, strict=False)
+        for i, verdict, fit, pull in zip(heard, verdicts, fits, pulls, strict=True)
     ]
     return Course(whole.quadrant, emotion_word(whole), tuple(windows))
+
+
+def explain_score(score: ScoreTick, verifier: Hears) -> tuple[Explanation, Course]:
+    """Explain what is heard in a score: by which causes, and where in its bars.
+
+    Raises:
+        ScoreError: If it holds no notes.
+    """
+    notes = notes_of(score)
+    end = float((notes.onset + notes.duration).max())
+    bars = grid_of(score, end)[0] if end <= MAX_BEATS else None
+    return explain(notes, verifier), course_of(notes, verifier, bars=bars)
 
 
 def _edges_s(notes: Notes) -> Matrix:

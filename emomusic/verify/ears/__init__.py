@@ -1,0 +1,1 @@
+"""How a clip is heard: senses, the kernel machines that listen with them, calibration."""

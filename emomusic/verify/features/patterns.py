@@ -1,0 +1,184 @@
+"""How often which tones, moves, gaps and touches follow each other: histograms of one clip.
+
+The features of the registry summarise; these keep the shape. Each block is the square root of
+shares that sum to 1, so that a distance between two clips is Hellinger's. Tones count from the
+tonic of the key heard, so a transposed clip gives the same values but for the group "register"
+and "dynamics" (loudness by register).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.music.notes import FloatColumn, IntColumn
+from emomusic.verify.features.hearing import CHORDS, LONGEST_S, Hearing
+
+Block = Callable[[Hearing], FloatColumn]
+SHORTEST_LOG2, LONGEST_LOG2 = -5.5, 4.0
+"""log2 seconds between which gaps and durations are told apart: 22 ms to 16 s."""
+N_TIMES, N_GAPS, N_MOVES, N_SIZES, N_RATES = 20, 8, 27, 8, 11
+GAP_EDGES = np.linspace(-4.0, 1.0, N_GAPS - 1)
+"""log2 seconds between onsets where one kind of gap ends and the next begins."""
+LOWEST, SEMITONES_A_BAND, N_BANDS = 21, 4, 22
+OCTAVES, LOUDNESSES = 8, 11
+N_CHORDS = len(CHORDS)
+_PAIRS = np.triu_indices(12)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Describe one block.
+
+    Attributes:
+        name: Its name, unique.
+        size: Numbers in it.
+        group: What kind of hearing it belongs to: "harmony", "time", "register" or "dynamics".
+        measure: From a hearing to its numbers, shape (size,).
+    """
+
+    name: str
+    size: int
+    group: str
+    measure: Block
+
+
+def patterns_of(hearing: Hearing) -> FloatColumn:
+    """Measure all blocks of a clip, one after the other in the order of PATTERNS."""
+    return np.concatenate([pattern.measure(hearing) for pattern in PATTERNS])
+
+
+def _rooted(counts: NDArray[np.generic]) -> FloatColumn:
+    """Return the square roots of counts as shares; zeros where there are none."""
+    column = counts.astype(np.float64).ravel()
+    rooted: FloatColumn = np.sqrt(column / max(float(column.sum()), 1e-9))
+    return rooted
+
+
+def _together(first: IntColumn, second: IntColumn, n_first: int, n_second: int) -> FloatColumn:
+    """Count how often two kinds come together, shape (n_first * n_second,)."""
+    return _rooted(np.bincount(first * n_second + second, minlength=n_first * n_second))
+
+
+def _spread(places: FloatColumn, size: int, weight: FloatColumn | None = None) -> FloatColumn:
+    """Count values in bins, each shared by the two nearest bin centres.
+
+    A small shift then moves small shares, where hard bins would move whole ones.
+    """
+    places = np.clip(places, 0.0, size - 1.0)
+    below = np.minimum(places.astype(np.int64), size - 2)
+    part = places - below
+    weight = np.ones(len(places)) if weight is None else weight
+    counts: FloatColumn = np.bincount(below, weight * (1.0 - part), size).astype(np.float64)
+    return counts + np.bincount(below + 1, weight * part, size)
+
+
+def _degrees(pitch: IntColumn, h: Hearing) -> IntColumn:
+    degrees: IntColumn = (pitch - h.tonic) % 12
+    return degrees
+
+
+def _follow(pitch: IntColumn, h: Hearing) -> FloatColumn:
+    degrees = _degrees(pitch, h)
+    return _together(degrees[:-1], degrees[1:], 12, 12)
+
+
+def _sounding_pairs(h: Hearing) -> FloatColumn:
+    above_lowest = (h.tonic - int(h.notes.pitch.min())) % 12
+    heard = (np.roll(h.sounding, -above_lowest, axis=1) > 0).astype(np.float64)
+    return _rooted((heard.T @ heard)[_PAIRS])
+
+
+def _moves(pitch: IntColumn) -> FloatColumn:
+    most = N_MOVES // 2
+    return _rooted(np.bincount(np.clip(np.diff(pitch), -most, most) + most, minlength=N_MOVES))
+
+
+def _log2_gaps(h: Hearing) -> FloatColumn:
+    gaps_s = np.diff(h.start_s) if len(h.start_s) > 1 else np.array([h.span_s])
+    gaps: FloatColumn = np.log2(np.clip(gaps_s, 2.0**SHORTEST_LOG2, 2.0**LONGEST_LOG2))
+    return gaps
+
+
+def _times(log2_s: FloatColumn) -> FloatColumn:
+    width = (LONGEST_LOG2 - SHORTEST_LOG2) / (N_TIMES - 1)
+    return _rooted(_spread((log2_s - SHORTEST_LOG2) / width, N_TIMES))
+
+
+def _gap_pairs(h: Hearing) -> FloatColumn:
+    kinds = np.digitize(_log2_gaps(h), GAP_EDGES)
+    return _together(kinds[:-1], kinds[1:], N_GAPS, N_GAPS)
+
+
+def _durations(h: Hearing) -> FloatColumn:
+    return _times(np.log2(np.maximum(h.notes.duration_s, 2.0**SHORTEST_LOG2)))
+
+
+def _sizes(h: Hearing) -> FloatColumn:
+    return _rooted(np.bincount(np.minimum(h.size, N_SIZES) - 1, minlength=N_SIZES))
+
+
+def _rates(h: Hearing) -> FloatColumn:
+    """Return quantiles of log2(1 + notes) in whole seconds, scaled to about 1."""
+    seconds = np.unique((h.notes.onset_s - h.notes.onset_s[0]) // 1.0, return_counts=True)
+    rates: FloatColumn = np.quantile(np.log2(1.0 + seconds[1]), np.linspace(0, 1, N_RATES)) / 8.0
+    return rates
+
+
+def _bands(h: Hearing) -> FloatColumn:
+    return _rooted(_spread((h.notes.pitch - LOWEST) / SEMITONES_A_BAND, N_BANDS))
+
+
+def _loudness(h: Hearing) -> FloatColumn:
+    return _rooted(_spread(h.notes.velocity / 8.0, 16))
+
+
+def _loudness_by_octave(h: Hearing) -> FloatColumn:
+    """Count velocities in each octave, both shared by the nearest bin centres."""
+    place = np.clip((h.notes.pitch - LOWEST - 6.0) / 12.0, 0.0, OCTAVES - 1.0)
+    octave = np.minimum(place.astype(np.int64), OCTAVES - 2)
+    part = place - octave
+    loud = np.clip(h.notes.velocity / 12.0, 0.0, LOUDNESSES - 1.0)
+    level = np.minimum(loud.astype(np.int64), LOUDNESSES - 2)
+    more = loud - level
+    counts = np.zeros(OCTAVES * LOUDNESSES)
+    for up, high in ((0, 1.0 - part), (1, part)):
+        for louder, much in ((0, 1.0 - more), (1, more)):
+            cell = (octave + up) * LOUDNESSES + level + louder
+            counts += np.bincount(cell, high * much, len(counts))
+    return _rooted(counts)
+
+
+def _degree_weights(h: Hearing) -> FloatColumn:
+    weight = np.minimum(h.notes.duration_s, LONGEST_S)
+    return _rooted(np.bincount(_degrees(h.notes.pitch, h), weight, 12))
+
+
+PATTERNS = (
+    Pattern("top_follow", 144, "harmony", lambda h: _follow(h.top, h)),
+    Pattern("bottom_follow", 144, "harmony", lambda h: _follow(h.bottom, h)),
+    Pattern(
+        "outer_pairs",
+        144,
+        "harmony",
+        lambda h: _together(_degrees(h.top, h), _degrees(h.bottom, h), 12, 12),
+    ),
+    Pattern("sounding_pairs", 78, "harmony", _sounding_pairs),
+    Pattern("chords", 12 * N_CHORDS, "harmony", lambda h: _together(h.chord, h.root, N_CHORDS, 12)),
+    Pattern("roots_follow", 144, "harmony", lambda h: _together(h.root[:-1], h.root[1:], 12, 12)),
+    Pattern("degrees", 12, "harmony", _degree_weights),
+    Pattern("top_moves", N_MOVES, "harmony", lambda h: _moves(h.top)),
+    Pattern("bottom_moves", N_MOVES, "harmony", lambda h: _moves(h.bottom)),
+    Pattern("gaps", N_TIMES, "time", lambda h: _times(_log2_gaps(h))),
+    Pattern("gap_pairs", N_GAPS * N_GAPS, "time", _gap_pairs),
+    Pattern("durations", N_TIMES, "time", _durations),
+    Pattern("onset_sizes", N_SIZES, "time", _sizes),
+    Pattern("rates", N_RATES, "time", _rates),
+    Pattern("bands", N_BANDS, "register", _bands),
+    Pattern("loudness", 16, "dynamics", _loudness),
+    Pattern("loudness_by_octave", OCTAVES * LOUDNESSES, "dynamics", _loudness_by_octave),
+)
+"""All blocks, in the order of their columns."""
