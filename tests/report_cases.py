@@ -18,7 +18,8 @@ from emomusic.data.songs import prepare_clean
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.control.asking import Design
 from emomusic.evaluation.judged.hearing import Panel
-from emomusic.evaluation.report.context import Context, Extent, Settings
+from emomusic.evaluation.report.context import Context, Settings
+from emomusic.evaluation.report.extent import Extent
 from emomusic.music.score import write_score
 from emomusic.training.rows import Rows
 from emomusic.verify.labels import LabelledClip

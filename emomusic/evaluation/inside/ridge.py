@@ -79,8 +79,12 @@ def drawn_weights(groups: Sequence[str], *, n_draws: int, seed: int = 0) -> Matr
 
 
 def with_interval(values: Matrix) -> tuple[float, float, float]:
-    """Return the first value and the 95 % interval of the others, drawn anew."""
-    low, high = np.nanquantile(values[1:], [0.025, 0.975])
+    """Return the first value and the 95 % interval of the others, drawn anew.
+
+    The ends are NaN where no draw had a value.
+    """
+    known = values[1:][~np.isnan(values[1:])]
+    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
     return float(values[0]), float(low), float(high)
 
 

@@ -89,7 +89,7 @@ def measure_inside(
         n_bars: Bars of each clip.
         depths: Where pushes are tried; None takes every second one after the embedding.
         n_choice: Clips of each end by which a depth is chosen.
-        max_excerpts: Labelled clips at most, the first ones; None takes all.
+        max_excerpts: Labelled clips at most, evenly from their order; None takes all.
         n_shuffles: Shuffles of labels.
         max_ids: About how many ids of songs held back are foretold under each push that is
             reported on; at most 2,500 in choosing.
@@ -103,7 +103,7 @@ def measure_inside(
     composer = Composer(checkpoint)
     writer = Writer(Composer(checkpoint, engine=engine), engine, rows)
     labelled = [clip for clip in read_labels(source) if clip.part == "mapper"]
-    excerpts = labelled_excerpts(rows, labelled)[:max_excerpts]
+    excerpts = _at_most(labelled_excerpts(rows, labelled), max_excerpts)
     tried = tuple(range(1, n_depths(engine.model), 2)) if depths is None else tuple(depths)
     count_up = _counter(
         2 * len(excerpts) + n_chosen_by(len(tried), n_choice) + n_reported() * count, progress
@@ -149,6 +149,13 @@ def _about(
         "choice_seed": choice.seed,
         "depths": {direction.what: direction.depth for direction in directions},
     }
+
+
+def _at_most(excerpts: list[Excerpt], n: int | None) -> list[Excerpt]:
+    """Return so many excerpts, evenly from their order, which goes by source and quadrant."""
+    if n is None or n >= len(excerpts):
+        return excerpts
+    return [excerpts[at * len(excerpts) // n] for at in range(n)]
 
 
 def _counter(total: int, progress: Tell) -> Callable[[int], None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,10 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.output import write_clips
 from emomusic.compose.quadrants import compose_quadrants
 from emomusic.compose.steering.pilot import Pilot
-from emomusic.evaluation.control.asking import FULL, Design
-from emomusic.evaluation.judged.conditional import Tuning
-from emomusic.evaluation.judged.controls import N_SHUFFLES
-from emomusic.evaluation.judged.grid import N_CLIPS, N_LEVELS
 from emomusic.evaluation.judged.hearing import Panel, make_panel
 from emomusic.evaluation.judged.run import FirstDraws, evaluate_emotion
 from emomusic.evaluation.quality.music import POP_PIANO, Piece, composed_pieces, real_pieces
+from emomusic.evaluation.report.extent import FULL_EXTENT, QUICK_EXTENT, Extent
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
@@ -37,52 +34,6 @@ Tell = Callable[[int, int | None], None]
 
 class LeftOutError(ValueError):
     """Tell why a section is left out, though the others can be measured."""
-
-
-@dataclass(frozen=True)
-class Extent:
-    """Hold how much is measured; the defaults are those of a full run.
-
-    Attributes:
-        n_shuffles: Judges that learn from shuffled labels.
-        n_candidates: First draws among which one judge chooses.
-        best_of_share: One clip is chosen in place of so many first draws.
-        n_levels: Values of valence and of arousal in the grid.
-        n_clips: Clips of each cell of the grid.
-        design: What is asked to see control.
-        max_control_bars: Most bars of the clips that show control.
-        max_ids: About how many ids of unseen songs are foretold.
-        n_windows: Real windows for each clip that is held against the training songs.
-        tuning: Of the network that knows a bare quadrant token.
-    """
-
-    n_shuffles: int = N_SHUFFLES
-    n_candidates: int = 8
-    best_of_share: int = 4
-    n_levels: int = N_LEVELS
-    n_clips: int = N_CLIPS
-    design: Design = FULL
-    max_control_bars: int = 512
-    max_ids: int = 40_000
-    n_windows: int = 5
-    tuning: Tuning = field(default_factory=Tuning)
-
-
-FULL_EXTENT = Extent()
-QUICK_EXTENT = Extent(
-    n_shuffles=2,
-    best_of_share=8,
-    n_levels=3,
-    n_clips=2,
-    design=Design(
-        n_levels=4, n_each=1, n_bar_clips=3, n_sets=2, n_set_clips=8, n_bar_sets=2,
-        n_bar_set_clips=4,
-    ),
-    max_control_bars=8,
-    max_ids=5_000,
-    n_windows=2,
-    tuning=Tuning(minutes=0.5),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)

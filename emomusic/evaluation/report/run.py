@@ -52,7 +52,7 @@ def run_sections(
 
     Args:
         context: What they work on.
-        only: Names of sections; none means all.
+        only: Names of sections; none means all but those measured by name only.
         baselines: Whether simpler systems are heard, which takes minutes; None hears them where
             they are asked for by name, and in all runs that are not quick.
         progress: Called with a section, what is done of it and how much there is, if known.
@@ -75,6 +75,8 @@ def run_sections(
             progress(section.name, 1, 1)
         elif only and section.name not in only:
             left_out[section.name] = "it was not asked for"
+        elif section.by_name and section.name not in only:
+            left_out[section.name] = f"it takes minutes (--only {section.name})"
         elif section.name == "baselines" and not baselines:
             left_out[section.name] = "it was not asked for (--baselines)"
         else:

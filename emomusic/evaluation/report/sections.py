@@ -11,6 +11,8 @@ from typing import Any
 from emomusic.evaluation.control.joint import rank_correlations
 from emomusic.evaluation.control.real import real_music
 from emomusic.evaluation.control.run import evaluate_control
+from emomusic.evaluation.granularity.run import measure_granularity, n_composed
+from emomusic.evaluation.inside.run import measure_inside
 from emomusic.evaluation.judged.grid import sweep_plane
 from emomusic.evaluation.judged.run import Baselines, evaluate_baselines, evaluate_best_of
 from emomusic.evaluation.memory.overlap import memorisation
@@ -37,12 +39,14 @@ class Section:
         measure: Returns what was found, as plain values.
         uses: Settings, and `labels` or `rows`, that change what it finds.
         needs_rows: Whether there is none without packed rows.
+        by_name: Whether it is measured only where it is asked for by name: it takes minutes.
     """
 
     name: str
     measure: Callable[[Context], Result]
     uses: tuple[str, ...]
     needs_rows: bool = False
+    by_name: bool = False
 
 
 def emotion(context: Context) -> Result:
@@ -184,6 +188,39 @@ def shape(context: Context) -> Result:
     }
 
 
+def granularity(context: Context) -> Result:
+    """Compose a set for each emotion of the typology, and see which are told apart."""
+    extent = context.extent
+    found = measure_granularity(
+        context.composer,
+        context.panel.judges,
+        count=extent.n_of_emotion,
+        seed=context.settings.seed,
+        n_bars=context.settings.bars,
+        twin_every=1,
+        progress=context.counted(n_composed(extent.n_of_emotion, twin_every=1)),
+    )
+    return found.to_dict()
+
+
+def inside(context: Context) -> Result:
+    """Probe the network's hidden states, and push them."""
+    extent = context.extent
+    found = measure_inside(
+        context.checkpoint,
+        context.source,
+        context.rows,
+        judges=context.panel.judges,
+        count=extent.n_pushed,
+        seed=context.settings.seed,
+        n_bars=extent.n_pushed_bars,
+        n_choice=extent.n_pushed,
+        max_excerpts=extent.max_excerpts,
+        progress=lambda done, total: context.tell(done, total),
+    )
+    return found.to_dict()
+
+
 DRAWS = ("count", "bars", "seed", "steering")
 SECTIONS = (
     Section("emotion", emotion, (*DRAWS, "quick", "labels")),
@@ -194,5 +231,9 @@ SECTIONS = (
     Section("loss", loss, ("quick", "rows"), needs_rows=True),
     Section("baselines", baselines, (*DRAWS, "quick", "labels", "rows")),
     Section("shape", shape, (*DRAWS, "rows")),
+    Section(
+        "granularity", granularity, ("bars", "seed", "steering", "quick", "labels"), by_name=True
+    ),
+    Section("inside", inside, ("seed", "quick", "labels", "rows"), needs_rows=True, by_name=True),
 )
 """In the order in which they are measured: the first draws are composed by the first."""

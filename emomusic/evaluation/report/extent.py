@@ -1,0 +1,68 @@
+"""How much an evaluation measures, in full and quickly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from emomusic.evaluation.control.asking import FULL, Design
+from emomusic.evaluation.judged.conditional import Tuning
+from emomusic.evaluation.judged.controls import N_SHUFFLES
+from emomusic.evaluation.judged.grid import N_CLIPS, N_LEVELS
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Hold how much is measured; the defaults are those of a full run.
+
+    Attributes:
+        n_shuffles: Judges that learn from shuffled labels.
+        n_candidates: First draws among which one judge chooses.
+        best_of_share: One clip is chosen in place of so many first draws.
+        n_levels: Values of valence and of arousal in the grid.
+        n_clips: Clips of each cell of the grid.
+        design: What is asked to see control.
+        max_control_bars: Most bars of the clips that show control.
+        max_ids: About how many ids of unseen songs are foretold.
+        n_windows: Real windows for each clip that is held against the training songs.
+        tuning: Of the network that knows a bare quadrant token.
+        n_of_emotion: Clips of each emotion of the typology.
+        n_pushed: Clips of each trial in which hidden states are pushed.
+        n_pushed_bars: Bars of these.
+        max_excerpts: Labelled clips whose hidden states are probed, at most; None takes all.
+    """
+
+    n_shuffles: int = N_SHUFFLES
+    n_candidates: int = 8
+    best_of_share: int = 4
+    n_levels: int = N_LEVELS
+    n_clips: int = N_CLIPS
+    design: Design = FULL
+    max_control_bars: int = 512
+    max_ids: int = 40_000
+    n_windows: int = 5
+    tuning: Tuning = field(default_factory=Tuning)
+    n_of_emotion: int = 24
+    n_pushed: int = 16
+    n_pushed_bars: int = 8
+    max_excerpts: int | None = None
+
+
+FULL_EXTENT = Extent()
+QUICK_EXTENT = Extent(
+    n_shuffles=2,
+    best_of_share=8,
+    n_levels=3,
+    n_clips=2,
+    design=Design(
+        n_levels=4, n_each=1, n_bar_clips=3, n_sets=2, n_set_clips=8, n_bar_sets=2,
+        n_bar_set_clips=4,
+    ),
+    max_control_bars=8,
+    max_ids=5_000,
+    n_windows=2,
+    tuning=Tuning(minutes=0.5),
+    n_of_emotion=3,
+    n_pushed=4,
+    n_pushed_bars=4,
+    max_excerpts=60,
+)  # fmt: skip
