@@ -180,6 +180,9 @@ def quadrants(
     format_: Annotated[
         str, typer.Option("--format", metavar="mid,wav,mp3", help="Files a clip, by comma.")
     ] = "mid,mp3",
+    best_of: Annotated[
+        int, typer.Option(min=1, max=64, help="Draws among which the verifier chooses each.")
+    ] = 4,
 ) -> None:
     """Compose one clip for each quadrant, and show what was asked and heard."""
     from emomusic.compose.request import parse_formats
@@ -195,7 +198,7 @@ def quadrants(
     try:
         with progress_bar() as bar:
             task = bar.add_task("composing", total=None)
-            clips = compose_quadrants(composer, seed=seed, n_bars=bars)
+            clips = compose_quadrants(composer, seed=seed, n_bars=bars, best_of=best_of)
             bar.update(task, total=len(clips), description="writing")
             cards = []
             for card in write_clips(clips, out, formats=formats):
@@ -204,6 +207,8 @@ def quadrants(
     except (OutputError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)
     typer.echo(asked_and_heard(cards))
+    if best_of > 1:
+        typer.echo(f"each is the best of {best_of} draws, chosen by the verifier that heard it")
     typer.echo(f"the clips and their cards are in {out}/")
 
 

@@ -17,19 +17,23 @@ def compose_quadrants(
     count: int = 1,
     seed: int = 0,
     n_bars: int = 16,
+    best_of: int = 1,
     progress: Callable[[int], None] = lambda n_done: None,
 ) -> list[Clip]:
-    """Compose `count` first draws of each quadrant, one quadrant after the other.
+    """Compose `count` clips of each quadrant, first draws by default, one quadrant after the other.
 
     Args:
         composer: A checkpoint.
         count: Clips of each quadrant.
         seed: Of the run.
         n_bars: Bars of each clip.
+        best_of: Draws among which the verifier chooses each clip.
         progress: Called with 1 for each clip that is done.
     """
     requests = [
-        Request(find_emotion(name), n_bars=n_bars) for name in QUADRANTS for _ in range(count)
+        Request(find_emotion(name), n_bars=n_bars, best_of=best_of)
+        for name in QUADRANTS
+        for _ in range(count)
     ]
     return list(composer.compose_each(requests, seed=seed, progress=progress))
 

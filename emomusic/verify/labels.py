@@ -96,6 +96,8 @@ class Curve:
         columns = (self.valence, self.valence_std, self.arousal, self.arousal_std)
         if len({len(column) for column in columns}) != 1 or not self.valence:
             raise LabelError("a curve needs as many values on each axis, at least one")
+        if not 0.0 < self.duration_s < math.inf:
+            raise LabelError(f"a curve's duration_s must be above 0, got {self.duration_s}")
         if not all(-1.0 <= value <= 1.0 for value in (*self.valence, *self.arousal)):
             raise LabelError("a curve's valence and arousal must be in [-1, 1]")
         if not all(0.0 <= value < math.inf for value in (*self.valence_std, *self.arousal_std)):

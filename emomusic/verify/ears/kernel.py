@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emomusic.verify.ears.senses import SENSE_NAMES, Matrix
 from emomusic.verify.members import SIGNS
 
-Points = Mapping[str, NDArray[np.float32]]
+Points = Mapping[str, Matrix]
 Answers = Literal["quadrants", "valence", "arousal"]
 
 RIGHT, WRONG = 4.5, -1.5
@@ -89,12 +89,10 @@ def distances(points: Points, supports: Points, senses: Mapping[str, float]) -> 
     return total
 
 
-def _squared(
-    a: NDArray[np.float32], b: NDArray[np.float32], lengths: NDArray[np.float32] | None = None
-) -> NDArray[np.float32]:
+def _squared(a: Matrix, b: Matrix, lengths: Matrix | None = None) -> Matrix:
     lengths = (b**2).sum(axis=1) if lengths is None else lengths
     squares = (a**2).sum(axis=1)[:, None] + lengths - 2.0 * (a @ b.T)
-    distance: NDArray[np.float32] = np.maximum(squares, 0.0)
+    distance: Matrix = np.maximum(squares, 0.0)
     return distance
 
 
@@ -189,7 +187,7 @@ class Machines:
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Machines:
         """Build from what `arrays` returned; it is for the caller to check."""
         return cls(
-            {name: arrays[f"{name}.supports"].astype(np.float32) for name in SENSE_NAMES},
+            {name: arrays[f"{name}.supports"].astype(np.float64) for name in SENSE_NAMES},
             {ear.name: arrays[f"ear.{ear.name}"].astype(np.float64) for ear in EARS},
             int(arrays["whole"][0]),
             (float(arrays["trust"][0]), float(arrays["trust"][1])),

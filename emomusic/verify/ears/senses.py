@@ -22,9 +22,9 @@ N_COLUMNS = N_FEATURES + sum(pattern.size for pattern in PATTERNS)
 FLAT_VELOCITY = 64
 MAX_DEVIATION = 4.0
 """Standardised features are cut here: one strange value must not make a clip unlike all others."""
-KEPT = 0.97
+KEPT = 0.95
 """Share of the variance that a projection keeps."""
-MAX_DIMENSIONS = 160
+MAX_DIMENSIONS = 128
 SHORTEST_S, FEWEST_NOTES = 8.0, 24
 """A clip shorter than this, or with fewer notes, is heard as a whole only."""
 
@@ -142,8 +142,8 @@ class Projection:
             shape (c, d).
     """
 
-    mean: NDArray[np.float32]
-    basis: NDArray[np.float32]
+    mean: Matrix
+    basis: Matrix
 
 
 @dataclass(frozen=True)
@@ -190,31 +190,34 @@ class Senses:
         standardised: Matrix = np.clip(away, -MAX_DEVIATION, MAX_DEVIATION)
         return standardised
 
-    def points(self, rows: Matrix) -> dict[str, NDArray[np.float32]]:
+    def points(self, rows: Matrix) -> dict[str, Matrix]:
         """Return the point of each row in each sense, shape (n, d) by name."""
-        found: dict[str, NDArray[np.float32]] = {}
+        found: dict[str, Matrix] = {}
         for sense in SENSES:
             own, blocks = _COLUMNS[sense.name]
             values = np.concatenate(
                 [self._standardised(rows[:, own], own), rows[:, blocks]], axis=1
             )
             projection = self.projections[sense.name]
-            away = (values - projection.mean).astype(np.float32)
-            found[sense.name] = (away @ projection.basis).astype(np.float32)
+            found[sense.name] = (values - projection.mean) @ projection.basis
         return found
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all as named arrays."""
+        """Return all as named arrays; what projects is kept in single precision."""
         named: dict[str, NDArray[Any]] = {"mean": self.mean, "scale": self.scale}
         for name, projection in self.projections.items():
-            named[f"{name}.mean"], named[f"{name}.basis"] = projection.mean, projection.basis
+            named[f"{name}.mean"] = projection.mean.astype(np.float32)
+            named[f"{name}.basis"] = projection.basis.astype(np.float32)
         return named
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Senses:
         """Build from what `arrays` returned; it is for the caller to check."""
         projections = {
-            name: Projection(arrays[f"{name}.mean"], arrays[f"{name}.basis"])
+            name: Projection(
+                arrays[f"{name}.mean"].astype(np.float64),
+                arrays[f"{name}.basis"].astype(np.float64),
+            )
             for name in SENSE_NAMES
         }
         return cls(arrays["mean"], arrays["scale"], projections)
@@ -235,7 +238,13 @@ def _projection(values: Matrix, factor: Matrix) -> Projection:
     # The sign of a direction is arbitrary: its largest weight is made positive.
     kept = kept * np.where(kept[np.abs(kept).argmax(axis=0), np.arange(kept.shape[1])] < 0, -1, 1)
     basis = factor[:, None] * kept / np.sqrt(2.0 * total)
-    return Projection(mean.astype(np.float32), np.ascontiguousarray(basis, dtype=np.float32))
+    return Projection(_single(mean), _single(basis))
+
+
+def _single(values: Matrix) -> Matrix:
+    """Return values as a file keeps them, in single precision."""
+    rounded: Matrix = np.ascontiguousarray(values, dtype=np.float32).astype(np.float64)
+    return rounded
 
 
 def sensed_rows(clips: Sequence[Notes]) -> Matrix:
