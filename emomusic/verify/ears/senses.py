@@ -232,7 +232,7 @@ def _projection(values: Matrix, factor: Matrix) -> Projection:
     variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))
     order = np.argsort(-variances)
     variances, directions = np.maximum(variances[order], 0.0), directions[:, order]
-    total = max(float(variances.sum()), 1e-12)
+    total = max(float(variances.sum()), 1e-6)
     n_kept = int(np.searchsorted(np.cumsum(variances) / total, KEPT)) + 1
     kept = directions[:, : min(n_kept, MAX_DIMENSIONS, len(order))]
     # The sign of a direction is arbitrary: its largest weight is made positive.

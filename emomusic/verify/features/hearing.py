@@ -102,8 +102,7 @@ def hear(notes: Notes) -> Hearing:
     heard /= heard.sum()
     major, minor = key_correlations(heard)
     tonic = int(np.argmax(np.maximum(major, np.roll(minor, 3)).round(9)))
-    intervals = _by_pitch_class(notes, classes)
-    chord, root, chord_fit = _chords(intervals, start_s, tonic)
+    chord, root, chord_fit = _chords(notes, classes, start_s, tonic)
     return Hearing(
         notes=notes,
         group=group,
@@ -112,7 +111,7 @@ def hear(notes: Notes) -> Hearing:
         size=size,
         top=top,
         bottom=bottom,
-        sounding=_sounding(intervals, start_s + GROUP_S),
+        sounding=_sounding(notes, classes, start_s + GROUP_S),
         weight=weight,
         profile=np.roll(heard, -tonic),
         tonic=int((tonic + notes.pitch.min()) % 12),
@@ -182,22 +181,17 @@ def key_correlations(heard: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
     return correlations[0], correlations[1]
 
 
-def _by_pitch_class(notes: Notes, classes: IntColumn) -> list[tuple[FloatColumn, FloatColumn]]:
-    """Return the sorted onsets and the sorted ends of each pitch class, in seconds."""
-    end_s = notes.onset_s + notes.duration_s
-    masks = [classes == pc for pc in range(12)]
-    return [(notes.onset_s[mask], np.sort(end_s[mask])) for mask in masks]
-
-
-def _sounding(intervals: list[tuple[FloatColumn, FloatColumn]], at_s: FloatColumn) -> FloatColumn:
+def _sounding(notes: Notes, classes: IntColumn, at_s: FloatColumn) -> FloatColumn:
     """Count the notes of each pitch class that sound at each time, shape (len(at_s), 12).
 
     Notes struck and released within the 45 ms before are counted too: they were heard.
     """
-    counts = np.empty((len(at_s), 12))
-    for pc, (on, off) in enumerate(intervals):
-        begun = np.searchsorted(on, at_s, side="right")
-        counts[:, pc] = begun - np.searchsorted(off, at_s - GROUP_S, side="right")
+    begun = np.searchsorted(at_s, notes.onset_s)
+    ended = np.searchsorted(at_s - GROUP_S, notes.onset_s + notes.duration_s)
+    size = 12 * (len(at_s) + 1)
+    changes = np.bincount(12 * begun + classes, minlength=size)
+    changes -= np.bincount(12 * ended + classes, minlength=size)
+    counts: FloatColumn = np.cumsum(changes.reshape(-1, 12), axis=0)[:-1].astype(np.float64)
     return counts
 
 
@@ -210,17 +204,39 @@ def seconds_until(times: FloatColumn, at_s: FloatColumn) -> FloatColumn:
 
 
 def _chords(
-    intervals: list[tuple[FloatColumn, FloatColumn]], start_s: FloatColumn, tonic: int
+    notes: Notes, classes: IntColumn, start_s: FloatColumn, tonic: int
 ) -> tuple[IntColumn, IntColumn, FloatColumn]:
     """Name the chord, its root above the tonic and its fit in each window with an onset."""
-    left = start_s[0] + WINDOW_S * np.unique((start_s - start_s[0]) // WINDOW_S)
-    edges = np.stack([left, left + WINDOW_S])
-    heard = np.empty((len(left), 12))
-    for pc, (on, off) in enumerate(intervals):
-        total = seconds_until(on, edges) - seconds_until(off, edges)
-        heard[:, (pc - tonic) % 12] = total[1] - total[0]
-    heard = np.maximum(heard, 0.0)
+    left = np.unique((start_s - start_s[0]) // WINDOW_S)
+    heard = _seconds_in_windows(notes, (classes - tonic) % 12, left)
     heard /= np.maximum(np.linalg.norm(heard, axis=1, keepdims=True), 1e-12)
     fits = heard @ _CHORDS.reshape(-1, 12).T
     best = np.argmax(fits.round(9), axis=1)
     return best // 12, best % 12, fits[np.arange(len(best)), best]
+
+
+def _seconds_in_windows(notes: Notes, classes: IntColumn, left: FloatColumn) -> FloatColumn:
+    """Return how long each pitch class sounds in each window, shape (w, 12).
+
+    Seconds up to an edge are its time times the notes begun, less the sum of their onsets, less
+    the same of those ended; so the cost does not grow with how long notes are.
+
+    Args:
+        notes: The notes.
+        classes: Of each note, 0 to 11.
+        left: Where windows begin, whole numbers of windows from the first onset, rising.
+    """
+    edges = np.union1d(left, left + 1.0)
+    on = (notes.onset_s - notes.onset_s[0]) / WINDOW_S
+    off = on + notes.duration_s / WINDOW_S
+    size = 12 * (len(edges) + 1)
+    counts, sums = np.zeros(size), np.zeros(size)
+    for times, sign in ((on, 1.0), (off, -1.0)):
+        cells = 12 * np.searchsorted(edges, times, side="right") + classes
+        counts += sign * np.bincount(cells, minlength=size)
+        sums += sign * np.bincount(cells, times, size)
+    counts, sums = (np.cumsum(of.reshape(-1, 12), axis=0)[:-1] for of in (counts, sums))
+    until = edges[:, None] * counts - sums
+    at = np.searchsorted(edges, left)
+    seconds: FloatColumn = WINDOW_S * np.maximum(until[at + 1] - until[at], 0.0)
+    return seconds

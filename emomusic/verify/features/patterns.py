@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from emomusic.music.notes import FloatColumn, IntColumn
 from emomusic.verify.features.hearing import CHORDS, LONGEST_S, Hearing
+from emomusic.verify.features.registry import quantiles
 
 Block = Callable[[Hearing], FloatColumn]
 SHORTEST_LOG2, LONGEST_LOG2 = -5.5, 4.0
@@ -27,6 +28,7 @@ LOWEST, SEMITONES_A_BAND, N_BANDS = 21, 4, 22
 OCTAVES, LOUDNESSES = 8, 11
 N_CHORDS = len(CHORDS)
 _PAIRS = np.triu_indices(12)
+_RATE_SHARES = np.linspace(0.0, 1.0, N_RATES).tolist()
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,9 @@ def _sizes(h: Hearing) -> FloatColumn:
 
 def _rates(h: Hearing) -> FloatColumn:
     """Return quantiles of log2(1 + notes) in whole seconds, scaled to about 1."""
-    seconds = np.unique((h.notes.onset_s - h.notes.onset_s[0]) // 1.0, return_counts=True)
-    rates: FloatColumn = np.quantile(np.log2(1.0 + seconds[1]), np.linspace(0, 1, N_RATES)) / 8.0
-    return rates
+    seconds = (h.notes.onset_s - h.notes.onset_s[0]) // 1.0
+    counts = np.diff(np.flatnonzero(np.diff(seconds, prepend=-1.0, append=np.inf)))
+    return np.array(quantiles(np.log2(1.0 + counts), *_RATE_SHARES)) / 8.0
 
 
 def _bands(h: Hearing) -> FloatColumn:
