@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emomusic.emotion.space import QUADRANTS
 from emomusic.music.notes import Notes
@@ -45,12 +44,10 @@ class Heard:
     Attributes:
         rows: Features and patterns of the whole clips, then of all parts, (n + m, N_COLUMNS).
         owner: The clip of each row; the whole clips are 0 to n - 1, shape (n + m,).
-        learned: Whether a row is learned from: whole clips and halves, shape (n + m,).
     """
 
     rows: Matrix
     owner: Rows
-    learned: NDArray[np.bool_]
 
     @property
     def n_clips(self) -> int:
@@ -62,7 +59,7 @@ class Heard:
         place = np.full(self.n_clips, -1, dtype=np.int64)
         place[clips] = np.arange(len(clips))
         rows = self.of(clips)
-        return Heard(self.rows[rows], place[self.owner[rows]], self.learned[rows])
+        return Heard(self.rows[rows], place[self.owner[rows]])
 
     def of(self, clips: Rows) -> Rows:
         """Return the rows of some clips: whole ones first, in their order."""
@@ -80,12 +77,7 @@ def listen(clips: Sequence[Notes]) -> Heard:
     parts = [parts_of(notes)[1:] for notes in clips]
     rows = sensed_rows([*clips, *(part for own in parts for part in own)])
     owner = [k for k, own in enumerate(parts) for _ in own]
-    halves = [at < 2 for own in parts for at, _ in enumerate(own)]
-    return Heard(
-        rows,
-        np.array([*range(len(clips)), *owner], dtype=np.int64),
-        np.array([True] * len(clips) + halves, dtype=np.bool_),
-    )
+    return Heard(rows, np.array([*range(len(clips)), *owner], dtype=np.int64))
 
 
 def fit_verifier(
@@ -165,7 +157,6 @@ def fit_machines(
     from sklearn.kernel_ridge import KernelRidge
 
     rows = heard.of(clips)
-    rows = rows[heard.learned[rows]]
     own, owner = {name: of[rows] for name, of in points.items()}, heard.owner[rows]
     counts = weight[owner] * np.where(rows < heard.n_clips, 1.0, PART_WEIGHT)
     alphas = {}

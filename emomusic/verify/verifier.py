@@ -78,7 +78,7 @@ class Verifier:
     Kernel machines ("ears") listen with different senses: harmony, motion, touch, register,
     dynamics. Touch and dynamics tell as much about how a file was made as about the music; where
     they are unlike all that was learned from, only ears without them vote. A clip is heard as a
-    whole and in its first, last and middle half, and the answers are averaged. A flat velocity
+    whole and in its first and last half, and the answers are averaged. A flat velocity
     is unheard, not "soft".
 
     Valence and arousal are log-odds (of Q1 and Q4 against Q2 and Q3; of Q1 and Q2 against Q3 and

@@ -122,14 +122,12 @@ def columns_of() -> list[list[str]]:
 
 
 def parts_of(notes: Notes) -> list[Notes]:
-    """Return a clip and its first, last and middle half by onsets; the clip alone if short."""
+    """Return a clip and its first and last half by onsets; the clip alone if short."""
     begin_s = notes.onset_s - notes.onset_s[0] if len(notes) else notes.onset_s
     span_s = float(begin_s[-1]) if len(notes) else 0.0
     if span_s < SHORTEST_S or len(notes) < FEWEST_NOTES:
         return [notes]
-    spans = [(0.0, 0.5), (0.5, 1.0), (0.25, 0.75)]
-    masks = [(begin_s >= low * span_s) & (begin_s <= high * span_s) for low, high in spans]
-    return [notes, *(notes.where(np.flatnonzero(mask)) for mask in masks if mask.any())]
+    return [notes, notes.where(begin_s <= span_s / 2.0), notes.where(begin_s >= span_s / 2.0)]
 
 
 @dataclass(frozen=True)
