@@ -1,55 +1,61 @@
-"""Measure how often the verifier and the judges are right about songs they never heard."""
+"""Measure how far the verifier can be trusted about songs that it never heard."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 
-import torch
-
-from emomusic.verify.checks import Check, Result
-from emomusic.verify.labels import read_labels
+from emomusic.evaluation.trust.run import N_PROCESSES, PARTS, QUICK, Settings, check_verifier
+from emomusic.evaluation.trust.write import write_check
 
 
 def main() -> int:
     """Read the command line, check, show; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--source",
-        required=True,
-        metavar="DIR",
-        help="folder with labels.csv or emotion/labels.csv",
-    )
-    parser.add_argument("--folds", type=int, default=5, help="song-grouped folds (5)")
-    parser.add_argument("--seeds", type=int, default=3, help="repetitions (3)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    arguments = _parser().parse_args()
+    chosen = {"n_seeds": arguments.seeds, "n_folds": arguments.folds}
+    given = {name: value for name, value in chosen.items() if value is not None}
     try:
-        clips = read_labels(arguments.source)
-        check = Check(clips, n_folds=arguments.folds, n_seeds=arguments.seeds)
-        if not arguments.json:
-            print(_HEAD)
-        for result in check.results():
-            print(json.dumps(result.as_dict()) if arguments.json else _line(result), flush=True)
-    except ValueError as error:
+        check = check_verifier(
+            arguments.source,
+            arguments.out,
+            settings=replace(QUICK if arguments.quick else Settings(), **given),
+            checkpoint=arguments.checkpoint,
+            data=arguments.data,
+            only=arguments.only,
+            processes=arguments.processes,
+            progress=_tell,
+        )
+        remarks = write_check(check, arguments.out)
+    except (ValueError, OSError) as error:
         print(f"check_verifier: {error}", file=sys.stderr)
         return 2
+    print(*remarks, sep="\n", end="\n" if remarks else "", file=sys.stderr)
+    print(arguments.out / "verifier.md")
     return 0
 
 
-_HEAD = f"{'what':50} {'source':8} {'n':>5}    4Q  95 % interval      A     V   ECE  listeners V, A"
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", required=True, metavar="DIR",
+                        help="folder with labels.csv or emotion/labels.csv")  # fmt: skip
+    parser.add_argument("--data", metavar="DIR",
+                        help="clips for the trained verifier; needs --checkpoint")  # fmt: skip
+    parser.add_argument("--checkpoint", metavar="DIR", help="folder of a trained verifier")
+    parser.add_argument("--out", type=Path, default=Path("verifier_check"), metavar="DIR",
+                        help="where reports and pictures go (verifier_check)")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="few fits, minutes: does all work")
+    parser.add_argument("--seeds", type=int, help=f"repetitions ({Settings().n_seeds})")
+    parser.add_argument("--folds", type=int, help=f"song-grouped folds ({Settings().n_folds})")
+    parser.add_argument("--processes", type=int, default=N_PROCESSES,
+                        help=f"how many work at a time ({N_PROCESSES})")  # fmt: skip
+    parser.add_argument("--only", nargs="+", default=[], metavar="PART", help=", ".join(PARTS))
+    return parser
 
 
-def _line(result: Result) -> str:
-    heard = (result.listener_valence, result.listener_arousal)
-    listeners = "  ".join("" if value is None else f"{value:.2f}" for value in heard)
-    return (
-        f"{result.what:50} {result.source:8} {result.n:5} {result.quadrant:5.3f} "
-        f"{result.quadrant_low:5.3f} to {result.quadrant_high:5.3f} {result.arousal:5.3f} "
-        f"{result.valence:5.3f} {result.calibration_error:5.3f}  {listeners}"
-    )
+def _tell(name: str, n_done: int, n: int) -> None:
+    print(f"{n_done}/{n} {name}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import symusic
 import torch
+from verifier_cases import fitted
 
 from emomusic.compose.steering.levers import LEVERS
 from emomusic.compose.steering.response import Response
@@ -20,7 +21,6 @@ from emomusic.model.transformer import Transformer
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows
-from emomusic.verify.features import FEATURES
 from emomusic.verify.verifier import Verifier
 
 N_BINS = 4
@@ -192,14 +192,8 @@ def make_response(
 
 
 def make_verifier() -> Verifier:
-    """Return a verifier fitted on random features."""
-    rng = np.random.default_rng(7)
-    labels = [quadrant for quadrant in QUADRANTS for _ in range(10)]
-    signs = np.array([QUADRANT_CENTRES[label] for label in labels])
-    features = rng.standard_normal((len(labels), len(FEATURES))) + signs[:, :1]
-    return Verifier(n_trees=8, min_leaf=2, n_folds=4).fit(
-        features, labels, signs[:, 0], signs[:, 1], [str(i) for i in range(len(labels))]
-    )
+    """Return a verifier fitted on clips made in code."""
+    return fitted()
 
 
 def make_checkpoint(folder: Path, *, context: int = 2048) -> None:

@@ -121,7 +121,9 @@ def test_clips_are_written_with_a_manifest(
     }  # fmt: skip
     for card in cards:
         assert wanted <= set(card)
-        assert set(card["verdict"]) == {"quadrant", "probabilities", "valence", "arousal"}
+        assert set(card["verdict"]) == {
+            "quadrant", "probabilities", "valence", "arousal", "valence_sd", "arousal_sd", "trust"
+        }  # fmt: skip
         assert tuple(card["targets"]) == tuple(card["achieved"]) == ATTRIBUTE_NAMES
     assert (cards[0]["seed"], cards[0]["emotion"], cards[0]["bars"]) == (5, "joy", 2)
     assert cards[0]["version"] == emomusic.__version__

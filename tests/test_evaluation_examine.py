@@ -45,7 +45,8 @@ def test_attributes_are_measured(folder: Path) -> None:
 def test_a_verdict_is_given_where_there_is_a_verifier(folder: Path, tiny_checkpoint: Path) -> None:
     (record,) = examine([folder / "z.mid"], Verifier.load(tiny_checkpoint))
     assert set(record) == {"file", "verdict", "attributes"}
-    assert set(record["verdict"]) == {"quadrant", "probabilities", "valence", "arousal"}
+    values = {"valence", "arousal", "valence_sd", "arousal_sd"}
+    assert set(record["verdict"]) == {"quadrant", "probabilities", "trust", *values}
     assert tuple(record["verdict"]["probabilities"]) == QUADRANTS
     line = told(record)
     assert line.startswith(f"{folder / 'z.mid'}  Q") and " p=0." in line and "tempo=90" in line

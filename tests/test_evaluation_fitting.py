@@ -95,7 +95,7 @@ def test_mapper_and_verifier_are_written_into_a_checkpoint(source: Path, tmp_pat
     verifier = Verifier.load(out)
     clips = read_labels(source)[:24]
     heard = [verifier.verdict(notes_of(read_score(clip.path))).quadrant for clip in clips]
-    assert np.mean([h == c.quadrant for h, c in zip(heard, clips, strict=True)]) > 0.9
+    assert np.mean([h == c.quadrant for h, c in zip(heard, clips, strict=True)]) > 0.8
 
 
 def test_half_of_the_songs_is_kept_for_the_judges(source: Path, tmp_path: Path) -> None:

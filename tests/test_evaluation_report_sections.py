@@ -37,8 +37,14 @@ def evaluation(tiny_checkpoint: Path, folder: Path) -> Evaluation:
         return run_sections(make_context(tiny_checkpoint, folder), baselines=True)
 
 
+BY_NAME = [section.name for section in module.SECTIONS if section.by_name]
+
+
 def test_every_section_is_measured(evaluation: Evaluation) -> None:
-    assert list(evaluation.sections) == list(TITLES) and not evaluation.left_out
+    assert [*evaluation.sections, *BY_NAME] == list(TITLES)
+    assert evaluation.left_out == {
+        name: f"it takes minutes (--only {name})" for name in ("granularity", "inside")
+    }
     found = evaluation.sections
     assert {h["what"] for h in found["emotion"]["hearings"]} == {"composed", "real EMOPIA"}
     assert [h["n"] for h in found["emotion"]["best_of"]] == [4, 4]
@@ -62,13 +68,14 @@ def test_the_report_is_markdown_json_and_pictures(evaluation: Evaluation, tmp_pa
     text = write_report(evaluation.to_dict(), tmp_path)
     assert (tmp_path / "evaluation.md").read_text("utf-8") == text
     assert text.index("## Asked and measured") < text.index("## Emotion")
-    assert all(f"## {title}" in text for title in TITLES.values())
+    assert all((f"## {TITLES[name]}" in text) == (name not in BY_NAME) for name in TITLES)
     assert "Left out: at least 8 composed pieces of Q1" in text
     content = json.loads((tmp_path / "evaluation.json").read_text("utf-8"))
     assert content["sections"] == json.loads(json.dumps(evaluation.sections))
     assert content["summary"][0]["what"].startswith("first draws: quadrant, judge")
     drawn = {path.stem for path in tmp_path.glob("*.png")}
-    assert drawn == set(PICTURES) - {"quality_diversity"}
+    own = {name for name in PICTURES if not name.startswith(tuple(BY_NAME))}
+    assert drawn == own - {"quality_diversity"}
     for name in drawn:
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert f"]({name}.png)" in text
@@ -131,3 +138,25 @@ def test_each_checkpoint_tunes_its_own_simpler_systems(
     assert first.out_dir != second.out_dir
     assert first.out_dir.parent == second.out_dir.parent == tmp_path / "out" / "baselines"
     assert (first.count, first.n_bars, first.seed) == (SETTINGS.count, SETTINGS.bars, SETTINGS.seed)
+
+
+def test_a_long_section_is_measured_where_it_is_named(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Found:
+        def to_dict(self) -> dict[str, Any]:
+            return {"n": 1}
+
+    def measured(*given: Any, **more: Any) -> Found:
+        asked.append(more)
+        return Found()
+
+    monkeypatch.setattr(module, "measure_granularity", measured)
+    monkeypatch.setattr(module, "measure_inside", measured)
+    context = make_context(tiny_checkpoint, tmp_path)
+    found = run_sections(context, only=BY_NAME).sections
+    assert {name: found[name]["n"] for name in BY_NAME} == {"granularity": 1, "inside": 1}
+    assert [more["seed"] for more in asked] == [SETTINGS.seed, SETTINGS.seed]
+    assert asked[0]["twin_every"] == 1 and asked[1]["judges"] is context.panel.judges

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from emomusic.verify.labels import LabelError, LabelledClip, part_of, read_labels
+from emomusic.verify.labels import (
+    Curve,
+    LabelError,
+    LabelledClip,
+    part_of,
+    read_curves,
+    read_labels,
+)
 
 HEAD = "path,source,song,quadrant,split,valence,arousal\n"
 ROWS = "emopia/Q1_abc_0.mid,emopia,abc,Q1,train,,\nvgmidi/x.mid,vgmidi,x,Q3,train,-0.25,-0.5\n"
@@ -75,3 +84,67 @@ def test_missing_table_is_named(tmp_path: Path) -> None:
 def test_clips_check_their_values() -> None:
     with pytest.raises(LabelError, match="arousal must be in"):
         LabelledClip(Path("a.mid"), "vgmidi", "a", "Q1", 0.0, -1.5, "judge")
+
+
+CURVE: dict[str, Any] = {
+    "duration_s": 12.5,
+    "valence": [0.1, -0.3],
+    "valence_std": [0.2, 0.4],
+    "arousal": [0, 1],
+    "arousal_std": [0.5, 0.1],
+}
+
+
+def with_curves(tmp_path: Path, content: str) -> Path:
+    (tmp_path / "vgmidi_curves.json").write_text(content)
+    return folder(tmp_path, HEAD + ROWS)
+
+
+def test_curves_are_read_by_the_paths_of_clips(tmp_path: Path) -> None:
+    content = json.dumps({"vgmidi/x.mid": {**CURVE, "whatever": 1}})
+    curves = read_curves(with_curves(tmp_path, content))
+    assert curves == {"vgmidi/x.mid": Curve(12.5, (0.1, -0.3), (0.2, 0.4), (0.0, 1.0), (0.5, 0.1))}
+
+
+def test_spreads_are_the_means_of_the_curves(tmp_path: Path) -> None:
+    first, second = read_labels(with_curves(tmp_path, json.dumps({"vgmidi/x.mid": CURVE})))
+    assert second.valence_spread == pytest.approx(0.3)
+    assert second.arousal_spread == pytest.approx(0.3)
+    assert (first.valence_spread, first.arousal_spread) == (None, None)
+
+
+def test_without_curves_no_spread_is_known(tmp_path: Path) -> None:
+    assert read_curves(tmp_path) == {}
+    clips = read_labels(folder(tmp_path, HEAD + ROWS))
+    assert {clip.valence_spread for clip in clips} == {None}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"valence": [0.1]}, "as many values on each axis, at least one"),
+        ({name: [] for name in CURVE if name != "duration_s"}, "at least one"),
+        ({"arousal": [0.0, 1.1]}, r"valence and arousal must be in \[-1, 1\]"),
+        ({"valence": [0.0, float("nan")]}, r"valence and arousal must be in \[-1, 1\]"),
+        ({"valence_std": [0.1, -0.1]}, "standard deviations must be 0 or more"),
+        ({"arousal_std": [0.1, float("inf")]}, "standard deviations must be 0 or more"),
+        ({"duration_s": 0.0}, "duration_s must be above 0, got 0.0"),
+        ({"duration_s": float("nan")}, "duration_s must be above 0, got nan"),
+        ({"duration_s": "long"}, "cannot read .*could not convert"),
+        ({"valence": 0.5}, "cannot read"),
+        ({"valence": ["a", "b"]}, "cannot read"),
+    ],
+)
+def test_wrong_curves_are_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    path = with_curves(tmp_path, json.dumps({"vgmidi/x.mid": {**CURVE, **change}}))
+    for read in (read_curves, read_labels):
+        with pytest.raises(LabelError, match=words) as caught:
+            read(path)
+        assert "vgmidi_curves.json" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "[]", '{"a": 1}', '{"a": {"duration_s": 1}}'])
+def test_damaged_curves_are_refused(tmp_path: Path, content: str) -> None:
+    with pytest.raises(LabelError, match=r"cannot read .*vgmidi_curves\.json"):
+        read_curves(with_curves(tmp_path, content))

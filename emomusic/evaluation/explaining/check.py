@@ -10,8 +10,8 @@ import numpy as np
 
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.explaining.edits import OTHER_EDITS
+from emomusic.evaluation.intervals import wilson
 from emomusic.music.notes import Notes
-from emomusic.verify.checks import wilson
 from emomusic.verify.explanation.explain import AGAINST, FOR, Effect, Explanation, explain
 from emomusic.verify.explanation.hearing import AXES, SIGNS, Hears, odds_of
 from emomusic.verify.explanation.typical import Typical, typical

@@ -18,8 +18,8 @@ from emomusic.evaluation.granularity.separability import (
     permutation_p,
 )
 from emomusic.evaluation.granularity.sets import Matrix, Sets
+from emomusic.evaluation.intervals import wilson
 from emomusic.evaluation.judged.grid import AXES
-from emomusic.verify.checks import wilson
 
 EDGES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.25, 2.9)
 """Of the bins of distance in the plane of valence and arousal; the first is one place."""

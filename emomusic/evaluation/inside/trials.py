@@ -15,13 +15,13 @@ from emomusic.compose.guide import MAX_BAR_IDS
 from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.inside.states import pushed
+from emomusic.evaluation.intervals import wilson
 from emomusic.evaluation.judged.hearing import HALVES, listen
 from emomusic.evaluation.loss import Losses, held_back_losses
 from emomusic.model.lockstep.engine import TorchEngine
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
-from emomusic.verify.checks import wilson
 from emomusic.verify.judges import Judge
 
 Matrix = NDArray[np.float64]

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.emotion import QUADRANTS
+from emomusic.evaluation.intervals import wilson
+from emomusic.evaluation.trust.unseen.changes import flattened
 from emomusic.mapping.mapper import Mapper
 from emomusic.music.notes import Notes
-from emomusic.verify.checks import flattened, wilson
 from emomusic.verify.judges import FeatureJudge, Judge, SequenceJudge
 from emomusic.verify.labelled import notes_of_clips, weights_of
 from emomusic.verify.labels import LabelledClip, read_labels

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from emomusic.compose.clip import Clip
+from emomusic.evaluation.intervals import wilson
 from emomusic.music.score import ScoreError, notes_of, read_score
-from emomusic.verify.checks import wilson
 
 ROUNDING = 1e-6
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from symusic.core import ScoreTick
 
 from emomusic.emotion import QUADRANTS
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
-from emomusic.music.score import grid_of, notes_of
 from emomusic.verify.explanation.explain import Explanation, emotion_word, explain
 from emomusic.verify.explanation.hearing import SIGNS, Hears, Matrix, odds_of
 from emomusic.verify.explanation.words import seconds, span
+
+if TYPE_CHECKING:
+    from symusic.core import ScoreTick
 
 WINDOW_BARS = 4
 WINDOW_S = 8.0
@@ -184,6 +185,8 @@ def explain_score(score: ScoreTick, verifier: Hears) -> tuple[Explanation, Cours
     Raises:
         ScoreError: If it holds no notes.
     """
+    from emomusic.music.score import grid_of, notes_of
+
     notes = notes_of(score)
     end = float((notes.onset + notes.duration).max())
     bars = grid_of(score, end)[0] if end <= MAX_BEATS else None

@@ -1,0 +1,1 @@
+"""Is the verifier right, does it know how sure it may be, and where does it fail."""

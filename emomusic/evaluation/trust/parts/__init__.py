@@ -1,0 +1,1 @@
+"""The parts of the check, each a question of its own."""

@@ -1,0 +1,93 @@
+"""What each sense is worth: the verifier without it, and with it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from emomusic.evaluation.trust.bench.corpus import Corpus
+from emomusic.evaluation.trust.bench.kernels import Bench, Labels
+from emomusic.evaluation.trust.bench.rows import gathered_runs, rows_of
+from emomusic.evaluation.trust.bench.tasks import Result, Task, plain_answers
+from emomusic.verify.ears.kernel import EARS, Ear
+from emomusic.verify.ears.senses import SENSE_NAMES
+
+WHOLE = "all senses"
+
+
+def kinds() -> dict[str, tuple[str, ...]]:
+    """Return which senses are left, by what is tried."""
+    without = {
+        f"without {out}": tuple(name for name in SENSE_NAMES if name != out) for out in SENSE_NAMES
+    }
+    alone = {f"{name} alone": (name,) for name in SENSE_NAMES}
+    return {WHOLE: SENSE_NAMES, **without, **alone}
+
+
+def ears_with(senses: Sequence[str]) -> tuple[Ear, ...]:
+    """Return the ears with some senses only.
+
+    What is left of an ear is weighted so that its kernel keeps its width; an ear that has
+    nothing left is dropped. Where no ear is left that votes without trust, all do.
+    """
+    left = []
+    for ear in EARS:
+        weights = {name: weight for name, weight in ear.weights.items() if name in senses}
+        if weights:
+            factor = sum(ear.weights.values()) / sum(weights.values())
+            widened = {name: factor * weight for name, weight in weights.items()}
+            left.append(replace(ear, weights=widened))
+    if not any(ear.votes_else for ear in left):
+        left = [replace(ear, votes_else=ear.votes) for ear in left]
+    if not any(ear.votes for ear in left):
+        left = [replace(ear, votes=ear.votes_else) for ear in left]
+    return tuple(left)
+
+
+def ablated(
+    corpus: Corpus, *, kinds: Sequence[str], seed: int, fold: int, n_folds: int
+) -> dict[str, Result]:
+    """Fit with some senses at a time on all folds but one, hear that one; not calibrated.
+
+    Trust is always measured with touch and dynamics: what is tried is what is heard, not
+    whether it may be heard.
+    """
+    fit, test = corpus.folds(corpus.every, n_folds=n_folds, seed=seed)[fold]
+    bench = Bench(corpus.heard, fit)
+    labels = Labels(corpus.shares, corpus.weight(corpus.every), corpus.truth.groups)
+    found = {}
+    for kind in kinds:
+        ears = ears_with(_KINDS[kind])
+        one = bench.logits(fit, test, labels, kernels=bench.kernels(1.0, ears), ears=ears)[0]
+        found[kind] = {"rows": test.tolist(), **plain_answers(one.answers())}
+    return found
+
+
+_KINDS = kinds()
+
+
+def tasks(*, n_seeds: int, n_folds: int) -> list[Task]:
+    """Return what is to be done."""
+    every = list(_KINDS)
+    return [
+        Task(f"ablation-{seed}-{fold}", ablated,
+             {"kinds": every, "seed": seed, "fold": fold, "n_folds": n_folds})
+        for seed in range(n_seeds) for fold in range(n_folds)
+    ]  # fmt: skip
+
+
+def found_of(
+    corpus: Corpus, results: Mapping[str, Result], *, n_seeds: int, n_folds: int
+) -> Result:
+    """Return the table of the tasks that were done."""
+    rows = []
+    for kind in _KINDS:
+        runs = [
+            gathered_runs(
+                [results[f"ablation-{seed}-{fold}"][kind] for fold in range(n_folds)],
+                len(corpus.clips),
+            )
+            for seed in range(n_seeds)
+        ]
+        rows += rows_of(corpus, runs, kind, "all sources, by song", calibrated=False)
+    return {"rows": [row.to_dict() for row in rows]}

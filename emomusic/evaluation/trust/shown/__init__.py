@@ -1,0 +1,1 @@
+"""The check as tables and pictures, beside what others report."""
