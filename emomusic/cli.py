@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import emomusic
-from emomusic.commands import evaluate, fit, prepare, train
+from emomusic.commands import check_verifier, evaluate, fit, prepare, train
 from emomusic.terminal import MAX_SEED, ExitStatus, load_composer, one_line, progress_bar, stop
 
 app = typer.Typer(
@@ -279,7 +279,7 @@ def _until_unwritable(records: Iterator[dict[str, Any]]) -> Iterator[dict[str, A
         stop(str(error), ExitStatus.FAILED)
 
 
-for command in (prepare, train, fit, evaluate):
+for command in (prepare, train, fit, evaluate, check_verifier):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""The commands that make a checkpoint and measure it: prepare, train, fit, evaluate."""
+"""The commands that make a checkpoint and measure it: prepare, train, fit, evaluate, check."""
 
 from __future__ import annotations
 
@@ -196,5 +196,70 @@ def evaluate(
 
             evaluation = run_sections(context, only=only or (), baselines=baselines, progress=show)
         typer.echo(write_report(evaluation.to_dict(), out))
+    except (OSError, ValueError) as error:
+        stop(str(error), ExitStatus.FAILED)
+
+
+def check_verifier(
+    source: Annotated[
+        Path | None, typer.Option(help="Folder with emotion/labels.csv, to learn and test on.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with labels.csv, for the trained verifier to hear.")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder of the verifier.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("verifier_check"),
+    quick: Annotated[bool, typer.Option("--quick", help="Few fits, to see all work.")] = False,
+    seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Repetitions; 5.")] = None,
+    folds: Annotated[int | None, typer.Option(min=2, max=20, help="Folds by song; 5.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="Measure this part alone; repeatable."),
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="How many work.")] = 2,
+) -> None:
+    """Measure how far the verifier can be trusted: trained anew by folds, or as it is on --data."""
+    from dataclasses import replace
+
+    from emomusic.compose.find import find_checkpoint
+    from emomusic.evaluation.trust import run, write
+    from emomusic.evaluation.trust.unseen.trained import check_trained
+
+    if source is None and data is None:
+        stop("name --source, to measure by folds, or --data, or both", ExitStatus.USAGE)
+    if unknown := [name for name in only or () if name not in run.PARTS]:
+        stop(f"unknown part {unknown[0]!r}; known: {', '.join(run.PARTS)}", ExitStatus.USAGE)
+    try:
+        folder = None if data is None else find_checkpoint(checkpoint)
+    except ValueError as error:
+        stop(str(error), ExitStatus.USAGE)
+    settings = run.QUICK if quick else run.Settings()
+    settings = replace(
+        settings, n_seeds=seeds or settings.n_seeds, n_folds=folds or settings.n_folds
+    )
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("hearing" if source is None else "fitting", total=None)
+
+            def show(*done: Any) -> None:
+                bar.update(task, completed=done[-2], total=done[-1])
+
+            if source is None and data is not None and folder is not None:
+                found = check_trained(data, folder, progress=show)
+                typer.echo(write.write_trained(found, out))
+            elif source is not None:
+                check = run.check_verifier(
+                    source,
+                    out,
+                    settings=settings,
+                    checkpoint=folder,
+                    data=data,
+                    only=only or (),
+                    processes=processes,
+                    progress=show,
+                )
+                for remark in write.write_check(check, out):
+                    typer.echo(remark, err=True)
+                typer.echo(f"the report is {out / 'verifier.md'}")
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)

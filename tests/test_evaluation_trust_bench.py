@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trust_cases import N_SONGS, write_folder
 
 from emomusic.evaluation.trust.bench.choosing import RIDGES, WIDTHS, choose
 from emomusic.evaluation.trust.bench.corpus import Corpus, read_corpus
@@ -17,7 +18,6 @@ from emomusic.evaluation.trust.parts.listeners import ceiling_of, listeners
 from emomusic.verify.ears.senses import SENSE_NAMES, Senses
 from emomusic.verify.fitting import fit_machines, gathered
 from emomusic.verify.verifier import Answers
-from tests.trust_cases import N_SONGS, write_folder
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from synthetic import make_verifier
+from trust_cases import N_SONGS, write_folder
+from typer.testing import CliRunner
 
+from emomusic.cli import app
+from emomusic.evaluation.trust.parts import crossed
 from emomusic.evaluation.trust.run import PARTS, QUICK, Check, check_verifier
-from emomusic.evaluation.trust.shown.demands import demands
+from emomusic.evaluation.trust.shown.demands import HARMLESS, demands
 from emomusic.evaluation.trust.shown.tables import TITLES, check_markdown
+from emomusic.evaluation.trust.unseen import robustness
+from emomusic.evaluation.trust.unseen.changes import CHANGES
 from emomusic.evaluation.trust.write import write_check
-from tests.synthetic import make_verifier
-from tests.trust_cases import N_SONGS, write_folder
+from emomusic.verify.labels import read_labels
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "check_verifier.py"
+TRIED = (*HARMLESS, "beats unknown", "tempo misread x 0.5")
 SETTINGS = type(QUICK)(n_seeds=1, n_folds=2, n_ablation_seeds=1, n_draws=1, quick=True)
 
 
@@ -28,9 +35,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def check(folder: Path) -> Check:
-    return check_verifier(
-        folder, folder / "out", settings=SETTINGS, checkpoint=folder, data=folder, processes=1
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crossed, "N_TREES", 20)
+        patch.setattr(robustness, "CHANGES", {name: CHANGES[name] for name in TRIED})
+        return check_verifier(
+            folder, folder / "out", settings=SETTINGS, checkpoint=folder, data=folder, processes=1
+        )
 
 
 def rows(check: Check, part: str) -> dict[tuple[str, str, str], dict[str, object]]:
@@ -122,20 +132,30 @@ def test_a_stopped_run_goes_on(folder: Path, check: Check) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "status", "words"),
     [
-        (["--source", "none"], "cannot read"),
-        (["--source", ".", "--folds", "1"], "need folds >= 2"),
-        (["--source", ".", "--only", "tea"], "known are crossed"),
-        (["--source", ".", "--data", "."], "name a checkpoint"),
+        (["--source", "none"], 1, "cannot read none"),
+        (["--source", ".", "--only", "tea"], 2, "unknown part 'tea'; known: crossed"),
+        (["--data", ".", "--checkpoint", "none"], 2, "no such checkpoint folder: none"),
+        ([], 2, "name --source, to measure by folds, or --data, or both"),
     ],
 )
-def test_mistakes_are_one_line_and_status_2(
-    folder: Path, tmp_path: Path, options: list[str], words: str
+def test_mistakes_are_one_line(
+    folder: Path, tmp_path: Path, options: list[str], status: int, words: str
 ) -> None:
     command = [sys.executable, SCRIPT, *options, "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-    assert done.returncode == 2
-    assert done.stderr.startswith("check_verifier: ")
-    assert words in done.stderr
+    assert done.returncode == status
+    assert done.stderr.startswith("Error: ") and words in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_trained_verifier_hears_a_folder_by_one_command(folder: Path, tmp_path: Path) -> None:
+    make_verifier().save(tmp_path)
+    command = ["check-verifier", "--data", str(folder), "--checkpoint", str(tmp_path)]
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "clips heard" in done.stdout and "Skipped:" in done.stdout
+    assert (tmp_path / "out" / "trained.md").read_text("utf-8") == done.stdout.rstrip("\n") + "\n"
+    found = json.loads((tmp_path / "out" / "trained.json").read_text("utf-8"))
+    assert found["n"] == len(read_labels(folder))

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic import make_verifier
+from trust_cases import write_clip, write_folder
 
 from emomusic.evaluation.trust.unseen.changes import (
     beats_unknown,
@@ -20,8 +22,6 @@ from emomusic.evaluation.trust.unseen.trained import check_trained, labelled_row
 from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import notes_of, read_score
 from emomusic.verify.labels import Curve, LabelError, read_labels
-from tests.synthetic import make_verifier
-from tests.trust_cases import write_clip, write_folder
 
 
 @pytest.fixture

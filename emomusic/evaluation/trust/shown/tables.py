@@ -25,8 +25,9 @@ PICTURES_OF = {"crossed": "reliability", "ablation": "ablation", "learning": "le
 HOW = (
     "Arousal and valence are the signs of the quadrant said, so that all three come from one "
     "answer. Shares with the 95 % bootstrap interval over songs (clips of a song are not "
-    "independent); ± is the standard deviation over seeds. ECE: expected calibration error in ten bins; `by chance` is what perfect "
-    "probabilities would show on as many clips. r: correlation with listeners' means."
+    "independent); ± is the standard deviation over seeds. ECE: expected calibration error in "
+    "ten bins; `by chance` is what perfect probabilities would show on as many clips. r: "
+    "correlation with listeners' means."
 )
 
 
@@ -101,7 +102,7 @@ def confusion_table(row: Result) -> str:
     """Return labels against what was heard, mean over seeds."""
     heads = ("label", *(f"heard {quadrant}" for quadrant in QUADRANTS))
     lines = zip(QUADRANTS, row["confusion"], strict=True)
-    return table(heads, [(quadrant, *(f"{x:.1f}" for x in counts)) for quadrant, counts in lines])
+    return table(heads, [(quadrant, *(f"{round(x, 1):g}" for x in counts)) for quadrant, counts in lines])
 
 
 def reliability_table(row: Result) -> str:
