@@ -14,6 +14,7 @@ from emomusic.evaluation.explaining.check import Explained, Trial, check_explana
 from emomusic.evaluation.explaining.edits import OTHER_EDITS
 from emomusic.evaluation.explaining.plots import draw_explaining
 from emomusic.evaluation.explaining.tables import explaining_markdown
+from emomusic.evaluation.pictures import draw_all
 from emomusic.music.notes import Notes
 from emomusic.verify.explanation.causes import CAUSES
 from emomusic.verify.explanation.typical import MEASURES
@@ -102,4 +103,8 @@ def test_result_is_plain_told_and_drawn(tmp_path: Path) -> None:
     assert json.loads(json.dumps(found)) == found
     told = explaining_markdown(found)
     assert "| first cause | 6 | 1.00" in told and "6 of 6 clips" in told
-    assert (tmp_path / draw_explaining(found, tmp_path)).read_bytes().startswith(b"\x89PNG")
+    drawn = draw_all(
+        [("causes", draw_explaining, found), ("none", draw_explaining, None)], tmp_path
+    )
+    assert drawn == {"causes": "causes.png"}
+    assert (tmp_path / "causes.png").read_bytes().startswith(b"\x89PNG")

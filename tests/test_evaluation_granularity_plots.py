@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from granularity_cases import made_granularity
 
-from emomusic.evaluation.granularity.plots import around, draw_granularity, draw_map, spread
+from emomusic.evaluation.granularity.plots import around, draw_map, spread
+from emomusic.evaluation.report.plots import draw_pictures
 
 
 def test_pictures_are_drawn_from_plain_values(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    drawn = draw_granularity(made_granularity().to_dict(), tmp_path)
+    drawn = draw_pictures({"granularity": made_granularity().to_dict()}, tmp_path)
     assert set(drawn) == {"granularity_matrix", "granularity_map", "granularity_distance"}
     for name in drawn.values():
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

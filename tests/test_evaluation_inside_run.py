@@ -9,11 +9,12 @@ import pytest
 from inside_cases import some_rows, write_labels
 from judged_cases import PitchJudge, SureJudge
 
-from emomusic.evaluation.inside.plots import PICTURES, draw_inside
+from emomusic.evaluation.inside.plots import PICTURES
 from emomusic.evaluation.inside.run import Inside, measure_inside
 from emomusic.evaluation.inside.steering import CONTROLS, DOSES, PUSH, WAYS
 from emomusic.evaluation.inside.tables import WAYS as TOLD_WAYS
 from emomusic.evaluation.inside.tables import inside_markdown
+from emomusic.evaluation.report.plots import draw_pictures
 
 TOLD: list[tuple[int, int]] = []
 
@@ -86,7 +87,7 @@ def test_what_was_found_is_told_in_tables(plain: dict[str, Any]) -> None:
 
 def test_pictures_are_drawn_from_plain_values(plain: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    drawn = draw_inside(plain, tmp_path)
+    drawn = draw_pictures({"inside": plain}, tmp_path)
     assert set(drawn) == set(PICTURES)
     for name in drawn.values():
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
@@ -94,5 +95,5 @@ def test_pictures_are_drawn_from_plain_values(plain: dict[str, Any], tmp_path: P
 
 def test_what_is_not_there_is_not_drawn(plain: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    drawn = draw_inside({**plain, "trials": []}, tmp_path)
+    drawn = draw_pictures({"inside": {**plain, "trials": []}}, tmp_path)
     assert set(drawn) == {"inside_depth", "inside_attributes"}

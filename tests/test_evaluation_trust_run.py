@@ -116,7 +116,7 @@ def test_the_report_shows_every_part(check: Check, tmp_path: Path) -> None:
     assert "nan" not in text
     plain = json.loads((tmp_path / "verifier.json").read_text())
     assert plain == json.loads(json.dumps(check.to_dict(), allow_nan=False))
-    assert len(list(demands(plain["parts"]))) == 3 + 3 + 2 + 2 + 6
+    assert len(list(demands(plain["parts"]))) == 3 + 3 + 2 + 2 + 1 + 6
 
 
 def test_a_stopped_run_goes_on(folder: Path, check: Check) -> None:

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emomusic.files import write_atomically
+from emomusic.evaluation.pictures import LINE, OURS, THEIRS
 
-NAME = "explaining.png"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 ASKED = 0.8
-AXIS, QUADRANT, LINE = "#2a6f97", "#e09f3e", "#777777"
-DPI = 110
 
 
-def draw_explaining(found: Mapping[str, Any], folder: Path) -> str:
+def draw_explaining(figure: Figure, found: Mapping[str, Any]) -> bool:
     """Draw how often the verdict moved as said, for each place and each edit.
 
     Args:
+        figure: Empty.
         found: As `Explained.to_dict` holds it.
-        folder: Where the PNG file goes; it is written whole or not at all.
 
     Returns:
-        The file's name.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
-        OSError: If the file cannot be written.
+        Whether there was something to draw.
     """
-    from matplotlib.figure import Figure
-
     shares = [*found["shares"], *found["each"]]
-    figure = Figure((7.5, 0.9 + 0.27 * len(shares)), dpi=DPI, layout="constrained")
+    if not shares:
+        return False
+    figure.set_size_inches(7.5, 0.9 + 0.27 * len(shares))
     axes = figure.subplots()
     places = -np.arange(len(shares)) - 0.8 * (np.arange(len(shares)) >= len(found["shares"]))
-    for what, offset, colour in (("axis", 0.12, AXIS), ("quadrant", -0.12, QUADRANT)):
+    for what, offset, colour in (("axis", 0.12, OURS), ("quadrant", -0.12, THEIRS)):
         value, low, high = np.array([share[what] for share in shares]).T
         axes.errorbar(
             value,
@@ -58,7 +52,4 @@ def draw_explaining(found: Mapping[str, Any], folder: Path) -> str:
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    write_atomically(folder / NAME, lambda out: out.write(file.getvalue()))
-    return NAME
+    return True

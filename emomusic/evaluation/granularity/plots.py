@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +11,6 @@ from scipy.optimize import linear_sum_assignment
 from emomusic.emotion import QUADRANTS, quadrant_of
 from emomusic.evaluation.granularity.separability import Rows, pairs_of
 from emomusic.evaluation.granularity.sets import Matrix
-from emomusic.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,38 +20,8 @@ Result = Mapping[str, Any]
 COLOURS = dict(zip(QUADRANTS, ("#d98a00", "#c0392b", "#2a6f97", "#3a8f5c"), strict=True))
 """Of the quadrants asked for."""
 INK, FAINT, UNTESTED = "#333333", "#bbbbbb", "#dddddd"
-DPI = 130
 EDGE, COLUMN = 1.04, 1.42
 """Where the plane ends, and where the names stand beside it."""
-NEEDS_MATPLOTLIB = "no pictures: matplotlib is not installed (pip install emomusic[train])"
-
-
-def draw_granularity(found: Result, folder: Path) -> dict[str, str]:
-    """Draw all pictures, each written whole or not at all.
-
-    Args:
-        found: As `Granularity.to_dict` gives it.
-        folder: Where the PNG files go.
-
-    Returns:
-        File name of each picture.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
-        OSError: If a file cannot be written.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(NEEDS_MATPLOTLIB, name="matplotlib") from error
-    for name, draw in PICTURES.items():
-        figure = Figure(dpi=DPI, layout="constrained", facecolor="white")
-        draw(figure, found)
-        file = io.BytesIO()
-        figure.savefig(file, format="png", metadata={"Software": None})
-        data = file.getvalue()
-        write_atomically(folder / f"{name}.png", lambda out, data=data: out.write(data))  # type: ignore[misc]
-    return {name: f"{name}.png" for name in PICTURES}
 
 
 def around(asked: Matrix) -> Rows:

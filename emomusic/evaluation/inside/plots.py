@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emomusic.evaluation.inside.tables import AXES
-from emomusic.files import write_atomically
+from emomusic.evaluation.pictures import LINE, OURS, THEIRS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Result = Mapping[str, Any]
-OURS, THEIRS, LINE, PALE = "#2a6f97", "#e09f3e", "#777777", "#bbbbbb"
-DPI = 110
+PALE = "#bbbbbb"
 NETWORKS = {
     "trained": (OURS, "-", "trained"),
     "untrained": (THEIRS, "--", "random weights"),
@@ -31,35 +28,6 @@ BESIDE = (
     ("controls and feedback", "with\nfeedback"),
 )
 N_COLUMNS = 6
-
-
-def draw_inside(found: Result, folder: Path) -> dict[str, str]:
-    """Draw the pictures of what `Inside.to_dict` gives, each written whole or not at all.
-
-    Args:
-        found: Plain values.
-        folder: Where the PNG files go.
-
-    Returns:
-        File name of each picture.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
-        OSError: If a file cannot be written.
-    """
-    from matplotlib.figure import Figure
-
-    drawn = {}
-    for name, draw in PICTURES.items():
-        figure = Figure(dpi=DPI, layout="constrained", facecolor="white")
-        if not draw(figure, found):
-            continue
-        file = io.BytesIO()
-        figure.savefig(file, format="png", metadata={"Software": None})
-        data = file.getvalue()
-        drawn[name] = f"{name}.png"
-        write_atomically(folder / drawn[name], lambda out, data=data: out.write(data))  # type: ignore[misc]
-    return drawn
 
 
 def _depth(figure: Figure, found: Result) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,17 +13,14 @@ from emomusic.evaluation.granularity import plots as granularity
 from emomusic.evaluation.inside import plots as inside
 from emomusic.evaluation.judged.grid import AXES
 from emomusic.evaluation.judged.run import COMPOSED, REAL
+from emomusic.evaluation.pictures import LINE, OURS, THEIRS, draw_all
 from emomusic.evaluation.report.summary import DIVERSITY, WORST_RHO
-from emomusic.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Result = Mapping[str, Any]
-OURS, THEIRS, LINE = "#2a6f97", "#e09f3e", "#777777"
-DPI = 110
-NEEDS_MATPLOTLIB = "no pictures: matplotlib is not installed (pip install emomusic[train])"
 
 
 def draw_pictures(sections: Mapping[str, Result], folder: Path) -> dict[str, str]:
@@ -41,22 +37,10 @@ def draw_pictures(sections: Mapping[str, Result], folder: Path) -> dict[str, str
         ImportError: If matplotlib is not installed.
         OSError: If a file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(NEEDS_MATPLOTLIB, name="matplotlib") from error
-    drawn = {}
-    for name, draw in PICTURES.items():
-        found = sections.get(name.partition("_")[0])
-        figure = Figure(dpi=DPI, layout="constrained", facecolor="white")
-        if found is None or not draw(figure, found):
-            continue
-        file = io.BytesIO()
-        figure.savefig(file, format="png", metadata={"Software": None})
-        data = file.getvalue()
-        drawn[name] = f"{name}.png"
-        write_atomically(folder / drawn[name], lambda out, data=data: out.write(data))  # type: ignore[misc]
-    return drawn
+    return draw_all(
+        ((name, draw, sections.get(name.partition("_")[0])) for name, draw in PICTURES.items()),
+        folder,
+    )
 
 
 def _confusion(figure: Figure, found: Result) -> bool:

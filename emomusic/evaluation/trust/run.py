@@ -13,12 +13,20 @@ import emomusic
 from emomusic.evaluation.trust.bench.choosing import N_INNER, RIDGES, WIDTHS
 from emomusic.evaluation.trust.bench.corpus import Corpus, read_corpus
 from emomusic.evaluation.trust.bench.tasks import Progress, Result, Task, done
-from emomusic.evaluation.trust.parts import ablation, crossed, learning, listeners, transfer
+from emomusic.evaluation.trust.parts import (
+    ablation,
+    crossed,
+    explained,
+    learning,
+    listeners,
+    transfer,
+)
 from emomusic.evaluation.trust.shown.published import FADERNETS, PUBLISHED
 from emomusic.evaluation.trust.unseen import course, robustness
 from emomusic.evaluation.trust.unseen.trained import check_trained
 
-PARTS = ("crossed", "transfer", "ablation", "learning", "robustness", "course", "listeners")
+PARTS = ("crossed", "transfer", "ablation", "learning", "robustness", "course", "listeners",
+         "explanations")  # fmt: skip
 KEPT_DIR = "verifier_kept"
 N_PROCESSES = 2
 
@@ -32,6 +40,7 @@ class Settings:
         n_folds: Song-grouped folds, at least 2.
         n_ablation_seeds: Repetitions of the ablation.
         n_draws: Draws of labelled songs for each point of the learning curve.
+        every: Every how many clips one is explained.
         quick: Whether this is only to see that all works.
     """
 
@@ -39,6 +48,7 @@ class Settings:
     n_folds: int = 5
     n_ablation_seeds: int = 2
     n_draws: int = 5
+    every: int = 2
     quick: bool = False
 
     def __post_init__(self) -> None:
@@ -47,13 +57,16 @@ class Settings:
         Raises:
             ValueError: If one is too small.
         """
-        if self.n_folds < 2 or min(self.n_seeds, self.n_ablation_seeds, self.n_draws) < 1:
+        if (
+            self.n_folds < 2
+            or min(self.n_seeds, self.n_ablation_seeds, self.n_draws, self.every) < 1
+        ):
             raise ValueError(
                 f"need folds >= 2 and seeds >= 1, got {self.n_folds} and {self.n_seeds}"
             )
 
 
-QUICK = Settings(n_seeds=1, n_folds=3, n_ablation_seeds=1, n_draws=2, quick=True)
+QUICK = Settings(n_seeds=1, n_folds=3, n_ablation_seeds=1, n_draws=2, every=20, quick=True)
 
 
 @dataclass(frozen=True)
@@ -147,6 +160,7 @@ def _tasks(name: str, corpus: Corpus, settings: Settings) -> list[Task]:
         "robustness": lambda: robustness.tasks(n_folds=folds),
         "course": lambda: course.tasks(corpus, n_folds=folds),
         "listeners": list,
+        "explanations": lambda: explained.tasks(every=settings.every),
     }
     tasks: list[Task] = found[name]()
     return tasks
@@ -162,6 +176,7 @@ def _found(name: str, corpus: Corpus, settings: Settings, own: dict[str, Result]
         "robustness": lambda: robustness.found_of(corpus, own),
         "course": lambda: course.found_of(own),
         "listeners": lambda: listeners.listeners(corpus),
+        "explanations": lambda: explained.found_of(own),
     }
     result: Result = found[name]()
     return result

@@ -17,6 +17,7 @@ KINDS = ("quadrant", "arousal", "valence")
 CORRELATIONS = {"valence": 0.60, "arousal": 0.75}
 WORST_CALIBRATION = 0.05
 MOST_CHANGED = 0.02
+WELL_EXPLAINED = 0.80
 HARMLESS = ("transposed by +2", "transposed by -2", "ticks doubled")
 
 
@@ -50,6 +51,12 @@ def demands(parts: Mapping[str, Result]) -> Iterator[tuple[str, str, Triple, str
             triple = (own["error"], own["error"] - own["error_sd"], own["error"] + own["error_sd"])
             told = _verdict(met, within)
             yield f"calibration error, {source} (± sd)", f"≤ {WORST_CALIBRATION}", triple, told
+    for row in parts.get("explanations", {}).get("shares", ()):
+        if row["what"] == "first cause":
+            value, low, high = row["axis"]
+            told = _verdict(value >= WELL_EXPLAINED, high >= WELL_EXPLAINED)
+            what = f"first cause undone: the verdict moves as said ({row['n']} clips)"
+            yield what, f"≥ {WELL_EXPLAINED:.2f}", (value, low, high), told
     for row in parts.get("robustness", {}).get("rows", ()):
         if row["change"] in HARMLESS:
             share, low, high = row["changed"]

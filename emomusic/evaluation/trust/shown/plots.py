@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emomusic.files import write_atomically
+from emomusic.evaluation.explaining.plots import draw_explaining
+from emomusic.evaluation.pictures import LINE, OURS, Draw, draw_all
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Result = Mapping[str, Any]
-OURS, LINE = "#2a6f97", "#777777"
 COLOURS = {"quadrant": OURS, "arousal": "#e09f3e", "valence": "#6a994e"}
-DPI = 110
-NEEDS_MATPLOTLIB = "no pictures: matplotlib is not installed (pip install emomusic[train])"
 
 
 def draw_check(parts: Mapping[str, Result], folder: Path) -> dict[str, str]:
@@ -35,24 +32,12 @@ def draw_check(parts: Mapping[str, Result], folder: Path) -> dict[str, str]:
         ImportError: If matplotlib is not installed.
         OSError: If a file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(NEEDS_MATPLOTLIB, name="matplotlib") from error
-    drawn = {}
-    for name, (part, draw) in PICTURES.items():
-        if part in parts:
-            figure = Figure(dpi=DPI, layout="constrained", facecolor="white")
-            draw(figure, parts[part])
-            file = io.BytesIO()
-            figure.savefig(file, format="png", metadata={"Software": None})
-            data = file.getvalue()
-            drawn[name] = f"verifier_{name}.png"
-            write_atomically(folder / drawn[name], lambda out, data=data: out.write(data))  # type: ignore[misc]
-    return drawn
+    return draw_all(
+        ((name, draw, parts.get(part)) for name, (part, draw) in PICTURES.items()), folder
+    )
 
 
-def _reliability(figure: Figure, found: Result) -> None:
+def _reliability(figure: Figure, found: Result) -> bool:
     """Draw confidence against the share that is right, with counts below, for each source."""
     rows = [
         row
@@ -79,9 +64,10 @@ def _reliability(figure: Figure, found: Result) -> None:
                   title=f"{row['source']}: ECE {error:.3f}")  # fmt: skip
         below.bar(x, n, 0.06, color=OURS)
         below.set(xlabel="confidence", ylabel="clips")
+    return bool(rows)
 
 
-def _ablation(figure: Figure, found: Result) -> None:
+def _ablation(figure: Figure, found: Result) -> bool:
     """Draw the share right without each sense and with it alone, for each source."""
     sources = list(dict.fromkeys(row["source"] for row in found["rows"]))
     kinds = list(dict.fromkeys(row["what"] for row in found["rows"]))
@@ -101,9 +87,10 @@ def _ablation(figure: Figure, found: Result) -> None:
         axes.set_yticklabels(kinds)
     every[0].invert_yaxis()
     figure.legend(*every[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return True
 
 
-def _learning(figure: Figure, found: Result) -> None:
+def _learning(figure: Figure, found: Result) -> bool:
     """Draw the share right over the share of songs that are labelled, for each source."""
     sources = list(dict.fromkeys(row["source"] for row in found["rows"]))
     figure.set_size_inches(4.4 * len(sources), 3.8)
@@ -123,11 +110,13 @@ def _learning(figure: Figure, found: Result) -> None:
         axes.set_xlabel("songs labelled, %")
     every[0].set_ylabel("share right (band: sd over draws)")
     figure.legend(*every[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return True
 
 
-PICTURES: dict[str, tuple[str, Callable[[Figure, Result], None]]] = {
-    "reliability": ("crossed", _reliability),
-    "ablation": ("ablation", _ablation),
-    "learning": ("learning", _learning),
+PICTURES: dict[str, tuple[str, Draw]] = {
+    "verifier_reliability": ("crossed", _reliability),
+    "verifier_ablation": ("ablation", _ablation),
+    "verifier_learning": ("learning", _learning),
+    "verifier_explanations": ("explanations", draw_explaining),
 }
 """What is drawn, by name: the part it shows, and how."""

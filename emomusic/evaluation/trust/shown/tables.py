@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from emomusic.emotion import QUADRANTS
+from emomusic.evaluation.explaining.tables import explaining_markdown
 from emomusic.evaluation.report.rendering import table
 from emomusic.evaluation.trust.shown.demands import demands_table
+from emomusic.evaluation.trust.shown.plots import PICTURES
 
 Result = Mapping[str, Any]
 KINDS = ("quadrant", "arousal", "valence")
@@ -20,8 +22,9 @@ TITLES = {
     "robustness": "Changed clips",
     "course": "The emotion curve of a piece",
     "listeners": "How far people agree",
+    "explanations": "Causes undone",
 }
-PICTURES_OF = {"crossed": "reliability", "ablation": "ablation", "learning": "learning"}
+PICTURES_OF = {part: name for name, (part, _) in PICTURES.items()}
 HOW = (
     "Arousal and valence are the signs of the quadrant said, so that all three come from one "
     "answer. Shares with the 95 % bootstrap interval over songs (clips of a song are not "
@@ -102,7 +105,9 @@ def confusion_table(row: Result) -> str:
     """Return labels against what was heard, mean over seeds."""
     heads = ("label", *(f"heard {quadrant}" for quadrant in QUADRANTS))
     lines = zip(QUADRANTS, row["confusion"], strict=True)
-    return table(heads, [(quadrant, *(f"{round(x, 1):g}" for x in counts)) for quadrant, counts in lines])
+    return table(
+        heads, [(quadrant, *(f"{round(x, 1):g}" for x in counts)) for quadrant, counts in lines]
+    )
 
 
 def reliability_table(row: Result) -> str:
@@ -283,4 +288,5 @@ _MARKDOWN: dict[str, Callable[[Result], str]] = {
     "robustness": _robustness,
     "course": _course,
     "listeners": _listeners,
+    "explanations": explaining_markdown,
 }
