@@ -146,6 +146,7 @@ def test_some_quadrants_only_are_refused() -> None:
     [
         ({"heard": replace(heard(), rows=heard().rows[:, :-1])}, "rows must have shape"),
         ({"heard": replace(heard(), rows=heard().rows * np.nan)}, "rows must be finite"),
+        ({"shares": SHARES[:, :3]}, "shares must be finite, shape"),
         ({"shares": SHARES[:-1]}, r"equally long, got \[39, 40\]"),
         ({"valence": VALENCE[:-1]}, "equally long"),
         ({"arousal": AROUSAL[:-1]}, "equally long"),

@@ -252,6 +252,7 @@ def put(name: str, index: Any, value: float) -> Callable[[dict[str, Any], dict[s
         (lambda a, d: a.update({"touch.basis": a["touch.basis"][:, :1]}), "must have shape"),
         (lambda a, d: a.update({"touch.basis": a["touch.basis"][:, :0]}), "touch.basis must be"),
         (lambda a, d: d["columns"].reverse(), "fitted on other features"),
+        (lambda a, d: d["ears"].reverse(), "fitted with other ears"),
         (lambda a, d: d.update(format="other"), "not a verifier"),
         (lambda a, d: d.pop("parameters"), "must hold the parameters"),
         (lambda a, d: d["parameters"].update(more=1), "must hold the parameters"),

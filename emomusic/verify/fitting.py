@@ -123,6 +123,8 @@ def checked(
         raise ValueError(f"rows must have shape (n, {N_COLUMNS}), got {heard.rows.shape}")
     if not np.isfinite(heard.rows).all():
         raise ValueError("rows must be finite")
+    if shares.ndim != 2 or shares.shape[1] != 4 or not np.isfinite(shares).all():
+        raise ValueError(f"shares must be finite, shape (n, 4), got {shares.shape}")
     lengths = {heard.n_clips, len(shares), len(valence), len(arousal), len(groups)}
     if len(lengths) != 1:
         raise ValueError(f"rows, labels and groups must be equally long, got {sorted(lengths)}")

@@ -15,7 +15,7 @@ from emomusic import __version__
 from emomusic.emotion.space import QUADRANTS
 from emomusic.music.notes import Notes
 from emomusic.verify.ears.calibration import Calibration, calibrate
-from emomusic.verify.ears.kernel import Machines
+from emomusic.verify.ears.kernel import Machines, ears_of
 from emomusic.verify.ears.senses import Matrix, Senses, columns_of, parts_of, sensed_rows
 from emomusic.verify.members import log_odds, softmax
 from emomusic.verify.store import (
@@ -257,6 +257,7 @@ class Verifier:
         return {
             "format": FORMAT,
             "columns": columns_of(),
+            "ears": ears_of(),
             "quadrants": QUADRANTS,
             "parameters": self.parameters,
             "versions": {"emomusic": __version__, "numpy": np.__version__},
@@ -275,6 +276,8 @@ class Verifier:
         arrays, description = read_arrays(path)
         if description.get("columns") != columns_of():
             raise VerifierError(f"{path}: fitted on other features than this version measures")
+        if description.get("ears") != ears_of():
+            raise VerifierError(f"{path}: fitted with other ears than this version has")
         check_arrays(path, arrays)
         verifier = cls._with(path, description.get("parameters"))
         verifier.senses_ = Senses.from_arrays(arrays)
