@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -30,6 +31,8 @@ class TimeSignature(StrEnum):
 
 def main() -> None:
     """Run the command line; a mistake in it is one line on stderr and exit status 2."""
+    # Clips share the cores; numpy's threads would wait for each other in small products.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         status = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except BrokenPipeError:
