@@ -7,7 +7,7 @@ import inspect
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +47,29 @@ class Task:
         code = Path(inspect.getfile(self.work)).read_text(encoding="utf-8")
         said = [corpus_sum, code, self.work.__qualname__, self.arguments]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def fold_tasks(
+    name: str, work: Work, *, seeds: Iterable[int], n_folds: int, **arguments: Any
+) -> list[Task]:
+    """Return a task for each fold of each seed, named by both.
+
+    Args:
+        name: What the names begin with.
+        work: Takes `seed`, `fold`, `n_folds` and the other arguments.
+        seeds: Of the cross-validations.
+        n_folds: Of each.
+        arguments: The same for all.
+    """
+    return [
+        Task(
+            f"{name}-{seed}-{fold}",
+            work,
+            {**arguments, "seed": seed, "fold": fold, "n_folds": n_folds},
+        )
+        for seed in seeds
+        for fold in range(n_folds)
+    ]
 
 
 def sum_of(corpus: Corpus) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from emomusic.evaluation.trust.bench.corpus import Corpus
 from emomusic.evaluation.trust.bench.kernels import Bench, Labels
 from emomusic.evaluation.trust.bench.rows import gathered_runs, rows_of
-from emomusic.evaluation.trust.bench.tasks import Result, Task, plain_answers
+from emomusic.evaluation.trust.bench.tasks import Result, Task, fold_tasks, plain_answers
 from emomusic.verify.ears.kernel import EARS, Ear
 from emomusic.verify.ears.senses import SENSE_NAMES
 
@@ -68,12 +68,9 @@ _KINDS = kinds()
 
 def tasks(*, n_seeds: int, n_folds: int) -> list[Task]:
     """Return what is to be done."""
-    every = list(_KINDS)
-    return [
-        Task(f"ablation-{seed}-{fold}", ablated,
-             {"kinds": every, "seed": seed, "fold": fold, "n_folds": n_folds})
-        for seed in range(n_seeds) for fold in range(n_folds)
-    ]  # fmt: skip
+    return fold_tasks(
+        "ablation", ablated, seeds=range(n_seeds), n_folds=n_folds, kinds=list(_KINDS)
+    )
 
 
 def found_of(

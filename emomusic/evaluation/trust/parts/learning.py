@@ -9,7 +9,7 @@ import numpy as np
 from emomusic.evaluation.trust.bench.corpus import Corpus
 from emomusic.evaluation.trust.bench.kernels import Bench, Labels
 from emomusic.evaluation.trust.bench.rows import gathered_runs, rows_of
-from emomusic.evaluation.trust.bench.tasks import Result, Task, plain_answers
+from emomusic.evaluation.trust.bench.tasks import Result, Task, fold_tasks, plain_answers
 from emomusic.verify.labelled import Rows
 
 PERCENTS = (1, 2, 5, 10, 20, 50, 100)
@@ -66,11 +66,7 @@ def learned(corpus: Corpus, *, seed: int, fold: int, n_folds: int, n_draws: int)
 
 def tasks(*, n_seeds: int, n_folds: int, n_draws: int) -> list[Task]:
     """Return what is to be done."""
-    return [
-        Task(f"learning-{seed}-{fold}", learned,
-             {"seed": seed, "fold": fold, "n_folds": n_folds, "n_draws": n_draws})
-        for seed in range(n_seeds) for fold in range(n_folds)
-    ]  # fmt: skip
+    return fold_tasks("learning", learned, seeds=range(n_seeds), n_folds=n_folds, n_draws=n_draws)
 
 
 def found_of(

@@ -9,7 +9,7 @@ import numpy as np
 
 from emomusic.evaluation.intervals import mean_interval
 from emomusic.evaluation.trust.bench.corpus import Corpus
-from emomusic.evaluation.trust.bench.tasks import Result, Task
+from emomusic.evaluation.trust.bench.tasks import Result, Task, fold_tasks
 from emomusic.evaluation.trust.measures.scores import AXES
 from emomusic.evaluation.trust.measures.values import correlation
 from emomusic.music.notes import Notes
@@ -60,10 +60,7 @@ def tasks(corpus: Corpus, *, n_folds: int, seed: int = 0) -> list[Task]:
     """Return what is to be done, nothing where there are no curves."""
     if not corpus.curves:
         return []
-    return [
-        Task(f"course-{seed}-{fold}", followed, {"seed": seed, "fold": fold, "n_folds": n_folds})
-        for fold in range(n_folds)
-    ]
+    return fold_tasks("course", followed, seeds=(seed,), n_folds=n_folds)
 
 
 def found_of(results: Mapping[str, Result], *, seed: int = 0) -> Result:

@@ -8,7 +8,7 @@ import numpy as np
 
 from emomusic.evaluation.intervals import wilson
 from emomusic.evaluation.trust.bench.corpus import Corpus
-from emomusic.evaluation.trust.bench.tasks import Result, Task
+from emomusic.evaluation.trust.bench.tasks import Result, Task, fold_tasks
 from emomusic.evaluation.trust.measures.hits import KINDS, hits_of
 from emomusic.evaluation.trust.unseen.changes import CHANGES
 from emomusic.verify.fitting import fit_on, listen
@@ -38,10 +38,7 @@ def _plain(answers: Answers) -> Result:
 
 def tasks(*, n_folds: int, seed: int = 0) -> list[Task]:
     """Return what is to be done: each clip is heard once by a verifier that did not learn it."""
-    return [
-        Task(f"robustness-{seed}-{fold}", changed, {"seed": seed, "fold": fold, "n_folds": n_folds})
-        for fold in range(n_folds)
-    ]
+    return fold_tasks("robustness", changed, seeds=(seed,), n_folds=n_folds)
 
 
 def found_of(corpus: Corpus, results: Mapping[str, Result]) -> Result:
