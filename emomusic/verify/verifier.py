@@ -241,17 +241,13 @@ class Verifier:
         Raises:
             OSError: If the folder is not writable or full; an older file is left as it was then.
         """
-        path = _file(path)
-        write_arrays(path, self.arrays(), self._description())
+        write_arrays(path := _file(path), self.arrays(), self._description())
         return path
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all that was fitted as named arrays."""
-        return {
-            **self.senses_.arrays(),
-            **self.machines_.arrays(),
-            **self.calibration_.arrays(),
-        }
+        fitted = (self.senses_, self.machines_, self.calibration_)
+        return {name: array for part in fitted for name, array in part.arrays().items()}
 
     def _description(self) -> dict[str, Any]:
         return {
