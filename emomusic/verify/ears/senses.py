@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.music.notes import FloatColumn, Notes
-from emomusic.verify.features import FEATURES, FLAT_SPREAD
+from emomusic.verify.features import FEATURES, FLAT_SPREAD, features_in
 from emomusic.verify.features.hearing import hear
 from emomusic.verify.features.patterns import PATTERNS, patterns_of
-from emomusic.verify.features.registry import BLOCKS
 
 Matrix = NDArray[np.float64]
 
@@ -108,8 +107,7 @@ def sensed(notes: Notes) -> FloatColumn:
     if len(notes) and notes.velocity.std() < FLAT_SPREAD:
         notes = replace(notes, velocity=np.full_like(notes.velocity, FLAT_VELOCITY))
     hearing = hear(notes)
-    features = [np.asarray(block(hearing), dtype=np.float64) for block in BLOCKS]
-    return np.concatenate([*features, patterns_of(hearing)])
+    return np.concatenate([features_in(hearing), patterns_of(hearing)])
 
 
 def columns_of() -> list[list[str]]:

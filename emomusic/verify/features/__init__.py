@@ -9,10 +9,18 @@ from numpy.typing import NDArray
 
 from emomusic.music.notes import FloatColumn, Notes
 from emomusic.verify.features import pitch, timing
-from emomusic.verify.features.hearing import hear
+from emomusic.verify.features.hearing import Hearing, hear
 from emomusic.verify.features.registry import BLOCKS, FEATURES, Feature
 
-__all__ = ["FEATURES", "FEATURE_NAMES", "FLAT_SPREAD", "Feature", "feature_matrix", "features_of"]
+__all__ = [
+    "FEATURES",
+    "FEATURE_NAMES",
+    "FLAT_SPREAD",
+    "Feature",
+    "feature_matrix",
+    "features_in",
+    "features_of",
+]
 
 FLAT_SPREAD = 1.0
 """A clip whose velocities deviate by less than this has no dynamics to hear."""
@@ -37,7 +45,11 @@ def features_of(notes: Notes) -> FloatColumn:
     Raises:
         ValueError: If there are no notes.
     """
-    hearing = hear(notes)
+    return features_in(hear(notes))
+
+
+def features_in(hearing: Hearing) -> FloatColumn:
+    """Measure the features of a clip that was listened to, in the order of FEATURE_NAMES."""
     return np.concatenate([np.asarray(block(hearing), dtype=np.float64) for block in BLOCKS])
 
 
