@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from explanation_cases import USUAL, Rules, clip
+from explanation_cases import USUAL, Rules, clip, even_bars
 
-from emomusic.verify.explanation import course_of, even_bars, explain
+from emomusic.verify.explanation import course_of, explain
 from emomusic.verify.explanation.drawing import draw_explanation
 
 

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from explanation_cases import Rules, clip
+from explanation_cases import Rules, clip, even_bars
 
 from emomusic.music.notes import Notes
 from emomusic.verify.explanation.edits import in_order
-from emomusic.verify.explanation.where import MAX_WINDOWS, course_of, even_bars
+from emomusic.verify.explanation.where import MAX_WINDOWS, course_of
 
 
 def followed(first: Notes, second: Notes) -> Notes:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 OURS, THEIRS, LINE = "#2a6f97", "#e09f3e", "#777777"
 DPI = 110
-NEEDS_MATPLOTLIB = "no pictures: matplotlib is not installed (pip install emomusic[train])"
+NEEDS_MATPLOTLIB = "no pictures: matplotlib is not installed (pip install matplotlib)"
 Draw = Callable[["Figure", Mapping[str, Any]], bool]
 """Draws a result into an empty figure, and tells whether there was something to draw."""
 

@@ -143,7 +143,7 @@ def _figure(panels: Sequence[_Panel], n_columns: int, width: int, height: int) -
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            "drawing needs matplotlib: pip install emomusic[train]", name="matplotlib"
+            "drawing needs matplotlib: pip install matplotlib", name="matplotlib"
         ) from error
     figure = Figure((width / DPI, height / DPI), dpi=DPI, layout="constrained", facecolor="white")
     n_rows = math.ceil(len(panels) / n_columns)

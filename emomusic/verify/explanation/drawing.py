@@ -82,7 +82,7 @@ def _figure(width: int, height: int) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            "drawing needs matplotlib: pip install emomusic[train]", name="matplotlib"
+            "drawing needs matplotlib: pip install matplotlib", name="matplotlib"
         ) from error
     return Figure((width / DPI, height / DPI), dpi=DPI, layout="constrained", facecolor="white")
 

@@ -123,18 +123,6 @@ def _stretch(first: Window, last: Window) -> str:
     return span(first.bars[0], last.bars[1])
 
 
-def even_bars(notes: Notes, *, beats: float = 4.0) -> FloatColumn:
-    """Return the beats at which bars of equal length start, and at which the last one ends.
-
-    Args:
-        notes: At least one note.
-        beats: Quarter notes a bar, above 0.
-    """
-    n_bars = max(1, int(np.ceil(float((notes.onset + notes.duration).max()) / beats - 0.05)))
-    lines: FloatColumn = beats * np.arange(n_bars + 1, dtype=np.float64)
-    return lines
-
-
 def course_of(notes: Notes, verifier: Hears, *, bars: FloatColumn | None = None) -> Course:
     """Hear a piece in windows of four bars, or of eight seconds where bars are not known.
 
