@@ -10,7 +10,8 @@ import pytest
 from synthetic import make_checkpoint, make_response
 
 from emomusic.compose.composer import Composer
-from emomusic.compose.draft import make_draft, transposition
+from emomusic.compose.draft import make_draft
+from emomusic.compose.guide import transposition
 from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANTS, Emotion
 from emomusic.model.checkpoint import CheckpointError

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from synthetic import make_mapper
 
-from emomusic.compose.draft import Controls, Draft, make_draft, transposition
+from emomusic.compose.controls import Controls
+from emomusic.compose.draft import Draft, make_draft
+from emomusic.compose.guide import transposition
 from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES, BAR_ATTRIBUTE_NAMES

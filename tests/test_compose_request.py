@@ -145,7 +145,7 @@ def test_an_emotion_is_named_or_placed() -> None:
         ((None, None, None), "say what to feel: --emotion NAME, or --valence V and --arousal A"),
         ((None, 0.5, None), "say what to feel"),
         ((None, None, 0.5), "say what to feel"),
-        (("joy", 0.0, None), "give an emotion, or valence and arousal, not both"),
+        (("joy", 0.0, None), "give one of --emotion, --valence with --arousal, --mix, --curve and --free"),
         (("joi", None, None), "unknown emotion 'joi', nearest are: .*joy"),
         ((None, 1.5, 0.0), r"valence must be in \[-1, 1\], got 1.5"),
         ((None, 0.0, float("nan")), r"arousal must be in \[-1, 1\], got nan"),
@@ -164,7 +164,7 @@ def test_no_emotion_is_made_where_none_is_wanted() -> None:
     "values", [("joy", None, None), (None, 0.5, None), (None, None, 0.0), (None, 0.0, 0.0)]
 )
 def test_an_emotion_and_none_cannot_be_had_at_once(values: Any) -> None:
-    with pytest.raises(ValueError, match="give an emotion or --free, not both"):
+    with pytest.raises(ValueError, match="give one of --emotion, .* and --free"):
         make_emotion(*values, free=True)
 
 
@@ -194,5 +194,5 @@ def test_formats_are_understood() -> None:
 
 @pytest.mark.parametrize("text", ["", ",", "ogg", "mid,xyz"])
 def test_unknown_formats_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=f"format must be of mid, wav, mp3, got '{text}'"):
+    with pytest.raises(ValueError, match=f"format must be of mid, wav, .*, got '{text}'"):
         parse_formats(text)

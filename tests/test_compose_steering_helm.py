@@ -52,7 +52,8 @@ def helm(
         name: [float(goal)] * n_bars if isinstance(goal, int | float) else goal
         for name, goal in goals.items()
     }
-    return Helm(by_bar, response, LEVERS, listen, n_bars=n_bars, centre=CENTRE, weights=weights)
+    centres = [CENTRE] * n_bars
+    return Helm(by_bar, response, LEVERS, listen, n_bars=n_bars, centres=centres, weights=weights)
 
 
 def bars(n: int) -> list[list[int]]:

@@ -240,17 +240,17 @@ def test_rows_are_taken_as_places_come_free(engine: Engine) -> None:
 
 
 def test_segments_are_told_as_they_come(engine: Engine) -> None:
-    told: dict[int, list[int]] = {}
-
-    def on_segment(at: int, n_segments: int) -> None:
-        told.setdefault(at, []).append(n_segments)
-
+    told: dict[int, list[list[list[int]]]] = {}
     asked = [make_row(seed, make_script(2 + seed, **LONG)) for seed in range(12)]
-    for at, segments in engine.write(asked, GRAMMAR, on_segment=on_segment):
-        assert told[at][-1] == len(segments) == 2 + at
-    for counts in told.values():
-        assert counts == sorted(set(counts))
+    for at, segments in engine.write(asked, GRAMMAR, by_segment=True):
+        told.setdefault(at, []).append([*segments])
     assert sorted(told) == list(range(12))
+    again = [make_row(seed, make_script(2 + seed, **LONG)) for seed in range(12)]
+    whole = dict(engine.write(again, GRAMMAR))
+    for at, parts in told.items():
+        counts = [len(part) for part in parts]
+        assert counts == sorted(set(counts)) and counts[-1] == 2 + at
+        assert all(part == whole[at][: len(part)] for part in parts)
 
 
 def test_an_engine_may_be_left_in_the_middle_and_used_again(engine: Engine) -> None:
@@ -268,8 +268,6 @@ def test_what_goes_wrong_with_the_rows_is_passed_on(engine: Engine) -> None:
 
     with pytest.raises(RuntimeError, match="no more rows"):
         list(engine.write(failing(), GRAMMAR))
-    with pytest.raises(KeyError):
-        list(engine.write(rows(0), GRAMMAR, on_segment=lambda at, n: {}[at]))
     assert written(engine, []) == []
     assert len(written(engine, rows(0, 1))) == 2
 

@@ -22,12 +22,13 @@ class Clip:
         seed: The run's seed.
         request: What was asked for.
         score: One piano track at one tempo.
-        n_bars: Bars.
-        tempo: Quarter notes a minute.
+        n_bars: Bars of the score, those included that were given.
+        n_given: Bars at its beginning that were there already.
+        tempo: Quarter notes a minute; where it moves, the mean of what was written.
         key: The key it was composed in.
         targets: Attribute values asked of the model.
-        achieved: The same attributes, measured on the score.
-        verdict: What the verifier hears.
+        achieved: The same attributes, measured on what was written.
+        verdict: What the verifier hears in the whole score.
         checkpoint: Name of the checkpoint.
     """
 
@@ -36,6 +37,7 @@ class Clip:
     request: Request
     score: ScoreTick
     n_bars: int
+    n_given: int
     tempo: float
     key: str
     targets: Mapping[str, float]
@@ -45,17 +47,20 @@ class Clip:
 
     def card(self) -> dict[str, Any]:
         """Return what was asked and what is heard, as plain values."""
-        emotion = self.request.emotion
+        request, emotion = self.request, self.request.emotion
         return {
             "index": self.index,
             "seed": self.seed,
             "emotion": None if emotion is None else emotion.name or emotion.quadrant,
             "valence": None if emotion is None else emotion.valence,
             "arousal": None if emotion is None else emotion.arousal,
+            "curve": None if request.curve is None else request.curve.text,
+            "given": None if request.given is None else request.given.use,
+            "given_bars": self.n_given,
             "bars": self.n_bars,
             "tempo": self.tempo,
             "key": self.key,
-            "time_signature": f"{self.request.beats_per_bar}/4",
+            "time_signature": f"{request.beats_per_bar}/4",
             "targets": {name: round(value, 4) for name, value in self.targets.items()},
             "achieved": {name: round(value, 4) for name, value in self.achieved.items()},
             "verdict": {
@@ -67,12 +72,13 @@ class Clip:
                 "arousal_sd": round(self.verdict.arousal_sd, 4),
                 "trust": round(self.verdict.trust, 4),
             },
-            "best_of": self.request.best_of,
-            "temperature": self.request.temperature,
-            "top_p": self.request.top_p,
-            "guidance": self.request.guidance,
-            "guided_bars": self.request.guided_bars,
-            "steering": self.request.steering,
+            "best_of": request.best_of,
+            "take": request.take,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "guidance": request.guidance,
+            "guided_bars": request.guided_bars,
+            "steering": request.steering,
             "checkpoint": self.checkpoint,
             "version": emomusic.__version__,
         }

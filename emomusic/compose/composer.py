@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from symusic.core import ScoreTick
 
+from emomusic.compose.choose import Candidates
 from emomusic.compose.clip import Clip as Clip
-from emomusic.compose.draft import Controls, Draft, make_draft, transposition
-from emomusic.compose.guide import MAX_BAR_IDS, clip_grammar, ids_of, script_of
+from emomusic.compose.controls import TABLES_NAME as TABLES_NAME
+from emomusic.compose.controls import read_controls
+from emomusic.compose.draft import Draft, make_draft
+from emomusic.compose.finish import Finisher, Sketch
+from emomusic.compose.given import Given, Theme, read_theme
+from emomusic.compose.guide import MAX_BAR_IDS, clip_grammar, script_of
 from emomusic.compose.request import Request
 from emomusic.compose.steering.pilot import Pilot, weights_of
 from emomusic.compose.steering.response import Response
-from emomusic.files import UNREADABLE
 from emomusic.mapping.mapper import Mapper
 from emomusic.model.engines.choose import open_engine
 from emomusic.model.engines.engine import Engine, Row, Uniforms
 from emomusic.model.engines.grammar import Script
 from emomusic.model.weights import CheckpointError
-from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES, measure
-from emomusic.music.key import TONIC_NAMES
-from emomusic.music.passage import passage_of
-from emomusic.music.score import notes_of
-from emomusic.music.tokenizer import N_BINS, Tokenizer
+from emomusic.music.tokenizer import Tokenizer
 from emomusic.verify.verifier import Verifier
 
-TOKENIZER_NAME, TABLES_NAME = "tokenizer.json", "tables.json"
+TOKENIZER_NAME = "tokenizer.json"
 BATCH = 32
 """Clips in hand at once, where nothing is said."""
 REPEATED_SHARE = 5
@@ -41,21 +39,6 @@ MIN_CONTEXT = MAX_BAR_IDS + 64
 """The longest bar, and before it the clip's controls and the bar's: so a bar always ends."""
 Progress = Callable[[int], None]
 Matrix = NDArray[np.float64]
-
-
-@dataclass
-class _Candidates:
-    """Gather the candidates of one clip."""
-
-    n_wanted: int
-    found: dict[int, Clip] = field(default_factory=dict)
-
-    @property
-    def complete(self) -> bool:
-        return len(self.found) == self.n_wanted
-
-    def best(self) -> Clip:
-        return max((self.found[i] for i in sorted(self.found)), key=_merit)
 
 
 class Composer:
@@ -98,7 +81,7 @@ class Composer:
             self.mapper = Mapper.load(folder)
             self.verifier = Verifier.load(folder)
             self._grammar = clip_grammar(self.tokenizer.vocabulary)
-            self._controls = self._read_controls(folder / TABLES_NAME)
+            self._controls = read_controls(folder / TABLES_NAME, self.tokenizer.vocabulary)
             self._pilot = pilot or Pilot(
                 self.tokenizer, Response.load(folder), weights=weights_of(self.mapper.telling())
             )
@@ -111,24 +94,9 @@ class Composer:
             raise CheckpointError(
                 f"the context of {folder} must be at least {MIN_CONTEXT}, got {context}"
             )
+        self._finisher = Finisher(self.tokenizer, self.verifier, self.name)
+        self._last_theme: tuple[tuple[Given, int | None], Theme] | None = None
         self._max_repeated = min(context // REPEATED_SHARE, context - MIN_CONTEXT)
-
-    def _read_controls(self, path: Path) -> tuple[Controls, Controls]:
-        """Return what the control ids of clips and of bars say."""
-        vocabulary = self.tokenizer.vocabulary
-        try:
-            tables = json.loads(path.read_text(encoding="utf-8"))
-            clip, bar = (
-                Controls(
-                    names,
-                    _read_edges(tables, names, kind),
-                    vocabulary.control_ids(names, per_bar=bool(kind)),
-                )
-                for kind, names in (("", ATTRIBUTE_NAMES), ("bar_", BAR_ATTRIBUTE_NAMES))
-            )
-        except UNREADABLE as error:
-            raise ValueError(f"cannot read the bins {path}: {error}") from error
-        return clip, bar
 
     def compose(
         self,
@@ -188,6 +156,47 @@ class Composer:
         _check_run(seed=seed, start=start, batch_size=batch_size)
         return self._in_order(requests, seed, start, batch_size, progress)
 
+    def stream(
+        self, requests: Iterable[Request], *, seed: int, start: int = 0, batch_size: int = BATCH
+    ) -> Iterator[Sketch | Clip]:
+        """Compose one clip for each request, and tell of each bar as it is written.
+
+        Clips are the same as those of `compose_each`; close the iterator to stop.
+
+        Args:
+            requests: What each clip is to be; taken as they are needed.
+            seed: Of the run, at least 0.
+            start: Number of the first clip.
+            batch_size: Candidates in hand at once.
+
+        Yields:
+            A sketch each time one has more bars, and each clip as soon as it is done.
+
+        Raises:
+            ValueError: If seed, start or batch_size is out of range.
+        """
+        _check_run(seed=seed, start=start, batch_size=batch_size)
+        return self._stream(requests, seed, start, batch_size)
+
+    def _stream(
+        self, requests: Iterable[Request], seed: int, start: int, batch_size: int
+    ) -> Iterator[Sketch | Clip]:
+        candidates: dict[int, Candidates] = {}
+        written = self._written(requests, seed, start, batch_size, by_segment=True)
+        with closing(written):
+            for sketch in written:
+                yield sketch
+                if sketch.is_whole:
+                    yield from self._chosen(sketch, candidates)
+
+    def settle(self, sketch: Sketch) -> Clip:
+        """Return a clip of what is there of a sketch that was stopped, of at least one bar."""
+        return self._finisher.clip(sketch)
+
+    def score(self, sketch: Sketch) -> ScoreTick:
+        """Return the score of what is there of a sketch, of at least one bar."""
+        return self._finisher.score(sketch)
+
     def _in_order(
         self,
         requests: Iterable[Request],
@@ -196,19 +205,44 @@ class Composer:
         batch_size: int,
         progress: Progress,
     ) -> Iterator[Clip]:
-        drafts: dict[int, tuple[Draft, Script]] = {}
-        clips: dict[int, _Candidates] = {}
-        rows = self._rows(requests, seed, start, drafts, clips)
+        candidates: dict[int, Candidates] = {}
+        done: dict[int, Clip] = {}
         index = start
-        for at, segments in self.engine.write(rows, self._grammar, at_once=batch_size):
-            draft, script = drafts.pop(at)
-            ids = ids_of(script, segments)
-            clips[draft.index].found[draft.candidate] = self._finish(seed, draft, ids)
-            if clips[draft.index].complete:
+        for sketch in self._written(requests, seed, start, batch_size):
+            for clip in self._chosen(sketch, candidates):
+                done[clip.index] = clip
                 progress(1)
-            while index in clips and clips[index].complete:
-                yield clips.pop(index).best()
+            while index in done:
+                yield done.pop(index)
                 index += 1
+
+    def _chosen(self, sketch: Sketch, candidates: dict[int, Candidates]) -> Iterator[Clip]:
+        """Yield the best candidate of a clip once the last of them is whole."""
+        draft = sketch.draft
+        own = candidates.setdefault(draft.index, Candidates(draft.request.best_of))
+        own.found[draft.candidate] = self._finisher.clip(sketch)
+        if own.complete:
+            yield candidates.pop(draft.index).best()
+
+    def _written(
+        self,
+        requests: Iterable[Request],
+        seed: int,
+        start: int,
+        batch_size: int,
+        *,
+        by_segment: bool = False,
+    ) -> Generator[Sketch, None, None]:
+        drafts: dict[int, tuple[Draft, Script]] = {}
+        rows = self._rows(requests, seed, start, drafts)
+        for at, segments in self.engine.write(
+            rows, self._grammar, at_once=batch_size, by_segment=by_segment
+        ):
+            draft, script = drafts[at]
+            sketch = Sketch(draft, script, segments, seed)
+            if sketch.is_whole:
+                del drafts[at]
+            yield sketch
 
     def _rows(
         self,
@@ -216,20 +250,29 @@ class Composer:
         seed: int,
         start: int,
         drafts: dict[int, tuple[Draft, Script]],
-        clips: dict[int, _Candidates],
     ) -> Iterator[Row]:
         """Return a row for each candidate, and note what it is; several threads may ask."""
         at = 0
         for index, request in enumerate(requests, start):
-            clips[index] = _Candidates(request.best_of)
+            theme = self._theme(request)
             for candidate in range(request.best_of):
                 draft = make_draft(
-                    request, self.mapper, seed=seed, index=index, candidate=candidate
+                    request, self.mapper, seed=seed, index=index, candidate=candidate, theme=theme
                 )
                 row = self._row(draft)
                 drafts[at] = draft, row.script
                 yield row
                 at += 1
+
+    def _theme(self, request: Request) -> Theme | None:
+        """Return what is to be known of given music, the same for all requests in a row."""
+        if request.given is None:
+            return None
+        known, key = self._last_theme, (request.given, request.tonic)
+        if known is None or known[0] != key:
+            theme = read_theme(request.given.score, self.tokenizer, tonic=request.tonic)
+            self._last_theme = known = key, theme
+        return known[1]
 
     def _row(self, draft: Draft) -> Row:
         request = draft.request
@@ -238,6 +281,7 @@ class Composer:
             self.tokenizer.vocabulary,
             self._grammar,
             max_repeated=self._max_repeated,
+            max_before=self.engine.config.context - MIN_CONTEXT - self._max_repeated,
         )
         return Row(
             script,
@@ -250,48 +294,9 @@ class Composer:
             steer=self._pilot.steer(draft, script),
         )
 
-    def _finish(self, seed: int, draft: Draft, ids: list[int]) -> Clip:
-        beats = draft.n_beats
-        score = self.tokenizer.decode(ids, tempo=draft.tempo, n_beats=beats)
-        score = score.shift_pitch(transposition(draft.tonic))
-        notes = notes_of(score)
-        achieved = measure(passage_of(notes, n_beats=beats, tempo=draft.tempo))
-        is_major = draft.is_major if "mode" in draft.targets else achieved["mode"] >= 0
-        return Clip(
-            index=draft.index,
-            seed=seed,
-            request=draft.request,
-            score=score,
-            n_bars=draft.n_bars,
-            tempo=draft.tempo,
-            key=f"{TONIC_NAMES[draft.tonic]} {'major' if is_major else 'minor'}",
-            targets=draft.targets,
-            achieved=achieved,
-            verdict=self.verifier.verdict(notes),
-            checkpoint=self.name,
-        )
-
 
 def _check_run(**values: int) -> None:
     for name, value in values.items():
         low = 1 if name in {"count", "batch_size"} else 0
         if not low <= value < 2**63:
             raise ValueError(f"{name} must be at least {low} and below 2**63, got {value}")
-
-
-def _merit(clip: Clip) -> float:
-    """Return how well the verifier hears what was asked; the nearest by listeners' values."""
-    emotion, verdict = clip.request.emotion, clip.verdict
-    if emotion is None:
-        return 0.0
-    away = math.hypot(verdict.valence - emotion.valence, verdict.arousal - emotion.arousal)
-    return verdict.probabilities[emotion.quadrant] - 0.1 * away
-
-
-def _read_edges(tables: Mapping[str, Any], names: Sequence[str], kind: str) -> Matrix:
-    edges = np.array(tables[f"{kind}edges"], dtype=np.float64)
-    if tables[f"{kind}attributes"] != list(names):
-        raise ValueError("its attributes are not those of this version")
-    if edges.shape != (len(names), N_BINS - 1) or not np.isfinite(edges).all():
-        raise ValueError(f"it holds edges of shape {edges.shape}, or not finite ones")
-    return edges

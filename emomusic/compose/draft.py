@@ -2,50 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from emomusic.compose.form import Form, draw_form
-from emomusic.compose.guide import Plan
-from emomusic.compose.request import DEFAULT_BARS, MAX_BARS, MAX_TEMPO, MIN_TEMPO, Request
+from emomusic.compose.controls import Controls
+from emomusic.compose.form import Form, draw_form, follow
+from emomusic.compose.given import MAX_TEMPO, MIN_TEMPO, Theme
+from emomusic.compose.guide import Plan, transposition
+from emomusic.compose.request import MAX_BARS, Request
+from emomusic.emotion import Emotion
 from emomusic.mapping.mapper import Mapper
-from emomusic.music.attributes import attribute
+from emomusic.music.attributes import measure
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH
 
 TEMPO_BEND = 1.12
 MODE_STRENGTH = 0.25
-
-
-@dataclass(frozen=True)
-class Controls:
-    """Hold which control id says which value.
-
-    Attributes:
-        names: Attributes, in the order in which the model reads them.
-        edges: Inner edges of each attribute's bins, shape (n_names, n_bins - 1).
-        first: The first control id of each, shape (n_names,); the other bins follow it.
-    """
-
-    names: Sequence[str]
-    edges: NDArray[np.float64]
-    first: NDArray[np.int64]
-
-    def ids(self, values: Mapping[str, float], *, shift: int) -> tuple[int, ...]:
-        """Return the control ids of values, those that are absent left out.
-
-        Args:
-            values: Attribute values, as they are to be heard.
-            shift: Semitones by which the music is moved after it was written.
-        """
-        found = []
-        for name, edges, first in zip(self.names, self.edges, self.first.tolist(), strict=True):
-            if name in values:
-                written = values[name] - shift * attribute(name).per_semitone
-                found.append(first + int((written >= edges).sum()))
-        return tuple(found)
+Course = dict[str, tuple[float, ...]]
+"""Targets that move over the bars: for each attribute a value a bar."""
 
 
 @dataclass(frozen=True)
@@ -56,28 +32,59 @@ class Draft:
         request: What was asked for.
         index: The clip's number in the run.
         candidate: The candidate's number among those of the clip.
-        tempo: Quarter notes a minute.
+        tempi: Quarter notes a minute, of each bar.
         tonic: Pitch class.
-        n_bars: Bars.
-        targets: Attribute values asked for; what is not among them is free.
-        form: Which earlier bar each bar takes up, None where it is free.
+        targets: Attribute values asked for, over the whole clip; what is not among them is free.
+        course: What is asked for bar by bar.
+        form: Which earlier bar each bar takes up, None where it is free; bars are counted from
+            the first one of the theme.
+        theme: What is known of given music.
         rng: What its ids are drawn with.
     """
 
     request: Request
     index: int
     candidate: int
-    tempo: float
+    tempi: tuple[float, ...]
     tonic: int
-    n_bars: int
     targets: dict[str, float]
+    course: Course
     form: Form
+    theme: Theme | None
     rng: np.random.Generator
+
+    @property
+    def n_bars(self) -> int:
+        """Return how many bars are to be written."""
+        return len(self.tempi)
+
+    @property
+    def tempo(self) -> float:
+        """Return the mean tempo, by which the clip lasts as long."""
+        return self.tempo_until(self.n_bars)
+
+    def tempo_until(self, n_bars: int) -> float:
+        """Return the mean tempo of the first bars."""
+        tempi = self.tempi[:n_bars]
+        if len(set(tempi)) == 1:
+            return tempi[0]
+        return round(len(tempi) / math.fsum(1 / tempo for tempo in tempi), 2)
+
+    @property
+    def before(self) -> tuple[tuple[int, ...], ...]:
+        """Return the ids of the given bars that bars may take up."""
+        return () if self.theme is None else self.theme.bars
 
     @property
     def is_major(self) -> bool:
         """Tell whether the mode aimed at is major; a free one counts as major."""
         return self.targets.get("mode", 0.0) >= 0
+
+    def is_major_at(self, bar: int) -> bool:
+        """Tell the same of one bar; below 0 it is one of the theme's, the last one at -1."""
+        if bar < 0 and self.theme is not None:
+            return self.theme.is_major
+        return self.course["mode"][bar] >= 0 if "mode" in self.course else self.is_major
 
     @property
     def n_beats(self) -> float:
@@ -92,21 +99,28 @@ class Draft:
             bar: Those of the bars' attributes.
         """
         shift = transposition(self.tonic)
-        per_bar = self.request.per_bar
         return Plan(
             controls=clip.ids(self.targets, shift=shift),
             bar_controls=tuple(
-                bar.ids({name: per_bar[name][at] for name in per_bar}, shift=shift)
+                bar.ids({name: self.course[name][at] for name in self.course}, shift=shift)
                 for at in range(self.n_bars)
             ),
             beats_per_bar=self.request.beats_per_bar,
             lowest=max(LOWEST_PITCH, LOWEST_PITCH - shift),
             highest=min(HIGHEST_PITCH, HIGHEST_PITCH - shift),
+            before=self.before if self.request.continues else (),
+            n_kept=self.request.n_kept,
         )
 
 
 def make_draft(
-    request: Request, mapper: Mapper, *, seed: int, index: int, candidate: int = 0
+    request: Request,
+    mapper: Mapper,
+    *,
+    seed: int,
+    index: int,
+    candidate: int = 0,
+    theme: Theme | None = None,
 ) -> Draft:
     """Draw targets and key of one candidate; the same numbers give the same draft.
 
@@ -116,30 +130,108 @@ def make_draft(
         seed: Of the run.
         index: The clip's number.
         candidate: The candidate's number among those of the clip.
+        theme: What is known of the given music; None if none is given.
     """
-    rng = np.random.default_rng(np.random.SeedSequence([seed, index, candidate]))
-    targets: dict[str, float] = {}
-    if request.emotion is not None:
-        targets = mapper.targets(request.emotion, rng, diversity=request.diversity)
+
+    def generator(*more: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence([seed, index, candidate, *more]))
+
+    if theme is not None:
+        request = _after(request, theme)
+    rng, n_bars = generator(), _first_guess(request)
+    bars = _wanted(request, mapper, rng, theme, n_bars=n_bars)
+    tempo = _mean(bars).get("tempo", mapper.middle["tempo"])
+    n_bars, tempo = _length(request, tempo)
+    if len(bars) not in (1, n_bars):  # by the seconds it has other bars than were guessed
+        rng = generator()
+        bars = _wanted(request, mapper, rng, theme, n_bars=n_bars)
     drawn_tonic = int(rng.integers(12))
-    tonic = drawn_tonic if request.tonic is None else request.tonic
-    targets |= request.fixed
-    if request.is_major is not None:
-        _set_mode(targets, is_major=request.is_major)
-    if request.tempo is not None:
-        targets["tempo"] = request.tempo
-    n_bars, tempo = _length(request, targets.get("tempo", mapper.middle["tempo"]))
+    targets = _mean(bars)
     if "tempo" in targets or request.emotion is not None:
         targets["tempo"] = tempo
-    form = draw_form(n_bars, rng)
-    if request.per_bar:  # what bars are to be is said: they take up nothing
-        form = (None,) * n_bars
-    return Draft(request, index, candidate, tempo, tonic, n_bars, targets, form, rng)
+    tempi, course = _course(bars, n_bars, tempo)
+    form = _form(request, n_bars, theme, rng)
+    return Draft(
+        request,
+        index,
+        candidate,
+        tempi,
+        drawn_tonic if request.tonic is None else request.tonic,
+        targets,
+        course | {name: tuple(values) for name, values in request.per_bar.items()},
+        form,
+        theme,
+        generator(request.take) if request.take else rng,
+    )
 
 
-def transposition(tonic: int) -> int:
-    """Return the semitones from the model's C to a tonic, -6 to 5."""
-    return (tonic + 6) % 12 - 6
+def _after(request: Request, theme: Theme) -> Request:
+    """Return the request with the theme's metre, and its key, tempo, bars where none are asked."""
+    n_bars, tempo = request.n_bars, request.tempo
+    has_tempo = tempo is not None or "tempo" in request.fixed
+    if not has_tempo and (request.continues or request.emotion is None):
+        tempo = theme.tempo
+    if n_bars is None and request.seconds is None and not request.continues:
+        n_bars = min(len(theme.bars), MAX_BARS)
+    tonic = theme.tonic if request.tonic is None else request.tonic
+    beats = theme.beats_per_bar
+    return replace(request, beats_per_bar=beats, tonic=tonic, tempo=tempo, n_bars=n_bars)
+
+
+def _first_guess(request: Request) -> int:
+    """Return the number of bars, or where seconds are asked for, those of the curve."""
+    if request.seconds is None or request.curve is None:
+        return request.n_bars or request.default_bars
+    return max(math.ceil(request.curve.points[-1].bar), 1)
+
+
+def _wanted(
+    request: Request, mapper: Mapper, rng: np.random.Generator, theme: Theme | None, *, n_bars: int
+) -> list[dict[str, float]]:
+    """Return the targets of each bar, or only one for all, with what is asked for by itself."""
+    bars: list[dict[str, float]] = [{}]
+    if request.emotion is not None:
+        emotions: Sequence[Emotion] = [request.emotion]
+        if request.curve is not None:
+            emotions = request.curve.over(n_bars)
+        bars = mapper.course(emotions, rng, diversity=request.diversity)
+    elif theme is not None:
+        bars = [measure(theme.like)]
+    for targets in bars:
+        targets |= request.fixed
+        if request.is_major is not None:
+            _set_mode(targets, is_major=request.is_major)
+        if request.tempo is not None:
+            targets["tempo"] = request.tempo
+    return bars
+
+
+def _mean(bars: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    if len(bars) == 1:
+        return dict(bars[0])
+    return {name: math.fsum(bar[name] for bar in bars) / len(bars) for name in bars[0]}
+
+
+def _course(
+    bars: Sequence[Mapping[str, float]], n_bars: int, tempo: float
+) -> tuple[tuple[float, ...], Course]:
+    """Return the tempo of each bar, by which they last as at `tempo`, and what else moves."""
+    moving = {name: tuple(bar[name] for bar in bars) for name in bars[0]}
+    moving = {name: values for name, values in moving.items() if len(set(values)) > 1}
+    if "tempo" not in moving:
+        return (tempo,) * n_bars, moving
+    own = np.clip(moving.pop("tempo"), MIN_TEMPO, MAX_TEMPO)
+    own = np.clip(own * (tempo * (1 / own).mean()), MIN_TEMPO, MAX_TEMPO).round(2)
+    return tuple(own.tolist()), moving
+
+
+def _form(request: Request, n_bars: int, theme: Theme | None, rng: np.random.Generator) -> Form:
+    """Return which earlier bar each bar takes up."""
+    n_before = 0 if theme is None else len(theme.bars)
+    if n_before and not request.continues:
+        return follow(n_bars, n_before)
+    form = draw_form(n_before + n_bars, rng)[n_before:]
+    return (None,) * n_bars if request.per_bar else form  # what bars are to be is said
 
 
 def _set_mode(targets: dict[str, float], *, is_major: bool) -> None:
@@ -152,7 +244,7 @@ def _set_mode(targets: dict[str, float], *, is_major: bool) -> None:
 def _length(request: Request, tempo: float) -> tuple[int, float]:
     tempo = min(max(tempo, MIN_TEMPO), MAX_TEMPO)
     if request.seconds is None:
-        return request.n_bars or DEFAULT_BARS, round(tempo, 1)
+        return request.n_bars or request.default_bars, round(tempo, 1)
     bar_s = 60.0 * request.beats_per_bar / tempo
     n_bars = min(max(round(request.seconds / bar_s), 1), MAX_BARS)
     if request.tempo is None and "tempo" not in request.fixed:

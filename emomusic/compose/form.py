@@ -46,3 +46,8 @@ def _ago(n_before: int, which: float) -> int:
         if until < 0:
             return ago
     return max(known, default=0)
+
+
+def follow(n_bars: int, n_given: int) -> Form:
+    """Return the form of a variation: each bar takes up the given one at its place."""
+    return tuple(bar if bar < n_given else None for bar in range(n_bars))

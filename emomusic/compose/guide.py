@@ -54,6 +54,11 @@ def _range_of(vocabulary: Vocabulary, kind: str) -> tuple[int, int]:
     return int(ids[0]), len(ids)
 
 
+def transposition(tonic: int) -> int:
+    """Return the semitones from the model's C to a tonic, -6 to 5."""
+    return (tonic + 6) % 12 - 6
+
+
 @dataclass(frozen=True)
 class Plan:
     """Hold what a clip is to be, in ids.
@@ -65,6 +70,8 @@ class Plan:
         lowest: Lowest MIDI pitch to be written.
         highest: Highest MIDI pitch to be written.
         ends: Whether the last bars are announced as a piece's ending.
+        before: Sampled ids of bars that are there already, of the same metre, oldest first.
+        n_kept: Bars after which the writing stops; None writes all.
     """
 
     controls: tuple[int, ...]
@@ -73,6 +80,8 @@ class Plan:
     lowest: int = LOWEST_PITCH
     highest: int = HIGHEST_PITCH
     ends: bool = True
+    before: tuple[tuple[int, ...], ...] = ()
+    n_kept: int | None = None
 
     @property
     def n_bars(self) -> int:
@@ -80,21 +89,36 @@ class Plan:
         return len(self.bar_controls)
 
 
-def script_of(plan: Plan, vocabulary: Vocabulary, grammar: Grammar, *, max_repeated: int) -> Script:
+def script_of(
+    plan: Plan,
+    vocabulary: Vocabulary,
+    grammar: Grammar,
+    *,
+    max_repeated: int,
+    max_before: int = 0,
+) -> Script:
     """Return what is given of a clip: its controls, and the head of each bar.
+
+    Bars that are there already stand in the head of the first one, as many of the last of them as
+    there is room for; where the context is full they go as other bars do.
 
     Args:
         plan: What to write.
         vocabulary: The tokens.
         grammar: Of the same vocabulary.
         max_repeated: Most ids of past bars that are repeated where the context is full.
+        max_before: Most ids of bars that are there already.
     """
     position, pitch = grammar.kinds[POSITION].first, grammar.kinds[PITCH].first
     last_step = plan.beats_per_bar * STEPS_PER_BEAT - 1
+    n_kept = plan.n_bars if plan.n_kept is None else min(plan.n_kept, plan.n_bars)
+    heads = [_head(plan, vocabulary, bar) for bar in range(n_kept)]
+    heads[0] = (*_before(plan, heads[0][:N_HEAD], max_before), *heads[0])
+    ends = ((BAR,),) * (plan.n_bars - 1) + ((EOS,) if plan.ends else (BAR, EOS),)
     return Script(
         prompt=(vocabulary.id_of("BOS_None"), *plan.controls),
-        heads=tuple(_head(plan, vocabulary, bar) for bar in range(plan.n_bars)),
-        ends=((BAR,),) * (plan.n_bars - 1) + ((EOS,) if plan.ends else (BAR, EOS),),
+        heads=tuple(heads),
+        ends=ends[:n_kept],
         max_free=MAX_BAR_IDS - N_HEAD,
         bounds=(
             (POSITION, position, position + last_step),
@@ -102,6 +126,16 @@ def script_of(plan: Plan, vocabulary: Vocabulary, grammar: Grammar, *, max_repea
         ),
         max_repeated=max_repeated,
     )
+
+
+def _before(plan: Plan, head: tuple[int, ...], most: int) -> tuple[int, ...]:
+    """Return the ids of the last bars that are there already, at most so many."""
+    found: tuple[int, ...] = ()
+    for bar in reversed(plan.before):
+        if len(found) + len(head) + len(bar) > most:
+            break
+        found = (*head, *bar, *found)
+    return found
 
 
 def _head(plan: Plan, vocabulary: Vocabulary, bar: int) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emomusic.compose.clip import Clip
-from emomusic.files import write_atomically
+from emomusic.files import write_atomically, write_text
 from emomusic.music.score import write_score
 from emomusic.verify.explanation.where import explain_score
 from emomusic.verify.verifier import Verifier
@@ -91,15 +91,36 @@ def _writers(
     clip: Clip, folder: Path, formats: Sequence[str]
 ) -> Iterator[tuple[Path, Callable[[Path], None]]]:
     stem = f"clip_{clip.index:05d}"
+    writers = writers_of(clip, formats)
+    yield from ((folder / f"{stem}.{suffix}", write) for suffix, write in writers)
+
+
+def writers_of(clip: Clip, formats: Sequence[str]) -> Iterator[tuple[str, Callable[[Path], None]]]:
+    """Return for each format what writes a clip into a file of that ending.
+
+    Args:
+        clip: Composed.
+        formats: Of `FORMATS`; sound is rendered, and notation made, once for all that need it.
+    """
     if "mid" in formats:
-        yield folder / f"{stem}.mid", partial(write_score, clip.score)
-    sounding = [suffix for suffix in formats if suffix != "mid"]
+        yield "mid", partial(write_score, clip.score)
+    sounding = [suffix for suffix in formats if suffix in ("wav", "mp3")]
     if sounding:
         from emomusic.music.audio import render_audio
 
         audio = render_audio(clip.score)
-        for suffix in sounding:
-            yield folder / f"{stem}.{suffix}", audio.write
+        yield from ((suffix, audio.write) for suffix in sounding)
+    if "musicxml" in formats or "svg" in formats:
+        from emomusic.music.notation import notate
+
+        sheet = notate(clip.score, key=clip.key)
+        known = {"musicxml": sheet.write_musicxml, "svg": sheet.write_svg}
+        yield from ((suffix, known[suffix]) for suffix in formats if suffix in known)
+    if "json" in formats:
+        from emomusic.compose.settings import Settings
+
+        text = Settings.of(clip).to_json()
+        yield "json", lambda path: write_text(path, text)
 
 
 def _write_manifest(folder: Path, lines: Sequence[str]) -> None:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from emomusic.emotion import Emotion, find_emotion
+from emomusic.compose.given import CONTINUE, MAX_TEMPO, MIN_TEMPO, Given
+from emomusic.emotion import Emotion, EmotionCurve, find_emotion, parse_mix
 from emomusic.model.settings import check_guidance, check_sampling
 from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, attribute
 from emomusic.music.key import TONIC_NAMES, parse_tonic
@@ -14,10 +15,10 @@ from emomusic.music.tokenizer import BEATS_PER_BAR
 
 MAX_BARS = 512
 MAX_SECONDS = 1_800.0
-MIN_TEMPO, MAX_TEMPO = 20.0, 300.0
 MAX_BEST_OF = 64
-DEFAULT_BARS = 16
-FORMATS = ("mid", "wav", "mp3")
+MAX_TAKE = 2**31 - 1
+DEFAULT_BARS, CONTINUED_BARS = 16, 8
+FORMATS = ("mid", "wav", "mp3", "musicxml", "svg", "json")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,12 @@ class Request:
 
     Attributes:
         emotion: What it is to carry; None asks for nothing but what is fixed here.
-        n_bars: Bars, 1 to 512; None where seconds are given, or 16.
+            With a curve, what stands for it as a whole.
+        curve: How the emotion moves over the bars; None lets it stay.
+        given: Music that is there already, to be continued or varied. Its metre holds, and its
+            tempo and key where none is asked for; without an emotion, what it is like holds.
+        n_bars: Bars to write, 1 to 512; None where seconds are given, or 16; or 8 to continue,
+            and to vary as many as are given.
         seconds: Length in seconds, above 0, at most 1,800; the nearest number of bars is
             taken, and, unless a tempo is given, the tempo is bent to meet the length.
         tempo: Quarter notes a minute, 20 to 300; None lets the emotion decide.
@@ -43,9 +49,13 @@ class Request:
         steering: Whether what is heard so far corrects what is written next.
         best_of: Candidates a clip, 1 to 64; the verifier keeps one. 1 is the first draw.
         diversity: How far targets may be from a quadrant's mean, 0 to 1.
+        take: Another number writes other notes for the same targets; 0 to 2**31 - 1.
+        n_kept: Bars after which the writing stops, as by hand; None writes to the end.
     """
 
     emotion: Emotion | None
+    curve: EmotionCurve | None = None
+    given: Given | None = None
     n_bars: int | None = None
     seconds: float | None = None
     tempo: float | None = None
@@ -61,6 +71,8 @@ class Request:
     steering: bool = True
     best_of: int = 1
     diversity: float = 0.85
+    take: int = 0
+    n_kept: int | None = None
 
     def __post_init__(self) -> None:
         """Check the request.
@@ -70,12 +82,14 @@ class Request:
         """
         if self.n_bars is not None and self.seconds is not None:
             raise ValueError("give bars or seconds, not both")
-        wholes = (("bars", self.n_bars), ("best_of", self.best_of),
-                  ("guided_bars", self.guided_bars))  # fmt: skip
+        wholes = (("bars", self.n_bars), ("best_of", self.best_of), ("take", self.take),
+                  ("guided_bars", self.guided_bars), ("kept_bars", self.n_kept))  # fmt: skip
         for name, whole in wholes:
             if whole is not None and not float(whole).is_integer():
                 raise ValueError(f"{name} must be a whole number, got {whole}")
         _check("bars", self.n_bars, 1, MAX_BARS)
+        _check("take", self.take, 0, MAX_TAKE)
+        _check("kept_bars", self.n_kept, 1, self.n_bars or MAX_BARS)
         _check("guided_bars", self.guided_bars, 0, MAX_BARS)
         _check("seconds", self.seconds, 0.5, MAX_SECONDS)
         _check("tempo", self.tempo, MIN_TEMPO, MAX_TEMPO)
@@ -94,6 +108,18 @@ class Request:
         self._check_bars()
         if self.emotion is None and self.best_of > 1:
             raise ValueError("best_of needs an emotion by which the best is found")
+        if self.curve is not None and (self.emotion is None or self.per_bar):
+            raise ValueError("a curve needs an emotion, and no attributes asked for bar by bar")
+
+    @property
+    def continues(self) -> bool:
+        """Tell whether the clip goes on from given music."""
+        return self.given is not None and self.given.use == CONTINUE
+
+    @property
+    def default_bars(self) -> int:
+        """Return how many bars are written where nothing is said of the length."""
+        return CONTINUED_BARS if self.continues else DEFAULT_BARS
 
     def _check_bars(self) -> None:
         for name, values in self.per_bar.items():
@@ -154,23 +180,33 @@ def parse_key(text: str) -> tuple[int, bool | None]:
 
 
 def make_emotion(
-    name: str | None, valence: float | None, arousal: float | None, *, free: bool = False
+    name: str | None,
+    valence: float | None,
+    arousal: float | None,
+    mixture: str | None = None,
+    *,
+    free: bool = False,
 ) -> Emotion | None:
-    """Return the emotion that is named, or the one at a point, or None where there is to be none.
+    """Return the emotion that is named, mixed, or at a point, or None where there is to be none.
 
     Raises:
-        ValueError: If not one of these is given, or the name is unknown, or the point outside.
+        ValueError: If not one of these is given, or a name is unknown, or the point outside.
     """
+    ways = (name is not None, (valence, arousal) != (None, None), mixture is not None, free)
+    if sum(ways) > 1:
+        raise ValueError(
+            "give one of --emotion, --valence with --arousal, --mix, --curve and --free"
+        )
     if free:
-        if (name, valence, arousal) != (None, None, None):
-            raise ValueError("give an emotion or --free, not both")
         return None
+    if mixture is not None:
+        return parse_mix(mixture)
     if name is not None:
-        if valence is not None or arousal is not None:
-            raise ValueError("give an emotion, or valence and arousal, not both")
         return find_emotion(name)
     if valence is None or arousal is None:
-        raise ValueError("say what to feel: --emotion NAME, or --valence V and --arousal A")
+        raise ValueError(
+            "say what to feel: --emotion NAME, or --valence V and --arousal A, or --mix, or --curve"
+        )
     return Emotion(valence, arousal)
 
 

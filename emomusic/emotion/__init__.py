@@ -1,5 +1,7 @@
-"""Valence–arousal space: points, quadrants and named emotions."""
+"""Valence–arousal space: points, quadrants, named emotions, mixtures and curves over bars."""
 
+from emomusic.emotion.curve import CurvePoint, EmotionCurve, parse_curve
+from emomusic.emotion.mixture import mix, parse_mix
 from emomusic.emotion.names import (
     UnknownEmotionError,
     emotion_families,
@@ -12,11 +14,16 @@ from emomusic.emotion.space import QUADRANT_CENTRES, QUADRANTS, Emotion, quadran
 __all__ = [
     "QUADRANTS",
     "QUADRANT_CENTRES",
+    "CurvePoint",
     "Emotion",
+    "EmotionCurve",
     "UnknownEmotionError",
     "emotion_families",
     "emotion_names",
     "find_emotion",
+    "mix",
     "nearest_names",
+    "parse_curve",
+    "parse_mix",
     "quadrant_of",
 ]

@@ -81,37 +81,50 @@ class Mapper:
     def targets(
         self, emotion: Emotion, rng: np.random.Generator, *, diversity: float = 1.0
     ) -> dict[str, float]:
-        """Draw attribute targets for an emotion.
+        """Draw attribute targets for an emotion: a `course` of one.
 
-        Each quadrant gives a prototype, likelier the nearer it lies to the emotion, and of that a
-        clip, likelier the more surely it is recognised: so attributes go together as they do in
-        music. The four are blended by where the emotion lies between the quadrants' centres, and
-        beyond a centre the distance from the middle grows on. The centre of the circle gives the
-        middle.
+        Raises:
+            ValueError: If diversity is not in [0, 1].
+        """
+        return self.course([emotion], rng, diversity=diversity)[0]
+
+    def course(
+        self, emotions: Sequence[Emotion], rng: np.random.Generator, *, diversity: float = 1.0
+    ) -> list[dict[str, float]]:
+        """Draw attribute targets for emotions that follow each other in one piece.
+
+        Each quadrant gives a prototype, likelier the nearer it lies to the emotions there, and of
+        that a clip, likelier the more surely it is recognised: so attributes go together as they
+        do in music. The four are blended by where an emotion lies between the quadrants' centres,
+        and beyond a centre the distance from the middle grows on. The centre of the circle gives
+        the middle. The four clips are the same for all emotions, so that near emotions have near
+        targets.
 
         Args:
-            emotion: Any point of the space.
+            emotions: Points of the space, at least one.
             rng: Decides which prototypes; the same state gives the same targets.
             diversity: How far each quadrant goes from its mean to the clip that was drawn, 0 to 1.
 
         Returns:
-            A finite value for each attribute.
+            A finite value for each attribute, for each emotion.
 
         Raises:
             ValueError: If diversity is not in [0, 1].
         """
         if not 0 <= diversity <= 1:
             raise ValueError(f"diversity must be in [0, 1], got {diversity}")
-        offset = np.zeros(len(ATTRIBUTE_NAMES))
         middle = self._vector(self.middle)
-        for quadrant, share in zip(QUADRANTS, self.shares(emotion), strict=True):
-            drawn = self._draw(quadrant, emotion, rng, diversity)
-            offset += share * (drawn - middle)
+        shares = np.stack([self.shares(emotion) for emotion in emotions])
+        offsets = np.zeros((len(emotions), len(ATTRIBUTE_NAMES)))
+        for quadrant, share in zip(QUADRANTS, shares.T, strict=True):
+            drawn = self._draw(quadrant, _between(emotions, share), rng, diversity)
+            offsets += share[:, None] * (drawn - middle)
         harmonic = np.array([name in HARMONY for name in ATTRIBUTE_NAMES])
         strength = np.where(harmonic, self.strength, 1.0)
-        target = middle + offset * strength * self.reach(emotion)
-        bounded = np.clip(target, self._vector(self.low), self._vector(self.high))
-        return dict(zip(ATTRIBUTE_NAMES, bounded.tolist(), strict=True))
+        reach = np.array([[self.reach(emotion)] for emotion in emotions])
+        targets = middle + offsets * strength * reach
+        bounded = np.clip(targets, self._vector(self.low), self._vector(self.high))
+        return [dict(zip(ATTRIBUTE_NAMES, row, strict=True)) for row in bounded.tolist()]
 
     def spread(self) -> NDArray[np.float64]:
         """Return the standard deviation of each attribute among all clips, above 0."""
@@ -218,6 +231,16 @@ class Mapper:
             raise ValueError(f"its strength must be in (0, {MAX_STRENGTH}], got {self.strength}")
         if {p.quadrant for p in self.prototypes} != set(QUADRANTS):
             raise ValueError("it lacks a quadrant")
+
+
+def _between(emotions: Sequence[Emotion], weights: NDArray[np.float64]) -> Emotion:
+    """Return the weighted mean of emotions; without any weight, the plain mean."""
+    points = np.array([(emotion.valence, emotion.arousal) for emotion in emotions])
+    if not np.ptp(points, axis=0).any():
+        return emotions[0]
+    shares = weights / weights.sum() if weights.sum() else np.full(len(points), 1 / len(points))
+    valence, arousal = np.clip(shares @ points, -1.0, 1.0).tolist()
+    return Emotion(valence, arousal)
 
 
 def _rounded(value: Any) -> Any:

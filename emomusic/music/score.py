@@ -36,12 +36,20 @@ def read_score(path: str | os.PathLike[str]) -> ScoreTick:
         ScoreError: If the file is missing, not MIDI, damaged, too large, or holds no notes
             other than drums; or if it is longer than 100,000 quarter notes, or has a tempo of 0.
     """
+    return parse_score(read_bytes(path))
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Read what may be a MIDI file, at most one byte more than `parse_score` takes.
+
+    Raises:
+        ScoreError: If the file cannot be read.
+    """
     try:
         with Path(path).open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            return file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ScoreError(f"cannot read the file: {error.strerror or error}") from error
-    return parse_score(data)
 
 
 def parse_score(data: bytes) -> ScoreTick:
@@ -182,11 +190,16 @@ def write_score(score: ScoreTick, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: If the folder is missing, not writable or full; nothing is left behind then.
     """
+    data = dump_score(score)
+    write_atomically(Path(path), lambda file: file.write(data))
+
+
+def dump_score(score: ScoreTick) -> bytes:
+    """Return the bytes of a standard MIDI file."""
     written = score.copy()
     for track in written.tracks:
         add_pedal_controls(track)
-    data = written.dumps_midi()
-    write_atomically(Path(path), lambda file: file.write(data))
+    return bytes(written.dumps_midi())
 
 
 def add_pedal_controls(track: TrackTick) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,14 +36,32 @@ LATE = frozenset({"pitch_range", "pitch_class_entropy", "velocity_spread", "key_
 HOME, HOMEWARD = 0.12, 0.25
 REACHED = {"mode": 0.3}
 """Beyond this another key would be found: a goal that cannot be reached moves to the nearest."""
-TURNING, MAX_TURN, MOST_TURN, CALMER = 5.0, 10.0, 6.0, 0.5
-"""Goals that change from bar to bar: how much more they are pulled for, because a single bar gives
-way less; the limits that hold then instead; and how much less is fed back."""
 CROWDED, CROWDING = 0.26, 10.0
 """A pitch class that has more than this share of the last bars is held back, in nats a share: what
 leans to few pitch classes takes after itself, and would end on one."""
 EXACT = 256.0
 """Levers are rounded to this part, so that a clip does not depend on how a CPU adds up."""
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Say how goals that change from bar to bar are followed.
+
+    Attributes:
+        pulled: How much more they are pulled for: a single bar gives way less than a clip.
+        most: Standard deviations that are pulled for at most.
+        reach: Times its reach that a lever is pulled at most.
+        calm: How much of what is heard is fed back.
+    """
+
+    pulled: float
+    most: float
+    reach: float
+    calm: float
+
+
+ABRUPT, SMOOTH = Turns(5.0, 10.0, 6.0, 0.5), Turns(1.5, 6.0, MOST, 1.0)
+"""For bars that are asked for one by one, and for a curve, which has time to arrive."""
 
 
 class Helm:
@@ -64,8 +83,9 @@ class Helm:
         listen: Listen,
         *,
         n_bars: int,
-        centre: Centre,
+        centres: Sequence[Centre],
         weights: Mapping[str, float],
+        turns: Turns = ABRUPT,
     ) -> None:
         """Set the course.
 
@@ -76,8 +96,9 @@ class Helm:
             levers: Of its vocabulary and the metre.
             listen: Returns the bars it is given, the last ones so far.
             n_bars: Length of the clip.
-            centre: What the levers turn about.
+            centres: What the levers of each bar turn about, as many as bars.
             weights: How much each attribute matters.
+            turns: How goals that change from bar to bar are followed.
         """
         names = [name for name in ATTRIBUTE_NAMES if name in goals and name not in GIVEN]
         self._own = own = columns(names)
@@ -97,12 +118,13 @@ class Helm:
         gram = slopes.T @ slopes + COST * np.eye(len(LEVERS))
         self._solve = (reach[:, None] * np.linalg.solve(gram, slopes.T)).round(6)
         varies = np.ptp(self._goals, axis=0) > 0
-        self._most = (MOST_TURN if varies.any() else MOST) * reach
-        self._calm = np.where(varies, CALMER, 1.0)
+        self._most = (turns.reach if varies.any() else MOST) * reach
+        self._calm = np.where(varies, turns.calm, 1.0)
+        self._turns = turns
         self._response = response
         self._sum = np.zeros(len(names))
         self._homeward = 0.0
-        self._centre = centre
+        self._centres = centres
         self._last: tuple[int, Lean] | None = None
 
     def _pull(self, error: Vector) -> Vector:
@@ -118,11 +140,11 @@ class Helm:
             if n:
                 heard = hear(self._listen(segments[-WINDOW:]))
                 pulled = pulled + self._pull(self._correction(heard, n))
-                pulled[LEVERS.index("at_home")] += self._home(heard)
+                pulled[LEVERS.index("at_home")] += self._home(heard, n)
                 crowded = CROWDING * np.maximum(heard.lately - CROWDED, 0.0).round(6)
             pulled = np.clip(pulled, -self._most, self._most)
             exact = (pulled * EXACT).round() / EXACT
-            self._last = n, Lean(self._levers.bias(exact, self._centre, bar=n, crowded=crowded))
+            self._last = n, Lean(self._levers.bias(exact, self._centres[n], bar=n, crowded=crowded))
         return self._last[1]
 
     def _course(self, bar: int) -> Vector:
@@ -131,9 +153,9 @@ class Helm:
         asked = np.zeros(len(ATTRIBUTE_NAMES))
         asked[own] = (self._goals[bar] - r.mean[own]) / self._scale
         expected = r.start + (r.asked * asked).sum(axis=1)
-        turn = TURNING * (self._goals[bar] - self._goals.mean(axis=0)) / self._scale
+        turn = self._turns.pulled * (self._goals[bar] - self._goals.mean(axis=0)) / self._scale
         steady = np.clip(asked[own] - expected[own], -MAX_SUM, MAX_SUM)
-        missed: Vector = np.clip(steady + turn, -MAX_TURN, MAX_TURN)
+        missed: Vector = np.clip(steady + turn, -self._turns.most, self._turns.most)
         return missed
 
     def _correction(self, heard: Heard, n: int) -> Vector:
@@ -147,11 +169,11 @@ class Helm:
         total: Vector = FEEDBACK * self._firm * error + self._sum
         return total
 
-    def _home(self, heard: Heard) -> float:
+    def _home(self, heard: Heard, bar: int) -> float:
         """Return the pull away from keys that would be taken for the one asked for."""
         if not self._has_mode:
             return 0.0
-        short = HOME - heard.at_home(is_major=self._centre.is_major)
+        short = HOME - heard.at_home(is_major=self._centres[bar].is_major)
         self._homeward = min(max(self._homeward + HOMEWARD * short / HOME / 4, 0.0), 2.0)
         return self._homeward + max(HOMEWARD * short / HOME, 0.0)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from emomusic.compose.draft import Draft, transposition
-from emomusic.compose.guide import ids_of
+from emomusic.compose.draft import Draft
+from emomusic.compose.guide import ids_of, transposition
 from emomusic.compose.steering.echo import Echoes
 from emomusic.compose.steering.hearing import Segments
-from emomusic.compose.steering.helm import Helm
+from emomusic.compose.steering.helm import ABRUPT, SMOOTH, Helm
 from emomusic.compose.steering.levers import Centre, Levers
 from emomusic.compose.steering.response import Response
 from emomusic.model.engines.engine import Lean, Steer
@@ -64,15 +64,22 @@ class Pilot:
             self.levers(draft),
             lambda segments: self.passage(draft, script, segments),
             n_bars=draft.n_bars,
-            centre=centre_of(written(draft)),
+            centres=centres_of(draft),
             weights=self._weights(draft),
+            turns=ABRUPT if draft.request.curve is None else SMOOTH,
         )
 
         def steer(segments: Segments) -> Lean:
-            lean, earlier = helm(segments), draft.form[len(segments)]
+            lean, bar = helm(segments), len(segments)
+            earlier = draft.form[bar]
             if earlier is None:
                 return lean
-            return Lean(lean.bias, *self._echoes.pairs(segments[earlier]))
+            taken_up = [*draft.before, *segments][earlier]
+            is_major = draft.is_major_at(bar)
+            changes = is_major != draft.is_major_at(earlier - len(draft.before))
+            return Lean(
+                lean.bias, *self._echoes.pairs(taken_up, to_major=is_major if changes else None)
+            )
 
         return steer
 
@@ -101,13 +108,21 @@ def centre_of(targets: Mapping[str, float]) -> Centre:
     )
 
 
+def centres_of(draft: Draft) -> list[Centre]:
+    """Return what the levers of each bar turn about: it moves with a curve only."""
+    if draft.request.curve is None:
+        return [centre_of(written(draft))] * draft.n_bars
+    goals = goals_of(draft).items()
+    return [centre_of({name: own[bar] for name, own in goals}) for bar in range(draft.n_bars)]
+
+
 def goals_of(draft: Draft) -> dict[str, Sequence[float]]:
     """Return what each bar aims at, moved to C: the clip's targets, or the bar's own."""
     shift = transposition(draft.tonic)
     goals: dict[str, Sequence[float]] = {
         name: [value] * draft.n_bars for name, value in written(draft).items()
     }
-    for name, values in draft.request.per_bar.items():
+    for name, values in draft.course.items():
         goals[name] = [value - shift * attribute(name).per_semitone for value in values]
     return goals
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from emomusic.compose.composer import Clip, Composer
-from emomusic.compose.draft import transposition
+from emomusic.compose.guide import transposition
 from emomusic.compose.request import DEFAULT_BARS, parse_key
 from emomusic.evaluation.control.asking import FULL, Design, Question, ask
 from emomusic.evaluation.control.joint import GIVEN

@@ -14,7 +14,6 @@ from emomusic.model.settings import check_guidance, check_sampling
 from emomusic.model.shape import ModelConfig
 
 Segments = list[list[int]]
-OnSegment = Callable[[int, int], None]
 MAX_GUIDED = 2**31 - 1
 
 
@@ -159,7 +158,7 @@ class Engine(Protocol):
         grammar: Grammar,
         *,
         at_once: int | None = None,
-        on_segment: OnSegment | None = None,
+        by_segment: bool = False,
     ) -> Iterator[tuple[int, Segments]]:
         """Write rows; each leaves as soon as it ends, and the next takes its place.
 
@@ -170,8 +169,9 @@ class Engine(Protocol):
             grammar: Of all rows.
             at_once: About how many rows are to be in the writing together; None leaves it to
                 the engine, which may also take fewer.
-            on_segment: Called with a row's place in `rows` and its whole segments so far,
-                each time there are more of them.
+            by_segment: Whether rows are yielded while they are being written, too, each time
+                there are more whole segments of them. One has ended when it has as many as
+                its script has heads.
 
         Yields:
             A row's place in `rows` and the sampled ids of each of its segments, without the

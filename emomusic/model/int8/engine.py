@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engines.engine import OnSegment, Row, Segments, check_row
+from emomusic.model.engines.engine import Row, Segments, check_row
 from emomusic.model.engines.grammar import Grammar, Kind
 from emomusic.model.int8 import library as lib
 from emomusic.model.int8.session import Event, Jobs, Session
@@ -134,7 +134,7 @@ class Int8Engine:
         grammar: Grammar,
         *,
         at_once: int | None = None,
-        on_segment: OnSegment | None = None,
+        by_segment: bool = False,
     ) -> Iterator[tuple[int, Segments]]:
         """Write rows, as `Engine.write` says."""
         source = iter(enumerate(rows))
@@ -142,25 +142,20 @@ class Int8Engine:
         first = list(islice(source, max(self.threads, 2)))
         for _, row in first:
             check_row(row, grammar, self._config)
-        jobs = Jobs(chain(first, source), self._config, grammar, on_segment is not None)
+        jobs = Jobs(chain(first, source), self._config, grammar, by_segment)
         if any(row.guidance != 1 for _, row in first):
             slots = max(slots // 2, 1)  # each has a twin
         n_threads = min(self.threads, len(first))
         if n_threads > 1:
-            yield from self._share(jobs, grammar, (n_threads, slots), on_segment)
+            for event in self._share(jobs, grammar, (n_threads, slots)):
+                yield event.index, event.segments
             return
         size = (slots, 1) if len(first) > 1 else (1, min(self.threads, lib.MAX_THREADS))
         with self._session(grammar, *size) as session:
             for event in session.serve(jobs):
-                yield from _told(event, on_segment)
+                yield event.index, event.segments
 
-    def _share(
-        self,
-        jobs: Jobs,
-        grammar: Grammar,
-        size: tuple[int, int],
-        on_segment: OnSegment | None,
-    ) -> Iterator[tuple[int, Segments]]:
+    def _share(self, jobs: Jobs, grammar: Grammar, size: tuple[int, int]) -> Iterator[Event]:
         """Let several threads take rows from the same source, each with places of its own."""
         n_threads, slots = size
         events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
@@ -186,7 +181,7 @@ class Int8Engine:
                 if event is None:
                     running -= 1
                 else:
-                    yield from _told(event, on_segment)
+                    yield event
         finally:
             jobs.closed = True
             for worker in workers:
@@ -222,13 +217,6 @@ class Int8Engine:
             session.clear()
             with self._lock:
                 self._idle[key].append(session)
-
-
-def _told(event: Event, on_segment: OnSegment | None) -> Iterator[tuple[int, Segments]]:
-    if on_segment is not None:
-        on_segment(event.index, len(event.segments))
-    if event.ended:
-        yield event.index, event.segments
 
 
 def _new_model(library: ctypes.CDLL, config: ModelConfig, instructions: str) -> int:

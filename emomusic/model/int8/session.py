@@ -24,11 +24,10 @@ STEPS = 64
 
 @dataclass(frozen=True)
 class Event:
-    """Tell that a row has whole segments, and whether these are all."""
+    """Tell the whole segments of a row so far."""
 
     index: int
     segments: Segments
-    ended: bool
 
 
 class Jobs:
@@ -158,7 +157,7 @@ class Session:
         is_new = place.absorb(ids, state.ends_at[: state.n_segments])
         if state.status in (lib.WRITING, lib.WAITING):
             if is_new and tells_segments:
-                yield Event(place.index, [*place.segments], False)
+                yield Event(place.index, [*place.segments])
             if state.status == lib.WAITING:
                 lean = steered(place.row, place.segments, self._grammar)
                 if self._lib.em_steer(self._session, slot, _lean_arg(lean)) == lib.NO_MEMORY:
@@ -175,7 +174,7 @@ class Session:
         elif state.status == lib.STUCK:
             raise ValueError("the grammar allows no id")
         else:
-            yield Event(place.index, place.segments, True)
+            yield Event(place.index, place.segments)
 
     def score(self, ids: NDArray[np.int32], out: NDArray[np.float32]) -> None:
         """Write the logits after each id, shape (n_ids, vocab_size), into `out`."""

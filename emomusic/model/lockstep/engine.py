@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emomusic.model.engines.engine import OnSegment, Row, Segments
+from emomusic.model.engines.engine import Row, Segments
 from emomusic.model.engines.grammar import Grammar
 from emomusic.model.lockstep.blocks import Block, News, Queue, Taken
 from emomusic.model.lockstep.steps import StaticSteps, Steps
@@ -104,7 +104,7 @@ class TorchEngine:
         grammar: Grammar,
         *,
         at_once: int | None = None,
-        on_segment: OnSegment | None = None,
+        by_segment: bool = False,
     ) -> Iterator[tuple[int, Segments]]:
         """Write rows, as `Engine.write` says; fewer at once than a block holds save no time."""
         at_once = self.threads * self.width if at_once is None else at_once
@@ -122,10 +122,8 @@ class TorchEngine:
                 if news.is_full:
                     queue.put_back(taken)
                     continue
-                if on_segment is not None:
-                    on_segment(taken.at, news.n_segments)
-                if news.is_done:
-                    yield taken.at, taken.segments
+                if news.is_done or by_segment:
+                    yield taken.at, taken.segments[: news.n_segments]
 
     def _written(self, places: list[Taken | None], grammar: Grammar) -> Writing:
         twins = any(taken.shape[0] for taken in places if taken is not None)

@@ -1,0 +1,42 @@
+"""The command that opens the studio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emomusic.terminal import ExitStatus, stop
+
+
+def studio(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; GRADIO_SERVER_NAME, or this machine.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port; GRADIO_SERVER_PORT, or from 7860 on."),
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="Serve the endpoint as a tool for agents, too.")
+    ] = False,
+    browser: Annotated[bool, typer.Option(help="Whether the page is opened.")] = True,
+) -> None:
+    """Open the studio: compose in the browser."""
+    from emomusic.compose.find import find_checkpoint
+
+    try:
+        folder = find_checkpoint(checkpoint)
+    except ValueError as error:
+        stop(str(error), ExitStatus.USAGE)
+    from emomusic.studio.launch import LaunchError, open_studio
+
+    try:
+        open_studio(folder, host=host, port=port, threads=threads, mcp=mcp, browser=browser)
+    except LaunchError as error:
+        stop(str(error), ExitStatus.USAGE)
+    except ValueError as error:
+        stop(str(error), ExitStatus.FAILED)

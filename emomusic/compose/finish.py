@@ -1,0 +1,118 @@
+"""From written ids to a clip: the score, what it measures, what is heard in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from symusic.core import ScoreTick, TempoTick, TempoTickList
+
+from emomusic.compose.clip import Clip
+from emomusic.compose.draft import Draft
+from emomusic.compose.given import joined
+from emomusic.compose.guide import ids_of, transposition
+from emomusic.model.engines.engine import Segments
+from emomusic.model.engines.grammar import Script
+from emomusic.music.attributes import measure
+from emomusic.music.key import TONIC_NAMES
+from emomusic.music.passage import passage_of
+from emomusic.music.score import notes_of
+from emomusic.music.tokenizer import STEPS_PER_BEAT, Tokenizer
+from emomusic.verify.verifier import Verifier
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """Hold a candidate of a clip while it is being written.
+
+    Attributes:
+        draft: What it is to become.
+        script: What was given of it.
+        segments: Sampled ids of each whole bar.
+        seed: Of the run.
+    """
+
+    draft: Draft
+    script: Script
+    segments: Segments
+    seed: int
+
+    @property
+    def n_written(self) -> int:
+        """Return how many whole bars there are of it, those left out that were given."""
+        return len(self.segments)
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether nothing is missing."""
+        return len(self.segments) == len(self.script.heads)
+
+
+@dataclass(frozen=True)
+class Finisher:
+    """Turn sketches into scores and clips.
+
+    Attributes:
+        tokenizer: Of the checkpoint.
+        verifier: The same.
+        checkpoint: Its name.
+    """
+
+    tokenizer: Tokenizer
+    verifier: Verifier
+    checkpoint: str
+
+    def written(self, sketch: Sketch) -> ScoreTick:
+        """Return the score of what is written so far, as it will sound."""
+        draft = sketch.draft
+        n_beats = float(sketch.n_written * draft.request.beats_per_bar)
+        ids = ids_of(sketch.script, sketch.segments)
+        score = self.tokenizer.decode(ids, tempo=draft.tempo, n_beats=n_beats)
+        if len(set(draft.tempi)) > 1:
+            score.tempos = _tempi(draft, sketch.n_written)
+        return score.shift_pitch(transposition(draft.tonic))
+
+    def score(self, sketch: Sketch) -> ScoreTick:
+        """Return the score so far, the music that was to be continued before it."""
+        draft, score = sketch.draft, self.written(sketch)
+        if draft.theme is None or draft.request.given is None or not draft.request.continues:
+            return score
+        return joined(draft.request.given.score, score, at=draft.theme.end)
+
+    def clip(self, sketch: Sketch) -> Clip:
+        """Return the clip that a sketch is, even if it is not whole."""
+        draft, n_written = sketch.draft, sketch.n_written
+        written, whole = self.written(sketch), self.score(sketch)
+        tempo = draft.tempo_until(n_written)
+        n_beats = float(n_written * draft.request.beats_per_bar)
+        achieved = measure(passage_of(notes_of(written), n_beats=n_beats, tempo=tempo))
+        is_major = draft.is_major if "mode" in draft.targets else achieved["mode"] >= 0
+        n_given = draft.theme.n_bars if draft.theme and draft.request.continues else 0
+        request = draft.request
+        if n_written < draft.n_bars:
+            request = replace(request, n_kept=n_written)
+        return Clip(
+            index=draft.index,
+            seed=sketch.seed,
+            request=request,
+            score=whole,
+            n_bars=n_given + n_written,
+            n_given=n_given,
+            tempo=tempo,
+            key=f"{TONIC_NAMES[draft.tonic]} {'major' if is_major else 'minor'}",
+            targets=draft.targets,
+            achieved=achieved,
+            verdict=self.verifier.verdict(notes_of(whole)),
+            checkpoint=self.checkpoint,
+        )
+
+
+def _tempi(draft: Draft, n_bars: int) -> TempoTickList:
+    """Return the tempo of each bar where it is another than before."""
+    tempi, ticks = draft.tempi[:n_bars], draft.request.beats_per_bar * STEPS_PER_BEAT
+    return TempoTickList(
+        [
+            TempoTick(bar * ticks, tempo)
+            for bar, tempo in enumerate(tempi)
+            if bar == 0 or tempo != tempi[bar - 1]
+        ]
+    )

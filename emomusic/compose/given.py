@@ -1,0 +1,206 @@
+"""Music that is there already: how it is read to be continued, or varied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from symusic.core import (
+    NoteTickList,
+    ScoreTick,
+    TimeSignatureTick,
+    TimeSignatureTickList,
+    TrackTick,
+    TrackTickList,
+)
+
+from emomusic.compose.guide import N_HEAD, transposition
+from emomusic.music.key import estimate_key, key_correlations
+from emomusic.music.notes import FloatColumn, Notes
+from emomusic.music.passage import Passage, passage_of
+from emomusic.music.score import ScoreError, grid_of, notes_of, parse_score
+from emomusic.music.tokenizer import (
+    BEATS_PER_BAR,
+    HIGHEST_PITCH,
+    LOWEST_PITCH,
+    STEPS_PER_BEAT,
+    Tokenizer,
+)
+
+CONTINUE, VARY = "continue", "vary"
+USES = (CONTINUE, VARY)
+MAX_GIVEN_BARS = 512
+MIN_TEMPO, MAX_TEMPO = 20.0, 300.0
+HEARD_BARS = 16
+"""So many last bars tell key, tempo and what the music is like."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Hold music that is there already, as a MIDI file: so it can be told apart, and kept.
+
+    Attributes:
+        midi: The bytes of a MIDI file with pitched notes.
+        use: `continue` or `vary`.
+    """
+
+    midi: bytes
+    use: str
+
+    def __post_init__(self) -> None:
+        """Check both.
+
+        Raises:
+            ScoreError: If the file cannot be used.
+            ValueError: If the use is another word.
+        """
+        if self.use not in USES:
+            raise ValueError(f"given music is used to {' or to '.join(USES)}, got {self.use!r}")
+        _ = self.score
+
+    @cached_property
+    def score(self) -> ScoreTick:
+        """Return the music; leave it as it is."""
+        return parse_score(self.midi)
+
+
+@dataclass(frozen=True, eq=False)
+class Theme:
+    """Hold what the composer knows of given music.
+
+    Attributes:
+        bars: Sampled ids of each bar, heads left out, moved to C; the last bars, all of one metre.
+        beats_per_bar: 2, 3 or 4.
+        tonic: Pitch class of the key.
+        is_major: Its mode.
+        tempo: Quarter notes a minute.
+        like: The last bars, as they sound.
+        end: Beats from the start of the given music to its last bar line.
+        n_bars: All of its bars.
+    """
+
+    bars: tuple[tuple[int, ...], ...]
+    beats_per_bar: int
+    tonic: int
+    is_major: bool
+    tempo: float
+    like: Passage
+    end: float
+    n_bars: int
+
+
+def read_theme(score: ScoreTick, tokenizer: Tokenizer, *, tonic: int | None = None) -> Theme:
+    """Read given music: its last bars of one metre in ids, moved to C, its key and its tempo.
+
+    A bar of six quarter notes counts as two of three. Onsets are moved to the nearest step of the
+    grid, for the model's eyes alone.
+
+    Args:
+        score: Notes, tempos and time signatures.
+        tokenizer: Writes the ids.
+        tonic: Pitch class; None finds it.
+
+    Raises:
+        ScoreError: If it has no notes, too many bars, or ends in another metre than 2, 3, 4 or 6
+            quarter notes a bar.
+    """
+    notes = notes_of(score)
+    lines, _ = grid_of(score, float(notes.onset.max()) + 1e-6)
+    if len(lines) - 1 > MAX_GIVEN_BARS:
+        raise ScoreError(
+            f"the music has {len(lines) - 1} bars, at most {MAX_GIVEN_BARS} can be taken up"
+        )
+    n_bars, lines = len(lines) - 1, _of_one_metre(lines)
+    beats = round(float(lines[1] - lines[0]))
+    like = _like(notes, lines)
+    found = estimate_key(like.notes)
+    tonic = found.tonic if tonic is None else tonic
+    major, minor = key_correlations(like.notes)[:, tonic]
+    written = _written(notes, float(lines[0]), beats=beats, shift=-transposition(tonic))
+    return Theme(
+        bars=tuple(tuple(bar[N_HEAD:]) for bar in tokenizer.encode(written)),
+        beats_per_bar=beats,
+        tonic=tonic,
+        is_major=bool(major >= minor),
+        tempo=like.tempo,
+        like=like,
+        end=float(lines[-1]),
+        n_bars=n_bars,
+    )
+
+
+def _of_one_metre(lines: FloatColumn) -> FloatColumn:
+    """Return the bar lines from where the last metre begins."""
+    length = np.diff(lines)
+    other = np.flatnonzero(np.abs(length - length[-1]) > 1e-6)
+    own = lines[other[-1] + 1 if len(other) else 0 :]
+    beats = float(length[-1])
+    if abs(beats - 6) < 1e-6:
+        return np.arange(own[0], own[-1] + 1e-6, 3.0)
+    if not any(abs(beats - known) < 1e-6 for known in BEATS_PER_BAR):
+        raise ScoreError(
+            f"music with {beats:g} quarter notes a bar cannot be taken up, only with 2, 3, 4 or 6"
+        )
+    return own
+
+
+def _like(notes: Notes, lines: FloatColumn) -> Passage:
+    """Return the last bars as they sound, at their mean tempo."""
+    first = max(len(lines) - 1 - HEARD_BARS, 0)
+    start, stop = float(lines[first]), float(lines[-1])
+    inside = notes.where((notes.onset >= start - 1e-9) & (notes.onset < stop - 1e-9))
+    last = int(inside.onset.argmax())
+    beats = float(inside.onset[last] + inside.duration[last] - inside.onset[0])
+    seconds = float(inside.onset_s[last] + inside.duration_s[last] - inside.onset_s[0])
+    tempo = min(max(60.0 * beats / seconds, MIN_TEMPO), MAX_TEMPO)
+    return passage_of(notes, start=start, n_beats=stop - start, tempo=round(tempo, 2))
+
+
+def _written(notes: Notes, start: float, *, beats: int, shift: int) -> ScoreTick:
+    """Return the notes from a beat on as the tokenizer reads them, moved by semitones."""
+    own = notes.where(notes.onset >= start - 1e-9)
+    tick = np.rint((own.onset - start) * STEPS_PER_BEAT).astype(np.int32)
+    length = np.maximum(np.rint(own.duration * STEPS_PER_BEAT), 1).astype(np.int32)
+    score, track = ScoreTick(STEPS_PER_BEAT), TrackTick("Piano", 0, False)
+    pitch = own.pitch + shift
+    on_piano = (pitch >= LOWEST_PITCH) & (pitch <= HIGHEST_PITCH)
+    columns = (tick, length, pitch.astype(np.int8), own.velocity.astype(np.int8))
+    track.notes = NoteTickList.from_numpy(*(column[on_piano] for column in columns))
+    score.tracks = TrackTickList([track])
+    score.time_signatures = TimeSignatureTickList([TimeSignatureTick(0, beats, 4)])
+    return score
+
+
+def joined(given: ScoreTick, added: ScoreTick, *, at: float) -> ScoreTick:
+    """Return given music and, from a beat on, what was written after it.
+
+    The given notes, pedals and tracks stay as they are. What is added goes into the only track
+    there is, or into a track of its own; notes that ring on end where it takes up their pitch.
+
+    Args:
+        given: Any score.
+        added: One track, beginning at 0.
+        at: Beats from the start of the given music.
+    """
+    whole = given.copy()
+    per_beat = whole.ticks_per_quarter
+    new = added if added.ticks_per_quarter == per_beat else added.resample(per_beat, min_dur=1)
+    start = round(at * per_beat)
+    new = new.shift_time(start)
+    whole.tempos = _followed(whole.tempos, new.tempos, start)
+    whole.time_signatures = _followed(whole.time_signatures, new.time_signatures, start)
+    pitched = [track for track in whole.tracks if not track.is_drum]
+    if len(pitched) == 1 and not pitched[0].pedals and not pitched[0].controls:
+        pitched[0].notes.extend(new.tracks[0].notes)
+    else:
+        whole.tracks.append(new.tracks[0])
+    return whole
+
+
+def _followed(before: Any, after: Any, start: int) -> Any:
+    """Return what holds before a tick, and what holds from there on."""
+    kept = before.filter(lambda event: event.time < start, inplace=False)
+    kept.extend(after)
+    return kept
