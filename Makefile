@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 COMPILED := setup.py $(wildcard emomusic/model/int8/kernel/*)
 
-.PHONY: compose test install install-dev evaluate benchmark clean
+.PHONY: compose studio test install install-dev evaluate benchmark clean
 
 compose: $(VENV)/.installed  ## Compose one 16-bar clip for each quadrant into out/
 	$(BIN)/emomusic quadrants --out out
+
+studio: $(VENV)/.installed  ## Compose in the browser
+	$(BIN)/python app.py
 
 test: $(VENV)/.installed-dev  ## ruff, mypy, tests
 	$(BIN)/ruff check .

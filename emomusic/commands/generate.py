@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from emomusic.compose.given import Given
     from emomusic.compose.settings import Settings
 
-FORMATS = "mid,wav,mp3,musicxml,svg,json"
+FORMATS = "mid,wav,flac,mp3,musicxml,svg,json"
 BESIDE_SETTINGS = frozenset(
     {"out", "settings", "format_", "checkpoint", "threads", "engine", "explained", "batch_size"}
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +25,9 @@ def studio(
     mcp: Annotated[
         bool, typer.Option("--mcp", help="Serve the endpoint as a tool for agents, too.")
     ] = False,
-    browser: Annotated[bool, typer.Option(help="Whether the page is opened.")] = True,
+    browser: Annotated[
+        bool | None, typer.Option(help="Whether the page is opened; where there is a display.")
+    ] = None,
 ) -> None:
     """Open the studio: compose in the browser."""
     from emomusic.compose.find import find_checkpoint
@@ -34,9 +38,14 @@ def studio(
         stop(str(error), ExitStatus.USAGE)
     from emomusic.studio.launch import LaunchError, open_studio
 
+    opens = _has_display() if browser is None else browser
     try:
-        open_studio(folder, host=host, port=port, threads=threads, mcp=mcp, browser=browser)
+        open_studio(folder, host=host, port=port, threads=threads, mcp=mcp, browser=opens)
     except LaunchError as error:
         stop(str(error), ExitStatus.USAGE)
     except ValueError as error:
         stop(str(error), ExitStatus.FAILED)
+
+
+def _has_display() -> bool:
+    return sys.platform != "linux" or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -158,7 +158,7 @@ class Composer:
 
     def stream(
         self, requests: Iterable[Request], *, seed: int, start: int = 0, batch_size: int = BATCH
-    ) -> Iterator[Sketch | Clip]:
+    ) -> Generator[Sketch | Clip, None, None]:
         """Compose one clip for each request, and tell of each bar as it is written.
 
         Clips are the same as those of `compose_each`; close the iterator to stop.
@@ -180,7 +180,7 @@ class Composer:
 
     def _stream(
         self, requests: Iterable[Request], seed: int, start: int, batch_size: int
-    ) -> Iterator[Sketch | Clip]:
+    ) -> Generator[Sketch | Clip, None, None]:
         candidates: dict[int, Candidates] = {}
         written = self._written(requests, seed, start, batch_size, by_segment=True)
         with closing(written):

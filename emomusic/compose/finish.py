@@ -88,8 +88,10 @@ class Finisher:
         is_major = draft.is_major if "mode" in draft.targets else achieved["mode"] >= 0
         n_given = draft.theme.n_bars if draft.theme and draft.request.continues else 0
         request = draft.request
-        if n_written < draft.n_bars:
-            request = replace(request, n_kept=n_written)
+        if n_written < draft.n_bars and request.n_kept != n_written:
+            # Stopped: of several candidates only this one is there.
+            best_of = request.best_of if draft.candidate else 1
+            request = replace(request, n_kept=n_written, best_of=best_of)
         return Clip(
             index=draft.index,
             seed=sketch.seed,

@@ -118,9 +118,10 @@ def read_theme(score: ScoreTick, tokenizer: Tokenizer, *, tonic: int | None = No
     found = estimate_key(like.notes)
     tonic = found.tonic if tonic is None else tonic
     major, minor = key_correlations(like.notes)[:, tonic]
-    written = _written(notes, float(lines[0]), beats=beats, shift=-transposition(tonic))
+    bars = tokenizer.encode(_written(notes, lines, beats=beats, shift=-transposition(tonic)))
+    n_silent = len(lines) - 1 - len(bars)
     return Theme(
-        bars=tuple(tuple(bar[N_HEAD:]) for bar in tokenizer.encode(written)),
+        bars=(*(tuple(bar[N_HEAD:]) for bar in bars), *[()] * n_silent),
         beats_per_bar=beats,
         tonic=tonic,
         is_major=bool(major >= minor),
@@ -158,10 +159,12 @@ def _like(notes: Notes, lines: FloatColumn) -> Passage:
     return passage_of(notes, start=start, n_beats=stop - start, tempo=round(tempo, 2))
 
 
-def _written(notes: Notes, start: float, *, beats: int, shift: int) -> ScoreTick:
-    """Return the notes from a beat on as the tokenizer reads them, moved by semitones."""
+def _written(notes: Notes, lines: FloatColumn, *, beats: int, shift: int) -> ScoreTick:
+    """Return the notes between bar lines as the tokenizer reads them, moved by semitones."""
+    start, n_steps = float(lines[0]), beats * STEPS_PER_BEAT * (len(lines) - 1)
     own = notes.where(notes.onset >= start - 1e-9)
     tick = np.rint((own.onset - start) * STEPS_PER_BEAT).astype(np.int32)
+    tick = np.minimum(tick, n_steps - 1)  # what anticipates the next bar is still of the last
     length = np.maximum(np.rint(own.duration * STEPS_PER_BEAT), 1).astype(np.int32)
     score, track = ScoreTick(STEPS_PER_BEAT), TrackTick("Piano", 0, False)
     pitch = own.pitch + shift
@@ -193,10 +196,22 @@ def joined(given: ScoreTick, added: ScoreTick, *, at: float) -> ScoreTick:
     whole.time_signatures = _followed(whole.time_signatures, new.time_signatures, start)
     pitched = [track for track in whole.tracks if not track.is_drum]
     if len(pitched) == 1 and not pitched[0].pedals and not pitched[0].controls:
+        pitched[0].notes = _ended(pitched[0].notes, new.tracks[0].notes)
         pitched[0].notes.extend(new.tracks[0].notes)
     else:
         whole.tracks.append(new.tracks[0])
     return whole
+
+
+def _ended(notes: NoteTickList, new: NoteTickList) -> NoteTickList:
+    """Return notes that end where later ones take up their pitch, as a MIDI file has it."""
+    own, later = notes.numpy(), new.numpy()
+    taken_up = np.full(128, np.iinfo(np.int32).max)
+    np.minimum.at(taken_up, later["pitch"], later["time"])
+    length = np.minimum(own["duration"], taken_up[own["pitch"]] - own["time"])
+    return NoteTickList.from_numpy(
+        own["time"], length.astype(np.int32), own["pitch"], own["velocity"]
+    )
 
 
 def _followed(before: Any, after: Any, start: int) -> Any:

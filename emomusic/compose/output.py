@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from symusic.core import ScoreTick
+
 from emomusic.compose.clip import Clip
 from emomusic.files import write_atomically, write_text
 from emomusic.music.score import write_score
@@ -89,38 +91,52 @@ def _write_files(clip: Clip, folder: Path, formats: Sequence[str]) -> None:
 
 def _writers(
     clip: Clip, folder: Path, formats: Sequence[str]
-) -> Iterator[tuple[Path, Callable[[Path], None]]]:
+) -> Iterator[tuple[Path, Callable[[Path], object]]]:
+    def settings() -> str:
+        from emomusic.compose.settings import Settings
+
+        return Settings.of(clip).to_json()
+
     stem = f"clip_{clip.index:05d}"
-    writers = writers_of(clip, formats)
+    writers = writers_of(clip.score, formats, key=clip.key, settings=settings)
     yield from ((folder / f"{stem}.{suffix}", write) for suffix, write in writers)
 
 
-def writers_of(clip: Clip, formats: Sequence[str]) -> Iterator[tuple[str, Callable[[Path], None]]]:
-    """Return for each format what writes a clip into a file of that ending.
+def writers_of(
+    score: ScoreTick,
+    formats: Sequence[str],
+    *,
+    key: str | None = None,
+    settings: Callable[[], str] | None = None,
+) -> Iterator[tuple[str, Callable[[Path], object]]]:
+    """Return for each format what writes a piece into a file of that ending.
 
     Args:
-        clip: Composed.
+        score: The piece.
         formats: Of `FORMATS`; sound is rendered, and notation made, once for all that need it.
+        key: For the notation, such as `D minor`; None lets it be found.
+        settings: Returns the text of the settings file.
+
+    Raises:
+        ScoreError: If the piece is too long for notation.
     """
     if "mid" in formats:
-        yield "mid", partial(write_score, clip.score)
-    sounding = [suffix for suffix in formats if suffix in ("wav", "mp3")]
-    if sounding:
-        from emomusic.music.audio import render_audio
+        yield "mid", partial(write_score, score)
+    if "json" in formats and settings is not None:
+        yield "json", partial(write_text, text=settings())
+    from emomusic.music.audio import SUFFIXES as SOUND_SUFFIXES
+    from emomusic.music.audio import render_audio
 
-        audio = render_audio(clip.score)
+    sounding = [suffix for suffix in formats if f".{suffix}" in SOUND_SUFFIXES]
+    if sounding:
+        audio = render_audio(score)
         yield from ((suffix, audio.write) for suffix in sounding)
     if "musicxml" in formats or "svg" in formats:
         from emomusic.music.notation import notate
 
-        sheet = notate(clip.score, key=clip.key)
+        sheet = notate(score, key=key)
         known = {"musicxml": sheet.write_musicxml, "svg": sheet.write_svg}
         yield from ((suffix, known[suffix]) for suffix in formats if suffix in known)
-    if "json" in formats:
-        from emomusic.compose.settings import Settings
-
-        text = Settings.of(clip).to_json()
-        yield "json", lambda path: write_text(path, text)
 
 
 def _write_manifest(folder: Path, lines: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ MAX_SECONDS = 1_800.0
 MAX_BEST_OF = 64
 MAX_TAKE = 2**31 - 1
 DEFAULT_BARS, CONTINUED_BARS = 16, 8
-FORMATS = ("mid", "wav", "mp3", "musicxml", "svg", "json")
+FORMATS = ("mid", "wav", "flac", "mp3", "musicxml", "svg", "json")
 
 
 @dataclass(frozen=True)

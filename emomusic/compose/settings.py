@@ -11,14 +11,14 @@ from typing import Any
 import emomusic
 from emomusic.compose.clip import Clip
 from emomusic.compose.given import Given
-from emomusic.compose.request import Request, parse_key
+from emomusic.compose.request import Request
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve
 from emomusic.files import UNREADABLE
-from emomusic.music.key import TONIC_NAMES
+from emomusic.music.key import TONIC_NAMES, parse_tonic
 
 FORMAT = "emomusic settings 1"
 MAX_CHARACTERS = 16 * 2**20
-MAX_NAME = 4_000
+MAX_NAME, MAX_TOLD = 4_000, 600
 MAX_SEED = 2**63 - 1
 _PLAIN = ("seconds", "tempo", "temperature", "top_p", "guidance", "guided_bars", "steering",
           "best_of", "diversity", "take")  # fmt: skip
@@ -97,16 +97,19 @@ def parse_settings_file(text: str) -> Settings:
             raise ValueError(f"they do not say that they are {FORMAT}")
         unknown = sorted(set(values) - _KEYS)
         if unknown:
-            raise ValueError(f"unknown are {', '.join(unknown)[:80]}; known: {', '.join(_KEYS)}")
+            raise ValueError(
+                f"unknown are {', '.join(unknown)[:80]}; known: {', '.join(sorted(_KEYS))}"
+            )
         return _settings(values)
     except UNREADABLE as error:
         told = str(error) if isinstance(error, ValueError) else "a value is of the wrong kind"
+        told = " ".join(told.split())[:MAX_TOLD]
         raise SettingsError(f"these settings cannot be used: {told}") from error
 
 
 def _settings(values: Mapping[str, Any]) -> Settings:
     given, curve, emotion = values.get("given"), values.get("curve"), values.get("emotion")
-    tonic = None if values.get("key") is None else parse_key(values["key"])[0]
+    tonic = None if values.get("key") is None else parse_tonic(values["key"])
     request = Request(
         None if emotion is None else _emotion(emotion),
         curve=None if curve is None else _curve(curve),
@@ -122,7 +125,7 @@ def _settings(values: Mapping[str, Any]) -> Settings:
             for name, own in values.get("bar_by_bar", {}).items()
         },
     )
-    plain = {name: values[name] for name in _PLAIN if name in values}
+    plain = {name: values[name] for name in _PLAIN if values.get(name) is not None}
     wholes = {"best_of", "guided_bars", "take"}
     for name, value in plain.items():
         if name == "steering":
@@ -134,8 +137,9 @@ def _settings(values: Mapping[str, Any]) -> Settings:
     if seed is None or not 0 <= seed <= MAX_SEED or not 0 <= index <= MAX_SEED:
         raise ValueError(f"seed and index must be whole numbers in 0 to {MAX_SEED}")
     checkpoint = values.get("checkpoint")
-    known = None if checkpoint is None else str(checkpoint)[:MAX_NAME]
-    return Settings(replace(request, **plain), seed, index, known)
+    if checkpoint is not None and (type(checkpoint) is not str or len(checkpoint) > MAX_NAME):
+        raise ValueError(f"checkpoint must be a name, got {str(checkpoint)[:40]!r}")
+    return Settings(replace(request, **plain), seed, index, checkpoint)
 
 
 def _point(emotion: Emotion) -> dict[str, Any]:

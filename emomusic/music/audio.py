@@ -1,4 +1,4 @@
-"""The sound of a score: a piano from a soundfont, written as WAV or MP3.
+"""The sound of a score: a piano from a soundfont, written as WAV, FLAC or MP3.
 
 Nothing but wheels is needed: `midirenderer` plays the soundfont that lies in the `pretty_midi`
 wheel, `soundfile` encodes. Where `midirenderer` has no wheel, decaying sines stand in.
@@ -30,7 +30,7 @@ Backend = Literal["midirenderer", "sine"]
 Samples = NDArray[np.float32]
 
 SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # MPEG 1, 2, 2.5
-SUFFIXES = (".wav", ".mp3")
+SUFFIXES = (".wav", ".flac", ".mp3")
 PEAK = 10 ** (-1 / 20)  # -1 dBFS: room for the overshoot of an MP3 decoder
 MAX_SECONDS = 1800.0  # about 2 GB of memory while rendering
 MAX_TAIL_S = 60.0
@@ -74,7 +74,7 @@ class Audio:
         """Write the sound as a file, whole or not at all; the suffix chooses the format.
 
         Args:
-            path: Ends in .wav (16 bits) or .mp3 (variable bit rate).
+            path: Ends in .wav or .flac (16 bits), or .mp3 (variable bit rate).
 
         Raises:
             ValueError: If the suffix is another one.
@@ -96,7 +96,7 @@ def write_audio(
 
     Args:
         score: As for `render_audio`, like the other arguments.
-        path: Ends in .wav or .mp3; checked before anything is rendered.
+        path: Ends in .wav, .flac or .mp3; checked before anything is rendered.
 
     Raises:
         ValueError: As `render_audio` and `Audio.write`.
@@ -166,8 +166,9 @@ def _encode(audio: Audio, suffix: str) -> bytes:
     import soundfile
 
     file = io.BytesIO()
-    if suffix == ".wav":
-        soundfile.write(file, audio.samples, audio.sample_rate, format="WAV", subtype="PCM_16")
+    if suffix != ".mp3":
+        name = suffix[1:].upper()
+        soundfile.write(file, audio.samples, audio.sample_rate, format=name, subtype="PCM_16")
     else:  # quality 3 of 10, best first
         options = {"bitrate_mode": "VARIABLE", "compression_level": 0.3}
         soundfile.write(file, audio.samples, audio.sample_rate, format="MP3", **options)

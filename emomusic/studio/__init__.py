@@ -1,0 +1,1 @@
+"""The web page: say an emotion, watch a clip being composed, hear it, take it away."""

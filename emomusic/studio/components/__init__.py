@@ -1,0 +1,1 @@
+"""Parts of the page that gradio lacks, each with its markup, style and script."""

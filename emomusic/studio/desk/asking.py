@@ -1,0 +1,190 @@
+"""From what a person set on the page to a request, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from emomusic.compose.clip import Clip
+from emomusic.compose.given import CONTINUE, VARY, Given
+from emomusic.compose.request import DEFAULT_BARS, Request, parse_key
+from emomusic.emotion import CurvePoint, Emotion, EmotionCurve
+from emomusic.music.key import TONIC_NAMES
+from emomusic.music.score import dump_score
+from emomusic.studio.desk.session import Piece
+
+ANY = "any"
+BARS, SECONDS = "bars", "seconds"
+KEYS = (ANY, *TONIC_NAMES)
+MODES = (ANY, "major", "minor")
+METRES = ("4/4", "3/4")
+MOVES = {
+    "happier": (0.4, 0.0),
+    "sadder": (-0.4, 0.0),
+    "livelier": (0.0, 0.4),
+    "calmer": (0.0, -0.4),
+}
+"""What each button adds to valence and arousal."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Hold what a person asked for, as the page's controls have it.
+
+    Attributes:
+        emotion: A point or a mixture; None for a curve.
+        curve: Instead of it.
+        unit: `bars` or `seconds`.
+        length: In that unit.
+        key: A tonic, or `any`.
+        mode: `major`, `minor` or `any`.
+        metre: `4/4` or `3/4`.
+        fixed: Attributes that were set.
+        temperature: As of `Request`, like those that follow.
+        top_p: The same.
+        best_of: The same.
+    """
+
+    emotion: Emotion | None = None
+    curve: EmotionCurve | None = None
+    unit: str = BARS
+    length: float = DEFAULT_BARS
+    key: str = ANY
+    mode: str = ANY
+    metre: str = METRES[0]
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
+    top_p: float = 0.99
+    best_of: int = 1
+
+    def request(self) -> Request:
+        """Return the request.
+
+        Raises:
+            ValueError: If a value is out of its range.
+        """
+        in_bars = self.unit == BARS
+        if in_bars and not float(self.length).is_integer():
+            raise ValueError(f"bars must be a whole number, got {self.length:g}")
+        n_bars = int(self.length) if in_bars else None
+        emotion = self.emotion
+        if self.curve is not None:
+            emotion = self.curve.mean(n_bars or max(int(self.curve.points[-1].bar), 1))
+        return Request(
+            emotion,
+            curve=self.curve,
+            n_bars=n_bars,
+            seconds=None if in_bars else float(self.length),
+            tonic=None if self.key == ANY else parse_key(self.key)[0],
+            is_major=None if self.mode == ANY else self.mode == "major",
+            beats_per_bar=int(self.metre[0]),
+            fixed=dict(self.fixed),
+            temperature=float(self.temperature),
+            top_p=float(self.top_p),
+            best_of=int(self.best_of),
+        )
+
+
+def sheet_of(request: Request) -> Sheet:
+    """Return what the controls are to show for a request."""
+    tempo = {} if request.tempo is None else {"tempo": request.tempo}
+    by_seconds = request.seconds is not None
+    return Sheet(
+        None if request.curve is not None else request.emotion,
+        request.curve,
+        SECONDS if by_seconds else BARS,
+        request.seconds or request.n_bars or request.default_bars,
+        ANY if request.tonic is None else TONIC_NAMES[request.tonic],
+        ANY if request.is_major is None else MODES[1] if request.is_major else MODES[2],
+        METRES[1] if request.beats_per_bar == 3 else METRES[0],
+        {**request.fixed, **tempo},
+        request.temperature,
+        request.top_p,
+        request.best_of,
+    )
+
+
+def continued(piece: Piece, n_bars: int, *, emotion: Emotion | None = None) -> Request:
+    """Return what goes on from a piece.
+
+    Args:
+        piece: Composed or brought.
+        n_bars: Bars to add.
+        emotion: What they are to carry; None is what the piece carries.
+    """
+    given = Given(dump_score(piece.score), CONTINUE)
+    if piece.clip is None:
+        return Request(emotion, given=given, n_bars=n_bars)
+    before = piece.clip.request
+    if emotion is None and before.curve is not None:
+        emotion = before.curve.points[-1].emotion
+    kept = _plain(before, piece)
+    best_of = before.best_of if (emotion or before.emotion) is not None else 1
+    return replace(
+        kept, emotion=emotion or before.emotion, given=given, n_bars=n_bars, best_of=best_of
+    )
+
+
+def varied(piece: Piece, *, take: int) -> Request:
+    """Return what takes up a piece with other notes.
+
+    Args:
+        piece: Composed or brought.
+        take: Another number gives another variation.
+    """
+    given = Given(dump_score(piece.score), VARY)
+    if piece.clip is None:
+        return Request(None, given=given, take=take)
+    before = piece.clip.request
+    kept = _plain(before, piece)
+    return replace(kept, given=given, take=take, curve=before.curve, n_bars=None, seconds=None)
+
+
+def moved(piece: Piece, move: str) -> Request:
+    """Return what takes up a piece in another mood.
+
+    Args:
+        piece: Composed or brought.
+        move: One of `MOVES`.
+    """
+    given = Given(dump_score(piece.score), VARY)
+    if piece.clip is None or piece.clip.request.emotion is None:
+        verdict = piece.verdict
+        here = Emotion(0.0, 0.0) if verdict is None else Emotion(verdict.valence, verdict.arousal)
+        return Request(_shifted(here, move), given=given)
+    before = piece.clip.request
+    emotion = _shifted(_emotion_of(piece.clip), move)
+    curve = before.curve
+    if curve is not None:
+        points = tuple(CurvePoint(p.bar, _shifted(p.emotion, move)) for p in curve.points)
+        curve = EmotionCurve(points)
+        emotion = curve.mean(max(piece.n_bars, 1))
+    kept = replace(_plain(before, piece), tonic=before.tonic, is_major=None)
+    tonic = parse_key(piece.key)[0]
+    return replace(kept, emotion=emotion, curve=curve, given=given, n_bars=None, tonic=tonic)
+
+
+def _emotion_of(clip: Clip) -> Emotion:
+    assert clip.request.emotion is not None  # whoever calls has looked
+    return clip.request.emotion
+
+
+def _plain(before: Request, piece: Piece) -> Request:
+    """Return a request without what belongs to one run of it; the key stays."""
+    return replace(
+        before,
+        curve=None,
+        given=None,
+        per_bar={},
+        n_bars=None,
+        seconds=None,
+        n_kept=None,
+        take=0,
+        tonic=parse_key(piece.key)[0],
+    )
+
+
+def _shifted(emotion: Emotion, move: str) -> Emotion:
+    by_valence, by_arousal = MOVES[move]
+    valence = min(max(emotion.valence + by_valence, -1.0), 1.0)
+    return Emotion(valence, min(max(emotion.arousal + by_arousal, -1.0), 1.0))

@@ -1,0 +1,47 @@
+"""What people bring: MIDI files, settings files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emomusic.compose.settings import MAX_CHARACTERS, Settings, parse_settings_file
+from emomusic.music.key import estimate_key
+from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of
+from emomusic.studio.desk.session import Piece
+from emomusic.verify.verifier import Verifier
+
+MAX_NOTES = 20_000
+MAX_NAME = 60
+MAX_S = 1_800.0
+"""Longer music would fill the memory as sound."""
+
+
+def read_piece(path: Path, verifier: Verifier) -> Piece:
+    """Read a MIDI file and hear it.
+
+    Args:
+        path: The file, under the name it was brought by.
+        verifier: Hears it.
+
+    Raises:
+        ScoreError: If the file cannot be used, holds over 20,000 notes, or lasts over half an hour.
+    """
+    score = read_score(path)
+    notes = notes_of(score)
+    if len(notes) > MAX_NOTES:
+        raise ScoreError(f"the file holds {len(notes)} notes, at most {MAX_NOTES} are taken here")
+    length_s = float((notes.onset_s + notes.duration_s).max())
+    if length_s > MAX_S:
+        raise ScoreError(f"the music lasts {length_s:.0f} seconds, at most {MAX_S:.0f} are taken")
+    name = "".join(c if c.isprintable() else "?" for c in path.name)[:MAX_NAME]
+    key = estimate_key(notes).name
+    return Piece(score, key, tempo_of(score), verifier.verdict(notes), name=name)
+
+
+def read_settings(path: Path) -> Settings:
+    """Read a settings file.
+
+    Raises:
+        SettingsError: If it cannot be used.
+    """
+    return parse_settings_file(path.read_bytes()[: MAX_CHARACTERS + 1].decode(errors="replace"))

@@ -1,0 +1,190 @@
+"""A person's pieces, from the first click until they leave the page."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from symusic.core import ScoreTick
+
+from emomusic.compose.clip import Clip
+from emomusic.music.hands import hands_of
+from emomusic.music.notes import FloatColumn, IntColumn, Notes
+from emomusic.music.score import grid_of, notes_of, seconds_at
+from emomusic.verify.verifier import Verdict
+
+MAX_TAKES = 8
+MAX_VERSIONS = 32
+"""So many steps back are kept of each take."""
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Hold music that was composed or brought.
+
+    Attributes:
+        score: The music.
+        key: Such as `D minor`.
+        tempo: Quarter notes a minute.
+        verdict: What the verifier hears; None while it is being written.
+        clip: Where it was composed here.
+        name: Where it was brought: its file's name, as text.
+    """
+
+    score: ScoreTick
+    key: str
+    tempo: float
+    verdict: Verdict | None = None
+    clip: Clip | None = None
+    name: str = ""
+
+    @classmethod
+    def of(cls, clip: Clip) -> Piece:
+        """Return the piece that a clip is."""
+        return cls(clip.score, clip.key, clip.tempo, clip.verdict, clip)
+
+    @cached_property
+    def notes(self) -> Notes:
+        """Return its notes."""
+        return notes_of(self.score)
+
+    @cached_property
+    def hands(self) -> IntColumn:
+        """Return the hand of each note, 0 left, 1 right."""
+        return hands_of(self.notes)
+
+    @cached_property
+    def bars_s(self) -> FloatColumn:
+        """Return where each bar begins, in seconds, and where the last one ends."""
+        lines, _ = grid_of(self.score, float(self.notes.onset.max()) + 1e-6)
+        ticks = np.rint(lines * self.score.ticks_per_quarter).astype(np.int64)
+        return seconds_at(self.score, ticks)
+
+    @property
+    def n_bars(self) -> int:
+        """Return how many bars it has."""
+        return len(self.bars_s) - 1
+
+
+@dataclass(eq=False)
+class Take:
+    """Hold one card: a piece, and what it was before.
+
+    Attributes:
+        title: Short.
+        versions: The last one is shown; those before are what undo goes back to.
+        is_favourite: Whether it stays when others are composed.
+    """
+
+    title: str
+    versions: list[Piece]
+    is_favourite: bool = False
+
+    @property
+    def piece(self) -> Piece:
+        """Return the piece as it is now."""
+        return self.versions[-1]
+
+    def change(self, piece: Piece) -> None:
+        """Put a new version on top."""
+        self.versions = [*self.versions, piece][-MAX_VERSIONS:]
+
+    def undo(self) -> bool:
+        """Go back to the version before; tell whether there was one."""
+        has_before = len(self.versions) > 1
+        if has_before:
+            self.versions = self.versions[:-1]
+        return has_before
+
+
+class Session:
+    """Hold what one person has; nobody else's listeners see it.
+
+    Attributes:
+        takes: The cards, at most eight.
+        selected: The chosen one.
+        run: Counts changes of the cards, so that the page tells new ones from old ones.
+        n_titled: Counts the titles that were given.
+        stopping: Set by the person's stop button.
+        lock: Held by whoever composes for this person.
+        files: Of each piece, by ending.
+        n_shown: Counts what was chosen to be shown: what is behind shows nothing more.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.takes: list[Take] = []
+        self.selected = self.run = self.n_titled = self.n_shown = 0
+        self.stopping, self.lock = threading.Event(), threading.Lock()
+        self.files: dict[Piece, dict[str, str]] = {}
+        self._folder: Path | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Session:
+        """Return a new session: each visitor of the page begins with a copy of an empty one."""
+        return Session()
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder for this person's files; made when it is first asked for."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="emomusic_"))
+        return self._folder
+
+    def close(self) -> None:
+        """Stop what is being composed, and remove the files."""
+        self.stopping.set()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    @property
+    def take(self) -> Take | None:
+        """Return the chosen take, or None where there is none."""
+        return self.takes[self.selected] if self.takes else None
+
+    @property
+    def n_free(self) -> int:
+        """Return for how many new takes there is room beside the favourites."""
+        return MAX_TAKES - sum(take.is_favourite for take in self.takes)
+
+    def tidy(self) -> None:
+        """Remove the files of pieces that are gone."""
+        here = {piece for take in self.takes for piece in take.versions}
+        for piece in [piece for piece in self.files if piece not in here]:
+            for path in self.files.pop(piece).values():
+                shutil.rmtree(Path(path).parent, ignore_errors=True)
+
+    def title(self) -> str:
+        """Return the next card's title."""
+        self.n_titled += 1
+        return str(self.n_titled)
+
+    def replace_others(self, takes: list[Take]) -> None:
+        """Keep favourites, put new takes after them, and choose the first of these."""
+        kept = [take for take in self.takes if take.is_favourite]
+        self.takes = [*kept, *takes][:MAX_TAKES]
+        self.selected = min(len(kept), max(len(self.takes) - 1, 0))
+        self.run += 1
+
+    def add(self, take: Take) -> None:
+        """Put one take at the end and choose it; the oldest that is no favourite makes room.
+
+        Raises:
+            ValueError: If all others are favourites.
+        """
+        takes = [*self.takes]
+        if len(takes) >= MAX_TAKES:
+            chosen = self.take
+            free = [t for t in takes if not t.is_favourite and t is not chosen]
+            if not free:
+                raise ValueError(f"all {MAX_TAKES} cards are favourites: let one go first")
+            takes.remove(free[0])
+        self.takes = [*takes, take]
+        self.selected = len(self.takes) - 1
+        self.run += 1

@@ -1,0 +1,127 @@
+"""Open the studio: load the checkpoint, build the page, serve it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.events import api
+
+from emomusic.compose.composer import Composer
+from emomusic.emotion import find_emotion
+from emomusic.studio.components.assets import asset
+from emomusic.studio.components.picker import DEFAULT_FEELING, point_feeling
+from emomusic.studio.endpoint import endpoint
+from emomusic.studio.listeners import Listeners, suggested
+from emomusic.studio.page import lay_out
+from emomusic.studio.wiring import AT_ONCE, wire
+
+MAX_WAITING = 32
+MAX_FILE = "4mb"
+SWEEP_S, KEPT_S = 600, 3600
+"""Every ten minutes files of the page's cache that are an hour old are removed."""
+
+
+class LaunchError(ValueError):
+    """Tell in one line why the studio cannot be opened."""
+
+
+def build(composer: Composer) -> gr.Blocks:
+    """Return the page.
+
+    Args:
+        composer: Of the checkpoint; all people share it.
+    """
+    with gr.Blocks(
+        title="emomusic studio", analytics_enabled=False, delete_cache=(SWEEP_S, KEPT_S)
+    ) as page:
+        feeling = point_feeling(find_emotion(DEFAULT_FEELING))
+        parts = lay_out(suggested(composer.mapper, feeling))
+        wire(page, parts, Listeners(composer, parts))
+        api(
+            endpoint(composer),
+            api_name="compose",
+            concurrency_id="model",
+            concurrency_limit=AT_ONCE,
+        )
+    blocks: gr.Blocks = page
+    blocks.queue(max_size=MAX_WAITING)
+    return blocks
+
+
+def open_studio(
+    folder: Path,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    threads: int = 2,
+    mcp: bool = False,
+    browser: bool = False,
+    block: bool = True,
+) -> gr.Blocks:
+    """Serve the studio until it is stopped.
+
+    Args:
+        folder: A checkpoint.
+        host: Address to listen on; None takes GRADIO_SERVER_NAME, or this machine alone.
+        port: None takes GRADIO_SERVER_PORT, or the first free one from 7860 on.
+        threads: CPU cores for composing.
+        mcp: Whether the endpoint is a tool for agents, too; needs the package `mcp`.
+        browser: Whether the page is opened.
+        block: Whether to wait until it is stopped.
+
+    Raises:
+        LaunchError: If the port is taken, or `mcp` is wanted and not installed.
+        CheckpointError: If the checkpoint cannot be used.
+    """
+    if mcp:
+        _check_mcp()
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    composer = Composer(folder, threads=threads)
+    _warm_up(composer)
+    blocks = build(composer)
+    try:
+        blocks.launch(
+            server_name=host,
+            server_port=port,
+            inbrowser=browser,
+            mcp_server=mcp,
+            max_file_size=MAX_FILE,
+            show_error=True,
+            run_history=False,
+            prevent_thread_lock=True,
+            **_looks(),
+        )
+    except OSError as error:
+        raise LaunchError(f"the studio cannot listen: {error}") from error
+    if block:
+        blocks.block_thread()
+    return blocks
+
+
+def _looks() -> dict[str, Any]:
+    """Return theme and style; nothing of them is loaded from elsewhere."""
+    fonts = ("ui-sans-serif", "system-ui", "sans-serif")
+    theme = gr.themes.Soft(
+        primary_hue="indigo",
+        neutral_hue="slate",
+        font=fonts,
+        font_mono=("ui-monospace", "monospace"),
+    )
+    return {"theme": theme, "css": asset("page.css"), "footer_links": ["api", "settings"]}
+
+
+def _check_mcp() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("mcp") is None:
+        raise LaunchError("an MCP tool needs the package mcp: pip install 'emomusic[mcp]'")
+
+
+def _warm_up(composer: Composer) -> None:
+    """Compose a bar, so that the first person does not wait for tables and memory."""
+    from emomusic.compose.request import Request
+
+    list(composer.compose(Request(find_emotion(DEFAULT_FEELING), n_bars=1), seed=0))

@@ -1,0 +1,257 @@
+"""What happens on the page: listeners, each for one person."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
+from emomusic.compose.settings import Settings, parse_settings_file
+from emomusic.mapping.mapper import Mapper
+from emomusic.studio.components.faders import FaderValues
+from emomusic.studio.components.picker import (
+    EmotionPicker,
+    Feeling,
+    curved_feeling,
+    point_feeling,
+)
+from emomusic.studio.components.variations import Choice
+from emomusic.studio.desk.asking import Sheet, continued, moved, sheet_of, varied
+from emomusic.studio.desk.bringing import read_piece, read_settings
+from emomusic.studio.desk.composing import Growing, compose
+from emomusic.studio.desk.session import Piece, Session, Take
+from emomusic.studio.desk.showing import label_of
+from emomusic.studio.page import Parts, said
+from emomusic.studio.screen import Screen, Stream, Updates, chosen
+
+ADDED_BARS = 8
+MAX_SEED = 2**53 - 1
+
+
+class Listeners:
+    """Answer what people do on the page."""
+
+    def __init__(self, composer: Composer, parts: Parts) -> None:
+        """Take the composer that all share, and the page's components."""
+        self.composer, self.parts = composer, parts
+        self.screen = Screen(parts, composer.verifier)
+
+    # What the emotion suggests
+
+    def suggest(self, feeling: Feeling) -> FaderValues:
+        """Return where free faders stand."""
+        return FaderValues(suggested=suggested(self.composer.mapper, feeling))
+
+    def set_length(self, unit: str, length: float) -> Any:
+        """Return the picker with as many bars as the curve has room for."""
+        return EmotionPicker(n_bars=int(length) if unit == "bars" else 16)
+
+    def _nothing(self) -> Updates:
+        """Return an update of nothing: a listener that yields none would empty the page."""
+        return {self.parts.status: gr.skip()}
+
+    def roll_dice(self) -> int:
+        """Return another seed."""
+        return secrets.randbelow(1_000_000)
+
+    # Composing
+
+    def compose(self, session: Session, feeling: Feeling, *values: Any) -> Stream:
+        """Compose variations of what the page asks for."""
+        *form, n_variations, seed = values
+        request = asked(feeling, *form)
+        n = min(int(n_variations), session.n_free)
+        if n < 1:
+            raise gr.Error("All eight cards are favourites: let one go first.")
+        yield from self._compose(session, [request] * n, int(seed))
+
+    def _compose(
+        self, session: Session, requests: list[Request], seed: int, start: int = 0
+    ) -> Stream:
+        for growing in self._written(session, requests, seed, start):
+            if not growing.is_over:
+                yield self.screen.growing(session, growing)
+                continue
+            if growing.whole:
+                takes = [Take(session.title(), [piece]) for piece in growing.whole]
+                session.replace_others(takes)
+            yield from self.screen.settled(session, growing)
+
+    def _written(
+        self, session: Session, requests: list[Request], seed: int, start: int = 0
+    ) -> Iterator[Growing]:
+        """Compose with this person's lock held, and with one sentence for what goes wrong."""
+        if not session.lock.acquire(blocking=False):
+            raise gr.Error("Something is being composed already: stop it first.")
+        try:
+            session.stopping.clear()
+            session.n_shown += 1
+            yield from compose(self.composer, session, requests, seed=seed, start=start)
+        except ValueError as error:
+            raise gr.Error(f"{error}.", print_exception=False) from error
+        finally:
+            session.lock.release()
+
+    # One take
+
+    def extend(self, session: Session, feeling: Feeling, towards: bool) -> Stream:
+        """Continue the chosen piece."""
+        take = chosen(session)
+        emotion = None
+        if towards:
+            emotion = feeling.emotion
+            if feeling.curve is not None:
+                emotion = feeling.curve.points[-1].emotion
+        request = continued(take.piece, ADDED_BARS, emotion=emotion)
+        for growing in self._written(session, [request], _seed_of(take.piece)):
+            if not growing.is_over:
+                yield self.screen.growing_alone(growing)
+                continue
+            for piece in growing.whole:
+                take.change(piece)
+                session.run += 1
+            yield from self.screen.settled(session, growing)
+
+    def undo(self, session: Session) -> Stream:
+        """Take the last change of the chosen piece back."""
+        take = chosen(session)
+        words = "There is nothing to undo."
+        if take.undo():
+            session.run += 1
+            words = f"Back to {take.piece.n_bars} bars."
+        yield {self.parts.status: said(words)}
+        yield from self.screen.show(session)
+
+    def vary(self, session: Session) -> Stream:
+        """Add a variation of the chosen piece."""
+        piece = chosen(session).piece
+        request = varied(piece, take=session.n_titled + 1)
+        yield from self._beside(session, request, piece)
+
+    def move(self, session: Session, move: str) -> Stream:
+        """Add the chosen piece in another mood."""
+        piece = chosen(session).piece
+        yield from self._beside(session, moved(piece, move), piece)
+
+    def _beside(self, session: Session, request: Request, piece: Piece) -> Stream:
+        index = 0 if piece.clip is None else piece.clip.index
+        for growing in self._written(session, [request], _seed_of(piece), index):
+            if not growing.is_over:
+                yield self.screen.growing_alone(growing)
+                continue
+            for found in growing.whole:
+                try:
+                    session.add(Take(session.title(), [found]))
+                except ValueError as error:
+                    raise gr.Error(f"{error}.") from error
+            yield from self.screen.settled(session, growing)
+
+    # Showing
+
+    def select(self, session: Session, choice: Choice) -> Stream:
+        """Show another card."""
+        yield self._nothing()
+        if choice.selected < len(session.takes):
+            session.selected = choice.selected
+            yield from self.screen.show(session, keep_choice=True)
+
+    def favour(self, session: Session, choice: Choice) -> None:
+        """Note which cards are favourites."""
+        for at, take in enumerate(session.takes):
+            take.is_favourite = at in choice.favourites
+
+    def stop(self, session: Session) -> None:
+        """Stop what this person is composing."""
+        session.stopping.set()
+
+    # Bringing
+
+    def bring(self, session: Session, path: str | None) -> Stream:
+        """Hear a MIDI file, and put it among the cards."""
+        yield self._nothing()
+        if path is None:
+            return
+        try:
+            piece = read_piece(Path(path), self.composer.verifier)
+            session.add(Take(session.title(), [piece]))
+        except ValueError as error:
+            raise gr.Error(f"{error}.", print_exception=False) from error
+        yield {self.parts.status: said(f"Heard {label_of(piece)}.")}
+        yield from self.screen.show(session)
+
+    def recall(self, session: Session, path: str | None) -> Stream:
+        """Compose the clip of a settings file again."""
+        yield self._nothing()
+        if path is not None:
+            yield from self._again(session, read_settings(Path(path)))
+
+    def open_link(self, session: Session, text: str) -> Stream:
+        """Compose the clip of a link again."""
+        yield self._nothing()
+        if text:
+            try:
+                settings = parse_settings_file(text)
+            except ValueError as error:
+                raise gr.Error(f"{error}.", print_exception=False) from error
+            yield from self._again(session, settings)
+
+    def _again(self, session: Session, settings: Settings) -> Stream:
+        if settings.checkpoint not in (None, self.composer.name):
+            gr.Warning(
+                f"These settings are of {settings.checkpoint}: {self.composer.name} writes "
+                "another clip."
+            )
+        yield self._set(settings)
+        yield from self._compose(session, [settings.request], settings.seed, settings.index)
+
+    def _set(self, settings: Settings) -> Updates:
+        """Show settings in the controls."""
+        p, sheet = self.parts, sheet_of(settings.request)
+        updates: Updates = {
+            p.unit: sheet.unit,
+            p.length: sheet.length,
+            p.key: sheet.key,
+            p.mode: sheet.mode,
+            p.metre: sheet.metre,
+            p.faders: FaderValues(fixed=sheet.fixed),
+            p.temperature: sheet.temperature,
+            p.top_p: sheet.top_p,
+            p.best_of: min(sheet.best_of, 16),
+            p.seed: min(settings.seed, MAX_SEED),
+        }
+        if sheet.curve is not None:
+            updates[p.picker] = curved_feeling(sheet.curve)
+        elif sheet.emotion is not None:
+            updates[p.picker] = point_feeling(sheet.emotion)
+        return updates
+
+
+def suggested(mapper: Mapper, feeling: Feeling) -> dict[str, float]:
+    """Return what an emotion suggests: the mean of its music; of a curve the mean over bars."""
+    emotions = [feeling.emotion] if feeling.emotion is not None else []
+    if feeling.curve is not None:
+        emotions = [*feeling.curve.over(max(int(feeling.curve.points[-1].bar), 1))]
+    bars = mapper.course(emotions, np.random.default_rng(0), diversity=0.0)
+    return {name: sum(bar[name] for bar in bars) / len(bars) for name in bars[0]}
+
+
+def asked(feeling: Feeling, *form: Any) -> Request:
+    """Return the request that the page's controls make.
+
+    Raises:
+        gr.Error: If a value is out of its range.
+    """
+    try:
+        return Sheet(feeling.emotion, feeling.curve, *form).request()
+    except (TypeError, ValueError) as error:
+        raise gr.Error(f"{error}.", print_exception=False) from error
+
+
+def _seed_of(piece: Piece) -> int:
+    return 0 if piece.clip is None else piece.clip.seed

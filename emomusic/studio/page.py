@@ -1,0 +1,216 @@
+"""The page: what stands where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import gradio as gr
+
+from emomusic.studio.components.faders import Faders, FaderValues
+from emomusic.studio.components.picker import EmotionPicker
+from emomusic.studio.components.roll import PianoRoll
+from emomusic.studio.components.variations import Variations
+from emomusic.studio.desk.asking import BARS, KEYS, METRES, MODES, MOVES, SECONDS
+from emomusic.studio.desk.session import MAX_TAKES, Session
+from emomusic.studio.result import style
+
+KEEP_S = 3600
+"""So long the page keeps what a person has after they left."""
+FORMATS = {
+    "mid": "MIDI",
+    "mp3": "MP3",
+    "wav": "WAV",
+    "musicxml": "MusicXML",
+    "svg": "Sheet music",
+    "json": "Settings",
+    "zip": "All in a ZIP",
+}
+MIN_LENGTH, MAX_LENGTH = 1, 256
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Hold the components that listeners read or change."""
+
+    session: gr.State
+    picker: EmotionPicker
+    n_variations: gr.Slider
+    compose: gr.Button
+    stop: gr.Button
+    unit: gr.Radio
+    length: gr.Slider
+    key: gr.Dropdown
+    mode: gr.Radio
+    metre: gr.Radio
+    faders: Faders
+    temperature: gr.Slider
+    top_p: gr.Slider
+    best_of: gr.Slider
+    seed: gr.Number
+    dice: gr.Button
+    status: gr.HTML
+    roll: PianoRoll
+    variations: Variations
+    vary: gr.Button
+    extend: gr.Button
+    undo: gr.Button
+    moves: dict[str, gr.Button]
+    towards: gr.Checkbox
+    result: gr.HTML
+    downloads: dict[str, gr.DownloadButton]
+    settings: gr.Textbox
+    link: gr.Textbox
+    sheet: gr.HTML
+    music: gr.File
+    recipe: gr.File
+    fragment: gr.Textbox
+
+    def changed(self) -> set[gr.components.Component]:
+        """Return all components that a listener may change."""
+        found: set[gr.components.Component] = {*self.moves.values(), *self.downloads.values()}
+        for field in fields(self):
+            part = getattr(self, field.name)
+            if not isinstance(part, dict) and part is not self.session:
+                found.add(part)
+        return found
+
+
+def lay_out(suggested: Mapping[str, float]) -> Parts:
+    """Make the components, inside the `gr.Blocks` at hand.
+
+    Args:
+        suggested: Where free faders stand at first.
+    """
+    made: dict[str, Any] = {
+        "session": gr.State(Session(), time_to_live=KEEP_S, delete_callback=_close)
+    }
+    gr.HTML(HEADER, elem_id="head")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=330, elem_id="asking"):
+            _feeling(made)
+            _shape(made, suggested)
+            _fine_print(made)
+            _bringing(made)
+        with gr.Column(scale=7, min_width=330, elem_id="hearing"):
+            _growing(made)
+            _choosing(made)
+            made["result"] = gr.HTML(
+                css_template=style(), apply_default_css=False, elem_id="result", label="Result"
+            )
+            _taking(made)
+    made["fragment"] = gr.Textbox(visible="hidden")
+    return Parts(**made)
+
+
+def _close(session: Session) -> None:
+    session.close()
+
+
+HEADER = """
+<header class="studio-head"><h1>emomusic</h1>
+<p>Say what you feel. Hear a piano piece that carries it, and see why it does.</p></header>
+"""
+
+
+def _feeling(made: dict[str, Any]) -> None:
+    gr.HTML("<h2>Say what you feel</h2>", elem_classes="studio-title")
+    made["picker"] = EmotionPicker(elem_id="picker")
+    with gr.Row(elem_id="go"):
+        made["compose"] = gr.Button("Compose", variant="primary", elem_id="compose", scale=2)
+        made["stop"] = gr.Button("Stop", interactive=False, elem_id="stop", scale=1)
+    made["n_variations"] = gr.Slider(
+        1, MAX_TAKES, value=1, step=1, label="Variations at once", elem_id="n-variations"
+    )
+
+
+def _shape(made: dict[str, Any], suggested: Mapping[str, float]) -> None:
+    with gr.Accordion("Shape it", open=False, elem_id="shape"):
+        with gr.Row():
+            made["unit"] = gr.Radio([BARS, SECONDS], value=BARS, label="Length in", scale=1)
+            made["length"] = gr.Slider(
+                MIN_LENGTH, MAX_LENGTH, value=16, step=1, label="Length", scale=2, elem_id="length"
+            )
+        with gr.Row():
+            made["key"] = gr.Dropdown(list(KEYS), value=KEYS[0], label="Key", elem_id="key")
+            made["mode"] = gr.Radio(list(MODES), value=MODES[0], label="Mode", elem_id="mode")
+            made["metre"] = gr.Radio(list(METRES), value=METRES[0], label="Time signature")
+        made["faders"] = Faders(FaderValues(suggested=suggested), elem_id="faders")
+
+
+def _fine_print(made: dict[str, Any]) -> None:
+    with gr.Accordion("Fine print", open=False, elem_id="fine"):
+        with gr.Row():
+            made["seed"] = gr.Number(
+                0, label="Seed", info="The same seed gives the same clip.", precision=0,
+                minimum=0, maximum=2**53 - 1, elem_id="seed", scale=3,
+            )  # fmt: skip
+            made["dice"] = gr.Button("🎲 Another seed", elem_id="dice", scale=1, min_width=120)
+        made["best_of"] = gr.Slider(
+            1, 16, value=4, step=1, label="Candidates",
+            info="The verifier keeps the best of so many; 1 is the first draw.",
+            elem_id="best-of",
+        )  # fmt: skip
+        made["temperature"] = gr.Slider(
+            0.1, 2.0, value=1.0, step=0.05, label="Temperature", info="Higher surprises more."
+        )
+        made["top_p"] = gr.Slider(
+            0.1, 1.0, value=0.99, step=0.01, label="Top-p", info="Lower leaves the unlikely out."
+        )
+
+
+def _growing(made: dict[str, Any]) -> None:
+    gr.HTML("<h2>Watch it grow, hear it</h2>", elem_classes="studio-title")
+    made["status"] = gr.HTML(said("Nothing composed yet."), elem_id="status")
+    made["roll"] = PianoRoll(elem_id="roll")
+
+
+def _choosing(made: dict[str, Any]) -> None:
+    made["variations"] = Variations(elem_id="variations")
+    with gr.Row(elem_id="doing"):
+        off: dict[str, Any] = {"interactive": False, "size": "sm", "min_width": 100}
+        made["vary"] = gr.Button("Vary this one", elem_id="vary", **off)
+        made["extend"] = gr.Button("Continue by 8 bars", elem_id="extend", **off)
+        made["undo"] = gr.Button("Undo", elem_id="undo", **off)
+        made["moves"] = {move: gr.Button(move.capitalize(), elem_id=move, **off) for move in MOVES}
+    made["towards"] = gr.Checkbox(
+        False, label="Continue towards the feeling set above, not as it goes", elem_id="towards"
+    )
+
+
+def _taking(made: dict[str, Any]) -> None:
+    gr.HTML("<h2>Take it away</h2>", elem_classes="studio-title")
+    with gr.Row(elem_id="downloads"):
+        made["downloads"] = {
+            suffix: gr.DownloadButton(
+                name, interactive=False, size="sm", min_width=100, elem_id=f"get-{suffix}"
+            )
+            for suffix, name in FORMATS.items()
+        }
+    made["settings"] = gr.Textbox(visible="hidden")
+    made["link"] = gr.Textbox(
+        label="Link that brings this clip back", interactive=False, buttons=["copy"],
+        max_lines=1, elem_id="link",
+    )  # fmt: skip
+    with gr.Accordion("Read the sheet music", open=False, elem_id="reading"):
+        made["sheet"] = gr.HTML(elem_id="sheet")
+
+
+def _bringing(made: dict[str, Any]) -> None:
+    with gr.Accordion("Bring your own", open=False, elem_id="bring"), gr.Row():
+        made["music"] = gr.File(
+            label="A MIDI file: see its emotion, continue it, vary it",
+            file_types=[".mid", ".midi"], height=120, elem_id="music",
+        )  # fmt: skip
+        made["recipe"] = gr.File(
+            label="A settings file: have its clip again",
+            file_types=[".json"], height=120, elem_id="recipe",
+        )  # fmt: skip
+
+
+def said(words: str) -> str:
+    """Return words for the status line; screen readers read what changes there."""
+    from html import escape
+
+    return f'<p class="studio-status" role="status" aria-live="polite">{escape(words)}</p>'

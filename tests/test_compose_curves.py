@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from composing_cases import bars_struck, curve_of
+from synthetic import make_mapper, make_response
+
+from emomusic.compose.clip import Clip
+from emomusic.compose.composer import Composer
+from emomusic.compose.draft import TEMPO_BEND, Draft, make_draft
+from emomusic.compose.request import Request
+from emomusic.emotion import QUADRANT_CENTRES, Emotion, EmotionCurve
+from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
+from emomusic.music.score import dump_score, notes_of, seconds_at
+
+JOY = Emotion(0.8, 0.6, "joy")
+MAPPER = make_mapper()
+RISING = curve_of((0, -0.6, -0.6), (8, 0.6, 0.6))
+
+
+@pytest.fixture(scope="module")
+def composer(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Composer:
+    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("curves") / "tiny"))
+    make_response().save(folder)
+    return Composer(folder)
+
+
+def draft_of(curve: EmotionCurve | None = RISING, *, seed: int = 1, **asked: Any) -> Draft:
+    asked = {"n_bars": 8, **asked} if "seconds" not in asked else asked
+    return make_draft(Request(JOY, curve=curve, **asked), MAPPER, seed=seed, index=0)
+
+
+def clips(composer: Composer, count: int = 1, **asked: Any) -> list[Clip]:
+    request = Request(asked.pop("emotion", JOY), **asked)
+    return list(composer.compose(request, seed=asked.pop("seed", 1), count=count))
+
+
+def length_s(draft: Draft) -> float:
+    return float(sum(60 * draft.request.beats_per_bar / np.array(draft.tempi)))
+
+
+# one emotion
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"n_bars": 5}, {"n_bars": 16, "beats_per_bar": 3}, {"seconds": 13.0}, {"n_bars": 7, "take": 1},
+     {"n_bars": 3, "best_of": 2}, {"n_bars": 6, "tempo": 90.0, "fixed": {"register": 70.0}}],
+)  # fmt: skip
+@pytest.mark.parametrize("emotion", [JOY, Emotion(-1, 1), Emotion(0, 0), Emotion(-0.37, -0.11)])
+def test_a_curve_of_one_point_is_the_emotion(
+    composer: Composer, asked: dict[str, Any], emotion: Emotion
+) -> None:
+    for bar in (0.0, 2.5, 300.0):
+        stays = curve_of((bar, emotion.valence, emotion.arousal))
+        plain = clips(composer, emotion=emotion, **asked)
+        moved = clips(composer, emotion=emotion, curve=stays, **asked)
+        assert dump_score(moved[0].score) == dump_score(plain[0].score)
+        assert moved[0].targets == pytest.approx(plain[0].targets, rel=1e-12)
+        assert (moved[0].key, moved[0].tempo) == (plain[0].key, plain[0].tempo)
+
+
+def test_a_curve_that_stays_is_the_emotion(composer: Composer) -> None:
+    stays = curve_of((0, 0.8, 0.6), (2, 0.8, 0.6), (4, 0.8, 0.6))
+    plain, moved = (clips(composer, 2, n_bars=4, curve=curve) for curve in (None, stays))
+    assert [dump_score(c.score) for c in plain] == [dump_score(c.score) for c in moved]
+
+
+# targets
+
+
+@pytest.mark.parametrize(("one", "other"), [("Q1", "Q2"), ("Q1", "Q4"), ("Q3", "Q2"), ("Q3", "Q4")])
+def test_targets_move_one_way_between_neighbouring_centres(one: str, other: str) -> None:
+    (v, a), (w, b) = QUADRANT_CENTRES[one], QUADRANT_CENTRES[other]
+    for seed in range(5):
+        draft = draft_of(curve_of((2, v, a), (14, w, b)), n_bars=16, seed=seed)
+        assert len(draft.course) > len(ATTRIBUTE_NAMES) // 2
+        for values in draft.course.values():
+            steps = np.diff(values) * np.sign(values[-1] - values[0])
+            assert (steps >= -1e-9).all() and len(values) == 16
+            assert values[0] == values[1] and values[-2] == values[-1]
+        steps = np.diff(draft.tempi) * np.sign(draft.tempi[-1] - draft.tempi[0])
+        assert (steps >= 0).all()
+
+
+def test_the_clips_targets_are_the_mean_of_the_bars() -> None:
+    draft = draft_of()
+    for name, values in draft.course.items():
+        assert draft.targets[name] == pytest.approx(np.mean(values))
+    assert tuple(draft.targets) == ATTRIBUTE_NAMES and draft.targets["tempo"] == draft.tempo
+
+
+def test_a_curve_there_and_back_is_alike_in_both_halves() -> None:
+    draft = draft_of(curve_of((0, -0.5, 0.1), (4, 0.6, 0.6), (8, -0.5, 0.1)))
+    for values in (*draft.course.values(), draft.tempi):
+        assert values == pytest.approx(values[::-1])
+
+
+def test_a_bar_is_what_its_emotion_is_whatever_the_length() -> None:
+    """The part of a curve that is beyond the clip is not composed."""
+    short, long = draft_of(n_bars=4), draft_of(n_bars=8)
+    assert short.n_bars == 4 and all(len(v) == 4 for v in short.course.values())
+    beyond = draft_of(n_bars=12)
+    for values in beyond.course.values():
+        assert len(set(values[8:])) == 1
+    assert set(long.course) == set(beyond.course)
+
+
+def test_what_is_fixed_does_not_move() -> None:
+    draft = draft_of(fixed={"register": 61.0, "velocity_mean": 70.0})
+    assert not {"register", "velocity_mean", "tempo"} & set(draft.course)
+    assert (draft.targets["register"], draft.targets["velocity_mean"]) == (61.0, 70.0)
+    free = draft_of()
+    others = {name: v for name, v in free.course.items() if name in draft.course}
+    assert draft.course == others
+
+
+@pytest.mark.parametrize("is_major", [True, False])
+def test_a_mode_that_is_asked_for_holds_in_every_bar(is_major: bool) -> None:
+    for seed in range(5):
+        draft = draft_of(is_major=is_major, seed=seed)
+        modes = draft.course.get("mode", (draft.targets["mode"],) * 8)
+        assert all(abs(mode) >= 0.25 and (mode > 0) == is_major for mode in modes)
+        assert {draft.is_major_at(bar) for bar in range(8)} == {is_major}
+
+
+def test_each_bar_has_the_mode_of_its_emotion() -> None:
+    modes = [draft_of(seed=seed) for seed in range(20)]
+    for draft in modes:
+        assert [draft.is_major_at(bar) for bar in range(8)] == [
+            m >= 0 for m in draft.course["mode"]
+        ]
+    assert any(len({d.is_major_at(bar) for bar in range(8)}) == 2 for d in modes)
+
+
+def test_bars_are_told_what_moves_if_bars_can_be_told_it() -> None:
+    class Told:
+        def ids(self, values: dict[str, float], *, shift: int) -> tuple[str, ...]:
+            return tuple(values)
+
+    draft = draft_of()
+    plan = draft.plan(Told(), Told())  # type: ignore[arg-type]
+    assert set(plan.controls) == set(ATTRIBUTE_NAMES)
+    assert {frozenset(bar) for bar in plan.bar_controls} == {frozenset(draft.course)}
+    assert set(BAR_ATTRIBUTE_NAMES) <= set(draft.course)
+
+
+def test_a_curve_does_not_change_key_form_or_the_number_of_draws() -> None:
+    moved, plain = draft_of(), draft_of(None)
+    assert (moved.tonic, moved.form) == (plain.tonic, plain.form)
+    assert moved.rng.random() == plain.rng.random()
+
+
+def test_a_curve_needs_an_emotion_that_stands_for_it_and_nothing_bar_by_bar() -> None:
+    for emotion, more in ((None, {}), (JOY, {"n_bars": 1, "per_bar": {"register": (60.0,)}})):
+        with pytest.raises(ValueError, match="a curve needs an emotion, and no attributes asked"):
+            Request(emotion, curve=RISING, **more)
+
+
+# tempo and length
+
+
+@pytest.mark.parametrize("beats", [3, 4])
+def test_bars_last_as_long_as_their_tempi_say(composer: Composer, beats: int) -> None:
+    (clip,) = clips(composer, curve=RISING, n_bars=8, beats_per_bar=beats)
+    draft = make_draft(clip.request, composer.mapper, seed=1, index=0)
+    assert len(set(draft.tempi)) == 8 and len(clip.score.tempos) == 8
+    lines = np.arange(9) * beats * clip.score.ticks_per_quarter
+    lasts = np.diff(seconds_at(clip.score, lines))
+    np.testing.assert_allclose(lasts, 60 * beats / np.array(draft.tempi), rtol=1e-4)
+    assert lasts.sum() == pytest.approx(60 * beats * 8 / clip.tempo, rel=1e-3)
+    assert clip.tempo == clip.achieved["tempo"]
+    assert bars_struck(clip.score, 0.0, beats) == set(range(8))
+
+
+@pytest.mark.parametrize("seconds", [9.0, 20.0, 33.3, 61.0, 240.0])
+@pytest.mark.parametrize("beats", [3, 4])
+def test_seconds_are_met_by_bars_and_a_little_tempo(seconds: float, beats: int) -> None:
+    for seed in range(12):
+        draft = draft_of(seconds=seconds, beats_per_bar=beats, seed=seed)
+        assert len(draft.tempi) == draft.n_bars == len(draft.form)
+        if draft.n_bars >= 5:  # so many can be bent to any length
+            assert length_s(draft) == pytest.approx(seconds, rel=2e-3)
+        else:
+            bar_s = 60 * beats / draft.tempo
+            assert abs(length_s(draft) - seconds) <= bar_s / 2
+        usual = draft_of(n_bars=8, beats_per_bar=beats, seed=seed).tempo
+        assert 1 / TEMPO_BEND - 1e-3 <= draft.tempo / usual <= TEMPO_BEND + 1e-3
+
+
+def test_a_clip_lasts_as_many_seconds_as_it_was_to(composer: Composer) -> None:
+    for clip in clips(composer, 3, curve=RISING, seconds=24.0):
+        end = clip.n_bars * 4 * clip.score.ticks_per_quarter
+        assert seconds_at(clip.score, np.array([end]))[0] == pytest.approx(24.0, rel=5e-3)
+
+
+@pytest.mark.parametrize("asked", [{"tempo": 88.0}, {"fixed": {"tempo": 88.0}}])
+@pytest.mark.parametrize("length", [{"n_bars": 8}, {"seconds": 20.0}])
+def test_a_tempo_that_is_asked_for_holds(
+    composer: Composer, asked: dict[str, Any], length: dict[str, Any]
+) -> None:
+    draft = draft_of(**asked, **length)
+    assert set(draft.tempi) == {88.0} and draft.targets["tempo"] == draft.tempo == 88.0
+    assert "tempo" not in draft.course and "register" in draft.course
+    (clip,) = clips(composer, curve=RISING, **asked, **length)
+    assert len(clip.score.tempos) == 1 and clip.tempo == 88.0
+
+
+def test_the_tempo_of_a_part_is_the_mean_of_its_bars() -> None:
+    draft = draft_of()
+    for n in range(1, 9):
+        mean = n / sum(1 / tempo for tempo in draft.tempi[:n])
+        assert draft.tempo_until(n) == pytest.approx(mean, abs=0.006)
+    assert draft.tempo_until(1) == draft.tempi[0] and draft.tempo_until(8) == draft.tempo
+
+
+# takes and candidates
+
+
+@pytest.mark.parametrize("curve", [None, RISING])
+def test_a_take_is_of_the_same_plan_with_other_notes(
+    composer: Composer, curve: EmotionCurve | None
+) -> None:
+    found = [clips(composer, curve=curve, n_bars=8, take=take)[0] for take in (0, 1, 2, 2**31 - 1)]
+    assert len({dump_score(clip.score) for clip in found}) == 4
+    for clip in found[1:]:
+        assert clip.targets == found[0].targets
+        assert (clip.key, clip.tempo, clip.n_bars) == (found[0].key, found[0].tempo, 8)
+        assert [(t.time, t.mspq) for t in clip.score.tempos] == [
+            (t.time, t.mspq) for t in found[0].score.tempos
+        ]
+    first, other = draft_of(curve), draft_of(curve, take=1)
+    assert (first.course, first.tempi, first.form) == (other.course, other.tempi, other.form)
+    assert found[3].card()["take"] == 2**31 - 1
+
+
+@pytest.mark.parametrize("take", [-1, 2**31, 1.5])
+def test_a_take_out_of_range_is_refused(take: Any) -> None:
+    with pytest.raises(ValueError, match="take must be"):
+        Request(JOY, take=take)
+
+
+def test_the_best_of_several_follows_the_curve_too(composer: Composer) -> None:
+    curve = curve_of((0, 0.2, 0.2), (4, 0.9, 0.9))
+    asked: dict[str, Any] = {"curve": curve, "n_bars": 4, "emotion": curve.mean(4)}
+    first, best = clips(composer, 5, **asked), clips(composer, 5, **asked, best_of=4)
+    heard = [np.mean([c.verdict.probabilities["Q1"] for c in found]) for found in (first, best)]
+    assert heard[1] > heard[0]
+    assert all(len(clip.score.tempos) == 4 for clip in best)
+
+
+# whole clips
+
+
+def test_one_seed_one_clip_whatever_is_composed_with_it(composer: Composer) -> None:
+    request = Request(JOY, curve=RISING, n_bars=6)
+
+    def files(by: Composer, **run: Any) -> list[bytes]:
+        return [dump_score(clip.score) for clip in by.compose(request, seed=3, **run)]
+
+    full = files(composer, count=6)
+    assert len(set(full)) == 6
+    assert files(composer, count=6, batch_size=1) == full
+    assert files(composer, start=4, count=2, batch_size=2) == full[4:]
+
+
+def test_the_music_goes_where_the_curve_goes(composer: Composer) -> None:
+    """By the levers of a random model, that of the register above all."""
+    turns = []
+    for seed in range(8):
+        (v, a), (w, b) = QUADRANT_CENTRES["Q3"], QUADRANT_CENTRES["Q1"]
+        request = Request(JOY, curve=curve_of((3, v, a), (5, w, b)), n_bars=8, tonic=0)
+        draft = make_draft(request, composer.mapper, seed=seed, index=0)
+        (clip,) = composer.compose(request, seed=seed)
+        notes = notes_of(clip.score)
+        late = notes.onset >= 16
+        asked = draft.course["register"][-1] - draft.course["register"][0]
+        turns.append((asked, notes.pitch[late].mean() - notes.pitch[~late].mean()))
+    asked_, heard = np.array(turns).T
+    assert (asked_ * heard).sum() > 0
+
+
+def test_a_card_says_the_curve(composer: Composer) -> None:
+    (clip,) = clips(composer, curve=RISING, n_bars=2)
+    assert clip.card()["curve"] == "0:-0.60,-0.60 8:0.60,0.60" and clip.card()["emotion"] == "joy"
+    assert clips(composer, n_bars=1)[0].card()["curve"] is None

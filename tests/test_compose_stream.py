@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, pairwise
+from pathlib import Path
+
+import pytest
+from composing_cases import curve_of, given, struck, tune
+from midi import score_of
+from synthetic import make_response
+
+from emomusic.compose.clip import Clip
+from emomusic.compose.composer import Composer
+from emomusic.compose.finish import Sketch
+from emomusic.compose.given import VARY
+from emomusic.compose.request import Request
+from emomusic.compose.settings import Settings, parse_settings_file
+from emomusic.emotion import Emotion
+from emomusic.model.int8.library import is_built
+from emomusic.music.score import ScoreError, dump_score, notes_of
+
+JOY = Emotion(0.8, 0.6, "joy")
+REQUESTS = (
+    Request(JOY, n_bars=4, curve=curve_of((0, -0.6, 0.6), (4, 0.6, -0.6))),
+    Request(None, given=given(tune(5)), n_bars=3),
+    Request(JOY, given=given(tune(3, beats=3), VARY)),
+    Request(JOY, n_bars=2, best_of=3),
+    Request(JOY, n_bars=3, take=2, guidance=2.0),
+)
+Grown = dict[tuple[int, int], list[Sketch]]
+ENGINES = [("torch", 2)]
+if is_built():
+    ENGINES += [("int8", 1), ("int8", 3)]
+
+
+@pytest.fixture(scope="module")
+def steered_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("stream") / "tiny"))
+    make_response().save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def composer(steered_checkpoint: Path) -> Composer:
+    return Composer(steered_checkpoint)
+
+
+@pytest.fixture(scope="module", params=ENGINES, ids=lambda p: f"{p[0]}-{p[1]}")
+def any_composer(request: pytest.FixtureRequest, steered_checkpoint: Path) -> Composer:
+    engine, threads = request.param
+    return Composer(steered_checkpoint, engine=engine, threads=threads)
+
+
+def parted(
+    stream: Iterator[Sketch | Clip],
+) -> tuple[dict[tuple[int, int], list[Sketch]], list[Clip]]:
+    """Return the sketches of each candidate in their order, and the clips."""
+    sketches, found = defaultdict(list), []
+    for news in stream:
+        if isinstance(news, Clip):
+            found.append(news)
+        else:
+            sketches[news.draft.index, news.draft.candidate].append(news)
+    return dict(sketches), found
+
+
+def file_of(clip: Clip) -> bytes:
+    return dump_score(clip.score)
+
+
+def files(found: list[Clip]) -> dict[int, bytes]:
+    return {clip.index: file_of(clip) for clip in found}
+
+
+def first(composer: Composer, request: Request, n_bars: int) -> Sketch:
+    """Return the sketch of a clip of which so many bars are written, and stop there."""
+    stream = composer.stream([request], seed=1)
+    for news in stream:
+        if isinstance(news, Sketch) and news.n_written >= n_bars:
+            stream.close()  # type: ignore[attr-defined]
+            return news
+    raise AssertionError("no such sketch")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_clips_are_those_that_are_composed_in_order(
+    any_composer: Composer, batch_size: int
+) -> None:
+    composed = list(any_composer.compose_each(REQUESTS, seed=1, start=4))
+    _, found = parted(any_composer.stream(REQUESTS, seed=1, start=4, batch_size=batch_size))
+    assert files(found) == files(composed)
+    cards = {clip.index: clip.card() for clip in found}
+    assert cards == {clip.index: clip.card() for clip in composed}
+
+
+def test_sketches_grow_bar_by_bar(any_composer: Composer) -> None:
+    sketches, found = parted(any_composer.stream(REQUESTS, seed=1, batch_size=4))
+    assert len(found) == len(REQUESTS)
+    wanted = {(i, c) for i, request in enumerate(REQUESTS) for c in range(request.best_of)}
+    assert set(sketches) == wanted
+    for grown in sketches.values():
+        assert grown[-1].is_whole and not any(sketch.is_whole for sketch in grown[:-1])
+        for before, after in pairwise(grown):
+            assert before.n_written < after.n_written
+            assert before.segments == after.segments[: before.n_written]
+    assert sum(len(grown) > 2 for grown in sketches.values()) > 2
+
+
+def test_a_clip_comes_after_its_last_sketch(composer: Composer) -> None:
+    whole: set[tuple[int, int]] = set()
+    for news in composer.stream(REQUESTS, seed=1):
+        if isinstance(news, Clip):
+            n_candidates = news.request.best_of
+            assert {(news.index, c) for c in range(n_candidates)} <= whole
+        elif news.is_whole:
+            whole.add((news.draft.index, news.draft.candidate))
+
+
+@pytest.mark.parametrize("at", [i for i, request in enumerate(REQUESTS) if request.best_of == 1])
+def test_the_score_of_a_sketch_is_how_the_clip_begins(composer: Composer, at: int) -> None:
+    sketches, (clip,) = parted(composer.stream(REQUESTS[at : at + 1], seed=1))
+    whole = notes_of(clip.score)
+    for sketch in sketches[0, 0]:
+        part = notes_of(composer.score(sketch))
+        n = len(part)
+        assert part.pitch.tolist() == whole.pitch.tolist()[:n]
+        assert part.velocity.tolist() == whole.velocity.tolist()[:n]
+        assert part.onset.tolist() == whole.onset.tolist()[:n]
+        assert part.onset_s.tolist() == pytest.approx(whole.onset_s.tolist()[:n])
+    assert n == len(whole)
+
+
+@pytest.mark.parametrize("at", [i for i, request in enumerate(REQUESTS) if request.best_of == 1])
+@pytest.mark.parametrize("n_bars", [1, 3])
+def test_what_is_stopped_is_what_was_to_stop_there(
+    composer: Composer, at: int, n_bars: int
+) -> None:
+    sketch = first(composer, REQUESTS[at], n_bars)
+    settled = composer.settle(sketch)
+    assert settled.request.n_kept == sketch.n_written >= n_bars
+    assert settled.n_bars == settled.n_given + sketch.n_written
+    settings = parse_settings_file(Settings.of(settled).to_json())
+    (again,) = composer.compose(settings.request, seed=settings.seed, start=settings.index)
+    assert file_of(again) == file_of(settled) and again.card() == settled.card()
+    _, (streamed,) = parted(composer.stream([settings.request], seed=1))
+    assert file_of(streamed) == file_of(settled)
+
+
+def test_a_part_is_as_it_is_in_the_whole(composer: Composer) -> None:
+    whole = next(composer.compose(Request(JOY, n_bars=8), seed=1))
+    for n_kept in (1, 5, 8, 12):
+        request = Request(JOY, n_bars=None if n_kept > 8 else 8, seconds=None, n_kept=n_kept)
+        (part,) = composer.compose(request, seed=1)
+        if n_kept <= 8:
+            assert struck(part.score) == struck(whole.score, 0.0, 4.0 * n_kept)
+            assert part.targets == whole.targets and part.key == whole.key
+        assert part.n_bars == n_kept
+
+
+def test_more_bars_to_keep_than_there_are_keep_all(composer: Composer) -> None:
+    long, short = (
+        next(composer.compose(Request(JOY, seconds=6.0, n_kept=n), seed=1)) for n in (512, None)
+    )
+    assert file_of(long) == file_of(short)
+
+
+def test_of_several_candidates_the_best_becomes_the_clip(composer: Composer) -> None:
+    sketches, (clip,) = parted(composer.stream([Request(JOY, n_bars=3, best_of=4)], seed=1))
+    candidates = [composer.settle(grown[-1]) for _, grown in sorted(sketches.items())]
+    assert file_of(clip) in [file_of(candidate) for candidate in candidates]
+    assert clip.verdict.probabilities["Q1"] >= max(
+        c.verdict.probabilities["Q1"] for c in candidates
+    ) - 0.3  # fmt: skip
+
+
+def test_a_stream_that_is_closed_stops_and_another_may_begin(any_composer: Composer) -> None:
+    wanted = files(list(any_composer.compose_each(REQUESTS, seed=1)))
+    taken: list[int] = []
+
+    def requests() -> Iterator[Request]:
+        for at in range(10_000):
+            taken.append(at)
+            yield REQUESTS[at % 3]
+
+    for n_news in (0, 7):
+        stream = any_composer.stream(requests(), seed=1, batch_size=4)
+        assert len(list(islice(stream, n_news))) == n_news
+        stream.close()  # type: ignore[attr-defined]
+        assert list(stream) == []
+        assert len(taken) < 500
+        _, found = parted(any_composer.stream(REQUESTS, seed=1))
+        assert files(found) == wanted
+
+
+def test_composing_that_is_left_in_the_midst_leaves_the_composer_good(
+    any_composer: Composer,
+) -> None:
+    wanted = files(list(any_composer.compose_each(REQUESTS, seed=1)))
+    running = any_composer.compose(Request(JOY, n_bars=2), seed=1, count=1000)
+    next(running)
+    running.close()  # type: ignore[attr-defined]
+    assert files(list(any_composer.compose_each(REQUESTS, seed=1))) == wanted
+
+
+def test_a_request_that_cannot_be_met_stops_the_stream_alone(any_composer: Composer) -> None:
+    odd = Request(JOY, given=given(score_of([(0, 1, 60, 60)], signatures=((0, 5, 4),))))
+    wanted = files(list(any_composer.compose_each(REQUESTS, seed=1)))
+    for n_before in (0, 3):
+        with pytest.raises(ScoreError, match="music with 5 quarter notes a bar"):
+            list(any_composer.stream([*REQUESTS[:n_before], odd, *REQUESTS], seed=1, batch_size=2))
+        _, found = parted(any_composer.stream(REQUESTS, seed=1))
+        assert files(found) == wanted
+
+
+def test_several_at_once_get_what_each_gets_alone(any_composer: Composer) -> None:
+    def streamed(seed: int) -> dict[int, bytes]:
+        return files(parted(any_composer.stream(REQUESTS, seed=seed, batch_size=3))[1])
+
+    def left(seed: int) -> dict[int, bytes]:
+        stream = any_composer.stream(REQUESTS, seed=seed, batch_size=3)
+        list(islice(stream, 3))
+        stream.close()  # type: ignore[attr-defined]
+        return {}
+
+    alone = [streamed(seed) for seed in range(3)]
+    assert len({tuple(sorted(found.items())) for found in alone}) == 3
+    with ThreadPoolExecutor(max_workers=5) as pool:
+        running = [pool.submit(does, seed) for does in (streamed, left) for seed in range(3)]
+        assert [task.result() for task in running] == [*alone, {}, {}, {}]
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": 1, "start": -2}, "start must be at least 0"),
+        ({"seed": 1, "batch_size": 0}, "batch_size must be at least 1"),
+    ],
+)
+def test_a_run_out_of_range_is_refused_at_once(
+    composer: Composer, run: dict[str, int], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        composer.stream([Request(JOY)], **run)
