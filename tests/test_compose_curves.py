@@ -36,7 +36,7 @@ def draft_of(curve: EmotionCurve | None = RISING, *, seed: int = 1, **asked: Any
 
 def clips(composer: Composer, count: int = 1, **asked: Any) -> list[Clip]:
     request = Request(asked.pop("emotion", JOY), **asked)
-    return list(composer.compose(request, seed=asked.pop("seed", 1), count=count))
+    return list(composer.compose(request, seed=1, count=count))
 
 
 def length_s(draft: Draft) -> float:

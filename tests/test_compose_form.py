@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emomusic.compose.form import FREE_ENDING, PHRASE_BARS, Form, draw_form
+from emomusic.compose.form import FREE_ENDING, PHRASE_BARS, Form, draw_form, follow
 
 LENGTHS = (1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 64, 512)
 
@@ -69,3 +69,10 @@ def test_how_many_numbers_are_drawn_depends_on_the_length_alone(n_bars: int) -> 
         whole = np.random.default_rng(seed).random(10_000)
         left.append(int(np.flatnonzero(whole == following)[0]))
     assert len(set(left)) == 1
+
+
+def test_a_variation_takes_up_each_bar_at_its_place_as_long_as_there_are_any() -> None:
+    assert follow(3, 3) == (0, 1, 2)
+    assert follow(2, 5) == (0, 1)
+    assert follow(5, 2) == (0, 1, None, None, None)
+    assert follow(2, 0) == (None, None)

@@ -146,6 +146,56 @@ def test_where_the_context_is_full_the_last_bars_that_fit_are_repeated() -> None
         assert [TEXTS[token] for token in opening[-2:]] == ["Bar_None", "TimeSig_4/4"]
 
 
+BEFORE = tuple(
+    tuple(VOCABULARY.id_of(word) for word in
+          f"Position_0 Pitch_{pitch} Velocity_63 Duration_1.0.12".split() * n)
+    for n, pitch in ((1, 60), (2, 62), (3, 64))
+)  # fmt: skip
+HEAD = tuple(VOCABULARY.id_of(word) for word in ("Bar_None", "TimeSig_4/4"))
+
+
+@pytest.mark.parametrize(
+    ("most", "n_held"), [(0, 0), (13, 0), (14, 1), (23, 1), (24, 2), (29, 2), (30, 3), (999, 3)]
+)
+def test_bars_that_are_there_stand_before_the_first_as_many_as_fit(most: int, n_held: int) -> None:
+    plain = script(plan(3))
+    found = script_of(plan(3, before=BEFORE), VOCABULARY, GRAMMAR, max_repeated=0, max_before=most)
+    held = [token for bar in BEFORE[3 - n_held :] for token in (*HEAD, *bar)]
+    assert list(found.heads[0]) == [*held, *plain.heads[0]] and len(held) <= most
+    assert found.heads[1:] == plain.heads[1:] and found.ends == plain.ends
+    assert found.opening([]) == [*plain.prompt, *held, *plain.heads[0]]
+
+
+def test_bars_that_are_there_are_not_written_again() -> None:
+    before = script_of(plan(2, before=BEFORE), VOCABULARY, GRAMMAR, max_repeated=0, max_before=99)
+    assert ids_of(before, [[7], [8]]) == ids_of(script(plan(2)), [[7], [8]])
+
+
+def test_bars_that_are_there_go_first_where_the_context_is_full() -> None:
+    going_on = plan(3, before=BEFORE, ends=False)
+    found = script_of(going_on, VOCABULARY, GRAMMAR, max_repeated=20, max_before=99)
+    written = [[*BEFORE[0]], [*BEFORE[1]]]
+    last = [*HEAD, *BEFORE[1]]
+    assert found.opening(written)[len(found.prompt) :][: len(last)] == last
+    assert len(found.opening(written)) == len(found.prompt) + len(last) + len(found.heads[2])
+
+
+@pytest.mark.parametrize("n_kept", [1, 3, 5])
+def test_the_writing_stops_after_the_bars_that_are_kept(n_kept: int) -> None:
+    whole, part = script(plan(5)), script(plan(5, n_kept=n_kept))
+    assert part.heads == whole.heads[:n_kept] and part.ends == whole.ends[:n_kept]
+    assert script(plan(5, n_kept=9)) == whole
+    _, walk = led(plan(5, n_kept=n_kept))
+    assert len(walk.segments) == n_kept
+
+
+def test_ids_of_a_part_are_those_the_whole_begins_with() -> None:
+    _, walk = led(plan(4))
+    for n in range(1, 5):
+        part = ids_of(walk.script, walk.segments[:n])
+        assert part == ids(walk)[: len(part)]
+
+
 def test_a_vocabulary_with_scattered_pitches_is_refused() -> None:
     texts = list(TEXTS)
     pitches = GRAMMAR.kinds[PITCH]

@@ -6,18 +6,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from synthetic import make_score
 
 from emomusic.compose import output
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.output import OutputError, check_folder, write_clips
+from emomusic.compose.output import OutputError, check_folder, write_clips, writers_of
 from emomusic.compose.request import Request
+from emomusic.compose.settings import Settings, parse_settings_file
 from emomusic.emotion import Emotion
-from emomusic.music.score import notes_of, read_score, write_score
+from emomusic.music.score import ScoreError, notes_of, read_score, write_score
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,6 +59,31 @@ def test_other_formats_are_written_beside(clips: list[Clip], tmp_path: Path) -> 
     assert (tmp_path / "clip_00000.wav").read_bytes()[:4] == b"RIFF"
     list(write_clips(clips[:1], tmp_path / ".", formats=("mp3",)))
     assert manifest(tmp_path)[0]["files"] == ["clip_00000.mp3"]
+
+
+def test_notation_and_settings_are_written_beside(clips: list[Clip], tmp_path: Path) -> None:
+    (card,) = write_clips(clips[:1], tmp_path, formats=("mid", "musicxml", "svg", "json"))
+    assert card["files"] == [f"clip_00000.{s}" for s in ("mid", "musicxml", "svg", "json")]
+    assert set(card["files"]) < set(names(tmp_path))
+    assert "<score-partwise" in (tmp_path / "clip_00000.musicxml").read_text(encoding="utf-8")
+    assert "<svg" in (tmp_path / "clip_00000.svg").read_text(encoding="utf-8")
+
+
+def test_settings_that_are_written_are_the_clips(clips: list[Clip], tmp_path: Path) -> None:
+    cards = list(write_clips(clips, tmp_path, formats=("json",)))
+    for clip, card in zip(clips, cards, strict=True):
+        text = (tmp_path / card["file"]).read_text(encoding="utf-8")
+        assert parse_settings_file(text) == Settings.of(clip)
+
+
+def test_each_format_has_one_writer(clips: list[Clip], tmp_path: Path) -> None:
+    formats = ("json", "wav", "musicxml", "mid")
+    writers = list(writers_of(clips[0].score, formats, key=clips[0].key, settings=lambda: "{}"))
+    assert sorted(suffix for suffix, _ in writers) == sorted(formats)
+    for suffix, write in writers:
+        write(tmp_path / f"own.{suffix}")
+    assert names(tmp_path) == sorted(f"own.{suffix}" for suffix in formats)
+    assert (tmp_path / "own.json").read_text() == "{}"
 
 
 def test_a_clip_is_there_as_soon_as_its_card_is(clips: list[Clip], tmp_path: Path) -> None:
@@ -133,7 +161,8 @@ from synthetic import make_score
 from emomusic.compose.output import OutputError, check_folder, write_clips
 
 def clip(index, n):
-    return SimpleNamespace(index=index, score=make_score([60] * n), card=lambda: {"index": index})
+    score = make_score([60] * n)
+    return SimpleNamespace(index=index, score=score, key="C", card=lambda: {"index": index})
 
 folder = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
@@ -157,6 +186,17 @@ def test_a_file_that_cannot_be_finished_is_not_left_behind(tmp_path: Path) -> No
     assert "cannot write into" in result.stdout and "File too large" in result.stdout
     assert names(tmp_path / "out") == ["clip_00000.mid", "clip_00001.mid", "manifest.jsonl"]
     assert [card["index"] for card in manifest(tmp_path / "out")] == [0, 1]
+
+
+def test_a_sheet_that_cannot_be_written_takes_its_clip_along(
+    clips: list[Clip], tmp_path: Path
+) -> None:
+    long = replace(clips[1], score=make_score([60] * 6000))
+    with pytest.raises(ScoreError, match="6000 notes"):
+        list(write_clips([clips[0], long], tmp_path, formats=("mid", "json", "musicxml")))
+    assert [card["index"] for card in manifest(tmp_path)] == [0]
+    assert names(tmp_path) == ["clip_00000.json", "clip_00000.mid", "clip_00000.musicxml",
+                               "manifest.jsonl"]  # fmt: skip
 
 
 def test_a_sound_that_cannot_be_written_takes_its_clip_along(

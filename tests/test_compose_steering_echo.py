@@ -121,3 +121,48 @@ def test_pairs_are_what_an_engine_takes(bar: list[int]) -> None:
     assert (pairs[:, 0] >= -1).all() and (pairs[:, 1] >= 0).all()
     assert (pairs < len(VOCABULARY)).all() and (weights > 0).all()
     assert len({tuple(pair) for pair in pairs.tolist()}) == len(pairs)
+
+
+def texts(bar: list[int]) -> list[str]:
+    return [VOCABULARY.texts[token] for token in bar]
+
+
+def along(bar: list[int], *, to_major: bool | None) -> set[str]:
+    """Return the pitches that a bar is led along."""
+    pairs, _ = ECHOES.pairs(bar, to_major=to_major)
+    return {text for text in texts(pairs[:, 1].tolist()) if text.startswith("Pitch_")}
+
+
+MAJOR = {60, 62, 64, 65, 67, 69, 71}
+MINOR = {60, 62, 63, 65, 67, 68, 70}
+
+
+@pytest.mark.parametrize("octave", [-36, -12, 0, 24, 36])
+def test_in_the_other_mode_third_sixth_and_seventh_are_altered(octave: int) -> None:
+    def bar(pitches: set[int]) -> list[int]:
+        return ids(" ".join(["Position_0", *(note(p + octave) for p in sorted(pitches))]))
+
+    def named(pitches: set[int]) -> set[str]:
+        return {f"Pitch_{p + octave}" for p in pitches}
+
+    assert along(bar(MAJOR), to_major=False) == named(MINOR)
+    assert along(bar(MINOR), to_major=True) == named(MAJOR)
+    for pitches, is_major in ((MAJOR, True), (MINOR, False)):
+        assert along(bar(pitches), to_major=is_major) == named(pitches)
+        assert along(bar(pitches), to_major=None) == named(pitches)
+
+
+def test_the_other_mode_alters_pitches_alone() -> None:
+    plain, plain_weights = ECHOES.pairs(BAR)
+    minor, weights = ECHOES.pairs(BAR, to_major=False)
+    to = dict(zip(ids("Pitch_64"), ids("Pitch_63"), strict=True))
+    moved = [[to.get(first, first), to.get(second, second)] for first, second in plain.tolist()]
+    assert minor.tolist() == moved and weights.tolist() == plain_weights.tolist()
+    assert texts(BAR)[0] == "Position_0"  # the bar itself stays
+
+
+def test_pitches_at_the_ends_of_the_piano_stay_on_it() -> None:
+    for pitch in (21, 22, 23, 107, 108):
+        for to_major in (True, False):
+            (found,) = along(ids(f"Position_0 {note(pitch)}"), to_major=to_major)
+            assert 21 <= int(found.removeprefix("Pitch_")) <= 108

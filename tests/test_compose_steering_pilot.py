@@ -5,12 +5,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from composing_cases import curve_of, given, tune
 from synthetic import make_mapper, make_response
 
 from emomusic.compose.draft import Draft, make_draft
+from emomusic.compose.given import CONTINUE, VARY, read_theme
 from emomusic.compose.guide import Plan, clip_grammar, script_of
 from emomusic.compose.request import Request
-from emomusic.compose.steering.pilot import Pilot, centre_of, goals_of, weights_of, written
+from emomusic.compose.steering.pilot import (
+    Pilot,
+    centre_of,
+    centres_of,
+    goals_of,
+    weights_of,
+    written,
+)
 from emomusic.emotion import Emotion
 from emomusic.model.engines.engine import Lean
 from emomusic.model.engines.grammar import Script
@@ -149,3 +158,74 @@ def test_attributes_matter_as_they_tell_emotions_apart() -> None:
     weights = weights_of({"mode": 0.9, "tempo": 0.3, "register": 0.0, "silence": 0.6})
     assert weights["mode"] == 1.0
     assert weights["mode"] > weights["silence"] > weights["tempo"] > weights["register"] > 0
+
+
+CURVE = curve_of((0, -0.6, -0.6), (4, 0.6, 0.6))
+
+
+def test_levers_turn_about_what_each_bar_of_a_curve_asks_for() -> None:
+    draft = draft_of(curve=CURVE, tonic=2)
+    assert [c.pitch for c in centres_of(draft)] == [v - 2 for v in draft.course["register"]]
+    assert [c.velocity for c in centres_of(draft)] == list(draft.course["velocity_mean"])
+    assert [c.is_major for c in centres_of(draft)] == [m >= 0 for m in draft.course["mode"]]
+
+
+def test_without_a_curve_levers_turn_about_the_clips_targets() -> None:
+    for asked in ({}, {"per_bar": {"register": [50.0, 60.0, 70.0, 80.0]}}):
+        draft = draft_of(**asked)
+        assert centres_of(draft) == [centre_of(written(draft))] * 4
+
+
+def test_a_curve_steers_each_bar_towards_its_own_goals() -> None:
+    draft = draft_of(None)
+    turned = replace(
+        draft,
+        request=replace(draft.request, emotion=JOY, curve=CURVE),
+        targets={"register": 62.5},
+        course={"register": (50.0, 50.0, 75.0, 75.0)},
+    )
+    assert octave(lean_of(turned)) < 0 < octave(lean_of(turned, 2))
+
+
+def test_a_curve_is_followed_more_smoothly_than_bars_that_are_asked_for() -> None:
+    own = (55.0, 55.0, 70.0, 70.0)
+    abrupt = replace(draft_of(None), targets={"register": 62.5}, course={"register": own})
+    request = replace(abrupt.request, emotion=JOY, curve=CURVE)
+    smooth = replace(abrupt, request=request)
+    assert octave(lean_of(abrupt)) < octave(lean_of(smooth)) < 0
+
+
+def themed(use: str, *, is_minor: bool, form: Any, **asked: Any) -> Draft:
+    music = given(tune(4, is_minor=is_minor), use)
+    request = Request(None, **{"given": music, "n_bars": 4, **asked})
+    theme = read_theme(music.score, TOKENIZER)
+    return replace(make_draft(request, make_mapper(), seed=1, index=0, theme=theme), form=form)
+
+
+@pytest.mark.parametrize("use", [CONTINUE, VARY])
+def test_bars_that_are_there_already_are_taken_up(use: str) -> None:
+    draft = themed(use, is_minor=False, form=(1, None, 4, 5))
+    for n_written, taken_up in ((0, draft.before[1]), (2, BAR), (3, BAR)):
+        pairs = lean_of(draft, n_written).pairs
+        assert set(pairs[:, 1].tolist()) == {*taken_up, VOCABULARY.id_of("Bar_None")}
+    assert not len(lean_of(draft, 1).pairs)
+
+
+def third(lean: Lean) -> set[str]:
+    return {"Pitch_63", "Pitch_64"} & {VOCABULARY.texts[token] for token in lean.pairs[:, 1]}
+
+
+@pytest.mark.parametrize(("is_minor", "own"), [(False, "Pitch_64"), (True, "Pitch_63")])
+def test_what_is_taken_up_in_the_other_mode_is_altered(is_minor: bool, own: str) -> None:
+    other = {"Pitch_64": "Pitch_63", "Pitch_63": "Pitch_64"}[own]
+    same = themed(VARY, is_minor=is_minor, form=(0, 1, 2, 3), is_major=not is_minor)
+    assert third(lean_of(same)) == {own}
+    turned = themed(VARY, is_minor=is_minor, form=(0, 1, 2, 3), is_major=is_minor)
+    assert third(lean_of(turned)) == {other}
+
+
+def test_a_curve_that_changes_its_mode_takes_up_its_own_bars_altered() -> None:
+    draft = replace(draft_of(form=(None, 0, 0, 2), curve=CURVE), tonic=0)
+    for modes, wanted in (((0.3, 0.3, -0.3, -0.3), ["Pitch_64", "Pitch_63", "Pitch_64"]),):
+        turned = replace(draft, course=draft.course | {"mode": modes})
+        assert [third(lean_of(turned, n)) for n in (1, 2, 3)] == [{w} for w in wanted]

@@ -210,6 +210,67 @@ def test_diversity_out_of_range_is_refused(diversity: float) -> None:
         targets(0, 0, diversity=diversity)
 
 
+def course(*points: tuple[float, float], seed: int = 0) -> list[dict[str, float]]:
+    rng = np.random.default_rng(seed)
+    return MAPPER.course([Emotion(*point) for point in points], rng, diversity=0.5)
+
+
+def test_a_course_of_one_emotion_is_its_targets() -> None:
+    for seed in range(10):
+        v, a = np.random.default_rng(seed).uniform(-1, 1, 2).tolist()
+        assert course((v, a), seed=seed) == [targets(v, a, seed)]
+
+
+def test_a_course_that_stays_has_the_targets_of_its_emotion_everywhere() -> None:
+    for point in ((0.3, -0.8), (0.0, 0.0), (-1.0, 1.0), (0.6, -0.6)):
+        for n in (1, 2, 7):
+            assert course(*[point] * n) == [targets(*point)] * n
+
+
+def test_how_many_numbers_a_course_draws_does_not_depend_on_it() -> None:
+    ends = set()
+    for points in ([(0.0, 0.0)], [(1.0, 1.0)] * 5, [(-1.0, 0.2), (0.9, 0.3), (0.0, -1.0)]):
+        rng = np.random.default_rng(0)
+        MAPPER.course([Emotion(*point) for point in points], rng)
+        ends.add(rng.random())
+    assert len(ends) == 1
+
+
+def test_along_a_course_near_emotions_have_near_targets() -> None:
+    for seed in range(5):
+        fine = course(*[(v, -v / 2) for v in np.linspace(-1, 1, 201).tolist()], seed=seed)
+        for name in ATTRIBUTE_NAMES:
+            width = MAPPER.high[name] - MAPPER.low[name]
+            steps = np.abs(np.diff([found[name] for found in fine]))
+            assert steps.max() <= 0.05 * width
+
+
+def test_between_two_centres_a_course_goes_straight() -> None:
+    (v, a), (w, b) = QUADRANT_CENTRES["Q2"], QUADRANT_CENTRES["Q1"]
+    first, middle, last = course((v, a), ((v + w) / 2, (a + b) / 2), (w, b))
+    for name in ATTRIBUTE_NAMES:
+        assert middle[name] == pytest.approx((first[name] + last[name]) / 2)
+
+
+def test_a_quadrant_gives_what_lies_near_where_the_course_is_in_it() -> None:
+    """The corner that another quadrant passes through does not count."""
+    near, far = (replace(MAPPER.prototypes[0], valence=v, arousal=v, weight=1.0) for v in (0.2, 1))
+    others = [p for p in MAPPER.prototypes if p.quadrant != "Q1"]
+    own = (replace(near, mean=dict.fromkeys(ATTRIBUTE_NAMES, 0.0)), far)
+    mapper = replace(MAPPER, prototypes=(*own, *others))
+    alone = mapper.course([Emotion(0.9, 0.9)], np.random.default_rng(3))
+    after = mapper.course(
+        [Emotion(-0.7, -0.7), Emotion(0.9, 0.9), Emotion(-0.7, -0.7)], np.random.default_rng(3)
+    )
+    assert after[1] == pytest.approx(alone[0]) and after[0] == after[2] != after[1]
+
+
+@pytest.mark.parametrize("diversity", [-0.1, 1.1, float("nan")])
+def test_diversity_of_a_course_out_of_range_is_refused(diversity: float) -> None:
+    with pytest.raises(ValueError, match=rf"diversity must be in \[0, 1\], got {diversity}"):
+        MAPPER.course([Emotion(0, 0)] * 2, np.random.default_rng(0), diversity=diversity)
+
+
 def test_a_mapper_survives_saving(tmp_path: Path) -> None:
     MAPPER.save(tmp_path)
     loaded = Mapper.load(tmp_path)

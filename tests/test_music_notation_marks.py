@@ -6,7 +6,7 @@ import symusic
 from midi import TPQ, score_of
 from symusic.core import ScoreTick
 
-from emomusic.music.notation.grid import Bar, bars_of
+from emomusic.music.notation.grid import bars_of
 from emomusic.music.notation.marks import Place, dynamic_marks, places_of, tempo_marks
 from emomusic.music.notation.rhythm import Sign
 from emomusic.music.score import notes_of
@@ -93,4 +93,3 @@ def test_nothing_changes_under_a_tie() -> None:
 def test_bars_of_rests_have_places_too() -> None:
     rests = [[Sign(0, 48, "", 0, ())]] * 3
     assert places_of(rests, is_right=False) == [[Place("bass")]] * 3
-    assert Bar(0, 48, (4, 4)).has_quarters

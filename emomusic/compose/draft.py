@@ -167,15 +167,16 @@ def make_draft(
 
 def _after(request: Request, theme: Theme) -> Request:
     """Return the request with the theme's metre, and its key, tempo, bars where none are asked."""
-    n_bars, tempo = request.n_bars, request.tempo
+    n_bars, n_kept, tempo = request.n_bars, request.n_kept, request.tempo
     has_tempo = tempo is not None or "tempo" in request.fixed
     if not has_tempo and (request.continues or request.emotion is None):
         tempo = theme.tempo
     if n_bars is None and request.seconds is None and not request.continues:
         n_bars = min(len(theme.bars), MAX_BARS)
+        n_kept = None if n_kept is None else min(n_kept, n_bars)
     tonic = theme.tonic if request.tonic is None else request.tonic
-    beats = theme.beats_per_bar
-    return replace(request, beats_per_bar=beats, tonic=tonic, tempo=tempo, n_bars=n_bars)
+    own = {"n_bars": n_bars, "n_kept": n_kept, "tonic": tonic, "tempo": tempo}
+    return replace(request, beats_per_bar=theme.beats_per_bar, **own)
 
 
 def _first_guess(request: Request) -> int:

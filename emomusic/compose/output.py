@@ -83,7 +83,7 @@ def _write_files(clip: Clip, folder: Path, formats: Sequence[str]) -> None:
         for path, write in _writers(clip, folder, formats):
             write(path)
             written.append(path)
-    except OSError:
+    except (OSError, ValueError):
         for path in written:
             path.unlink(missing_ok=True)
         raise

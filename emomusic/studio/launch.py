@@ -109,6 +109,19 @@ def _looks() -> dict[str, Any]:
         neutral_hue="slate",
         font=fonts,
         font_mono=("ui-monospace", "monospace"),
+    ).set(
+        block_title_background_fill="none",
+        block_title_background_fill_dark="none",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_padding="0",
+        block_shadow="none",
+        button_border_width="1px",
+        button_secondary_border_color="*border_color_primary",
+        button_secondary_border_color_dark="*border_color_primary",
+        block_border_width="1px",
+        input_shadow="none",
+        button_secondary_shadow="none",
     )
     return {"theme": theme, "css": asset("page.css"), "footer_links": ["api", "settings"]}
 

@@ -65,11 +65,15 @@ class Listeners:
     def compose(self, session: Session, feeling: Feeling, *values: Any) -> Stream:
         """Compose variations of what the page asks for."""
         *form, n_variations, seed = values
-        request = asked(feeling, *form)
+        request, seed = asked(feeling, *form), int(seed)
+        if session.last == (request, seed, int(n_variations)):  # pressed again: another one, then
+            seed = self.roll_dice()
+        session.last = request, seed, int(n_variations)
+        yield {self.parts.seed: seed}
         n = min(int(n_variations), session.n_free)
         if n < 1:
             raise gr.Error("All eight cards are favourites: let one go first.")
-        yield from self._compose(session, [request] * n, int(seed))
+        yield from self._compose(session, [request] * n, seed)
 
     def _compose(
         self, session: Session, requests: list[Request], seed: int, start: int = 0

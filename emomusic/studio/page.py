@@ -146,7 +146,7 @@ def _fine_print(made: dict[str, Any]) -> None:
                 0, label="Seed", info="The same seed gives the same clip.", precision=0,
                 minimum=0, maximum=2**53 - 1, elem_id="seed", scale=3,
             )  # fmt: skip
-            made["dice"] = gr.Button("🎲 Another seed", elem_id="dice", scale=1, min_width=120)
+            made["dice"] = gr.Button("Another seed", elem_id="dice", scale=1, min_width=120)
         made["best_of"] = gr.Slider(
             1, 16, value=4, step=1, label="Candidates",
             info="The verifier keeps the best of so many; 1 is the first draw.",

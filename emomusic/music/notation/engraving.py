@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Lock
 
 WIDTHS = (600, 4000)
@@ -37,7 +38,9 @@ def svg_of(musicxml: str, *, width: int) -> str:
 
     with _ONE_AT_A_TIME:
         verovio.enableLog(verovio.LOG_OFF)
-        toolkit = verovio.toolkit()
+        # Where its fonts lie verovio knows in the thread alone that imported it.
+        toolkit = verovio.toolkit(False)
+        toolkit.setResourcePath(str(Path(verovio.__file__).parent / "data"))
         toolkit.setOptions(
             {
                 "pageWidth": width,

@@ -14,6 +14,7 @@ import numpy as np
 from symusic.core import ScoreTick
 
 from emomusic.compose.clip import Clip
+from emomusic.compose.request import Request
 from emomusic.music.hands import hands_of
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 from emomusic.music.score import grid_of, notes_of, seconds_at
@@ -114,6 +115,7 @@ class Session:
         stopping: Set by the person's stop button.
         lock: Held by whoever composes for this person.
         files: Of each piece, by ending.
+        last: What the page asked for last: request, seed, number of variations.
         n_shown: Counts what was chosen to be shown: what is behind shows nothing more.
     """
 
@@ -123,6 +125,7 @@ class Session:
         self.selected = self.run = self.n_titled = self.n_shown = 0
         self.stopping, self.lock = threading.Event(), threading.Lock()
         self.files: dict[Piece, dict[str, str]] = {}
+        self.last: tuple[Request, int, int] | None = None
         self._folder: Path | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Session:
