@@ -6,6 +6,12 @@ import math
 from dataclasses import dataclass, field
 
 from emomusic.compose.clip import Clip
+from emomusic.emotion import EmotionCurve
+from emomusic.music.score import notes_of
+from emomusic.verify.verifier import Verifier
+
+WINDOW_BARS, MIN_NOTES = 4, 4
+"""A curve is heard in windows of so many bars, those of fewer notes left out."""
 
 
 @dataclass
@@ -20,15 +26,37 @@ class Candidates:
         """Tell whether all are there."""
         return len(self.found) == self.n_wanted
 
-    def best(self) -> Clip:
+    def best(self, verifier: Verifier) -> Clip:
         """Return the one that the verifier hears best as what was asked."""
-        return max((self.found[i] for i in sorted(self.found)), key=_merit)
+        clips = [self.found[i] for i in sorted(self.found)]
+        return clips[0] if len(clips) == 1 else max(clips, key=lambda clip: _merit(clip, verifier))
 
 
-def _merit(clip: Clip) -> float:
+def _merit(clip: Clip, verifier: Verifier) -> float:
     """Return how well the verifier hears what was asked; the nearest by listeners' values."""
-    emotion, verdict = clip.request.emotion, clip.verdict
-    if emotion is None:
+    request, verdict = clip.request, clip.verdict
+    if request.curve is not None and request.curve.moves and not clip.n_given:
+        return -_distance(clip, request.curve, verifier)
+    if request.emotion is None:
         return 0.0
-    away = math.hypot(verdict.valence - emotion.valence, verdict.arousal - emotion.arousal)
-    return verdict.probabilities[emotion.quadrant] - 0.1 * away
+    valence, arousal = request.emotion.valence, request.emotion.arousal
+    away = math.hypot(verdict.valence - valence, verdict.arousal - arousal)
+    return verdict.probabilities[request.emotion.quadrant] - 0.1 * away
+
+
+def _distance(clip: Clip, curve: EmotionCurve, verifier: Verifier) -> float:
+    """Return the mean distance between a curve and what is heard along it; 2 where nothing is."""
+    notes, beats = notes_of(clip.score), clip.request.beats_per_bar
+    windows, asked = [], []
+    for first in range(0, clip.n_bars, WINDOW_BARS):
+        last = min(first + WINDOW_BARS, clip.n_bars)
+        inside = notes.where((notes.onset >= first * beats) & (notes.onset < last * beats))
+        if len(inside) >= MIN_NOTES:
+            windows.append(inside)
+            asked.append(curve.at((first + last) / 2))
+    if not windows:
+        return 2.0
+    heard = verifier.verdicts(windows)
+    pairs = zip(heard, asked, strict=True)
+    away = [math.hypot(h.valence - a.valence, h.arousal - a.arousal) for h, a in pairs]
+    return math.fsum(away) / len(away)

@@ -7,8 +7,6 @@ from contextlib import closing
 from itertools import repeat
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from symusic.core import ScoreTick
 
 from emomusic.compose.choose import Candidates
@@ -38,7 +36,6 @@ REPEATED_SHARE = 5
 MIN_CONTEXT = MAX_BAR_IDS + 64
 """The longest bar, and before it the clip's controls and the bar's: so a bar always ends."""
 Progress = Callable[[int], None]
-Matrix = NDArray[np.float64]
 
 
 class Composer:
@@ -222,7 +219,7 @@ class Composer:
         own = candidates.setdefault(draft.index, Candidates(draft.request.best_of))
         own.found[draft.candidate] = self._finisher.clip(sketch)
         if own.complete:
-            yield candidates.pop(draft.index).best()
+            yield candidates.pop(draft.index).best(self.verifier)
 
     def _written(
         self,

@@ -175,8 +175,8 @@ def _after(request: Request, theme: Theme) -> Request:
         n_bars = min(len(theme.bars), MAX_BARS)
         n_kept = None if n_kept is None else min(n_kept, n_bars)
     tonic = theme.tonic if request.tonic is None else request.tonic
-    own = {"n_bars": n_bars, "n_kept": n_kept, "tonic": tonic, "tempo": tempo}
-    return replace(request, beats_per_bar=theme.beats_per_bar, **own)
+    request = replace(request, n_bars=n_bars, n_kept=n_kept)
+    return replace(request, beats_per_bar=theme.beats_per_bar, tonic=tonic, tempo=tempo)
 
 
 def _first_guess(request: Request) -> int:

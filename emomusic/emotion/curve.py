@@ -74,6 +74,11 @@ class EmotionCurve:
         object.__setattr__(self, "points", points)
 
     @property
+    def moves(self) -> bool:
+        """Tell whether its points are not all in one place."""
+        return len({(p.emotion.valence, p.emotion.arousal) for p in self.points}) > 1
+
+    @property
     def text(self) -> str:
         """Write the curve such as "0:calm 8:tense 16:-0.40,0.30", for `parse_curve`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +14,44 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.request import Request, make_emotion, parse_key
 from emomusic.compose.settings import Settings
 from emomusic.emotion import parse_curve
+from emomusic.files import write_atomically
 from emomusic.music.score import dump_score
 from emomusic.verify.explanation.where import explain_score
 
 MAX_API_BARS = 128
 MAX_TEXT = 4_000
+N_FILES = 64
+"""So many answers' files are there at once; gradio copies each as soon as it is answered."""
+
+
+class Tray:
+    """Hold the files of the last answers; those before make room."""
+
+    def __init__(self) -> None:
+        """Make a folder that goes with the tray."""
+        self._folder = tempfile.TemporaryDirectory(prefix="emomusic_")
+        self._numbers = itertools.count()
+
+    def put(self, data: bytes) -> dict[str, Any]:
+        """Write a MIDI file that gradio takes into its cache, and serves from there alone.
+
+        Raises:
+            gr.Error: If it cannot be written.
+        """
+        place = Path(self._folder.name) / str(next(self._numbers) % N_FILES)
+        path = place / "emomusic.mid"
+        try:
+            place.mkdir(exist_ok=True)
+            write_atomically(path, lambda file: file.write(data))
+        except OSError as error:
+            told = f"The file cannot be written: {error.strerror or error}."
+            raise gr.Error(told, print_exception=False) from error
+        return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
 
 
 def endpoint(composer: Composer) -> Callable[..., dict[str, Any]]:
     """Return the function that programs call."""
+    tray = Tray()
 
     def compose(
         emotion: str = "",
@@ -66,7 +96,7 @@ def endpoint(composer: Composer) -> Callable[..., dict[str, Any]]:
             raise gr.Error(f"{error}.", print_exception=False) from error
         explanation, _ = explain_score(clip.score, composer.verifier)
         return {
-            "midi": _file(dump_score(clip.score)),
+            "midi": tray.put(dump_score(clip.score)),
             "card": {**clip.card(), "explanation": explanation.sentence},
             "settings": Settings.of(clip).to_dict(),
         }
@@ -149,10 +179,3 @@ def _table(attributes: Any) -> dict[str, float]:
         raise ValueError("attributes must be a table of names and numbers")
     found = {str(name)[:64]: _number(str(name)[:64], v) for name, v in attributes.items()}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _file(data: bytes) -> dict[str, Any]:
-    """Write a file that gradio takes into its cache, and serves from there alone."""
-    path = Path(tempfile.mkdtemp(prefix="emomusic_")) / "emomusic.mid"
-    path.write_bytes(data)
-    return {"path": str(path), "meta": {"_type": "gradio.FileData"}}

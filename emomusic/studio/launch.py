@@ -39,13 +39,9 @@ def build(composer: Composer) -> gr.Blocks:
     ) as page:
         feeling = point_feeling(find_emotion(DEFAULT_FEELING))
         parts = lay_out(suggested(composer.mapper, feeling))
+        own: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": AT_ONCE}
+        api(endpoint(composer), api_name="compose", **own)  # the first takes the name
         wire(page, parts, Listeners(composer, parts))
-        api(
-            endpoint(composer),
-            api_name="compose",
-            concurrency_id="model",
-            concurrency_limit=AT_ONCE,
-        )
     blocks: gr.Blocks = page
     blocks.queue(max_size=MAX_WAITING)
     return blocks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from emomusic.studio.desk.composing import Growing
-from emomusic.studio.desk.saving import PLAYED, save, settings_text
+from emomusic.studio.desk.saving import BUNDLE, PLAYED, save, settings_text
 from emomusic.studio.desk.session import Piece, Session, Take
 from emomusic.studio.desk.showing import deck_of, roll_of, told
 from emomusic.studio.page import FORMATS, Parts, said
@@ -83,27 +84,35 @@ class Screen:
         }
         if not keep_choice:
             first[p.variations] = deck_of(session)
-        if "zip" not in files:
+        if BUNDLE not in files:
             first |= {button: gr.update(interactive=False) for button in p.downloads.values()}
+            first[p.sheet] = ""
         yield first
-        if "zip" not in files:
-            session.files[piece] = files = {}
+        if BUNDLE not in files:
+            files = {}
             for suffix, path in self._saved(session, piece):
                 files[suffix] = str(path)
                 if session.n_shown != own:
-                    del session.files[piece]
                     return
                 if suffix == PLAYED:
                     yield {p.roll: roll_of(piece, audio=files[PLAYED])}
+            session.files[piece] = files
         yield self._files(files)
         session.tidy()
 
     def _saved(self, session: Session, piece: Piece) -> Iterator[tuple[str, Path]]:
+        """Write the files of a piece; where it is left half-way, none of them stays."""
+        folder = None
         try:
             folder = Path(tempfile.mkdtemp(dir=session.folder))
             yield from save(piece, folder)
-        except OSError as error:
-            raise gr.Error(f"The files cannot be written: {error.strerror or error}.") from error
+        except BaseException as error:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                told = f"The files cannot be written: {error.strerror or error}."
+                raise gr.Error(told, print_exception=False) from error
+            raise
 
     def _files(self, files: dict[str, str]) -> Updates:
         updates: Updates = {

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
+from emomusic.studio.desk.session import Session
 from emomusic.studio.listeners import Listeners
 from emomusic.studio.page import Parts
+from emomusic.studio.screen import Stream
 
 AT_ONCE = 2
 """People who are composed for at the same time; the others wait in the queue."""
@@ -54,9 +57,9 @@ def wire(blocks: gr.Blocks, parts: Parts, listeners: Listeners) -> None:
 
     def slow(event: Callable[..., Any], listener: Callable[..., Any], *inputs: Any) -> None:
         event(
-            listener,
+            keeping(p.session, listener),
             [p.session, *inputs],
-            [*parts.changed()],
+            [p.session, *parts.changed()],
             concurrency_id="model",
             concurrency_limit=AT_ONCE,
             show_progress="hidden",
@@ -73,11 +76,23 @@ def wire(blocks: gr.Blocks, parts: Parts, listeners: Listeners) -> None:
     slow(p.music.upload, do.bring, p.music)
     slow(p.recipe.upload, do.recall, p.recipe)
     blocks.load(
-        do.open_link,
+        keeping(p.session, do.open_link),
         [p.session, p.fragment],
-        [*parts.changed()],
+        [p.session, *parts.changed()],
         js=READ_FRAGMENT,
         concurrency_id="model",
+        concurrency_limit=AT_ONCE,
         show_progress="hidden",
         api_visibility="private",
     )
+
+
+def keeping(state: gr.State, listener: Callable[..., Stream]) -> Callable[..., Stream]:
+    """Return a listener that gives the session back, too: gradio forgets none that it never got."""
+
+    def listen(session: Session, *inputs: Any) -> Stream:
+        with closing(listener(session, *inputs)) as stream:
+            for updates in stream:
+                yield {state: session, **updates}
+
+    return listen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -134,9 +135,13 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """Return the folder for this person's files; made when it is first asked for."""
+        """Return the folder for this person's files; made when it is first asked for.
+
+        It goes with the session, or with the program, if nobody closes the session.
+        """
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="emomusic_"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         return self._folder
 
     def close(self) -> None:

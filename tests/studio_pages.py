@@ -1,0 +1,286 @@
+"""The studio in a real browser: one server a test process, one visitor a test or more.
+
+Tests that walk the page load this with `pytest_plugins = ["studio_pages"]`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import soundfile
+
+from emomusic.compose.request import Request
+from emomusic.compose.settings import Settings
+from emomusic.emotion import find_emotion
+
+ROOT = Path(__file__).parents[1]
+START_S, WAIT_S = 120.0, 60.0
+"""So long a busy machine may take; nothing here is measured by it."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WATCH = """
+window.walk = {sounds: 0, told: [], clicked: 0, first: null, heard: null};
+const note = (words) => { if (words && walk.told.at(-1) !== words) walk.told.push(words); };
+addEventListener('click', (event) => {
+  if (!event.target.closest?.('#compose')) return;
+  Object.assign(walk, {clicked: performance.now(), first: null, heard: null});
+}, true);
+const watchPage = () => new MutationObserver((changes) => {
+  for (const change of changes) {
+    const isSound = change.attributeName === 'src' && change.target.matches?.('.emo-audio');
+    if (isSound && change.target.getAttribute('src')) walk.sounds += 1;
+  }
+  note(document.querySelector('#status')?.textContent.trim());
+  const where = document.querySelector('.emo-roll-where')?.textContent;
+  if (where?.startsWith('composing') && !where.startsWith('composing bar 1 ')) {
+    walk.first ??= performance.now() - walk.clicked;
+  }
+  note(where);
+}).observe(document, {subtree: true, childList: true, characterData: true, attributes: true,
+                      attributeFilter: ['src', 'disabled']});
+watchPage();
+addEventListener('canplay', () => { walk.heard ??= performance.now() - walk.clicked; }, true);
+"""
+"""Kept of each page: how often a sound came, what was told, and when."""
+IS_READY = """([before, what]) => walk.sounds > before
+  && document.querySelector('.emo-audio').getAttribute('src')
+  && !document.querySelector(what).disabled && !document.querySelector('#compose').disabled"""
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a studio with the shipped checkpoint."""
+    _chromium()
+    folder = tmp_path_factory.mktemp("studio")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = open_studio(port, folder)
+    try:
+        yield wait_for(f"http://127.0.0.1:{port}/", server, folder / "log")
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def open_studio(port: int, folder: Path) -> subprocess.Popen[bytes]:
+    """Start the studio; all that it writes lies in the folder."""
+    kept = {"TMPDIR": str(folder), "GRADIO_TEMP_DIR": str(folder / "gradio")}
+    own = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), **kept}
+    command = [sys.executable, "app.py", "--no-browser", "--threads", "1"]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **own}, stdout=log, stderr=subprocess.STDOUT
+        )
+
+
+def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> str:
+    """Return the address once the studio answers there."""
+    end = time.monotonic() + START_S
+    while server.poll() is None and time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return address
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"the studio did not open: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return a headless Chromium; closed with each module, as its event loop stays open."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = _chromium()
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def _chromium() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("no Chromium: install Debian's chromium")
+    return found
+
+
+@dataclass
+class Visitor:
+    """Walk the page as one person would, in a browser profile of their own."""
+
+    page: Any
+    address: str
+    complaints: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+    def listen(self) -> None:
+        """Note errors of the console and requests to other machines, from now on."""
+        page = self.page
+        page.set_default_timeout(WAIT_S * 1000)
+        page.add_init_script(WATCH)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._on_console)
+        page.on("request", self._on_request)
+        page.on("dialog", lambda dialog: (self.complaints.append("a dialog"), dialog.dismiss()))
+
+    def _on_console(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    def _on_request(self, request: Any) -> None:
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            self.strangers.append(request.url)
+
+    def forgive(self, words: str) -> None:
+        """Leave errors of the console aside that a test provokes."""
+        self.complaints = [told for told in self.complaints if words not in told]
+
+    # What a person does
+
+    def open(self, fragment: str = "", *, query: str = "") -> Visitor:
+        """Open the page."""
+        self.page.goto(f"{self.address}{query}{fragment}")
+        self.page.locator(".plane-name").first.wait_for()
+        self.page.locator(".faders-told, #compose").first.wait_for()
+        return self
+
+    def open_with(self, settings: str) -> Visitor:
+        """Open a link; wait until its clip is there."""
+        packed = base64.urlsafe_b64encode(settings.encode()).decode().rstrip("=")
+        self.until_ready(lambda: self.open(f"#settings={packed}"), before=0)
+        return self
+
+    def compose(self, *, files: bool = False) -> None:
+        """Press Compose; wait until it can be heard, or until its files are there."""
+        self.until_ready(self.click("#compose"), files=files)
+
+    def click(self, selector: str) -> Callable[[], None]:
+        """Return what clicks there."""
+        return cast(Callable[[], None], self.page.locator(selector).click)
+
+    def until_ready(
+        self, act: Callable[[], Any], *, files: bool = False, before: int | None = None
+    ) -> None:
+        """Act; wait until another sound has come, or until its files are there, too."""
+        count = int(self.page.evaluate("walk.sounds")) if before is None else before
+        act()
+        wanted = "#get-zip" if files else ".emo-roll-play"
+        self.page.wait_for_function(IS_READY, arg=[count, wanted])
+
+    def unfold(self, name: str) -> None:
+        """Open a folded section."""
+        self.page.locator(f"#{name} > button.label-wrap").click()
+
+    def type_into(self, selector: str, words: str) -> None:
+        """Write into a field and leave it."""
+        self.page.locator(selector).fill(words)
+        self.page.locator(selector).press("Tab")
+
+    def download(self, suffix: str, folder: Path) -> Path:
+        """Take a file away."""
+        with self.page.expect_download() as got:
+            self.page.click(f"#get-{suffix}")
+        path = folder / str(got.value.suggested_filename)
+        got.value.save_as(path)
+        return path
+
+    # What a person sees and hears
+
+    def told(self) -> list[str]:
+        """Return what status line and roll have told, in order, up to now."""
+        return list(self.page.evaluate("walk.told"))
+
+    def status(self) -> str:
+        """Return the status line."""
+        return str(self.page.inner_text("#status")).strip()
+
+    def n_bars(self) -> int:
+        """Return the bars of the piece that is shown."""
+        return int(self.page.inner_text(".emo-roll-where").rsplit(" ", 1)[-1])
+
+    def rows(self) -> dict[str, str]:
+        """Return what came out of each attribute, as text, those under a fold too."""
+        found = self.page.locator("#result tr[data-attribute]").evaluate_all(
+            "rows => rows.map(r => [r.dataset.attribute,"
+            " r.querySelector('.emo-value').firstChild.textContent])"
+        )
+        return {name: value.replace("\u2212", "-") for name, value in found}
+
+    def achieved(self, name: str) -> float:
+        """Return what came out of an attribute."""
+        return float(self.rows()[name])
+
+    def asked(self) -> tuple[float, float]:
+        """Return the asked point of the result."""
+        row = self.page.locator("#result .emo-points tbody tr", has_text="asked").first
+        cells = row.locator("td").all_inner_texts()
+        valence, arousal = (float(cell.replace("\u2212", "-")) for cell in cells[:2])
+        return valence, arousal
+
+    def sound(self) -> tuple[np.ndarray, int]:
+        """Return the samples of what the player plays, and their rate."""
+        data = self.page.request.get(self.page.eval_on_selector(".emo-audio", "a => a.src")).body()
+        samples, rate = soundfile.read(io.BytesIO(data), always_2d=True)
+        return samples, rate
+
+    def picture(self) -> str:
+        """Return what the roll shows, to compare it with what it shows later."""
+        return str(self.page.eval_on_selector(".emo-roll-notes", "c => c.toDataURL()"))
+
+    def toast(self) -> str:
+        """Return the sentence of the message that has popped up."""
+        return str(self.page.locator(".toast-text").last.inner_text())
+
+    def is_wider_than_its_window(self) -> bool:
+        """Tell whether the page must be scrolled sideways."""
+        root = "document.documentElement"
+        return bool(self.page.evaluate(f"{root}.scrollWidth > {root}.clientWidth"))
+
+
+Visits = Callable[..., Visitor]
+
+
+@pytest.fixture
+def visits(studio: str, browser: Any) -> Iterator[Visits]:
+    """Return what lets another person in; at the end nobody may have met an error."""
+    there: list[Visitor] = []
+
+    def enter(*, width: int = 1280, height: int = 900, **profile: Any) -> Visitor:
+        size = {"width": width, "height": height}
+        context = browser.new_context(viewport=size, reduced_motion="reduce", **profile)
+        visitor = Visitor(context.new_page(), studio)
+        visitor.listen()
+        there.append(visitor)
+        return visitor
+
+    yield enter
+    for visitor in there:
+        visitor.page.context.close()
+    assert [words for visitor in there for words in visitor.complaints] == []
+    assert [url for visitor in there for url in visitor.strangers] == []
+
+
+@pytest.fixture
+def visitor(visits: Visits) -> Visitor:
+    """Return a person before the open page."""
+    return visits().open()
+
+
+def small(emotion: str = "nostalgia", *, seed: int = 1, **wishes: Any) -> str:
+    """Return settings of a clip that is soon composed: four bars, the first draw."""
+    request = Request(find_emotion(emotion), **{"n_bars": 4, **wishes})
+    return json.dumps(Settings(request, seed).to_dict())
