@@ -10,6 +10,8 @@ from synthetic import make_checkpoint
 
 torch.set_num_threads(1)
 
+pytest_plugins = ["studio_pages"]
+
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:

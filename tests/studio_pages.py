@@ -1,7 +1,4 @@
-"""The studio in a real browser: one server a test process, one visitor a test or more.
-
-Tests that walk the page load this with `pytest_plugins = ["studio_pages"]`.
-"""
+"""The studio in a real browser: one server a test process, one visitor a test or more."""
 
 from __future__ import annotations
 
@@ -34,7 +31,10 @@ START_S, WAIT_S = 120.0, 60.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WATCH = """
 window.walk = {sounds: 0, told: [], clicked: 0, first: null, heard: null};
-const note = (words) => { if (words && walk.told.at(-1) !== words) walk.told.push(words); };
+const last = {};
+const note = (kind, words) => {
+  if (words && last[kind] !== words) walk.told.push(last[kind] = words);
+};
 addEventListener('click', (event) => {
   if (!event.target.closest?.('#compose')) return;
   Object.assign(walk, {clicked: performance.now(), first: null, heard: null});
@@ -44,12 +44,12 @@ const watchPage = () => new MutationObserver((changes) => {
     const isSound = change.attributeName === 'src' && change.target.matches?.('.emo-audio');
     if (isSound && change.target.getAttribute('src')) walk.sounds += 1;
   }
-  note(document.querySelector('#status')?.textContent.trim());
+  note('status', document.querySelector('#status')?.textContent.trim());
   const where = document.querySelector('.emo-roll-where')?.textContent;
   if (where?.startsWith('composing') && !where.startsWith('composing bar 1 ')) {
     walk.first ??= performance.now() - walk.clicked;
   }
-  note(where);
+  note('where', where);
 }).observe(document, {subtree: true, childList: true, characterData: true, attributes: true,
                       attributeFilter: ['src', 'disabled']});
 watchPage();
@@ -243,7 +243,7 @@ class Visitor:
 
     def toast(self) -> str:
         """Return the sentence of the message that has popped up."""
-        return str(self.page.locator(".toast-text").last.inner_text())
+        return str(self.page.locator(".toast-message-text").last.inner_text())
 
     def is_wider_than_its_window(self) -> bool:
         """Tell whether the page must be scrolled sideways."""

@@ -10,6 +10,8 @@ from symusic.core import ScoreTick
 
 import emomusic
 from emomusic.compose.request import Request
+from emomusic.music.key import TONIC_NAMES, key_correlations, parse_tonic
+from emomusic.music.score import notes_of
 from emomusic.verify.verifier import Verdict
 
 
@@ -44,6 +46,13 @@ class Clip:
     achieved: Mapping[str, float]
     verdict: Verdict
     checkpoint: str
+
+    @property
+    def sounding_key(self) -> str:
+        """Return the tonic it was composed on with the mode that sounds on it, asked or not."""
+        tonic = parse_tonic(self.key.split()[0])
+        major, minor = key_correlations(notes_of(self.score))[:, tonic]
+        return f"{TONIC_NAMES[tonic]} {'major' if major >= minor else 'minor'}"
 
     def card(self) -> dict[str, Any]:
         """Return what was asked and what is heard, as plain values."""

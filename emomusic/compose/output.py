@@ -98,7 +98,7 @@ def _writers(
         return Settings.of(clip).to_json()
 
     stem = f"clip_{clip.index:05d}"
-    writers = writers_of(clip.score, formats, key=clip.key, settings=settings)
+    writers = writers_of(clip.score, formats, key=clip.sounding_key, settings=settings)
     yield from ((folder / f"{stem}.{suffix}", write) for suffix, write in writers)
 
 

@@ -162,7 +162,10 @@ def _text(name: str, value: Any) -> str:
 def _number(name: str, value: Any) -> float | None:
     if value is not None and type(value) not in (int, float):
         raise ValueError(f"{name} must be a number, got {value!r:.40}")
-    return None if value is None else float(value)
+    try:
+        return None if value is None else float(value)
+    except OverflowError as error:
+        raise ValueError(f"{name} must be a number of common size") from error
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> int:

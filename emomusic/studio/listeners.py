@@ -22,7 +22,7 @@ from emomusic.studio.components.picker import (
     point_feeling,
 )
 from emomusic.studio.components.variations import Choice
-from emomusic.studio.desk.asking import Sheet, continued, moved, sheet_of, varied
+from emomusic.studio.desk.asking import BARS, Sheet, continued, moved, sheet_of, varied
 from emomusic.studio.desk.bringing import read_piece, read_settings
 from emomusic.studio.desk.composing import Growing, compose
 from emomusic.studio.desk.session import Piece, Session, Take
@@ -31,6 +31,8 @@ from emomusic.studio.page import Parts, said
 from emomusic.studio.screen import Screen, Stream, Updates, chosen
 
 ADDED_BARS = 8
+USUAL_TEMPO = 110.0
+"""By which the bars of a length in seconds are guessed before there is a tempo."""
 MAX_SEED = 2**53 - 1
 
 
@@ -50,7 +52,8 @@ class Listeners:
 
     def set_length(self, unit: str, length: float) -> Any:
         """Return the picker with as many bars as the curve has room for."""
-        return EmotionPicker(n_bars=int(length) if unit == "bars" else 16)
+        n_bars = length if unit == BARS else round(length * USUAL_TEMPO / 240)
+        return EmotionPicker(n_bars=max(int(n_bars), 2))
 
     def _nothing(self) -> Updates:
         """Return an update of nothing: a listener that yields none would empty the page."""
@@ -254,6 +257,18 @@ def asked(feeling: Feeling, *form: Any) -> Request:
     try:
         return Sheet(feeling.emotion, feeling.curve, *form).request()
     except (TypeError, ValueError) as error:
+        raise gr.Error(f"{error}.", print_exception=False) from error
+
+
+def counted(name: str, value: object) -> int:
+    """Return the whole number of a control.
+
+    Raises:
+        gr.Error: If it is empty, or holds something else.
+    """
+    try:
+        return whole(name, value)
+    except ValueError as error:
         raise gr.Error(f"{error}.", print_exception=False) from error
 
 

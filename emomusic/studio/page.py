@@ -16,8 +16,6 @@ from emomusic.studio.desk.asking import BARS, KEYS, METRES, MODES, MOVES, SECOND
 from emomusic.studio.desk.session import MAX_TAKES, Session
 from emomusic.studio.result import style
 
-KEEP_S = 3600
-"""So long the page keeps what a person has after they left."""
 FORMATS = {
     "mid": "MIDI",
     "mp3": "MP3",
@@ -83,9 +81,8 @@ def lay_out(suggested: Mapping[str, float]) -> Parts:
     Args:
         suggested: Where free faders stand at first.
     """
-    made: dict[str, Any] = {
-        "session": gr.State(Session(), time_to_live=KEEP_S, delete_callback=_close)
-    }
+    # A state without a time to live goes an hour after the page was closed, and never before.
+    made: dict[str, Any] = {"session": gr.State(Session(), delete_callback=_close)}
     gr.HTML(HEADER, elem_id="head")
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=330, elem_id="asking"):

@@ -18,6 +18,7 @@ BARS, SECONDS = "bars", "seconds"
 KEYS = (ANY, *TONIC_NAMES)
 MODES = (ANY, "major", "minor")
 METRES = ("4/4", "3/4")
+CHOICES = {"unit": (BARS, SECONDS), "key": KEYS, "mode": MODES, "metre": METRES}
 MOVES = {
     "happier": (0.4, 0.0),
     "sadder": (-0.4, 0.0),
@@ -63,10 +64,11 @@ class Sheet:
         Raises:
             ValueError: If a value is out of its range.
         """
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}")
         in_bars = self.unit == BARS
-        if in_bars and not float(self.length).is_integer():
-            raise ValueError(f"bars must be a whole number, got {self.length:g}")
-        n_bars = int(self.length) if in_bars else None
+        n_bars = whole("bars", self.length) if in_bars else None
         emotion = self.emotion
         if self.curve is not None:
             emotion = self.curve.mean(n_bars or max(int(self.curve.points[-1].bar), 1))
@@ -81,8 +83,19 @@ class Sheet:
             fixed=dict(self.fixed),
             temperature=float(self.temperature),
             top_p=float(self.top_p),
-            best_of=int(self.best_of),
+            best_of=whole("best_of", self.best_of),
         )
+
+
+def whole(name: str, value: object) -> int:
+    """Return the whole number that a control holds.
+
+    Raises:
+        ValueError: If it is empty, or holds something else.
+    """
+    if isinstance(value, int | float) and float(value).is_integer():
+        return int(value)
+    raise ValueError(f"{name} must be a whole number, got {value!r:.40}")
 
 
 def sheet_of(request: Request) -> Sheet:

@@ -49,7 +49,7 @@ class Piece:
     @classmethod
     def of(cls, clip: Clip) -> Piece:
         """Return the piece that a clip is."""
-        return cls(clip.score, clip.key, clip.tempo, clip.verdict, clip)
+        return cls(clip.score, clip.sounding_key, clip.tempo, clip.verdict, clip)
 
     @cached_property
     def notes(self) -> Notes:

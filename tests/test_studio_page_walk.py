@@ -1,0 +1,124 @@
+"""From a feeling to a piece that is heard."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from studio_pages import Visitor, small
+
+
+def name_on_circle(visitor: Visitor, name: str) -> Any:
+    return visitor.page.locator(f".plane-name[data-name='{name}']")
+
+
+def feeling(visitor: Visitor) -> str:
+    return str(visitor.page.inner_text(".now-name"))
+
+
+def test_a_feeling_is_found_by_searching_for_it(visitor: Visitor) -> None:
+    search = visitor.page.get_by_label("Find an emotion by name")
+    search.fill("nosta")
+    visitor.page.get_by_role("option", name="nostalgia").click()
+    assert feeling(visitor) == "nostalgia"
+    assert search.input_value() == "nostalgia"
+
+
+def test_a_feeling_is_found_by_clicking_its_name_on_the_circle(visitor: Visitor) -> None:
+    name_on_circle(visitor, "nostalgia").click()
+    assert feeling(visitor) == "nostalgia"
+    handle = visitor.page.get_by_role("slider", name="Feeling")
+    assert "nostalgia" in handle.get_attribute("aria-valuetext")
+
+
+def test_the_handle_is_dragged_and_the_sliders_follow(visitor: Visitor) -> None:
+    circle = visitor.page.locator("svg.plane").bounding_box()
+    middle = circle["x"] + circle["width"] / 2, circle["y"] + circle["height"] / 2
+    handle = visitor.page.locator(".handle-core").bounding_box()
+    visitor.page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(*middle, steps=5)
+    visitor.page.mouse.up()
+    for axis in ("Valence", "Arousal"):
+        slider = visitor.page.get_by_role("slider", name=axis)
+        assert abs(float(slider.input_value())) < 0.1
+
+
+def test_a_piece_grows_before_the_eyes_then_sounds_and_is_explained(
+    visitor: Visitor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name_on_circle(visitor, "nostalgia").click()
+    empty = visitor.picture()
+    visitor.compose()
+
+    told = visitor.told()
+    growing = [words for words in told if re.fullmatch(r"composing bar \d+ of 16", words)]
+    assert len(set(growing)) >= 3, told
+    assert re.fullmatch(r"16 bars in [\d.]+ s, the first after [\d.]+ s\.", visitor.status())
+    assert visitor.picture() != empty
+    assert visitor.n_bars() == 16
+
+    samples, rate = visitor.sound()
+    assert len(samples) / rate > 16
+    assert np.sqrt(np.mean(samples**2)) > 0.01
+
+    card = visitor.page.get_by_role("radio", name="Variation 1")
+    assert card.get_attribute("aria-checked") == "true"
+    assert "heard as" in card.get_attribute("aria-label")
+    result = visitor.page.locator("#result")
+    assert re.match(r"Heard as Q[1-4], \d+ % sure", result.locator(".emo-headline").inner_text())
+    assert "Asked for nostalgia" in result.inner_text()
+    assert result.locator(".emo-plane-svg .emo-asked").count() == 1
+    assert result.locator(".emo-plane-svg .emo-sd").count() == 2
+    assert result.locator(".emo-course svg").count() >= 1
+    assert len(visitor.rows()) > 15
+
+    times = visitor.page.evaluate("[walk.first, walk.heard]")
+    with capsys.disabled():
+        print(f"\non the page: notes {times[0]:.0f} ms, sound {times[1]:.0f} ms after the click")
+
+
+def test_the_roll_shows_notes_while_more_are_composed(visitor: Visitor) -> None:
+    visitor.page.evaluate(
+        """() => {
+          walk.ink = [];
+          const canvas = document.querySelector('.emo-roll-notes');
+          const where = document.querySelector('.emo-roll-where');
+          new MutationObserver(() => {
+            if (where.textContent.startsWith('composing')) walk.ink.push(canvas.toDataURL());
+          }).observe(where, {childList: true, characterData: true, subtree: true});
+        }"""
+    )
+    visitor.compose()
+    assert len(set(visitor.page.evaluate("walk.ink"))) >= 3
+
+
+def test_it_plays_seeks_and_repeats(visitor: Visitor) -> None:
+    visitor.open_with(small())
+    page = visitor.page
+    now = "document.querySelector('.emo-audio').currentTime"
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function(f"{now} > 0.3")
+    place = page.locator(".emo-roll-cursor").bounding_box()["x"]
+    page.wait_for_function(f"{now} > 0.8")
+    assert page.locator(".emo-roll-cursor").bounding_box()["x"] > place
+    page.get_by_role("button", name="Pause").click()
+    assert page.evaluate("document.querySelector('.emo-audio').paused")
+
+    roll = page.locator(".emo-roll-view").bounding_box()
+    page.mouse.click(roll["x"] + roll["width"] * 0.75, roll["y"] + roll["height"] / 2)
+    length = page.evaluate("document.querySelector('.emo-audio').duration")
+    assert page.evaluate(now) > length / 2
+    assert page.inner_text(".emo-roll-where") in ("bar 3 of 4", "bar 4 of 4")
+
+    page.get_by_role("button", name="Repeat").click()
+    page.evaluate(f"{now} = {length} - 0.3")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function(f"{now} < 2 && !document.querySelector('.emo-audio').paused")
+
+
+def test_the_volume_is_turned_down(visitor: Visitor) -> None:
+    visitor.page.get_by_role("slider", name="Volume").fill("0.2")
+    assert visitor.page.evaluate("document.querySelector('.emo-audio').volume") == 0.2
