@@ -40,7 +40,9 @@ def studio(
 
     opens = _has_display() if browser is None else browser
     try:
-        open_studio(folder, host=host, port=port, threads=threads, mcp=mcp, browser=opens)
+        open_studio(
+            folder, host=host, port=port, threads=threads, mcp=mcp, browser=opens, tell=typer.echo
+        )
     except LaunchError as error:
         stop(str(error), ExitStatus.USAGE)
     except ValueError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,7 @@ def open_studio(
     mcp: bool = False,
     browser: bool = False,
     block: bool = True,
+    tell: Callable[[str], object] = print,
 ) -> gr.Blocks:
     """Serve the studio until it is stopped.
 
@@ -67,6 +70,7 @@ def open_studio(
         mcp: Whether the endpoint is a tool for agents, too; needs the package `mcp`.
         browser: Whether the page is opened.
         block: Whether to wait until it is stopped.
+        tell: Called with where it is.
 
     Raises:
         LaunchError: If the port is taken, or `mcp` is wanted and not installed.
@@ -86,13 +90,18 @@ def open_studio(
             mcp_server=mcp,
             max_file_size=MAX_FILE,
             show_error=True,
+            quiet=True,
             run_history=False,
             prevent_thread_lock=True,
             **_looks(),
         )
     except OSError as error:
         raise LaunchError(f"the studio cannot listen: {error}") from error
+    tell(f"The studio is at {blocks.local_url} (Ctrl-C ends it).")
+    if mcp:
+        tell(f"Its tool for agents is at {blocks.local_url}gradio_api/mcp/")
     if block:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # files are removed then, too
         blocks.block_thread()
     return blocks
 

@@ -22,7 +22,7 @@ from emomusic.studio.components.picker import (
     point_feeling,
 )
 from emomusic.studio.components.variations import Choice
-from emomusic.studio.desk.asking import BARS, Sheet, continued, moved, sheet_of, varied
+from emomusic.studio.desk.asking import BARS, Sheet, continued, moved, sheet_of, varied, whole
 from emomusic.studio.desk.bringing import read_piece, read_settings
 from emomusic.studio.desk.composing import Growing, compose
 from emomusic.studio.desk.session import Piece, Session, Take
@@ -68,12 +68,13 @@ class Listeners:
     def compose(self, session: Session, feeling: Feeling, *values: Any) -> Stream:
         """Compose variations of what the page asks for."""
         *form, n_variations, seed = values
-        request, seed = asked(feeling, *form), int(seed)
-        if session.last == (request, seed, int(n_variations)):  # pressed again: another one, then
+        request, seed = asked(feeling, *form), counted("seed", seed)
+        n = counted("variations", n_variations)
+        if session.last == (request, seed, n):  # pressed again: another one, then
             seed = self.roll_dice()
-        session.last = request, seed, int(n_variations)
+        session.last = request, seed, n
         yield {self.parts.seed: seed}
-        n = min(int(n_variations), session.n_free)
+        n = min(n, session.n_free)
         if n < 1:
             raise gr.Error("All eight cards are favourites: let one go first.")
         yield from self._compose(session, [request] * n, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,16 @@ class Screen:
             self.parts.stop: gr.update(interactive=False),
             self.parts.compose: gr.update(interactive=True),
         }
-        if session.take is not None:
-            yield from self.show(session)
+        if session.take is None:
+            return
+        started, is_played = time.perf_counter() - growing.total_s, False
+        for updates in self.show(session):
+            shown = updates.get(self.parts.roll)
+            if shown is not None and shown.audio is not None and not is_played:
+                is_played = True
+                waited = time.perf_counter() - started
+                updates[self.parts.status] = said(f"{words[:-1]}, with sound after {waited:.1f} s.")
+            yield updates
 
     def growing_alone(self, growing: Growing) -> Updates:
         """Show one piece that grows on the roll; the cards stay as they are."""
@@ -98,6 +107,8 @@ class Screen:
                     yield {p.roll: roll_of(piece, audio=files[PLAYED])}
             session.files[piece] = files
         yield self._files(files)
+        if PLAYED not in files:
+            yield {p.status: said("Too long to be played here: take the MIDI file.")}
         session.tidy()
 
     def _saved(self, session: Session, piece: Piece) -> Iterator[tuple[str, Path]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from emomusic.compose.settings import MAX_CHARACTERS, Settings, parse_settings_file
 from emomusic.music.key import estimate_key
@@ -13,7 +16,9 @@ from emomusic.verify.verifier import Verifier
 MAX_NOTES = 20_000
 MAX_NAME = 60
 MAX_S = 1_800.0
-"""Longer music would fill the memory as sound."""
+MAX_BARS = 2_000
+MIN_BAR_S = 0.01
+"""Shorter bars are no music, and cannot be told apart on the page."""
 
 
 def read_piece(path: Path, verifier: Verifier) -> Piece:
@@ -24,7 +29,8 @@ def read_piece(path: Path, verifier: Verifier) -> Piece:
         verifier: Hears it.
 
     Raises:
-        ScoreError: If the file cannot be used, holds over 20,000 notes, or lasts over half an hour.
+        ScoreError: If the file cannot be used, holds over 20,000 notes or 2,000 bars, or lasts
+            over half an hour.
     """
     score = read_score(path)
     notes = notes_of(score)
@@ -34,8 +40,17 @@ def read_piece(path: Path, verifier: Verifier) -> Piece:
     if length_s > MAX_S:
         raise ScoreError(f"the music lasts {length_s:.0f} seconds, at most {MAX_S:.0f} are taken")
     name = "".join(c if c.isprintable() else "?" for c in path.name)[:MAX_NAME]
-    key = estimate_key(notes).name
-    return Piece(score, key, tempo_of(score), verifier.verdict(notes), name=name)
+    piece = Piece(score, estimate_key(notes).name, tempo_of(score), name=name)
+    _check_bars(piece)
+    return replace(piece, verdict=verifier.verdict(notes))
+
+
+def _check_bars(piece: Piece) -> None:
+    if piece.n_bars > MAX_BARS:
+        raise ScoreError(f"the music has {piece.n_bars} bars, at most {MAX_BARS} are taken here")
+    shortest = float(np.diff(piece.bars_s).min())
+    if shortest < MIN_BAR_S:
+        raise ScoreError(f"a bar must last {MIN_BAR_S:g} s at least, one lasts {shortest:.2g} s")
 
 
 def read_settings(path: Path) -> Settings:

@@ -23,6 +23,9 @@ PACKED = frozenset({"mp3", "wav"})
 """Stored in the ZIP as they are: one is packed already, the other hardly gets smaller."""
 BUNDLE = "zip"
 MAX_STEM = 48
+SOUNDS = frozenset({"flac", "mp3", "wav"})
+MAX_SOUND_S = 600.0
+"""Longer sound fills the memory, and nobody else hears anything while it is made."""
 
 
 def settings_text(piece: Piece) -> str:
@@ -48,13 +51,17 @@ def save(piece: Piece, folder: Path) -> Iterator[tuple[str, Path]]:
         folder: There already; for this piece alone.
 
     Yields:
-        Ending and file, each as soon as it is written. A piece too long for notation has none.
+        Ending and file, each as soon as it is written. A piece too long for notation has none,
+        and one longer than ten minutes no sound.
 
     Raises:
         OSError: If a file cannot be written.
     """
     stem, written = stem_of(piece), dict[str, Path]()
-    formats = ORDER if piece.clip is not None else [suffix for suffix in ORDER if suffix != "json"]
+    left_out = {"json"} if piece.clip is None else set[str]()
+    if float(piece.bars_s[-1]) > MAX_SOUND_S:
+        left_out |= SOUNDS
+    formats = [suffix for suffix in ORDER if suffix not in left_out]
     writers = writers_of(piece.score, formats, key=piece.key, settings=lambda: settings_text(piece))
     try:
         for suffix, write in writers:
