@@ -26,7 +26,7 @@ from emomusic.compose.settings import Settings
 from emomusic.emotion import find_emotion
 
 ROOT = Path(__file__).parents[1]
-START_S, WAIT_S = 120.0, 60.0
+START_S, WAIT_S = 120.0, 30.0
 """So long a busy machine may take; nothing here is measured by it."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WATCH = """
@@ -81,7 +81,7 @@ def open_studio(port: int, folder: Path) -> subprocess.Popen[bytes]:
     """Start the studio; all that it writes lies in the folder."""
     kept = {"TMPDIR": str(folder), "GRADIO_TEMP_DIR": str(folder / "gradio")}
     own = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), **kept}
-    command = [sys.executable, "app.py", "--no-browser", "--threads", "1"]
+    command = [sys.executable, "-m", "emomusic.cli", "studio", "--no-browser", "--threads", "1"]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **own}, stdout=log, stderr=subprocess.STDOUT
@@ -275,9 +275,15 @@ def visits(studio: str, browser: Any) -> Iterator[Visits]:
 
 
 @pytest.fixture
-def visitor(visits: Visits) -> Visitor:
+def comer(visits: Visits) -> Visitor:
+    """Return a person who has not opened the page yet."""
+    return visits()
+
+
+@pytest.fixture
+def visitor(comer: Visitor) -> Visitor:
     """Return a person before the open page."""
-    return visits().open()
+    return comer.open()
 
 
 def small(emotion: str = "nostalgia", *, seed: int = 1, **wishes: Any) -> str:

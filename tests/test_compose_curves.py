@@ -12,6 +12,7 @@ from synthetic import make_mapper, make_response
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.draft import TEMPO_BEND, Draft, make_draft
+from emomusic.compose.finish import Sketch
 from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANT_CENTRES, Emotion, EmotionCurve
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
@@ -55,7 +56,7 @@ def length_s(draft: Draft) -> float:
 def test_a_curve_of_one_point_is_the_emotion(
     composer: Composer, asked: dict[str, Any], emotion: Emotion
 ) -> None:
-    for bar in (0.0, 2.5, 300.0):
+    for bar in (2.5, 300.0):
         stays = curve_of((bar, emotion.valence, emotion.arousal))
         plain = clips(composer, emotion=emotion, **asked)
         moved = clips(composer, emotion=emotion, curve=stays, **asked)
@@ -244,13 +245,26 @@ def test_a_take_out_of_range_is_refused(take: Any) -> None:
         Request(JOY, take=take)
 
 
-def test_the_best_of_several_follows_the_curve_too(composer: Composer) -> None:
-    curve = curve_of((0, 0.2, 0.2), (4, 0.9, 0.9))
-    asked: dict[str, Any] = {"curve": curve, "n_bars": 4, "emotion": curve.mean(4)}
-    first, best = clips(composer, 5, **asked), clips(composer, 5, **asked, best_of=4)
-    heard = [np.mean([c.verdict.probabilities["Q1"] for c in found]) for found in (first, best)]
-    assert heard[1] > heard[0]
-    assert all(len(clip.score.tempos) == 4 for clip in best)
+def test_the_best_of_several_is_the_one_that_is_heard_to_follow_the_curve(
+    composer: Composer,
+) -> None:
+    curve = curve_of((0, -0.6, 0.6), (8, 0.6, -0.6))
+
+    def away(clip: Clip) -> float:
+        notes, found = notes_of(clip.score), []
+        for start in (0, 16):
+            half = notes.where((notes.onset >= start) & (notes.onset < start + 16))
+            heard, asked = composer.verifier.verdict(half), curve.at(start / 4 + 2)
+            found.append(np.hypot(heard.valence - asked.valence, heard.arousal - asked.arousal))
+        return float(np.mean(found))
+
+    request = Request(curve.mean(8), curve=curve, n_bars=8, best_of=4)
+    for index in range(3):
+        news = list(composer.stream([request], seed=1, start=index))
+        candidates = [composer.settle(n) for n in news if isinstance(n, Sketch) and n.is_whole]
+        (clip,) = (n for n in news if isinstance(n, Clip))
+        assert len(candidates) == 4 and len(clip.score.tempos) == 8
+        assert away(clip) == pytest.approx(min(map(away, candidates)))
 
 
 # whole clips
@@ -288,3 +302,11 @@ def test_a_card_says_the_curve(composer: Composer) -> None:
     (clip,) = clips(composer, curve=RISING, n_bars=2)
     assert clip.card()["curve"] == "0:-0.60,-0.60 8:0.60,0.60" and clip.card()["emotion"] == "joy"
     assert clips(composer, n_bars=1)[0].card()["curve"] is None
+
+
+def test_where_no_length_is_said_a_curve_says_it() -> None:
+    curve = curve_of((0, 0.5, -0.5), (10.5, -0.5, 0.5))
+    assert curve.n_bars == 11
+    assert Request(curve.mean(11), curve=curve).default_bars == 11
+    stays = curve_of((3, 0.5, -0.5))
+    assert Request(stays.mean(3), curve=stays).default_bars == 16

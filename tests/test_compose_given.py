@@ -412,3 +412,26 @@ def test_notes_of_the_given_music_are_heard_in_the_verdict(composer: Composer) -
     clip = clip_of(composer, given(tune(6)), n_bars=1)
     heard = composer.verifier.verdict(notes_of(clip.score))
     assert clip.verdict == heard
+
+
+def test_a_variation_is_moved_to_the_key_that_is_asked_for(composer: Composer) -> None:
+    def known(given: Given, tonic: int | None = None) -> tuple[int, tuple[tuple[int, ...], ...]]:
+        request = Request(None, given=given, tonic=tonic)
+        draft = next(composer.stream([request], seed=1)).draft  # type: ignore[union-attr]
+        assert draft.theme is not None
+        return draft.tonic, draft.theme.bars
+
+    in_d = given(tune(4, tonic=2), VARY)
+    assert known(in_d)[0] == 2
+    assert known(in_d, 7) == (7, known(in_d)[1])
+    told = Given(in_d.midi, VARY, tonic=4)
+    assert known(told)[0] == 4 and known(told)[1] != known(in_d)[1]
+
+
+def test_what_is_continued_counts_as_being_in_the_key_that_is_asked_for() -> None:
+    midi = given(tune(2)).midi
+    assert Given(midi, CONTINUE).known_tonic(5) == 5
+    assert Given(midi, CONTINUE, tonic=3).known_tonic(5) == 3
+    assert Given(midi, VARY).known_tonic(5) is None
+    with pytest.raises(ValueError, match=r"tonic must be in \[0, 11\], got 12"):
+        Given(midi, CONTINUE, tonic=12)

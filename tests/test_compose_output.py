@@ -162,7 +162,8 @@ from emomusic.compose.output import OutputError, check_folder, write_clips
 
 def clip(index, n):
     score = make_score([60] * n)
-    return SimpleNamespace(index=index, score=score, key="C", card=lambda: {"index": index})
+    card = lambda: {"index": index}
+    return SimpleNamespace(index=index, score=score, key="C", sounding_key="C", card=card)
 
 folder = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))

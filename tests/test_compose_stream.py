@@ -30,6 +30,7 @@ REQUESTS = (
     Request(JOY, n_bars=2, best_of=3),
     Request(JOY, n_bars=3, take=2, guidance=2.0),
 )
+FEW = REQUESTS[:2]
 Grown = dict[tuple[int, int], list[Sketch]]
 ENGINES = [("torch", 2)]
 if is_built():
@@ -86,15 +87,13 @@ def first(composer: Composer, request: Request, n_bars: int) -> Sketch:
     raise AssertionError("no such sketch")
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 32])
-def test_clips_are_those_that_are_composed_in_order(
-    any_composer: Composer, batch_size: int
-) -> None:
-    composed = list(any_composer.compose_each(REQUESTS, seed=1, start=4))
-    _, found = parted(any_composer.stream(REQUESTS, seed=1, start=4, batch_size=batch_size))
-    assert files(found) == files(composed)
-    cards = {clip.index: clip.card() for clip in found}
-    assert cards == {clip.index: clip.card() for clip in composed}
+def test_clips_are_those_that_are_composed_in_order(any_composer: Composer) -> None:
+    composed = list(any_composer.compose_each(REQUESTS, seed=1, start=4, batch_size=3))
+    for batch_size in (1, 32):
+        _, found = parted(any_composer.stream(REQUESTS, seed=1, start=4, batch_size=batch_size))
+        assert files(found) == files(composed)
+        cards = {clip.index: clip.card() for clip in found}
+        assert cards == {clip.index: clip.card() for clip in composed}
 
 
 def test_sketches_grow_bar_by_bar(any_composer: Composer) -> None:
@@ -192,13 +191,13 @@ def test_of_several_candidates_the_best_becomes_the_clip(composer: Composer) -> 
 
 
 def test_a_stream_that_is_closed_stops_and_another_may_begin(any_composer: Composer) -> None:
-    wanted = files(list(any_composer.compose_each(REQUESTS, seed=1)))
+    wanted = files(list(any_composer.compose_each(FEW, seed=1)))
     taken: list[int] = []
 
     def requests() -> Iterator[Request]:
         for at in range(10_000):
             taken.append(at)
-            yield REQUESTS[at % 3]
+            yield FEW[at % 2]
 
     for n_news in (0, 7):
         stream = any_composer.stream(requests(), seed=1, batch_size=4)
@@ -206,36 +205,36 @@ def test_a_stream_that_is_closed_stops_and_another_may_begin(any_composer: Compo
         stream.close()
         assert list(stream) == []
         assert len(taken) < 500
-        _, found = parted(any_composer.stream(REQUESTS, seed=1))
+        _, found = parted(any_composer.stream(FEW, seed=1))
         assert files(found) == wanted
 
 
 def test_composing_that_is_left_in_the_midst_leaves_the_composer_good(
     any_composer: Composer,
 ) -> None:
-    wanted = files(list(any_composer.compose_each(REQUESTS, seed=1)))
+    wanted = files(list(any_composer.compose_each(FEW, seed=1)))
     running = any_composer.compose(Request(JOY, n_bars=2), seed=1, count=1000)
     next(running)
     running.close()
-    assert files(list(any_composer.compose_each(REQUESTS, seed=1))) == wanted
+    assert files(list(any_composer.compose_each(FEW, seed=1))) == wanted
 
 
 def test_a_request_that_cannot_be_met_stops_the_stream_alone(any_composer: Composer) -> None:
     odd = Request(JOY, given=given(score_of([(0, 1, 60, 60)], signatures=((0, 5, 4),))))
-    wanted = files(list(any_composer.compose_each(REQUESTS, seed=1)))
-    for n_before in (0, 3):
+    wanted = files(list(any_composer.compose_each(FEW, seed=1)))
+    for n_before in (0, 2):
         with pytest.raises(ScoreError, match="music with 5 quarter notes a bar"):
-            list(any_composer.stream([*REQUESTS[:n_before], odd, *REQUESTS], seed=1, batch_size=2))
-        _, found = parted(any_composer.stream(REQUESTS, seed=1))
+            list(any_composer.stream([*REQUESTS[:n_before], odd, *FEW], seed=1, batch_size=2))
+        _, found = parted(any_composer.stream(FEW, seed=1))
         assert files(found) == wanted
 
 
 def test_several_at_once_get_what_each_gets_alone(any_composer: Composer) -> None:
     def streamed(seed: int) -> dict[int, bytes]:
-        return files(parted(any_composer.stream(REQUESTS, seed=seed, batch_size=3))[1])
+        return files(parted(any_composer.stream(FEW, seed=seed, batch_size=3))[1])
 
     def left(seed: int) -> dict[int, bytes]:
-        stream = any_composer.stream(REQUESTS, seed=seed, batch_size=3)
+        stream = any_composer.stream(FEW, seed=seed, batch_size=3)
         list(islice(stream, 3))
         stream.close()
         return {}

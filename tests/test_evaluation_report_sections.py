@@ -42,9 +42,7 @@ BY_NAME = [section.name for section in module.SECTIONS if section.by_name]
 
 def test_every_section_is_measured(evaluation: Evaluation) -> None:
     assert [*evaluation.sections, *BY_NAME] == list(TITLES)
-    assert evaluation.left_out == {
-        name: f"it takes minutes (--only {name})" for name in ("granularity", "inside")
-    }
+    assert evaluation.left_out == {name: f"it takes minutes (--only {name})" for name in BY_NAME}
     found = evaluation.sections
     assert {h["what"] for h in found["emotion"]["hearings"]} == {"composed", "real EMOPIA"}
     assert [h["n"] for h in found["emotion"]["best_of"]] == [4, 4]
@@ -155,8 +153,11 @@ def test_a_long_section_is_measured_where_it_is_named(
 
     monkeypatch.setattr(module, "measure_granularity", measured)
     monkeypatch.setattr(module, "measure_inside", measured)
+    monkeypatch.setattr(module, "measure_moving", measured)
     context = make_context(tiny_checkpoint, tmp_path)
     found = run_sections(context, only=BY_NAME).sections
-    assert {name: found[name]["n"] for name in BY_NAME} == {"granularity": 1, "inside": 1}
-    assert [more["seed"] for more in asked] == [SETTINGS.seed, SETTINGS.seed]
+    assert BY_NAME == ["granularity", "inside", "moving"]
+    assert {name: found[name]["n"] for name in BY_NAME} == dict.fromkeys(BY_NAME, 1)
+    assert [more["seed"] for more in asked] == [SETTINGS.seed] * 3
     assert asked[0]["twin_every"] == 1 and asked[1]["judges"] is context.panel.judges
+    assert (asked[2]["n_bars"], asked[2]["n_curves"]) == (SETTINGS.bars, context.extent.n_curves)

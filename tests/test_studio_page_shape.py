@@ -16,27 +16,27 @@ def choose(visitor: Visitor, field: str, value: str) -> None:
     visitor.page.get_by_role("option", name=value, exact=True).click()
 
 
-def test_note_density_follows_its_fader_and_is_freed_again(visitor: Visitor) -> None:
-    visitor.open_with(small("calm"))
-    before = visitor.achieved("note_density")
-    visitor.unfold("shape")
-    row = visitor.page.locator(".fader[data-name='note_density']")
+def test_note_density_follows_its_fader_and_is_freed_again(comer: Visitor) -> None:
+    comer.open_with(small("calm"))
+    before = comer.achieved("note_density")
+    comer.unfold("shape")
+    row = comer.page.locator(".fader[data-name='note_density']")
     assert row.get_attribute("data-state") == "free"
     suggested = float(row.locator("input").input_value())
 
-    visitor.page.locator(fader(visitor, "note_density")).fill("9")
+    comer.page.locator(fader(comer, "note_density")).fill("9")
     assert row.get_attribute("data-state") == "set"
-    visitor.compose()
-    result = visitor.page.locator("#result tr[data-attribute='note_density']")
+    comer.compose()
+    result = comer.page.locator("#result tr[data-attribute='note_density']")
     assert "fixed" in result.inner_text()
-    assert visitor.achieved("note_density") > before + 1
+    assert comer.achieved("note_density") > before + 1
 
     row.get_by_role("button", name="free Note density again").click()
     assert row.get_attribute("data-state") == "free"
     assert float(row.locator("input").input_value()) == suggested
-    visitor.compose()
+    comer.compose()
     assert "fixed" not in result.inner_text()
-    assert visitor.achieved("note_density") == before
+    assert comer.achieved("note_density") == before
 
 
 def test_free_faders_follow_the_feeling(visitor: Visitor) -> None:
@@ -78,16 +78,16 @@ def test_length_in_seconds(visitor: Visitor) -> None:
     assert abs(bars * 4 * 60 / tempo - 12) < 4 * 60 / tempo
 
 
-def test_the_dice_rolls_another_seed_and_another_piece(visitor: Visitor) -> None:
-    visitor.open_with(small(seed=1))
-    first = visitor.picture()
-    visitor.unfold("fine")
-    seed = visitor.page.get_by_label("Seed")
+def test_the_dice_rolls_another_seed_and_another_piece(comer: Visitor) -> None:
+    comer.open_with(small(seed=1))
+    first = comer.picture()
+    comer.unfold("fine")
+    seed = comer.page.get_by_label("Seed")
     assert seed.input_value() == "1"
-    visitor.page.click("#dice")
-    visitor.page.wait_for_function("document.querySelector('#seed input').value !== '1'")
-    visitor.compose()
-    assert visitor.picture() != first
+    comer.page.click("#dice")
+    comer.page.wait_for_function("document.querySelector('#seed input').value !== '1'")
+    comer.compose()
+    assert comer.picture() != first
 
 
 def test_a_mixture_is_asked_for_between_its_feelings(visitor: Visitor) -> None:
@@ -137,15 +137,15 @@ def test_a_longer_piece_leaves_more_room_for_the_curve(visitor: Visitor) -> None
     )
 
 
-def test_wishes_of_a_link_stay_when_composing_again(visitor: Visitor) -> None:
-    visitor.open_with(small(fixed={"note_density": 8.0}, tempo=140.0))
-    assert visitor.achieved("tempo") == 140
-    visitor.compose()
-    assert visitor.achieved("tempo") == 140
-    assert visitor.n_bars() == 4
-    fixed = visitor.page.locator("#result .emo-fixed").all()
+def test_wishes_of_a_link_stay_when_composing_again(comer: Visitor) -> None:
+    comer.open_with(small(fixed={"note_density": 8.0}, tempo=140.0))
+    assert comer.achieved("tempo") == 140
+    comer.compose()
+    assert comer.achieved("tempo") == 140
+    assert comer.n_bars() == 4
+    fixed = comer.page.locator("#result .emo-fixed").all()
     assert len(fixed) == 2
-    visitor.unfold("shape")
-    states = visitor.page.locator(".fader[data-state='set']")
+    comer.unfold("shape")
+    states = comer.page.locator(".fader[data-state='set']")
     states.first.wait_for()
     assert states.count() == 2

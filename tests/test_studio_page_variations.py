@@ -21,12 +21,12 @@ def titles(visitor: Visitor) -> list[str]:
 
 
 @pytest.fixture
-def three(visitor: Visitor) -> Visitor:
+def three(comer: Visitor) -> Visitor:
     """Return a person with three cards of four bars."""
-    visitor.open_with(small())
-    visitor.type_into("#n-variations input[type=number]", "3")
-    visitor.compose()
-    return visitor
+    comer.open_with(small())
+    comer.type_into("#n-variations input[type=number]", "3")
+    comer.compose()
+    return comer
 
 
 def test_another_variation_is_chosen_and_heard(three: Visitor) -> None:
@@ -61,50 +61,50 @@ def test_composing_again_need_not_wait_for_the_files(three: Visitor) -> None:
     assert cards(three).count() == 3
 
 
-def test_a_variation_comes_beside_what_it_varies(visitor: Visitor) -> None:
-    visitor.open_with(small())
-    picture = visitor.picture()
-    visitor.until_ready(visitor.click("#vary"))
-    assert cards(visitor).count() == 2
-    assert picks(visitor).nth(1).get_attribute("aria-checked") == "true"
-    assert visitor.picture() != picture
-    about = visitor.page.locator(".emo-card-about").all_inner_texts()
+def test_a_variation_comes_beside_what_it_varies(comer: Visitor) -> None:
+    comer.open_with(small())
+    picture = comer.picture()
+    comer.until_ready(comer.click("#vary"))
+    assert cards(comer).count() == 2
+    assert picks(comer).nth(1).get_attribute("aria-checked") == "true"
+    assert comer.picture() != picture
+    about = comer.page.locator(".emo-card-about").all_inner_texts()
     assert about[0] == about[1]
 
 
-def test_a_piece_goes_on_by_eight_bars_and_back(visitor: Visitor) -> None:
-    visitor.open_with(small(n_bars=16))
-    before = visitor.picture()
-    assert visitor.page.locator("#undo").is_disabled()
-    visitor.until_ready(visitor.click("#extend"))
-    assert visitor.n_bars() == 24
-    assert cards(visitor).count() == 1
-    assert "24 bars" in visitor.page.locator(".emo-card-about").inner_text()
-    visitor.until_ready(visitor.click("#undo"))
-    assert visitor.n_bars() == 16
-    assert visitor.picture() == before
-    assert visitor.page.locator("#undo").is_disabled()
+def test_a_piece_goes_on_by_eight_bars_and_back(comer: Visitor) -> None:
+    comer.open_with(small(n_bars=16))
+    before = comer.picture()
+    assert comer.page.locator("#undo").is_disabled()
+    comer.until_ready(comer.click("#extend"))
+    assert comer.n_bars() == 24
+    assert cards(comer).count() == 1
+    assert "24 bars" in comer.page.locator(".emo-card-about").inner_text()
+    comer.until_ready(comer.click("#undo"))
+    assert comer.n_bars() == 16
+    assert comer.picture() == before
+    assert comer.page.locator("#undo").is_disabled()
 
 
-def test_a_piece_goes_on_towards_another_feeling(visitor: Visitor) -> None:
-    visitor.open_with(small("joy"))
-    visitor.page.locator(".plane-name[data-name='sadness']").click()
-    visitor.page.get_by_label("Continue towards the feeling set above").check()
-    visitor.until_ready(visitor.click("#extend"))
-    assert visitor.n_bars() == 12
-    assert "Asked for sadness" in visitor.page.inner_text("#result")
-    assert "Given, not composed" in visitor.page.inner_text("#result")
+def test_a_piece_goes_on_towards_another_feeling(comer: Visitor) -> None:
+    comer.open_with(small("joy"))
+    comer.page.locator(".plane-name[data-name='sadness']").click()
+    comer.page.get_by_label("Continue towards the feeling set above").check()
+    comer.until_ready(comer.click("#extend"))
+    assert comer.n_bars() == 12
+    assert "Asked for sadness" in comer.page.inner_text("#result")
+    assert "Given, not composed" in comer.page.inner_text("#result")
 
 
 @pytest.mark.parametrize(("button", "axis", "step"), [("happier", 0, 0.4), ("calmer", 1, -0.4)])
 def test_a_mood_button_moves_what_is_asked(
-    visitor: Visitor, button: str, axis: int, step: float
+    comer: Visitor, button: str, axis: int, step: float
 ) -> None:
-    visitor.open_with(small("longing"))
-    before = visitor.asked()
-    visitor.until_ready(visitor.click(f"#{button}"))
-    after = visitor.asked()
+    comer.open_with(small("longing"))
+    before = comer.asked()
+    comer.until_ready(comer.click(f"#{button}"))
+    after = comer.asked()
     wanted = max(-1.0, min(1.0, before[axis] + step))
     assert abs(after[axis] - wanted) < 0.02
     assert abs(after[1 - axis] - before[1 - axis]) < 0.02
-    assert cards(visitor).count() == 2
+    assert cards(comer).count() == 2

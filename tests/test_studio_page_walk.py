@@ -95,9 +95,9 @@ def test_the_roll_shows_notes_while_more_are_composed(visitor: Visitor) -> None:
     assert len(set(visitor.page.evaluate("walk.ink"))) >= 3
 
 
-def test_it_plays_seeks_and_repeats(visitor: Visitor) -> None:
-    visitor.open_with(small())
-    page = visitor.page
+def test_it_plays_seeks_and_repeats(comer: Visitor) -> None:
+    comer.open_with(small())
+    page = comer.page
     now = "document.querySelector('.emo-audio').currentTime"
     page.get_by_role("button", name="Play").click()
     page.wait_for_function(f"{now} > 0.3")

@@ -55,7 +55,7 @@ def generate(
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=10_000_000, help="Clips.")] = 1,
     bars: Annotated[
-        int | None, typer.Option(help="Length in bars; 16 unless seconds, 8 to continue.")
+        int | None, typer.Option(help="Length in bars; else 16, a curve's, or 8 to continue.")
     ] = None,
     seconds: Annotated[float | None, typer.Option(help="Length in seconds.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same clips.")] = 0,
@@ -143,7 +143,7 @@ def _asked(given: Mapping[str, Any]) -> Settings:
     if curve is not None:
         if given["free"] or any(value is not None for value in named.values()):
             raise ValueError("a curve says what to feel: give no other emotion")
-        emotion: Emotion | None = curve.mean(given["bars"] or max(int(curve.points[-1].bar), 1))
+        emotion: Emotion | None = curve.mean(given["bars"] or curve.n_bars)
     else:
         free = given["free"] or (music is not None and says_nothing)
         emotion = make_emotion(*named.values(), free=free)

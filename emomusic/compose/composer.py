@@ -265,9 +265,10 @@ class Composer:
         """Return what is to be known of given music, the same for all requests in a row."""
         if request.given is None:
             return None
-        known, key = self._last_theme, (request.given, request.tonic)
+        tonic = request.given.known_tonic(request.tonic)
+        known, key = self._last_theme, (request.given, tonic)
         if known is None or known[0] != key:
-            theme = read_theme(request.given.score, self.tokenizer, tonic=request.tonic)
+            theme = read_theme(request.given.score, self.tokenizer, tonic=tonic)
             self._last_theme = known = key, theme
         return known[1]
 

@@ -183,7 +183,7 @@ def _first_guess(request: Request) -> int:
     """Return the number of bars, or where seconds are asked for, those of the curve."""
     if request.seconds is None or request.curve is None:
         return request.n_bars or request.default_bars
-    return max(math.ceil(request.curve.points[-1].bar), 1)
+    return request.curve.n_bars
 
 
 def _wanted(

@@ -44,21 +44,36 @@ class Given:
     Attributes:
         midi: The bytes of a MIDI file with pitched notes.
         use: `continue` or `vary`.
+        tonic: Pitch class of its key, where it is known; None finds it.
     """
 
     midi: bytes
     use: str
+    tonic: int | None = None
 
     def __post_init__(self) -> None:
         """Check both.
 
         Raises:
             ScoreError: If the file cannot be used.
-            ValueError: If the use is another word.
+            ValueError: If the use is another word, or the tonic no pitch class.
         """
+        if self.tonic is not None and not 0 <= self.tonic <= 11:
+            raise ValueError(f"tonic must be in [0, 11], got {self.tonic}")
         if self.use not in USES:
             raise ValueError(f"given music is used to {' or to '.join(USES)}, got {self.use!r}")
         _ = self.score
+
+    def known_tonic(self, asked: int | None) -> int | None:
+        """Return the pitch class of its key, if that is known.
+
+        Args:
+            asked: That of the new music's key: what is continued counts as being in it, what is
+                varied is moved there.
+        """
+        if self.tonic is not None or self.use != CONTINUE:
+            return self.tonic
+        return asked
 
     @cached_property
     def score(self) -> ScoreTick:

@@ -31,8 +31,8 @@ class Request:
         curve: How the emotion moves over the bars; None lets it stay.
         given: Music that is there already, to be continued or varied. Its metre holds, and its
             tempo and key where none is asked for; without an emotion, what it is like holds.
-        n_bars: Bars to write, 1 to 512; None where seconds are given, or 16; or 8 to continue,
-            and to vary as many as are given.
+        n_bars: Bars to write, 1 to 512; None where seconds are given, or 16; or as many as a
+            curve spans; or 8 to continue, and to vary as many as are given.
         seconds: Length in seconds, above 0, at most 1,800; the nearest number of bars is
             taken, and, unless a tempo is given, the tempo is bent to meet the length.
         tempo: Quarter notes a minute, 20 to 300; None lets the emotion decide.
@@ -119,6 +119,8 @@ class Request:
     @property
     def default_bars(self) -> int:
         """Return how many bars are written where nothing is said of the length."""
+        if self.curve is not None and self.curve.moves:
+            return self.curve.n_bars
         return CONTINUED_BARS if self.continues else DEFAULT_BARS
 
     def _check_bars(self) -> None:

@@ -64,9 +64,7 @@ class Settings:
             "curve": None
             if r.curve is None
             else [{"bar": p.bar, **_point(p.emotion)} for p in r.curve.points],
-            "given": None
-            if r.given is None
-            else {"use": r.given.use, "midi": base64.b64encode(r.given.midi).decode()},
+            "given": None if r.given is None else _music(r.given),
             "bars": r.n_bars,
             "kept_bars": r.n_kept,
             "key": None if r.tonic is None else TONIC_NAMES[r.tonic],
@@ -159,7 +157,13 @@ def _curve(points: list[Mapping[str, Any]]) -> EmotionCurve:
 
 
 def _given(values: Mapping[str, Any]) -> Given:
-    return Given(base64.b64decode(values["midi"], validate=True), values["use"])
+    tonic = None if values.get("key") is None else parse_tonic(values["key"])
+    return Given(base64.b64decode(values["midi"], validate=True), values["use"], tonic)
+
+
+def _music(given: Given) -> dict[str, Any]:
+    key = {} if given.tonic is None else {"key": TONIC_NAMES[given.tonic]}
+    return {"use": given.use, "midi": base64.b64encode(given.midi).decode(), **key}
 
 
 def _choice(values: Mapping[str, Any], name: str, known: Mapping[str, Any]) -> Any:

@@ -74,6 +74,11 @@ class EmotionCurve:
         object.__setattr__(self, "points", points)
 
     @property
+    def n_bars(self) -> int:
+        """Return the bars that it spans, at least 1."""
+        return max(math.ceil(self.points[-1].bar), 1)
+
+    @property
     def moves(self) -> bool:
         """Tell whether its points are not all in one place."""
         return len({(p.emotion.valence, p.emotion.arousal) for p in self.points}) > 1

@@ -100,11 +100,14 @@ class Listeners:
         try:
             session.stopping.clear()
             session.n_shown += 1
-            yield from compose(self.composer, session, requests, seed=seed, start=start)
+            for growing in compose(self.composer, session, requests, seed=seed, start=start):
+                if not growing.is_over:
+                    yield growing
         except ValueError as error:
             raise gr.Error(f"{error}.", print_exception=False) from error
         finally:
             session.lock.release()
+        yield growing  # unlocked: its files are written while the next may be composed
 
     # One take
 
@@ -244,7 +247,7 @@ def suggested(mapper: Mapper, feeling: Feeling) -> dict[str, float]:
     """Return what an emotion suggests: the mean of its music; of a curve the mean over bars."""
     emotions = [feeling.emotion] if feeling.emotion is not None else []
     if feeling.curve is not None:
-        emotions = [*feeling.curve.over(max(int(feeling.curve.points[-1].bar), 1))]
+        emotions = [*feeling.curve.over(feeling.curve.n_bars)]
     bars = mapper.course(emotions, np.random.default_rng(0), diversity=0.0)
     return {name: sum(bar[name] for bar in bars) / len(bars) for name in bars[0]}
 

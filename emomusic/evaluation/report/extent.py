@@ -8,6 +8,7 @@ from emomusic.evaluation.control.asking import FULL, Design
 from emomusic.evaluation.judged.conditional import Tuning
 from emomusic.evaluation.judged.controls import N_SHUFFLES
 from emomusic.evaluation.judged.grid import N_CLIPS, N_LEVELS
+from emomusic.evaluation.moving.run import N_CURVES, N_PIECES
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Extent:
         n_pushed: Clips of each trial in which hidden states are pushed.
         n_pushed_bars: Bars of these.
         max_excerpts: Labelled clips whose hidden states are probed, at most; None takes all.
+        n_curves: Curves along which pieces are composed.
+        n_taken_up: Pieces that are moved, varied and continued.
     """
 
     n_shuffles: int = N_SHUFFLES
@@ -45,6 +48,8 @@ class Extent:
     n_pushed: int = 16
     n_pushed_bars: int = 8
     max_excerpts: int | None = None
+    n_curves: int = N_CURVES
+    n_taken_up: int = N_PIECES
 
 
 FULL_EXTENT = Extent()
@@ -65,4 +70,6 @@ QUICK_EXTENT = Extent(
     n_pushed=4,
     n_pushed_bars=4,
     max_excerpts=60,
+    n_curves=6,
+    n_taken_up=4,
 )  # fmt: skip

@@ -13,6 +13,7 @@ from emomusic.evaluation.granularity import plots as granularity
 from emomusic.evaluation.inside import plots as inside
 from emomusic.evaluation.judged.grid import AXES
 from emomusic.evaluation.judged.run import COMPOSED, REAL
+from emomusic.evaluation.moving import plots as moving
 from emomusic.evaluation.pictures import LINE, OURS, THEIRS, draw_all
 from emomusic.evaluation.report.summary import DIVERSITY, WORST_RHO
 
@@ -168,5 +169,6 @@ PICTURES: dict[str, Callable[[Figure, Result], bool]] = {
     "quality_diversity": _diversity,
     **granularity.PICTURES,
     **inside.PICTURES,
+    **moving.PICTURES,
 }
 """What is drawn, named by section."""

@@ -16,6 +16,8 @@ from emomusic.evaluation.inside.run import measure_inside
 from emomusic.evaluation.judged.grid import sweep_plane
 from emomusic.evaluation.judged.run import Baselines, evaluate_baselines, evaluate_best_of
 from emomusic.evaluation.memory.overlap import memorisation
+from emomusic.evaluation.moving.run import measure_moving
+from emomusic.evaluation.moving.run import n_composed as n_moving
 from emomusic.evaluation.quality.diversity import diversity
 from emomusic.evaluation.quality.histograms import QUANTITIES, histograms
 from emomusic.evaluation.quality.manifold import manifold
@@ -221,6 +223,21 @@ def inside(context: Context) -> Result:
     return found.to_dict()
 
 
+def moving(context: Context) -> Result:
+    """Compose along curves, in other moods, other takes and continuations; hear them."""
+    extent = context.extent
+    how_many = {"n_curves": extent.n_curves, "n_pieces": extent.n_taken_up}
+    found = measure_moving(
+        context.composer,
+        context.panel,
+        **how_many,
+        seed=context.settings.seed,
+        n_bars=context.settings.bars,
+        progress=context.counted(n_moving(**how_many)),
+    )
+    return found.to_dict()
+
+
 DRAWS = ("count", "bars", "seed", "steering")
 SECTIONS = (
     Section("emotion", emotion, (*DRAWS, "quick", "labels")),
@@ -235,5 +252,6 @@ SECTIONS = (
         "granularity", granularity, ("bars", "seed", "steering", "quick", "labels"), by_name=True
     ),
     Section("inside", inside, ("seed", "quick", "labels", "rows"), needs_rows=True, by_name=True),
+    Section("moving", moving, ("bars", "seed", "steering", "quick", "labels"), by_name=True),
 )
 """In the order in which they are measured: the first draws are composed by the first."""

@@ -17,6 +17,7 @@ from emomusic.evaluation.judged.grid import AXES
 from emomusic.evaluation.judged.hearing import HALVES, Hearing
 from emomusic.evaluation.judged.run import COMPOSED
 from emomusic.evaluation.judged.tables import systems_table
+from emomusic.evaluation.moving.tables import moving_markdown
 from emomusic.evaluation.report.music_tables import (
     loss_markdown,
     memory_markdown,
@@ -38,6 +39,7 @@ TITLES = {
     "shape": "Bars and endings",
     "granularity": "Near emotions told apart",
     "inside": "Inside the model",
+    "moving": "Curves, moods changed, music taken up",
 }
 
 
@@ -199,4 +201,5 @@ _MARKDOWN: dict[str, Callable[[Result], str]] = {
     "shape": shape_markdown,
     "granularity": granularity_markdown,
     "inside": inside_markdown,
+    "moving": moving_markdown,
 }

@@ -71,7 +71,7 @@ class Sheet:
         n_bars = whole("bars", self.length) if in_bars else None
         emotion = self.emotion
         if self.curve is not None:
-            emotion = self.curve.mean(n_bars or max(int(self.curve.points[-1].bar), 1))
+            emotion = self.curve.mean(n_bars or self.curve.n_bars)
         return Request(
             emotion,
             curve=self.curve,
@@ -125,7 +125,7 @@ def continued(piece: Piece, n_bars: int, *, emotion: Emotion | None = None) -> R
         n_bars: Bars to add.
         emotion: What they are to carry; None is what the piece carries.
     """
-    given = Given(dump_score(piece.score), CONTINUE)
+    given = _given(piece, CONTINUE)
     if piece.clip is None:
         return Request(emotion, given=given, n_bars=n_bars)
     before = piece.clip.request
@@ -145,7 +145,7 @@ def varied(piece: Piece, *, take: int) -> Request:
         piece: Composed or brought.
         take: Another number gives another variation.
     """
-    given = Given(dump_score(piece.score), VARY)
+    given = _given(piece, VARY)
     if piece.clip is None:
         return Request(None, given=given, take=take)
     before = piece.clip.request
@@ -160,7 +160,7 @@ def moved(piece: Piece, move: str) -> Request:
         piece: Composed or brought.
         move: One of `MOVES`.
     """
-    given = Given(dump_score(piece.score), VARY)
+    given = _given(piece, VARY)
     if piece.clip is None or piece.clip.request.emotion is None:
         verdict = piece.verdict
         here = Emotion(0.0, 0.0) if verdict is None else Emotion(verdict.valence, verdict.arousal)
@@ -175,6 +175,11 @@ def moved(piece: Piece, move: str) -> Request:
     kept = replace(_plain(before, piece), tonic=before.tonic, is_major=None)
     tonic = parse_key(piece.key)[0]
     return replace(kept, emotion=emotion, curve=curve, given=given, n_bars=None, tonic=tonic)
+
+
+def _given(piece: Piece, use: str) -> Given:
+    tonic = parse_key(piece.key)[0] if piece.clip is not None else None
+    return Given(dump_score(piece.score), use, tonic)
 
 
 def _emotion_of(clip: Clip) -> Emotion:

@@ -201,6 +201,7 @@ element.addEventListener("input", (event) => touch(event, false));
 element.addEventListener("change", (event) => touch(event, true));
 element.addEventListener("click", (event) => (free(event), hold(event)));
 element.addEventListener("keydown", hold);
+console.log("PROPS",JSON.stringify(Object.keys(props)),JSON.stringify(props.value));
 build();
 accept(props.value);
 render();

@@ -1,0 +1,143 @@
+"""What is asked of pieces that move or take up others: curves at random, and requests."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from emomusic.compose.clip import Clip
+from emomusic.compose.given import CONTINUE, VARY, Given
+from emomusic.compose.request import Request, parse_key
+from emomusic.emotion import (
+    QUADRANTS,
+    CurvePoint,
+    Emotion,
+    EmotionCurve,
+    emotion_names,
+    find_emotion,
+)
+from emomusic.music.score import dump_score
+
+MOVES = {
+    "happier": (0.4, 0.0),
+    "sadder": (-0.4, 0.0),
+    "livelier": (0.0, 0.4),
+    "calmer": (0.0, -0.4),
+}
+"""What each adds to valence and arousal, as the page's buttons do."""
+LEAST_APART = 0.5
+"""Emotions at neighbouring points of a curve lie at least so far from each other."""
+MOST_POINTS, PHRASE_BARS = 4, 4
+"""A curve has two to so many points, so many bars or more from each other."""
+
+
+def named_emotions() -> tuple[Emotion, ...]:
+    """Return all named emotions, alphabetically; a bare quadrant is none."""
+    names = sorted(set(emotion_names()) - set(QUADRANTS))
+    return tuple(find_emotion(name) for name in names)
+
+
+def draw_emotions(n: int, rng: np.random.Generator) -> list[Emotion]:
+    """Draw named emotions, one after the other."""
+    names = named_emotions()
+    return [names[i] for i in rng.integers(len(names), size=n).tolist()]
+
+
+def draw_elsewhere(emotion: Emotion, rng: np.random.Generator) -> Emotion:
+    """Draw a named emotion of another quadrant."""
+    others = [other for other in named_emotions() if other.quadrant != emotion.quadrant]
+    return others[int(rng.integers(len(others)))]
+
+
+def draw_curve(n_bars: int, rng: np.random.Generator) -> EmotionCurve:
+    """Draw a curve of two to four named emotions, from the first bar to the end.
+
+    Args:
+        n_bars: Of the piece, at least 4.
+        rng: Decides.
+    """
+    most = min(MOST_POINTS, n_bars // PHRASE_BARS + 1)
+    n_points = int(rng.integers(2, most + 1))
+    spare = n_bars - PHRASE_BARS * (n_points - 1)
+    cuts = np.sort(rng.integers(spare + 1, size=n_points - 2))
+    between = cuts + PHRASE_BARS * np.arange(1, n_points - 1)
+    bars = [0, *between.tolist(), n_bars]
+    emotions = draw_emotions(1, rng)
+    while len(emotions) < n_points:
+        (emotion,) = draw_emotions(1, rng)
+        if _apart(emotion, emotions[-1]) >= LEAST_APART:
+            emotions.append(emotion)
+    return EmotionCurve(tuple(map(CurvePoint, bars, emotions)))
+
+
+def _apart(one: Emotion, other: Emotion) -> float:
+    return math.dist((one.valence, one.arousal), (other.valence, other.arousal))
+
+
+def request_curve(curve: EmotionCurve, n_bars: int) -> Request:
+    """Return the request for a piece that follows a curve."""
+    return Request(curve.mean(n_bars), curve=curve, n_bars=n_bars)
+
+
+def shifted(emotion: Emotion, move: str) -> Emotion:
+    """Return an emotion moved in the plane, at most to its edge."""
+    by_valence, by_arousal = MOVES[move]
+    return Emotion(_kept(emotion.valence + by_valence), _kept(emotion.arousal + by_arousal))
+
+
+def _kept(value: float) -> float:
+    return min(max(value, -1.0), 1.0)
+
+
+def emotion_of(clip: Clip) -> Emotion:
+    """Return the emotion a clip was asked for.
+
+    Raises:
+        ValueError: If it was asked for none.
+    """
+    if clip.request.emotion is None:
+        raise ValueError("the clip was composed for no emotion")
+    return clip.request.emotion
+
+
+def tonic_of(clip: Clip) -> int:
+    """Return the pitch class of the key a clip was composed in."""
+    return parse_key(clip.key)[0]
+
+
+def move_request(clip: Clip, move: str) -> Request:
+    """Return the request for a clip in another mood, as the page makes it."""
+    plain = replace(clip.request, n_bars=None, tonic=tonic_of(clip))
+    return replace(plain, emotion=shifted(emotion_of(clip), move), given=_given(clip, VARY))
+
+
+def vary_request(clip: Clip, *, take: int = 1) -> Request:
+    """Return the request for another take of a clip, as the page makes it."""
+    plain = replace(clip.request, n_bars=None, tonic=tonic_of(clip))
+    return replace(plain, given=_given(clip, VARY), take=take)
+
+
+def continue_request(clip: Clip, emotion: Emotion, *, n_bars: int) -> Request:
+    """Return the request for what goes on from a clip, as the page makes it."""
+    plain = replace(clip.request, tonic=tonic_of(clip), n_bars=n_bars)
+    return replace(plain, emotion=emotion, given=_given(clip, CONTINUE))
+
+
+def fresh_request(
+    clip: Clip, emotion: Emotion, *, n_bars: int, tempo: float | None = None
+) -> Request:
+    """Return the request for an unrelated clip in the same key."""
+    return Request(emotion, n_bars=n_bars, tonic=tonic_of(clip), tempo=tempo)
+
+
+def _given(clip: Clip, use: str) -> Given:
+    return Given(dump_score(clip.score), use)
+
+
+def draw_lengths(n: int, rng: np.random.Generator, *, n_bars: int) -> list[int]:
+    """Draw lengths of pieces in whole phrases, from about so many bars to twice as many."""
+    fewest = max(n_bars // PHRASE_BARS, 1)
+    phrases: list[int] = rng.integers(fewest, 2 * fewest + 1, size=n).tolist()
+    return [PHRASE_BARS * n_phrases for n_phrases in phrases]

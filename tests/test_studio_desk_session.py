@@ -1,0 +1,152 @@
+"""What one person has: takes, versions, files."""
+
+from __future__ import annotations
+
+import gc
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from composing_cases import tune
+from midi import score_of
+
+from emomusic.studio.desk.session import MAX_TAKES, MAX_VERSIONS, Piece, Session, Take
+
+
+def piece(n_bars: int = 1) -> Piece:
+    return Piece(tune(n_bars), "C major", 96.0)
+
+
+def takes(n: int) -> list[Take]:
+    return [Take(str(number), [piece()]) for number in range(n)]
+
+
+def titles(session: Session) -> list[str]:
+    return [take.title for take in session.takes]
+
+
+def written(session: Session, own: Piece) -> Path:
+    folder = session.folder / str(len(session.files))
+    folder.mkdir()
+    (folder / "clip.mid").write_bytes(b"music")
+    session.files[own] = {"mid": str(folder / "clip.mid")}
+    return folder
+
+
+def test_bars_of_a_piece_begin_where_its_tempo_and_metre_say() -> None:
+    score = score_of([(0, 1, 60, 64), (6, 1, 62, 64)], signatures=((0, 3, 4),), tempo=60.0)
+
+    own = Piece(score, "C major", 60.0)
+
+    assert own.n_bars == 3
+    assert np.allclose(own.bars_s, [0, 3, 6, 9])
+
+
+def test_undo_goes_back_one_version_after_another() -> None:
+    first, second = piece(), piece(2)
+    take = Take("1", [first])
+    take.change(second)
+
+    assert take.piece is second
+    assert take.undo() and take.piece is first
+    assert not take.undo() and take.piece is first
+
+
+def test_versions_are_limited() -> None:
+    take = Take("1", [piece()])
+    for _ in range(MAX_VERSIONS + 5):
+        take.change(piece())
+
+    assert len(take.versions) == MAX_VERSIONS
+
+
+def test_favourites_stay_when_others_come() -> None:
+    session = Session()
+    session.replace_others(takes(3))
+    session.takes[1].is_favourite = True
+
+    session.replace_others([Take("new", [piece()])])
+
+    assert titles(session) == ["1", "new"]
+    assert session.selected == 1
+    assert session.n_free == MAX_TAKES - 1
+
+
+def test_the_oldest_that_is_no_favourite_and_not_chosen_makes_room() -> None:
+    session = Session()
+    session.replace_others(takes(MAX_TAKES))
+    session.takes[1].is_favourite = True  # and 0 is chosen
+
+    session.add(Take("new", [piece()]))
+
+    assert titles(session) == ["0", "1", "3", "4", "5", "6", "7", "new"]
+    assert session.take is session.takes[-1]
+
+
+def test_where_all_are_favourites_none_is_added() -> None:
+    session = Session()
+    session.replace_others(takes(MAX_TAKES))
+    for take in session.takes:
+        take.is_favourite = True
+
+    with pytest.raises(ValueError, match="all 8 cards are favourites"):
+        session.add(Take("new", [piece()]))
+
+    assert session.n_free == 0
+    assert len(session.takes) == MAX_TAKES
+
+
+def test_each_visitor_begins_with_nothing() -> None:
+    session = Session()
+    session.replace_others(takes(2))
+
+    another = deepcopy(session)
+
+    assert another.take is None
+    assert another.lock is not session.lock and another.stopping is not session.stopping
+    assert another.folder != session.folder
+
+
+def test_files_go_with_the_pieces_that_are_gone() -> None:
+    session = Session()
+    session.replace_others(takes(2))
+    kept, gone = (written(session, take.piece) for take in session.takes)
+    session.takes.pop()
+
+    session.tidy()
+
+    assert kept.exists() and not gone.exists()
+    assert len(session.files) == 1
+
+
+def test_files_of_versions_stay_as_long_as_they_can_come_back() -> None:
+    session = Session()
+    session.replace_others(takes(1))
+    folder = written(session, session.takes[0].piece)
+    session.takes[0].change(piece())
+
+    session.tidy()
+
+    assert folder.exists()
+
+
+def test_closing_removes_all_files_and_stops_what_is_composed() -> None:
+    session = Session()
+    folder = session.folder
+
+    session.close()
+    session.close()
+
+    assert not folder.exists()
+    assert session.stopping.is_set()
+
+
+def test_files_of_a_forgotten_session_are_removed() -> None:
+    session = Session()
+    folder = session.folder
+
+    del session
+    gc.collect()
+
+    assert not folder.exists()
