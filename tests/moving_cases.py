@@ -66,6 +66,7 @@ def made_moved(move: str = "happier", *, n: int = 12, by: float = 1.0) -> Moved:
         before,
         before + np.array((by, 0.0)),
         before,
+        before,
         alike,
         alike - 0.2,
     )
@@ -78,7 +79,7 @@ def made_moving(*, gain: float = 4.0) -> Moving:
     quadrants = ("Q1", "Q2", "Q3")
     near = 1.0 - 0.5 * np.eye(3)
     gone_on = tuple(
-        GoneOn(what, quadrants, ("Q1",) * 3, quadrants, ("Q1",) * 3, near, near + 1.0)
+        GoneOn(what, *[quadrants] * 5, ("Q1",) * 3, near, near + 1.0)
         for what in ("the same emotion", "an emotion of another quadrant")
     )
     return Moving(

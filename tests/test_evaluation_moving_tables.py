@@ -13,9 +13,12 @@ def test_the_section_tells_curves_moves_and_continuations() -> None:
     text = moving_markdown(made_moving().to_dict())
     assert "judges `ear` and `eye`" in text
     assert "| r of asked and heard, within pieces | 0.9" in text
-    assert "| happier | +0.40 | 1.00 (1.00–1.00) | 0.00 (0.00–0.00) | 1.00 (" in text
+    assert (
+        "| happier | +0.40 | 1.00 (1.00–1.00) | 0.00 (0.00–0.00) | 1.00 (0.76–1.00) against 0.00 |"
+        in text
+    )
     assert "| another take: arousal |" in text
-    assert "| happier | 0.50 (0.50–0.50) by 0.30 |" in text
+    assert "| happier | 0.50 (0.50–0.50) against 0.30 |" in text
     assert "| quadrant asked, heard in the new bars | 1.00 (" in text
 
 

@@ -21,6 +21,7 @@ def test_a_shift_on_the_axis_asked_is_told_beside_the_other_and_unrelated_clips(
     valence, arousal = told["axes"]["valence"], told["axes"]["arousal"]
     assert valence["asked"] == 0.4 and valence["shift"] == [1.0, 1.0, 1.0]
     assert valence["right"][0] == 1.0 and valence["fresh_right"][0] == 0.0
+    assert valence["right_by_chance"][0] == 0.0
     assert "right" not in arousal and arousal["shift"] == [0.0, 0.0, 0.0]
     assert told["likeness"]["events"]["source"][0] == pytest.approx(0.5)
     assert told["likeness"]["events"]["unrelated"][0] == pytest.approx(0.3)
@@ -45,9 +46,14 @@ def test_new_bars_near_their_own_piece_are_told_so() -> None:
     near = 2.0 - np.eye(3)
     quadrants = ("Q1", "Q2", "Q3")
     told = GoneOn(
-        "same", quadrants, ("Q1",) * 3, ("Q1", "Q2", "Q4"), quadrants, near, near[::-1]
-    ).to_dict()
+        "same", quadrants, ("Q1",) * 3, ("Q1", "Q4", "Q4"), ("Q1", "Q2", "Q4"), ("", "Q2", "Q3"),
+        quadrants, near, near[::-1],
+    ).to_dict()  # fmt: skip
     assert told["right"][0] == pytest.approx(2 / 3, abs=1e-3) and told["fresh_right"][0] == 1.0
+    assert told["late_right"][0] == 1.0
+    assert told["given_right"][0] == pytest.approx(1 / 3, abs=1e-3)
+    assert told["axes"]["arousal"]["right"][0] == 1.0
+    assert told["axes"]["valence"]["right"][0] == pytest.approx(2 / 3, abs=1e-3)
     assert told["as_before"][0] == pytest.approx(1 / 3, abs=1e-3)
     assert told["to_own"][0] == 1.0 and told["to_others"][0] == 2.0
     assert told["nearest"][0] == 1.0
@@ -56,7 +62,7 @@ def test_new_bars_near_their_own_piece_are_told_so() -> None:
 
 def test_nothing_heard_gives_no_numbers() -> None:
     none = np.zeros((0, 0))
-    told = GoneOn("same", (), (), (), (), none, none).to_dict()
+    told = GoneOn("same", *[()] * 6, none, none).to_dict()
     assert told["n"] == 0 and told["right"] == [] and told["to_own"] == [] == told["to_others"]
 
 

@@ -133,7 +133,7 @@ def fresh_request(
 
 
 def _given(clip: Clip, use: str) -> Given:
-    return Given(dump_score(clip.score), use)
+    return Given(dump_score(clip.score), use, tonic_of(clip))
 
 
 def draw_lengths(n: int, rng: np.random.Generator, *, n_bars: int) -> list[int]:

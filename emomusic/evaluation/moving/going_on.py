@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from emomusic.compose.clip import Clip
+from emomusic.emotion import QUADRANTS
+from emomusic.evaluation.judged.grid import AXES
+from emomusic.evaluation.judged.hearing import HALVES
 from emomusic.evaluation.moving.asking import emotion_of
 from emomusic.evaluation.moving.hearing import FEWEST_NOTES, Matrix, bars_of, quadrants_heard
 from emomusic.evaluation.moving.telling import told_mean, told_share
@@ -26,7 +29,9 @@ class GoneOn:
         what: Which emotion was asked of the new bars.
         asked: Quadrant asked of each.
         before: Quadrant that the given bars were asked for.
+        given: Quadrant heard in as many of the last given bars.
         heard: Quadrant heard in the new bars.
+        late: Quadrant heard in their second half, empty where it has too few notes.
         fresh: Quadrant heard in the unrelated clip.
         distance: Of the new bars' features to those of every piece's last given bars, shape
             (n, n): the root mean square of differences in standard deviations of the latter.
@@ -36,7 +41,9 @@ class GoneOn:
     what: str
     asked: tuple[str, ...]
     before: tuple[str, ...]
+    given: tuple[str, ...]
     heard: tuple[str, ...]
+    late: tuple[str, ...]
     fresh: tuple[str, ...]
     distance: Matrix
     fresh_distance: Matrix
@@ -46,11 +53,18 @@ class GoneOn:
         return {
             "what": self.what,
             "n": len(self.asked),
-            "right": told_share([a == h for a, h in zip(self.asked, self.heard, strict=True)]),
-            "fresh_right": told_share(
-                [a == h for a, h in zip(self.asked, self.fresh, strict=True)]
-            ),
-            "as_before": told_share([b == h for b, h in zip(self.before, self.heard, strict=True)]),
+            "right": _same(self.asked, self.heard),
+            "late_right": _same(self.asked, self.late),
+            "fresh_right": _same(self.asked, self.fresh),
+            "axes": {
+                axis: {
+                    "right": _same(self.asked, self.heard, axis),
+                    "fresh_right": _same(self.asked, self.fresh, axis),
+                }
+                for axis in AXES
+            },
+            "given_right": _same(self.before, self.given),
+            "as_before": _same(self.before, self.heard),
             "to_own": told_mean(self.distance.diagonal()),
             "fresh_to_own": told_mean(self.fresh_distance.diagonal()),
             "to_others": told_mean(_others(self.distance)),
@@ -60,6 +74,13 @@ class GoneOn:
             "nearest": told_share(_is_nearest(self.distance)),
             "fresh_nearest": told_share(_is_nearest(self.fresh_distance)),
         }
+
+
+def _same(one: Sequence[str], other: Sequence[str], axis: str = "quadrant") -> list[float]:
+    """Return the share of quadrants that are the same, or on the same side of an axis."""
+    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a and b]
+    side = HALVES[axis]
+    return told_share([side[QUADRANTS.index(a)] == side[QUADRANTS.index(b)] for a, b in pairs])
 
 
 def _others(distance: Matrix) -> Matrix:
@@ -113,17 +134,28 @@ def compare_continuations(
     ]
     used = [i for i, part in enumerate(parts) if min(map(len, part)) >= FEWEST_NOTES]
     if not used:
-        return GoneOn(what, (), (), (), (), np.zeros((0, 0)), np.zeros((0, 0)))
+        none = np.zeros((0, 0))
+        return GoneOn(what, (), (), (), (), (), (), none, none)
     given, new, fresh = ([parts[i][k] for i in used] for k in range(3))
     return GoneOn(
         what,
         tuple(emotion_of(results[i]).quadrant for i in used),
         tuple(emotion_of(sources[i]).quadrant for i in used),
+        tuple(quadrants_heard(judges, given)),
         tuple(quadrants_heard(judges, new)),
+        _late(judges, [results[i] for i in used], n_bars // 2),
         tuple(quadrants_heard(judges, fresh)),
         distances(given, new),
         distances(given, fresh),
     )
+
+
+def _late(judges: Mapping[str, Judge], results: Sequence[Clip], n_bars: int) -> tuple[str, ...]:
+    """Return the quadrant heard in clips' last bars, empty where there are too few notes."""
+    late = [last_bars(clip, n_bars) for clip in results]
+    known = [notes for notes in late if len(notes) >= FEWEST_NOTES]
+    heard = iter(quadrants_heard(judges, known) if known else ())
+    return tuple(next(heard) if len(notes) >= FEWEST_NOTES else "" for notes in late)
 
 
 def distances(given: Sequence[Notes], other: Sequence[Notes]) -> Matrix:

@@ -33,6 +33,7 @@ class Moved:
         asked: What was added to valence and arousal, less where the plane ends, shape (n, 2).
         before: Log odds of positive valence and arousal heard in the pieces, shape (n, 2).
         after: The same in what was made of them.
+        retaken: The same in another take of each piece, of the same mood.
         fresh: The same in unrelated clips of the same emotion and key.
         likeness: Of each result and its piece, shape (n, 3), as `likeness` gives it.
         unrelated: The same of the unrelated clip and the piece.
@@ -42,6 +43,7 @@ class Moved:
     asked: Matrix
     before: Matrix
     after: Matrix
+    retaken: Matrix
     fresh: Matrix
     likeness: Matrix
     unrelated: Matrix
@@ -74,12 +76,15 @@ class Moved:
         }
         is_asked = np.abs(asked) > 1e-9
         if is_asked.any():
-            right = shift * np.sign(asked) > 0
-            room = is_asked & (self.before[:, k] * np.sign(asked) < SATURATED)
+            sign = np.sign(asked)
+            room = is_asked & (self.before[:, k] * sign < SATURATED)
+            right, by_chance = shift * sign > 0, (self.retaken - self.before)[:, k] * sign > 0
             found["right"] = told_share(right[is_asked])
+            found["right_by_chance"] = told_share(by_chance[is_asked])
             found["right_with_room"] = told_share(right[room])
+            found["room_by_chance"] = told_share(by_chance[room])
             found["n_with_room"] = int(room.sum())
-            found["fresh_right"] = told_share((fresh * np.sign(asked) > 0)[is_asked])
+            found["fresh_right"] = told_share((fresh * sign > 0)[is_asked])
         return found
 
 
@@ -93,23 +98,25 @@ def compare_moves(
     Args:
         judges: By name.
         sources: The pieces.
-        made: By move: a result and an unrelated clip for each piece, in their order.
+        made: By move, `ANOTHER_TAKE` among them: a result and an unrelated clip for each piece,
+            in their order.
     """
     before = points_of(judges, _notes(sources))
-    found = []
-    for move, (results, others) in made.items():
-        asked = np.array([_place(r) for r in results]) - np.array([_place(s) for s in sources])
-        found.append(
-            Moved(
-                move,
-                asked,
-                before,
-                points_of(judges, _notes(results)),
-                points_of(judges, _notes(others)),
-                *(_likeness(sources, clips) for clips in (results, others)),
-            )
+    heard = {move: [points_of(judges, _notes(clips)) for clips in pair]
+             for move, pair in made.items()}  # fmt: skip
+    places = np.array([_place(clip) for clip in sources])
+    return tuple(
+        Moved(
+            move,
+            np.array([_place(clip) for clip in pair[0]]) - places,
+            before,
+            heard[move][0],
+            heard[ANOTHER_TAKE][0],
+            heard[move][1],
+            *(_likeness(sources, clips) for clips in pair),
         )
-    return tuple(found)
+        for move, pair in made.items()
+    )
 
 
 def likeness_of_phrases(sources: Sequence[Clip], *, n_bars: int = 4) -> dict[str, list[float]]:

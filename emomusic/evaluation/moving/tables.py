@@ -34,11 +34,12 @@ def moving_markdown(found: Result) -> str:
             "same key:",
             table(_MOVE_HEADS, _moves(found["moves"])),
             "Shift: log odds after less before, on the axis asked for and on the other one. "
-            "Right: share that shifts as asked; of those with room, the piece was not heard at "
-            "2 or more on that side already.",
+            "Right: share that shifts as asked and, after `against`, the share of other takes of "
+            "the same pieces that do, though nothing is asked of them; with room: the piece was "
+            "not heard at 2 or more on that side already.",
             table(_LIKE_HEADS, _likeness(found)),
             "What bars at the same place share (twice what is common over what both have), minor "
-            "and major degrees counted as the same, with the piece and, after `by`, for an "
+            "and major degrees counted as the same, with the piece and, after `against`, for an "
             "unrelated clip of the same emotion and key. `four bars later`: the piece with "
             "itself.",
             "Continued by half its length, and an unrelated clip of the same emotion, key and "
@@ -96,7 +97,7 @@ def _moves(moves: Sequence[Result]) -> list[tuple[str, ...]]:
                     f"{there['asked']:+.2f}" if asked else "",
                     _interval(there["shift"]),
                     _interval(other["shift"]) if asked else "",
-                    _interval(there.get("right", ())),
+                    _beside(there.get("right", ()), there.get("right_by_chance", ())),
                     _with_room(there),
                     _interval(there["fresh"]),
                     _interval(there.get("fresh_right", ())),
@@ -107,7 +108,13 @@ def _moves(moves: Sequence[Result]) -> list[tuple[str, ...]]:
 
 def _with_room(there: Result) -> str:
     share = there.get("right_with_room", ())
-    return f"{_interval(share)} of {there['n_with_room']}" if share else ""
+    told = _beside(share, there.get("room_by_chance", ()))
+    return f"{told}, {there['n_with_room']} pieces" if share else ""
+
+
+def _beside(share: Sequence[float], other: Sequence[float]) -> str:
+    """Return a share with its interval, and another that it is to be set beside."""
+    return f"{_interval(share)} against {other[0]:.2f}" if share and other else _interval(share)
 
 
 _LIKE_HEADS = ("piece and", "onset and pitch class", "onset alone", "pitch class alone")
@@ -117,19 +124,20 @@ def _likeness(found: Result) -> list[tuple[str, ...]]:
     rows = [
         (
             own["move"],
-            *(f"{_interval(v['source'])} by {v['unrelated'][0]:.2f}" if v["unrelated"] else ""
-              for v in own["likeness"].values()),
+            *(_beside(view["source"], view["unrelated"]) for view in own["likeness"].values()),
         )
         for own in found["moves"]
-    ]  # fmt: skip
+    ]
     return [*rows, ("four bars later", *map(_interval, found["phrases"].values()))]
 
 
 def _gone_on(found: Result) -> list[tuple[str, ...]]:
     rows = (
         ("quadrant asked, heard in the new bars", "right"),
+        ("… in their second half", "late_right"),
         ("… in an unrelated clip", "fresh_right"),
-        ("heard in the quadrant of the given bars", "as_before"),
+        ("the given bars' own quadrant, heard in these", "given_right"),
+        ("… in the new bars", "as_before"),
         ("distance to the given bars", "to_own"),
         ("… of an unrelated clip", "fresh_to_own"),
         ("… to the given bars of other pieces", "to_others"),
@@ -139,9 +147,19 @@ def _gone_on(found: Result) -> list[tuple[str, ...]]:
     )
     gone_on = found["gone_on"]
     told = [(what, *(_interval(own[key]) for own in gone_on)) for what, key in rows]
+    sides = [
+        (what.format(axis), *(_interval(own["axes"][axis][key]) for own in gone_on))
+        for axis in AXES
+        for what, key in (
+            ("side of {} asked, heard in the new bars", "right"),
+            ("… in an unrelated clip", "fresh_right"),
+        )
+    ]
     halves = _interval(found["halves"])
     return [
         ("pieces", *(str(own["n"]) for own in gone_on)),
-        *told,
+        *told[:3],
+        *sides,
+        *told[3:],
         ("a piece's bars before its last ones, to these", *[halves] * len(gone_on)),
     ]
