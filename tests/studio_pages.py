@@ -5,13 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +14,14 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import soundfile
+from studio_server import ROOT, open_studio
 
 from emomusic.compose.request import Request
 from emomusic.compose.settings import Settings
 from emomusic.emotion import find_emotion
 
-ROOT = Path(__file__).parents[1]
-START_S, WAIT_S = 120.0, 30.0
+SHIPPED = ROOT / "checkpoints" / "emomusic-10m"
+WAIT_S = 30.0
 """So long a busy machine may take; nothing here is measured by it."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WATCH = """
@@ -44,7 +39,7 @@ const watchPage = () => new MutationObserver((changes) => {
     const isSound = change.attributeName === 'src' && change.target.matches?.('.emo-audio');
     if (isSound && change.target.getAttribute('src')) walk.sounds += 1;
   }
-  note('status', document.querySelector('#status')?.textContent.trim());
+  note('status', document.querySelector("#status .studio-status")?.textContent.trim());
   const where = document.querySelector('.emo-roll-where')?.textContent;
   if (where?.startsWith('composing') && !where.startsWith('composing bar 1 ')) {
     walk.first ??= performance.now() - walk.clicked;
@@ -65,39 +60,9 @@ IS_READY = """([before, what]) => walk.sounds > before
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the address of a studio with the shipped checkpoint."""
     _chromium()
-    folder = tmp_path_factory.mktemp("studio")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = open_studio(port, folder)
-    try:
-        yield wait_for(f"http://127.0.0.1:{port}/", server, folder / "log")
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def open_studio(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    """Start the studio; all that it writes lies in the folder."""
-    kept = {"TMPDIR": str(folder), "GRADIO_TEMP_DIR": str(folder / "gradio")}
-    own = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), **kept}
-    command = [sys.executable, "-m", "emomusic.cli", "studio", "--no-browser", "--threads", "1"]
-    with (folder / "log").open("wb") as log:
-        return subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **own}, stdout=log, stderr=subprocess.STDOUT
-        )
-
-
-def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> str:
-    """Return the address once the studio answers there."""
-    end = time.monotonic() + START_S
-    while server.poll() is None and time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return address
-        except OSError:
-            time.sleep(0.1)
-    raise RuntimeError(f"the studio did not open: {log.read_text()[-2000:]}")
+    opened = open_studio(SHIPPED, tmp_path_factory.mktemp("studio"))
+    yield f"{opened.url}/"
+    opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +123,11 @@ class Visitor:
         self.page.locator(".faders-told, #compose").first.wait_for()
         return self
 
-    def open_with(self, settings: str) -> Visitor:
-        """Open a link; wait until its clip is there."""
+    def open_with(self, settings: str, *, files: bool = False, query: str = "") -> Visitor:
+        """Open a link; wait until its clip is heard, or until its files are there."""
         packed = base64.urlsafe_b64encode(settings.encode()).decode().rstrip("=")
-        self.until_ready(lambda: self.open(f"#settings={packed}"), before=0)
+        link = f"#settings={packed}"
+        self.until_ready(lambda: self.open(link, query=query), files=files, before=0)
         return self
 
     def compose(self, *, files: bool = False) -> None:
@@ -179,7 +145,11 @@ class Visitor:
         count = int(self.page.evaluate("walk.sounds")) if before is None else before
         act()
         wanted = "#get-zip" if files else ".emo-roll-play"
-        self.page.wait_for_function(IS_READY, arg=[count, wanted])
+        try:
+            self.page.wait_for_function(IS_READY, arg=[count, wanted])
+        except Exception as error:
+            messages = self.page.locator(".toast-body").all_inner_texts()
+            raise AssertionError(f"{self.status()} {messages} {self.told()[-5:]}") from error
 
     def unfold(self, name: str) -> None:
         """Open a folded section."""
@@ -206,7 +176,7 @@ class Visitor:
 
     def status(self) -> str:
         """Return the status line."""
-        return str(self.page.inner_text("#status")).strip()
+        return str(self.page.inner_text("#status .studio-status")).strip()
 
     def n_bars(self) -> int:
         """Return the bars of the piece that is shown."""

@@ -98,3 +98,9 @@ def test_no_value_is_written_into_markup_or_style(name: str) -> None:
 def test_the_script_writes_text_as_text() -> None:
     for mark in ("innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "http://", "https://"):
         assert mark not in asset("faders.js")
+
+
+def test_what_is_on_the_screen_may_be_kept(faders: Faders) -> None:
+    sent = faders.postprocess(FaderValues({"mode": 0.1}, {"register": 50}, keep=True))
+    assert sent == {"set": {"mode": 0.1}, "suggested": {"register": 50.0}, "keep": True}
+    assert faders.preprocess(sent) == {"mode": 0.1}

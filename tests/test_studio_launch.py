@@ -33,6 +33,7 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.settings import parse_settings_file
 from emomusic.music.score import dump_score, read_score
 from emomusic.studio.launch import LaunchError
+from emomusic.studio.wiring import AT_ONCE
 
 PASSWORDS = {"path": "/etc/passwd", "orig_name": "a.mid", "meta": {"_type": "gradio.FileData"}}
 LIST = "import sys, emomusic.cli; print(*sys.modules)"
@@ -109,6 +110,13 @@ def test_address_and_port_are_taken_from_the_environment(
         blocks.close()
 
 
+def test_all_that_compose_share_one_limit(tiny_checkpoint: Path) -> None:
+    listeners = launch.build(Composer(tiny_checkpoint)).fns.values()
+
+    assert {one.concurrency_limit for one in listeners if one.queue} == {AT_ONCE}
+    assert {one.concurrency_id for one in listeners if one.queue} == {"model"}
+
+
 def test_other_commands_load_nothing_of_it() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", LIST], capture_output=True, text=True, check=True, cwd=ROOT
@@ -120,10 +128,11 @@ def test_other_commands_load_nothing_of_it() -> None:
 def test_files_are_removed_when_the_service_ends(tiny_checkpoint: Path, tmp_path: Path) -> None:
     studio = open_studio(tiny_checkpoint, tmp_path)
     Visitor(studio.url).ask("compose.click", *form())
-    assert len(studio.folders) == 2  # the endpoint's, and the visitor's
+    before = studio.folders
 
     studio.close()
 
+    assert len(before) == 2  # the endpoint's, and the visitor's
     assert studio.folders == set()
     assert not [path for path in (tmp_path / "gradio").rglob("*") if path.is_file()]
 
@@ -195,7 +204,8 @@ def test_a_forged_form_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "../../../../etc/passwd", str(ROOT / "pyproject.toml"), "/proc/self/mem"]
+    "path",
+    ["/etc/passwd", "../../../../etc/passwd", str(ROOT / "pyproject.toml"), "/proc/self/mem"],
 )
 @pytest.mark.parametrize("event", ["music.upload", "recipe.upload"])
 def test_only_what_was_uploaded_is_read(visitor: Visitor, event: str, path: str) -> None:
@@ -258,7 +268,7 @@ def test_a_forged_choice_is_refused_with_a_sentence(visitor: Visitor, cards: Any
 
 
 def test_a_forged_feeling_suggests_nothing(visitor: Visitor) -> None:
-    answer = visitor.at_once("picker.change", {**POINT, "point": {"valence": "x"}})
+    answer = visitor.at_once("picker.change", {**POINT, "point": {"valence": "x"}}, {"set": {}})
 
     assert answer.json()["error"].startswith("valence must be a number")
 

@@ -56,7 +56,10 @@ def test_a_piece_grows_before_the_eyes_then_sounds_and_is_explained(
     told = visitor.told()
     growing = [words for words in told if re.fullmatch(r"composing bar \d+ of 16", words)]
     assert len(set(growing)) >= 3, told
-    assert re.fullmatch(r"16 bars in [\d.]+ s, the first after [\d.]+ s\.", visitor.status())
+    assert re.fullmatch(
+        r"16 bars in [\d.]+ s, the first after [\d.]+ s, with sound after [\d.]+ s\.",
+        visitor.status(),
+    )
     assert visitor.picture() != empty
     assert visitor.n_bars() == 16
 

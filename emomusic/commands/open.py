@@ -14,11 +14,16 @@ from emomusic.terminal import ExitStatus, stop
 
 def studio(
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on; GRADIO_SERVER_NAME, or this machine.")
+        str | None,
+        typer.Option(
+            envvar="GRADIO_SERVER_NAME", help="Address to listen on; else this machine alone."
+        ),
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Port; GRADIO_SERVER_PORT, or from 7860 on."),
+        typer.Option(
+            min=1, max=65535, envvar="GRADIO_SERVER_PORT", help="Port; else the first from 7860 on."
+        ),
     ] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,

@@ -22,6 +22,7 @@ class Clip:
     Attributes:
         index: Its number in the run.
         seed: The run's seed.
+        candidate: Its number among the candidates.
         request: What was asked for.
         score: One piano track at one tempo.
         n_bars: Bars of the score, those included that were given.
@@ -36,6 +37,7 @@ class Clip:
 
     index: int
     seed: int
+    candidate: int
     request: Request
     score: ScoreTick
     n_bars: int
@@ -82,6 +84,7 @@ class Clip:
                 "trust": round(self.verdict.trust, 4),
             },
             "best_of": request.best_of,
+            "candidate": self.candidate,
             "take": request.take,
             "temperature": request.temperature,
             "top_p": request.top_p,

@@ -252,7 +252,8 @@ class Composer:
         at = 0
         for index, request in enumerate(requests, start):
             theme = self._theme(request)
-            for candidate in range(request.best_of):
+            first = request.candidate
+            for candidate in range(first, first + request.best_of):
                 draft = make_draft(
                     request, self.mapper, seed=seed, index=index, candidate=candidate, theme=theme
                 )

@@ -90,11 +90,11 @@ class Finisher:
         request = draft.request
         if n_written < draft.n_bars and request.n_kept != n_written:
             # Stopped: of several candidates only this one is there.
-            best_of = request.best_of if draft.candidate else 1
-            request = replace(request, n_kept=n_written, best_of=best_of)
+            request = replace(request, n_kept=n_written, best_of=1, candidate=draft.candidate)
         return Clip(
             index=draft.index,
             seed=sketch.seed,
+            candidate=draft.candidate,
             request=request,
             score=whole,
             n_bars=n_given + n_written,

@@ -50,6 +50,8 @@ class Request:
         best_of: Candidates a clip, 1 to 64; the verifier keeps one. 1 is the first draw.
         diversity: How far targets may be from a quadrant's mean, 0 to 1.
         take: Another number writes other notes for the same targets; 0 to 2**31 - 1.
+        candidate: Number of the first candidate; what a clip of several becomes again is asked
+            for by its own number, with `best_of` 1; 0 to 2**31 - 1.
         n_kept: Bars after which the writing stops, as by hand; None writes to the end.
     """
 
@@ -72,6 +74,7 @@ class Request:
     best_of: int = 1
     diversity: float = 0.85
     take: int = 0
+    candidate: int = 0
     n_kept: int | None = None
 
     def __post_init__(self) -> None:
@@ -83,12 +86,14 @@ class Request:
         if self.n_bars is not None and self.seconds is not None:
             raise ValueError("give bars or seconds, not both")
         wholes = (("bars", self.n_bars), ("best_of", self.best_of), ("take", self.take),
+                  ("candidate", self.candidate),
                   ("guided_bars", self.guided_bars), ("kept_bars", self.n_kept))  # fmt: skip
         for name, whole in wholes:
             if whole is not None and not float(whole).is_integer():
                 raise ValueError(f"{name} must be a whole number, got {whole}")
         _check("bars", self.n_bars, 1, MAX_BARS)
         _check("take", self.take, 0, MAX_TAKE)
+        _check("candidate", self.candidate, 0, MAX_TAKE)
         _check("kept_bars", self.n_kept, 1, self.n_bars or MAX_BARS)
         _check("guided_bars", self.guided_bars, 0, MAX_BARS)
         _check("seconds", self.seconds, 0.5, MAX_SECONDS)

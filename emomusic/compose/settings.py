@@ -21,7 +21,7 @@ MAX_CHARACTERS = 16 * 2**20
 MAX_NAME, MAX_TOLD = 4_000, 600
 MAX_SEED = 2**63 - 1
 _PLAIN = ("seconds", "tempo", "temperature", "top_p", "guidance", "guided_bars", "steering",
-          "best_of", "diversity", "take")  # fmt: skip
+          "best_of", "diversity", "take", "candidate")  # fmt: skip
 _KEYS = {"format", "version", "checkpoint", "seed", "index", "emotion", "curve", "given", "bars",
          "kept_bars", "key", "mode", "time_signature", "set", "bar_by_bar", *_PLAIN}  # fmt: skip
 
@@ -124,7 +124,7 @@ def _settings(values: Mapping[str, Any]) -> Settings:
         },
     )
     plain = {name: values[name] for name in _PLAIN if values.get(name) is not None}
-    wholes = {"best_of", "guided_bars", "take"}
+    wholes = {"best_of", "guided_bars", "take", "candidate"}
     for name, value in plain.items():
         if name == "steering":
             if value is not True and value is not False:

@@ -22,6 +22,8 @@ from emomusic.studio.wiring import AT_ONCE, wire
 
 MAX_WAITING = 32
 MAX_FILE = "4mb"
+MAX_SESSIONS = 500
+"""Gradio keeps half a megabyte of each; who was away the longest is forgotten first."""
 SWEEP_S, KEPT_S = 600, 3600
 """Every ten minutes files of the page's cache that are an hour old are removed."""
 
@@ -89,6 +91,7 @@ def open_studio(
             inbrowser=browser,
             mcp_server=mcp,
             max_file_size=MAX_FILE,
+            state_session_capacity=MAX_SESSIONS,
             show_error=True,
             quiet=True,
             run_history=False,
@@ -120,6 +123,11 @@ def _looks() -> dict[str, Any]:
         block_title_text_color="*body_text_color",
         block_title_text_color_dark="*body_text_color",
         block_title_padding="0",
+        body_text_color_subdued="*neutral_500",  # a contrast of 4.5 to 1, as below
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_700",
         block_shadow="none",
         button_border_width="1px",
         button_secondary_border_color="*border_color_primary",

@@ -27,7 +27,7 @@ from emomusic.studio.desk.bringing import read_piece, read_settings
 from emomusic.studio.desk.composing import Growing, compose
 from emomusic.studio.desk.session import Piece, Session, Take
 from emomusic.studio.desk.showing import label_of
-from emomusic.studio.page import Parts, said
+from emomusic.studio.page import MAX_CANDIDATES, MAX_LENGTH, Parts, said
 from emomusic.studio.screen import Screen, Stream, Updates, chosen
 
 ADDED_BARS = 8
@@ -46,9 +46,9 @@ class Listeners:
 
     # What the emotion suggests
 
-    def suggest(self, feeling: Feeling) -> FaderValues:
-        """Return where free faders stand."""
-        return FaderValues(suggested=suggested(self.composer.mapper, feeling))
+    def suggest(self, feeling: Feeling, fixed: dict[str, float]) -> FaderValues:
+        """Return where free faders stand; those that are set stay."""
+        return FaderValues(fixed, suggested(self.composer.mapper, feeling), keep=True)
 
     def set_length(self, unit: str, length: float) -> Any:
         """Return the picker with as many bars as the curve has room for."""
@@ -76,7 +76,9 @@ class Listeners:
         yield {self.parts.seed: seed}
         n = min(n, session.n_free)
         if n < 1:
-            raise gr.Error("All eight cards are favourites: let one go first.")
+            raise gr.Error(
+                "All eight cards are favourites: let one go first.", print_exception=False
+            )
         yield from self._compose(session, [request] * n, seed)
 
     def _compose(
@@ -89,14 +91,16 @@ class Listeners:
             if growing.whole:
                 takes = [Take(session.title(), [piece]) for piece in growing.whole]
                 session.replace_others(takes)
-            yield from self.screen.settled(session, growing)
+            yield self.screen.settled(session, growing)
 
     def _written(
         self, session: Session, requests: list[Request], seed: int, start: int = 0
     ) -> Iterator[Growing]:
         """Compose with this person's lock held, and with one sentence for what goes wrong."""
         if not session.lock.acquire(blocking=False):
-            raise gr.Error("Something is being composed already: stop it first.")
+            raise gr.Error(
+                "Something is being composed already: stop it first.", print_exception=False
+            )
         try:
             session.stopping.clear()
             session.n_shown += 1
@@ -127,7 +131,7 @@ class Listeners:
             for piece in growing.whole:
                 take.change(piece)
                 session.run += 1
-            yield from self.screen.settled(session, growing)
+            yield self.screen.settled(session, growing)
 
     def undo(self, session: Session) -> Stream:
         """Take the last change of the chosen piece back."""
@@ -137,7 +141,7 @@ class Listeners:
             session.run += 1
             words = f"Back to {take.piece.n_bars} bars."
         yield {self.parts.status: said(words)}
-        yield from self.screen.show(session)
+        yield self.screen.present(session)
 
     def vary(self, session: Session) -> Stream:
         """Add a variation of the chosen piece."""
@@ -160,8 +164,8 @@ class Listeners:
                 try:
                     session.add(Take(session.title(), [found]))
                 except ValueError as error:
-                    raise gr.Error(f"{error}.") from error
-            yield from self.screen.settled(session, growing)
+                    raise gr.Error(f"{error}.", print_exception=False) from error
+            yield self.screen.settled(session, growing)
 
     # Showing
 
@@ -170,7 +174,7 @@ class Listeners:
         yield self._nothing()
         if choice.selected < len(session.takes):
             session.selected = choice.selected
-            yield from self.screen.show(session, keep_choice=True)
+            yield self.screen.present(session, keep_choice=True)
 
     def favour(self, session: Session, choice: Choice) -> None:
         """Note which cards are favourites."""
@@ -194,7 +198,7 @@ class Listeners:
         except ValueError as error:
             raise gr.Error(f"{error}.", print_exception=False) from error
         yield {self.parts.status: said(f"Heard {label_of(piece)}.")}
-        yield from self.screen.show(session)
+        yield self.screen.present(session)
 
     def recall(self, session: Session, path: str | None) -> Stream:
         """Compose the clip of a settings file again."""
@@ -213,6 +217,14 @@ class Listeners:
             yield from self._again(session, settings)
 
     def _again(self, session: Session, settings: Settings) -> Stream:
+        request = settings.request
+        n_bars = request.n_bars or request.default_bars
+        if n_bars > MAX_LENGTH or request.best_of > MAX_CANDIDATES:
+            raise gr.Error(
+                f"Settings of up to {MAX_LENGTH} bars and {MAX_CANDIDATES} candidates are composed "
+                "here, longer ones on the command line.",
+                print_exception=False,
+            )
         if settings.checkpoint not in (None, self.composer.name):
             gr.Warning(
                 f"These settings are of {settings.checkpoint}: {self.composer.name} writes "
@@ -233,13 +245,17 @@ class Listeners:
             p.faders: FaderValues(fixed=sheet.fixed),
             p.temperature: sheet.temperature,
             p.top_p: sheet.top_p,
-            p.best_of: min(sheet.best_of, 16),
+            p.best_of: sheet.best_of,
             p.seed: min(settings.seed, MAX_SEED),
         }
+        feeling = None
         if sheet.curve is not None:
-            updates[p.picker] = curved_feeling(sheet.curve)
+            feeling = curved_feeling(sheet.curve)
         elif sheet.emotion is not None:
-            updates[p.picker] = point_feeling(sheet.emotion)
+            feeling = point_feeling(sheet.emotion)
+        if feeling is not None:
+            free = suggested(self.composer.mapper, feeling)
+            updates |= {p.picker: feeling, p.faders: FaderValues(sheet.fixed, free)}
         return updates
 
 

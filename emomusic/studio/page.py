@@ -26,6 +26,7 @@ FORMATS = {
     "zip": "All in a ZIP",
 }
 MIN_LENGTH, MAX_LENGTH = 1, 256
+MAX_CANDIDATES = 16
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _fine_print(made: dict[str, Any]) -> None:
             )  # fmt: skip
             made["dice"] = gr.Button("Another seed", elem_id="dice", scale=1, min_width=120)
         made["best_of"] = gr.Slider(
-            1, 16, value=4, step=1, label="Candidates",
+            1, MAX_CANDIDATES, value=4, step=1, label="Candidates",
             info="The verifier keeps the best of so many; 1 is the first draw.",
             elem_id="best-of",
         )  # fmt: skip

@@ -45,26 +45,18 @@ class Screen:
             updates[p.roll] = roll_of(shown, n_bars=n_bars)
         return updates
 
-    def settled(self, session: Session, growing: Growing) -> Stream:
-        """Show the chosen piece, and what is there of it."""
+    def settled(self, session: Session, growing: Growing) -> Updates:
+        """Show the chosen piece, and tell what was composed."""
         words = "Stopped before the first bar was there."
         if growing.whole:
             words = _told(growing)
-        yield {
+            session.told = words, time.perf_counter() - growing.total_s
+        updates = {} if session.take is None else self.present(session)
+        return updates | {
             self.parts.status: said(words),
             self.parts.stop: gr.update(interactive=False),
             self.parts.compose: gr.update(interactive=True),
         }
-        if session.take is None:
-            return
-        started, is_played = time.perf_counter() - growing.total_s, False
-        for updates in self.show(session):
-            shown = updates.get(self.parts.roll)
-            if shown is not None and shown.audio is not None and not is_played:
-                is_played = True
-                waited = time.perf_counter() - started
-                updates[self.parts.status] = said(f"{words[:-1]}, with sound after {waited:.1f} s.")
-            yield updates
 
     def growing_alone(self, growing: Growing) -> Updates:
         """Show one piece that grows on the roll; the cards stay as they are."""
@@ -78,10 +70,9 @@ class Screen:
             updates[p.roll] = roll_of(piece, n_bars=growing.n_bars[0])
         return updates
 
-    def show(self, session: Session, *, keep_choice: bool = False) -> Stream:
-        """Show the chosen piece at once, then its sound, then its files."""
+    def present(self, session: Session, *, keep_choice: bool = False) -> Updates:
+        """Show the chosen piece, and what is there of its files; `write` brings the others."""
         session.n_shown += 1
-        own = session.n_shown
         take = chosen(session)
         piece, p = take.piece, self.parts
         files = session.files.get(piece, {})
@@ -96,20 +87,42 @@ class Screen:
         if BUNDLE not in files:
             first |= {button: gr.update(interactive=False) for button in p.downloads.values()}
             first[p.sheet] = ""
-        yield first
-        if BUNDLE not in files:
-            files = {}
-            for suffix, path in self._saved(session, piece):
-                files[suffix] = str(path)
-                if session.n_shown != own:
-                    return
-                if suffix == PLAYED:
-                    yield {p.roll: roll_of(piece, audio=files[PLAYED])}
-            session.files[piece] = files
+        return first
+
+    def write(self, session: Session) -> Stream:
+        """Write the chosen piece's files: its sound first; what is overtaken shows no more."""
+        piece = None if session.take is None else session.take.piece
+        if piece is None or piece is session.writing:
+            yield {self.parts.status: gr.skip()}
+        elif BUNDLE in session.files.get(piece, {}):
+            yield self._files(session.files[piece])
+        else:
+            session.writing = piece
+            try:
+                yield from self._written(session, piece)
+            finally:
+                session.writing = None if session.writing is piece else session.writing
+        session.tidy()
+
+    def _written(self, session: Session, piece: Piece) -> Stream:
+        own, p = session.n_shown, self.parts
+        files: dict[str, str] = {}
+        for suffix, path in self._saved(session, piece):
+            files[suffix] = str(path)
+            if session.n_shown != own:
+                yield {p.status: gr.skip()}  # gradio ends by repeating the last update
+                return
+            if suffix == PLAYED:
+                updates: Updates = {p.roll: roll_of(piece, audio=files[PLAYED])}
+                if session.told is not None:
+                    (words, started), session.told = session.told, None
+                    waited = time.perf_counter() - started
+                    updates[p.status] = said(f"{words[:-1]}, with sound after {waited:.1f} s.")
+                yield updates
+        session.files[piece] = files
         yield self._files(files)
         if PLAYED not in files:
             yield {p.status: said("Too long to be played here: take the MIDI file.")}
-        session.tidy()
 
     def _saved(self, session: Session, piece: Piece) -> Iterator[tuple[str, Path]]:
         """Write the files of a piece; where it is left half-way, none of them stays."""
@@ -153,7 +166,7 @@ def chosen(session: Session) -> Take:
         gr.Error: If there is none.
     """
     if session.take is None:
-        raise gr.Error("Compose something first, or bring a MIDI file.")
+        raise gr.Error("Compose something first, or bring a MIDI file.", print_exception=False)
     return session.take
 
 

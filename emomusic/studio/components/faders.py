@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -46,6 +47,8 @@ class FaderValues:
     Attributes:
         fixed: Values that are set, by attribute.
         suggested: Values of the emotion, by attribute, where free faders stand.
+        keep: Whether faders that are on the screen keep what is set there, whatever `fixed` says:
+            while a section is folded the browser holds nothing but the value.
 
     Raises:
         ValueError: If an attribute is unknown or a value out of reason.
@@ -53,6 +56,7 @@ class FaderValues:
 
     fixed: Mapping[str, float] | None = None
     suggested: Mapping[str, float] | None = None
+    keep: bool = False
 
     def __post_init__(self) -> None:
         """Check the values that are set."""
@@ -120,9 +124,10 @@ class Faders(gr.HTML):
             **{
                 "html_template": asset("faders.html"),
                 "css_template": asset("faders.css"),
-                "js_on_load": asset("faders.js"),
+                # Not as a property: gradio forgets those of a folded section that is updated.
+                "js_on_load": f"const ATTRIBUTES = {json.dumps(attribute_rows())};\n"
+                + asset("faders.js"),
                 "apply_default_css": False,
-                "attributes": attribute_rows(),
                 **kwargs,
             },
         )
@@ -140,15 +145,16 @@ class Faders(gr.HTML):
 
     def postprocess(  # type: ignore[override]  # takes values, not HTML
         self, value: FaderValues | Mapping[str, float] | None
-    ) -> dict[str, dict[str, float]]:
+    ) -> dict[str, Any]:
         """Return what the browser is to show; a mapping is what is set, None frees all."""
         told = value if isinstance(value, FaderValues) else FaderValues(fixed=value or {})
         parts = {"set": told.fixed, "suggested": told.suggested}
-        return {
+        sent: dict[str, Any] = {
             part: {name: float(number) for name, number in table.items()}
             for part, table in parts.items()
             if table is not None
         }
+        return {**sent, "keep": True} if told.keep else sent
 
     def api_info(self) -> dict[str, Any]:
         """Describe the value as a JSON schema."""

@@ -135,12 +135,19 @@ class Variations(gr.HTML):
         if payload is None:
             return Choice(0, ())
         if not isinstance(payload, dict) or not isinstance(payload.get("cards"), list):
-            raise gr.Error("The variations must be an object with a list of cards.")
+            raise gr.Error(
+                "The variations must be an object with a list of cards.", print_exception=False
+            )
         cards, selected = payload["cards"], payload.get("selected") or 0
         if len(cards) > MAX_CARDS or not all(isinstance(card, dict) for card in cards):
-            raise gr.Error(f"There can be at most {MAX_CARDS} variations, each an object.")
+            raise gr.Error(
+                f"There can be at most {MAX_CARDS} variations, each an object.",
+                print_exception=False,
+            )
         if type(selected) is not int or not 0 <= selected < max(len(cards), 1):
-            raise gr.Error("The selected variation must be the index of a card.")
+            raise gr.Error(
+                "The selected variation must be the index of a card.", print_exception=False
+            )
         favourites = tuple(i for i, card in enumerate(cards) if card.get("favourite") is True)
         return Choice(selected, favourites, take=str(payload.get("take") or "")[:64])
 

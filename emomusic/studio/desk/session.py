@@ -117,6 +117,8 @@ class Session:
         lock: Held by whoever composes for this person.
         files: Of each piece, by ending.
         last: What the page asked for last: request, seed, number of variations.
+        writing: The piece whose files are being written.
+        told: What is said of what was composed last, and when that began, until its sound is there.
         n_shown: Counts what was chosen to be shown: what is behind shows nothing more.
     """
 
@@ -126,6 +128,8 @@ class Session:
         self.selected = self.run = self.n_titled = self.n_shown = 0
         self.stopping, self.lock = threading.Event(), threading.Lock()
         self.files: dict[Piece, dict[str, str]] = {}
+        self.writing: Piece | None = None
+        self.told: tuple[str, float] | None = None
         self.last: tuple[Request, int, int] | None = None
         self._folder: Path | None = None
 

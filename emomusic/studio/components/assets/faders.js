@@ -44,16 +44,12 @@ function shareOf({ low, high }, value) {
   return clamp((value - low) / (high - low), 0, 1);
 }
 
-function attributes() {
-  return Array.isArray(props.attributes) ? props.attributes : [];
-}
-
 function build() {
   const wasOpen = new Set(groups.filter(({ box }) => box.open).map(({ title }) => title));
   const host = find(".faders-groups");
   host.replaceChildren();
   rows = new Map();
-  const titles = [...new Set(attributes().map((attribute) => attribute.group))];
+  const titles = [...new Set(ATTRIBUTES.map((attribute) => attribute.group))];
   // Two columns where there is room: opening a group moves nothing in the other one.
   const columns = [0, 1].map(() => make(host, "div", { class: "fader-column" }));
   groups = titles.map((title, index) => {
@@ -63,7 +59,7 @@ function build() {
     const head = make(box, "summary");
     make(head, "span", { class: "group-title" }, title);
     const count = make(head, "span", { class: "group-count" });
-    const members = attributes().filter((attribute) => attribute.group === title);
+    const members = ATTRIBUTES.filter((attribute) => attribute.group === title);
     for (const attribute of members) rows.set(attribute.name, makeRow(box, attribute));
     return { title, box, count, members };
   });
@@ -157,8 +153,8 @@ function numbers(table) {
 }
 
 // Python may send only what is suggested, or only what is set: the other part stays.
-function accept(value) {
-  for (const part of ["set", "suggested"]) {
+function accept(value, parts = value?.keep ? ["suggested"] : ["set", "suggested"]) {
+  for (const part of parts) {
     const table = value?.[part];
     if (table && typeof table === "object") state[part] = numbers(table);
   }
@@ -201,9 +197,8 @@ element.addEventListener("input", (event) => touch(event, false));
 element.addEventListener("change", (event) => touch(event, true));
 element.addEventListener("click", (event) => (free(event), hold(event)));
 element.addEventListener("keydown", hold);
-console.log("PROPS",JSON.stringify(Object.keys(props)),JSON.stringify(props.value));
 build();
-accept(props.value);
+accept(props.value, ["set", "suggested"]);
 render();
 
 // The browser holds the whole value, also where Python sent a part of it.
@@ -211,8 +206,4 @@ watch("value", () => {
   accept(props.value);
   render();
   if (JSON.stringify(props.value) !== JSON.stringify(state)) props.value = structuredClone(state);
-});
-watch("attributes", () => {
-  build();
-  render();
 });

@@ -1,0 +1,173 @@
+"""Many people at once: each gets their own, and nothing piles up."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import Client
+from studio_server import Studio, Visitor, form, open_studio, settings_of, status_of
+
+from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
+from emomusic.emotion import find_emotion
+from emomusic.music.score import dump_score
+from emomusic.studio.endpoint import N_FILES
+from emomusic.studio.launch import MAX_WAITING
+from emomusic.studio.wiring import AT_ONCE
+
+N_CLIENTS, N_EACH, N_WARM = 8, 10, 20
+MAX_GROWTH = 60 * 2**20
+WAIT_S = 60.0
+EMOTIONS = ("joy", "calm", "sadness", "anger", "nostalgia", "hope", "tension", "relief")
+SOON = {"GRADIO_HEARTBEAT_INTERVAL": "1", "GRADIO_IS_E2E_TEST": "1"}
+"""What people left is removed after a second, not after an hour."""
+
+
+@pytest.fixture(scope="module")
+def studio(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    studio = open_studio(tiny_checkpoint, tmp_path_factory.mktemp("load"), **SOON)
+    yield studio
+    studio.close()
+
+
+def soon(holds: Callable[[], bool]) -> bool:
+    """Wait until something holds; tell whether it does."""
+    end = time.monotonic() + WAIT_S
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.1)
+    return holds()
+
+
+@dataclass(frozen=True)
+class Order:
+    """Hold what one program asks for once."""
+
+    emotion: str
+    bars: int
+    seed: int
+
+
+def orders(client: int) -> list[Order]:
+    return [
+        Order(EMOTIONS[(client + at) % len(EMOTIONS)], 1 + at % 3, 100 * client + at)
+        for at in range(N_EACH)
+    ]
+
+
+def test_eight_programs_get_ten_clips_each_and_nobody_elses(
+    studio: Studio, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    n_done, memory, lock = 0, dict[int, int](), threading.Lock()
+
+    def ask(number: int) -> dict[Order, bytes]:
+        nonlocal n_done
+        folder = tmp_path / str(number)
+        client = Client(studio.url, verbose=False, download_files=str(folder))
+        got = {}
+        for order in orders(number):
+            answer = client.predict(
+                emotion=order.emotion, bars=order.bars, seed=order.seed, api_name="/compose"
+            )
+            got[order] = Path(str(answer["midi"])).read_bytes()
+            assert answer["card"]["emotion"] == order.emotion
+            with lock:
+                n_done += 1
+                memory[n_done] = studio.memory
+        return got
+
+    with ThreadPoolExecutor(N_CLIENTS) as pool:
+        answers = [*pool.map(ask, range(N_CLIENTS))]
+
+    composer = Composer(tiny_checkpoint)
+    for number, got in enumerate(answers):
+        assert [*got] == orders(number)
+        for order, data in got.items():
+            request = Request(find_emotion(order.emotion), n_bars=order.bars)
+            (clip,) = composer.compose(request, seed=order.seed)
+            assert data == dump_score(clip.score), order
+    assert memory[N_CLIENTS * N_EACH] - memory[N_WARM] < MAX_GROWTH
+    assert len(studio.folders) == 1
+    (own,) = studio.folders
+    assert len([*(studio.folder / own).rglob("*.mid")]) <= N_FILES
+
+
+def test_eight_people_watch_their_own_piece_grow_and_one_stops_theirs(studio: Studio) -> None:
+    visitors = [Visitor(studio.url) for _ in range(N_CLIENTS)]
+    impatient = visitors[3]
+
+    def watch(number: int) -> list[dict[str, Any]]:
+        visitor, n_bars = visitors[number], 200 if visitors[number] is impatient else 4
+        visitor.begin("compose.click", *form(length=n_bars, seed=number)).raise_for_status()
+        seen = []
+        for message in visitor.messages():
+            seen.append(message)
+            if visitor is impatient and message["msg"] == "process_generating":
+                visitor.stop()
+            if message["msg"] == "process_completed":
+                return seen
+        raise AssertionError("the stream broke off")
+
+    with ThreadPoolExecutor(N_CLIENTS) as pool:
+        watched = [*pool.map(watch, range(N_CLIENTS))]
+
+    for number, seen in enumerate(watched):
+        assert seen[-1]["success"]
+        (settings,) = {json.dumps(found): found for found in settings_of(seen)}.values()
+        is_stopped = visitors[number] is impatient
+        assert settings["seed"] == number
+        assert ("kept_bars" in settings) == is_stopped
+        assert any("Stopped: kept" in words for words in status_of(seen)) == is_stopped
+
+
+def test_who_leaves_half_way_can_begin_again(studio: Studio) -> None:
+    visitor = Visitor(studio.url)
+    visitor.begin("compose.click", *form(length=256, variations=8)).raise_for_status()
+    growing = (m for m in visitor.messages() if m["msg"] == "process_generating")
+    assert len([*islice(growing, 2)]) == 2
+
+    growing.close()  # the connection, too
+
+    assert soon(lambda: bool(visitor.ask("compose.click", *form(seed=1))[-1]["success"]))
+
+
+def test_what_somebody_had_is_removed_after_they_left(studio: Studio) -> None:
+    before = studio.folders
+    visitor = Visitor(studio.url)
+    here = httpx.stream("GET", f"{studio.url}/gradio_api/heartbeat/{visitor.session}")
+    with here as beats:
+        lines = beats.iter_lines()
+        next(lines)
+        assert visitor.ask("compose.click", *form())[-1]["success"]
+        (own,) = studio.folders - before
+        time.sleep(2.5)  # as long as a person is there, so are the files
+        assert own in studio.folders
+
+    assert soon(lambda: own not in studio.folders)
+
+
+def test_who_comes_when_the_queue_is_full_is_told_so(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    studio = open_studio(tiny_checkpoint, tmp_path)
+    visitor = Visitor(studio.url)
+    long = form(length=256, variations=8, best_of=16)
+    try:
+        answers = []
+        for number in range(AT_ONCE + MAX_WAITING + 8):
+            visitor.session = f"visitor{number}"
+            answers.append(visitor.begin("compose.click", *long))
+        full = [answer for answer in answers if not answer.is_success]
+        assert 1 <= len(full) <= 8
+        assert {answer.status_code for answer in full} == {503}
+        assert all("Queue is full" in answer.text for answer in full)
+    finally:
+        studio.process.kill()
+        studio.process.wait()
