@@ -7,7 +7,7 @@ import symusic
 from midi import score_of
 from symusic.core import ScoreTick
 
-from emomusic.compose.given import CONTINUE, Given
+from emomusic.compose.asking.given import CONTINUE, Given
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve
 from emomusic.music.score import dump_score, notes_of, parse_score
 

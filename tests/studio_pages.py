@@ -16,8 +16,8 @@ import pytest
 import soundfile
 from studio_server import ROOT, open_studio
 
-from emomusic.compose.request import Request
-from emomusic.compose.settings import Settings
+from emomusic.compose.asking.request import Request
+from emomusic.compose.asking.settings import Settings
 from emomusic.emotion import find_emotion
 
 SHIPPED = ROOT / "checkpoints" / "emomusic-10m"

@@ -11,7 +11,7 @@ from midi import score_of
 from test_cli import Shell, lines
 from test_cli import shell as shell
 
-from emomusic.compose.given import CONTINUE
+from emomusic.compose.asking.given import CONTINUE
 from emomusic.emotion import find_emotion, parse_mix
 from emomusic.music.score import read_score, write_score
 

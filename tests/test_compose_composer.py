@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from synthetic import make_checkpoint, make_response
 
+from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import Composer
-from emomusic.compose.draft import make_draft
-from emomusic.compose.guide import transposition
-from emomusic.compose.request import Request
+from emomusic.compose.drafting.draft import make_draft
+from emomusic.compose.drafting.guide import transposition
 from emomusic.emotion import QUADRANTS, Emotion
 from emomusic.model.checkpoint import CheckpointError
 from emomusic.music.attributes import ATTRIBUTE_NAMES

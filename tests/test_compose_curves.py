@@ -9,11 +9,11 @@ import pytest
 from composing_cases import bars_struck, curve_of
 from synthetic import make_mapper, make_response
 
+from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.draft import TEMPO_BEND, Draft, make_draft
+from emomusic.compose.drafting.draft import TEMPO_BEND, Draft, make_draft
 from emomusic.compose.finish import Sketch
-from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANT_CENTRES, Emotion, EmotionCurve
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.score import dump_score, notes_of, seconds_at

@@ -7,11 +7,11 @@ import pytest
 from composing_cases import curve_of, given, struck, tune
 from synthetic import make_mapper, make_verifier
 
-from emomusic.compose.draft import make_draft
+from emomusic.compose.asking.given import VARY, read_theme
+from emomusic.compose.asking.request import Request
+from emomusic.compose.drafting.draft import make_draft
+from emomusic.compose.drafting.guide import Plan, clip_grammar, script_of
 from emomusic.compose.finish import Finisher, Sketch
-from emomusic.compose.given import VARY, read_theme
-from emomusic.compose.guide import Plan, clip_grammar, script_of
-from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.music.attributes import ATTRIBUTE_NAMES, measure
 from emomusic.music.passage import passage_of

@@ -14,11 +14,11 @@ import pytest
 from synthetic import make_score
 
 from emomusic.compose import output
+from emomusic.compose.asking.request import Request
+from emomusic.compose.asking.settings import Settings, parse_settings_file
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.output import OutputError, check_folder, write_clips, writers_of
-from emomusic.compose.request import Request
-from emomusic.compose.settings import Settings, parse_settings_file
 from emomusic.emotion import Emotion
 from emomusic.music.score import ScoreError, notes_of, read_score, write_score
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emomusic.compose.guide import clip_grammar
+from emomusic.compose.drafting.guide import clip_grammar
 from emomusic.compose.steering.echo import Echoes
 from emomusic.model.engines.grammar import Script, Walk
 from emomusic.music.vocabulary import built_vocabulary

@@ -8,10 +8,10 @@ import pytest
 from composing_cases import curve_of, given, tune
 from synthetic import make_mapper, make_response
 
-from emomusic.compose.draft import Draft, make_draft
-from emomusic.compose.given import CONTINUE, VARY, read_theme
-from emomusic.compose.guide import Plan, clip_grammar, script_of
-from emomusic.compose.request import Request
+from emomusic.compose.asking.given import CONTINUE, VARY, read_theme
+from emomusic.compose.asking.request import Request
+from emomusic.compose.drafting.draft import Draft, make_draft
+from emomusic.compose.drafting.guide import Plan, clip_grammar, script_of
 from emomusic.compose.steering.pilot import (
     Pilot,
     centre_of,

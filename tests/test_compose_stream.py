@@ -12,12 +12,12 @@ from composing_cases import curve_of, given, struck, tune
 from midi import score_of
 from synthetic import make_response
 
+from emomusic.compose.asking.given import USES, VARY
+from emomusic.compose.asking.request import Request
+from emomusic.compose.asking.settings import Settings, parse_settings_file
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.finish import Sketch
-from emomusic.compose.given import USES, VARY
-from emomusic.compose.request import Request
-from emomusic.compose.settings import Settings, parse_settings_file
 from emomusic.emotion import Emotion
 from emomusic.model.int8.library import is_built
 from emomusic.music.score import ScoreError, dump_score, notes_of

@@ -42,7 +42,7 @@ def test_emotions_share_no_clip_and_each_clip_is_the_one_of_its_number(
     notes = compose_sets(composer, emotions, count=2, seed=3, n_bars=2, progress=told.append)
     assert sum(told) == len(notes) == 4
     assert len({clip.pitch.tobytes() + clip.onset.tobytes() for clip in notes}) == 4
-    from emomusic.compose.request import Request
+    from emomusic.compose.asking.request import Request
 
     (again,) = composer.compose(Request(emotions[1], n_bars=2), seed=3, start=2)
     assert notes_of(again.score).pitch.tolist() == notes[2].pitch.tolist()

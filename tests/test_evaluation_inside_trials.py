@@ -12,7 +12,7 @@ from synthetic import make_score
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.guide import MAX_BAR_IDS
+from emomusic.compose.drafting.guide import MAX_BAR_IDS
 from emomusic.evaluation.inside.trials import (
     Heard,
     Setting,

@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.evaluation.moving import asking
-from emomusic.studio.desk import asking as page
-from emomusic.studio.desk.session import Piece
 
 
 @pytest.fixture(scope="module")
@@ -58,24 +56,6 @@ def test_an_emotion_elsewhere_is_of_another_quadrant() -> None:
 def test_bare_quadrants_are_no_named_emotions() -> None:
     names = {emotion.name for emotion in asking.named_emotions()}
     assert "joy" in names and not names & {"Q1", "Q2", "Q3", "Q4"}
-
-
-@pytest.mark.parametrize("move", list(asking.MOVES))
-def test_moves_are_those_of_the_page(clip: Clip, move: str) -> None:
-    assert asking.MOVES == page.MOVES
-    assert asking.move_request(clip, move) == page.moved(Piece.of(clip), move)
-
-
-def test_other_takes_and_continuations_are_those_of_the_page(clip: Clip) -> None:
-    piece, grim = Piece.of(clip), Emotion(-0.5, 0.5)
-    assert asking.vary_request(clip, take=2) == page.varied(piece, take=2)
-    asked = asking.continue_request(clip, grim, n_bars=2)
-    assert asked == page.continued(piece, 2, emotion=grim)
-
-
-def test_a_move_stops_at_the_edge_of_the_plane() -> None:
-    assert asking.shifted(Emotion(0.8, 0.3), "happier") == Emotion(1.0, 0.3)
-    assert asking.shifted(Emotion(0.0, -0.9), "calmer") == Emotion(0.0, -1.0)
 
 
 def test_a_clip_of_no_emotion_cannot_be_moved(clip: Clip) -> None:

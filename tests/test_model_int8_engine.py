@@ -234,7 +234,7 @@ def test_on_trained_weights_hardly_anything_is_lost() -> None:
 
 def _music(engine: Int8Engine) -> NDArray[np.int64]:
     """Write some bars with the engine itself."""
-    from emomusic.compose.guide import Plan, clip_grammar, ids_of, script_of
+    from emomusic.compose.drafting.guide import Plan, clip_grammar, ids_of, script_of
     from emomusic.model.engines.engine import Uniforms
     from emomusic.music.tokenizer import Tokenizer
 

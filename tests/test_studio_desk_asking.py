@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from composing_cases import curve_of, tune
 
+from emomusic.compose.asking.given import CONTINUE, VARY
+from emomusic.compose.asking.onward import MOVES
+from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import Composer
-from emomusic.compose.given import CONTINUE, VARY
-from emomusic.compose.request import Request
 from emomusic.emotion import Emotion, find_emotion
-from emomusic.studio.desk.asking import MOVES, Sheet, continued, moved, sheet_of, varied, whole
+from emomusic.studio.desk.asking import Sheet, continued, moved, sheet_of, varied, whole
 from emomusic.studio.desk.session import Piece
 from emomusic.verify.verifier import Verifier
 

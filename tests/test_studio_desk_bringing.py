@@ -9,8 +9,8 @@ import pytest
 from composing_cases import tune
 from midi import score_of
 
-from emomusic.compose.request import Request
-from emomusic.compose.settings import Settings, SettingsError
+from emomusic.compose.asking.request import Request
+from emomusic.compose.asking.settings import Settings, SettingsError
 from emomusic.emotion import find_emotion
 from emomusic.music.score import ScoreError, dump_score
 from emomusic.studio.desk.bringing import read_piece, read_settings

@@ -10,9 +10,9 @@ from composing_cases import given, tune
 from midi import score_of
 
 import emomusic.studio.desk.composing as composing
+from emomusic.compose.asking.given import VARY
+from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import Composer
-from emomusic.compose.given import VARY
-from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.music.score import dump_score
 from emomusic.studio.desk.composing import Growing, compose

@@ -13,8 +13,8 @@ import gradio as gr
 import pytest
 
 import emomusic.studio.endpoint as own
+from emomusic.compose.asking.settings import parse_settings_file
 from emomusic.compose.composer import Composer
-from emomusic.compose.settings import parse_settings_file
 from emomusic.emotion import parse_curve, parse_mix
 from emomusic.music.score import dump_score, parse_score
 from emomusic.studio.endpoint import N_FILES, Tray, endpoint

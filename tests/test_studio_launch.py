@@ -29,8 +29,8 @@ from studio_server import (
 )
 
 import emomusic.studio.launch as launch
+from emomusic.compose.asking.settings import parse_settings_file
 from emomusic.compose.composer import Composer
-from emomusic.compose.settings import parse_settings_file
 from emomusic.music.score import dump_score, read_score
 from emomusic.studio.launch import LaunchError
 from emomusic.studio.wiring import AT_ONCE

@@ -10,11 +10,11 @@ from pathlib import Path
 from benchmarks.measure import Bench, Clock
 from benchmarks.peers.emomusic_engine import network_folder
 from benchmarks.writing import N_CLIP
+from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.find import find_checkpoint
 from emomusic.compose.output import write_clips
-from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANTS, find_emotion
 
 NEEDS: tuple[str, ...] = ()

@@ -12,8 +12,8 @@ import typer
 from emomusic.terminal import MAX_SEED, ExitStatus, load_composer, progress_bar, stop
 
 if TYPE_CHECKING:
-    from emomusic.compose.given import Given
-    from emomusic.compose.settings import Settings
+    from emomusic.compose.asking.given import Given
+    from emomusic.compose.asking.settings import Settings
 
 FORMATS = "mid,wav,flac,mp3,musicxml,svg,json"
 BESIDE_SETTINGS = frozenset(
@@ -92,7 +92,7 @@ def generate(
     ] = False,
 ) -> None:
     """Compose clips for an emotion."""
-    from emomusic.compose.request import parse_formats
+    from emomusic.compose.asking.request import parse_formats
 
     try:
         formats = parse_formats(format_)
@@ -132,8 +132,8 @@ def generate(
 
 def _asked(given: Mapping[str, Any]) -> Settings:
     """Return what the options ask for."""
-    from emomusic.compose.request import Request, make_emotion, parse_key, parse_settings
-    from emomusic.compose.settings import Settings
+    from emomusic.compose.asking.request import Request, make_emotion, parse_key, parse_settings
+    from emomusic.compose.asking.settings import Settings
     from emomusic.emotion import Emotion, parse_curve
 
     music = _music(given["continue_"], given["vary"])
@@ -166,7 +166,7 @@ def _asked(given: Mapping[str, Any]) -> Settings:
 
 def _music(continued: Path | None, varied: Path | None) -> Given | None:
     """Return the music of a file that is to be continued or varied."""
-    from emomusic.compose.given import CONTINUE, VARY, Given
+    from emomusic.compose.asking.given import CONTINUE, VARY, Given
     from emomusic.music.score import ScoreError, read_bytes
 
     if continued is not None and varied is not None:
@@ -182,7 +182,7 @@ def _music(continued: Path | None, varied: Path | None) -> Given | None:
 
 def _read(path: Path, context: typer.Context) -> Settings:
     """Return the settings of a file; what they say is said by no option."""
-    from emomusic.compose.settings import MAX_CHARACTERS, parse_settings_file
+    from emomusic.compose.asking.settings import MAX_CHARACTERS, parse_settings_file
 
     for name in context.params:
         source = context.get_parameter_source(name)
@@ -225,7 +225,7 @@ def quadrants(
     ] = 4,
 ) -> None:
     """Compose one clip for each quadrant, and show what was asked and heard."""
-    from emomusic.compose.request import parse_formats
+    from emomusic.compose.asking.request import parse_formats
 
     try:
         formats = parse_formats(format_)

@@ -9,7 +9,7 @@ from typing import Any
 from symusic.core import ScoreTick
 
 import emomusic
-from emomusic.compose.request import Request
+from emomusic.compose.asking.request import Request
 from emomusic.music.key import TONIC_NAMES, key_correlations, parse_tonic
 from emomusic.music.score import notes_of
 from emomusic.verify.verifier import Verdict

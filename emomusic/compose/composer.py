@@ -9,15 +9,15 @@ from pathlib import Path
 
 from symusic.core import ScoreTick
 
+from emomusic.compose.asking.given import Themes
+from emomusic.compose.asking.request import Request
 from emomusic.compose.choose import Candidates
 from emomusic.compose.clip import Clip as Clip
-from emomusic.compose.controls import TABLES_NAME as TABLES_NAME
-from emomusic.compose.controls import read_controls
-from emomusic.compose.draft import Draft, make_draft
+from emomusic.compose.drafting.controls import TABLES_NAME as TABLES_NAME
+from emomusic.compose.drafting.controls import read_controls
+from emomusic.compose.drafting.draft import Draft, make_draft
+from emomusic.compose.drafting.guide import MAX_BAR_IDS, clip_grammar, script_of
 from emomusic.compose.finish import Finisher, Sketch
-from emomusic.compose.given import Given, Theme, read_theme
-from emomusic.compose.guide import MAX_BAR_IDS, clip_grammar, script_of
-from emomusic.compose.request import Request
 from emomusic.compose.steering.pilot import Pilot, weights_of
 from emomusic.compose.steering.response import Response
 from emomusic.mapping.mapper import Mapper
@@ -92,7 +92,7 @@ class Composer:
                 f"the context of {folder} must be at least {MIN_CONTEXT}, got {context}"
             )
         self._finisher = Finisher(self.tokenizer, self.verifier, self.name)
-        self._last_theme: tuple[tuple[Given, int | None], Theme] | None = None
+        self._themes = Themes(self.tokenizer, lambda n: self.verifier.verdict(n).quadrant)
         self._max_repeated = min(context // REPEATED_SHARE, context - MIN_CONTEXT)
 
     def compose(
@@ -251,7 +251,7 @@ class Composer:
         """Return a row for each candidate, and note what it is; several threads may ask."""
         at = 0
         for index, request in enumerate(requests, start):
-            theme = self._theme(request)
+            theme = self._themes.of(request.given, asked_tonic=request.tonic)
             first = request.candidate
             for candidate in range(first, first + request.best_of):
                 draft = make_draft(
@@ -261,17 +261,6 @@ class Composer:
                 drafts[at] = draft, row.script
                 yield row
                 at += 1
-
-    def _theme(self, request: Request) -> Theme | None:
-        """Return what is to be known of given music, the same for all requests in a row."""
-        if request.given is None:
-            return None
-        tonic = request.given.known_tonic(request.tonic)
-        known, key = self._last_theme, (request.given, tonic)
-        if known is None or known[0] != key:
-            theme = read_theme(request.given.score, self.tokenizer, tonic=tonic)
-            self._last_theme = known = key, theme
-        return known[1]
 
     def _row(self, draft: Draft) -> Row:
         request = draft.request

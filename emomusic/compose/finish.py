@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from symusic.core import ScoreTick, TempoTick, TempoTickList
 
+from emomusic.compose.asking.given import joined
 from emomusic.compose.clip import Clip
-from emomusic.compose.draft import Draft
-from emomusic.compose.given import joined
-from emomusic.compose.guide import ids_of, transposition
+from emomusic.compose.drafting.draft import Draft
+from emomusic.compose.drafting.guide import ids_of, transposition
 from emomusic.model.engines.engine import Segments
 from emomusic.model.engines.grammar import Script
 from emomusic.music.attributes import measure

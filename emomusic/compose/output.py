@@ -93,7 +93,7 @@ def _writers(
     clip: Clip, folder: Path, formats: Sequence[str]
 ) -> Iterator[tuple[Path, Callable[[Path], object]]]:
     def settings() -> str:
-        from emomusic.compose.settings import Settings
+        from emomusic.compose.asking.settings import Settings
 
         return Settings.of(clip).to_json()
 

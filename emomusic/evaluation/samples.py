@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emomusic.compose.guide import Plan, clip_grammar, ids_of, script_of
+from emomusic.compose.drafting.guide import Plan, clip_grammar, ids_of, script_of
 from emomusic.model.engines.choose import open_engine
 from emomusic.model.engines.engine import Row, Uniforms
 from emomusic.music.attributes import ATTRIBUTE_NAMES

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import TABLES_NAME, TOKENIZER_NAME, Composer
-from emomusic.compose.draft import Draft
-from emomusic.compose.request import Request
+from emomusic.compose.drafting.draft import Draft
 from emomusic.compose.steering.hearing import hear
 from emomusic.compose.steering.helm import REACH
 from emomusic.compose.steering.levers import LEVERS, Levers

@@ -10,9 +10,9 @@ from typing import Any
 
 import gradio as gr
 
+from emomusic.compose.asking.request import Request, make_emotion, parse_key
+from emomusic.compose.asking.settings import Settings
 from emomusic.compose.composer import Composer
-from emomusic.compose.request import Request, make_emotion, parse_key
-from emomusic.compose.settings import Settings
 from emomusic.emotion import parse_curve
 from emomusic.files import write_atomically
 from emomusic.music.score import dump_score

@@ -10,9 +10,9 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from emomusic.compose.asking.request import Request
+from emomusic.compose.asking.settings import Settings, parse_settings_file
 from emomusic.compose.composer import Composer
-from emomusic.compose.request import Request
-from emomusic.compose.settings import Settings, parse_settings_file
 from emomusic.mapping.mapper import Mapper
 from emomusic.studio.components.faders import FaderValues
 from emomusic.studio.components.picker import (

@@ -8,11 +8,12 @@ from typing import Any
 
 import gradio as gr
 
+from emomusic.compose.asking.onward import MOVES
 from emomusic.studio.components.faders import Faders, FaderValues
 from emomusic.studio.components.picker import EmotionPicker
 from emomusic.studio.components.roll import PianoRoll
 from emomusic.studio.components.variations import Variations
-from emomusic.studio.desk.asking import BARS, KEYS, METRES, MODES, MOVES, SECONDS
+from emomusic.studio.desk.asking import BARS, KEYS, METRES, MODES, SECONDS
 from emomusic.studio.desk.session import MAX_TAKES, Session
 from emomusic.studio.result import style
 

@@ -52,16 +52,22 @@ class Turns:
         most: Standard deviations that are pulled for at most.
         reach: Times its reach that a lever is pulled at most.
         calm: How much of what is heard is fed back.
+        harmony: How much more mode and chords are pulled for, which carry valence.
+        window: So many bars are listened back to.
     """
 
     pulled: float
     most: float
     reach: float
     calm: float
+    harmony: float = 0.0
+    window: int = WINDOW
 
 
-ABRUPT, SMOOTH = Turns(5.0, 10.0, 6.0, 0.5), Turns(1.5, 6.0, MOST, 1.0)
+ABRUPT = Turns(5.0, 10.0, 6.0, 0.5)
+SMOOTH = Turns(2.0, 6.0, MOST, 1.0, harmony=5.0, window=6)
 """For bars that are asked for one by one, and for a curve, which has time to arrive."""
+HARMONIC = frozenset({"mode", "chord_mode"})
 
 
 class Helm:
@@ -121,6 +127,7 @@ class Helm:
         self._most = (turns.reach if varies.any() else MOST) * reach
         self._calm = np.where(varies, turns.calm, 1.0)
         self._turns = turns
+        self._pulled = turns.pulled + turns.harmony * np.isin(names, sorted(HARMONIC))
         self._response = response
         self._sum = np.zeros(len(names))
         self._homeward = 0.0
@@ -138,7 +145,7 @@ class Helm:
         if self._last is None or self._last[0] != n:
             pulled, crowded = self._pull(self._course(n)), None
             if n:
-                heard = hear(self._listen(segments[-WINDOW:]))
+                heard = hear(self._listen(segments[-self._turns.window :]))
                 pulled = pulled + self._pull(self._correction(heard, n))
                 pulled[LEVERS.index("at_home")] += self._home(heard, n)
                 crowded = CROWDING * np.maximum(heard.lately - CROWDED, 0.0).round(6)
@@ -153,13 +160,13 @@ class Helm:
         asked = np.zeros(len(ATTRIBUTE_NAMES))
         asked[own] = (self._goals[bar] - r.mean[own]) / self._scale
         expected = r.start + (r.asked * asked).sum(axis=1)
-        turn = self._turns.pulled * (self._goals[bar] - self._goals.mean(axis=0)) / self._scale
+        turn = self._pulled * (self._goals[bar] - self._goals.mean(axis=0)) / self._scale
         steady = np.clip(asked[own] - expected[own], -MAX_SUM, MAX_SUM)
         missed: Vector = np.clip(steady + turn, -self._turns.most, self._turns.most)
         return missed
 
     def _correction(self, heard: Heard, n: int) -> Vector:
-        goals = self._goals[max(n - WINDOW, 0) : n].mean(axis=0)
+        goals = self._goals[max(n - self._turns.window, 0) : n].mean(axis=0)
         error = (goals - heard.values[self._own]) / self._scale
         largest = MAX_ERROR * self._firm
         error = np.clip(error, -largest, largest)

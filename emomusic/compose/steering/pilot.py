@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from emomusic.compose.draft import Draft
-from emomusic.compose.guide import ids_of, transposition
+from emomusic.compose.drafting.draft import Draft
+from emomusic.compose.drafting.guide import ids_of, transposition
 from emomusic.compose.steering.echo import Echoes
 from emomusic.compose.steering.hearing import Segments
 from emomusic.compose.steering.helm import ABRUPT, SMOOTH, Helm

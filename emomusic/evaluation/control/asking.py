@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emomusic.compose.request import DEFAULT_BARS, Request
+from emomusic.compose.asking.request import DEFAULT_BARS, Request
 from emomusic.evaluation.control.real import Column, RealMusic
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import Composer
-from emomusic.compose.request import Request
 from emomusic.emotion import Emotion, emotion_families, find_emotion
 from emomusic.evaluation.judged.grid import AXES, judged_plane
 from emomusic.evaluation.judged.hearing import NO_VELOCITY

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import Composer
-from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.evaluation.inside.choosing import OUTER_DOSES, PUSHED_ATTRIBUTES, Study
 from emomusic.evaluation.inside.directions import Direction, halves_like, random_like

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.guide import MAX_BAR_IDS
-from emomusic.compose.request import Request
+from emomusic.compose.drafting.guide import MAX_BAR_IDS
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.inside.states import pushed
 from emomusic.evaluation.intervals import wilson

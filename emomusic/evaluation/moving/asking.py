@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
+from emomusic.compose.asking.request import Request, parse_key
 from emomusic.compose.clip import Clip
-from emomusic.compose.given import CONTINUE, VARY, Given
-from emomusic.compose.request import Request, parse_key
 from emomusic.emotion import (
     QUADRANTS,
     CurvePoint,
@@ -18,15 +16,7 @@ from emomusic.emotion import (
     emotion_names,
     find_emotion,
 )
-from emomusic.music.score import dump_score
 
-MOVES = {
-    "happier": (0.4, 0.0),
-    "sadder": (-0.4, 0.0),
-    "livelier": (0.0, 0.4),
-    "calmer": (0.0, -0.4),
-}
-"""What each adds to valence and arousal, as the page's buttons do."""
 LEAST_APART = 0.5
 """Emotions at neighbouring points of a curve lie at least so far from each other."""
 MOST_POINTS, PHRASE_BARS = 4, 4
@@ -81,16 +71,6 @@ def request_curve(curve: EmotionCurve, n_bars: int) -> Request:
     return Request(curve.mean(n_bars), curve=curve, n_bars=n_bars)
 
 
-def shifted(emotion: Emotion, move: str) -> Emotion:
-    """Return an emotion moved in the plane, at most to its edge."""
-    by_valence, by_arousal = MOVES[move]
-    return Emotion(_kept(emotion.valence + by_valence), _kept(emotion.arousal + by_arousal))
-
-
-def _kept(value: float) -> float:
-    return min(max(value, -1.0), 1.0)
-
-
 def emotion_of(clip: Clip) -> Emotion:
     """Return the emotion a clip was asked for.
 
@@ -107,33 +87,11 @@ def tonic_of(clip: Clip) -> int:
     return parse_key(clip.key)[0]
 
 
-def move_request(clip: Clip, move: str) -> Request:
-    """Return the request for a clip in another mood, as the page makes it."""
-    plain = replace(clip.request, n_bars=None, tonic=tonic_of(clip))
-    return replace(plain, emotion=shifted(emotion_of(clip), move), given=_given(clip, VARY))
-
-
-def vary_request(clip: Clip, *, take: int = 1) -> Request:
-    """Return the request for another take of a clip, as the page makes it."""
-    plain = replace(clip.request, n_bars=None, tonic=tonic_of(clip))
-    return replace(plain, given=_given(clip, VARY), take=take)
-
-
-def continue_request(clip: Clip, emotion: Emotion, *, n_bars: int) -> Request:
-    """Return the request for what goes on from a clip, as the page makes it."""
-    plain = replace(clip.request, tonic=tonic_of(clip), n_bars=n_bars)
-    return replace(plain, emotion=emotion, given=_given(clip, CONTINUE))
-
-
 def fresh_request(
     clip: Clip, emotion: Emotion, *, n_bars: int, tempo: float | None = None
 ) -> Request:
     """Return the request for an unrelated clip in the same key."""
     return Request(emotion, n_bars=n_bars, tonic=tonic_of(clip), tempo=tempo)
-
-
-def _given(clip: Clip, use: str) -> Given:
-    return Given(dump_score(clip.score), use, tonic_of(clip))
 
 
 def draw_lengths(n: int, rng: np.random.Generator, *, n_bars: int) -> list[int]:

@@ -8,24 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from emomusic.compose.asking.onward import MOVES, continued, moved, shifted, varied
+from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANTS, EmotionCurve
 from emomusic.evaluation.judged.hearing import NO_VELOCITY, Panel
 from emomusic.evaluation.moving.asking import (
-    MOVES,
-    continue_request,
     draw_curve,
     draw_elsewhere,
     draw_emotions,
     draw_lengths,
     emotion_of,
     fresh_request,
-    move_request,
     request_curve,
-    shifted,
-    vary_request,
 )
 from emomusic.evaluation.moving.courses import Course, hear_courses, hear_glued
 from emomusic.evaluation.moving.following import LAGS, Following, follow
@@ -221,21 +217,21 @@ class _Desk:
         """Compose each piece in other moods, and another take of it; hear them."""
         made = {}
         for move in MOVES:
-            moved = self.compose([move_request(clip, move) for clip in sources])
+            results = self.compose([moved(clip, move) for clip in sources])
             fresh = [
                 fresh_request(clip, shifted(emotion_of(clip), move), n_bars=self.n_bars)
                 for clip in sources
             ]
-            made[move] = moved, self.compose(fresh, fresh=True)
+            made[move] = results, self.compose(fresh, fresh=True)
         fresh = [fresh_request(clip, emotion_of(clip), n_bars=self.n_bars) for clip in sources]
-        varied = self.compose([vary_request(clip) for clip in sources])
-        made[ANOTHER_TAKE] = varied, self.compose(fresh, fresh=True)
+        others = self.compose([varied(clip, take=1) for clip in sources])
+        made[ANOTHER_TAKE] = others, self.compose(fresh, fresh=True)
         return compare_moves(self.judges, sources, made)
 
     def go_on(self, what: str, sources: Sequence[Clip], emotions: Sequence[Any]) -> GoneOn:
         """Continue each piece; hear the new bars."""
         n_bars, pairs = max(self.n_bars // 2, 1), list(zip(sources, emotions, strict=True))
-        results = self.compose([continue_request(clip, e, n_bars=n_bars) for clip, e in pairs])
+        results = self.compose([continued(clip, n_bars, emotion=e) for clip, e in pairs])
         others = self.compose(
             [fresh_request(clip, e, n_bars=n_bars, tempo=clip.tempo) for clip, e in pairs],
             fresh=True,

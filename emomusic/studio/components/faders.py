@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from emomusic.compose.request import check_attribute_value
+from emomusic.compose.asking.request import check_attribute_value
 from emomusic.music.attributes import ATTRIBUTES, Attribute
 from emomusic.studio.components.assets import asset
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from emomusic.compose.clip import Clip
-from emomusic.compose.given import CONTINUE, VARY, Given
-from emomusic.compose.request import DEFAULT_BARS, Request, parse_key
-from emomusic.emotion import CurvePoint, Emotion, EmotionCurve
+from emomusic.compose.asking import onward
+from emomusic.compose.asking.given import CONTINUE, VARY, Given
+from emomusic.compose.asking.request import DEFAULT_BARS, Request, parse_key
+from emomusic.emotion import Emotion, EmotionCurve
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.score import dump_score
 from emomusic.studio.desk.session import Piece
@@ -19,13 +19,6 @@ KEYS = (ANY, *TONIC_NAMES)
 MODES = (ANY, "major", "minor")
 METRES = ("4/4", "3/4")
 CHOICES = {"unit": (BARS, SECONDS), "key": KEYS, "mode": MODES, "metre": METRES}
-MOVES = {
-    "happier": (0.4, 0.0),
-    "sadder": (-0.4, 0.0),
-    "livelier": (0.0, 0.4),
-    "calmer": (0.0, -0.4),
-}
-"""What each button adds to valence and arousal."""
 
 
 @dataclass(frozen=True)
@@ -125,17 +118,9 @@ def continued(piece: Piece, n_bars: int, *, emotion: Emotion | None = None) -> R
         n_bars: Bars to add.
         emotion: What they are to carry; None is what the piece carries.
     """
-    given = _given(piece, CONTINUE)
-    if piece.clip is None:
-        return Request(emotion, given=given, n_bars=n_bars)
-    before = piece.clip.request
-    if emotion is None and before.curve is not None:
-        emotion = before.curve.points[-1].emotion
-    kept = _plain(before, piece)
-    best_of = before.best_of if (emotion or before.emotion) is not None else 1
-    return replace(
-        kept, emotion=emotion or before.emotion, given=given, n_bars=n_bars, best_of=best_of
-    )
+    if piece.clip is not None:
+        return onward.continued(piece.clip, n_bars, emotion=emotion)
+    return Request(emotion, given=_given(piece, CONTINUE), n_bars=n_bars)
 
 
 def varied(piece: Piece, *, take: int) -> Request:
@@ -145,64 +130,24 @@ def varied(piece: Piece, *, take: int) -> Request:
         piece: Composed or brought.
         take: Another number gives another variation.
     """
-    given = _given(piece, VARY)
-    if piece.clip is None:
-        return Request(None, given=given, take=take)
-    before = piece.clip.request
-    kept = _plain(before, piece)
-    return replace(kept, given=given, take=take, curve=before.curve, n_bars=None, seconds=None)
+    if piece.clip is not None:
+        return onward.varied(piece.clip, take=take)
+    return Request(None, given=_given(piece, VARY), take=take)
 
 
 def moved(piece: Piece, move: str) -> Request:
-    """Return what takes up a piece in another mood.
+    """Return what takes up a piece in another mood; from where it is heard if none was asked.
 
     Args:
-        piece: Composed or brought.
+        piece: Composed or brought, and heard.
         move: One of `MOVES`.
     """
-    given = _given(piece, VARY)
-    if piece.clip is None or piece.clip.request.emotion is None:
-        verdict = piece.verdict
-        here = Emotion(0.0, 0.0) if verdict is None else Emotion(verdict.valence, verdict.arousal)
-        return Request(_shifted(here, move), given=given)
-    before = piece.clip.request
-    emotion = _shifted(_emotion_of(piece.clip), move)
-    curve = before.curve
-    if curve is not None:
-        points = tuple(CurvePoint(p.bar, _shifted(p.emotion, move)) for p in curve.points)
-        curve = EmotionCurve(points)
-        emotion = curve.mean(max(piece.n_bars, 1))
-    kept = replace(_plain(before, piece), tonic=before.tonic, is_major=None)
-    tonic = parse_key(piece.key)[0]
-    return replace(kept, emotion=emotion, curve=curve, given=given, n_bars=None, tonic=tonic)
+    if piece.clip is not None and piece.clip.request.emotion is not None:
+        return onward.moved(piece.clip, move)
+    verdict = piece.verdict
+    here = Emotion(0.0, 0.0) if verdict is None else Emotion(verdict.valence, verdict.arousal)
+    return Request(onward.shifted(here, move), given=_given(piece, VARY))
 
 
 def _given(piece: Piece, use: str) -> Given:
-    tonic = parse_key(piece.key)[0] if piece.clip is not None else None
-    return Given(dump_score(piece.score), use, tonic)
-
-
-def _emotion_of(clip: Clip) -> Emotion:
-    assert clip.request.emotion is not None  # whoever calls has looked
-    return clip.request.emotion
-
-
-def _plain(before: Request, piece: Piece) -> Request:
-    """Return a request without what belongs to one run of it; the key stays."""
-    return replace(
-        before,
-        curve=None,
-        given=None,
-        per_bar={},
-        n_bars=None,
-        seconds=None,
-        n_kept=None,
-        take=0,
-        tonic=parse_key(piece.key)[0],
-    )
-
-
-def _shifted(emotion: Emotion, move: str) -> Emotion:
-    by_valence, by_arousal = MOVES[move]
-    valence = min(max(emotion.valence + by_valence, -1.0), 1.0)
-    return Emotion(valence, min(max(emotion.arousal + by_arousal, -1.0), 1.0))
+    return Given(dump_score(piece.score), use)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emomusic.compose.settings import MAX_CHARACTERS, Settings, parse_settings_file
+from emomusic.compose.asking.settings import MAX_CHARACTERS, Settings, parse_settings_file
 from emomusic.music.key import estimate_key
 from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of
 from emomusic.studio.desk.session import Piece

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.finish import Sketch
-from emomusic.compose.request import Request
 from emomusic.music.key import TONIC_NAMES
 from emomusic.studio.desk.session import Piece, Session
 

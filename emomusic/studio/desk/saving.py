@@ -7,9 +7,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from emomusic.compose.asking.request import FORMATS
+from emomusic.compose.asking.settings import Settings
 from emomusic.compose.output import writers_of
-from emomusic.compose.request import FORMATS
-from emomusic.compose.settings import Settings
 from emomusic.files import write_atomically
 from emomusic.music.score import ScoreError
 from emomusic.studio.desk.session import Piece

@@ -12,10 +12,10 @@ from midi import score_of
 from symusic.core import ScoreTick
 from synthetic import make_checkpoint, make_response
 
+from emomusic.compose.asking.given import CONTINUE, USES, VARY, Given, Theme, joined, read_theme
+from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.given import CONTINUE, USES, VARY, Given, Theme, joined, read_theme
-from emomusic.compose.request import Request
 from emomusic.compose.steering import echo
 from emomusic.emotion import Emotion
 from emomusic.music.attributes import measure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,7 @@ from symusic.core import (
     TrackTickList,
 )
 
-from emomusic.compose.guide import N_HEAD, transposition
+from emomusic.compose.drafting.guide import N_HEAD, transposition
 from emomusic.music.key import estimate_key, key_correlations
 from emomusic.music.notes import FloatColumn, Notes
 from emomusic.music.passage import Passage, passage_of
@@ -94,6 +95,7 @@ class Theme:
         like: The last bars, as they sound.
         end: Beats from the start of the given music to its last bar line.
         n_bars: All of its bars.
+        quadrant: Which one is heard in the last bars.
     """
 
     bars: tuple[tuple[int, ...], ...]
@@ -104,9 +106,16 @@ class Theme:
     like: Passage
     end: float
     n_bars: int
+    quadrant: str
 
 
-def read_theme(score: ScoreTick, tokenizer: Tokenizer, *, tonic: int | None = None) -> Theme:
+def read_theme(
+    score: ScoreTick,
+    tokenizer: Tokenizer,
+    *,
+    tonic: int | None = None,
+    hear: Callable[[Notes], str] = lambda notes: "",
+) -> Theme:
     """Read given music: its last bars of one metre in ids, moved to C, its key and its tempo.
 
     A bar of six quarter notes counts as two of three. Onsets are moved to the nearest step of the
@@ -116,6 +125,7 @@ def read_theme(score: ScoreTick, tokenizer: Tokenizer, *, tonic: int | None = No
         score: Notes, tempos and time signatures.
         tokenizer: Writes the ids.
         tonic: Pitch class; None finds it.
+        hear: Returns the quadrant heard in notes.
 
     Raises:
         ScoreError: If it has no notes, too many bars, or ends in another metre than 2, 3, 4 or 6
@@ -144,7 +154,35 @@ def read_theme(score: ScoreTick, tokenizer: Tokenizer, *, tonic: int | None = No
         like=like,
         end=float(lines[-1]),
         n_bars=n_bars,
+        quadrant=hear(like.notes),
     )
+
+
+class Themes:
+    """Read given music, once for all requests in a row that have the same."""
+
+    def __init__(self, tokenizer: Tokenizer, hear: Callable[[Notes], str]) -> None:
+        """Take what writes ids, and what returns the quadrant heard in notes."""
+        self._tokenizer, self._hear = tokenizer, hear
+        self._last: tuple[tuple[Given, int | None], Theme] | None = None
+
+    def of(self, given: Given | None, *, asked_tonic: int | None) -> Theme | None:
+        """Return what is to be known of given music, or None where there is none.
+
+        Args:
+            given: The music, and what it is for.
+            asked_tonic: Pitch class of the key that is asked for.
+
+        Raises:
+            ScoreError: As `read_theme`.
+        """
+        if given is None:
+            return None
+        known, key = self._last, (given, given.known_tonic(asked_tonic))
+        if known is None or known[0] != key:
+            theme = read_theme(given.score, self._tokenizer, tonic=key[1], hear=self._hear)
+            self._last = known = key, theme
+        return known[1]
 
 
 def _of_one_metre(lines: FloatColumn) -> FloatColumn:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import emomusic
+from emomusic.compose.asking.given import Given
+from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
-from emomusic.compose.given import Given
-from emomusic.compose.request import Request
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve
 from emomusic.files import UNREADABLE
 from emomusic.music.key import TONIC_NAMES, parse_tonic

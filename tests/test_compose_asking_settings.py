@@ -15,16 +15,16 @@ from hypothesis import given as drawn
 from hypothesis import settings as limits
 
 import emomusic
-from emomusic.compose.composer import Composer
-from emomusic.compose.given import USES, VARY
-from emomusic.compose.request import MAX_BEST_OF, MAX_TAKE, Request
-from emomusic.compose.settings import (
+from emomusic.compose.asking.given import USES, VARY
+from emomusic.compose.asking.request import MAX_BEST_OF, MAX_TAKE, Request
+from emomusic.compose.asking.settings import (
     MAX_CHARACTERS,
     MAX_SEED,
     Settings,
     SettingsError,
     parse_settings_file,
 )
+from emomusic.compose.composer import Composer
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve, find_emotion
 from emomusic.music.attributes import ATTRIBUTES, BAR_ATTRIBUTE_NAMES, attribute
 from emomusic.music.score import dump_score

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from emomusic.compose.request import (
+from emomusic.compose.asking.request import (
     Request,
     make_emotion,
     parse_formats,

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from emomusic.compose.controls import Controls
-from emomusic.compose.form import Form, draw_form, follow
-from emomusic.compose.given import MAX_TEMPO, MIN_TEMPO, Theme
-from emomusic.compose.guide import Plan, transposition
-from emomusic.compose.request import MAX_BARS, Request
+from emomusic.compose.asking.given import MAX_TEMPO, MIN_TEMPO, Theme
+from emomusic.compose.asking.request import MAX_BARS, Request
+from emomusic.compose.drafting.controls import Controls
+from emomusic.compose.drafting.form import Form, draw_form, follow
+from emomusic.compose.drafting.guide import Plan, transposition
 from emomusic.emotion import Emotion
 from emomusic.mapping.mapper import Mapper
 from emomusic.music.attributes import measure
@@ -76,6 +76,20 @@ class Draft:
         return () if self.theme is None else self.theme.bars
 
     @property
+    def goes_on(self) -> bool:
+        """Tell whether the model is to see given bars before it writes.
+
+        It takes after what it sees: where the given music is heard in another quadrant than the
+        one asked for, it sees none of it, and only its phrases are taken up.
+        """
+        emotion, theme = self.request.emotion, self.theme
+        if theme is None or not self.request.continues:
+            return False
+        if self.request.curve is not None:
+            emotion = self.request.curve.at(0)
+        return emotion is None or emotion.quadrant == theme.quadrant
+
+    @property
     def is_major(self) -> bool:
         """Tell whether the mode aimed at is major; a free one counts as major."""
         return self.targets.get("mode", 0.0) >= 0
@@ -108,7 +122,7 @@ class Draft:
             beats_per_bar=self.request.beats_per_bar,
             lowest=max(LOWEST_PITCH, LOWEST_PITCH - shift),
             highest=min(HIGHEST_PITCH, HIGHEST_PITCH - shift),
-            before=self.before if self.request.continues else (),
+            before=self.before if self.goes_on else (),
             n_kept=self.request.n_kept,
         )
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emomusic.compose.guide import (
+from emomusic.compose.drafting.guide import (
     BAR,
     EOS,
     MAX_BAR_IDS,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from synthetic import make_mapper
 
-from emomusic.compose.controls import Controls
-from emomusic.compose.draft import Draft, make_draft
-from emomusic.compose.guide import transposition
-from emomusic.compose.request import Request
+from emomusic.compose.asking.request import Request
+from emomusic.compose.drafting.controls import Controls
+from emomusic.compose.drafting.draft import Draft, make_draft
+from emomusic.compose.drafting.guide import transposition
 from emomusic.emotion import Emotion
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, N_BINS, bin_edges

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from emomusic.compose.given import CONTINUE, MAX_TEMPO, MIN_TEMPO, Given
+from emomusic.compose.asking.given import CONTINUE, MAX_TEMPO, MIN_TEMPO, Given
 from emomusic.emotion import Emotion, EmotionCurve, find_emotion, parse_mix
 from emomusic.model.settings import check_guidance, check_sampling
 from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, attribute

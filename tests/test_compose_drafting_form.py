@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emomusic.compose.form import FREE_ENDING, PHRASE_BARS, Form, draw_form, follow
+from emomusic.compose.drafting.form import FREE_ENDING, PHRASE_BARS, Form, draw_form, follow
 
 LENGTHS = (1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 64, 512)
 

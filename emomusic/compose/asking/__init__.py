@@ -1,0 +1,1 @@
+"""What is asked for, and what of it can be kept and taken further."""

@@ -1,0 +1,1 @@
+"""From what is asked to what is given to the model: targets, plan, form."""
