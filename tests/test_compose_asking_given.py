@@ -16,8 +16,9 @@ from emomusic.compose.asking.given import CONTINUE, USES, VARY, Given, Theme, jo
 from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
+from emomusic.compose.finish import Sketch
 from emomusic.compose.steering import echo
-from emomusic.emotion import Emotion
+from emomusic.emotion import QUADRANT_CENTRES, CurvePoint, Emotion, EmotionCurve
 from emomusic.music.attributes import measure
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.score import ScoreError, dump_score, notes_of
@@ -350,8 +351,25 @@ def test_requests_with_other_music_are_as_each_alone(composer: Composer) -> None
 def test_what_came_before_changes_what_follows(composer: Composer) -> None:
     first, other = tune(4), tune(4)
     other.tracks[0].notes[3].pitch += 4
-    after = [struck(clip_of(composer, given(s), JOY, tonic=0).score, 16.0) for s in (first, other)]
+    heard = {composer.verifier.verdict(notes_of(score)).quadrant for score in (first, other)}
+    assert len(heard) == 1
+    same = Emotion(*QUADRANT_CENTRES[heard.pop()])
+    after = [struck(clip_of(composer, given(s), same, tonic=0).score, 16.0) for s in (first, other)]
     assert after[0] != after[1]
+
+
+def test_what_is_heard_in_another_quadrant_is_not_shown_to_the_model(composer: Composer) -> None:
+    music = given(tune(4))
+    quadrant = composer.verifier.verdict(notes_of(music.score)).quadrant
+    for name, centre in QUADRANT_CENTRES.items():
+        for curve in (None, EmotionCurve((CurvePoint(0, Emotion(*centre)),))):
+            request = Request(Emotion(*centre), given=music, curve=curve)
+            sketch = next(composer.stream([request], seed=1))
+            assert isinstance(sketch, Sketch)
+            assert sketch.draft.goes_on == (name == quadrant)
+            assert sketch.draft.before  # its phrases are taken up all the same
+    free = next(composer.stream([Request(None, given=music)], seed=1))
+    assert isinstance(free, Sketch) and free.draft.goes_on
 
 
 @pytest.mark.parametrize("use", USES)

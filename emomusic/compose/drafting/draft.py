@@ -76,6 +76,11 @@ class Draft:
         return () if self.theme is None else self.theme.bars
 
     @property
+    def moves(self) -> bool:
+        """Tell whether the emotion moves over the bars."""
+        return self.request.curve is not None and self.request.curve.moves
+
+    @property
     def goes_on(self) -> bool:
         """Tell whether the model is to see given bars before it writes.
 

@@ -66,7 +66,7 @@ class Pilot:
             n_bars=draft.n_bars,
             centres=centres_of(draft),
             weights=self._weights(draft),
-            turns=ABRUPT if draft.request.curve is None else SMOOTH,
+            turns=SMOOTH if draft.moves else ABRUPT,
         )
 
         def steer(segments: Segments) -> Lean:
@@ -110,7 +110,7 @@ def centre_of(targets: Mapping[str, float]) -> Centre:
 
 def centres_of(draft: Draft) -> list[Centre]:
     """Return what the levers of each bar turn about: it moves with a curve only."""
-    if draft.request.curve is None:
+    if not draft.moves:
         return [centre_of(written(draft))] * draft.n_bars
     goals = goals_of(draft).items()
     return [centre_of({name: own[bar] for name, own in goals}) for bar in range(draft.n_bars)]
