@@ -144,6 +144,14 @@ class Visitor:
                 break
         return found
 
+    def compose(self, *data: Any) -> None:
+        """Compose, and have the files written, as the page does one after the other."""
+        assert self.ask("compose.click", *data)[-1]["success"]
+        composed = self.listeners["compose.click"]["id"]
+        then = (one for one in self.config["dependencies"] if one["trigger_after"] == composed)
+        self.listeners["then"] = next(then)
+        assert self.ask("then")[-1]["success"]
+
     def refused(self, event: str, *data: Any) -> str:
         """Do something that must be refused, and return the words."""
         last = self.ask(event, *data)[-1]
@@ -157,7 +165,8 @@ class Visitor:
     def _post(self, where: str, event: str, data: list[Any]) -> httpx.Response:
         listener = self.listeners[event]
         body = {"data": data, "fn_index": listener["id"], "session_hash": self.session}
-        body["trigger_id"] = listener["targets"][0][0]
+        if listener["targets"]:
+            body["trigger_id"] = listener["targets"][0][0]
         own = {"content-type": "application/json"}
         return self.http.post(
             f"{self.url}/gradio_api/{where}", content=json.dumps(body), headers=own

@@ -114,7 +114,7 @@ def test_all_that_compose_share_one_limit(tiny_checkpoint: Path) -> None:
     listeners = launch.build(Composer(tiny_checkpoint)).fns.values()
 
     assert {one.concurrency_limit for one in listeners if one.queue} == {AT_ONCE}
-    assert {one.concurrency_id for one in listeners if one.queue} == {"model"}
+    assert {one.concurrency_id for one in listeners if one.queue} == {"model", "files"}
 
 
 def test_other_commands_load_nothing_of_it() -> None:
@@ -127,7 +127,7 @@ def test_other_commands_load_nothing_of_it() -> None:
 
 def test_files_are_removed_when_the_service_ends(tiny_checkpoint: Path, tmp_path: Path) -> None:
     studio = open_studio(tiny_checkpoint, tmp_path)
-    Visitor(studio.url).ask("compose.click", *form())
+    Visitor(studio.url).compose(*form())
     before = studio.folders
 
     studio.close()
@@ -284,7 +284,7 @@ def test_a_damaged_link_is_refused_with_a_sentence(visitor: Visitor) -> None:
 def test_no_file_is_served_but_what_was_uploaded_or_answered(
     studio: Studio, visitor: Visitor, tiny_checkpoint: Path
 ) -> None:
-    visitor.ask("compose.click", *form())
+    visitor.compose(*form())
     others = [path for name in studio.folders for path in (studio.folder / name).rglob("*.*")]
     files = [
         "/etc/passwd", "../../etc/passwd", ROOT / "pyproject.toml", ROOT / "app.py",

@@ -103,7 +103,6 @@ class Listeners:
             )
         try:
             session.stopping.clear()
-            session.n_shown += 1
             for growing in compose(self.composer, session, requests, seed=seed, start=start):
                 if not growing.is_over:
                     yield growing

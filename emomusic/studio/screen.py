@@ -72,7 +72,6 @@ class Screen:
 
     def present(self, session: Session, *, keep_choice: bool = False) -> Updates:
         """Show the chosen piece, and what is there of its files; `write` brings the others."""
-        session.n_shown += 1
         take = chosen(session)
         piece, p = take.piece, self.parts
         files = session.files.get(piece, {})
@@ -105,11 +104,11 @@ class Screen:
         session.tidy()
 
     def _written(self, session: Session, piece: Piece) -> Stream:
-        own, p = session.n_shown, self.parts
+        p = self.parts
         files: dict[str, str] = {}
         for suffix, path in self._saved(session, piece):
             files[suffix] = str(path)
-            if session.n_shown != own:
+            if not session.shows(piece):
                 yield {p.status: gr.skip()}  # gradio ends by repeating the last update
                 return
             if suffix == PLAYED:

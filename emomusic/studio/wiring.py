@@ -32,6 +32,9 @@ READ_FRAGMENT = """(session, fragment) => {
     return [session, 'damaged'];
   }
 }"""
+SHOW_ROLL = """() => {
+  if (window.innerWidth < 700) document.getElementById('hearing').scrollIntoView();
+}"""
 WRITE_LINK = """(settings) => {
   if (!settings) return '';
   const bytes = new TextEncoder().encode(JSON.stringify(JSON.parse(settings)));
@@ -54,6 +57,7 @@ def wire(blocks: gr.Blocks, parts: Parts, listeners: Listeners) -> None:
     for control in (p.unit, p.length):
         control.change(do.set_length, [p.unit, p.length], p.picker, **quick)
     p.dice.click(do.roll_dice, None, p.seed, **quick)
+    p.compose.click(None, js=SHOW_ROLL, **quick)
     p.stop.click(do.stop, p.session, None, **quick)
     p.variations.favourite(do.favour, [p.session, p.variations], None, **quick)
     p.settings.change(None, p.settings, p.link, js=WRITE_LINK, **quick)

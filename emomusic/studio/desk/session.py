@@ -119,13 +119,12 @@ class Session:
         last: What the page asked for last: request, seed, number of variations.
         writing: The piece whose files are being written.
         told: What is said of what was composed last, and when that began, until its sound is there.
-        n_shown: Counts what was chosen to be shown: what is behind shows nothing more.
     """
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self.takes: list[Take] = []
-        self.selected = self.run = self.n_titled = self.n_shown = 0
+        self.selected = self.run = self.n_titled = 0
         self.stopping, self.lock = threading.Event(), threading.Lock()
         self.files: dict[Piece, dict[str, str]] = {}
         self.writing: Piece | None = None
@@ -159,6 +158,10 @@ class Session:
     def take(self) -> Take | None:
         """Return the chosen take, or None where there is none."""
         return self.takes[self.selected] if self.takes else None
+
+    def shows(self, piece: Piece) -> bool:
+        """Tell whether a piece is the chosen one, and nothing is being composed."""
+        return not self.lock.locked() and self.take is not None and self.take.piece is piece
 
     @property
     def n_free(self) -> int:
