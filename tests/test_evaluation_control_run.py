@@ -47,8 +47,8 @@ class MadeComposer:
             drawn = {a.name: float(self.rng.uniform(a.low, a.high)) for a in ATTRIBUTES}
             achieved = {**drawn, **request.fixed} if self.obeys else drawn
             yield Clip(
-                index=index, seed=seed, request=request, score=self.score(request),
-                n_bars=request.n_bars or 0, tempo=120.0, targets=request.fixed, achieved=achieved,
+                index=index, seed=seed, candidate=0, request=request, score=self.score(request),
+                n_bars=request.n_bars or 0, n_given=0, tempo=120.0, targets=request.fixed, achieved=achieved,
                 key=f"{TONIC_NAMES[index % 12]} minor", verdict=None, checkpoint="made",
             )  # fmt: skip
 

@@ -168,7 +168,7 @@ def test_suffix_chooses_the_format(tmp_path: Path, name: str, format_: str, subt
 
 @pytest.mark.parametrize("name", ["clip.ogg", "clip", "clip.mp3.txt", ".wav"])
 def test_other_suffixes_are_named_with_the_accepted_ones(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r"must end in \.wav or \.mp3, got .*" + name):
+    with pytest.raises(ValueError, match=r"must end in \.wav or \.flac or \.mp3, got .*" + name):
         write_audio(A4, tmp_path / name)
     assert not list(tmp_path.iterdir())
 

@@ -48,10 +48,10 @@ class Screen:
     def settled(self, session: Session, growing: Growing) -> Updates:
         """Show the chosen piece, and tell what was composed."""
         words = "Stopped before the first bar was there."
+        updates = {} if session.take is None else self.present(session)
         if growing.whole:
             words = _told(growing)
             session.told = words, time.perf_counter() - growing.total_s
-        updates = {} if session.take is None else self.present(session)
         return updates | {
             self.parts.status: said(words),
             self.parts.stop: gr.update(interactive=False),
@@ -75,6 +75,7 @@ class Screen:
         take = chosen(session)
         piece, p = take.piece, self.parts
         files = session.files.get(piece, {})
+        session.told, session.sounding = None, piece if PLAYED in files else None
         first: Updates = {
             p.roll: roll_of(piece, audio=files.get(PLAYED)),
             p.result: told(piece, self.verifier),
@@ -94,7 +95,8 @@ class Screen:
         if piece is None or piece is session.writing:
             yield {self.parts.status: gr.skip()}
         elif BUNDLE in session.files.get(piece, {}):
-            yield self._files(session.files[piece])
+            files = session.files[piece]
+            yield self._sound(session, piece, files) | self._files(files)
         else:
             session.writing = piece
             try:
@@ -104,24 +106,30 @@ class Screen:
         session.tidy()
 
     def _written(self, session: Session, piece: Piece) -> Stream:
-        p = self.parts
         files: dict[str, str] = {}
         for suffix, path in self._saved(session, piece):
             files[suffix] = str(path)
             if not session.shows(piece):
-                yield {p.status: gr.skip()}  # gradio ends by repeating the last update
+                yield {self.parts.status: gr.skip()}  # gradio ends by repeating the last update
                 return
-            if suffix == PLAYED:
-                updates: Updates = {p.roll: roll_of(piece, audio=files[PLAYED])}
-                if session.told is not None:
-                    (words, started), session.told = session.told, None
-                    waited = time.perf_counter() - started
-                    updates[p.status] = said(f"{words[:-1]}, with sound after {waited:.1f} s.")
-                yield updates
+            if sound := self._sound(session, piece, files):
+                yield sound
         session.files[piece] = files
         yield self._files(files)
         if PLAYED not in files:
-            yield {p.status: said("Too long to be played here: take the MIDI file.")}
+            yield {self.parts.status: said("Too long to be played here: take the MIDI file.")}
+
+    def _sound(self, session: Session, piece: Piece, files: dict[str, str]) -> Updates:
+        """Give the roll its sound, if it has none and the file is there."""
+        if session.sounding is piece or PLAYED not in files:
+            return {}
+        session.sounding = piece
+        updates: Updates = {self.parts.roll: roll_of(piece, audio=files[PLAYED])}
+        if session.told is not None:
+            (words, started), session.told = session.told, None
+            waited = time.perf_counter() - started
+            updates[self.parts.status] = said(f"{words[:-1]}, with sound after {waited:.1f} s.")
+        return updates
 
     def _saved(self, session: Session, piece: Piece) -> Iterator[tuple[str, Path]]:
         """Write the files of a piece; where it is left half-way, none of them stays."""

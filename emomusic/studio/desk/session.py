@@ -118,6 +118,7 @@ class Session:
         files: Of each piece, by ending.
         last: What the page asked for last: request, seed, number of variations.
         writing: The piece whose files are being written.
+        sounding: The piece of which the roll has the sound.
         told: What is said of what was composed last, and when that began, until its sound is there.
     """
 
@@ -128,6 +129,7 @@ class Session:
         self.stopping, self.lock = threading.Event(), threading.Lock()
         self.files: dict[Piece, dict[str, str]] = {}
         self.writing: Piece | None = None
+        self.sounding: Piece | None = None
         self.told: tuple[str, float] | None = None
         self.last: tuple[Request, int, int] | None = None
         self._folder: Path | None = None
