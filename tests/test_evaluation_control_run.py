@@ -48,8 +48,8 @@ class MadeComposer:
             achieved = {**drawn, **request.fixed} if self.obeys else drawn
             yield Clip(
                 index=index, seed=seed, candidate=0, request=request, score=self.score(request),
-                n_bars=request.n_bars or 0, n_given=0, tempo=120.0, targets=request.fixed, achieved=achieved,
-                key=f"{TONIC_NAMES[index % 12]} minor", verdict=None, checkpoint="made",
+                n_bars=request.n_bars or 0, n_given=0, tempo=120.0, targets=request.fixed,
+                achieved=achieved, key=f"{TONIC_NAMES[index % 12]} minor", verdict=None, checkpoint="made",
             )  # fmt: skip
 
     def score(self, request: Request) -> Any:
