@@ -139,8 +139,7 @@ class Listeners:
         if take.undo():
             session.run += 1
             words = f"Back to {take.piece.n_bars} bars."
-        yield {self.parts.status: said(words)}
-        yield self.screen.present(session)
+        yield self.screen.present(session) | {self.parts.status: said(words)}
 
     def vary(self, session: Session) -> Stream:
         """Add a variation of the chosen piece."""
