@@ -127,3 +127,15 @@ def test_a_request_that_cannot_be_met_is_a_value_error(composer: Composer) -> No
 
 def test_nothing_is_there_before_the_first_bar() -> None:
     assert Growing((None, None), (4, 4), 0, None).whole == []
+
+
+def test_a_later_candidate_alone_is_watched_too_and_kept_when_stopped(composer: Composer) -> None:
+    session, request = Session(), Request(JOY, n_bars=200, candidate=3)
+    growing = compose(composer, session, [request], seed=9)
+
+    first = next(growing)
+    assert first.pieces[0] is not None and first.n_bars == (200,)
+    session.stopping.set()
+    *_, last = growing
+
+    assert last.is_stopped and len(last.whole) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,14 @@ from emomusic.studio.desk.bringing import read_piece, read_settings
 from emomusic.studio.desk.composing import Growing, compose
 from emomusic.studio.desk.session import Piece, Session, Take
 from emomusic.studio.desk.showing import label_of
-from emomusic.studio.page import MAX_CANDIDATES, MAX_LENGTH, Parts, said
+from emomusic.studio.page import (
+    MAX_CANDIDATES,
+    MAX_LENGTH,
+    MAX_TEMPERATURE,
+    MIN_SAMPLING,
+    Parts,
+    said,
+)
 from emomusic.studio.screen import Screen, Stream, Updates, chosen
 
 ADDED_BARS = 8
@@ -202,25 +209,25 @@ class Listeners:
         """Compose the clip of a settings file again."""
         yield self._nothing()
         if path is not None:
-            yield from self._again(session, read_settings(Path(path)))
+            yield from self._again(session, lambda: read_settings(Path(path)))
 
     def open_link(self, session: Session, text: str) -> Stream:
         """Compose the clip of a link again."""
         yield self._nothing()
         if text:
-            try:
-                settings = parse_settings_file(text)
-            except ValueError as error:
-                raise gr.Error(f"{error}.", print_exception=False) from error
-            yield from self._again(session, settings)
+            yield from self._again(session, lambda: parse_settings_file(text))
 
-    def _again(self, session: Session, settings: Settings) -> Stream:
+    def _again(self, session: Session, read: Callable[[], Settings]) -> Stream:
+        try:
+            settings = read()
+        except ValueError as error:
+            raise gr.Error(f"{error}.", print_exception=False) from error
         request = settings.request
-        n_bars = request.n_bars or request.default_bars
-        if n_bars > MAX_LENGTH or request.best_of > MAX_CANDIDATES:
+        length = request.seconds or request.n_bars or request.default_bars
+        if length > MAX_LENGTH or request.best_of > MAX_CANDIDATES:
             raise gr.Error(
-                f"Settings of up to {MAX_LENGTH} bars and {MAX_CANDIDATES} candidates are composed "
-                "here, longer ones on the command line.",
+                f"At most {MAX_LENGTH} bars or seconds and {MAX_CANDIDATES} candidates are composed "
+                "here, more on the command line.",
                 print_exception=False,
             )
         if settings.checkpoint not in (None, self.composer.name):
@@ -241,15 +248,13 @@ class Listeners:
             p.mode: sheet.mode,
             p.metre: sheet.metre,
             p.faders: FaderValues(fixed=sheet.fixed),
-            p.temperature: sheet.temperature,
-            p.top_p: sheet.top_p,
+            p.temperature: min(max(sheet.temperature, MIN_SAMPLING), MAX_TEMPERATURE),
+            p.top_p: max(sheet.top_p, MIN_SAMPLING),
             p.best_of: sheet.best_of,
             p.seed: min(settings.seed, MAX_SEED),
         }
-        feeling = None
-        if sheet.curve is not None:
-            feeling = curved_feeling(sheet.curve)
-        elif sheet.emotion is not None:
+        feeling = None if sheet.curve is None else curved_feeling(sheet.curve)
+        if sheet.emotion is not None:
             feeling = point_feeling(sheet.emotion)
         if feeling is not None:
             free = suggested(self.composer.mapper, feeling)

@@ -28,6 +28,7 @@ FORMATS = {
 }
 MIN_LENGTH, MAX_LENGTH = 1, 256
 MAX_CANDIDATES = 16
+MIN_SAMPLING, MAX_TEMPERATURE = 0.1, 2.0
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,13 @@ def _fine_print(made: dict[str, Any]) -> None:
             elem_id="best-of",
         )  # fmt: skip
         made["temperature"] = gr.Slider(
-            0.1, 2.0, value=1.0, step=0.05, label="Temperature", info="Higher surprises more."
-        )
+            MIN_SAMPLING, MAX_TEMPERATURE, value=1.0, step=0.05, label="Temperature",
+            info="Higher surprises more.",
+        )  # fmt: skip
         made["top_p"] = gr.Slider(
-            0.1, 1.0, value=0.99, step=0.01, label="Top-p", info="Lower leaves the unlikely out."
-        )
+            MIN_SAMPLING, 1.0, value=0.99, step=0.01, label="Top-p",
+            info="Lower leaves the unlikely out.",
+        )  # fmt: skip
 
 
 def _growing(made: dict[str, Any]) -> None:

@@ -62,7 +62,8 @@ class _Desk:
             self.first_s = time.perf_counter() - self.started
         if isinstance(event, Clip):
             self.clips[event.index - start] = event
-        elif event.draft.candidate == 0:  # one of several is watched, whichever will be kept
+        elif event.draft.candidate == event.draft.request.candidate:
+            # The first of several is watched, whichever will be kept.
             self.sketches[event.draft.index - start] = event
 
     def settle(self) -> None:
