@@ -226,7 +226,7 @@ class Listeners:
         length = request.seconds or request.n_bars or request.default_bars
         if length > MAX_LENGTH or request.best_of > MAX_CANDIDATES:
             raise gr.Error(
-                f"At most {MAX_LENGTH} bars or seconds and {MAX_CANDIDATES} candidates are composed "
+                f"At most {MAX_LENGTH} bars or seconds, {MAX_CANDIDATES} candidates are composed "
                 "here, more on the command line.",
                 print_exception=False,
             )
