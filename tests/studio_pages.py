@@ -55,6 +55,12 @@ IS_READY = """([before, what]) => walk.sounds > before
   && document.querySelector('.emo-audio').getAttribute('src')
   && !document.querySelector(what).disabled && !document.querySelector('#compose').disabled"""
 
+MISSING = """() => ({
+  sounds: walk.sounds, src: document.querySelector('.emo-audio')?.getAttribute('src'),
+  disabled: [...document.querySelectorAll('button:disabled')].map((b) => b.id),
+})"""
+"""What is said of a page that does not get ready."""
+
 
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -149,7 +155,9 @@ class Visitor:
             self.page.wait_for_function(IS_READY, arg=[count, wanted])
         except Exception as error:
             messages = self.page.locator(".toast-body").all_inner_texts()
-            raise AssertionError(f"{self.status()} {messages} {self.told()[-5:]}") from error
+            missing = self.page.evaluate(MISSING)
+            told = self.told()[-5:]
+            raise AssertionError(f"{self.status()} {messages} {told} {missing} {count}") from error
 
     def unfold(self, name: str) -> None:
         """Open a folded section."""

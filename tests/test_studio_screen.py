@@ -119,6 +119,24 @@ def test_the_same_piece_shown_thrice_at_once_is_there_in_the_end(
     assert len({path.parent for path in held(session)}) == 1
 
 
+@pytest.mark.parametrize("is_over", [False, True], ids=["half-way", "at the end"])
+def test_sound_that_comes_before_its_piece_is_shown_comes_again(
+    screen: Screen, session: Session, parts: Parts, is_over: bool
+) -> None:
+    """The page's first event may write a piece that a person brings before it is shown."""
+    early = screen.write(session)
+    late_shown = screen.present(session)
+    updates = [next(early)]
+    if is_over:
+        updates += early
+    updates += [late_shown, *screen.write(session), *early]
+
+    after = updates[updates.index(late_shown) + 1 :]
+    assert any(has_sound(one, parts) for one in updates[:1]) and not has_sound(late_shown, parts)
+    assert any(has_sound(one, parts) for one in after)
+    assert any(one.get(parts.downloads["zip"], {}).get("interactive") for one in after)
+
+
 def test_who_leaves_while_files_are_written_leaves_none(screen: Screen, session: Session) -> None:
     going = show(screen, session)
     next(going), next(going)

@@ -92,6 +92,8 @@ class Screen:
     def write(self, session: Session) -> Stream:
         """Write the chosen piece's files: its sound first; what is overtaken shows no more."""
         piece = None if session.take is None else session.take.piece
+        # Whoever writes this piece already may have sent its sound before the piece was shown.
+        session.sounding = None
         if piece is None or piece is session.writing:
             yield {self.parts.status: gr.skip()}
         elif BUNDLE in session.files.get(piece, {}):
@@ -115,7 +117,7 @@ class Screen:
             if sound := self._sound(session, piece, files):
                 yield sound
         session.files[piece] = files
-        yield self._files(files)
+        yield self._sound(session, piece, files) | self._files(files)
         if PLAYED not in files:
             yield {self.parts.status: said("Too long to be played here: take the MIDI file.")}
 
