@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from symusic.core import ScoreTick
@@ -94,3 +96,28 @@ class Clip:
             "checkpoint": self.checkpoint,
             "version": emomusic.__version__,
         }
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write it to a file, whole or not at all, as its ending says.
+
+        Args:
+            path: It ends in `.mid`, `.wav`, `.flac`, `.mp3`, `.musicxml`, `.svg`, or `.json` for
+                the settings that bring the same clip back. Its folder is there.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: If it cannot be written.
+            ValueError: If the ending is another, or the piece is too long for notation.
+        """
+        from emomusic.compose.asking.request import parse_formats
+        from emomusic.compose.asking.settings import Settings
+        from emomusic.compose.output import writers_of
+
+        formats = parse_formats(Path(path).suffix.removeprefix("."))
+        for _, write in writers_of(
+            self.score, formats, key=self.sounding_key, settings=Settings.of(self).to_json
+        ):
+            write(Path(path))
+        return Path(path)

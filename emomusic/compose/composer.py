@@ -11,6 +11,7 @@ from symusic.core import ScoreTick
 
 from emomusic.compose.asking.given import Themes
 from emomusic.compose.asking.request import Request
+from emomusic.compose.asking.settings import Settings, numbered
 from emomusic.compose.choose import Candidates
 from emomusic.compose.clip import Clip as Clip
 from emomusic.compose.drafting.controls import TABLES_NAME as TABLES_NAME
@@ -122,10 +123,8 @@ class Composer:
             ValueError: If seed, count, start or batch_size is out of range.
         """
         _check_run(seed=seed, count=count, start=start, batch_size=batch_size)
-        requests = repeat(request, count)
-        return self.compose_each(
-            requests, seed=seed, start=start, batch_size=batch_size, progress=progress
-        )
+        asked = numbered(repeat(request, count), seed, start)
+        return self._in_order(asked, batch_size, progress)
 
     def compose_each(
         self,
@@ -151,7 +150,22 @@ class Composer:
             ValueError: If seed, start or batch_size is out of range.
         """
         _check_run(seed=seed, start=start, batch_size=batch_size)
-        return self._in_order(requests, seed, start, batch_size, progress)
+        return self._in_order(numbered(requests, seed, start), batch_size, progress)
+
+    def compose_all(
+        self, settings: Iterable[Settings], *, batch_size: int = BATCH
+    ) -> Iterator[Clip]:
+        """Compose one clip for each settings, of whatever runs they are, in order.
+
+        Args:
+            settings: Of each clip; taken as they are needed.
+            batch_size: Candidates in hand at once.
+
+        Raises:
+            ValueError: If batch_size is out of range.
+        """
+        _check_run(batch_size=batch_size)
+        return self._in_order(settings, batch_size)
 
     def stream(
         self, requests: Iterable[Request], *, seed: int, start: int = 0, batch_size: int = BATCH
@@ -173,18 +187,17 @@ class Composer:
             ValueError: If seed, start or batch_size is out of range.
         """
         _check_run(seed=seed, start=start, batch_size=batch_size)
-        return self._stream(requests, seed, start, batch_size)
+        return self._stream(numbered(requests, seed, start), batch_size)
 
     def _stream(
-        self, requests: Iterable[Request], seed: int, start: int, batch_size: int
+        self, asked: Iterable[Settings], batch_size: int
     ) -> Generator[Sketch | Clip, None, None]:
         candidates: dict[int, Candidates] = {}
-        written = self._written(requests, seed, start, batch_size, by_segment=True)
-        with closing(written):
-            for sketch in written:
+        with closing(self._written(asked, batch_size, by_segment=True)) as written:
+            for order, sketch in written:
                 yield sketch
                 if sketch.is_whole:
-                    yield from self._chosen(sketch, candidates)
+                    yield from self._chosen(order, sketch, candidates)
 
     def settle(self, sketch: Sketch) -> Clip:
         """Return a clip of what is there of a sketch that was stopped, of at least one bar."""
@@ -195,70 +208,65 @@ class Composer:
         return self._finisher.score(sketch)
 
     def _in_order(
-        self,
-        requests: Iterable[Request],
-        seed: int,
-        start: int,
-        batch_size: int,
-        progress: Progress,
+        self, asked: Iterable[Settings], batch_size: int, progress: Progress = lambda n: None
     ) -> Iterator[Clip]:
         candidates: dict[int, Candidates] = {}
         done: dict[int, Clip] = {}
-        index = start
-        for sketch in self._written(requests, seed, start, batch_size):
-            for clip in self._chosen(sketch, candidates):
-                done[clip.index] = clip
-                progress(1)
-            while index in done:
-                yield done.pop(index)
-                index += 1
+        wanted = 0
+        with closing(self._written(asked, batch_size)) as written:
+            for order, sketch in written:
+                for clip in self._chosen(order, sketch, candidates):
+                    done[order] = clip
+                    progress(1)
+                while wanted in done:
+                    yield done.pop(wanted)
+                    wanted += 1
 
-    def _chosen(self, sketch: Sketch, candidates: dict[int, Candidates]) -> Iterator[Clip]:
+    def _chosen(
+        self, order: int, sketch: Sketch, candidates: dict[int, Candidates]
+    ) -> Iterator[Clip]:
         """Yield the best candidate of a clip once the last of them is whole."""
         draft = sketch.draft
-        own = candidates.setdefault(draft.index, Candidates(draft.request.best_of))
+        own = candidates.setdefault(order, Candidates(draft.request.best_of))
         own.found[draft.candidate] = self._finisher.clip(sketch)
         if own.complete:
-            yield candidates.pop(draft.index).best(self.verifier)
+            yield candidates.pop(order).best(self.verifier)
 
     def _written(
-        self,
-        requests: Iterable[Request],
-        seed: int,
-        start: int,
-        batch_size: int,
-        *,
-        by_segment: bool = False,
-    ) -> Generator[Sketch, None, None]:
-        drafts: dict[int, tuple[Draft, Script]] = {}
-        rows = self._rows(requests, seed, start, drafts)
+        self, asked: Iterable[Settings], batch_size: int, *, by_segment: bool = False
+    ) -> Generator[tuple[int, Sketch], None, None]:
+        """Yield what is written, and the how many-th of those asked for it is, from 0."""
+        drafts: dict[int, tuple[int, int, Draft, Script]] = {}
+        rows = self._rows(asked, drafts)
         for at, segments in self.engine.write(
             rows, self._grammar, at_once=batch_size, by_segment=by_segment
         ):
-            draft, script = drafts[at]
+            order, seed, draft, script = drafts[at]
             sketch = Sketch(draft, script, segments, seed)
             if sketch.is_whole:
                 del drafts[at]
-            yield sketch
+            yield order, sketch
 
     def _rows(
-        self,
-        requests: Iterable[Request],
-        seed: int,
-        start: int,
-        drafts: dict[int, tuple[Draft, Script]],
+        self, asked: Iterable[Settings], drafts: dict[int, tuple[int, int, Draft, Script]]
     ) -> Iterator[Row]:
         """Return a row for each candidate, and note what it is; several threads may ask."""
         at = 0
-        for index, request in enumerate(requests, start):
+        for order, own in enumerate(asked):
+            request = own.request
             theme = self._themes.of(request.given, asked_tonic=request.tonic)
             first = request.candidate
             for candidate in range(first, first + request.best_of):
                 draft = make_draft(
-                    request, self.mapper, seed=seed, index=index, candidate=candidate, theme=theme
+                    request,
+                    self.mapper,
+                    seed=own.seed,
+                    index=own.index,
+                    candidate=candidate,
+                    theme=theme,
                 )
                 row = self._row(draft)
-                drafts[at] = draft, row.script
+                drafts[at] = order, own.seed, draft, row.script
                 yield row
                 at += 1
 

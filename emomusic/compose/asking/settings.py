@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +79,11 @@ class Settings:
     def to_json(self) -> str:
         """Return the text of a settings file."""
         return json.dumps(self.to_dict(), indent=1) + "\n"
+
+
+def numbered(requests: Iterable[Request], seed: int, start: int = 0) -> Iterator[Settings]:
+    """Yield the settings of the clips of one run, numbered from `start` on."""
+    return (Settings(request, seed, index) for index, request in enumerate(requests, start))
 
 
 def parse_settings_file(text: str) -> Settings:
