@@ -1,3 +1,73 @@
-"""Compose piano music for an emotion, and show that the emotion is in it."""
+"""Compose piano music for an emotion, and show that the emotion is in it.
+
+What `__all__` names is for programs (`docs/python.md`): it keeps working until the next major
+version. A name is loaded when it is first asked for, so that `import emomusic` costs nothing.
+"""
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+__all__ = [
+    "CheckpointError",
+    "Clip",
+    "Composer",
+    "Emotion",
+    "EmotionCurve",
+    "EngineError",
+    "Given",
+    "Request",
+    "ScoreError",
+    "Verdict",
+    "Verifier",
+    "__version__",
+    "emotion_names",
+    "find_emotion",
+    "hear",
+    "parse_curve",
+    "parse_mix",
+]
+
+if TYPE_CHECKING:
+    from emomusic.compose.asking.given import Given
+    from emomusic.compose.asking.request import Request
+    from emomusic.compose.clip import Clip
+    from emomusic.compose.pretrained import Composer, hear
+    from emomusic.emotion import (
+        Emotion,
+        EmotionCurve,
+        emotion_names,
+        find_emotion,
+        parse_curve,
+        parse_mix,
+    )
+    from emomusic.model.engines.choose import EngineError
+    from emomusic.model.weights import CheckpointError
+    from emomusic.music.score import ScoreError
+    from emomusic.verify.verifier import Verdict, Verifier
+else:
+    _HOME = {
+        "CheckpointError": "model.weights",
+        "Clip": "compose.clip",
+        "Composer": "compose.pretrained",
+        "EngineError": "model.engines.choose",
+        "Given": "compose.asking.given",
+        "Request": "compose.asking.request",
+        "ScoreError": "music.score",
+        "Verdict": "verify.verifier",
+        "Verifier": "verify.verifier",
+        "hear": "compose.pretrained",
+    }
+
+    def __getattr__(name):
+        """Load a name of `__all__`."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        found = getattr(import_module(f"{__name__}.{_HOME.get(name, 'emotion')}"), name)
+        globals()[name] = found
+        return found
+
+    def __dir__():
+        """Return what is there, loaded or not."""
+        return sorted({*globals(), *__all__})

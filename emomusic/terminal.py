@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 
 MAX_SEED = 2**63 - 1
+TOLD_EVERY_S = 30.0
+"""How often a job that writes to no terminal says how far it is."""
 
 
 class ExitStatus:
@@ -59,6 +63,39 @@ def progress_bar() -> Iterator[Progress]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield progress
+
+
+@contextmanager
+def batch_progress(n_total: int, n_there: int) -> Iterator[Callable[[], None]]:
+    """Show how far a job is, how fast, and how long it will take; yield what counts a clip.
+
+    On a terminal as a bar, else as a line on stderr every half minute.
+
+    Args:
+        n_total: Clips of the job.
+        n_there: Those that were there before.
+    """
+    began = told = time.monotonic()
+    n_done = 0
+    with progress_bar() as bar:
+        task = bar.add_task("composing", total=n_total, completed=n_there)
+
+        def advance() -> None:
+            nonlocal n_done, told
+            n_done += 1
+            bar.advance(task)
+            now = time.monotonic()
+            if bar.disable and now - told > TOLD_EVERY_S:
+                told = now
+                typer.echo(_pace(n_there + n_done, n_total, n_done / (now - began)), err=True)
+
+        yield advance
+
+
+def _pace(n_there: int, n_total: int, rate: float) -> str:
+    left_s = round((n_total - n_there) / rate)
+    left = str(timedelta(seconds=left_s))
+    return f"{n_there} of {n_total} clips, {rate:.1f} a second, {left} left"
 
 
 def load_composer(

@@ -125,10 +125,10 @@ def test_a_folder_that_is_closed_is_told(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, write: Any) -> None:
+    def refuse(**_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(output, "write_atomically", refuse)
+    monkeypatch.setattr(output.tempfile, "TemporaryFile", refuse)
     with pytest.raises(OutputError, match=r"cannot write into .*: Read-only file system"):
         check_folder(tmp_path)
 

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emomusic.commands.jobs import Ways, carry_out, opened, plan
 from emomusic.terminal import MAX_SEED, ExitStatus, load_composer, progress_bar, stop
 
 if TYPE_CHECKING:
-    from emomusic.compose.asking.given import Given
     from emomusic.compose.asking.settings import Settings
+    from emomusic.compose.jobs.job import Job
 
 FORMATS = "mid,wav,flac,mp3,musicxml,svg,json"
 BESIDE_SETTINGS = frozenset(
     {"out", "settings", "format_", "checkpoint", "threads", "engine", "explained", "batch_size"}
 )
+FOR_JOBS = frozenset(
+    {"spec", "shard", "resume", "pack", "workers", "address", "dry_run", "as_json"}
+)  # fmt: skip
 
 
 class TimeSignature(StrEnum):
@@ -85,110 +89,122 @@ def generate(
     ] = "mid",
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
     engine: Annotated[
-        str, typer.Option(metavar="auto|int8|torch|cuda", help="What writes the notes.")
+        str, typer.Option(metavar="auto|int8|torch|cuda|ray", help="What writes the notes, or who.")
     ] = "auto",
     explained: Annotated[
         bool, typer.Option("--explain", help="Tell what moved each verdict, and where.")
     ] = False,
+    spec: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="Rows of requests, CSV or JSON lines; - is stdin."),
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="I/K", help="Which part of the job, from 0/K to K-1/K.")
+    ] = "0/1",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the same job was stopped.")
+    ] = False,
+    pack: Annotated[
+        str, typer.Option(metavar="files|tar|parquet", help="Clips as files, or many in one.")
+    ] = "files",
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Processes; of a cluster, actors.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of the cluster with --engine ray; auto finds it.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the job, and write nothing.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A line of JSON for each clip, and a summary.")
+    ] = False,
 ) -> None:
-    """Compose clips for an emotion."""
+    """Compose clips for an emotion, or for each row of a job."""
     from emomusic.compose.asking.request import parse_formats
+    from emomusic.compose.jobs.job import Output
+    from emomusic.compose.jobs.keeping.packs import check_pack
+    from emomusic.compose.jobs.keeping.store import parse_shard
 
+    said = _said(context)
     try:
-        formats = parse_formats(format_)
-        run = _asked(context.params) if settings is None else _read(settings, context)
+        output = Output(parse_formats(format_), pack, explained)
+        part = parse_shard(shard)
+        check_pack(pack)
+        if address is not None and engine != "ray":
+            raise ValueError("--address needs --engine ray")
+        job, made_by = _job(context, said)
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.USAGE)
-    from emomusic.compose.output import OutputError, write_clips
-    from emomusic.music.score import ScoreError
-
-    composer = load_composer(checkpoint, out, threads=threads, engine=engine)
-    if run.checkpoint not in (None, composer.name):
-        typer.echo(
-            f"the settings are of a clip by {run.checkpoint}: {composer.name} writes another one",
-            err=True,
-        )
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("composing", total=count)
-            clips = composer.compose(
-                run.request,
-                seed=run.seed,
-                start=run.index,
-                count=count,
-                batch_size=batch_size,
-                progress=lambda n: bar.advance(task, n),
-            )
-            explain_by = composer.verifier if explained else None
-            for card in write_clips(clips, out, formats=formats, explain_by=explain_by):
-                typer.echo(_told(card))
-                if explained:
-                    typer.echo(f"  {card['explanation']['sentence']}")
-    except ScoreError as error:
-        stop(str(error), ExitStatus.USAGE)
-    except (OutputError, ValueError) as error:
-        stop(str(error), ExitStatus.FAILED)
-
-
-def _asked(given: Mapping[str, Any]) -> Settings:
-    """Return what the options ask for."""
-    from emomusic.compose.asking.request import Request, make_emotion, parse_key, parse_settings
-    from emomusic.compose.asking.settings import Settings
-    from emomusic.emotion import Emotion, parse_curve
-
-    music = _music(given["continue_"], given["vary"])
-    curve = None if given["curve"] is None else parse_curve(given["curve"])
-    named = {name: given[name] for name in ("emotion", "valence", "arousal", "mix")}
-    says_nothing = not curve and all(value is None for value in named.values())
-    if curve is not None:
-        if given["free"] or any(value is not None for value in named.values()):
-            raise ValueError("a curve says what to feel: give no other emotion")
-        emotion: Emotion | None = curve.mean(given["bars"] or curve.n_bars)
-    else:
-        free = given["free"] or (music is not None and says_nothing)
-        emotion = make_emotion(*named.values(), free=free)
-    tonic, is_major = (None, None) if given["key"] is None else parse_key(given["key"])
-    same = ("seconds", "tempo", "temperature", "top_p", "guidance", "guided_bars", "steering",
-            "best_of", "diversity", "take")  # fmt: skip
-    request = Request(
-        emotion,
-        curve=curve,
-        given=music,
-        n_bars=given["bars"],
-        tonic=tonic,
-        is_major=is_major,
-        beats_per_bar=int(given["time_signature"].value[0]),
-        fixed=parse_settings(given["set_"] or []),
-        **{name: given[name] for name in same},
+    ways = Ways(
+        out=out,
+        output=output,
+        shard=part,
+        resume=resume,
+        workers=workers,
+        threads=threads,
+        engine=engine,
+        address=address,
+        batch_size=batch_size,
+        checkpoint=checkpoint,
+        as_json=as_json,
+        is_plain=not said & FOR_JOBS and engine != "ray",
     )
-    return Settings(request, given["seed"])
+    if dry_run:
+        plan(job, ways)
+    carry_out(job, ways, checkpoint_asked=made_by)
 
 
-def _music(continued: Path | None, varied: Path | None) -> Given | None:
-    """Return the music of a file that is to be continued or varied."""
-    from emomusic.compose.asking.given import CONTINUE, VARY, Given
-    from emomusic.music.score import ScoreError, read_bytes
-
-    if continued is not None and varied is not None:
-        raise ValueError("give --continue or --vary, not both")
-    path = continued or varied
-    if path is None:
-        return None
-    try:
-        return Given(read_bytes(path), CONTINUE if continued else VARY)
-    except ScoreError as error:
-        raise ValueError(f"{path}: {error}") from error
+def _said(context: typer.Context) -> set[str]:
+    """Return the options that were given, by name."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
-def _read(path: Path, context: typer.Context) -> Settings:
+def _job(context: typer.Context, said: set[str]) -> tuple[Job, str | None]:
+    """Return the job that the options ask for, and which checkpoint settings are of, if known.
+
+    Raises:
+        ValueError: If they ask for none.
+    """
+    from emomusic.compose.asking.options import settings_of
+    from emomusic.compose.jobs.job import Job
+    from emomusic.compose.jobs.spec import Row
+
+    given = context.params
+    if given["settings"] is not None:
+        if given["spec"] is not None:
+            raise ValueError("give --settings or --spec, not both")
+        settings = _read(given["settings"], said)
+        return Job([Row(None, settings)]), settings.checkpoint
+    if given["spec"] is not None:
+        defaults = _options({name: given[name] for name in said})
+        with opened(given["spec"]) as file:
+            return Job(
+                file, defaults | ({"count": given["count"]} if "count" in said else {})
+            ), None
+    return Job([Row(None, settings_of(_options(given)), given["count"])]), None
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what options say of a clip, by the names that rows of a job use."""
+    from emomusic.compose.asking.options import OPTIONS
+    from emomusic.compose.asking.request import parse_settings
+
+    named = {name.rstrip("_"): value for name, value in given.items()}
+    options = {name: named[name] for name in OPTIONS if name in named}
+    if "time_signature" in options:
+        options["time_signature"] = options["time_signature"].value
+    return options | ({"set": parse_settings(named["set"] or [])} if "set" in named else {})
+
+
+def _read(path: Path, said: set[str]) -> Settings:
     """Return the settings of a file; what they say is said by no option."""
     from emomusic.compose.asking.settings import MAX_CHARACTERS, parse_settings_file
 
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if name not in BESIDE_SETTINGS and source is not None and source.name == "COMMANDLINE":
-            option = name.rstrip("_").replace("_", "-")
-            raise ValueError(f"--settings says all of a clip: leave out --{option}")
+    for name in sorted(said - BESIDE_SETTINGS - FOR_JOBS):
+        option = name.rstrip("_").replace("_", "-")
+        raise ValueError(f"--settings says all of a clip: leave out --{option}")
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(MAX_CHARACTERS + 1)
@@ -197,19 +213,6 @@ def _read(path: Path, context: typer.Context) -> Settings:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} holds no text") from error
     return parse_settings_file(text)
-
-
-def _told(card: dict[str, Any]) -> str:
-    heard = card["verdict"]
-    asked = "nothing" if card["emotion"] is None else card["emotion"]
-    if card["emotion"] is not None:
-        asked += f" ({card['valence']:+.2f}, {card['arousal']:+.2f})"
-    return (
-        f"{card['file']}  asked {asked}  heard {heard['quadrant']} "
-        f"({heard['valence']:+.2f}, {heard['arousal']:+.2f}, "
-        f"p={heard['probabilities'][heard['quadrant']]:.2f})  "
-        f"{card['bars']} bars  {card['tempo']:g} bpm  {card['key']}"
-    )
 
 
 def quadrants(

@@ -43,7 +43,8 @@ class Composer:
     """Compose with one checkpoint.
 
     Attributes:
-        name: The checkpoint's name.
+        folder: The checkpoint.
+        name: Its name.
         engine: What writes ids.
         tokenizer: Ids to scores.
         mapper: Emotions to targets.
@@ -70,7 +71,8 @@ class Composer:
             CheckpointError: If a part of it is missing or damaged, or does not fit the others.
             EngineError: If this machine does not have the engine.
         """
-        self.name = folder.resolve().name
+        self.folder = folder.resolve()
+        self.name = self.folder.name
         self.engine: Engine = (
             open_engine(folder, engine, threads=threads) if isinstance(engine, str) else engine
         )

@@ -62,61 +62,77 @@ def fetch_checkpoint(
     """
     from huggingface_hub import hf_hub_download
 
+    told = repository if revision is None else f"{repository}@{revision}"
+    offline = local_files_only or not _reached(told, repository, revision, endpoint, token)
+
     def fetch(name: str, commit: str | None) -> Path:
         path = hf_hub_download(
             repository,
             name,
             revision=commit,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
+            cache_dir=None if cache_dir is None else Path(cache_dir),
+            local_files_only=offline,
             token=token,
             endpoint=endpoint,
             library_name="emomusic",
         )
         return Path(path)
 
-    told = repository if revision is None else f"{repository}@{revision}"
-    folder = _asked(told, endpoint, lambda: fetch(SUMS_NAME, revision)).parent
+    folder = _fetched(told, endpoint, partial(fetch, SUMS_NAME, revision)).parent
     sums = read_sums(folder)
     for name in sums:
-        _asked(told, endpoint, partial(fetch, name, folder.name))
-    _fetch_card(lambda: fetch(CARD_NAME, folder.name))
+        _fetched(told, endpoint, partial(fetch, name, folder.name))
+    with suppress(Exception):  # what people read beside the weights; nothing hangs on it
+        fetch(CARD_NAME, folder.name)
     check_sums(folder, sums)
     return folder
 
 
-def _asked(told: str, endpoint: str | None, fetch: Callable[[], Path]) -> Path:
-    """Fetch a file; tell what goes wrong in a sentence."""
-    from huggingface_hub import constants, errors
+def _reached(
+    told: str, repository: str, revision: str | None, endpoint: str | None, token: bool | str | None
+) -> bool:
+    """Ask once whether the hub is there: fetching itself would try again for half a minute."""
+    from huggingface_hub import HfApi, errors
 
     try:
+        HfApi(endpoint=endpoint, token=token).model_info(repository, revision=revision, timeout=10)
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise _told(told, endpoint, error) from error
+    except Exception:  # what the client's transport raises differs between its versions
+        return False
+    return True
+
+
+def _fetched(told: str, endpoint: str | None, fetch: Callable[[], Path]) -> Path:
+    try:
         return fetch()
-    except errors.LocalEntryNotFoundError as error:
-        raise HubError(
-            f"the checkpoint {told} is neither a folder here nor whole in the cache, and "
-            f"{endpoint or constants.ENDPOINT} is not reached: connect once to fetch it, or name a folder"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise HubError(f"no such revision on the hub: {told}") from error
-    except errors.RepositoryNotFoundError as error:
-        raise HubError(
-            f"the checkpoint {told} is neither a folder here nor open to you on the hub: check "
-            "its name, or log in with hf auth login"
-        ) from error
-    except errors.EntryNotFoundError as error:
-        raise HubError(
-            f"{told} on the hub lacks a file of a checkpoint that save_pretrained wrote: "
-            f"{_one_line(error)}"
-        ) from error
-    # What the client's transport raises differs between its versions.
-    except Exception as error:
-        raise HubError(f"cannot fetch the checkpoint {told}: {_one_line(error)}") from error
+    except Exception as error:  # as above
+        raise _told(told, endpoint, error) from error
 
 
-def _fetch_card(fetch: Callable[[], Path]) -> None:
-    """Fetch what people read beside the weights; nothing hangs on it."""
-    with suppress(Exception):
-        fetch()
+def _told(told: str, endpoint: str | None, error: Exception) -> HubError:
+    """Return what went wrong as a sentence."""
+    from huggingface_hub import constants, errors
+
+    hub = endpoint or constants.ENDPOINT
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return HubError(
+            f"the checkpoint {told} is neither a folder here nor whole in the cache, and the hub "
+            f"{hub} is not reached: connect once, or name a folder"
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return HubError(f"the hub {hub} has no such revision: {told}")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return HubError(
+            f"the checkpoint {told} is neither a folder here nor open to you on the hub {hub}: "
+            "check its name, or log in with hf auth login"
+        )
+    if isinstance(error, errors.EntryNotFoundError):
+        return HubError(
+            f"{told} on the hub {hub} is no checkpoint that save_pretrained wrote: a file is not "
+            f"there ({_one_line(error)})"
+        )
+    return HubError(f"cannot fetch the checkpoint {told} from {hub}: {_one_line(error)}")
 
 
 def _one_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,9 +32,8 @@ def check_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        write_atomically(probe, lambda file: file.write(b"emomusic"))
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"emomusic")
     except OSError as error:
         raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
 
@@ -62,12 +62,9 @@ def write_clips(
     lines: list[str] = []
     try:
         for clip in clips:
-            card = {"file": f"clip_{clip.index:05d}.{formats[0]}", **clip.card()}
-            card["files"] = [f"clip_{clip.index:05d}.{suffix}" for suffix in formats]
-            if explain_by is not None:
-                explanation, course = explain_score(clip.score, explain_by)
-                card |= {"explanation": explanation.to_dict(), "course": course.to_dict()}
-            _write_files(clip, folder, formats)
+            stem = stem_of(clip.index)
+            card = line_of(clip, stem, formats, explain_by=explain_by)
+            write_files(clip, folder, stem, formats)
             lines.append(json.dumps(card))
             yield card
     except OSError as error:
@@ -77,29 +74,52 @@ def write_clips(
             _write_manifest(folder, lines)
 
 
-def _write_files(clip: Clip, folder: Path, formats: Sequence[str]) -> None:
+def stem_of(number: int) -> str:
+    """Return how the files of a clip are called, without their endings."""
+    return f"clip_{number:05d}"
+
+
+def line_of(
+    clip: Clip, stem: str, formats: Sequence[str], *, explain_by: Verifier | None = None
+) -> dict[str, Any]:
+    """Return the line of the manifest of a clip: its card and its files.
+
+    Args:
+        clip: Composed.
+        stem: Of its files' names.
+        formats: Their endings.
+        explain_by: The verifier whose verdict is explained; None explains nothing.
+    """
+    files = [f"{stem}.{suffix}" for suffix in formats]
+    line = {"file": files[0], **clip.card(), "files": files}
+    if explain_by is not None:
+        explanation, course = explain_score(clip.score, explain_by)
+        line |= {"explanation": explanation.to_dict(), "course": course.to_dict()}
+    return line
+
+
+def write_files(clip: Clip, folder: Path, stem: str, formats: Sequence[str]) -> None:
+    """Write the files of a clip, all of them or none.
+
+    Raises:
+        OSError: If one cannot be written.
+        ScoreError: If the clip is too long for notation.
+    """
+    from emomusic.compose.asking.settings import Settings
+
     written: list[Path] = []
+    writers = writers_of(
+        clip.score, formats, key=clip.sounding_key, settings=lambda: Settings.of(clip).to_json()
+    )
     try:
-        for path, write in _writers(clip, folder, formats):
+        for suffix, write in writers:
+            path = folder / f"{stem}.{suffix}"
             write(path)
             written.append(path)
     except (OSError, ValueError):
         for path in written:
             path.unlink(missing_ok=True)
         raise
-
-
-def _writers(
-    clip: Clip, folder: Path, formats: Sequence[str]
-) -> Iterator[tuple[Path, Callable[[Path], object]]]:
-    def settings() -> str:
-        from emomusic.compose.asking.settings import Settings
-
-        return Settings.of(clip).to_json()
-
-    stem = f"clip_{clip.index:05d}"
-    writers = writers_of(clip.score, formats, key=clip.sounding_key, settings=settings)
-    yield from ((folder / f"{stem}.{suffix}", write) for suffix, write in writers)
 
 
 def writers_of(

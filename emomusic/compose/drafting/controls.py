@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,11 @@ from numpy.typing import NDArray
 
 from emomusic.files import UNREADABLE
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES, attribute
+from emomusic.music.reading import read_json
 from emomusic.music.tokenizer import N_BINS, Vocabulary
 
 TABLES_NAME = "tables.json"
+MAX_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def read_controls(path: Path, vocabulary: Vocabulary) -> tuple[Controls, Control
         ValueError: If the file is missing or damaged, or holds other attributes.
     """
     try:
-        tables = json.loads(path.read_text(encoding="utf-8"))
+        tables = read_json(path, max_bytes=MAX_BYTES)
         clip, bar = (
             Controls(
                 names,

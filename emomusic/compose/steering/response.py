@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from emomusic.compose.steering.levers import LEVERS
 from emomusic.files import UNREADABLE, write_text
 from emomusic.music.attributes import ATTRIBUTE_NAMES
+from emomusic.music.reading import read_json
 
 FORMAT = "emomusic-steering-1"
 STEERING_NAME = "steering.json"
+MAX_BYTES = 2**20
 Matrix = NDArray[np.float64]
 RIDGE_ASKED, RIDGE_PULLED = 20.0, 5.0
 SURE = 3.0
@@ -76,7 +78,7 @@ class Response:
         if not path.exists():
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path, max_bytes=MAX_BYTES)
             for name, known in (
                 ("format", FORMAT),
                 ("attributes", list(ATTRIBUTE_NAMES)),

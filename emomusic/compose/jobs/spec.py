@@ -1,0 +1,165 @@
+"""Rows of a job: CSV or JSON lines, each a request."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from emomusic.compose.asking.options import settings_of
+from emomusic.compose.asking.settings import FORMAT, MAX_SEED, Settings, parse_settings_file
+from emomusic.compose.jobs.columns import RowError, check_columns, count_of, options_of
+from emomusic.files import UNREADABLE
+
+MAX_LINE = 24 * 2**20
+"""Bytes of a line: settings may hold music."""
+MAX_TOLD = 400
+NOT_UTF8 = "the row is no UTF-8 text"
+
+
+class SpecError(ValueError):
+    """Tell in one line why no row of a job can be read."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold a row that asks for clips.
+
+    Attributes:
+        line: Its line in the file, from 1; None where there is no file.
+        settings: Of its first clip.
+        count: Clips.
+        id: What the file calls it, if anything.
+    """
+
+    line: int | None
+    settings: Settings
+    count: int = 1
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """Hold a row that cannot be used, and why."""
+
+    line: int
+    reason: str
+
+
+def read_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[Row | BadRow]:
+    """Read the rows of a job, one after another, in little memory.
+
+    JSON lines begin with `{`; all else is CSV with a line of column names.
+
+    Args:
+        file: At its beginning; it can seek.
+        defaults: Options for what rows leave open.
+
+    Raises:
+        SpecError: If there are no rows, or the columns of CSV are not those of a job.
+    """
+    start = file.read(4096)
+    file.seek(0)
+    if not start.strip(b"\xef\xbb\xbf \t\r\n\0"):
+        raise SpecError("the job has no rows")
+    is_json = start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+    return _json_rows(file, defaults) if is_json else _csv_rows(file, defaults)
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """Yield number and bytes of each line, None for one that is too long."""
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        is_long = len(line) > MAX_LINE
+        while len(line) > MAX_LINE and not line.endswith(b"\n"):
+            line = file.readline(MAX_LINE + 1)
+        own = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        yield number, None if is_long else own
+
+
+def _json_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[Row | BadRow]:
+    for number, line in _lines(file):
+        if line is None:
+            yield BadRow(number, f"the row is longer than {MAX_LINE // 2**20} MiB")
+        elif line.strip():
+            yield _row(number, lambda text=line: _parsed(text), defaults)
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    def refused(text: str) -> float:
+        raise ValueError(f"numbers must be finite, got {text}")
+
+    try:
+        values = json.loads(line.decode(), parse_constant=refused)
+    except UnicodeDecodeError:
+        raise ValueError(NOT_UTF8) from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the row is no JSON: {error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("the row is nested too deeply") from None
+    if not isinstance(values, dict):
+        raise RowError("the row is no JSON object")
+    return values
+
+
+def _csv_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[Row | BadRow]:
+    at = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal at
+        for number, line in _lines(file):
+            at = number
+            yield "\udcff" if line is None else line.decode("utf-8", "surrogateescape")
+
+    reader = csv.reader(texts(), strict=True)
+    names = _header(reader)
+    while True:
+        first = at + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield BadRow(first, f"the row is no CSV: {error}")
+            continue
+        if any(cell.strip() for cell in cells):
+            yield _row(first, lambda own=cells: _cells(names, own), defaults)
+
+
+def _header(reader: Any) -> list[str]:
+    try:
+        names: list[str] = []
+        while not any(names):
+            names = [name.strip().lower().replace("-", "_") for name in next(reader)]
+        check_columns(names)
+    except (csv.Error, StopIteration, ValueError) as error:
+        told = str(error) or "it has no line of column names"
+        raise SpecError(f"the job cannot be read: {told}") from error
+    return names
+
+
+def _cells(names: list[str], cells: list[str]) -> dict[str, str]:
+    if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
+        raise ValueError(NOT_UTF8)
+    if len(cells) > len(names):
+        raise ValueError(f"the row has {len(cells)} cells for {len(names)} columns")
+    return {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
+
+
+def _row(number: int, read: Any, defaults: Mapping[str, Any]) -> Row | BadRow:
+    try:
+        values = read()
+        if values.get("format") == FORMAT:
+            return Row(number, parse_settings_file(json.dumps(values)))
+        options = options_of(values, defaults)
+        count, name = count_of(options), options.pop("id", None)
+        settings = settings_of(options)
+        if not 0 <= settings.seed <= MAX_SEED:
+            raise ValueError(f"seed must be in [0, {MAX_SEED}], got {settings.seed}")
+        return Row(number, settings, count, name)
+    except UNREADABLE as error:
+        told = str(error) if isinstance(error, ValueError) else "a value is of the wrong kind"
+        return BadRow(number, " ".join(told.split())[:MAX_TOLD])

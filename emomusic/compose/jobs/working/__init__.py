@@ -1,0 +1,1 @@
+"""Who composes the blocks of a job: this process, several, or a cluster."""

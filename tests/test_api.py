@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic import make_score
+
+import emomusic
+from emomusic import Clip, Composer, Emotion, Request, Verifier, hear
+from emomusic.model.int8.library import is_built
+from emomusic.music.score import dump_score, read_score, write_score
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "python.md"
+PUBLIC = [
+    "CheckpointError", "Clip", "Composer", "Emotion", "EmotionCurve", "EngineError", "Given",
+    "Request", "ScoreError", "Verdict", "Verifier", "__version__", "emotion_names",
+    "find_emotion", "hear", "parse_curve", "parse_mix",
+]  # fmt: skip
+PARAMETERS = {
+    "Composer.from_pretrained": "name_or_folder revision cache_dir local_files_only token threads "
+    "engine",
+    "Composer.save_pretrained": "self folder",
+    "Composer.compose": "self request seed count start batch_size progress",
+    "Composer.compose_each": "self requests seed start batch_size progress",
+    "Clip.save": "self path",
+    "Clip.card": "self",
+    "Verifier.load": "path",
+    "hear": "music verifier",
+    "find_emotion": "text",
+    "Emotion": "valence arousal name",
+}
+ENGINES = ["torch", pytest.param("int8", marks=pytest.mark.skipif(not is_built(), reason="C"))]
+
+
+@pytest.fixture(scope="module")
+def composer(tiny_checkpoint: Path) -> Composer:
+    return Composer.from_pretrained(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def clip(composer: Composer) -> Clip:
+    return next(composer.compose(Request(Emotion(0.5, 0.5), n_bars=2), seed=3))
+
+
+def test_what_programs_may_use_is_promised_name_by_name() -> None:
+    assert sorted(emomusic.__all__) == sorted(PUBLIC)
+    assert set(PUBLIC) <= set(dir(emomusic))
+    for name in PUBLIC:
+        assert getattr(emomusic, name) is not None
+        assert name == "__version__" or name in PAGE.read_text("utf-8"), name
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_what_programs_may_say_is_promised_too(name: str) -> None:
+    found: Any = emomusic
+    for part in name.split("."):
+        found = getattr(found, part)
+    parameters = list(inspect.signature(found).parameters)
+    assert parameters[: len(PARAMETERS[name].split())] == PARAMETERS[name].split()
+
+
+def test_a_name_that_is_not_there_is_told_as_python_does() -> None:
+    with pytest.raises(AttributeError, match="module 'emomusic' has no attribute 'compose_all'"):
+        emomusic.compose_all  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'nothing'"):
+        from emomusic import nothing  # noqa: F401
+
+
+def test_names_are_loaded_when_they_are_asked_for() -> None:
+    code = (
+        "import sys, emomusic\n"
+        "loaded = lambda: [n for n in ('numpy', 'torch', 'symusic') if n in sys.modules]\n"
+        "assert not loaded()\n"
+        "emomusic.find_emotion('calm')\n"
+        "assert not {'torch', 'symusic'} & set(loaded())\n"
+        "from emomusic import *\n"
+        "assert Composer is emomusic.Composer and 'torch' not in loaded()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)
+
+
+def test_the_lines_on_the_page_do_what_they_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = re.search(r"```python\n(.+?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    assert len([line for line in found[1].splitlines() if line]) <= 10
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EMOMUSIC_CHECKPOINT", raising=False)
+    exec(compile(found[1], str(PAGE), "exec"), {})
+    assert {path.name for path in tmp_path.iterdir()} == {"nostalgia_0.mid", "nostalgia_1.mid"}
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 3 and told[2].split()[0] == told[0].split()[-1]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_threads_that_share_a_composer_get_what_each_would_get_alone(
+    tiny_checkpoint: Path, engine: str
+) -> None:
+    composer = Composer.from_pretrained(tiny_checkpoint, engine=engine)
+    asked = [
+        (Request(Emotion(v, a), n_bars=2, best_of=2), seed)
+        for seed, (v, a) in enumerate([(0.6, 0.6), (-0.6, 0.7), (-0.5, -0.5), (0.6, -0.5)])
+    ]
+
+    def composed(of: tuple[Request, int]) -> list[tuple[bytes, str]]:
+        clips = composer.compose(of[0], seed=of[1], count=3)
+        return [(dump_score(clip.score), json.dumps(clip.card())) for clip in clips]
+
+    alone = [composed(of) for of in asked]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(composed, asked)) == alone
+
+
+def test_a_clip_is_saved_as_its_ending_says(clip: Clip, tmp_path: Path) -> None:
+    begins = {"mid": b"MThd", "wav": b"RIFF", "musicxml": b"<?xml", "json": b"{"}
+    for ending, begin in begins.items():
+        assert clip.save(tmp_path / f"x.{ending}").read_bytes().startswith(begin)
+    assert clip.save(str(tmp_path / "Y.MID")).read_bytes() == dump_score(clip.score)
+    assert json.loads((tmp_path / "x.json").read_text())["seed"] == clip.seed
+
+
+@pytest.mark.parametrize("name", ["x", "x.ogg", "x.", "mid"])
+def test_another_ending_is_refused_and_nothing_is_written(
+    clip: Clip, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(ValueError, match="format must be of mid, wav"):
+        clip.save(tmp_path / name)
+    with pytest.raises(OSError, match="nowhere"):
+        clip.save(tmp_path / "nowhere" / "x.mid")
+    assert not list(tmp_path.iterdir())
+
+
+def test_hearing_takes_files_and_scores_and_any_verifier(
+    clip: Clip, composer: Composer, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    path = clip.save(tmp_path / "x.mid")
+    heard = hear(path, verifier=composer.verifier)
+    assert heard == hear(str(path), verifier=composer.verifier)
+    assert heard == hear(read_score(path), verifier=Verifier.load(tiny_checkpoint))
+    assert hear(clip.score, verifier=composer.verifier) == clip.verdict
+
+
+def test_hearing_with_the_default_verifier_follows_the_variable(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_score(make_score([60, 64, 67, 72] * 4), tmp_path / "x.mid")
+    monkeypatch.setenv("EMOMUSIC_CHECKPOINT", str(tiny_checkpoint))
+    own = hear(tmp_path / "x.mid")
+    assert own == hear(tmp_path / "x.mid", verifier=Verifier.load(tiny_checkpoint))
+    monkeypatch.delenv("EMOMUSIC_CHECKPOINT")
+    assert hear(tmp_path / "x.mid") != own
+
+
+def test_mistakes_are_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "x.mid").write_bytes(b"no music")
+    with pytest.raises(emomusic.ScoreError, match="not a MIDI file"):
+        hear(tmp_path / "x.mid")
+    with pytest.raises(ValueError, match=r"no such checkpoint folder: .*nowhere"):
+        Composer.from_pretrained(tmp_path / "nowhere")
+    with pytest.raises(emomusic.CheckpointError, match="no checkpoint in"):
+        Composer.from_pretrained(tmp_path)
+    for error in (emomusic.ScoreError, emomusic.CheckpointError, emomusic.EngineError):
+        assert issubclass(error, ValueError)
