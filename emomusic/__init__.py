@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from emomusic.compose.asking.given import Given
     from emomusic.compose.asking.request import Request
     from emomusic.compose.clip import Clip
-    from emomusic.compose.pretrained import Composer, hear
+    from emomusic.compose.composer import Composer
+    from emomusic.compose.pretrained.hear import hear
     from emomusic.emotion import (
         Emotion,
         EmotionCurve,
@@ -48,14 +49,14 @@ else:
     _HOME = {
         "CheckpointError": "model.weights",
         "Clip": "compose.clip",
-        "Composer": "compose.pretrained",
+        "Composer": "compose.composer",
         "EngineError": "model.engines.choose",
         "Given": "compose.asking.given",
         "Request": "compose.asking.request",
         "ScoreError": "music.score",
         "Verdict": "verify.verifier",
         "Verifier": "verify.verifier",
-        "hear": "compose.pretrained",
+        "hear": "compose.pretrained.hear",
     }
 
     def __getattr__(name):

@@ -109,7 +109,7 @@ def load_composer(
         threads: CPU cores to use.
         engine: What writes: `auto`, `int8`, `torch` or `cuda`.
     """
-    from emomusic.compose.find import find_checkpoint
+    from emomusic.compose.pretrained.find import find_checkpoint
     from emomusic.compose.output import OutputError, check_folder
 
     try:

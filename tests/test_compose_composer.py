@@ -321,7 +321,7 @@ def test_parts_of_different_checkpoints_are_refused(own_checkpoint: Path, tmp_pa
     with torch.random.fork_rng():
         other = Transformer(ModelConfig(vocab_size=99, context=2048, **SIZES["tiny"]))
     save_model(own_checkpoint, other, recipe={})
-    assert "tokenizer and weights in" in refused(own_checkpoint)
+    assert "tokenizer and weights do not belong together" in refused(own_checkpoint)
     shutil.rmtree(own_checkpoint)
     make_checkpoint(own_checkpoint, context=300)
     assert "must be at least 564, got 300" in refused(own_checkpoint)

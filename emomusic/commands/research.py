@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,7 +49,13 @@ def train(
     size: Annotated[str | None, typer.Option(help="small, base or tiny.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time budget.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Most optimiser steps.")] = None,
-    batch_ids: Annotated[int | None, typer.Option(help="Ids in a step.")] = None,
+    batch_ids: Annotated[int | None, typer.Option(help="Ids in a step, of all processes.")] = None,
+    gradient_accumulation_steps: Annotated[
+        int | None, typer.Option(help="Parts that a process computes its share of a step in.")
+    ] = None,
+    parallel: Annotated[
+        str | None, typer.Option(help="How torchrun's processes share: ddp or fully_shard.")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and order.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
@@ -63,6 +70,8 @@ def train(
         "minutes": minutes,
         "max_steps": max_steps,
         "batch_ids": batch_ids,
+        "gradient_accumulation_steps": gradient_accumulation_steps,
+        "parallel": parallel,
         "lr": lr,
         "seed": seed,
         "device": device,
@@ -93,7 +102,8 @@ def train(
             evaluated = run(rows, out, settings, report=report, on_evaluation=write_samples)
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)
-    typer.echo(f"{out}: {evaluated}")
+    if not int(os.environ.get("RANK", "0")):  # of several processes one tells
+        typer.echo(f"{out}: {evaluated}")
 
 
 def _no_samples(folder: Path, step: int) -> None:
@@ -163,7 +173,7 @@ def evaluate(
 ) -> None:
     """Measure a model: emotion, control, quality, memory; goes on where it was stopped."""
     composer = load_composer(checkpoint, out, threads=threads)
-    from emomusic.compose.find import find_checkpoint
+    from emomusic.compose.pretrained.find import find_checkpoint
     from emomusic.evaluation.report.context import FULL_COUNT, QUICK_COUNT, Context, Settings
     from emomusic.evaluation.report.run import check_names, run_sections
     from emomusic.evaluation.report.write import write_report
@@ -221,7 +231,7 @@ def check_verifier(
     """Measure how far the verifier can be trusted: trained anew by folds, or as it is on --data."""
     from dataclasses import replace
 
-    from emomusic.compose.find import find_checkpoint
+    from emomusic.compose.pretrained.find import find_checkpoint
     from emomusic.evaluation.trust import run, write
     from emomusic.evaluation.trust.unseen.trained import check_trained
 

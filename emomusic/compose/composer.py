@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import repeat
 from pathlib import Path
+from typing import Self
 
 from symusic.core import ScoreTick
 
@@ -16,15 +18,15 @@ from emomusic.compose.choose import Candidates
 from emomusic.compose.clip import Clip as Clip
 from emomusic.compose.drafting.controls import TABLES_NAME as TABLES_NAME
 from emomusic.compose.drafting.controls import read_controls
-from emomusic.compose.drafting.draft import Draft, make_draft
-from emomusic.compose.drafting.guide import MAX_BAR_IDS, clip_grammar, script_of
 from emomusic.compose.finish import Finisher, Sketch
+from emomusic.compose.pretrained.find import checkpoint_name, find_checkpoint
+from emomusic.compose.pretrained.hub import save_checkpoint
 from emomusic.compose.steering.pilot import Pilot, weights_of
 from emomusic.compose.steering.response import Response
+from emomusic.compose.writer import Writer
 from emomusic.mapping.mapper import Mapper
 from emomusic.model.engines.choose import open_engine
-from emomusic.model.engines.engine import Engine, Row, Uniforms
-from emomusic.model.engines.grammar import Script
+from emomusic.model.engines.engine import Engine
 from emomusic.model.weights import CheckpointError
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.verify.verifier import Verifier
@@ -32,10 +34,6 @@ from emomusic.verify.verifier import Verifier
 TOKENIZER_NAME = "tokenizer.json"
 BATCH = 32
 """Clips in hand at once, where nothing is said."""
-REPEATED_SHARE = 5
-"""Where the context is full a row begins anew with so small a part of it: what it repeats costs."""
-MIN_CONTEXT = MAX_BAR_IDS + 64
-"""The longest bar, and before it the clip's controls and the bar's: so a bar always ends."""
 Progress = Callable[[int], None]
 
 
@@ -71,8 +69,7 @@ class Composer:
             CheckpointError: If a part of it is missing or damaged, or does not fit the others.
             EngineError: If this machine does not have the engine.
         """
-        self.folder = folder.resolve()
-        self.name = self.folder.name
+        self.folder, self.name = folder, checkpoint_name(folder)
         self.engine: Engine = (
             open_engine(folder, engine, threads=threads) if isinstance(engine, str) else engine
         )
@@ -80,23 +77,21 @@ class Composer:
             self.tokenizer = Tokenizer(folder / TOKENIZER_NAME)
             self.mapper = Mapper.load(folder)
             self.verifier = Verifier.load(folder)
-            self._grammar = clip_grammar(self.tokenizer.vocabulary)
-            self._controls = read_controls(folder / TABLES_NAME, self.tokenizer.vocabulary)
-            self._pilot = pilot or Pilot(
-                self.tokenizer, Response.load(folder), weights=weights_of(self.mapper.telling())
+            self._finisher = Finisher(self.tokenizer, self.verifier, self.name)
+            self._writer = Writer(
+                engine=self.engine,
+                tokenizer=self.tokenizer,
+                mapper=self.mapper,
+                controls=read_controls(folder / TABLES_NAME, self.tokenizer.vocabulary),
+                pilot=pilot or self._read_pilot(),
+                themes=Themes(self.tokenizer, lambda n: self.verifier.verdict(n).quadrant),
             )
         except ValueError as error:
             raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
-        if len(self.tokenizer.vocabulary) != self.engine.config.vocab_size:
-            raise CheckpointError(f"tokenizer and weights in {folder} do not belong together")
-        context = self.engine.config.context
-        if context < MIN_CONTEXT:
-            raise CheckpointError(
-                f"the context of {folder} must be at least {MIN_CONTEXT}, got {context}"
-            )
-        self._finisher = Finisher(self.tokenizer, self.verifier, self.name)
-        self._themes = Themes(self.tokenizer, lambda n: self.verifier.verdict(n).quadrant)
-        self._max_repeated = min(context // REPEATED_SHARE, context - MIN_CONTEXT)
+
+    def _read_pilot(self) -> Pilot:
+        weights = weights_of(self.mapper.telling())
+        return Pilot(self.tokenizer, Response.load(self.folder), weights=weights)
 
     def compose(
         self,
@@ -195,7 +190,9 @@ class Composer:
         self, asked: Iterable[Settings], batch_size: int
     ) -> Generator[Sketch | Clip, None, None]:
         candidates: dict[int, Candidates] = {}
-        with closing(self._written(asked, batch_size, by_segment=True)) as written:
+        with closing(
+            self._writer.written(asked, batch_size=batch_size, by_segment=True)
+        ) as written:
             for order, sketch in written:
                 yield sketch
                 if sketch.is_whole:
@@ -215,7 +212,7 @@ class Composer:
         candidates: dict[int, Candidates] = {}
         done: dict[int, Clip] = {}
         wanted = 0
-        with closing(self._written(asked, batch_size)) as written:
+        with closing(self._writer.written(asked, batch_size=batch_size)) as written:
             for order, sketch in written:
                 for clip in self._chosen(order, sketch, candidates):
                     done[order] = clip
@@ -234,63 +231,59 @@ class Composer:
         if own.complete:
             yield candidates.pop(order).best(self.verifier)
 
-    def _written(
-        self, asked: Iterable[Settings], batch_size: int, *, by_segment: bool = False
-    ) -> Generator[tuple[int, Sketch], None, None]:
-        """Yield what is written, and the how many-th of those asked for it is, from 0."""
-        drafts: dict[int, tuple[int, int, Draft, Script]] = {}
-        rows = self._rows(asked, drafts)
-        for at, segments in self.engine.write(
-            rows, self._grammar, at_once=batch_size, by_segment=by_segment
-        ):
-            order, seed, draft, script = drafts[at]
-            sketch = Sketch(draft, script, segments, seed)
-            if sketch.is_whole:
-                del drafts[at]
-            yield order, sketch
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | os.PathLike[str] | None = None,
+        *,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        token: bool | str | None = None,
+        threads: int = 1,
+        engine: str = "auto",
+    ) -> Self:
+        """Load a checkpoint from a folder, from a model hub, or the default one.
 
-    def _rows(
-        self, asked: Iterable[Settings], drafts: dict[int, tuple[int, int, Draft, Script]]
-    ) -> Iterator[Row]:
-        """Return a row for each candidate, and note what it is; several threads may ask."""
-        at = 0
-        for order, own in enumerate(asked):
-            request = own.request
-            theme = self._themes.of(request.given, asked_tonic=request.tonic)
-            first = request.candidate
-            for candidate in range(first, first + request.best_of):
-                draft = make_draft(
-                    request,
-                    self.mapper,
-                    seed=own.seed,
-                    index=own.index,
-                    candidate=candidate,
-                    theme=theme,
-                )
-                row = self._row(draft)
-                drafts[at] = order, own.seed, draft, row.script
-                yield row
-                at += 1
+        Args:
+            name_or_folder: A folder, or `owner/name` on a hub; None takes the one that the
+                environment's EMOMUSIC_CHECKPOINT names, or that comes with the package.
+            revision: Branch, tag or commit on the hub.
+            cache_dir: Where files from the hub are kept; None takes the hub's own cache.
+            local_files_only: Take what was fetched before.
+            token: For what is not public; None takes the one that is stored, if there is one.
+            threads: CPU cores that it may use.
+            engine: `auto`, `int8`, `torch` or `cuda`.
 
-    def _row(self, draft: Draft) -> Row:
-        request = draft.request
-        script = script_of(
-            draft.plan(*self._controls),
-            self.tokenizer.vocabulary,
-            self._grammar,
-            max_repeated=self._max_repeated,
-            max_before=self.engine.config.context - MIN_CONTEXT - self._max_repeated,
+        Raises:
+            CheckpointError: If it cannot be had from the hub, a file is not what its checksum
+                says, or it is damaged.
+            EngineError: If this machine does not have the engine.
+            ValueError: If there is no such folder.
+        """
+        folder = find_checkpoint(
+            name_or_folder,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
         )
-        return Row(
-            script,
-            Uniforms(draft.rng),
-            number=draft.index * request.best_of + draft.candidate,
-            temperature=request.temperature,
-            top_p=request.top_p,
-            guidance=request.guidance,
-            n_guided=request.guided_bars,
-            steer=self._pilot.steer(draft, script),
-        )
+        return cls(folder, threads=threads, engine=engine)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+        """Copy the checkpoint into a folder, with checksums, as `from_pretrained` takes it.
+
+        Args:
+            folder: Made if missing; it must hold no checkpoint.
+
+        Returns:
+            The folder.
+
+        Raises:
+            CheckpointError: If there is a checkpoint in it already.
+            OSError: If it cannot be written; what was written is taken away then.
+        """
+        return save_checkpoint(self.folder, Path(folder))
 
 
 def _check_run(**values: int) -> None:

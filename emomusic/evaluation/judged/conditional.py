@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emomusic.compose.composer import MIN_CONTEXT, REPEATED_SHARE
 from emomusic.compose.drafting.guide import Plan, clip_grammar, ids_of, script_of, transposition
+from emomusic.compose.writer import MIN_CONTEXT, REPEATED_SHARE
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.judged.baselines import quadrants_of
 from emomusic.files import write_text

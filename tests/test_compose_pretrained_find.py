@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import emomusic
-from emomusic.compose import find
-from emomusic.compose.find import NAME, VARIABLE, find_checkpoint
+from emomusic.compose.pretrained import find
+from emomusic.compose.pretrained.find import NAME, VARIABLE, find_checkpoint
 
 
 @pytest.fixture(autouse=True)

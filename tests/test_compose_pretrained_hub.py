@@ -19,9 +19,10 @@ from huggingface_hub import constants
 
 import emomusic
 from emomusic.cli import main
-from emomusic.compose import hub
-from emomusic.compose.find import VARIABLE, checkpoint_name, find_checkpoint
-from emomusic.compose.hub import (
+from emomusic.compose.composer import Composer
+from emomusic.compose.pretrained import hub
+from emomusic.compose.pretrained.find import VARIABLE, checkpoint_name, find_checkpoint
+from emomusic.compose.pretrained.hub import (
     SUMS_NAME,
     HubError,
     check_sums,
@@ -31,7 +32,6 @@ from emomusic.compose.hub import (
     save_checkpoint,
     seal,
 )
-from emomusic.compose.pretrained import Composer
 from emomusic.model.weights import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -351,8 +351,9 @@ def test_a_name_that_is_none_of_a_hub_is_a_folder(cache: Path, name: str) -> Non
 
 def test_the_sums_of_the_shipped_checkpoint_are_true() -> None:
     sums = read_sums(SHIPPED)
-    anew = "after a change: python -c 'from pathlib import Path; from emomusic.compose.hub import "
-    anew += 'seal; seal(Path("checkpoints/emomusic-10m"))\''
+    anew = "after a change: python -c 'from pathlib import Path; "
+    anew += "from emomusic.compose.pretrained.hub import seal; "
+    anew += 'seal(Path("checkpoints/emomusic-10m"))\''
     assert set(sums) == {path.name for path in checked_files(SHIPPED)}, anew
     try:
         check_sums(SHIPPED, sums)
@@ -363,9 +364,6 @@ def test_the_sums_of_the_shipped_checkpoint_are_true() -> None:
 def test_the_client_of_the_hub_is_loaded_only_for_a_hub() -> None:
     import subprocess
 
-    code = (
-        "import sys, emomusic.compose.pretrained, emomusic.compose.hub as hub; "
-        "sys.exit('huggingface_hub' in sys.modules)"
-    )
+    code = "import sys, emomusic.compose.composer; sys.exit('huggingface_hub' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
     assert emomusic.__version__

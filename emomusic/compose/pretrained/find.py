@@ -45,7 +45,7 @@ def find_checkpoint(
     on_a_hub = _ON_A_HUB.fullmatch(folder.as_posix())
     if on_a_hub is None or folder.parent.is_dir():
         raise ValueError(f"no such checkpoint folder: {folder}")
-    from emomusic.compose.hub import fetch_checkpoint
+    from emomusic.compose.pretrained.hub import fetch_checkpoint
 
     return fetch_checkpoint(
         on_a_hub["repository"],
