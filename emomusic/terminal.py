@@ -41,8 +41,8 @@ def stop(message: str, status: int) -> NoReturn:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """Show a progress bar on stderr, on a terminal only."""
+def progress_bar(*more: str) -> Iterator[Progress]:
+    """Show a progress bar on stderr, on a terminal only, with more columns of a task's fields."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -60,6 +60,7 @@ def progress_bar() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        *(TextColumn(f"{{task.fields[{name}]}}") for name in more),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield progress
@@ -77,25 +78,22 @@ def batch_progress(n_total: int, n_there: int) -> Iterator[Callable[[], None]]:
     """
     began = told = time.monotonic()
     n_done = 0
-    with progress_bar() as bar:
-        task = bar.add_task("composing", total=n_total, completed=n_there)
+    with progress_bar("rate") as bar:
+        task = bar.add_task("composing", total=n_total, completed=n_there, rate="")
 
         def advance() -> None:
             nonlocal n_done, told
             n_done += 1
-            bar.advance(task)
             now = time.monotonic()
+            rate = n_done / max(now - began, 1e-9)
+            bar.update(task, advance=1, rate=f"{rate:.1f} a second")
             if bar.disable and now - told > TOLD_EVERY_S:
                 told = now
-                typer.echo(_pace(n_there + n_done, n_total, n_done / (now - began)), err=True)
+                left = timedelta(seconds=round((n_total - n_there - n_done) / rate))
+                done = f"{n_there + n_done} of {n_total} clips"
+                typer.echo(f"{done}, {rate:.1f} a second, {left} left", err=True)
 
         yield advance
-
-
-def _pace(n_there: int, n_total: int, rate: float) -> str:
-    left_s = round((n_total - n_there) / rate)
-    left = str(timedelta(seconds=left_s))
-    return f"{n_there} of {n_total} clips, {rate:.1f} a second, {left} left"
 
 
 def load_composer(
@@ -109,8 +107,8 @@ def load_composer(
         threads: CPU cores to use.
         engine: What writes: `auto`, `int8`, `torch` or `cuda`.
     """
-    from emomusic.compose.pretrained.find import find_checkpoint
     from emomusic.compose.output import OutputError, check_folder
+    from emomusic.compose.pretrained.find import find_checkpoint
 
     try:
         check_folder(out)

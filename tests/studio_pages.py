@@ -21,7 +21,7 @@ from emomusic.compose.asking.settings import Settings
 from emomusic.emotion import find_emotion
 
 SHIPPED = ROOT / "checkpoints" / "emomusic-10m"
-WAIT_S = 30.0
+WAIT_S = 90.0
 """So long a busy machine may take; nothing here is measured by it."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WATCH = """

@@ -13,8 +13,8 @@ from benchmarks.writing import N_CLIP
 from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.pretrained.find import find_checkpoint
 from emomusic.compose.output import write_clips
+from emomusic.compose.pretrained.find import find_checkpoint
 from emomusic.emotion import QUADRANTS, find_emotion
 
 NEEDS: tuple[str, ...] = ()

@@ -148,7 +148,7 @@ def generate(
         batch_size=batch_size,
         checkpoint=checkpoint,
         as_json=as_json,
-        is_plain=not said & FOR_JOBS and engine != "ray",
+        has_rows=spec is not None,
     )
     if dry_run:
         plan(job, ways)

@@ -42,7 +42,7 @@ class Ways:
         batch_size: Candidates in hand at once.
         checkpoint: Folder of the model, if one is named.
         as_json: Whether it is told in JSON.
-        is_plain: Whether no option for jobs is given: then nothing but clips and manifest stay.
+        has_rows: Whether the job comes as a file of rows.
     """
 
     out: Path
@@ -56,7 +56,7 @@ class Ways:
     batch_size: int
     checkpoint: Path | None
     as_json: bool
-    is_plain: bool
+    has_rows: bool
 
 
 @contextmanager
@@ -121,10 +121,13 @@ def carry_out(job: Job, ways: Ways, *, checkpoint_asked: str | None = None) -> N
             f"the settings are of a clip by {checkpoint_asked}: {composer.name} writes another one",
             err=True,
         )
-    if ways.is_plain:
+    if not ways.has_rows:
         _check_music(job, composer)
     store = Store(ways.out, ways.shard)
     report = Report(n_clips_of(job, store))
+    if not report.n_wanted:
+        typer.echo(f"the job has no more than {job.n_blocks} parts: nothing is left here", err=True)
+        raise typer.Exit(ExitStatus.DONE)
     try:
         with store.held(), _ends_as_by_hand():
             identity = job.identity(
@@ -132,7 +135,7 @@ def carry_out(job: Job, ways: Ways, *, checkpoint_asked: str | None = None) -> N
             )
             store.begin(identity, resume=ways.resume)
             _run(job, store, composer, ways, report)
-            if ways.is_plain and report.tally and report.tally.is_whole:
+            if report.tally and report.tally.is_whole and not ways.has_rows and job.n_blocks == 1:
                 store.forget()
     except (OSError, OutputError, ValueError) as error:
         stop(f"{error}{_goes_on(report)}", ExitStatus.FAILED)
@@ -235,7 +238,7 @@ def _end(report: Report, ways: Ways) -> None:
     values = report.to_dict()
     if ways.as_json:
         typer.echo(json.dumps({"summary": values}))
-    elif not ways.is_plain or report.n_wanted > 1 or values["failures"]:
+    elif ways.has_rows or report.n_wanted > 1 or values["failures"]:
         typer.echo(_summary(values), err=True)
     assert report.tally is not None
     raise typer.Exit(_status(report.tally.n_clips, report.tally.reasons.total()))

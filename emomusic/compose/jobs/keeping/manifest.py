@@ -78,7 +78,10 @@ def finish(store: Store, job: Job) -> Tally:
 
 def _merge(store: Store, job: Job) -> Tally:
     """Write manifest and failures from the blocks that are there."""
-    tally, folder = Tally(), store.staging(0)
+    tally = Tally()
+    if not any(store.blocks.iterdir()):
+        return tally  # what another run left stays until there is something
+    folder = store.staging(0)
     failures = folder / FAILURES_NAME
     with (folder / MANIFEST_NAME).open("w") as manifest, failures.open("w") as failed:
         for line in _bad_rows(job):
