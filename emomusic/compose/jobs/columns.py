@@ -42,7 +42,7 @@ def _number(name: str, value: Any) -> float:
 def _whole(name: str, value: Any) -> int:
     if isinstance(value, str) and value.strip().lstrip("-").isascii():
         digits = value.strip()
-        if digits.lstrip("-").isdigit() and len(digits) <= 20:
+        if digits.removeprefix("-").isdigit() and len(digits) <= 20:
             return int(digits)
     number = _number(name, value)
     if not number.is_integer():
@@ -116,17 +116,17 @@ def options_of(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
     Raises:
         RowError: If a value is of the wrong kind.
     """
-    names = {str(name).replace("-", "_"): name for name in values}
-    check_columns(list(names))
+    names = [str(name).replace("-", "_") for name in values]
+    check_columns(names)
     own = {
-        name: COLUMNS[name](name, values[given])
-        for name, given in names.items()
-        if values[given] is not None and values[given] != ""
+        name: COLUMNS[name](name, value)
+        for name, value in zip(names, values.values(), strict=True)
+        if value is not None and value != ""
     }
     attributes = _joined(own)
     options = dict(defaults)
     for group in (EMOTIONS, LENGTHS, MUSIC):
-        if any(name in own for name in group):
+        if any(own.get(name, False) is not False for name in group):  # not to be free says nothing
             options = {name: value for name, value in options.items() if name not in group}
     options |= own
     if attributes:

@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 import emomusic
 from emomusic.compose.asking.settings import Settings, parse_settings_file
 from emomusic.compose.jobs.spec import BadRow, Row, read_rows
+from emomusic.compose.pretrained.hub import checked_files, sum_of
 
 SMALLEST_BLOCK, LARGEST_BLOCK, MANY_BLOCKS = 16, 512, 64
 PACKS = ("files", "tar", "parquet")
 MAX_CLIPS = 2**40
-SUMS_NAME = "checksums.json"
 
 
 @dataclass(frozen=True)
@@ -210,10 +210,6 @@ class Job:
 
 
 def _digest(checkpoint: Path) -> str:
-    """Return what tells a checkpoint from others: the digest of all that composing reads."""
-    digest = hashlib.sha256()
-    for path in sorted(checkpoint.iterdir()):
-        if path.suffix in {".json", ".safetensors"} and path.name != SUMS_NAME:
-            digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+    """Return what tells a checkpoint from others."""
+    sums = [(path.name, *sum_of(path)) for path in checked_files(checkpoint)]
+    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()

@@ -17,6 +17,9 @@ MAX_LINE = 24 * 2**20
 """Bytes of a line: settings may hold music."""
 MAX_TOLD = 400
 NOT_UTF8 = "the row is no UTF-8 text"
+TOO_LONG = f"the row is longer than {MAX_LINE // 2**20} MiB"
+_CUT = "\ud800"
+"""Stands for a line of CSV that is too long; no bytes are read as it."""
 
 
 class SpecError(ValueError):
@@ -83,7 +86,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
 def _json_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[Row | BadRow]:
     for number, line in _lines(file):
         if line is None:
-            yield BadRow(number, f"the row is longer than {MAX_LINE // 2**20} MiB")
+            yield BadRow(number, TOO_LONG)
         elif line.strip():
             yield _row(number, lambda text=line: _parsed(text), defaults)
 
@@ -94,7 +97,9 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
     try:
         values = json.loads(line.decode(), parse_constant=refused)
-    except UnicodeDecodeError:
+        if b"\\ud" in line.lower():  # half a character can be written so, and not kept as text
+            json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeError:
         raise ValueError(NOT_UTF8) from None
     except json.JSONDecodeError as error:
         raise ValueError(f"the row is no JSON: {error.msg} at column {error.colno}") from None
@@ -112,7 +117,7 @@ def _csv_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[Row | Bad
         nonlocal at
         for number, line in _lines(file):
             at = number
-            yield "\udcff" if line is None else line.decode("utf-8", "surrogateescape")
+            yield _CUT if line is None else line.decode("utf-8", "surrogateescape")
 
     reader = csv.reader(texts(), strict=True)
     names = _header(reader)
@@ -142,6 +147,8 @@ def _header(reader: Any) -> list[str]:
 
 
 def _cells(names: list[str], cells: list[str]) -> dict[str, str]:
+    if any(_CUT in cell for cell in cells):
+        raise ValueError(TOO_LONG)
     if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
         raise ValueError(NOT_UTF8)
     if len(cells) > len(names):
@@ -162,4 +169,5 @@ def _row(number: int, read: Any, defaults: Mapping[str, Any]) -> Row | BadRow:
         return Row(number, settings, count, name)
     except UNREADABLE as error:
         told = str(error) if isinstance(error, ValueError) else "a value is of the wrong kind"
-        return BadRow(number, " ".join(told.split())[:MAX_TOLD])
+        shown = "".join(c if c.isprintable() else " " for c in told[: 2 * MAX_TOLD])
+        return BadRow(number, " ".join(shown.split())[:MAX_TOLD])

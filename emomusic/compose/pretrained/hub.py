@@ -52,7 +52,7 @@ def fetch_checkpoint(
         cache_dir: Where files are kept; None takes the hub's own cache.
         local_files_only: Take what is in the cache.
         token: For what is not public; None takes the one that is stored, if there is one.
-        endpoint: Address of the hub; None takes HF_ENDPOINT, or huggingface.co.
+        endpoint: Address of the hub; None takes HF_ENDPOINT, or the one that the client knows.
 
     Returns:
         The folder in the cache; leave it as it is.
@@ -148,7 +148,8 @@ def _is_known(name: str) -> bool:
     return name in MAY_BE_THERE or WEIGHTS.fullmatch(name) is not None
 
 
-def _sum_of(path: Path) -> tuple[str, int]:
+def sum_of(path: Path) -> tuple[str, int]:
+    """Return SHA-256 in hexadecimal, and the bytes, of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
 
@@ -162,7 +163,7 @@ def seal(folder: Path) -> Path:
         CheckpointError: If the folder lacks a file of a checkpoint.
         OSError: If a file cannot be read or written.
     """
-    sums = {path.name: _sum_of(path) for path in checked_files(folder)}
+    sums = {path.name: sum_of(path) for path in checked_files(folder)}
     _check_names(folder, sums)
     files = {name: {"sha256": digest, "bytes": n} for name, (digest, n) in sums.items()}
     write_text(folder / SUMS_NAME, json.dumps({"format": FORMAT, "files": files}, indent=1) + "\n")
@@ -217,7 +218,7 @@ def check_sums(folder: Path, sums: Sums) -> None:
     for name, (digest, n_bytes) in sums.items():
         path = folder / name
         try:
-            good = path.stat().st_size == n_bytes and _sum_of(path)[0] == digest
+            good = path.stat().st_size == n_bytes and sum_of(path)[0] == digest
         except OSError as error:
             raise HubError(f"cannot read {path}: {error.strerror or error}") from error
         if not good:

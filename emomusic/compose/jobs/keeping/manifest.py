@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from emomusic.compose.jobs.job import Job
-from emomusic.compose.jobs.keeping.store import DONE, FAILURES_NAME, HALF, Store, told
+from emomusic.compose.jobs.keeping.store import FAILURES_NAME, HALF, Store, told
 from emomusic.compose.output import MANIFEST_NAME
 from emomusic.emotion import Emotion
 
@@ -58,14 +59,14 @@ def finish(store: Store, job: Job) -> Tally:
     Raises:
         OutputError: If the folder cannot be written into.
     """
-    with told(store.folder):
+    with told(store.folder), store.alone():
         while store.blocks.is_dir():
             done = store.done()
             is_whole = len(done) == job.n_blocks
             if not is_whole and not all(map(store.shard.has, done)):
                 return _tally(store, job)
             try:
-                tally = _merge(store, job)
+                tally = _merge(store, job, done)
             except FileNotFoundError:  # whoever came last has cleared up
                 continue
             if store.done() == done:  # else another part has become done meanwhile
@@ -73,11 +74,12 @@ def finish(store: Store, job: Job) -> Tally:
                     store.leave()
                 tally.is_whole = is_whole
                 return tally
+        store.leave()  # what came last may have been stopped while it cleared up
         return _known(store.folder)
 
 
-def _merge(store: Store, job: Job) -> Tally:
-    """Write manifest and failures from the blocks that are there."""
+def _merge(store: Store, job: Job, done: Iterable[int]) -> Tally:
+    """Write manifest and failures from the blocks that are done."""
     tally = Tally()
     if not any(store.blocks.iterdir()):
         return tally  # what another run left stays until there is something
@@ -87,7 +89,7 @@ def _merge(store: Store, job: Job) -> Tally:
         for line in _bad_rows(job):
             tally.count(line)
             failed.write(f"{json.dumps(line)}\n")
-        for text in _lines(store):
+        for text in _lines(store, done):
             line = json.loads(text)
             tally.count(line)
             (manifest if "file" in line else failed).write(text)
@@ -105,7 +107,8 @@ def _tally(store: Store, job: Job) -> Tally:
     """Count what this part of the job has done."""
     tally = Tally()
     with suppress(FileNotFoundError):
-        for line in (*_bad_rows(job), *map(json.loads, _lines(store, own=True))):
+        done = filter(store.shard.has, store.done())
+        for line in chain(_bad_rows(job), map(json.loads, _lines(store, done))):
             tally.count(line)
     return tally
 
@@ -125,12 +128,15 @@ def _bad_rows(job: Job) -> Iterable[dict[str, Any]]:
     return ({"row": row.line, "reason": row.reason} for row in job.bad_rows())
 
 
-def _lines(store: Store, *, own: bool = False) -> Iterator[str]:
-    """Yield the lines of all blocks, in order; of a block that was left half-way those there."""
-    found = {
-        int(path.stem): path for kind in (HALF, DONE) for path in store.blocks.glob(f"*{kind}")
-    }
+def _lines(store: Store, done: Iterable[int]) -> Iterator[str]:
+    """Yield the lines of blocks, in order; of this part's that were left half-way those there.
+
+    Raises:
+        FileNotFoundError: If the blocks are there no more.
+    """
+    halves = (int(path.stem) for path in store.blocks.glob(f"*{HALF}"))
+    found = {block: store.lines_path(block, HALF) for block in filter(store.shard.has, halves)}
+    found |= {block: store.lines_path(block) for block in done}
     for block in sorted(found):
-        if not own or store.shard.has(block):
-            with found[block].open(encoding="utf-8") as file:
-                yield from file
+        with found[block].open(encoding="utf-8") as file:
+            yield from file

@@ -20,7 +20,7 @@ from emomusic.files import UNREADABLE, write_text
 
 FAILURES_NAME = "failures.jsonl"
 STATE_NAME = ".emomusic"
-JOB_NAME = "job.json"
+JOB_NAME, BEGIN_NAME = "job.json", "begin.lock"
 DONE, HALF = ".jsonl", ".half"
 
 
@@ -103,8 +103,7 @@ class Store:
         Raises:
             OutputError: If it holds another job to go on with, or cannot be written into.
         """
-        with told(self.folder), (self.state / "begin.lock").open("wb") as lock:
-            _locked(lock.fileno(), wait=True)  # other parts of the job may begin just now
+        with told(self.folder), self.alone():
             known = self._identity()
             if known != dict(identity):
                 if resume and known is not None:
@@ -112,19 +111,27 @@ class Store:
                         f"{self.folder} holds another job ({_difference(known, identity)}): take "
                         "another folder, or leave out --resume to begin anew"
                     )
+                (self.state / JOB_NAME).unlink(missing_ok=True)  # or it seems whole without blocks
                 shutil.rmtree(self.blocks, ignore_errors=True)
             elif not resume:
                 for path in self.blocks.glob("*"):
                     if self.shard.has(int(path.stem)):
                         path.unlink(missing_ok=True)
-            if resume and known is not None and self._is_whole(identity):
+            if resume and known is not None and self._is_whole():
                 return
             self.blocks.mkdir(exist_ok=True)
             shutil.rmtree(self.doing, ignore_errors=True)
-            self.doing.mkdir(parents=True)
+            self.doing.mkdir(parents=True, exist_ok=True)  # a process of before may just be ending
             write_text(self.state / JOB_NAME, json.dumps(dict(identity), indent=1) + "\n")
 
-    def _is_whole(self, identity: Mapping[str, Any]) -> bool:
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other parts of the job from beginning and from ending at the same time."""
+        with (self.state / BEGIN_NAME).open("wb") as lock:
+            _locked(lock.fileno(), wait=True)
+            yield
+
+    def _is_whole(self) -> bool:
         return not self.blocks.is_dir() and (self.folder / MANIFEST_NAME).is_file()
 
     def _identity(self) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from emomusic.compose.composer import BATCH, Composer
@@ -82,8 +83,9 @@ def compose_in_processes(
         running: dict[Future[list[Line]], Block] = {}
         try:
             while True:
-                while len(running) <= workers and (block := _next(left, source)):
-                    running[pool.submit(_compose, block.index, _texts(block))] = block
+                while len(running) <= workers and (left := left or [*islice(source, 1)]):
+                    running[pool.submit(_compose, left[0].index, _texts(left[0]))] = left[0]
+                    del left[0]  # only now: where a process has just died, nothing is taken
                 if not running:
                     is_over = True
                     break
@@ -95,10 +97,6 @@ def compose_in_processes(
             _count(tries, running.values())
         finally:
             _end(pool)
-
-
-def _next(left: list[Block], source: Iterable[Block]) -> Block | None:
-    return left.pop(0) if left else next(iter(source), None)
 
 
 def _texts(block: Block) -> list[str]:
