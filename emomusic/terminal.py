@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 MAX_SEED = 2**63 - 1
-TOLD_EVERY_S = 30.0
-"""How often a job that writes to no terminal says how far it is."""
+FIRST_TOLD_S, LAST_TOLD_S = 5.0, 60.0
+"""After so long a job that writes to no terminal says how far it is; then ever more seldom."""
 
 
 class ExitStatus:
@@ -70,25 +70,26 @@ def progress_bar(*more: str) -> Iterator[Progress]:
 def batch_progress(n_total: int, n_there: int) -> Iterator[Callable[[], None]]:
     """Show how far a job is, how fast, and how long it will take; yield what counts a clip.
 
-    On a terminal as a bar, else as a line on stderr every half minute.
+    On a terminal as a bar, else as a line on stderr now and then.
 
     Args:
         n_total: Clips of the job.
         n_there: Those that were there before.
     """
-    began = told = time.monotonic()
+    began = time.monotonic()
+    next_told = began + FIRST_TOLD_S
     n_done = 0
     with progress_bar("rate") as bar:
         task = bar.add_task("composing", total=n_total, completed=n_there, rate="")
 
         def advance() -> None:
-            nonlocal n_done, told
+            nonlocal n_done, next_told
             n_done += 1
             now = time.monotonic()
             rate = n_done / max(now - began, 1e-9)
             bar.update(task, advance=1, rate=f"{rate:.1f} a second")
-            if bar.disable and now - told > TOLD_EVERY_S:
-                told = now
+            if bar.disable and now > next_told:
+                next_told = now + min(max(now - began, FIRST_TOLD_S), LAST_TOLD_S)
                 left = timedelta(seconds=round((n_total - n_there - n_done) / rate))
                 done = f"{n_there + n_done} of {n_total} clips"
                 typer.echo(f"{done}, {rate:.1f} a second, {left} left", err=True)
