@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,8 +29,18 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         write: Called with the open binary file.
 
     Raises:
-        OSError: If the folder is not writable or full; nothing is left behind then.
+        OSError: If the folder is not writable or full, named with the file; nothing is left
+            behind then.
     """
+    try:
+        _write_atomically(path, write)
+    except OSError as error:
+        if error.errno is None or error.filename == str(path):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -48,3 +59,39 @@ def write_text(path: Path, text: str) -> None:
         OSError: As `write_atomically`.
     """
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def clear_parts(folder: Path) -> None:
+    """Remove what `write_atomically` left in a folder where its process was killed."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder.
+
+    The folder itself is locked: no file is left behind, and the lock ends with the process,
+    however that ends. A file system without locks lets all in.
+
+    Raises:
+        ValueError: If another process is in it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"another process is at work in {folder}; wait for it, or take another folder"
+            ) from error
+        except OSError:
+            pass  # nor on this file system
+        yield
+    finally:
+        os.close(handle)

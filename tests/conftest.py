@@ -8,6 +8,8 @@ import pytest
 import torch
 from synthetic import make_checkpoint
 
+from emomusic.compose.composer import Composer
+
 torch.set_num_threads(1)
 
 pytest_plugins = ["studio_pages"]
@@ -25,3 +27,9 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     """Return a copy of the tiny checkpoint, to be damaged."""
     return Path(shutil.copytree(tiny_checkpoint, tmp_path / "own"))
+
+
+@pytest.fixture(scope="session")
+def tiny_composer(tiny_checkpoint: Path) -> Composer:
+    """Return what composes with the tiny checkpoint, loaded once."""
+    return Composer(tiny_checkpoint)

@@ -407,8 +407,8 @@ def test_stopping_by_hand_keeps_what_is_written(
         yield from itertools.islice(composed(composer, *arguments, **settings), 2)
         raise KeyboardInterrupt
 
-    composed = Composer.compose
-    monkeypatch.setattr(Composer, "compose", stop_after_two)
+    composed = Composer.compose_all
+    monkeypatch.setattr(Composer, "compose_all", stop_after_two)
     said = shell("generate", "--emotion", "joy", "--bars", 1, "--count", 5, "--out", tmp_path,
                  "--checkpoint", tiny_checkpoint)  # fmt: skip
     assert said.status == 130 and "Traceback" not in said.err

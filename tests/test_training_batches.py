@@ -262,3 +262,19 @@ def test_a_vocabulary_without_controls_is_refused() -> None:
 def test_chances_out_of_range_are_refused(values: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Augmentation(**values)
+
+
+def test_parts_hold_the_sequences_of_the_whole_batch() -> None:
+    made = batches(augmentation=Augmentation(bar_controls=1))
+    clips = made.epoch(0)[0]
+    whole, _ = made.batch(clips, 0, 0)
+    for n_parts in (2, 3, len(clips) + 1):
+        for part in range(n_parts):
+            inputs, targets = made.batch(clips, 0, 0, part=part, n_parts=n_parts)
+            own = whole[part::n_parts]
+            if len(own):
+                length = min(own.shape[1], inputs.shape[1])
+                assert inputs[:, :length].equal(own[:, :length])
+                assert (own[:, length:] == 0).all() and (inputs[:, length:] == 0).all()
+            else:
+                assert len(inputs) == 1 and (targets == IGNORED).all()

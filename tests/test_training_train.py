@@ -1,11 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +14,7 @@ from emomusic.model.checkpoint import load_model, save_model
 from emomusic.model.shape import ModelConfig
 from emomusic.model.transformer import Transformer
 from emomusic.training.config import make_config
-from emomusic.training.state import STATE_NAME
+from emomusic.training.record.state import STATE_NAME
 from emomusic.training.train import train
 
 SETTINGS: dict[str, Any] = {
@@ -34,22 +29,6 @@ SETTINGS: dict[str, Any] = {
     "threads": 1,
     "seed": 3,
 }
-PROGRAM = """
-import json, sys, time
-from pathlib import Path
-from emomusic.training import train as room
-from emomusic.training.config import make_config
-
-rows, out, settings, seconds_a_step = sys.argv[1:5]
-step = room._Run._step
-
-def slow_step(self, *arguments):
-    time.sleep(float(seconds_a_step))
-    return step(self, *arguments)
-
-room._Run._step = slow_step
-room.train(Path(rows), Path(out), make_config(None, json.loads(settings)))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -117,29 +96,15 @@ def test_a_finished_run_is_left_as_it_is(rows: Path, undisturbed: Path, tmp_path
     assert alike(tmp_path, undisturbed)
 
 
-def start(rows: Path, out: Path, settings: dict[str, Any], seconds_a_step: float) -> Any:
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(rows), str(out), json.dumps(settings),
-         str(seconds_a_step)],
-    )  # fmt: skip
+def test_a_step_in_parts_takes_the_mean_over_all_targets(rows: Path, tmp_path: Path) -> None:
+    def losses(folder: Path) -> list[float]:
+        lines = (folder / "run" / "log.jsonl").read_text().splitlines()
+        return [json.loads(line).get("loss", 0.0) for line in lines]
 
-
-def test_a_killed_run_goes_on_to_the_same_weights(
-    rows: Path, undisturbed: Path, tmp_path: Path
-) -> None:
-    settings = {**SETTINGS, "save_minutes": 1e-6}  # saves after each step
-    process = start(rows, tmp_path, settings, seconds_a_step=0.3)
-    state = tmp_path / "run" / STATE_NAME
-    until = time.monotonic() + 30
-    while not state.is_file() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.05)
-    time.sleep(0.8)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert state.is_file() and not (tmp_path / "config.json").exists()
-    assert not alike(tmp_path, undisturbed)
-    run(rows, tmp_path)
-    assert alike(tmp_path, undisturbed)
+    settings = {"precision": "fp32", "lr": 0.003}
+    run(rows, tmp_path / "whole", **settings)
+    run(rows, tmp_path / "parts", **settings, gradient_accumulation_steps=3)
+    assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
 
 
 def test_a_time_budget_ends_a_run(rows: Path, tmp_path: Path) -> None:
@@ -193,53 +158,5 @@ def test_a_missing_gpu_is_told(rows: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_an_epoch_without_batches_is_told(rows: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="an epoch holds 0 batches, too few for 1 processes"):
+    with pytest.raises(ValueError, match="an epoch holds no clip; give a source a weight above 0"):
         run(rows, tmp_path, source_weights={"even": 0, "odd": 0})
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-RANKED = """
-import json, os, sys
-from pathlib import Path
-from safetensors.torch import save_file
-from emomusic.training import train as room
-from emomusic.training.config import make_config
-
-rows, out, settings = sys.argv[1:4]
-run = room._Run(
-    room.Rows.load(Path(rows)), Path(out), make_config(None, json.loads(settings)),
-    lambda record: None, lambda folder, step: None,
-)
-run.go()
-run.ranks.leave()
-weights = {name: tensor.contiguous() for name, tensor in run.model.state_dict().items()}
-save_file(weights, Path(out) / f"rank-{os.environ['RANK']}.safetensors")
-"""
-
-
-def test_two_processes_train_one_model(rows: Path, undisturbed: Path, tmp_path: Path) -> None:
-    settings = {**SETTINGS, "max_steps": 5}
-    port = str(free_port())
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", RANKED, str(rows), str(tmp_path), json.dumps(settings)],
-            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank),
-                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        assert [process.wait(timeout=60) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-    one, other = (load_file(tmp_path / f"rank-{rank}.safetensors") for rank in range(2))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    record = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
-    alone = json.loads((undisturbed / "run" / "log.jsonl").read_text().splitlines()[-1])
-    assert record["step"] == 5 and record["ids"] / 5 > 1.5 * alone["ids"] / 12

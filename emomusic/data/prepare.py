@@ -18,7 +18,7 @@ from emomusic.data.clean import SkippedError
 from emomusic.data.packing import pack, read_tables
 from emomusic.data.songs import PreparedSong, prepare_song
 from emomusic.data.sources import CorpusFile, corpus_files
-from emomusic.files import write_atomically
+from emomusic.files import clear_parts, write_atomically
 from emomusic.music.score import ScoreError
 
 CHUNK = 16
@@ -74,6 +74,7 @@ def prepare(
     rows.save(out_path)
     for path in paths:
         path.unlink(missing_ok=True)
+    clear_parts(parts_dir)
     if not any(parts_dir.iterdir()):
         parts_dir.rmdir()
     account: dict[str, Any] = rows.meta["account"]
@@ -174,22 +175,35 @@ def _collect(paths: Iterable[Path]) -> tuple[list[PreparedSong], list[tuple[str,
     songs: list[PreparedSong] = []
     skipped: list[tuple[str, str]] = []
     for path in paths:
-        with np.load(path, allow_pickle=False) as part:
-            head = json.loads(part["head"].tobytes())
-            skipped += [(source, reason) for source, reason in head["skipped"]]
-            for i, (name, source, has_dynamics, clips, n_notes) in enumerate(head["songs"]):
-                cuts = np.cumsum(part[f"{i}.lengths"])[:-1]
-                songs.append(
-                    PreparedSong(
-                        name=name,
-                        source=source,
-                        has_dynamics=has_dynamics,
-                        ids=np.split(part[f"{i}.ids"], cuts),
-                        bar_values=part[f"{i}.bar_values"],
-                        clips=[(a, b, c, d) for a, b, c, d in clips],
-                        clip_values=part[f"{i}.clip_values"],
-                        prints=part[f"{i}.prints"],
-                        n_notes=n_notes,
-                    )
-                )
+        try:
+            found, left_out = _read_part(path)
+        except Exception as error:  # numpy has many kinds for a damaged file
+            path.unlink(missing_ok=True)
+            raise ValueError(
+                f"{path} was damaged and is removed; the same command prepares its files again"
+            ) from error
+        songs += found
+        skipped += left_out
     return songs, skipped
+
+
+def _read_part(path: Path) -> tuple[list[PreparedSong], list[tuple[str, str]]]:
+    songs = []
+    with np.load(path, allow_pickle=False) as part:
+        head = json.loads(part["head"].tobytes())
+        for i, (name, source, has_dynamics, clips, n_notes) in enumerate(head["songs"]):
+            cuts = np.cumsum(part[f"{i}.lengths"])[:-1]
+            songs.append(
+                PreparedSong(
+                    name=name,
+                    source=source,
+                    has_dynamics=has_dynamics,
+                    ids=np.split(part[f"{i}.ids"], cuts),
+                    bar_values=part[f"{i}.bar_values"],
+                    clips=[(a, b, c, d) for a, b, c, d in clips],
+                    clip_values=part[f"{i}.clip_values"],
+                    prints=part[f"{i}.prints"],
+                    n_notes=n_notes,
+                )
+            )
+    return songs, [(source, reason) for source, reason in head["skipped"]]

@@ -50,6 +50,16 @@ class Augmentation:
             )
 
 
+@dataclass(frozen=True)
+class _Draw:
+    """Hold what chance decides about a clip: semitones, factor of tempo, controls kept."""
+
+    shift: int
+    stretch: float
+    kept: NDArray[np.bool_]
+    bar_kept: NDArray[np.bool_]
+
+
 class Layout:
     """Know which ids mean what, from the vocabulary's texts."""
 
@@ -165,14 +175,32 @@ class ClipBatches:
     def _padded(self, length: int) -> int:
         return min(-(-length // MULTIPLE) * MULTIPLE, self.context)
 
-    def batch(self, clips: NDArray[np.int64], epoch: int, index: int) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets of a batch, both int64 of shape (B, T).
+    def batch(
+        self, clips: NDArray[np.int64], epoch: int, index: int, *, part: int = 0, n_parts: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of a batch, or of a part of it, both int64, shape (B, T).
 
         Targets are -100 where nothing is to be learnt: after the end, on control tokens and
         time signatures, and on the velocities of songs without dynamics.
+
+        Args:
+            clips: Those of the whole batch.
+            epoch: Number of the epoch.
+            index: Place of the batch in it.
+            part: Which part; its sequences are those they would be in the whole batch. One
+                that is left no clip has a sequence of which nothing is to be learnt.
+            n_parts: Parts that share the clips.
         """
         rng = np.random.default_rng([self.seed, epoch, 1 + index])
-        pairs = [self.sequence(int(clip), rng) for clip in clips]
+        pairs = []
+        for place, clip in enumerate(clips):
+            if place % n_parts == part:
+                pairs.append(self.sequence(int(clip), rng))
+            else:
+                self._draw(int(clip), rng)  # as chance goes on for the clips behind it
+        if not pairs:
+            ids, goal = self.sequence(int(clips[0]), rng)
+            pairs = [(ids, np.full_like(goal, IGNORED))]
         length = self._padded(max(len(ids) for ids, _ in pairs) - 1)
         inputs = np.full((len(pairs), length), self.layout.pad, dtype=np.int64)
         targets = np.full((len(pairs), length), IGNORED, dtype=np.int64)
@@ -186,18 +214,16 @@ class ClipBatches:
         self, clip: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the ids of a clip as drawn now, and the same with what is not learnt masked."""
-        rows, layout, augmentation = self.rows, self.layout, self.augmentation
+        rows, layout, draw = self.rows, self.layout, self._draw(clip, rng)
         first, n_bars = int(rows.clip_bar[clip]), int(rows.clip_n_bars[clip])
-        has_dynamics = bool(rows.song_has_dynamics[rows.clip_song[clip]])
-        shift = self._shift(clip, rng)
+        has_dynamics, shift = bool(rows.song_has_dynamics[rows.clip_song[clip]]), draw.shift
         values = rows.clip_values[clip].astype(np.float64)
         values[self.register] += shift
-        if augmentation is not None:
-            values[self.tempo] *= np.exp(rng.uniform(-1, 1) * np.log1p(augmentation.tempo))
-        kept = self._kept(rng) & (has_dynamics | ~self.needs_dynamics)
+        values[self.tempo] *= draw.stretch
+        kept = draw.kept & (has_dynamics | ~self.needs_dynamics)
         head = [layout.bos, *(self._bins(values, self.edges) + layout.control)[kept]]
         pieces = [np.array(head, dtype=np.int64)]
-        bar_kept = self._bar_kept(rng, n_bars) & (has_dynamics | ~self.bar_needs_dynamics)
+        bar_kept = draw.bar_kept & (has_dynamics | ~self.bar_needs_dynamics)
         for bar in range(n_bars):
             start, end = rows.bar_start[first + bar], rows.bar_start[first + bar + 1]
             body = rows.ids[start:end].astype(np.int64)
@@ -212,6 +238,13 @@ class ClipBatches:
         if not has_dynamics:
             masked |= layout.is_velocity[ids]
         return ids, np.where(masked, IGNORED, ids)
+
+    def _draw(self, clip: int, rng: np.random.Generator) -> _Draw:
+        shift, stretch = self._shift(clip, rng), 1.0
+        if self.augmentation is not None:
+            stretch = np.exp(rng.uniform(-1, 1) * np.log1p(self.augmentation.tempo))
+        kept = self._kept(rng)
+        return _Draw(shift, stretch, kept, self._bar_kept(rng, int(self.rows.clip_n_bars[clip])))
 
     def _shift(self, clip: int, rng: np.random.Generator) -> int:
         shift = int(self.rows.clip_shift[clip])

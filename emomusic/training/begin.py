@@ -1,7 +1,9 @@
-"""What a run begins with: its optimisers, and the weights of another model."""
+"""What a run begins with: its device, its optimisers, and the weights of another model."""
 
 from __future__ import annotations
 
+import os
+import platform
 from pathlib import Path
 
 import torch
@@ -9,6 +11,28 @@ import torch
 from emomusic.model.checkpoint import load_model
 from emomusic.model.transformer import Transformer
 from emomusic.training.config import TrainConfig
+from emomusic.training.parallel.layout import is_sharded
+
+
+def device_of(config: TrainConfig) -> torch.device:
+    """Return where this process computes.
+
+    Raises:
+        ValueError: If a GPU is asked for and torch finds none.
+    """
+    found = torch.cuda.is_available()
+    if config.device == "cuda" and not found:
+        raise ValueError("device is cuda, but torch finds no such GPU; take auto or cpu")
+    if config.device == "cpu" or not found:
+        return torch.device("cpu")
+    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+
+
+def machine(device: torch.device) -> str:
+    """Return in a few words what a run ran on."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
 def make_optimisers(model: Transformer, config: TrainConfig) -> list[torch.optim.Optimizer]:
@@ -17,10 +41,15 @@ def make_optimisers(model: Transformer, config: TrainConfig) -> list[torch.optim
     Reference: Jordan et al. (2024), with the step size matched to AdamW's as Liu et al.
     (2025) do.
     """
+    muon: type[torch.optim.Muon] = torch.optim.Muon
+    if is_sharded(model):
+        from emomusic.training.parallel import shards  # seconds, and only this needs it
+
+        muon = shards.ShardedMuon
     matrices = [p for p in model.blocks.parameters() if p.dim() == 2]
     rest = [p for n, p in model.named_parameters() if not (n.startswith("blocks") and p.dim() == 2)]
     return [
-        torch.optim.Muon(
+        muon(
             matrices,
             lr=config.lr,
             weight_decay=config.weight_decay,

@@ -13,6 +13,12 @@ from typing import Any
 from emomusic.model.shape import SIZES
 from emomusic.training.batches import Augmentation
 
+CHOICES = {
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("bf16", "fp32"),
+    "parallel": ("ddp", "fully_shard"),
+}
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -26,7 +32,11 @@ class TrainConfig:
         context: Longest sequence in ids.
         minutes: Time budget; the learning rate falls to its end within it. 0: none.
         max_steps: Most optimiser steps. 0: none. At least one of the two must be set.
-        batch_ids: Ids in an optimiser step, padding counted in.
+        batch_ids: Ids in an optimiser step, padding counted in; of all processes together.
+        gradient_accumulation_steps: Parts that a process computes its share of a batch in, one
+            after the other, where memory does not hold it at once.
+        parallel: How several processes share the work: `ddp` keeps the model in each,
+            `fully_shard` a shard of it.
         lr: Peak learning rate.
         final_lr: Learning rate at the end, as a share of the peak.
         warmup_steps: Steps over which the rate rises.
@@ -38,6 +48,7 @@ class TrainConfig:
         eval_ids: Most ids of the held-back songs in an evaluation.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads; 0 leaves torch's choice.
+        precision: Of matrix products: `bf16`, which is quick, or `fp32`.
         compile: Whether to use torch.compile.
         source_weights: How often a source's clips come in an epoch; 1 where not named.
         augmentation: How clips vary.
@@ -49,6 +60,8 @@ class TrainConfig:
     minutes: float = 0.0
     max_steps: int = 0
     batch_ids: int = 8_192
+    gradient_accumulation_steps: int = 1
+    parallel: str = "ddp"
     lr: float = 3e-3
     final_lr: float = 0.03
     warmup_steps: int = 100
@@ -60,6 +73,7 @@ class TrainConfig:
     eval_ids: int = 60_000
     device: str = "auto"
     threads: int = 0
+    precision: str = "bf16"
     compile: bool = False
     source_weights: dict[str, float] = field(default_factory=dict)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -74,11 +88,14 @@ class TrainConfig:
             _check_type(entry.name, getattr(self, entry.name), str(entry.type))
         if self.size not in SIZES:
             raise ValueError(f"size must be one of {', '.join(SIZES)}, got {self.size!r}")
-        if self.device not in {"auto", "cpu", "cuda"}:
-            raise ValueError(f"device must be auto, cpu or cuda, got {self.device!r}")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                accepted = f"{', '.join(known[:-1])} or {known[-1]}"
+                raise ValueError(f"{name} must be {accepted}, got {getattr(self, name)!r}")
         if self.minutes <= 0 and self.max_steps <= 0:
             raise ValueError("set minutes or max_steps, so that the run ends")
-        for name in ("context", "batch_ids", "lr", "clip_norm", "save_minutes", "eval_ids"):
+        for name in ("context", "batch_ids", "gradient_accumulation_steps", "lr", "clip_norm",
+                     "save_minutes", "eval_ids"):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         for name in ("minutes", "max_steps", "final_lr", "warmup_steps", "weight_decay",

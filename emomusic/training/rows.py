@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,35 @@ from numpy.typing import NDArray
 from emomusic.files import write_atomically
 
 FORMAT = "emomusic-rows-1"
+MAX_BYTES = 2**31
+"""Of all arrays, unpacked: thirty times those of three thousand songs."""
+_KINDS: dict[str, tuple[str, int]] = {
+    "meta": ("uint8", 1),
+    "ids": ("uint16", 1),
+    "bar_start": ("int64", 1),
+    "bar_values": ("float32", 2),
+    "clip_bar": ("int32", 1),
+    "clip_n_bars": ("int16", 1),
+    "clip_shift": ("int8", 1),
+    "clip_is_end": ("bool", 1),
+    "clip_values": ("float32", 2),
+    "clip_song": ("int32", 1),
+    "song_source": ("int16", 1),
+    "song_has_dynamics": ("bool", 1),
+    "song_is_validation": ("bool", 1),
+}
+_UNREADABLE = (
+    OSError,
+    KeyError,
+    TypeError,
+    ValueError,
+    EOFError,
+    RecursionError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+)
 
 
 @dataclass(frozen=True)
@@ -64,11 +96,68 @@ class Rows:
             ValueError: If the file is missing or holds no rows of this format.
         """
         try:
+            if path.exists() and not path.is_file():
+                raise ValueError("it is no plain file")
+            _check_sizes(path)
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             meta = json.loads(arrays.pop("meta").tobytes())
-            if meta.pop("format", None) != FORMAT:
+            if not isinstance(meta, dict) or meta.pop("format", None) != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}")
-            return cls(**arrays, meta=meta)
-        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"cannot read packed rows from {path}: {error}") from error
+            rows = cls(**arrays, meta=meta)
+            _check_places(rows)
+        except _UNREADABLE as error:
+            told = " ".join(str(error).split())[:200]
+            raise ValueError(f"cannot read packed rows from {path}: {told}") from error
+        return rows
+
+
+def _check_sizes(path: Path) -> None:
+    """Check names, types and sizes of the arrays in a file before memory is taken for them."""
+    with zipfile.ZipFile(path) as packed:
+        members = packed.infolist()
+        n_bytes = sum(member.file_size for member in members)
+        if n_bytes > MAX_BYTES:
+            raise ValueError(f"its arrays take {n_bytes} bytes, at most {MAX_BYTES} are read")
+        if len(members) != len({member.filename for member in members}):
+            raise ValueError("it holds an array twice")
+        for member in members:
+            _check_array(packed, member)
+
+
+def _check_array(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    name = member.filename.removesuffix(".npy")
+    if name not in _KINDS or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"it holds {name[:40]!r}")
+    with packed.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{name} is an array of version {version}, known is (1, 0)")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        n_bytes = math.prod(shape) * dtype.itemsize
+        if (str(dtype), len(shape)) != _KINDS[name]:
+            raise ValueError(f"{name} must be {_KINDS[name]}, got {dtype} {shape}")
+        if n_bytes != member.file_size - file.tell():
+            raise ValueError(f"{name} claims {n_bytes} bytes of a file of {member.file_size}")
+
+
+def _check_places(rows: Rows) -> None:
+    """Check that arrays are as long as each other, and that what counts in one lies within it."""
+    n_bars, n_clips, n_songs = len(rows.bar_start) - 1, len(rows.clip_bar), len(rows.song_source)
+    for name, length in (("bar_values", n_bars), ("song_has_dynamics", n_songs),
+                         ("song_is_validation", n_songs), ("clip_n_bars", n_clips),
+                         ("clip_shift", n_clips), ("clip_is_end", n_clips),
+                         ("clip_values", n_clips), ("clip_song", n_clips)):  # fmt: skip
+        if len(getattr(rows, name)) != length:
+            raise ValueError(f"{name} must be {length} long, is {len(getattr(rows, name))}")
+    last_bar = rows.clip_bar.astype(np.int64) + rows.clip_n_bars
+    for name, values, most in (
+        ("bar_start", rows.bar_start, len(rows.ids)),
+        ("clip_bar", rows.clip_bar, n_bars - 1),
+        ("clip_n_bars", last_bar, n_bars),
+        ("clip_song", rows.clip_song, n_songs - 1),
+    ):
+        if len(values) and not (values.min() >= 0 and values.max() <= most):
+            raise ValueError(f"{name} points outside of 0 to {most}")
+    if (np.diff(rows.bar_start) < 0).any() or (rows.clip_n_bars < 0).any():
+        raise ValueError("bar_start falls, or a clip has fewer than 0 bars")

@@ -4,38 +4,39 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the name torch itself uses
 
-from emomusic.files import write_text
+from emomusic.files import alone_in, clear_parts, write_text
 from emomusic.model.checkpoint import save_model
 from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer
-from emomusic.training.batches import IGNORED, Augmentation, ClipBatches
-from emomusic.training.begin import make_optimisers, start_from
+from emomusic.training.batches import Augmentation, ClipBatches
+from emomusic.training.begin import device_of, machine, make_optimisers, start_from
 from emomusic.training.config import TrainConfig
-from emomusic.training.ranks import Ranks
+from emomusic.training.loss import autocast, mean_loss, n_learnt, summed_loss
+from emomusic.training.loss import loss_of as loss_of
+from emomusic.training.parallel.layout import clip_gradients, passing, replicate, whole_model
+from emomusic.training.parallel.ranks import Ranks
+from emomusic.training.record.log import Log
+from emomusic.training.record.state import STATE_NAME, load_state, save_state
 from emomusic.training.rows import Rows
-from emomusic.training.state import STATE_NAME, load_state, save_state
 
 LOG_EVERY = 10
 COUNTERS = ("step", "epoch", "index", "seen", "elapsed")
 TABLES_NAME = "tables.json"
+RUN_DIR = "run"
 Report = Callable[[dict[str, float]], None]
 OnEvaluation = Callable[[Path, int], None]
-
-
-class _Board(Protocol):
-    def add_scalar(self, tag: str, value: float, step: int) -> None: ...
+Batch = tuple[NDArray[np.int64], int, int]
 
 
 def train(
@@ -60,12 +61,28 @@ def train(
         The last evaluation.
 
     Raises:
-        ValueError: If the rows or the state cannot be read, or belong to another run.
+        ValueError: If the rows or the state cannot be read, or belong to another run, or if
+            another process trains in the folder.
+        ConnectionError: If another of the processes that train together ended.
     """
-    run = _Run(Rows.load(rows_path), out_dir, config, report, on_evaluation)
-    evaluated = run.go()
-    run.ranks.leave()
+    ranks = Ranks(device_of(config))
+    with ranks.together(), _only_run(out_dir / RUN_DIR, ranks):
+        rows = Rows.load(rows_path)
+        evaluated = _Run(rows, out_dir, config, ranks, report, on_evaluation).go()
+        ranks.leave()
     return evaluated
+
+
+@contextmanager
+def _only_run(run_dir: Path, ranks: Ranks) -> Iterator[None]:
+    if ranks.rank:
+        yield
+        return
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with alone_in(run_dir):
+        for folder in (run_dir, run_dir.parent):
+            clear_parts(folder)
+        yield
 
 
 class _Run:
@@ -74,35 +91,47 @@ class _Run:
         rows: Rows,
         out_dir: Path,
         config: TrainConfig,
+        ranks: Ranks,
         report: Report,
         on_evaluation: OnEvaluation,
     ) -> None:
         self.rows, self.out_dir, self.config = rows, out_dir, config
         self.report, self.on_evaluation = report, on_evaluation
-        self.ranks = Ranks()
-        self.run_dir = out_dir / "run"
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        self.device = device_of(config)
+        self.ranks, self.device, self.run_dir = ranks, ranks.device, out_dir / RUN_DIR
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         torch.set_float32_matmul_precision("high")
-        shape = ModelConfig(
-            vocab_size=len(rows.meta["vocabulary"]), context=config.context, **SIZES[config.size]
-        )
-        self.model = Transformer(shape).to(self.device)
-        resumes = (self.run_dir / STATE_NAME).is_file()
-        if config.init_from and not resumes:
-            start_from(self.model, Path(config.init_from))
-        self.optimisers = make_optimisers(self.model, config)
+        (resumes,) = ranks.agree((self.run_dir / STATE_NAME).is_file())
+        self._build(starts=not resumes)
         self.training = self._batches(validation=False, augmentation=config.augmentation)
         self.validation = self._batches(validation=True, augmentation=None)
         self.step, self.epoch, self.index, self.seen, self.elapsed = 0, 0, 0, 0, 0.0
+        self.losses: list[Tensor] = []
         self.evaluated: dict[str, float] = {}
-        self.board = _board(self.run_dir) if self.ranks.rank == 0 else None
-        self.progress = 0.0
         if resumes:
             self._resume()
+        self.last_save = self.last_eval = self.elapsed
+        self.log = Log(self.run_dir, self.step) if ranks.rank == 0 else None
+        self.progress = 0.0
+
+    def _build(self, *, starts: bool) -> None:
+        config = self.config
+        shape = ModelConfig(
+            vocab_size=len(self.rows.meta["vocabulary"]),
+            context=config.context,
+            **SIZES[config.size],
+        )
+        self.model = Transformer(shape).to(self.device)
+        if config.init_from and starts:
+            start_from(self.model, Path(config.init_from))
+        if config.parallel == "fully_shard" and self.ranks.size > 1:
+            from emomusic.training.parallel.shards import shard  # seconds, and only this needs it
+
+            shard(self.model, self.ranks)
+        self.optimisers = make_optimisers(self.model, config)
+        compiled: Any = torch.compile(self.model) if config.compile else self.model
+        self.forward = replicate(compiled, self.ranks)
 
     def _batches(self, *, validation: bool, augmentation: Augmentation | None) -> ClipBatches:
         return ClipBatches(
@@ -117,59 +146,62 @@ class _Run:
 
     def _resume(self) -> None:
         same = {"seed": self.config.seed, "size": self.config.size}
-        scalars = load_state(self.run_dir, self.model, self.optimisers, same=same)
+        scalars = load_state(
+            self.run_dir,
+            self.model,
+            self.optimisers,
+            same=same,
+            share=self.ranks.share,
+            reads=self.ranks.rank == 0,
+        )
         for name in COUNTERS:
             setattr(self, name, type(getattr(self, name))(scalars[name]))
+        self.losses = [torch.tensor(loss, device=self.device) for loss in scalars["losses"]]
 
     def _save_state(self) -> None:
         scalars = {name: getattr(self, name) for name in COUNTERS}
         scalars |= {"seed": self.config.seed, "size": self.config.size}
-        save_state(self.run_dir, self.model, self.optimisers, scalars)
+        scalars["losses"] = [float(loss) for loss in self.losses]
+        save_state(self.run_dir, self.model, self.optimisers, scalars, writes=self.ranks.rank == 0)
 
     def go(self) -> dict[str, float]:
         """Train until the budget is spent."""
-        forward = torch.compile(self.model) if self.config.compile else self.model
-        last_save = last_eval = self.elapsed
         started = time.monotonic() - self.elapsed
-        losses: list[Tensor] = []
         stream = self._stream()
-        while True:
-            self.progress = self.ranks.agree(self._progress(), self.device)
-            if self.progress >= 1.0:
-                break
-            losses.append(self._step(forward, *next(stream)))
+        (self.progress,) = self.ranks.agree(self._progress())
+        while self.progress < 1.0:
+            self.losses.append(self._step(next(stream)))
             self.elapsed = time.monotonic() - started
-            if self.ranks.rank:
-                continue
             if self.step % LOG_EVERY == 0:
-                self._log({"loss": float(torch.stack(losses).mean()), "lr": self._rate()})
-                losses = []
-            if self.elapsed - last_save >= 60 * self.config.save_minutes:
+                self._log({"loss": float(torch.stack(self.losses).mean()), "lr": self._rate()})
+                self.losses = []
+            progress, saves, evaluates = self.ranks.agree(self._progress(), *self._due())
+            if saves:
                 self._save_state()
-                last_save = self.elapsed
-            if self.config.eval_minutes and (
-                self.elapsed - last_eval >= 60 * self.config.eval_minutes
-            ):
+                self.last_save = self.elapsed
+            if evaluates:
                 self._evaluate()
-                last_eval = self.elapsed
+                self.last_eval = self.elapsed
             self.elapsed = time.monotonic() - started
-        if self.ranks.rank == 0:
-            self._save_state()
-            self._evaluate()
+            self.progress = progress
+        self._save_state()
+        self._evaluate()
         return self.evaluated
 
-    def _stream(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _due(self) -> tuple[bool, bool]:
+        c = self.config
+        saves = self.elapsed - self.last_save >= 60 * c.save_minutes
+        evaluates = self.elapsed - self.last_eval >= 60 * c.eval_minutes
+        return saves, bool(c.eval_minutes) and evaluates
+
+    def _stream(self) -> Iterator[Batch]:
         while True:
             batches = self.training.epoch(self.epoch)
-            if len(batches) < self.ranks.size:
-                raise ValueError(
-                    f"an epoch holds {len(batches)} batches, too few for {self.ranks.size} "
-                    f"processes; lower batch_ids or give more clips"
-                )
-            while self.index + self.ranks.size <= len(batches):
-                index = self.index + self.ranks.rank
-                self.index += self.ranks.size
-                yield self.training.batch(batches[index], self.epoch, index)
+            if not batches:
+                raise ValueError("an epoch holds no clip; give a source a weight above 0")
+            while self.index < len(batches):
+                self.index += 1
+                yield batches[self.index - 1], self.epoch, self.index - 1
             self.epoch, self.index = self.epoch + 1, 0
 
     def _progress(self) -> float:
@@ -184,44 +216,65 @@ class _Run:
         cosine = (1 + math.cos(math.pi * min(self.progress, 1.0))) / 2
         return c.lr * warm * (c.final_lr + (1 - c.final_lr) * cosine)
 
-    def _step(self, forward: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
+    def _parts(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        size, n = self.ranks.size, self.config.gradient_accumulation_steps
+        return [
+            self.training.batch(*batch, part=self.ranks.rank + size * i, n_parts=size * n)
+            for i in range(n)
+        ]
+
+    def _step(self, batch: Batch) -> Tensor:
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = self._rate()
-        with self._autocast():
-            loss = loss_of(forward(inputs.to(self.device)), targets.to(self.device))
-        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
-        self.ranks.average_gradients(self.model.parameters())
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        parts = self._parts(batch)
+        n_targets, n_ids = self.ranks.total(
+            sum(n_learnt(targets) for _, targets in parts),
+            sum(inputs.numel() for inputs, targets in parts if n_learnt(targets)),
+        )
+        loss = torch.zeros((), device=self.device)
+        for i, (inputs, targets) in enumerate(parts):
+            with passing(self.forward, self.model, last=i == len(parts) - 1):
+                with autocast(self.device, self.config.precision):
+                    logits = self.forward(inputs.to(self.device))
+                    part = summed_loss(logits, targets.to(self.device)) / max(n_targets, 1.0)
+                # The mean over all targets of the batch, wherever they are; the processes'
+                # gradients are averaged, so each is taken as many times.
+                (part * self.ranks.size).backward()  # type: ignore[no-untyped-call] # torch's
+                loss += part.detach()
+        clip_gradients(self.model, self.config.clip_norm)
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        self.seen += inputs.numel() * self.ranks.size
-        return loss.detach()
+        self.seen += int(n_ids)
+        return self.ranks.sum(loss)
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
-    def _log(self, record: dict[str, float]) -> None:
-        full = {
+    def _log(self, values: dict[str, float]) -> None:
+        if self.log is None:
+            return
+        where = {
             "step": self.step,
             "seconds": round(self.elapsed, 1),
             "ids": self.seen,
             "epoch": self.epoch,
             "progress": round(self.progress, 4),
-            **{name: round(value, 6) for name, value in record.items()},
         }
-        with (self.run_dir / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(full) + "\n")
-        if self.board is not None:
-            for name, value in record.items():
-                self.board.add_scalar(name, value, self.step)
-        self.report(full)
+        self.report(self.log.write(where, values))
 
     def _evaluate(self) -> None:
-        self.evaluated = self.measure()
+        held_back = mean_loss(
+            self.model,
+            self.validation,
+            max_ids=self.config.eval_ids,
+            precision=self.config.precision,
+            ranks=self.ranks,
+        )
+        self.evaluated = {"validation_loss": held_back}
         self._log(self.evaluated)
+        model = whole_model(self.model)
+        if self.ranks.rank:
+            return
         recipe = {
             "config": self.config.to_dict(),
             "steps": self.step,
@@ -231,63 +284,8 @@ class _Run:
             "torch": str(torch.__version__),
             "evaluation": {name: round(value, 5) for name, value in self.evaluated.items()},
         }
-        save_model(self.out_dir, self.model, recipe=recipe)
+        save_model(self.out_dir, model, recipe=recipe)
         keys = ("attributes", "bar_attributes", "n_bins", "edges", "bar_edges", "account")
         tables = {key: self.rows.meta[key] for key in keys}
         write_text(self.out_dir / TABLES_NAME, json.dumps(tables, indent=1) + "\n")
         self.on_evaluation(self.out_dir, self.step)
-
-    def measure(self) -> dict[str, float]:
-        """Return the mean loss for an id on songs held back, with all controls given."""
-        self.model.eval()
-        total, count, seen = 0.0, 0, 0
-        with torch.no_grad(), self._autocast():
-            for index, clips in enumerate(self.validation.epoch(0)):
-                if seen >= self.config.eval_ids:
-                    break
-                inputs, targets = self.validation.batch(clips, 0, index)
-                n = int((targets != IGNORED).sum())
-                loss = loss_of(self.model(inputs.to(self.device)), targets.to(self.device))
-                total, count, seen = total + float(loss) * n, count + n, seen + inputs.numel()
-        self.model.train()
-        return {"validation_loss": total / max(count, 1)}
-
-
-def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean cross-entropy in nats over the targets that are not masked.
-
-    Args:
-        logits: Shape (B, T, V).
-        targets: Shape (B, T).
-    """
-    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
-
-
-def device_of(config: TrainConfig) -> torch.device:
-    """Return where this process computes.
-
-    Raises:
-        ValueError: If a GPU is asked for and torch finds none.
-    """
-    found = torch.cuda.is_available()
-    if config.device == "cuda" and not found:
-        raise ValueError("device is cuda, but torch finds no such GPU; take auto or cpu")
-    if config.device == "cpu" or not found:
-        return torch.device("cpu")
-    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
-
-
-def machine(device: torch.device) -> str:
-    """Return in a few words what a run ran on."""
-    if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-
-
-def _board(folder: Path) -> _Board | None:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    board: _Board = SummaryWriter(str(folder))
-    return board

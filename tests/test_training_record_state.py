@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer
 from emomusic.training.begin import make_optimisers
 from emomusic.training.config import TrainConfig
-from emomusic.training.state import STATE_NAME, load_state, save_state
+from emomusic.training.record.state import STATE_NAME, load_state, save_state
 
 SAME = {"seed": 1}
 
@@ -76,6 +79,36 @@ def test_a_damaged_state_gives_one_line(saved: tuple[Path, Run], keep: int) -> N
     with pytest.raises(ValueError, match=r"cannot resume from .*state.safetensors: ") as caught:
         load_state(folder, run.model, run.optimisers, same=SAME)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["cut", "flipped"])
+def test_no_damage_goes_unnoticed_and_none_is_taken_in(saved: tuple[Path, Run], kind: str) -> None:
+    folder, _ = saved
+    path = folder / STATE_NAME
+    whole, chance = path.read_bytes(), np.random.default_rng(0)
+    other = Run(seed=5)
+    before = other.weights()
+    places = [*range(40), *chance.integers(0, len(whole), 60)]
+    for place in map(int, places):
+        data = bytearray(whole)
+        if kind == "cut":
+            del data[place:]
+        else:
+            data[place] ^= 1 << int(chance.integers(8))
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match="cannot resume from") as caught:
+            load_state(folder, other.model, other.optimisers, same=SAME)
+        assert "\n" not in str(caught.value)
+    assert all(torch.equal(before[name], tensor) for name, tensor in other.weights().items())
+    assert not any(optimiser.state for optimiser in other.optimisers)
+
+
+def test_a_state_without_a_digest_is_refused(saved: tuple[Path, Run]) -> None:
+    folder, run = saved
+    tensors = load_file(folder / STATE_NAME)
+    save_file(tensors, folder / STATE_NAME, metadata={"scalars": json.dumps(SAME)})
+    with pytest.raises(ValueError, match="it is damaged, or of an earlier version; take another"):
+        load_state(folder, run.model, run.optimisers, same=SAME)
 
 
 def test_a_missing_state_gives_one_line(tmp_path: Path) -> None:

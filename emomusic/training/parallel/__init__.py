@@ -1,0 +1,1 @@
+"""One model trained by several processes, each with its share of every batch."""

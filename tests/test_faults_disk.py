@@ -1,0 +1,195 @@
+"""Where nothing more can be written, commands say so in a sentence, and what was there stays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults_cases import contents, full_disk, is_one_sentence, nursery, small_disk
+from midi import write_songs
+from synthetic import make_mapper, make_model, make_rows, make_verifier, row_vocabulary
+from test_evaluation_fitting import write_folder
+
+from emomusic.model.checkpoint import load_model, save_model
+from emomusic.training.rows import Rows
+
+SETTINGS = {
+    "size": "tiny",
+    "context": 128,
+    "max_steps": 4,
+    "batch_ids": 700,
+    "eval_minutes": 0,
+    "device": "cpu",
+    "threads": 1,
+}
+FULL = "File too large"
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("songs") / "music"
+    write_songs(folder, range(4))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("labelled"), 136)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with rows, settings, and a run that has ended."""
+    folder = tmp_path_factory.mktemp("trained")
+    make_rows(n_songs=24).save(folder / "rows.npz")
+    (folder / "run.json").write_text(json.dumps(SETTINGS))
+    status, said = nursery().run(*training(folder))
+    assert status == 0, said
+    return folder
+
+
+def training(folder: Path, *more: object) -> list[object]:
+    return ["train", "--rows", folder / "rows.npz", "--out", folder / "out",
+            "--config", folder / "run.json", *more]  # fmt: skip
+
+
+def refused(words: str, *arguments: object, **how: Any) -> None:
+    status, said = nursery().run(*arguments, **how)
+    if status == 77:
+        pytest.skip("root's rights cannot be given up here")
+    assert status == 1, said
+    assert is_one_sentence(said), said
+    assert words in said
+
+
+def without_log(folder: Path) -> dict[str, bytes]:
+    return {name: data for name, data in contents(folder).items() if "log.jsonl" not in name}
+
+
+@pytest.mark.parametrize("n_bytes", [1_000, 300_000])
+def test_a_run_on_a_full_disk_keeps_its_state_and_its_model(
+    trained: Path, tmp_path: Path, n_bytes: int
+) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "copy"))
+    before = without_log(folder)
+    refused(FULL, *training(folder, "--max-steps", 30), n_bytes=n_bytes)
+    assert without_log(folder) == before
+    load_model(folder / "out")
+    status, said = nursery().run(*training(folder, "--max-steps", 30))
+    assert status == 0, said
+    records = [json.loads(line) for line in (folder / "out" / "run" / "log.jsonl").open()]
+    assert [record["step"] for record in records] == [4, 10, 20, 30, 30]
+
+
+def test_a_run_that_may_write_no_more_keeps_what_it_has(trained: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "copy"))
+    before = contents(folder)
+    run = folder / "out" / "run"
+    run.chmod(0o555)
+    try:
+        refused("Permission denied", *training(folder, "--max-steps", 9), powerless=True)
+    finally:
+        run.chmod(0o755)
+    assert contents(folder) == before
+
+
+def test_a_run_that_fills_its_disk_goes_on_elsewhere(trained: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small") as mounted:
+        if not mounted:
+            pytest.skip("a disk of 1 MiB can be mounted by root only")
+        folder = Path(shutil.copytree(trained, tmp_path / "small" / "copy"))
+        before = without_log(folder)
+        words = "No space left on device"
+        refused(words, *training(folder, "--max-steps", 9))
+        assert without_log(folder) == before
+        shutil.copytree(folder, tmp_path / "large")
+    status, said = nursery().run(*training(tmp_path / "large", "--max-steps", 9))
+    assert status == 0, said
+
+
+def test_preparing_on_a_full_disk_keeps_the_rows_and_goes_on(music: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.npz"
+    arguments = ["prepare", "--source", music, "--out", rows, "--workers", 1]
+    make_rows().save(rows)
+    before = rows.read_bytes()
+    for n_bytes in (1_000, 3_000):
+        refused(FULL, *arguments, n_bytes=n_bytes)
+        assert rows.read_bytes() == before
+        assert not list(tmp_path.rglob("*.part"))
+    status, said = nursery().run(*arguments)
+    assert status == 0, said
+    assert Rows.load(rows).meta["song_names"]
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.npz"]
+
+
+def test_preparing_without_permission_keeps_the_rows(music: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    make_rows().save(folder / "rows.npz")
+    before = contents(folder)
+    folder.chmod(0o555)
+    arguments = ["prepare", "--source", music, "--out", folder / "rows.npz", "--workers", 1]
+    try:
+        refused("Permission denied", *arguments, powerless=True)
+    finally:
+        folder.chmod(0o755)
+    assert contents(folder) == before
+
+
+def test_a_damaged_part_of_the_preparation_is_prepared_again(music: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.npz"
+    arguments = ["prepare", "--source", music, "--out", rows, "--workers", 1]
+    parts = tmp_path / "rows.parts"
+    parts.mkdir()
+    tmp_path.chmod(0o555)  # the part can be written, the rows cannot
+    try:
+        refused("Permission denied", *arguments, powerless=True)
+    finally:
+        tmp_path.chmod(0o755)
+    (part,) = parts.iterdir()
+    part.write_bytes(part.read_bytes()[:-30])
+    refused("was damaged and is removed; the same command", *arguments)
+    status, said = nursery().run(*arguments)
+    assert status == 0, said
+
+
+@pytest.mark.parametrize("how", [{"n_bytes": 1_000}, {"n_bytes": 20_000}, {"powerless": True}])
+def test_fitting_where_nothing_can_be_written_keeps_mapper_and_verifier(
+    labelled: Path, tmp_path: Path, how: dict[str, Any]
+) -> None:
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    make_mapper().save(folder)
+    make_verifier().save(folder)
+    before = contents(folder)
+    folder.chmod(0o555 if "powerless" in how else 0o755)
+    words = "Permission denied" if "powerless" in how else FULL
+    arguments = ["fit", "--source", labelled, "--checkpoint", folder, "--steering-clips", 0,
+                 "--all-songs"]  # fmt: skip
+    try:
+        refused(words, *arguments, **how)
+    finally:
+        folder.chmod(0o755)
+    assert contents(folder) == before
+
+
+def test_a_model_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path: Path) -> None:
+    save_model(tmp_path, make_model(tuple(row_vocabulary())), recipe={"it is": "the old one"})
+    before = contents(tmp_path)
+    with full_disk(100_000), pytest.raises(OSError, match=FULL) as caught:
+        save_model(tmp_path, make_model(tuple(row_vocabulary()), seed=1), recipe={})
+    assert str(caught.value.filename).endswith("model-01-of-01.safetensors")
+    assert contents(tmp_path) == before
+    load_model(tmp_path)
+
+
+def test_rows_that_do_not_fit_on_the_disk_leave_the_old_ones(tmp_path: Path) -> None:
+    make_rows().save(tmp_path / "rows.npz")
+    before = contents(tmp_path)
+    for n_bytes in (0, 700, 2_000):
+        with full_disk(n_bytes), pytest.raises(OSError, match=FULL):
+            make_rows(seed=1).save(tmp_path / "rows.npz")
+    assert contents(tmp_path) == before
