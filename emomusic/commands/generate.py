@@ -125,13 +125,16 @@ def generate(
     from emomusic.compose.jobs.job import Output
     from emomusic.compose.jobs.keeping.packs import check_pack
     from emomusic.compose.jobs.keeping.store import parse_shard
+    from emomusic.compose.jobs.working.joining import check_ray
 
     said = _said(context)
     try:
         output = Output(parse_formats(format_), pack, explained)
         part = parse_shard(shard)
         check_pack(pack)
-        if address is not None and engine != "ray":
+        if engine == "ray":
+            check_ray(address)
+        elif address is not None:
             raise ValueError("--address needs --engine ray")
         job, made_by = _job(context, said)
     except (OSError, ValueError) as error:

@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,7 +170,9 @@ def _compose(composer: Composer, store: Store, ways: Ways) -> Compose:
     if ways.engine == "ray":
         from emomusic.compose.jobs.working.cluster import Cluster, compose_on_cluster
 
-        cluster = Cluster(composer.folder, composer.engine.name, ways.address, ways.workers)
+        cluster = Cluster(
+            composer.folder, composer.engine.name, ways.address, ways.workers, ways.batch_size
+        )
         return lambda blocks: compose_on_cluster(cluster, blocks, store, ways.output)
     if ways.workers is None or ways.workers == 1:
         from emomusic.compose.jobs.working.alone import compose_blocks
@@ -221,6 +224,9 @@ def _ends_as_by_hand() -> Iterator[None]:
     def end(*_: object) -> None:
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():  # only there signals arrive
+        yield
+        return
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
@@ -229,6 +235,8 @@ def _ends_as_by_hand() -> Iterator[None]:
 
 
 def _goes_on(report: Report) -> str:
+    if not report.seconds:  # it has not begun
+        return ""
     n_there = report.tally.n_clips if report.tally else report.n_composed
     return f"; {n_there} of {report.n_wanted} clips are there, the same with --resume goes on"
 
@@ -264,10 +272,14 @@ def _status(n_done: int, n_failed: int) -> int:
     return ExitStatus.PARTLY if n_done else ExitStatus.FAILED
 
 
+def _shown(name: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in name[:200])
+
+
 def told(card: Mapping[str, Any]) -> str:
     """Return a line that tells a person what was asked and heard."""
     heard = card["verdict"]
-    asked = "nothing" if card["emotion"] is None else card["emotion"]
+    asked = "nothing" if card["emotion"] is None else _shown(card["emotion"])
     if card["emotion"] is not None:
         asked += f" ({card['valence']:+.2f}, {card['arousal']:+.2f})"
     return (

@@ -127,8 +127,11 @@ class Job:
             self._rows = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the job
             shutil.copyfileobj(rows, self._rows)
         self.n_rows = self.n_bad = self.n_clips = 0
+        self._music: dict[int, bytes] = {}
         digest = hashlib.sha256()
-        for row in self._read():
+        for at, row in enumerate(self._read()):
+            if music := _music_of(row):
+                self._music[at] = music
             if isinstance(row, BadRow):
                 self.n_bad += 1
                 continue
@@ -161,9 +164,15 @@ class Job:
         return (row for row in self._read() if isinstance(row, BadRow)) if self.n_bad else iter(())
 
     def orders(self) -> Iterator[Order]:
-        """Yield all clips, in order."""
+        """Yield all clips, in order.
+
+        Raises:
+            OSError: If music that a row names is no longer what it was.
+        """
         number = 0
-        for row in self._read():
+        for at, row in enumerate(self._read()):
+            if self._music.get(at, b"") != _music_of(row):
+                raise OSError(f"the music that line {row.line} names is no longer what it was")
             if isinstance(row, Row):
                 own = row.settings
                 for index in range(own.index, own.index + row.count):
@@ -207,6 +216,11 @@ class Job:
             "engine": engine,
             "settings": self.digest,
         }
+
+
+def _music_of(row: Row | BadRow) -> bytes:
+    given = row.settings.request.given if isinstance(row, Row) else None
+    return b"" if given is None else hashlib.sha256(given.midi).digest()
 
 
 def _digest(checkpoint: Path) -> str:

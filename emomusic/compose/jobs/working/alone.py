@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from itertools import chain, islice
 
 from emomusic.compose.composer import BATCH, Composer
 from emomusic.compose.jobs.job import Block, Order, Output
@@ -44,14 +45,11 @@ def compose_blocks(
 
     explain_by = composer.verifier if output.explained else None
     with closing(make(composer, orders(), batch_size=batch_size)) as made:
-        own = next(made, None)
-        while own is not None:
+        for first in made:
             block = waiting.popleft()
             with BlockWriter(store, block.index, output) as writer:
-                for _ in block.orders:
-                    assert own is not None
+                for own in chain((first,), islice(made, len(block.orders) - 1)):
                     if own.clip is None:
                         yield writer.fail(own.order, own.reason)
                     else:
                         yield writer.write(own.order, own.clip, explain_by=explain_by)
-                    own = next(made, None)
