@@ -6,7 +6,7 @@ version. A name is loaded when it is first asked for, so that `import emomusic` 
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "CheckpointError",
     "Clip",

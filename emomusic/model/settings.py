@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 MAX_TEMPERATURE = MAX_GUIDANCE = 5.0
 
 
