@@ -105,7 +105,7 @@ def test_nothing_heavy_is_loaded_for_help(code: str) -> None:
 
 
 def everything() -> list[Path]:
-    beside = [*(ROOT / "scripts").glob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    beside = (p for name in ("scripts", "benchmarks", "fuzz") for p in (ROOT / name).rglob("*.py"))
     return [*FILES, *sorted(beside), *sorted(ROOT.glob("*.py"))]
 
 

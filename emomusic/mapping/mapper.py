@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
 from emomusic.files import UNREADABLE, write_text
 from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
+from emomusic.music.reading import read_json
 
 FORMAT = "emomusic-mapper-2"
 MAPPER_NAME = "mapper.json"
@@ -22,6 +23,7 @@ CENTRE = abs(next(iter(QUADRANT_CENTRES.values()))[0])
 MAX_BYTES = 4 * 2**20
 NEAR = 0.35
 MAX_STRENGTH = 3.0
+MAX_VALUE, MAX_WEIGHT = 1e6, 1e6
 HARMONY = frozenset({"mode", "chord_mode", "chromaticism", "dissonance", "key_clarity"})
 FARTHEST = 0.35
 """How much further than its prototype an emotion at the corner (1, 1) lies from the middle."""
@@ -195,9 +197,7 @@ class Mapper:
         """
         path = folder / MAPPER_NAME
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise ValueError("it is too large")
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path, max_bytes=MAX_BYTES)
             if content.pop("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}")
             content.pop("units")
@@ -217,13 +217,14 @@ class Mapper:
         tables = [self.middle, self.low, self.high]
         tables += [table for p in self.prototypes for table in (p.mean, p.spread)]
         for table in tables:
-            if set(table) != set(ATTRIBUTE_NAMES) or not np.isfinite(self._vector(table)).all():
+            if set(table) != set(ATTRIBUTE_NAMES) or not _are_sane(self._vector(table)):
                 raise ValueError("its attributes are not those of this version, or not finite")
         for p in self.prototypes:
-            if not (p.weight > 0 and np.isfinite([p.weight, p.valence, p.arousal]).all()):
+            place = np.array([p.valence, p.arousal], np.float64)
+            if not (0 < p.weight <= MAX_WEIGHT and (np.abs(place) <= 1).all()):
                 raise ValueError(f"a prototype of {p.quadrant} has no weight or place")
             trust, values = np.array(p.trust, np.float64), np.array(p.members, np.float64)
-            if values.shape != (len(trust), len(ATTRIBUTE_NAMES)) or not np.isfinite(values).all():
+            if values.shape != (len(trust), len(ATTRIBUTE_NAMES)) or not _are_sane(values):
                 raise ValueError(f"the clips of a prototype of {p.quadrant} are not whole")
             if not ((trust >= 0).all() and 0 < trust.sum() < np.inf):
                 raise ValueError(f"no clip of a prototype of {p.quadrant} counts")
@@ -231,6 +232,11 @@ class Mapper:
             raise ValueError(f"its strength must be in (0, {MAX_STRENGTH}], got {self.strength}")
         if {p.quadrant for p in self.prototypes} != set(QUADRANTS):
             raise ValueError("it lacks a quadrant")
+
+
+def _are_sane(values: NDArray[np.float64]) -> bool:
+    """Tell whether values are finite, and small enough that sums of them stay so."""
+    return bool((np.abs(values) <= MAX_VALUE).all())  # false for NaN too
 
 
 def _between(emotions: Sequence[Emotion], weights: NDArray[np.float64]) -> Emotion:

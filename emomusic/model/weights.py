@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,11 @@ from emomusic.model.shape import ModelConfig
 CONFIG_NAME = "config.json"
 FORMAT = "emomusic-model-1"
 MAX_CONFIG_BYTES = 2**20
+MAX_HEAD_BYTES = 2**20
+"""Of a file of weights: names and shapes of its tensors, ten times those of the deepest model."""
+MAX_FILES = 1_000
 MAX_BYTES_PER_PARAMETER = 8
+MAX_TOLD = 200
 BFLOAT16 = np.dtype(np.uint16)
 """How bfloat16 is held in numpy, which has no such type: its bits."""
 _STORED: dict[str, np.dtype[Any]] = {
@@ -57,14 +61,29 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG_NAME
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
+        with open_plain(path) as file:
+            text = file.read(MAX_CONFIG_BYTES + 1)
+        if len(text) > MAX_CONFIG_BYTES:
             raise CheckpointError(f"{path} is too large to be a config")
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        config = json.loads(text.decode("utf-8"))
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"no checkpoint in {folder}: {error}") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not of format {FORMAT}")
     return config
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file that has an end: no pipe, no device.
+
+    Raises:
+        OSError: If it is missing, cannot be read, or is no plain file.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path.name} is no plain file")
+    return path.open("rb")
 
 
 def read_shape(folder: Path) -> tuple[ModelConfig, list[str]]:
@@ -79,7 +98,8 @@ def read_shape(folder: Path) -> tuple[ModelConfig, list[str]]:
         names = [str(name) for name in config["weights"]]
         _check_sizes(folder, names, shape)
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG_NAME}: {error}") from error
+        told = str(error)[:MAX_TOLD]
+        raise CheckpointError(f"{folder / CONFIG_NAME}: {told}") from error
     return shape, names
 
 
@@ -87,6 +107,8 @@ def _check_sizes(folder: Path, names: list[str], shape: ModelConfig) -> None:
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise ValueError(f"not the name of a weights file: {name!r}")
+    if len(names) > MAX_FILES or len(set(names)) < len(names):
+        raise ValueError(f"weights are in at most {MAX_FILES} files, each named once")
     n_bytes = sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
     if n_bytes > MAX_BYTES_PER_PARAMETER * shape.n_parameters + MAX_CONFIG_BYTES:
         raise ValueError(f"{n_bytes} bytes of weights are too many for {shape.n_parameters}")
@@ -109,8 +131,11 @@ def read_tensors(folder: Path, shape: ModelConfig, names: list[str]) -> Iterator
     wanted = tensor_shapes(shape)
     found: set[str] = set()
     for file in names:
+        _check_head(folder, folder / file, wanted)
         for name, tensor in _read_file(folder / file):
-            _check_tensor(folder, name, tensor, wanted)
+            _check_tensor(folder, name, tensor.shape, wanted)
+            if not is_finite(tensor):
+                raise CheckpointError(f"the weights in {folder} hold numbers that are not finite")
             found.add(name)
             yield name, tensor
     if found != set(wanted):
@@ -118,11 +143,37 @@ def read_tensors(folder: Path, shape: ModelConfig, names: list[str]) -> Iterator
         raise CheckpointError(f"the weights in {folder} do not fit its config: {odd}")
 
 
+def _check_head(folder: Path, path: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Check names, types and shapes of a file's tensors before any of them is read."""
+    try:
+        for name, (kind, shape) in _head(path).items():
+            if kind not in _STORED:
+                raise ValueError(f"{name} holds {kind}"[:MAX_TOLD])
+            _check_tensor(folder, name, shape, wanted)
+    except CheckpointError:
+        raise
+    except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"cannot read the weights {path}: {error}") from error
+
+
+def _head(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return type and shape of each tensor of a file, as its head says."""
+    with open_plain(path) as file:
+        n_bytes = int.from_bytes(file.read(8), "little")
+        if n_bytes > MAX_HEAD_BYTES:
+            raise ValueError(f"its head claims {n_bytes} bytes, at most {MAX_HEAD_BYTES} are read")
+        head = json.loads(file.read(n_bytes).decode("utf-8"))
+    if not isinstance(head, dict):
+        raise TypeError("its head is no table")
+    head.pop("__metadata__", None)
+    return {name: (str(own["dtype"]), tuple(own["shape"])) for name, own in head.items()}
+
+
 def _read_file(path: Path) -> Iterator[tuple[str, Array]]:
     try:
-        for name, entry in deserialize(path.read_bytes()):  # type: ignore[no-untyped-call]
-            if entry["dtype"] not in _STORED:
-                raise ValueError(f"{name} holds {entry['dtype']}")
+        with open_plain(path) as file:
+            data = file.read()
+        for name, entry in deserialize(data):  # type: ignore[no-untyped-call]
             values = np.frombuffer(entry["data"], _STORED[entry["dtype"]]).reshape(entry["shape"])
             is_half = values.dtype == BFLOAT16
             yield name, values if is_half else values.astype(np.float32, copy=False)
@@ -131,17 +182,13 @@ def _read_file(path: Path) -> Iterator[tuple[str, Array]]:
 
 
 def _check_tensor(
-    folder: Path, name: str, tensor: Array, wanted: Mapping[str, tuple[int, ...]]
+    folder: Path, name: str, shape: tuple[int, ...], wanted: Mapping[str, tuple[int, ...]]
 ) -> None:
     if name not in wanted:
-        raise CheckpointError(f"the weights in {folder} do not fit its config: {name}")
-    if tensor.shape != wanted[name]:
-        raise CheckpointError(
-            f"the weights in {folder} do not fit its config: {name} has shape "
-            f"{tensor.shape}, expected {wanted[name]}"
-        )
-    if not is_finite(tensor):
-        raise CheckpointError(f"the weights in {folder} hold numbers that are not finite")
+        raise CheckpointError(f"the weights in {folder} do not fit its config: {name[:MAX_TOLD]}")
+    if shape != wanted[name]:
+        told = f"{name} has shape {str(shape)[:MAX_TOLD]}, expected {wanted[name]}"
+        raise CheckpointError(f"the weights in {folder} do not fit its config: {told}")
 
 
 def is_finite(tensor: Array) -> bool:

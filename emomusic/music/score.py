@@ -10,31 +10,30 @@ import numpy as np
 from symusic.core import ControlChangeTick, ScoreTick, TrackTick
 
 from emomusic.files import write_atomically
+from emomusic.music.limits import (
+    MAX_BARS,
+    MAX_BEATS,
+    MAX_FILE_BYTES,
+    MAX_SECONDS,
+    check_bytes,
+    check_score,
+)
+from emomusic.music.limits import ScoreError as ScoreError
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 
-MAX_FILE_BYTES = 8 * 2**20
-MAX_NOTES = 50_000
-MAX_TICKS = 2**30
-"""Ticks are 32 bits wide in symusic: sums of two stay within."""
-MAX_BEATS = 100_000
-"""Seven hours at 240 quarter notes a minute: what counts beats stays small in memory."""
 PEDAL = 64
 """Controller of the sustain pedal (MIDI 1.0)."""
-
-
-class ScoreError(ValueError):
-    """Tell in one line why a file or score cannot be used."""
 
 
 def read_score(path: str | os.PathLike[str]) -> ScoreTick:
     """Read a MIDI file into a score, in ticks.
 
     Args:
-        path: A standard MIDI file of at most 8 MiB and 50,000 notes.
+        path: A standard MIDI file within the limits of `emomusic.music.limits`.
 
     Raises:
-        ScoreError: If the file is missing, not MIDI, damaged, too large, or holds no notes
-            other than drums; or if it is longer than 100,000 quarter notes, or has a tempo of 0.
+        ScoreError: If the file is missing, not MIDI, damaged, beyond a limit, or holds no notes
+            other than drums; or if it has a tempo of 0.
     """
     return parse_score(read_bytes(path))
 
@@ -58,17 +57,13 @@ def parse_score(data: bytes) -> ScoreTick:
     Raises:
         ScoreError: As `read_score`.
     """
-    if len(data) > MAX_FILE_BYTES:
-        raise ScoreError(f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB")
-    if not data:
-        raise ScoreError("the file is empty")
-    if data[:4] != b"MThd":
-        raise ScoreError("not a MIDI file: it does not start with MThd")
+    checked = check_bytes(data)
     try:
-        score = ScoreTick.from_midi(data)
+        score = ScoreTick.from_midi(checked)
     except Exception as error:
         raise ScoreError(f"damaged MIDI file: {_one_line(error)}") from error
-    _check(score)
+    check_score(score)
+    _check_length(score)
     return score
 
 
@@ -76,26 +71,27 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:160] or type(error).__name__
 
 
-def _check(score: ScoreTick) -> None:
-    if score.ticks_per_quarter <= 0:
-        raise ScoreError(f"ticks a quarter note must be above 0, got {score.ticks_per_quarter}")
-    n_notes = sum(len(track.notes) for track in score.tracks)
-    n_drums = sum(len(track.notes) for track in score.tracks if track.is_drum)
-    if n_notes == 0:
-        raise ScoreError("the file holds no notes")
-    if n_notes == n_drums:
-        raise ScoreError("the file holds drums only, no pitched notes")
-    if n_notes > MAX_NOTES:
-        raise ScoreError(f"the file holds {n_notes} notes, at most {MAX_NOTES} are accepted")
-    if score.end() > MAX_TICKS or score.start() < 0:
-        raise ScoreError(f"note times must lie in 0 to {MAX_TICKS} ticks, got {score.end()}")
-    if score.end() > MAX_BEATS * score.ticks_per_quarter:
-        beats = score.end() // score.ticks_per_quarter
+def _check_length(score: ScoreTick) -> None:
+    end = max(score.end(), 1)
+    slowest = max(500_000, int(score.tempos.numpy()["mspq"].max(initial=0)))
+    if end * slowest > MAX_SECONDS * 1_000_000 * score.ticks_per_quarter:
+        _check_seconds(score, end)
+    sections = _sections(score, end / score.ticks_per_quarter)
+    for most, what, lengths in (
+        (MAX_BARS, "bars", [(stop - start) / bar for start, stop, bar, _ in sections]),
+        (MAX_BEATS, "beats", [(stop - start) / beat for start, stop, _, beat in sections]),
+    ):
+        n_lines = sum(map(math.ceil, lengths))
+        if n_lines > most:
+            raise ScoreError(f"the file holds {n_lines} {what}, at most {most} are accepted")
+
+
+def _check_seconds(score: ScoreTick, end: int) -> None:
+    seconds = float(seconds_at(score, np.array([end]))[0])
+    if seconds > MAX_SECONDS:
         raise ScoreError(
-            f"the file is {beats} quarter notes long, at most {MAX_BEATS} are accepted"
+            f"the file lasts {seconds:.0f} seconds, at most {MAX_SECONDS} are accepted"
         )
-    if any(not 1 <= tempo.mspq < 2**24 for tempo in score.tempos):
-        raise ScoreError("the file holds a tempo of 0 or below")
 
 
 def notes_of(score: ScoreTick) -> Notes:
@@ -141,12 +137,13 @@ def seconds_at(score: ScoreTick, ticks: IntColumn) -> FloatColumn:
 
 
 def _tempo_map(score: ScoreTick) -> tuple[IntColumn, FloatColumn]:
-    changes = {0: 500_000}
-    for tempo in sorted(score.tempos, key=lambda tempo: tempo.time):
-        changes[max(int(tempo.time), 0)] = int(tempo.mspq)
-    starts = np.array(sorted(changes), dtype=np.int64)
-    mspq = np.array([changes[int(start)] for start in starts], dtype=np.float64)
-    return starts, mspq / 1e6 / score.ticks_per_quarter
+    tempos = score.tempos.numpy()
+    ticks = np.maximum(np.concatenate(([0], tempos["time"])), 0)
+    order = np.argsort(ticks, kind="stable")
+    ticks, mspq = ticks[order], np.concatenate(([500_000.0], tempos["mspq"]))[order]
+    holds = np.ones(len(ticks), dtype=bool)
+    holds[:-1] = ticks[1:] > ticks[:-1]  # of two at one time, the last
+    return ticks[holds], mspq[holds] / 1e6 / score.ticks_per_quarter
 
 
 def tempo_of(score: ScoreTick) -> float:
@@ -166,7 +163,19 @@ def grid_of(score: ScoreTick, end: float) -> tuple[FloatColumn, FloatColumn]:
         score: A score in ticks.
         end: Beats, above 0.
     """
-    signatures = {0.0: (4.0, 1.0)}  # start of the section: beats a bar, beats between lines
+    sections = _sections(score, end)
+    bars, beats = [], []
+    for start, stop, bar, beat in sections:
+        if start == sections[-1][0]:
+            stop = start + bar * math.ceil((end - start) / bar)
+        bars.append(np.arange(start, stop - 1e-9, bar))
+        beats.append(np.arange(start, stop - 1e-9, beat))
+    return np.append(np.concatenate(bars), stop), np.concatenate(beats)
+
+
+def _sections(score: ScoreTick, end: float) -> list[tuple[float, float, float, float]]:
+    """Return start and stop of each metre, its beats a bar, and the beats between its lines."""
+    signatures = {0.0: (4.0, 1.0)}
     current = signatures[0.0]
     for signature in sorted(score.time_signatures, key=lambda signature: signature.time):
         beat = 4.0 / max(1, signature.denominator)
@@ -174,14 +183,8 @@ def grid_of(score: ScoreTick, end: float) -> tuple[FloatColumn, FloatColumn]:
         if read != current:
             current = signatures[signature.time / score.ticks_per_quarter] = read
     starts = sorted(start for start in signatures if start < end)
-    bars, beats = [], []
-    for start, stop in zip(starts, [*starts[1:], end], strict=True):
-        bar, beat = signatures[start]
-        if start == starts[-1]:
-            stop = start + bar * math.ceil((end - start) / bar)
-        bars.append(np.arange(start, stop - 1e-9, bar))
-        beats.append(np.arange(start, stop - 1e-9, beat))
-    return np.append(np.concatenate(bars), stop), np.concatenate(beats)
+    stops = [*starts[1:], end]
+    return [(start, stop, *signatures[start]) for start, stop in zip(starts, stops, strict=True)]
 
 
 def write_score(score: ScoreTick, path: str | os.PathLike[str]) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from emomusic.files import write_text
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
+from emomusic.music.reading import read_json
 
 STEPS_PER_BEAT = 12
 LOWEST_PITCH, HIGHEST_PITCH = 21, 108
@@ -22,6 +23,8 @@ N_BINS = 12
 ENDING_BARS = 4
 BEATS_PER_BAR = (2, 3, 4)
 SPECIAL_TOKENS = ("PAD", "BOS", "EOS")
+MAX_BYTES = 2**20
+"""Of a `tokenizer.json`: fifty times the size of ours."""
 RESOLUTIONS = ((0, 2, STEPS_PER_BEAT), (2, 4, 4), (4, 12, 2))
 """Lengths from one beat to another, and into how many parts a beat is cut for them."""
 
@@ -184,7 +187,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
         ValueError: If the file is missing or damaged, or its tokens are others than ours.
     """
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = read_json(path, max_bytes=MAX_BYTES)
         return built_vocabulary(_checked(saved))
     except OSError as error:
         reason = error.strerror or str(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ FILE_NAME = "verifier.safetensors"
 FORMAT = "emomusic verifier 2"
 MAX_BYTES = 32 * 2**20
 """About ten times the size of a verifier fitted on a thousand clips."""
+MAX_HEAD_BYTES = 2**20
+MAX_TOLD = 200
 LICENCE = (
     "Fitted on EMOPIA (CC BY-NC-SA 4.0) and VGMIDI (no licence stated): "
     "for research and non-commercial use."
@@ -86,23 +88,44 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
         VerifierError: If it is missing, too large, damaged or not a verifier.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise VerifierError(f"{path}: {size} bytes, a verifier has at most {MAX_BYTES}")
+        _check_sizes(path)
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get("verifier")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            description = _description(path, text)
+            _check_names(path, file.keys())
+            arrays = {name: file.get_tensor(name) for name in _LAYOUT}
     except OSError as error:
         raise VerifierError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (SafetensorError, TypeError, KeyError) as error:
+    except VerifierError:
+        raise
+    except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise VerifierError(f"{path}: damaged, or no safetensors file: {error}") from error
-    return arrays, _description(path, text)
+    return arrays, description
+
+
+def _check_sizes(path: Path) -> None:
+    """Check the sizes of the file and of its head before any of it is taken into memory."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise VerifierError(f"{path}: {size} bytes, a verifier has at most {MAX_BYTES}")
+    if not path.is_file():
+        raise VerifierError(f"{path}: cannot be read: it is no plain file")
+    with path.open("rb") as file:
+        n_head = int.from_bytes(file.read(8), "little")
+    if n_head > MAX_HEAD_BYTES:
+        raise VerifierError(f"{path}: damaged, or no safetensors file: its head is too long")
+
+
+def _check_names(path: Path, names: Iterable[str]) -> None:
+    odd = sorted(set(names) ^ _LAYOUT.keys())
+    if odd:
+        raise VerifierError(f"{path}: arrays missing or unknown: {str(odd)[:MAX_TOLD]}")
 
 
 def _description(path: Path, text: str | None) -> dict[str, Any]:
     try:
         description = json.loads(text or "null")
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise VerifierError(f"{path}: its description is damaged: {error}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise VerifierError(f"{path}: not a verifier: its description lacks format {FORMAT!r}")
@@ -115,9 +138,7 @@ def check_arrays(path: Path, arrays: Arrays) -> None:
     Raises:
         VerifierError: If anything is not as `Verifier.save` writes it.
     """
-    if arrays.keys() != _LAYOUT.keys():
-        odd = sorted(arrays.keys() ^ _LAYOUT.keys())
-        raise VerifierError(f"{path}: arrays missing or unknown: {odd}")
+    _check_names(path, arrays)
     sizes: dict[str | int, int] = {}
     for name, (kind, axes) in _LAYOUT.items():
         array = arrays[name]

@@ -1,0 +1,176 @@
+"""The files of a checkpoint: each as a stranger could have made it, read as the composer reads."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuzz.shapes import bytes_mutated, json_mutated, tensors_mutated
+
+DEFAULT = Path(__file__).resolve().parents[1] / "checkpoints" / "emomusic-10m"
+WEIGHTS = "model-01-of-01.safetensors"
+FILES = ("config.json", WEIGHTS, "tokenizer.json", "mapper.json", "steering.json", "tables.json",
+         "verifier.safetensors", "rows.npz")  # fmt: skip
+N_SUPPORTS, N_DIMENSIONS, N_MEMBERS = 6, 2, 2
+
+
+def seeds() -> list[bytes]:
+    """Return each file of a small checkpoint, its number in FILES first."""
+    made = _made()
+    return [bytes([number]) + made[name] for number, name in enumerate(FILES)]
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """Return a file changed as its kind allows; seldom one under the name of another."""
+    name, body = _split(data)
+    change: Callable[[bytes, random.Random], bytes] = {
+        ".json": json_mutated, ".safetensors": tensors_mutated, ".npz": bytes_mutated,
+    }[Path(name).suffix]  # fmt: skip
+    number = rng.randrange(len(FILES)) if rng.random() < 0.01 else FILES.index(name)
+    return bytes([number]) + change(body, rng)
+
+
+def load() -> Callable[[bytes], bool]:
+    """Return what reads one file of a checkpoint whose others are whole."""
+    from emomusic.emotion import QUADRANT_CENTRES, Emotion
+
+    held = tempfile.TemporaryDirectory()
+    folder = Path(held.name)
+    whole = _made()
+    for name, content in whole.items():
+        (folder / name).write_bytes(content)
+    corners = [Emotion(valence, arousal) for valence, arousal in QUADRANT_CENTRES.values()]
+
+    def run(data: bytes) -> bool:
+        name, body = _split(data)
+        assert folder.is_dir(), held  # which is there as long as this is
+        (folder / name).write_bytes(body)
+        try:
+            _read(folder, name, corners)
+        except ValueError as error:
+            assert "\n" not in str(error), "an error is told in one line"
+            assert len(str(error)) < 2_000, "an error is told in few words"
+            return False
+        finally:
+            (folder / name).write_bytes(whole[name])
+        return True
+
+    return run
+
+
+def _split(data: bytes) -> tuple[str, bytes]:
+    return FILES[data[0] % len(FILES) if data else 0], data[1:]
+
+
+def _read(folder: Path, name: str, corners: list[Any]) -> None:
+    """Read one file, and use what it says as far as no music is needed."""
+    from emomusic.compose.drafting.controls import read_controls
+    from emomusic.compose.steering.response import Response
+    from emomusic.mapping.mapper import Mapper
+    from emomusic.model.weights import CheckpointError, read_shape, read_tensors
+    from emomusic.music.tokenizer import Tokenizer
+    from emomusic.training.rows import Rows
+    from emomusic.verify.store import VerifierError
+    from emomusic.verify.verifier import Verifier
+
+    if name in (FILES[0], WEIGHTS):
+        try:
+            for _, tensor in read_tensors(folder, *read_shape(folder)):
+                assert tensor.size
+        except CheckpointError:
+            raise
+        except ValueError as error:
+            raise AssertionError("not the documented error") from error
+    elif name == "mapper.json":
+        mapper = Mapper.load(folder)
+        for emotion in corners:
+            targets = mapper.targets(emotion, np.random.default_rng(0))
+            assert np.isfinite(list(targets.values())).all()
+    elif name == "verifier.safetensors":
+        try:
+            Verifier.load(folder)
+        except VerifierError:
+            raise
+        except ValueError as error:
+            raise AssertionError("not the documented error") from error
+    elif name == "steering.json":
+        Response.load(folder)
+    elif name == "rows.npz":
+        Rows.load(folder / name)
+    else:
+        tokenizer = Tokenizer(folder / "tokenizer.json")
+        clip, _ = read_controls(folder / "tables.json", tokenizer.vocabulary)
+        clip.ids(dict.fromkeys(clip.names, 0.5), shift=0)
+        tokenizer.decode([0, 5, len(tokenizer.vocabulary) - 1])
+
+
+@cache
+def _made() -> dict[str, bytes]:
+    """Return the files: of the default checkpoint, made small, and a tiny model of zeros."""
+    from safetensors.numpy import save
+
+    from emomusic.model.shape import SIZES, ModelConfig
+    from emomusic.model.weights import FORMAT, tensor_shapes
+
+    shape = ModelConfig(vocab_size=8, context=64, **{**SIZES["tiny"], "dim": 8, "hidden": 4})
+    tensors = {name: np.zeros(own, np.float32) for name, own in tensor_shapes(shape).items()}
+    config = {"format": FORMAT, "model": asdict(shape), "weights": [WEIGHTS], "recipe": {}}
+    names = ("tokenizer.json", "steering.json", "tables.json")
+    return {
+        "config.json": json.dumps(config).encode(),
+        WEIGHTS: save(tensors),
+        **{name: (DEFAULT / name).read_bytes() for name in names},
+        "mapper.json": _small_mapper(),
+        "verifier.safetensors": _small_verifier(),
+        "rows.npz": _small_rows(),
+    }
+
+
+def _small_mapper() -> bytes:
+    content = json.loads((DEFAULT / "mapper.json").read_text(encoding="utf-8"))
+    for prototype in content["prototypes"]:
+        for name in ("members", "trust"):
+            prototype[name] = prototype[name][:N_MEMBERS]
+    return json.dumps(content).encode()
+
+
+def _small_verifier() -> bytes:
+    from emomusic.verify.store import read_arrays, write_arrays
+
+    arrays, description = read_arrays(DEFAULT / "verifier.safetensors")
+    for name, array in arrays.items():
+        if name.startswith("ear."):
+            arrays[name] = array[:N_SUPPORTS]
+        elif name.endswith(".supports"):
+            arrays[name] = array[:N_SUPPORTS, :N_DIMENSIONS]
+        elif name.endswith(".basis"):
+            arrays[name] = array[:, :N_DIMENSIONS]
+    arrays["whole"] = np.array([N_SUPPORTS])
+    with tempfile.TemporaryDirectory() as folder:
+        write_arrays(Path(folder) / "small", arrays, description)
+        return (Path(folder) / "small").read_bytes()
+
+
+def _small_rows() -> bytes:
+    from emomusic.training.rows import Rows
+
+    rows = Rows(
+        ids=np.arange(8, dtype=np.uint16), bar_start=np.array([0, 4, 8]),
+        bar_values=np.zeros((2, 3), np.float32), clip_bar=np.zeros(1, np.int32),
+        clip_n_bars=np.full(1, 2, np.int16), clip_shift=np.zeros(1, np.int8),
+        clip_is_end=np.ones(1, bool), clip_values=np.zeros((1, 4), np.float32),
+        clip_song=np.zeros(1, np.int32), song_source=np.zeros(1, np.int16),
+        song_has_dynamics=np.ones(1, bool), song_is_validation=np.zeros(1, bool),
+        meta={"vocabulary": ["a"]},
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        rows.save(Path(folder) / "rows.npz")
+        return (Path(folder) / "rows.npz").read_bytes()

@@ -1,0 +1,69 @@
+"""What is done with a MIDI file that somebody brings, up to its notes and a little further."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from emomusic.compose.asking.given import CONTINUE, Given, joined, read_theme
+from emomusic.music.attributes import measure
+from emomusic.music.key import estimate_key
+from emomusic.music.notes import Notes
+from emomusic.music.passage import passage_of
+from emomusic.music.score import (
+    ScoreError,
+    dump_score,
+    grid_of,
+    notes_of,
+    parse_score,
+    seconds_at,
+    tempo_of,
+)
+from emomusic.music.tokenizer import Tokenizer
+
+TOKENIZER = Tokenizer()
+MEASURED_SHARE = 8
+"""Of so many files one is measured and continued: that takes longer than all the rest."""
+
+
+def hear(data: bytes) -> bool:
+    """Read a file as `verify` and `--continue` do; return whether its notes were reached."""
+    try:
+        score = parse_score(data)
+        notes = notes_of(score)
+    except ScoreError as error:
+        assert "\n" not in str(error), "an error is told in one line"
+        return False
+    _check(notes)
+    tempo = tempo_of(score)
+    assert tempo > 0 and np.isfinite(tempo)
+    lines, _ = grid_of(score, float((notes.onset + notes.duration).max()))
+    assert (np.diff(lines) > 0).all()
+    if zlib.crc32(data) % MEASURED_SHARE == 0:
+        assert np.isfinite(list(measure(passage_of(notes, tempo=tempo)).values())).all()
+        _take_up(data)
+    return True
+
+
+def _check(notes: Notes) -> None:
+    assert notes.pitch.min() >= 0 and notes.pitch.max() <= 127
+    assert notes.velocity.min() >= 1 and notes.velocity.max() <= 127
+    assert notes.onset.min() >= 0 and notes.duration.min() > 0
+    assert notes.onset_s.min() >= 0 and notes.duration_s.min() > 0
+    assert np.isfinite(notes.duration_s).all() and (np.diff(notes.onset) >= 0).all()
+
+
+def _take_up(data: bytes) -> None:
+    """Continue a file by a bar of its own, write it, and read it back."""
+    given = Given(data, CONTINUE)
+    try:
+        theme = read_theme(given.score, TOKENIZER)
+    except ScoreError:
+        return
+    estimate_key(theme.like.notes)
+    added = TOKENIZER.decode([TOKENIZER.vocabulary.id_of("Bar_None"), *theme.bars[-1]])
+    whole = joined(given.score, added, at=theme.end)
+    again = parse_score(dump_score(whole))
+    end = np.array([given.score.end()])
+    assert np.isfinite(seconds_at(again, end)).all()

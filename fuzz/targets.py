@@ -1,0 +1,159 @@
+"""What is tried: how its inputs are made, and what reads them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from fuzz import checkpoint, midi
+from fuzz.shapes import json_mutated, text_mutated
+
+Run = Callable[[bytes], bool]
+WORDS = ("calm", "tense", "joy", "hope", "nostalgia", "Q1", "q3", ":", ";", ",", " ", "\t", "0",
+         "1", "8", "16", "512", "513", "-0.4", "0.30", "1e400", "nan", "inf", "-", "_", "C",
+         "F#", "Bb", "c", "m", "minor", "major", "min", "٣", "ſ", "\u0000", "=")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """Hold how one door is tried.
+
+    Attributes:
+        seeds: Makes inputs that go through.
+        mutated: Returns an input changed.
+        load: Returns what tries an input: it tells whether that came as far as it should, and
+            raises what is not documented.
+    """
+
+    seeds: Callable[[], list[bytes]]
+    mutated: Callable[[bytes, random.Random], bytes]
+    load: Callable[[], Run]
+
+
+def _load_midi() -> Run:
+    from fuzz.reading import hear
+
+    return hear
+
+
+def _load_settings() -> Run:
+    from emomusic.compose.asking.settings import SettingsError, parse_settings_file
+
+    def run(data: bytes) -> bool:
+        try:
+            settings = parse_settings_file(data.decode(errors="replace"))
+        except SettingsError:
+            return False
+        assert parse_settings_file(settings.to_json()) == settings
+        return True
+
+    return run
+
+
+def _settings() -> list[bytes]:
+    import base64
+
+    point = '{"valence": 0.2, "arousal": -0.3, "name": "calm"}'
+    plain = ('{"format": "emomusic settings 1", "seed": 3, "index": 2, "bars": 2, "key": "F#", '
+             '"mode": "minor", "time_signature": "3/4", "temperature": 1.1, "best_of": 2, '
+             f'"set": {{"mode": 0.2}}, "emotion": {point}, ')  # fmt: skip
+    music = base64.b64encode(midi.SEEDS[0]).decode()
+    wishes = (
+        '"tempo": 90, "bar_by_bar": {"register": [50, 60]}}',
+        '"curve": [{"bar": 0, "valence": 0, "arousal": 1}, {"bar": 4, "valence": 1, "arousal":0}]}',
+        f'"given": {{"use": "continue", "midi": "{music}"}}, "kept_bars": 1}}',
+    )
+    return [(plain + wish).encode() for wish in wishes]
+
+
+def _load_curve() -> Run:
+    from emomusic.emotion import parse_curve
+
+    def run(data: bytes) -> bool:
+        try:
+            curve = parse_curve(data.decode(errors="replace"))
+        except ValueError:
+            return False
+        again = parse_curve(curve.text)
+        assert [point.bar for point in again.points] == [point.bar for point in curve.points]
+        return True
+
+    return run
+
+
+def _load_mix() -> Run:
+    from emomusic.emotion import parse_mix
+
+    def run(data: bytes) -> bool:
+        try:
+            emotion = parse_mix(data.decode(errors="replace"))
+        except ValueError:
+            return False
+        assert -1 <= emotion.valence <= 1 and -1 <= emotion.arousal <= 1
+        return True
+
+    return run
+
+
+def _load_key() -> Run:
+    from emomusic.compose.asking.request import parse_key
+
+    def run(data: bytes) -> bool:
+        try:
+            tonic, is_major = parse_key(data.decode(errors="replace"))
+        except ValueError:
+            return False
+        assert 0 <= tonic <= 11 and is_major in (True, False, None)
+        return True
+
+    return run
+
+
+def _load_jobs() -> Run:
+    from io import BytesIO
+
+    from emomusic.compose.jobs.spec import BadRow, SpecError, read_rows
+
+    def run(data: bytes) -> bool:
+        try:
+            rows = list(read_rows(BytesIO(data), {}))
+        except SpecError as error:
+            assert "\n" not in str(error), "an error is told in one line"
+            return False
+        bad = [row for row in rows if isinstance(row, BadRow)]
+        assert not any("\n" in row.reason for row in bad), "a reason is told in one line"
+        return len(bad) < len(rows)
+
+    return run
+
+
+def _jobs() -> list[bytes]:
+    return [
+        b"id,emotion,valence,arousal,curve,bars,seed,count,note_density\n"
+        b"intro,nostalgia,,,,16,1,20,\nfight,,-0.5,0.8,,24,2,50,3.5\n"
+        b"end,,,,0:tense 8:hope,16,3,1,\n",
+        b'{"emotion": "calm", "bars": 8, "seed": 4, "count": 2}\n{"valence": 0.5, "arousal": -1}\n',
+    ]
+
+
+def _jobs_mutated(data: bytes, rng: random.Random) -> bytes:
+    if not data.startswith(b"{"):
+        return text_mutated(data, rng, words=(*WORDS, "\n", "\r\n", '"', "count", "bars", "NUL\0"))
+    lines = data.split(b"\n")
+    at = rng.randrange(len(lines))
+    lines[at] = json_mutated(lines[at], rng)
+    return b"\n".join(lines)
+
+
+_text = partial(text_mutated, words=WORDS)
+TARGETS: dict[str, Target] = {
+    "midi": Target(midi.seeds, midi.mutated, _load_midi),
+    "checkpoint": Target(checkpoint.seeds, checkpoint.mutated, checkpoint.load),
+    "settings": Target(_settings, json_mutated, _load_settings),
+    "curve": Target(lambda: [b"0:calm 8:tense 16:-0.40,0.30", b"0:Q1;4:joy"], _text, _load_curve),
+    "mix": Target(lambda: [b"nostalgia:0.7 hope:0.3", b"joy, calm:2"], _text, _load_mix),
+    "key": Target(lambda: [b"F# minor", b"Bbm", b"c major", b"D"], _text, _load_key),
+    "jobs": Target(_jobs, _jobs_mutated, _load_jobs),
+}

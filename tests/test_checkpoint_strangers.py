@@ -1,0 +1,262 @@
+"""Checkpoints from strangers: what they claim is checked before memory is taken for it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+from synthetic import make_response, make_rows
+
+from emomusic.compose.drafting.controls import read_controls
+from emomusic.compose.steering.response import Response
+from emomusic.mapping.mapper import Mapper
+from emomusic.model import weights
+from emomusic.model.weights import CheckpointError, read_shape, read_tensors
+from emomusic.music.reading import read_json
+from emomusic.music.tokenizer import Tokenizer
+from emomusic.training.rows import Rows
+from emomusic.verify.store import VerifierError
+from emomusic.verify.verifier import Verifier
+
+WEIGHTS = "model-01-of-01.safetensors"
+DEEP = b'{"a":' * 100_000
+LONG_NUMBER = b'{"a": ' + b"9" * 5_000 + b"}"
+
+
+def read_weights(folder: Path) -> None:
+    for _ in read_tensors(folder, *read_shape(folder)):
+        pass
+
+
+def read_bins(folder: Path) -> None:
+    read_controls(folder / "tables.json", Tokenizer().vocabulary)
+
+
+READERS: dict[str, tuple[Callable[[Path], object], type[Exception]]] = {
+    "config.json": (read_weights, CheckpointError),
+    WEIGHTS: (read_weights, CheckpointError),
+    "tokenizer.json": (lambda folder: Tokenizer(folder / "tokenizer.json"), ValueError),
+    "mapper.json": (Mapper.load, ValueError),
+    "steering.json": (Response.load, ValueError),
+    "tables.json": (read_bins, ValueError),
+    "verifier.safetensors": (Verifier.load, VerifierError),
+    "rows.npz": (lambda folder: Rows.load(folder / "rows.npz"), ValueError),
+}
+
+
+@pytest.fixture
+def folder(own_checkpoint: Path) -> Path:
+    """Return a whole checkpoint with all that one may have, to be damaged."""
+    make_response().save(own_checkpoint)
+    make_rows().save(own_checkpoint / "rows.npz")
+    for name, (read, _) in READERS.items():
+        assert (own_checkpoint / name).is_file()
+        read(own_checkpoint)
+    return own_checkpoint
+
+
+def refused(folder: Path, name: str, words: str | None = None) -> None:
+    read, error = READERS[name]
+    with pytest.raises(error, match=words) as told:
+        read(folder)
+    assert type(told.value) is error
+    assert "\n" not in str(told.value) and len(str(told.value)) < 1_000
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_pipe_or_a_device_in_place_of_a_file_is_not_waited_for(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    refused(folder, name, "plain file")
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    refused(folder, name, "plain file")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_file_far_too_large_is_not_read(folder: Path, name: str) -> None:
+    with (folder / name).open("r+b") as file:
+        file.truncate(2**36)  # sparse: takes no room on the disk
+    refused(folder, name)
+
+
+@pytest.mark.parametrize("data", [DEEP, LONG_NUMBER], ids=["deep", "long number"])
+@pytest.mark.parametrize("name", READERS)
+def test_json_that_python_cannot_take_is_refused_in_one_line(
+    folder: Path, name: str, data: bytes
+) -> None:
+    is_tensors = name.endswith(".safetensors")
+    (folder / name).write_bytes(len(data).to_bytes(8, "little") * is_tensors + data)
+    refused(folder, name)
+
+
+def test_a_small_json_file_is_read_whole_and_one_byte_more_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    path.write_text('{"a": [1, "é"]}', encoding="utf-8")
+    size = path.stat().st_size
+    assert read_json(path, max_bytes=size) == {"a": [1, "é"]}
+    with pytest.raises(ValueError, match=f"it is too large, at most {size - 1} bytes are read"):
+        read_json(path, max_bytes=size - 1)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "verifier.safetensors"])
+@pytest.mark.parametrize("claimed", [2**20 + 1, 2**40, 2**60, 2**64 - 1])
+def test_a_head_that_claims_too_many_bytes_is_not_read(
+    folder: Path, name: str, claimed: int
+) -> None:
+    path = folder / name
+    path.write_bytes(claimed.to_bytes(8, "little") + path.read_bytes()[8:])
+    refused(folder, name, "head")
+
+
+def headed(head: dict[str, Any], body: bytes = b"") -> bytes:
+    text = json.dumps(head).encode()
+    return len(text).to_bytes(8, "little") + text + body
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"dtype": "F32", "shape": [10**9], "data_offsets": [0, 4 * 10**9]}, "has shape"),
+        ({"dtype": "F32", "shape": [1] * 300, "data_offsets": [0, 4]}, "has shape"),
+        ({"dtype": "F99", "shape": [64], "data_offsets": [0, 4]}, "norm.weight holds F99"),
+        ({"dtype": "F32"}, "cannot read the weights"),
+        ([], "cannot read the weights"),
+    ],
+)
+def test_names_types_and_shapes_are_checked_before_the_weights_are_read(
+    folder: Path, own: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(data: bytes) -> None:
+        raise AssertionError("the weights were read")
+
+    monkeypatch.setattr(weights, "deserialize", read)
+    (folder / WEIGHTS).write_bytes(headed({"norm.weight": own}, bytes(64)))
+    refused(folder, WEIGHTS, words)
+
+
+@pytest.mark.parametrize("head", [[], 3, None, "norm.weight"])
+def test_a_head_that_is_no_table_is_refused(folder: Path, head: Any) -> None:
+    (folder / WEIGHTS).write_bytes(headed(head))
+    refused(folder, WEIGHTS, "cannot read the weights")
+
+
+def test_a_file_of_weights_is_named_once_and_not_too_many_are(folder: Path) -> None:
+    for names in ([WEIGHTS, WEIGHTS], [f"{i}.safetensors" for i in range(1_001)]):
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["weights"] = names
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        refused(folder, "config.json", "in at most 1000 files, each named once")
+
+
+def test_an_array_of_a_hundred_axes_is_no_verifier(folder: Path) -> None:
+    path = folder / "verifier.safetensors"
+    data = path.read_bytes()
+    n_head = int.from_bytes(data[:8], "little")
+    head = json.loads(data[8 : 8 + n_head])
+    head["mean"]["shape"] += [1] * 100
+    path.write_bytes(headed(head, data[8 + n_head :]))
+    refused(folder, "verifier.safetensors", "damaged")
+
+
+def test_unknown_arrays_are_no_verifier_however_many_there_are(folder: Path) -> None:
+    arrays = {f"array {i}": np.zeros(0, np.float32) for i in range(5_000)}
+    about = json.dumps({"format": "emomusic verifier 2"})
+    (folder / "verifier.safetensors").write_bytes(save(arrays, metadata={"verifier": about}))
+    refused(folder, "verifier.safetensors", "arrays missing or unknown")
+
+
+@pytest.mark.parametrize("text", [DEEP.decode(), LONG_NUMBER.decode()], ids=["deep", "long"])
+def test_a_verifier_with_a_strange_description_is_refused(folder: Path, text: str) -> None:
+    array = {"mean": np.zeros(1)}
+    (folder / "verifier.safetensors").write_bytes(save(array, metadata={"verifier": text}))
+    refused(folder, "verifier.safetensors", "its description is damaged")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("valence", 1e200), ("arousal", -2), ("weight", 1e308), ("mean", 1e300), ("members", 1e300)],
+)
+def test_a_mapper_whose_targets_would_not_be_finite_is_refused(
+    folder: Path, name: str, value: float
+) -> None:
+    content = json.loads((folder / "mapper.json").read_text(encoding="utf-8"))
+    prototype = content["prototypes"][0]
+    if name == "mean":
+        prototype["mean"]["mode"] = value
+    elif name == "members":
+        prototype["members"][0][0] = value
+    else:
+        prototype[name] = value
+    (folder / "mapper.json").write_text(json.dumps(content), encoding="utf-8")
+    refused(folder, "mapper.json")
+
+
+def repacked(folder: Path, change: Callable[[str, bytes], bytes]) -> None:
+    """Pack the rows anew, each of their arrays changed."""
+    path, made = folder / "rows.npz", io.BytesIO()
+    with zipfile.ZipFile(path) as before, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as after:
+        for member in before.namelist():
+            after.writestr(member, change(member, before.read(member)))
+    path.write_bytes(made.getvalue())
+
+
+def header(text: str) -> bytes:
+    return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def array_of(shape: str, kind: str = "<u2", body: bytes = b"") -> bytes:
+    return header(f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n") + body
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (array_of("(1000000000000,)"), "ids claims 2000000000000 bytes"),
+        (array_of("(3, 3)", body=bytes(18)), "ids must be"),
+        (array_of("(2,)", "|O", bytes(16)), "ids must be"),
+        (header("{'descr': '<u2', \n 'fortran"), None),
+        (header("\x00((((\n"), None),
+        (b"\x93NUMPY\2\0" + bytes(9), "version"),
+        (b"not an array", None),
+    ],
+)
+def test_packed_rows_with_a_strange_array_are_refused(
+    folder: Path, data: bytes, words: str | None
+) -> None:
+    repacked(folder, lambda member, own: data if member == "ids.npy" else own)
+    refused(folder, "rows.npz", words)
+
+
+def test_a_bomb_of_packed_rows_is_not_unpacked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emomusic.training.rows.MAX_BYTES", 2**20)
+    bomb = array_of(f"({2**20},)", body=bytes(2**21))
+    repacked(folder, lambda member, own: bomb if member == "ids.npy" else own)
+    assert (folder / "rows.npz").stat().st_size < 2**18
+    refused(folder, "rows.npz", "at most 1048576 are read")
+
+
+@pytest.mark.parametrize("name", ["bar_start", "clip_bar", "clip_n_bars", "clip_song"])
+def test_packed_rows_that_point_beyond_themselves_are_refused(folder: Path, name: str) -> None:
+    rows = make_rows()
+    getattr(rows, name)[-1] = 10_000
+    rows.save(folder / "rows.npz")
+    refused(folder, "rows.npz", f"{name} points outside")
+
+
+def test_packed_rows_of_unequal_lengths_are_refused(folder: Path) -> None:
+    repacked(
+        folder,
+        lambda member, own: array_of("(1,)", "|b1", b"\1") if "is_end" in member else own,
+    )
+    refused(folder, "rows.npz", "clip_is_end must be")

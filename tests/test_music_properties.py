@@ -1,0 +1,185 @@
+"""What holds of all scores, ids and files of the music room, tried on drawn ones."""
+
+from __future__ import annotations
+
+import json
+import string
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from symusic.core import NoteTick, ScoreTick, TempoTick, TimeSignatureTick, TrackTick
+
+from emomusic.music.attributes import measure
+from emomusic.music.key import TONIC_NAMES, estimate_key, parse_tonic
+from emomusic.music.passage import passage_of
+from emomusic.music.score import (
+    ScoreError,
+    dump_score,
+    grid_of,
+    notes_of,
+    parse_score,
+    tempo_of,
+)
+from emomusic.music.tokenizer import Tokenizer
+from emomusic.music.vocabulary import read_vocabulary, write_vocabulary
+
+QUIETLY = settings(max_examples=50, deadline=None, database=None, derandomize=True)
+TOKENIZER = Tokenizer()
+N_IDS = len(TOKENIZER.vocabulary)
+NOTES = st.lists(
+    st.tuples(
+        st.integers(0, 5_000), st.integers(1, 3_000), st.integers(0, 127), st.integers(1, 127)
+    ),
+    min_size=1,
+    max_size=40,
+    unique_by=lambda note: (note[0], note[2]),
+)
+TEMPOS = st.lists(st.tuples(st.integers(0, 6_000), st.integers(6_000, 12_000_000)), max_size=5)
+METRES = st.lists(
+    st.tuples(st.integers(0, 6_000), st.integers(1, 12), st.sampled_from((1, 2, 4, 8, 16))),
+    max_size=5,
+)
+TEXT = st.text(string.ascii_letters + "#♭b 0_-\u0000é\n", max_size=8)
+
+
+def score_of(
+    notes: list[tuple[int, int, int, int]],
+    tempos: list[tuple[int, int]],
+    metres: list[tuple[int, int, int]],
+    *,
+    ticks: int = 480,
+) -> ScoreTick:
+    score, track = ScoreTick(ticks), TrackTick("Piano", 0, False)
+    for note in notes:
+        track.notes.append(NoteTick(*note))
+    score.tracks.append(track)
+    for time, mspq in tempos:
+        score.tempos.append(TempoTick(time, mspq=mspq))
+    for metre in metres:
+        score.time_signatures.append(TimeSignatureTick(*metre))
+    return score
+
+
+def free_of_overlaps(notes: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """Return notes that end where the next of their pitch begins: a MIDI file has no others."""
+    found, begins = [], dict.fromkeys(range(128), 10_000)
+    for onset, length, pitch, velocity in sorted(notes, reverse=True):
+        found.append((onset, min(length, begins[pitch] - onset), pitch, velocity))
+        begins[pitch] = onset
+    return sorted(found)
+
+
+@QUIETLY
+@given(NOTES, TEMPOS, METRES, st.sampled_from((1, 24, 480, 960)))
+def test_a_score_that_is_written_is_read_back_note_by_note(
+    notes: list[tuple[int, int, int, int]],
+    tempos: list[tuple[int, int]],
+    metres: list[tuple[int, int, int]],
+    ticks: int,
+) -> None:
+    score = score_of(free_of_overlaps(notes), tempos, metres, ticks=ticks)
+    again = parse_score(dump_score(score))
+    for column, read in zip(notes_of(score).columns, notes_of(again).columns, strict=True):
+        np.testing.assert_array_equal(read, column)
+
+
+@QUIETLY
+@given(NOTES, TEMPOS, METRES)
+def test_notes_and_attributes_are_finite_whatever_the_tempos_and_metres(
+    notes: list[tuple[int, int, int, int]],
+    tempos: list[tuple[int, int]],
+    metres: list[tuple[int, int, int]],
+) -> None:
+    score = score_of(notes, tempos, metres)
+    found = notes_of(score)
+    assert all(np.isfinite(column).all() for column in found.columns)
+    assert found.duration.min() > 0 and found.duration_s.min() > 0 and found.onset_s.min() >= 0
+    tempo = tempo_of(score)
+    assert 0 < tempo < np.inf
+    assert np.isfinite(list(measure(passage_of(found, tempo=tempo)).values())).all()
+    key = estimate_key(found)
+    assert -1 <= key.mode <= 1 and -1 <= key.clarity <= 1 + 1e-9
+    end = float((found.onset + found.duration).max())
+    bars, beats = grid_of(score, end)
+    assert (np.diff(bars) > 0).all() and (np.diff(beats) > 0).all()
+    assert bars[0] == 0 and bars[-1] >= end - 1e-6
+
+
+@QUIETLY
+@given(st.binary(max_size=200), st.booleans())
+def test_bytes_are_music_or_refused(data: bytes, with_head: bool) -> None:
+    head = b"MThd\0\0\0\6\0\1\0\1\1\xe0MTrk" + len(data).to_bytes(4, "big")
+    try:
+        score = parse_score(head + data if with_head else data)
+    except ScoreError as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(notes_of(score))
+
+
+@QUIETLY
+@given(NOTES, st.lists(st.sampled_from((2, 3, 4)), min_size=1, max_size=4))
+def test_what_is_decoded_is_encoded_to_the_same_ids(
+    notes: list[tuple[int, int, int, int]], beats: list[int]
+) -> None:
+    metres = [(48 * 12 * at, own, 4) for at, own in enumerate(beats)]  # bar lines of each metre
+    near = [(time % 800, length % 200 + 1, pitch, loud) for time, length, pitch, loud in notes]
+    bars = TOKENIZER.encode(score_of(near, [], metres, ticks=12))
+    ids = [token for bar in bars for token in bar]
+    score = TOKENIZER.decode(ids)
+    if not len(score.tracks[0].notes):
+        return
+    again = TOKENIZER.encode(TOKENIZER.decode([t for bar in TOKENIZER.encode(score) for t in bar]))
+    assert again == TOKENIZER.encode(score)
+
+
+@QUIETLY
+@given(
+    st.lists(st.integers(0, N_IDS - 1), max_size=60),
+    st.one_of(st.none(), st.floats(0.1, 100)),
+)
+def test_any_ids_decode_to_notes_that_can_be_written(ids: list[int], n_beats: float | None) -> None:
+    score = TOKENIZER.decode(ids, n_beats=n_beats)
+    played = score.tracks[0].notes.numpy()
+    assert (played["duration"] >= 1).all() and (played["time"] >= 0).all()
+    if len(played["time"]):
+        assert len(notes_of(parse_score(dump_score(score)))) == len(played["time"])
+
+
+@QUIETLY
+@given(TEXT)
+def test_a_text_is_a_tonic_or_refused(text: str) -> None:
+    try:
+        tonic = parse_tonic(text)
+    except ValueError as error:
+        assert str(error).startswith("tonic must be a note name")
+    else:
+        assert parse_tonic(TONIC_NAMES[tonic]) == tonic
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+@QUIETLY
+@given(st.sampled_from(("config", "tokenization", "special_tokens", "pitch_range", "new")), JSON)
+def test_a_tokenizer_whose_settings_are_others_is_refused(name: str, value: object) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "tokenizer.json"
+        write_vocabulary(TOKENIZER.vocabulary, path)
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        inside = saved if name in saved else saved["config"]
+        inside[name] = value
+        path.write_text(json.dumps(saved), encoding="utf-8")
+        try:
+            found = read_vocabulary(path)
+        except ValueError as error:
+            assert "is no tokenizer of this kind" in str(error)
+        else:
+            assert name == "new" and found == TOKENIZER.vocabulary
