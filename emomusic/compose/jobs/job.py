@@ -164,12 +164,14 @@ class Job:
         return (row for row in self._read() if isinstance(row, BadRow)) if self.n_bad else iter(())
 
     def orders(self) -> Iterator[Order]:
-        """Yield all clips, in order.
+        """Yield all clips, in order; those of a row that is alone keep their numbers in its run.
 
         Raises:
             OSError: If music that a row names is no longer what it was.
         """
-        number = 0
+        rows, number = self._rows, 0
+        if isinstance(rows, tuple) and len(rows) == 1:
+            number = rows[0].settings.index
         for at, row in enumerate(self._read()):
             if self._music.get(at, b"") != _music_of(row):
                 raise OSError(f"the music that line {row.line} names is no longer what it was")

@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import signal
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from job_cases import tree
+from synthetic import make_score
+from test_cli import Said, Shell, lines
+from test_cli import shell as shell
+
+from emomusic import terminal
+from emomusic.compose.composer import Composer
+from emomusic.music.score import write_score
+
+TABLE = "id,emotion,bars,count,seed\na,joy,1,18,1\nb,foo,1,,\nc,calm,1,22,5\n"
+BAD = "line 3: unknown emotion 'foo', nearest are: fond, mood\n"
+
+
+class Jobs:
+    """Run `generate --spec` with a checkpoint."""
+
+    def __init__(self, shell: Shell, checkpoint: Path, folder: Path) -> None:
+        self.shell, self.folder = shell, folder
+        self.always = ("--checkpoint", checkpoint, "--threads", 1)
+        self.spec = folder / "jobs.csv"
+        self.spec.write_text(TABLE, encoding="utf-8")
+
+    def __call__(self, out: str, *arguments: object, spec: object = None) -> Said:
+        asked = ("generate", "--spec", spec or self.spec, "--out", self.folder / out)
+        return self.shell(*asked, *self.always, *arguments)
+
+    def tree(self, out: str) -> dict[str, bytes]:
+        return tree(self.folder / out)
+
+    def cards(self, out: str, name: str = "manifest.jsonl") -> list[dict[str, Any]]:
+        return lines((self.folder / out / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def jobs(shell: Shell, tiny_checkpoint: Path, tmp_path: Path) -> Jobs:
+    return Jobs(shell, tiny_checkpoint, tmp_path)
+
+
+@pytest.fixture
+def stopping(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what lets composing stop, as by Ctrl-C, after so many clips."""
+
+    def stop(after: int) -> None:
+        def until(composer: Composer, *arguments: Any, **more: Any) -> Iterator[Any]:
+            yield from itertools.islice(composed(composer, *arguments, **more), after)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Composer, "compose_all", until)
+
+    composed = Composer.compose_all
+    stop.undo = lambda: monkeypatch.setattr(Composer, "compose_all", composed)  # type: ignore[attr-defined]
+    return stop
+
+
+def test_a_job_is_composed_and_told(jobs: Jobs) -> None:
+    said = jobs("out")
+    assert said.status == 3
+    assert len(said.out.splitlines()) == 40 and said.out.startswith("clip_00000.mid  asked joy")
+    assert said.err.startswith(BAD.split(",")[0])
+    assert " clips in " in said.err and "40 are there" in said.err and "heard as asked" in said.err
+    assert "failed 1: unknown emotion 'foo'" in said.err
+    cards = jobs.cards("out")
+    assert [(c["row"], c["id"], c["seed"], c["index"]) for c in cards] == [
+        *((2, "a", 1, index) for index in range(18)), *((4, "c", 5, index) for index in range(22)),
+    ]  # fmt: skip
+    (failed,) = jobs.cards("out", "failures.jsonl")
+    assert failed["row"] == 3 and failed["reason"].startswith("unknown emotion 'foo'")
+    music = {f"clip_{n:05d}.mid" for n in range(40)}
+    others = {"manifest.jsonl", "failures.jsonl", ".emomusic/job.json"}
+    assert set(jobs.tree("out")) == music | others
+
+
+def test_the_clips_of_a_row_are_those_of_the_same_options(jobs: Jobs, tmp_path: Path) -> None:
+    rows = [
+        {"emotion": "joy", "bars": 2, "seed": 3, "count": 3},
+        {"valence": -0.5, "arousal": 0.4, "seconds": 4, "tempo": 90, "key": "F# minor"},
+        {"mix": "joy:2 calm:1", "bars": 1, "temperature": 0.8, "top_p": 0.9, "best_of": 2},
+        {"curve": "0:calm 2:joy", "bars": 2, "take": 1},
+        {"free": True, "bars": 1, "register": 60, "time_signature": "3/4", "steering": False},
+        {"vary": str(tmp_path / "given.mid"), "seed": 2},
+    ]
+    write_score(make_score([60, 64, 67, 72] * 2), tmp_path / "given.mid")
+    spec = tmp_path / "jobs.jsonl"
+    spec.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    assert jobs("job", "--format", "mid,json", spec=spec).status == 0
+    files, cards = jobs.tree("job"), jobs.cards("job")
+    n_seen = 0
+    for at, row in enumerate(rows):
+        options: list[object] = []
+        for name, value in row.items():
+            option = f"--{name.replace('_', '-')}"
+            known = {True: [option], False: [f"--no-{name}"]}
+            if name == "register":
+                options += ["--set", f"register={value}"]
+            else:
+                options += known[value] if isinstance(value, bool) else [option, value]
+        out = tmp_path / f"row_{at}"
+        said = jobs.shell("generate", *options, "--format", "mid,json", "--out", out, *jobs.always)
+        assert said.status == 0, said.err
+        for card in lines((out / "manifest.jsonl").read_text()):
+            own = cards[n_seen]
+            for name, other in zip(card["files"], own["files"], strict=True):
+                assert (out / name).read_bytes() == files[other], row
+            renamed = {"file": own["file"], "files": own["files"], "row": at + 1}
+            assert {**card, **renamed} == own
+            n_seen += 1
+    assert n_seen == len(cards) == 8
+
+
+def test_lines_of_json_can_be_read_by_a_program(jobs: Jobs) -> None:
+    said = jobs("out", "--json")
+    *found, last = lines(said.out)
+    assert said.status == 3 and [card["file"] for card in found] == [
+        card["file"] for card in jobs.cards("out")
+    ]
+    summary = last["summary"]
+    assert summary.pop("seconds") > 0 and summary.pop("clips_per_second") > 0
+    assert 0 <= summary.pop("heard_as_asked") <= 1 and sum(summary.pop("failures").values()) == 1
+    assert summary == {"clips": 40, "composed": 40, "complete": True}
+
+
+def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(jobs: Jobs, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    said = jobs("out", "--dry-run", "--format", "mid,wav")
+    assert said.status == 3 and said.err.startswith("line 3: unknown emotion 'foo'")
+    assert said.out == (
+        "40 clips of 2 rows in 3 blocks of up to 16, 80 files in all; 1 rows cannot be used\n"
+    )
+    said = jobs("out", "--dry-run", "--json", "--shard", "2/3", "--pack", "tar", "--resume")
+    assert json.loads(said.out) == {"plan": {"clips": 8, "rows": 2, "bad_rows": 1, "blocks": 1,
+                                             "block_size": 16, "files": 8}}  # fmt: skip
+    assert tree(tmp_path) == before and not (tmp_path / "out").exists()
+    jobs.spec.write_text("emotion\njoy\n")
+    assert jobs("out", "--dry-run").status == 0
+    jobs.spec.write_text("emotion\nfoo\n")
+    assert jobs("out", "--dry-run").status == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--spec", "none.csv"], "cannot read none.csv: No such file or directory"),
+        (["--spec", "."], "cannot read .: Is a directory"),
+        (["--spec", "bad.csv"], "the job cannot be read: unknown column 'colour'; known are id"),
+        (["--spec", "empty.csv"], "the job has no rows"),
+        (["--spec", "jobs.csv", "--settings", "x.json"], "give --settings or --spec, not both"),
+        (["--spec", "jobs.csv", "--shard", "3/3"], "shard must be I/K with I from 0 to K - 1"),
+        (["--spec", "jobs.csv", "--shard", "one"], "shard must be I/K, such as 0/4, got 'one'"),
+        (["--spec", "jobs.csv", "--pack", "zip"], "pack must be one of files, tar, parquet"),
+        (["--spec", "jobs.csv", "--address", "auto"], "--address needs --engine ray"),
+        (["--spec", "jobs.csv", "--workers", "0"], "'--workers'"),
+        (["--spec", "jobs.csv", "--format", "ogg"], "format must be of mid, wav"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    (tmp_path / "bad.csv").write_text("emotion,colour\n")
+    (tmp_path / "empty.csv").write_text("\n")
+    monkeypatch.chdir(tmp_path)
+    assert words in jobs.shell.refused("generate", *arguments, "--out", "out", *jobs.always)
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_no_row_can_be_used_nothing_is_done(jobs: Jobs, tmp_path: Path) -> None:
+    jobs.spec.write_text("emotion\n" + "foo\n" * 30)
+    said = jobs("out")
+    told = said.err.splitlines()
+    assert said.status == 2 and told[-1] == "Error: no row of the job can be used"
+    assert told[0].startswith("line 2: ") and len(told) == 22
+    assert told[20] == "and 10 more rows that cannot be used, all are in failures.jsonl"
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_all_rows_share_may_be_said_once(jobs: Jobs) -> None:
+    jobs.spec.write_text("seed,emotion\n1,\n2,calm\n")
+    assert (
+        jobs("out", "--emotion", "joy", "--bars", 1, "--count", 2, "--set", "mode=0.1").status == 0
+    )
+    assert [(c["emotion"], c["seed"], c["targets"]["mode"]) for c in jobs.cards("out")] == [
+        ("joy", 1, 0.1), ("joy", 1, 0.1), ("calm", 2, 0.1), ("calm", 2, 0.1),
+    ]  # fmt: skip
+
+
+def test_rows_may_be_piped_in(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert jobs("file").status == 3
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TABLE.encode())))
+    assert jobs("piped", spec="-").status == 3
+    assert jobs.tree("piped") == jobs.tree("file")
+
+
+def test_a_job_goes_on_where_it_was_stopped(jobs: Jobs, stopping: Any) -> None:
+    assert jobs("whole").status == 3
+    for at, after in enumerate((25, 16, 2)):
+        stopping(after)
+        said = jobs("out", "--resume", *(["--json"] if at else []))
+        assert said.status == 130 and said.err.splitlines()[-1].startswith("Error: stopped; ")
+        assert "the same with --resume goes on" in said.err and "Traceback" not in said.err
+        for card in jobs.cards("out"):
+            assert (jobs.folder / "out" / card["file"]).is_file()
+    stopping.undo()
+    said = jobs("out", "--resume", "--json")
+    assert said.status == 3 and jobs.tree("out") == jobs.tree("whole")
+    assert lines(said.out)[-1]["summary"]["composed"] == 8
+
+
+def test_a_whole_job_has_nothing_left_to_do(jobs: Jobs) -> None:
+    assert jobs("out", "--resume").status == 3
+    before = jobs.tree("out")
+    said = jobs("out", "--resume", "--json")
+    (last,) = lines(said.out)
+    assert (last["summary"]["clips"], last["summary"]["composed"]) == (40, 0)
+    assert said.status == 3 and last["summary"]["complete"] and jobs.tree("out") == before
+
+
+def test_another_job_needs_another_folder(jobs: Jobs) -> None:
+    assert jobs("out").status == 3
+    before = jobs.tree("out")
+    jobs.spec.write_text(TABLE.replace("22", "10"))
+    said = jobs("out", "--resume")
+    assert said.status == 1 and before.items() <= jobs.tree("out").items()
+    assert said.err.splitlines()[-1] == (
+        f"Error: {jobs.folder / 'out'} holds another job (clips 40 and not 28): take another "
+        "folder, or leave out --resume to begin anew"
+    )
+    assert jobs("out").status == 3 and len(jobs.cards("out")) == 28
+    assert "holds another job (formats" in jobs("out", "--resume", "--format", "json").err
+
+
+def test_a_run_without_rows_can_be_gone_on_with_too(jobs: Jobs, stopping: Any) -> None:
+    asked = ("generate", "--emotion", "joy", "--bars", 1, *jobs.always, "--count")
+    assert jobs.shell(*asked, 10, "--out", jobs.folder / "few").status == 0
+    assert set(jobs.tree("few")) == {f"clip_{n:05d}.mid" for n in range(10)} | {"manifest.jsonl"}
+    stopping(17)
+    said = jobs.shell(*asked, 20, "--out", jobs.folder / "out")
+    assert said.status == 130 and "; 17 of 20 clips are there" in said.err
+    stopping.undo()
+    said = jobs.shell(*asked, 20, "--out", jobs.folder / "out", "--resume")
+    assert said.status == 0 and len(said.out.splitlines()) == 4
+    assert jobs.shell(*asked, 20, "--out", jobs.folder / "whole").status == 0
+    assert jobs.tree("out") == jobs.tree("whole")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_parts_of_a_job_may_share_a_folder(jobs: Jobs, order: tuple[int, ...]) -> None:
+    assert jobs("whole").status == 3
+    for at, part in enumerate(order):
+        said = jobs("out", "--shard", f"{part}/3", "--resume", "--json")
+        assert said.status == 3 and lines(said.out)[-1]["summary"]["complete"] is (at == 2)
+    assert jobs.tree("out") == jobs.tree("whole")
+
+
+def test_parts_of_a_job_may_have_folders_of_their_own(jobs: Jobs) -> None:
+    assert jobs("whole").status == 3
+    whole, cards = jobs.tree("whole"), list[dict[str, Any]]()
+    for part in range(4):  # the last one has no clips
+        said = jobs(f"part_{part}", "--shard", f"{part}/4")
+        if part == 3:
+            assert said.status == 0 and "the job has no more than 3 parts" in said.err
+            break
+        assert said.status == 3, said.err
+        own = jobs.cards(f"part_{part}")
+        for card in own:
+            assert (jobs.folder / f"part_{part}" / card["file"]).read_bytes() == whole[card["file"]]
+        cards += own
+    cards.sort(key=lambda card: str(card["file"]))
+    assert cards == jobs.cards("whole")
+
+
+def test_clips_may_be_packed(jobs: Jobs) -> None:
+    assert jobs("files").status == 3
+    assert jobs("packed", "--pack", "tar").status == 3
+    files, packed = jobs.tree("files"), dict[str, bytes]()
+    for card in jobs.cards("packed"):
+        with tarfile.open(jobs.folder / "packed" / card["pack"]) as archive:
+            member = archive.extractfile(card["file"])
+            assert member is not None
+            packed[card["file"]] = member.read()
+    assert packed == {name: data for name, data in files.items() if name.startswith("clip_")}
+    assert not list((jobs.folder / "packed").glob("clip_*"))
+
+
+def test_several_processes_compose_the_same(jobs: Jobs) -> None:
+    assert jobs("one").status == 3
+    assert jobs("two", "--workers", 2, "--batch-size", 3).status == 3
+    assert jobs.tree("two") == jobs.tree("one")
+
+
+def test_a_clip_that_cannot_be_composed_is_told_and_does_not_stop_the_others(
+    jobs: Jobs, tmp_path: Path
+) -> None:
+    odd = make_score([60, 62, 64, 65, 67] * 2)
+    odd.time_signatures[0].numerator = 5
+    write_score(odd, tmp_path / "odd.mid")
+    jobs.spec.write_text(
+        f"emotion,bars,vary,count\njoy,1,,2\ncalm,,{tmp_path / 'odd.mid'},\njoy,1,,\n"
+    )
+    said = jobs("out", "--json")
+    assert said.status == 3 and len(jobs.cards("out")) == 3
+    failed = lines(said.out)[2]
+    assert failed["number"] == 2 and failed["row"] == 3 and "5 quarter notes" in failed["reason"]
+    assert jobs.cards("out", "failures.jsonl") == [failed]
+    jobs.spec.write_text(f"emotion,vary\ncalm,{tmp_path / 'odd.mid'}\n")
+    said = jobs("none")
+    assert said.status == 1 and said.err.startswith("clip 0: music with 5 quarter notes")
+
+
+def test_on_the_way_it_is_told_how_far_it_is(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FIRST_TOLD_S", "LAST_TOLD_S"):
+        monkeypatch.setattr(terminal, name, -1.0)
+    said = jobs("out", "--json")
+    (last, *_) = [text for text in said.err.splitlines() if text.startswith("20 of 40 clips, ")]
+    assert " a second, 0:" in last and last.endswith(" left")
+    assert all(text.startswith("{") for text in said.out.splitlines())
+
+
+def test_names_are_shown_on_one_line(jobs: Jobs, tmp_path: Path) -> None:
+    assert jobs("first", "--format", "json").status == 3
+    settings = json.loads((tmp_path / "first" / "clip_00000.json").read_text())
+    settings["emotion"]["name"] = "jo\n\x1b[31my"
+    jobs.spec.write_text(json.dumps(settings) + "\n")
+    said = jobs("out")
+    assert said.status == 0, said.err
+    assert len(said.out.splitlines()) == 1 and "\x1b" not in said.out
+    assert jobs.cards("out")[0]["emotion"] == "jo\n\x1b[31my"
+
+
+def test_a_polite_end_stops_a_job_as_by_hand(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(composer: Composer, *arguments: Any, **more: Any) -> Iterator[Any]:
+        yield from itertools.islice(composed(composer, *arguments, **more), 20)
+        signal.raise_signal(signal.SIGTERM)
+
+    composed, before = Composer.compose_all, signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Composer, "compose_all", ended)
+    said = jobs("out")
+    assert said.status == 130 and "stopped; 20 of 40 clips are there" in said.err
+    assert len(jobs.cards("out")) == 20 and signal.getsignal(signal.SIGTERM) == before

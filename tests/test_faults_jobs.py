@@ -1,0 +1,245 @@
+"""Jobs that are killed, stopped, kept from writing or started twice end as if nothing had been."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults_cases import full_disk, is_one_sentence, small_disk
+from job_cases import tree
+from test_cli import Shell
+from test_cli import shell as shell
+
+from emomusic.compose.composer import Composer
+from emomusic.compose.jobs.job import Job, Output
+from emomusic.compose.jobs.keeping.store import Shard, Store
+from emomusic.compose.jobs.run import Report, run
+from emomusic.compose.jobs.working.alone import compose_blocks
+
+TABLE = "id,emotion,bars,count,seed\na,joy,1,40,1\nb,calm,1,20,\nc,anger,1,36,5\n"
+CODE = "from emomusic.cli import main; main()"
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_composer: Composer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return all files of the job done by one process, undisturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    job, store = Job(io.BytesIO(TABLE.encode())), Store(folder, Shard())
+    with store.held():
+        identity = job.identity(
+            Output(), checkpoint=tiny_composer.folder, engine=tiny_composer.engine.name
+        )
+        store.begin(identity, resume=False)
+        run(job, store, lambda own: compose_blocks(tiny_composer, own, store, Output()), Report(96))
+    return tree(folder)
+
+
+class Started:
+    """Hold a command in a process of its own; it waits until the clips it tells are read."""
+
+    def __init__(self, arguments: list[str], told: Path, **more: Any) -> None:
+        self.told = told
+        how = {"stdout": subprocess.PIPE, "pipesize": 4096, "text": True, **more}
+        with told.open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", CODE, *arguments], stderr=err, **how
+            )
+
+    def wait_for_clips(self, n: int) -> None:
+        """Wait until so many clips have been told."""
+        assert self.process.stdout is not None
+        for _ in range(n):
+            assert "file" in json.loads(self.process.stdout.readline()), self.told.read_text()
+
+    def children(self) -> list[int]:
+        """Return the processes that this one has started."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(child) for task in tasks for child in task.read_text().split()]
+
+    def end(self, number: int = 0) -> int:
+        """Wait for its end, after a signal if there is one; return its status."""
+        if number:
+            self.process.send_signal(number)
+        self.process.communicate()
+        return self.process.returncode
+
+
+class Work:
+    """Start and resume the job in one folder."""
+
+    def __init__(self, checkpoint: Path, folder: Path) -> None:
+        self.checkpoint, self.folder, self.out = checkpoint, folder, folder / "out"
+        self.spec = folder / "jobs.csv"
+        self.spec.write_text(TABLE)
+        self.n = 0
+
+    def arguments(self, *more: object) -> list[str]:
+        asked = ("generate", "--spec", self.spec, "--out", self.out, "--checkpoint",
+                 self.checkpoint, "--threads", 1, "--resume", "--json", *more)  # fmt: skip
+        return list(map(str, asked))
+
+    def start(self, *more: object, **how: Any) -> Started:
+        self.n += 1
+        return Started(self.arguments(*more), self.folder / f"told_{self.n}.txt", **how)
+
+    def cards(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.out / "manifest.jsonl").open()]
+
+
+@pytest.fixture
+def work(tiny_checkpoint: Path, tmp_path: Path) -> Work:
+    return Work(tiny_checkpoint, tmp_path)
+
+
+def is_gone(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_a_job_killed_again_and_again_is_resumed(work: Work, whole: dict[str, bytes]) -> None:
+    rng = random.Random(7)
+    for n_clips in (0, rng.randint(1, 14), rng.randint(1, 14)):
+        started = work.start("--workers", 2)
+        started.wait_for_clips(n_clips)
+        left = started.children()
+        time.sleep(rng.uniform(0, 0.2))
+        assert started.end(signal.SIGKILL) == -signal.SIGKILL
+        while not all(map(is_gone, left)):  # by themselves
+            time.sleep(0.02)
+    assert (work.out / ".emomusic" / "blocks" / "00000000.jsonl").is_file()
+    assert not (work.out / "manifest.jsonl").exists()
+    last = work.start("--workers", 2)
+    assert last.end() == 0, last.told.read_text()
+    assert tree(work.out) == whole
+
+
+def test_a_job_stopped_politely_names_what_is_there(work: Work, whole: dict[str, bytes]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        started = work.start("--workers", 2)
+        started.wait_for_clips(5)
+        assert started.end(number) == 130
+        said = started.told.read_text()
+        assert is_one_sentence(said) and "stopped; " in said
+        cards = work.cards()
+        assert f" {len(cards)} of 96 clips are there" in said and 16 <= len(cards) <= 96
+        for card in cards:
+            assert (work.out / card["file"]).read_bytes() == whole[card["file"]]
+    last = work.start()
+    assert last.end() == 0, last.told.read_text()
+    assert tree(work.out) == whole
+
+
+def test_parts_started_at_once_share_the_work(work: Work, whole: dict[str, bytes]) -> None:
+    all_parts = [
+        work.start("--shard", f"{index}/3", stdout=subprocess.DEVNULL) for index in range(3)
+    ]
+    assert [part.end() for part in all_parts] == [0, 0, 0]
+    assert tree(work.out) == whole
+
+
+def test_a_job_at_work_is_not_disturbed(work: Work, shell: Shell, whole: dict[str, bytes]) -> None:
+    started = work.start()
+    started.wait_for_clips(1)
+    os.kill(started.process.pid, signal.SIGSTOP)
+    said = shell(*work.arguments())
+    work.spec.write_text("emotion\nsadness\n")
+    os.kill(started.process.pid, signal.SIGCONT)
+    assert said.status == 1 and not said.out
+    assert said.err == f"Error: another process composes this part of a job into {work.out}\n"
+    assert started.end() == 0, started.told.read_text()
+    assert tree(work.out) == whole
+
+
+@pytest.fixture
+def disk(work: Work) -> Iterator[Path]:
+    """Return the job's folder, on a small disk of its own."""
+    with small_disk(work.out) as is_mounted:
+        if not is_mounted:
+            pytest.skip("no disk can be made here")
+        yield work.out
+
+
+def test_on_a_full_disk_it_says_so_and_goes_on_once_there_is_room(
+    work: Work, disk: Path, shell: Shell, whole: dict[str, bytes]
+) -> None:
+    ballast = disk / "ballast"
+    left = os.statvfs(disk)
+    ballast.write_bytes(bytes(left.f_bavail * left.f_bsize - 40 * 4096))
+    for attempt in range(2):
+        said = shell(*work.arguments())
+        assert said.status == 1 and is_one_sentence(said.err), said.err
+        assert f"cannot write into {disk}: No space left on device" in said.err
+        assert attempt or " of 96 clips are there, the same with --resume goes on" in said.err
+        ballast.write_bytes(ballast.read_bytes()[: -30 * 4096])
+    ballast.unlink()
+    assert shell(*work.arguments()).status == 0
+    assert tree(disk) == whole
+
+
+def test_on_a_disk_that_has_become_read_only_it_says_so(
+    work: Work, disk: Path, shell: Shell, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remount(how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
+
+    def until(composer: Composer, *arguments: Any, **more: Any) -> Iterator[Any]:
+        yield from itertools.islice(composed(composer, *arguments, **more), 20)
+        raise KeyboardInterrupt
+
+    composed = Composer.compose_all
+    with monkeypatch.context() as patch:
+        patch.setattr(Composer, "compose_all", until)
+        assert shell(*work.arguments()).status == 130
+    before = tree(disk)
+    remount("ro")
+    said = shell.refused(*work.arguments())
+    assert said == f"Error: cannot write into {disk}: Read-only file system\n"
+    remount("rw")
+    assert tree(disk) == before
+    assert shell(*work.arguments()).status == 0
+    assert tree(disk) == whole
+
+
+def test_where_files_may_not_grow_it_says_so_and_goes_on(
+    work: Work, shell: Shell, whole: dict[str, bytes]
+) -> None:
+    sizes = sorted(len(data) for name, data in whole.items() if name.endswith(".mid"))
+    with full_disk(max(sizes[-1] - 1, len(TABLE))):
+        said = shell(*work.arguments())
+    assert said.status == 1 and is_one_sentence(said.err), said.err
+    assert f"cannot write into {work.out}: File too large" in said.err
+    assert shell(*work.arguments()).status == 0
+    assert tree(work.out) == whole
+
+
+def powerless() -> None:
+    """Take root's rights over others' files from what this process becomes."""
+    for right in (1, 2):  # to write, and to read, whatever the permissions are
+        ctypes.CDLL(None).prctl(24, right, 0, 0, 0)
+
+
+def test_a_folder_without_permission_is_told(work: Work) -> None:
+    work.out.mkdir()
+    work.out.chmod(0o500)
+    is_root = os.geteuid() == 0
+    started = work.start(preexec_fn=powerless if is_root else None)
+    status = started.end()
+    if is_root and status == 0:
+        pytest.skip("root keeps its rights here")
+    assert status == 2
+    assert started.told.read_text() == f"Error: cannot write into {work.out}: Permission denied\n"
+    assert not list(work.out.iterdir())
