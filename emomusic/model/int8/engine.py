@@ -8,7 +8,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ FEW_SLOTS, MORE_SLOTS, MANY_PARAMETERS = 4, 8, 16_000_000
 """Rows that one thread writes at once: so many that reading the weights is shared, the more the
 larger these are, and so few that keys and values stay in the processor's cache beside them."""
 Array = NDArray[Any]
+
+
+MAX_WAITING = 64
+"""So many events wait to be taken: where that is slow, the writing waits, and not the memory."""
 
 
 class Int8Engine:
@@ -158,7 +162,7 @@ class Int8Engine:
     def _share(self, jobs: Jobs, grammar: Grammar, size: tuple[int, int]) -> Iterator[Event]:
         """Let several threads take rows from the same source, each with places of its own."""
         n_threads, slots = size
-        events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
+        events: queue.Queue[Event | BaseException | None] = queue.Queue(MAX_WAITING)
 
         def work() -> None:
             try:
@@ -184,8 +188,9 @@ class Int8Engine:
                     yield event
         finally:
             jobs.closed = True
-            for worker in workers:
-                worker.join()
+            while any(worker.is_alive() for worker in workers):
+                with suppress(queue.Empty):  # they may be waiting until there is room
+                    events.get(timeout=0.01)
 
     def logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return logits, as `Engine.logits` says."""

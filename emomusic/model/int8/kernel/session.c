@@ -122,6 +122,8 @@ em_session *em_session_new(const em_model *model, const em_grammar *grammar, int
         slot->uniforms = calloc((size_t)model->shape.context, sizeof *slot->uniforms);
         slot->bias = calloc(2 * (size_t)model->shape.vocab_size, sizeof *slot->bias);
         status = slot->uniforms && slot->bias ? stream_new(model, &slot->own) : EM_NO_MEMORY;
+        /* Taken at once where many rows follow each other: else memory grows with the longest. */
+        if (!status && n_slots > 1) memset(slot->own.memory, 0, slot->own.memory_size);
     }
     if (!status) return s;
     em_session_free(s);
