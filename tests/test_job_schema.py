@@ -52,7 +52,7 @@ def test_limits_are_taken_and_what_lies_outside_is_not(name: str) -> None:
         assert isinstance(read({**beside(name), name: inside}), Row), inside
     for outside in (low if name in OPEN else low - step, high + step, math.inf, "x", True):
         found = read({**beside(name), name: outside})
-        assert isinstance(found, BadRow) and name in found.reason or "finite" in found.reason
+        assert (isinstance(found, BadRow) and name in found.reason) or "finite" in found.reason
 
 
 @pytest.mark.parametrize("attribute", SCHEMA["properties"]["set"]["properties"])
