@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,11 @@ def test_attributes_may_be_fixed(attribute: str) -> None:
         found = read({"emotion": "joy", name: {attribute: middle}})
         assert isinstance(found, Row) and found.settings.request.fixed == {attribute: middle}
         assert isinstance(read({"emotion": "joy", name: {attribute: 1e9}}), BadRow)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_the_rows_on_the_page_can_be_used(kind: str) -> None:
+    text = (ROOT / "docs" / "scale.md").read_text("utf-8")
+    (rows,) = re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
+    found = list(read_rows(io.BytesIO(rows.encode()), {}))
+    assert len(found) > 1 and all(isinstance(row, Row) for row in found), found
