@@ -12,6 +12,7 @@ from job_cases import order
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.jobs.keeping.packs import (
+    GROUP,
     PACKERS,
     PackError,
     check_pack,
@@ -64,6 +65,16 @@ def test_a_parquet_file_holds_a_row_for_each_clip(tmp_path: Path, kept: Kept) ->
             assert row[name] == line[name]
     assert [(row["row"], row["id"]) for row in rows] == [(None, None), (None, None), (7, "ä")]
     assert rows[1]["emotion"] is rows[1]["valence"] is None
+
+
+def test_a_parquet_file_is_written_by_groups(tmp_path: Path, kept: Kept) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    folder, lines = kept
+    many = [lines[at % len(lines)] for at in range(2 * GROUP + 1)]
+    write_parquet(tmp_path / "a.parquet", many, folder)
+    assert parquet.ParquetFile(tmp_path / "a.parquet").num_row_groups == 3
+    files = parquet.read_table(tmp_path / "a.parquet").column("file").to_pylist()
+    assert files == [line["file"] for line in many]
 
 
 @pytest.mark.parametrize("pack", ["tar", "parquet"])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 MISSING = (
     "--pack parquet needs pyarrow: install it with pip install 'emomusic[parquet]', or take tar"
 )
+GROUP = 16
+"""Clips of a row group of parquet."""
 Lines = Sequence[Mapping[str, Any]]
 
 
@@ -60,8 +63,19 @@ def write_parquet(path: Path, lines: Lines, folder: Path) -> None:
         lines: Of the manifest.
         folder: Where the files are.
     """
-    import pyarrow as pa
     from pyarrow import parquet
+
+    tables = (
+        _table(lines[at : at + GROUP], folder) for at in range(0, len(lines), GROUP)
+    )  # one after another: with sound, a block may not fit into memory
+    first = next(tables)
+    with parquet.ParquetWriter(path, first.schema) as writer:
+        for table in chain((first,), tables):
+            writer.write_table(table)
+
+
+def _table(lines: Lines, folder: Path) -> Any:
+    import pyarrow as pa
 
     kinds = {"file": pa.string(), "row": pa.int64(), "id": pa.string(), "seed": pa.int64(),
              "index": pa.int64(), "emotion": pa.string(), "valence": pa.float64(),
@@ -74,7 +88,7 @@ def write_parquet(path: Path, lines: Lines, folder: Path) -> None:
     for suffix in dict.fromkeys(Path(name).suffix[1:] for line in lines for name in line["files"]):
         files = (next(n for n in line["files"] if n.endswith(f".{suffix}")) for line in lines)
         columns[suffix] = pa.array([(folder / name).read_bytes() for name in files], pa.binary())
-    parquet.write_table(pa.table(columns), path)
+    return pa.table(columns)
 
 
 PACKERS: dict[str, Callable[[Path, Lines, Path], None]] = {
