@@ -15,22 +15,13 @@ import torch
 from faults_cases import contents, is_one_sentence, nursery
 from safetensors.torch import load_file
 from synthetic import make_rows
+from training_cases import SMALL
 
 from emomusic.training.config import make_config
 from emomusic.training.record.state import STATE_NAME
 from emomusic.training.train import train
 
-SETTINGS: dict[str, Any] = {
-    "size": "tiny",
-    "context": 128,
-    "max_steps": 60,
-    "batch_ids": 700,
-    "warmup_steps": 2,
-    "eval_minutes": 0,
-    "device": "cpu",
-    "threads": 1,
-    "seed": 3,
-}
+SETTINGS = {**SMALL, "max_steps": 60}
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from synthetic import make_rows
+from training_cases import SMALL
 
 from emomusic.model.checkpoint import load_model
 from emomusic.training.config import make_config
@@ -23,18 +24,7 @@ from emomusic.training.record.state import STATE_NAME
 from emomusic.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS: dict[str, Any] = {
-    "size": "tiny",
-    "context": 128,
-    "max_steps": 30,
-    "batch_ids": 1400,
-    "warmup_steps": 5,
-    "eval_minutes": 0,
-    "device": "cpu",
-    "threads": 1,
-    "precision": "fp32",
-    "seed": 3,
-}
+SETTINGS = {**SMALL, "max_steps": 30, "batch_ids": 1400, "warmup_steps": 5, "precision": "fp32"}
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from synthetic import make_rows
+from training_cases import SMALL
 
 from emomusic.model.checkpoint import load_model, save_model
 from emomusic.model.shape import ModelConfig
@@ -17,18 +18,7 @@ from emomusic.training.config import make_config
 from emomusic.training.record.state import STATE_NAME
 from emomusic.training.train import train
 
-SETTINGS: dict[str, Any] = {
-    "size": "tiny",
-    "context": 128,
-    "max_steps": 12,
-    "batch_ids": 700,
-    "lr": 0.01,
-    "warmup_steps": 2,
-    "eval_minutes": 0,
-    "device": "cpu",
-    "threads": 1,
-    "seed": 3,
-}
+SETTINGS = {**SMALL, "max_steps": 12, "lr": 0.01}
 
 
 @pytest.fixture(scope="module")
