@@ -83,7 +83,7 @@ def generate(
     best_of: Annotated[int, typer.Option(help="Candidates a clip; 1 is the first draw.")] = 1,
     diversity: Annotated[float, typer.Option(help="Spread of the targets, 0 to 1.")] = 0.85,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Clips in hand at once.")] = 32,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder, or owner/name on a hub.")] = None,
     format_: Annotated[
         str, typer.Option("--format", metavar=FORMATS, help="Files a clip, by comma.")
     ] = "mid",
@@ -222,7 +222,7 @@ def quadrants(
     out: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path("out"),
     bars: Annotated[int, typer.Option(min=1, max=512, help="Length in bars.")] = 16,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same clips.")] = 0,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder, or owner/name on a hub.")] = None,
     format_: Annotated[
         str, typer.Option("--format", metavar=FORMATS, help="Files a clip, by comma.")
     ] = "mid,mp3",

@@ -25,7 +25,7 @@ def studio(
             min=1, max=65535, envvar="GRADIO_SERVER_PORT", help="Port; else the first from 7860 on."
         ),
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder, or owner/name on a hub.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
     mcp: Annotated[
         bool, typer.Option("--mcp", help="Serve the endpoint as a tool for agents, too.")

@@ -151,7 +151,7 @@ def fit(
 def evaluate(
     source: Annotated[Path, typer.Option(help="Folder with emotion/labels.csv.")],
     out: Annotated[Path, typer.Option(help="Folder for clips and report.")] = Path("evaluation"),
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder of the model.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder, or owner/name on a hub.")] = None,
     rows: Annotated[
         Path | None, typer.Option(help="Packed rows, to set real music beside the composed.")
     ] = None,
