@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from emomusic.compose.jobs.job import Job
 
 FORMATS = "mid,wav,flac,mp3,musicxml,svg,json"
+JOBS = "Jobs of many clips"
 BESIDE_SETTINGS = frozenset(
     {"out", "settings", "format_", "checkpoint", "threads", "engine", "explained", "batch_size"}
 )
@@ -96,28 +97,51 @@ def generate(
     ] = False,
     spec: Annotated[
         str | None,
-        typer.Option(metavar="FILE|-", help="Rows of requests, CSV or JSON lines; - is stdin."),
+        typer.Option(
+            metavar="FILE|-",
+            help="Rows of requests, CSV or JSON lines; - is stdin.",
+            rich_help_panel=JOBS,
+        ),
     ] = None,
     shard: Annotated[
-        str, typer.Option(metavar="I/K", help="Which part of the job, from 0/K to K-1/K.")
+        str,
+        typer.Option(
+            metavar="I/K", help="Which part of the job, from 0/K to K-1/K.", rich_help_panel=JOBS
+        ),
     ] = "0/1",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the same job was stopped.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on where the same job was stopped.", rich_help_panel=JOBS
+        ),
     ] = False,
     pack: Annotated[
-        str, typer.Option(metavar="files|tar|parquet", help="Clips as files, or many in one.")
+        str,
+        typer.Option(
+            metavar="files|tar|parquet",
+            help="Clips as files, or many in one.",
+            rich_help_panel=JOBS,
+        ),
     ] = "files",
     workers: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="Processes; of a cluster, actors.")
+        int | None,
+        typer.Option(
+            min=1, max=4096, help="Processes; of a cluster, actors.", rich_help_panel=JOBS
+        ),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Of the cluster with --engine ray; auto finds it.")
+        str | None,
+        typer.Option(help="Of the cluster with --engine ray; auto finds it.", rich_help_panel=JOBS),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the job, and write nothing.")
+        bool,
+        typer.Option("--dry-run", help="Check the job, and write nothing.", rich_help_panel=JOBS),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="A line of JSON for each clip, and a summary.")
+        bool,
+        typer.Option(
+            "--json", help="A line of JSON for each clip, and a summary.", rich_help_panel=JOBS
+        ),
     ] = False,
 ) -> None:
     """Compose clips for an emotion, or for each row of a job."""
