@@ -74,8 +74,7 @@ def test_a_link_or_a_settings_file_brings_the_same_piece_back(
 
     third = visits().open()
     third.unfold("bring")
-    chooser = third.page.locator("#recipe input[type=file]")
-    third.until_ready(lambda: chooser.set_input_files(settings), files=True)
+    third.until_ready(lambda: third.upload("#recipe", settings), files=True)
     assert third.download("mid", tmp_path).read_bytes() == wanted
     third.unfold("shape")
     assert third.page.input_value("#length input[type=number]") == "5"
