@@ -12,12 +12,12 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from emomusic.music.limits import MAX_MEMORY as MAX_MEMORY
+
 MAX_INPUT = 2**20
 MAX_FINDINGS = 20
 HANG_S = 1.0
 """Seconds of processor time that an input may take."""
-MAX_MEMORY = 256 * 2**20
-"""Bytes by which the process may grow beyond what its libraries take."""
 STATUS = Path("/proc/self/status")
 _FIELDS = struct.Struct("<6q")
 N_INPUTS, N_REACHED, SLOWEST_NS, BASE_KIB, PEAK_KIB, LENGTH = range(6)

@@ -187,8 +187,8 @@ def test_a_line_without_end_takes_no_memory(head: str, monkeypatch: pytest.Monke
         (b"emotion,bars,emotion\n", "the column emotion comes twice"),
         (b",,\n,,\n", "it has no line of column names"),
         (b'"emotion\n', "the job cannot be read: unexpected end of data"),
-        (b"emo\xfftion\n", "unknown column 'emo\\udcfftion'"),
-        (b"\xff\xfee\0m\0o\0t\0i\0o\0n\0\n\0", "unknown column"),
+        (b"emo\xfftion\n", "is no UTF-8 text"),
+        (b"\xff\xfee\0m\0o\0t\0i\0o\0n\0\n\0", "is no UTF-8 text"),
         (b"[1]\n", "unknown column '[1]'"),
     ],
 )

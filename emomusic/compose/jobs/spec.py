@@ -16,8 +16,8 @@ from emomusic.files import UNREADABLE
 MAX_LINE = 24 * 2**20
 """Bytes of a line: settings may hold music."""
 MAX_TOLD = 400
-NOT_UTF8 = "the row is no UTF-8 text"
-TOO_LONG = f"the row is longer than {MAX_LINE // 2**20} MiB"
+NOT_UTF8 = "is no UTF-8 text"
+TOO_LONG = f"is longer than {MAX_LINE // 2**20} MiB"
 _CUT = "\ud800"
 """Stands for a line of CSV that is too long; no bytes are read as it."""
 
@@ -86,7 +86,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
 def _json_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[Row | BadRow]:
     for number, line in _lines(file):
         if line is None:
-            yield BadRow(number, TOO_LONG)
+            yield BadRow(number, f"the row {TOO_LONG}")
         elif line.strip():
             yield _row(number, lambda text=line: _parsed(text), defaults)
 
@@ -100,7 +100,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
         if b"\\ud" in line.lower():  # half a character can be written so, and not kept as text
             json.dumps(values, ensure_ascii=False).encode()
     except UnicodeError:
-        raise ValueError(NOT_UTF8) from None
+        raise ValueError(f"the row {NOT_UTF8}") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"the row is no JSON: {error.msg} at column {error.colno}") from None
     except RecursionError:
@@ -138,7 +138,9 @@ def _header(reader: Any) -> list[str]:
     try:
         names: list[str] = []
         while not any(names):
-            names = [name.strip().lower().replace("-", "_") for name in next(reader)]
+            cells = next(reader)
+            _check_text(cells, what="its line of column names")
+            names = [name.strip().lower().replace("-", "_") for name in cells]
         check_columns(names)
     except (csv.Error, StopIteration, ValueError) as error:
         told = str(error) or "it has no line of column names"
@@ -146,11 +148,15 @@ def _header(reader: Any) -> list[str]:
     return names
 
 
-def _cells(names: list[str], cells: list[str]) -> dict[str, str]:
+def _check_text(cells: list[str], *, what: str = "the row") -> None:
     if any(_CUT in cell for cell in cells):
-        raise ValueError(TOO_LONG)
+        raise ValueError(f"{what} {TOO_LONG}")
     if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
-        raise ValueError(NOT_UTF8)
+        raise ValueError(f"{what} {NOT_UTF8}")
+
+
+def _cells(names: list[str], cells: list[str]) -> dict[str, str]:
+    _check_text(cells)
     if len(cells) > len(names):
         raise ValueError(f"the row has {len(cells)} cells for {len(names)} columns")
     return {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
