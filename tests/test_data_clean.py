@@ -5,7 +5,7 @@ import pytest
 from midi import score_of
 
 from emomusic.data.beat.track import BeatGrid
-from emomusic.data.clean import SkippedError, Song, clean_performance, clean_score
+from emomusic.data.clean import SkippedError, Song, clean_performance, clean_score, clean_stretches
 from emomusic.music.notes import make_notes
 from emomusic.music.score import notes_of
 
@@ -35,6 +35,8 @@ def test_six_eight_becomes_two_beats_of_triplets() -> None:
     onset = notes_of(song.score).onset
     assert onset[:7] == pytest.approx(np.arange(7) / 3)
     assert song.bar_s[1] == pytest.approx(1.5)  # three quarters at 120
+    assert song.bar_compound.tolist() == [True] * 5
+    assert song.raw_lines.tolist() == [0, 3, 6, 9, 12, 15]
 
 
 def test_twelve_eight_becomes_four_beats_and_three_eight_is_paired() -> None:
@@ -60,6 +62,14 @@ def test_a_change_of_metre_keeps_bars_whole() -> None:
     assert signatures(song) == [(0, 4, 4), (96, 3, 4)]
 
 
+def test_compound_bars_are_marked_among_others() -> None:
+    changed = score_of(steady(20), signatures=((0, 4, 4), (8, 6, 8)))
+    song = clean_score(changed, performed=False)
+    assert song.bar_beats.tolist() == [4, 4, 2, 2, 2, 2]
+    assert song.bar_compound.tolist() == [False, False, True, True, True, True]
+    assert song.raw_lines.tolist() == [0, 4, 8, 11, 14, 17, 20]
+
+
 @pytest.mark.parametrize(("top", "bottom"), [(5, 4), (7, 8), (1, 4)])
 def test_other_metres_are_skipped_by_name(top: int, bottom: int) -> None:
     score = score_of(steady(40), signatures=((0, top, bottom),))
@@ -80,6 +90,23 @@ def test_of_a_piece_with_an_odd_bar_the_longer_side_is_kept() -> None:
     assert before.bar_beats.tolist() == [3, 3, 3, 3, 4, 4, 4]
     assert before.bar_s[[0, -1]].tolist() == [0.0, 12.0]
     assert not before.is_to_the_end
+
+
+def test_other_stretches_of_eight_bars_are_taken_too() -> None:
+    changes = ((0, 4, 4), (48, 5, 4), (53, 4, 4), (69, 5, 4), (74, 3, 4))
+    stretches = clean_stretches(score_of(steady(98), signatures=changes), performed=False)
+    assert [len(one.bar_beats) for one in stretches] == [12, 8]  # not the four bars between
+    assert [one.raw_lines[0] for one in stretches] == [0, 74]
+    assert [one.is_to_the_end for one in stretches] == [False, True]
+
+
+def test_a_metre_may_hold_in_spans_only() -> None:
+    stretches = clean_stretches(
+        score_of(steady(100)), performed=True, metre=(3, 4), spans=((1, 25), (30, None))
+    )
+    assert [set(one.bar_beats) for one in stretches] == [{3}, {3}]
+    assert [one.raw_lines[[0, -1]].tolist() for one in stretches] == [[30, 102], [1, 25]]
+    assert stretches[1].bar_s[[0, 1]].tolist() == [0.5, 2.0]
 
 
 def test_a_bar_of_upbeat_is_left_out() -> None:

@@ -35,6 +35,11 @@ def table(path: Path) -> list[dict[str, str]]:
         ("game_piano", "r-1/midi_songs/A_(Piano).mid", "A__Piano_.mid"),
         ("vgmidi_unlabelled", "r-1/unlabelled/midi/A b_3DS_C.mid", "vgmidi_A_b_3DS_C.mid"),
         ("pianocore", "a.mid", "a.mid"),
+        (
+            "pijama",
+            "r-1/midi_dataset/midi_kong/live/Bill Mays/An Album/A Song - Live.midi",
+            "Bill_Mays__An_Album__A_Song_-_Live.mid",
+        ),
     ],
 )
 def test_names_are_those_of_the_index(source: str, path: str, name: str) -> None:

@@ -55,6 +55,13 @@ def test_the_rows_are_whole(prepared: tuple[Path, Path, dict[str, Any]]) -> None
     assert (rows.clip_bar + rows.clip_n_bars < len(rows.bar_start)).all()
     assert rows.clip_shift.min() >= -6
     assert rows.clip_shift.max() <= 5
+    assert rows.bar_chords.shape == (len(rows.bar_form), 2)
+    assert len(rows.bar_compound) == len(rows.bar_form) == len(rows.bar_start) - 1
+    assert len(rows.note_part) == sum(row["notes"] for row in prepared[2].values())
+    assert rows.song_has_durations.all()
+    told = rows.meta["chords"]["music"]
+    assert told["half_bars"] == rows.bar_chords.size
+    assert told["known"] == (rows.bar_chords >= 0).sum()
     bar = rows.meta["vocabulary"].index("Bar_None")
     assert (rows.ids[rows.bar_start[:-1]] == bar).all()
     assert rows.clip_is_end.sum() >= 13  # each song has its ending
@@ -94,7 +101,7 @@ def test_a_file_that_kills_its_process_costs_no_other(
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
 ) -> None:
-    def deadly(file: CorpusFile) -> PreparedSong:
+    def deadly(file: CorpusFile) -> list[PreparedSong]:
         if file.name in {"song_004.mid", "song_009.mid"}:
             os._exit(9)
         return prepare_song(file)
@@ -112,7 +119,7 @@ def test_a_file_that_kills_its_process_costs_no_other(
 def test_a_file_that_no_one_thought_of_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def puzzled(file: CorpusFile) -> PreparedSong:
+    def puzzled(file: CorpusFile) -> list[PreparedSong]:
         raise IndexError("out of range")
 
     monkeypatch.setattr(prepare_module, "prepare_song", puzzled)
@@ -152,6 +159,34 @@ def test_the_bins_of_a_checkpoint_are_kept(
     (tmp_path / "tables.json").write_text(json.dumps(tables))
     prepare(prepared[0], tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
     assert Rows.load(tmp_path / "rows.npz").meta["edges"] == edges
+
+
+def test_a_checkpoint_of_fewer_attributes_keeps_its_list(
+    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    whole = Rows.load(prepared[1])
+    tables = {
+        "attributes": ["register", "tempo"],
+        "bar_attributes": ["polyphony"],
+        "edges": [[float(edge) for edge in range(11)]] * 2,
+        "bar_edges": [[float(edge) for edge in range(11)]],
+    }
+    (tmp_path / "tables.json").write_text(json.dumps(tables))
+    prepare(prepared[0], tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
+    rows = Rows.load(tmp_path / "rows.npz")
+    assert {key: rows.meta[key] for key in tables} == tables
+    at = [ATTRIBUTE_NAMES.index(name) for name in tables["attributes"]]
+    np.testing.assert_array_equal(rows.clip_values, whole.clip_values[:, at])
+    texts, whole_texts = rows.meta["vocabulary"], whole.meta["vocabulary"]
+    assert len(texts) < len(whole_texts)
+    assert [texts[i] for i in rows.ids[:200]] == [whole_texts[i] for i in whole.ids[:200]]
+
+
+def test_tables_of_unknown_attributes_are_told(tmp_path: Path) -> None:
+    tables = {"attributes": ["mood"], "bar_attributes": [], "edges": [[0.0] * 11], "bar_edges": []}
+    (tmp_path / "tables.json").write_text(json.dumps(tables))
+    with pytest.raises(ValueError, match="this version cannot measure 'mood'"):
+        prepare(tmp_path, tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
 
 
 def test_tables_that_are_none_are_told(

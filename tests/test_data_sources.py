@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from midi import score_of, song, write_songs
+import symusic
+from midi import TPQ, score_of, song, write_songs
+from symusic.core import ScoreTick
 
+from emomusic.data import sources
+from emomusic.data.beat.phase import HeardBars
 from emomusic.data.clean import SkippedError
-from emomusic.data.sources import CorpusFile, corpus_files, read_song, track_song
-from emomusic.music.notes import make_notes
+from emomusic.data.sources import CorpusFile, corpus_files, read_song, read_stretches, track_song
 from emomusic.music.score import notes_of, write_score
 from emomusic.verify.labels import read_labels
 
@@ -72,17 +75,61 @@ def test_the_chords_of_pop909_are_not_played(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("note", ["bar phase uncertain", "three_four_like"])
-def test_uncertain_bars_are_skipped(note: str, tmp_path: Path) -> None:
+def test_uncertain_bars_that_cannot_be_heard_are_skipped(note: str, tmp_path: Path) -> None:
+    write_score(noise(), tmp_path / "a.mid")
     with pytest.raises(SkippedError, match=f"bars: {note.replace('_', ' ')}"):
         read_song(CorpusFile(tmp_path / "a.mid", "a.mid", "pop1k7", "beat", None, note))
 
 
-def test_a_performance_without_sure_beats_is_skipped() -> None:
+def test_uncertain_bars_that_are_heard_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = HeardBars(3, ((2, 44), (46, None)))
+    monkeypatch.setattr(sources, "hear_bars", lambda score: heard)
+    write_score(song(1, n_bars=40), tmp_path / "a.mid")
+    file = CorpusFile(tmp_path / "a.mid", "a.mid", "pop1k7", "beat", None, "bar phase uncertain")
+    long, short = read_stretches(file)
+    assert set(long.bar_beats) == set(short.bar_beats) == {3}
+    assert (long.raw_lines[0], short.raw_lines[[0, -1]].tolist()) == (46.0, [2.0, 44.0])
+    assert (long.is_to_the_end, short.is_to_the_end) == (True, False)
+
+
+def test_the_tracker_has_a_veto_on_estimated_bars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "hears_other_bars", lambda score: True)
+    write_score(song(1), tmp_path / "a.mid")
+    with pytest.raises(SkippedError, match="the tracker hears others"):
+        read_song(CorpusFile(tmp_path / "a.mid", "a.mid", "justpiano"))
+    assert len(read_song(CorpusFile(tmp_path / "a.mid", "a.mid", "pianocore")).bar_beats) == 24
+
+
+def test_every_index_below_the_folder_is_read(tmp_path: Path) -> None:
+    for name in ("corpus", "corpus2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.csv").write_text(INDEX + f"{name}/a.mid,some,bar,,\n")
+    assert [file.name for file in corpus_files(tmp_path)] == ["corpus/a.mid", "corpus2/a.mid"]
+
+
+def test_given_chords_come_with_a_song(tmp_path: Path) -> None:
+    marked = song(1, n_bars=4)
+    marked.markers = [symusic.TextMeta(0, "C_M_C"), symusic.TextMeta(8 * TPQ, "A_m_A")]
+    write_score(marked, tmp_path / "a.mid")
+    found = read_song(CorpusFile(tmp_path / "a.mid", "a.mid", "pop1k7"))
+    assert found.given_chords is not None
+    assert found.given_chords.tolist() == [[0, 0], [0, 0], [82, 82], [82, 82]]
+    assert read_song(CorpusFile(tmp_path / "a.mid", "a.mid", "other")).given_chords is None
+
+
+def noise() -> ScoreTick:
     rng = np.random.default_rng(0)
-    onset = np.sort(rng.uniform(0, 40, 60))
-    noise = make_notes(onset, np.full(60, 0.1), rng.integers(40, 80, 60), np.full(60, 60))
+    onset = np.sort(rng.uniform(0, 80, 60))
+    return score_of([(beat, 0.2, int(rng.integers(40, 80)), 60) for beat in onset])
+
+
+def test_a_performance_without_sure_beats_is_skipped() -> None:
     with pytest.raises(SkippedError, match="beats not found with confidence"):
-        track_song(noise, min_confidence=0.95)
+        track_song(notes_of(noise()), min_confidence=0.95)
 
 
 def test_a_steady_performance_is_tracked() -> None:

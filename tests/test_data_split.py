@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from midi import song
 
-from emomusic.data.split import group_songs, is_validation, melody_prints
+from emomusic.data.split import group_songs, hold_back, is_validation, melody_prints
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
 
@@ -53,3 +53,34 @@ def test_clips_of_one_recording_are_one_group() -> None:
     ]
     nothing = [np.zeros(0, dtype=np.uint64)] * 4
     assert group_songs(nothing, names) == [0, 1, 0, 3]
+
+
+def test_stretches_and_takes_are_one_group_with_their_piece() -> None:
+    names = [
+        "asap/Bach_Fugue_bwv_848.mid",
+        "asap/Beethoven_Piano_Sonatas_10-1.mid",
+        "asap_perf/Bach_Fugue_bwv_848_02.mid",
+        "asap_perf/Beethoven_Piano_Sonatas_10_1_01.mid",
+        "asap_perf/Beethoven_Piano_Sonatas_10-1_no_repeat_03.mid",
+        "pianocore/a.mid",
+        "pianocore/a.mid#1",
+    ]
+    nothing = [np.zeros(0, dtype=np.uint64)] * len(names)
+    assert group_songs(nothing, names) == [0, 1, 0, 1, 1, 5, 5]
+
+
+def test_a_group_goes_where_the_first_of_its_names_goes() -> None:
+    nothing = np.zeros(0, dtype=np.uint64)
+    names = [f"corpus/{i:03d}.mid" for i in range(60)]
+    alone = hold_back([nothing] * 60, names, share=0.3)
+    assert alone == [is_validation(name, 0.3) for name in names]
+    originals = [prints(1), prints(2), *[nothing] * 58]
+    more = hold_back([*originals, prints(1), prints(2)], [*names, "x.mid", "y.mid"], share=0.3)
+    assert more == [*alone, alone[0], alone[1]]
+
+
+def test_there_is_always_a_song_on_either_side() -> None:
+    nothing = [np.zeros(0, dtype=np.uint64)] * 3
+    assert hold_back(nothing, ["a", "b", "c"], share=0.0) == [False, False, True]
+    assert hold_back(nothing, ["a", "b", "c"], share=1.0) == [False, False, True]
+    assert hold_back(nothing, ["a", "a#1", "a#2"], share=1.0) == [False] * 3

@@ -133,6 +133,24 @@ def test_controls_are_passed_over(tokenizer: Tokenizer) -> None:
     assert written(tokenizer.decode(ids)) == written(score)
 
 
+def test_given_notes_chords_and_marks_of_form_are_passed_over(tokenizer: Tokenizer) -> None:
+    note = ["Position_0", "Pitch_60", "Velocity_63", "Duration_1.0.12"]
+    other = ["Position_6", "Pitch_64", "Velocity_63", "Duration_1.0.12"]
+    plain = ["Bar_None", "TimeSig_2/4", *note, *other]
+    told = [
+        *("Bar_None", "TimeSig_2/4", "Compound_None", "Join_1", "Form-whole_1"),
+        *("Given_None", "Position_0", "Pitch_60", "Given_None", *other),
+        *("ChordA_0:maj", "ChordB_none", *note, *other),
+    ]
+    without_chords = [text for text in told if not text.startswith("Chord")]
+    scores = [
+        tokenizer.decode([tokenizer.vocabulary.id_of(text) for text in texts])
+        for texts in (plain, told, without_chords)
+    ]
+    assert scores[0] == scores[1] == scores[2]
+    assert len(scores[0].tracks[0].notes) == 2
+
+
 def test_a_note_struck_again_ends_the_one_before_it(tokenizer: Tokenizer) -> None:
     again = score_of((0, 12, 60, 64), (6, 12, 60, 64))
     two_bars = (

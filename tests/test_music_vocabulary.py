@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
+from emomusic.music.chords import CHORD_NAMES
 from emomusic.music.vocabulary import (
     ENDING_BARS,
     HIGHEST_PITCH,
@@ -19,6 +21,7 @@ from emomusic.music.vocabulary import (
     control_name,
     durations,
     read_vocabulary,
+    special_tokens,
     velocities,
     write_vocabulary,
 )
@@ -103,14 +106,44 @@ def test_what_miditok_writes_is_read(saved: Path) -> None:
     assert read_vocabulary(saved) == built_vocabulary()
 
 
-def test_special_tokens_keep_the_order_of_the_file(saved: Path) -> None:
-    content = json.loads(saved.read_text())
-    special = [*reversed(content["config"]["special_tokens"]), "Control-mood_0"]
-    content["config"]["special_tokens"] = special
-    saved.write_text(json.dumps(content))
-    assert read_vocabulary(saved).texts[: len(special)] == tuple(special)
-    write_vocabulary(read_vocabulary(saved), saved)
-    assert read_vocabulary(saved).texts[: len(special)] == tuple(special)
+def test_a_file_owns_its_list_of_attributes(tmp_path: Path) -> None:
+    special = special_tokens(("tempo", "mood_of_its_own"), ("register",))
+    write_vocabulary(built_vocabulary(special), tmp_path / "tokenizer.json")
+    found = read_vocabulary(tmp_path / "tokenizer.json")
+    assert found.attributes == ("tempo", "mood_of_its_own")
+    assert found.bar_attributes == ("register",)
+    assert found.id_of("Control-mood-of-its-own_11") == 3 + 2 * N_BINS - 1
+    whole = built_vocabulary()
+    assert whole.attributes == ATTRIBUTE_NAMES
+    assert whole.bar_attributes == BAR_ATTRIBUTE_NAMES
+
+
+def test_special_tokens_stand_before_the_music_in_one_order() -> None:
+    assert special_tokens(("tempo",), ()) == [
+        *("PAD_None", "BOS_None", "EOS_None"),
+        *(f"Control-tempo_{b}" for b in range(N_BINS)),
+        *("Ending_1", "Ending_2", "Ending_3", "Ending_4"),
+        *("Join_1", "Join_2", "Join_3", "Join_4"),
+        "Compound_None",
+        *(f"Form-whole_{bars}" for bars in (1, 2, 4, 8, 16)),
+        *(f"Form-rhythm_{bars}" for bars in (1, 2, 4, 8, 16)),
+        *("Given_None", "Behind_None", "Here_None"),
+        *(f"ChordA_{name}" for name in CHORD_NAMES),
+        *(f"ChordB_{name}" for name in CHORD_NAMES),
+    ]
+
+
+def test_chords_and_forms_are_found_by_their_numbers() -> None:
+    vocabulary = built_vocabulary()
+    chords = vocabulary.chord_ids("B")
+    assert len(chords) == 109
+    assert vocabulary.texts[chords[9 * 7 + 5]] == "ChordB_7:7"
+    assert vocabulary.texts[chords[108]] == "ChordB_none"
+    assert (np.diff(chords) == 1).all()
+    form = vocabulary.form_ids()
+    assert [vocabulary.texts[form[code - 1]] for code in (1, 5, 6, 10)] == [
+        *("Form-whole_1", "Form-whole_16", "Form-rhythm_1", "Form-rhythm_16"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +192,9 @@ def test_a_tokenizer_of_another_kind_is_refused(
         ({"special_tokens": [["PAD_None"]]}, "no list of texts"),
         ({"special_tokens": ["PAD_None", "PAD_None"]}, "occurs twice"),
         ({"special_tokens": ["Pitch_60"]}, "one of the music"),
-        ({"special_tokens": ["PAD_None", "BOS_None"]}, "lacks our controls"),
+        ({"special_tokens": ["PAD_None", "BOS_None"]}, "are not ours, or in another"),
+        ({"special_tokens": special_tokens()[::-1]}, "are not ours, or in another order"),
+        ({"special_tokens": [*special_tokens(), "Control-mood_0"]}, "are not ours"),
     ],
 )
 def test_other_settings_are_refused(saved: Path, changes: dict[str, Any], words: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from symusic.core import (
     NoteTickList,
     ScoreTick,
@@ -18,6 +18,15 @@ from symusic.core import (
 )
 
 from emomusic.data.beat.track import BeatGrid, to_beats
+from emomusic.data.metres import (
+    Metre,
+    bar_lines,
+    known_stretches,
+    metres_of,
+    to_clean,
+    to_raw,
+)
+from emomusic.data.metres import SkippedError as SkippedError
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 from emomusic.music.score import notes_of, seconds_at
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, STEPS_PER_BEAT
@@ -25,14 +34,12 @@ from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, STEPS_PER_BEAT
 PERFORMED_STEP = STEPS_PER_BEAT // 4
 SHORTEST_PERFORMED = 2
 FLAT_VELOCITIES = 2
-SIMPLE = {(2, 4): 2, (3, 4): 3, (4, 4): 4, (2, 2): 4, (4, 8): 2, (6, 4): 3, (3, 2): 3, (4, 2): 4,
-          (8, 4): 4, (8, 8): 4}  # fmt: skip
-COMPOUND = {(3, 8): 1, (6, 8): 2, (9, 8): 3, (12, 8): 4, (6, 16): 2, (12, 16): 2}
-MIN_BARS = 4
-
-
-class SkippedError(ValueError):
-    """Tell in a few words why a file is left out; files are counted by this reason."""
+Spans = Sequence[tuple[int, int | None]]
+"""First quarter note of each stretch, which is a bar line, and the first after it, None for the
+end of the piece."""
+EVERYWHERE: Spans = ((0, None),)
+MIN_BARS, MIN_FURTHER_BARS = 4, 8
+"""Bars of a song, and of the stretches of it that are taken beside the longest."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +50,23 @@ class Song:
         score: One track, twelve ticks a beat, time signatures 2/4, 3/4 and 4/4.
         bar_s: Seconds at each bar line, shape (n_bars + 1,).
         bar_beats: Beats of each bar, shape (n_bars,).
+        bar_compound: Whether they are dotted quarters, cut into twelfths all the same, (n_bars,).
+        raw_lines: Quarter notes of the file at each bar line, shape (n_bars + 1,); of a
+            performance its tracked beats.
         has_dynamics: Whether there are more than two velocities.
         is_to_the_end: Whether its last bar is the piece's last.
+        given_chords: Chord of each half bar that the file came with, -1 where there is none,
+            shape (n_bars, 2); None if it came with none at all.
     """
 
     score: ScoreTick
     bar_s: FloatColumn
     bar_beats: IntColumn
+    bar_compound: NDArray[np.bool_]
+    raw_lines: FloatColumn
     has_dynamics: bool
     is_to_the_end: bool = True
-
-
-@dataclass(frozen=True)
-class _Metre:
-    """Hold a stretch of one time signature, in raw beats and in clean ones."""
-
-    start: float
-    scale: float
-    beats: int
-    clean_start: float
+    given_chords: IntColumn | None = None
 
 
 def clean_score(
@@ -71,24 +76,70 @@ def clean_score(
     metre: tuple[int, int] | None = None,
     tempo: float | None = None,
 ) -> Song:
+    """Make a score regular: the longest of its `clean_stretches`."""
+    return clean_stretches(score, performed=performed, metre=metre, tempo=tempo)[0]
+
+
+def clean_stretches(
+    score: ScoreTick,
+    *,
+    performed: bool,
+    metre: tuple[int, int] | None = None,
+    spans: Spans = EVERYWHERE,
+    tempo: float | None = None,
+) -> list[Song]:
     """Make a score regular.
 
     Compound metres become simple ones with triplets (a dotted quarter is a beat), bars of
     six or eight beats are halved, silent bars at both ends are cut off. Where bars of other
-    metres come in between, the longest stretch without them is taken.
+    metres come in between, the stretches without them are taken.
 
     Args:
         score: A raw score with bars.
         performed: Whether onsets are played, not written: they snap to sixteenths; written
             ones to twelfths of a beat.
         metre: Overrides the file's time signatures.
+        spans: Where it does so.
         tempo: Overrides the file's tempo map, in quarter notes a minute.
 
+    Returns:
+        The longest stretch, then the others of at least 8 bars, longer ones first.
+
     Raises:
-        SkippedError: If no time signature is one of those, or less than 4 bars are left.
+        SkippedError: If no time signature is one of those, or the longest stretch has less
+            than 4 bars.
     """
-    metres, end = _metres(score, metre)
+    quarter = score.ticks_per_quarter
+    if metre is None:
+        stretches = known_stretches(score)
+    else:
+        stretches = [({first * quarter: metre}, stop and stop * quarter) for first, stop in spans]
     notes = notes_of(score)
+    longest_first = sorted(stretches, key=lambda one: min(one[0]) - (one[1] or score.end()))
+    songs: list[Song] = []
+    for changes, stop in longest_first:
+        metres = metres_of(changes, quarter)
+        end = math.inf if stop is None else stop / quarter
+        try:
+            song = _clean_stretch(score, notes, metres, end=end, performed=performed, tempo=tempo)
+        except SkippedError:
+            if not songs:
+                raise
+            continue
+        if not songs or len(song.bar_beats) >= MIN_FURTHER_BARS:
+            songs.append(song)
+    return songs
+
+
+def _clean_stretch(
+    score: ScoreTick,
+    notes: Notes,
+    metres: list[Metre],
+    *,
+    end: float,
+    performed: bool,
+    tempo: float | None,
+) -> Song:
     keep = (notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH)
     keep &= (notes.onset >= metres[0].start - 1e-6) & (notes.onset < end - 1e-6)
     notes = notes.where(keep)
@@ -97,19 +148,26 @@ def clean_score(
     duration = np.minimum(notes.duration, end - notes.onset)
     which = np.searchsorted([m.start for m in metres], notes.onset + 1e-6, side="right") - 1
     scale = np.array([m.scale for m in metres])[which]
-    onset = _to_clean(notes.onset, metres, which)
+    onset = to_clean(notes.onset, metres, which)
     ticks, lengths = _snap(onset, duration * scale, performed=performed)
-    bar_ticks = _bar_lines(metres, int(ticks.max()) + 1)
+    bar_ticks = bar_lines(metres, int(ticks.max()) + 1)
     first, last = np.searchsorted(bar_ticks, [ticks.min(), ticks.max()], side="right") - 1
     lines = bar_ticks[first : last + 2]
     if len(lines) - 1 < MIN_BARS:
         raise SkippedError(f"fewer than {MIN_BARS} bars")
-    raw_beats = _to_raw(lines / STEPS_PER_BEAT, metres)
-    seconds = _seconds(score, raw_beats, tempo)
+    raw_beats = to_raw(lines / STEPS_PER_BEAT, metres)
     bar_beats = (np.diff(lines) // STEPS_PER_BEAT).astype(np.int64)
-    made = _build(ticks - lines[0], lengths, notes.pitch, notes.velocity, bar_beats)
-    has_dynamics = len(np.unique(notes.velocity)) > FLAT_VELOCITIES
-    return Song(made, seconds, bar_beats, has_dynamics, is_to_the_end=math.isinf(end))
+    starts = [m.clean_start for m in metres]
+    of_bar = np.searchsorted(starts, lines[:-1] / STEPS_PER_BEAT + 1e-6, side="right") - 1
+    return Song(
+        score=_build(ticks - lines[0], lengths, notes.pitch, notes.velocity, bar_beats),
+        bar_s=_seconds(score, raw_beats, tempo),
+        bar_beats=bar_beats,
+        bar_compound=np.array([m.scale != 1.0 for m in metres])[of_bar],
+        raw_lines=raw_beats,
+        has_dynamics=len(np.unique(notes.velocity)) > FLAT_VELOCITIES,
+        is_to_the_end=math.isinf(end),
+    )
 
 
 def clean_performance(notes: Notes, grid: BeatGrid) -> Song:
@@ -134,9 +192,14 @@ def clean_performance(notes: Notes, grid: BeatGrid) -> Song:
         raise SkippedError(f"fewer than {MIN_BARS} bars")
     lines = np.arange(first, last + 2) * bar
     bar_beats = np.full(last - first + 1, grid.beats_per_bar, dtype=np.int64)
-    made = _build(ticks - lines[0], lengths, notes.pitch, notes.velocity, bar_beats)
-    seconds = _at_beats(lines / STEPS_PER_BEAT, grid)
-    return Song(made, seconds, bar_beats, len(np.unique(notes.velocity)) > FLAT_VELOCITIES)
+    return Song(
+        score=_build(ticks - lines[0], lengths, notes.pitch, notes.velocity, bar_beats),
+        bar_s=_at_beats(lines / STEPS_PER_BEAT, grid),
+        bar_beats=bar_beats,
+        bar_compound=np.zeros(len(bar_beats), dtype=np.bool_),
+        raw_lines=lines / STEPS_PER_BEAT,
+        has_dynamics=len(np.unique(notes.velocity)) > FLAT_VELOCITIES,
+    )
 
 
 def _at_beats(beats: FloatColumn, grid: BeatGrid) -> FloatColumn:
@@ -146,98 +209,12 @@ def _at_beats(beats: FloatColumn, grid: BeatGrid) -> FloatColumn:
     return seconds
 
 
-def _metres(score: ScoreTick, metre: tuple[int, int] | None) -> tuple[list[_Metre], float]:
-    """Return the metres of the longest stretch that has known ones only, and its last raw beat."""
-    changes = {0: metre or (4, 4)}
-    if metre is None:
-        for change in score.time_signatures:
-            changes[int(change.time)] = (change.numerator, change.denominator)
-    ticks, stop = _longest_known(changes, score.end())
-    found: list[_Metre] = []
-    for tick in ticks:
-        start = tick / score.ticks_per_quarter
-        beats, scale = _beats_of(changes[tick])
-        clean = 0.0
-        if found:
-            before = found[-1]
-            length = (start - before.start) * before.scale
-            clean = before.clean_start + np.ceil(length / before.beats - 1e-3) * before.beats
-        found.append(_Metre(start, scale, beats, float(clean)))
-    return found, math.inf if stop is None else stop / score.ticks_per_quarter
-
-
-def _longest_known(
-    changes: dict[int, tuple[int, int]], end: int
-) -> tuple[Sequence[int], int | None]:
-    """Return where metres change within the longest stretch of known ones, and its end, in ticks.
-
-    Args:
-        changes: Time signatures by the tick at which they begin.
-        end: Of the last note.
-
-    Returns:
-        Ticks, rising; the tick after the stretch, None where it lasts to the end.
-
-    Raises:
-        SkippedError: If no metre is known.
-    """
-    ticks = sorted(changes)
-    unknown = [tick for tick in ticks if changes[tick] not in SIMPLE | COMPOUND]
-    begins = [0, *(bisect_right(ticks, tick) for tick in unknown)]
-    stretches = [
-        ([tick for tick in ticks[begin:] if stop is None or tick < stop], stop)
-        for begin, stop in zip(begins, [*unknown, None], strict=True)
-    ]
-    found = [(own, stop) for own, stop in stretches if own]
-    if not found:
-        top, bottom = changes[unknown[0]]
-        raise SkippedError(f"time signature {top}/{bottom}")
-    return max(found, key=lambda one: (end if one[1] is None else one[1]) - one[0][0])
-
-
-def _beats_of(signature: tuple[int, int]) -> tuple[int, float]:
-    if signature in SIMPLE:
-        return SIMPLE[signature], 1.0
-    dotted = 12.0 / signature[1]
-    return max(COMPOUND[signature], 2), 1.0 / dotted
-
-
-def _to_clean(beats: FloatColumn, metres: list[_Metre], which: IntColumn) -> FloatColumn:
-    start = np.array([m.start for m in metres])[which]
-    scale = np.array([m.scale for m in metres])[which]
-    clean: FloatColumn = np.array([m.clean_start for m in metres])[which] + (beats - start) * scale
-    return clean
-
-
-def _to_raw(beats: FloatColumn, metres: list[_Metre]) -> FloatColumn:
-    starts = [m.clean_start for m in metres]
-    which = np.searchsorted(starts, beats + 1e-6, side="right") - 1
-    scale = np.array([m.scale for m in metres])[which]
-    raw: FloatColumn = np.array([m.start for m in metres])[which] + (
-        (beats - np.array(starts)[which]) / scale
-    )
-    return raw
-
-
 def _snap(onset: FloatColumn, duration: FloatColumn, *, performed: bool) -> tuple[IntColumn, ...]:
     step = PERFORMED_STEP if performed else 1
     ticks = np.rint(onset * STEPS_PER_BEAT / step).astype(np.int64) * step
     lengths = np.rint(duration * STEPS_PER_BEAT / step).astype(np.int64) * step
     shortest = SHORTEST_PERFORMED if performed else 1
     return np.maximum(ticks, 0), np.maximum(lengths, shortest)
-
-
-def _bar_lines(metres: list[_Metre], end: int) -> IntColumn:
-    lines: list[int] = []
-    for i, m in enumerate(metres):
-        start, bar = round(m.clean_start * STEPS_PER_BEAT), m.beats * STEPS_PER_BEAT
-        last = i + 1 == len(metres) or metres[i + 1].clean_start * STEPS_PER_BEAT >= end
-        stop = end if last else round(metres[i + 1].clean_start * STEPS_PER_BEAT)
-        lines.extend(range(start, stop, bar))
-        if last:
-            lines.append(lines[-1] + bar)
-            break
-    return np.array(lines, dtype=np.int64)
 
 
 def _seconds(score: ScoreTick, beats: FloatColumn, tempo: float | None) -> FloatColumn:

@@ -11,38 +11,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emomusic.data.chord_labels import Agreement
 from emomusic.data.songs import PreparedSong, shared_tokenizer
-from emomusic.data.split import group_songs, is_validation
+from emomusic.data.split import hold_back
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
+from emomusic.music.chords import UNKNOWN
 from emomusic.music.tokenizer import N_BINS, bin_edges
+from emomusic.music.vocabulary import built_vocabulary, special_tokens
 from emomusic.training.rows import Rows
 
-VALIDATION_SHARE = 0.04
+VALIDATION_SHARE, VALIDATION_SHARE_OF_FEW, FEW_SONGS = 0.04, 0.15, 50
+"""Part of all songs that is held back, and of fewer than so many."""
 
 
 def read_tables(folder: Path) -> dict[str, Any]:
-    """Read the edges of the attributes' bins from the `tables.json` of a checkpoint.
+    """Read attributes and the edges of their bins from the `tables.json` of a checkpoint.
 
     Raises:
-        ValueError: If the file is missing, damaged, or of other attributes or bins.
+        ValueError: If the file is missing, damaged, or of attributes or bins that we have not.
     """
     path = folder / "tables.json"
     try:
         tables = json.loads(path.read_text(encoding="utf-8"))
-        if not _is_of_this_version(tables):
-            raise ValueError("its attributes are not those of this version")
-        return {"edges": tables["edges"], "bar_edges": tables["bar_edges"]}
+        for names, edges, known in (
+            ("attributes", "edges", ATTRIBUTE_NAMES),
+            ("bar_attributes", "bar_edges", BAR_ATTRIBUTE_NAMES),
+        ):
+            unknown = [name for name in tables[names] if name not in known]
+            if unknown:
+                raise ValueError(f"this version cannot measure {unknown[0]!r}")
+            if np.shape(tables[edges]) != (len(tables[names]), N_BINS - 1):
+                raise ValueError(f"{edges} must be {N_BINS - 1} for each of its {names}")
+        return {key: tables[key] for key in ("attributes", "bar_attributes", "edges", "bar_edges")}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"cannot read the bins {path}: {error}") from error
-
-
-def _is_of_this_version(tables: Mapping[str, Any]) -> bool:
-    names = {"edges": ATTRIBUTE_NAMES, "bar_edges": BAR_ATTRIBUTE_NAMES}
-    return (
-        tables["attributes"] == list(ATTRIBUTE_NAMES)
-        and tables["bar_attributes"] == list(BAR_ATTRIBUTE_NAMES)
-        and all(np.shape(tables[key]) == (len(names[key]), N_BINS - 1) for key in names)
-    )
 
 
 def pack(
@@ -58,7 +60,6 @@ def pack(
         skipped: Source and reason of each file left out.
         tables: Edges of the attributes' bins; None fits them to the songs.
     """
-    groups = group_songs([song.prints for song in songs], [song.name for song in songs])
     sources = sorted({song.source for song in songs})
     lengths = [len(bar) for song in songs for bar in song.ids]
     first_bar = np.cumsum([0, *(len(song.ids) for song in songs)])
@@ -68,29 +69,36 @@ def pack(
         for first, n_bars, shift, is_end in song.clips
     ]
     clip_bar, clip_n_bars, clip_shift, clip_is_end, clip_song = zip(*clips, strict=True)
-    clip_values = np.concatenate([song.clip_values for song in songs])
-    bar_values = np.concatenate([song.bar_values for song in songs])
-    held_back = [
-        is_validation(songs[group].name, VALIDATION_SHARE if len(songs) >= 50 else 0.15)
-        for group in groups
-    ]
-    if all(held_back) or not any(held_back):
-        held_back = [group == groups[-1] and len(set(groups)) > 1 for group in groups]
-    dynamics = np.array([song.has_dynamics for song in songs])
+    names = tables["attributes"] if tables else list(ATTRIBUTE_NAMES)
+    bar_names = tables["bar_attributes"] if tables else list(BAR_ATTRIBUTE_NAMES)
+    clip_values = _columns(_joined(songs, "clip_values"), names, ATTRIBUTE_NAMES)
+    bar_values = _columns(_joined(songs, "bar_values"), bar_names, BAR_ATTRIBUTE_NAMES)
+    held_back = hold_back(
+        [song.prints for song in songs],
+        [song.name for song in songs],
+        share=VALIDATION_SHARE if len(songs) >= FEW_SONGS else VALIDATION_SHARE_OF_FEW,
+    )
+    tables = tables or {"edges": _edges(clip_values), "bar_edges": _edges(bar_values)}
     meta = {
-        "vocabulary": list(shared_tokenizer().vocabulary.texts),
-        "attributes": list(ATTRIBUTE_NAMES),
-        "bar_attributes": list(BAR_ATTRIBUTE_NAMES),
+        "vocabulary": list(built_vocabulary(special_tokens(names, bar_names)).texts),
+        "attributes": names,
+        "bar_attributes": bar_names,
         "n_bins": N_BINS,
-        **(tables or {"edges": _edges(clip_values), "bar_edges": _edges(bar_values)}),
+        "edges": tables["edges"],
+        "bar_edges": tables["bar_edges"],
         "sources": sources,
         "song_names": [song.name for song in songs],
+        "chords": _told_chords(songs),
         "account": _account(songs, skipped, held_back),
     }
     return Rows(
-        ids=np.concatenate([bar for song in songs for bar in song.ids]),
+        ids=_music_ids(songs, meta["vocabulary"]),
         bar_start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         bar_values=bar_values,
+        bar_chords=_joined(songs, "bar_chords"),
+        bar_form=_joined(songs, "bar_form"),
+        bar_compound=_joined(songs, "bar_compound"),
+        note_part=_joined(songs, "note_part"),
         clip_bar=np.array(clip_bar, dtype=np.int32),
         clip_n_bars=np.array(clip_n_bars, dtype=np.int16),
         clip_shift=np.array(clip_shift, dtype=np.int8),
@@ -98,10 +106,44 @@ def pack(
         clip_values=clip_values,
         clip_song=np.array(clip_song, dtype=np.int32),
         song_source=np.array([sources.index(song.source) for song in songs], dtype=np.int16),
-        song_has_dynamics=dynamics,
+        song_has_dynamics=np.array([song.has_dynamics for song in songs]),
+        song_has_durations=np.array([song.has_durations for song in songs]),
         song_is_validation=np.array(held_back, dtype=bool),
         meta=meta,
     )
+
+
+def _joined(songs: Sequence[PreparedSong], name: str) -> NDArray[Any]:
+    return np.concatenate([getattr(song, name) for song in songs])
+
+
+def _columns(
+    values: NDArray[np.float32], names: Sequence[str], known: Sequence[str]
+) -> NDArray[np.float32]:
+    """Return the columns of some of the attributes that were measured."""
+    return np.ascontiguousarray(values[:, [known.index(name) for name in names]])
+
+
+def _music_ids(songs: Sequence[PreparedSong], texts: Sequence[str]) -> NDArray[np.uint16]:
+    """Return the ids of all bars in a vocabulary of perhaps other controls than ours."""
+    moved = len(texts) - len(shared_tokenizer().vocabulary)  # the music stands behind the controls
+    ids: NDArray[np.uint16] = np.concatenate([bar for song in songs for bar in song.ids])
+    return (ids.astype(np.int64) + moved).astype(np.uint16)
+
+
+def _told_chords(songs: Sequence[PreparedSong]) -> dict[str, Any]:
+    """Return by source how many half bars have a known chord, and how far given ones are found."""
+    told: dict[str, Any] = {}
+    for source in sorted({song.source for song in songs}):
+        own = [song for song in songs if song.source == source]
+        chords = np.concatenate([song.bar_chords for song in own])
+        counts = np.sum([song.chord_agreement for song in own], axis=0).tolist()
+        told[source] = {
+            "half_bars": chords.size,
+            "known": int((chords != UNKNOWN).sum()),
+            **Agreement(*counts)._asdict(),
+        }
+    return told
 
 
 def _edges(values: NDArray[np.float32]) -> list[list[float]]:

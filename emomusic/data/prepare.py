@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from emomusic.data.chord_labels import Agreement
 from emomusic.data.clean import SkippedError
 from emomusic.data.packing import pack, read_tables
 from emomusic.data.songs import PreparedSong, prepare_song
@@ -23,9 +24,11 @@ from emomusic.music.score import ScoreError
 
 CHUNK = 16
 """Files worked on at once and kept together: few enough that all cores end at the same time."""
-PART_FORMAT = 4
+PART_FORMAT = 6
 DIED = "the process that prepared it died"
 Job = tuple[Sequence[CorpusFile], Path]
+_COLUMNS = ("bar_values", "bar_chords", "bar_form", "bar_compound", "note_part", "clip_values",
+            "prints")  # fmt: skip
 
 
 def prepare(
@@ -42,7 +45,7 @@ def prepare(
     that was stopped goes on where it was.
 
     Args:
-        source_dir: A folder with `corpus/index.csv`, or any folder of MIDI files.
+        source_dir: A folder with `corpus/index.csv` and the like, or any folder of MIDI files.
         out_path: The `.npz` to write.
         tables_dir: A checkpoint whose attribute bins are kept, to train it further; None makes
             new ones.
@@ -125,7 +128,7 @@ def _prepare_chunks(jobs: Sequence[Job], workers: int) -> Iterator[int]:
                 yield len(chunk)
 
 
-def _prepare_alone(file: CorpusFile) -> PreparedSong | str:
+def _prepare_alone(file: CorpusFile) -> list[PreparedSong] | str:
     with ProcessPoolExecutor(max_workers=1) as pool:
         try:
             return pool.submit(_prepare_file, file).result()
@@ -138,7 +141,7 @@ def _prepare_chunk(job: Job) -> None:
     _write_part(path, chunk, [_prepare_file(file) for file in chunk])
 
 
-def _prepare_file(file: CorpusFile) -> PreparedSong | str:
+def _prepare_file(file: CorpusFile) -> list[PreparedSong] | str:
     """Prepare one file, or tell why it is left out."""
     try:
         return prepare_song(file)
@@ -149,9 +152,9 @@ def _prepare_file(file: CorpusFile) -> PreparedSong | str:
 
 
 def _write_part(
-    path: Path, chunk: Sequence[CorpusFile], prepared: Sequence[PreparedSong | str]
+    path: Path, chunk: Sequence[CorpusFile], prepared: Sequence[list[PreparedSong] | str]
 ) -> None:
-    songs = [song for song in prepared if isinstance(song, PreparedSong)]
+    songs = [song for found in prepared if not isinstance(found, str) for song in found]
     skipped = [
         (file.source, reason)
         for file, reason in zip(chunk, prepared, strict=True)
@@ -162,10 +165,11 @@ def _write_part(
     for i, song in enumerate(songs):
         arrays[f"{i}.ids"] = np.concatenate(song.ids)
         arrays[f"{i}.lengths"] = np.array([len(bar) for bar in song.ids])
-        arrays[f"{i}.bar_values"] = song.bar_values
-        arrays[f"{i}.clip_values"] = song.clip_values
-        arrays[f"{i}.prints"] = song.prints
-        heads.append([song.name, song.source, song.has_dynamics, song.clips, song.n_notes])
+        arrays |= {f"{i}.{name}": getattr(song, name) for name in _COLUMNS}
+        flags = [song.has_dynamics, song.has_durations]
+        heads.append(
+            [song.name, song.source, flags, song.clips, song.n_notes, song.chord_agreement]
+        )
     head = json.dumps({"songs": heads, "skipped": skipped}).encode()
     arrays["head"] = np.frombuffer(head, np.uint8)
     write_atomically(path, lambda file: np.savez(file, **arrays))
@@ -191,19 +195,19 @@ def _read_part(path: Path) -> tuple[list[PreparedSong], list[tuple[str, str]]]:
     songs = []
     with np.load(path, allow_pickle=False) as part:
         head = json.loads(part["head"].tobytes())
-        for i, (name, source, has_dynamics, clips, n_notes) in enumerate(head["songs"]):
+        for i, (name, source, flags, clips, n_notes, counts) in enumerate(head["songs"]):
             cuts = np.cumsum(part[f"{i}.lengths"])[:-1]
             songs.append(
                 PreparedSong(
                     name=name,
                     source=source,
-                    has_dynamics=has_dynamics,
+                    has_dynamics=flags[0],
+                    has_durations=flags[1],
                     ids=np.split(part[f"{i}.ids"], cuts),
-                    bar_values=part[f"{i}.bar_values"],
                     clips=[(a, b, c, d) for a, b, c, d in clips],
-                    clip_values=part[f"{i}.clip_values"],
-                    prints=part[f"{i}.prints"],
                     n_notes=n_notes,
+                    chord_agreement=Agreement(*counts),
+                    **{column: part[f"{i}.{column}"] for column in _COLUMNS},
                 )
             )
     return songs, [(source, reason) for source, reason in head["skipped"]]

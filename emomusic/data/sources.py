@@ -5,22 +5,37 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from symusic.core import ScoreTick, TrackTickList
 
+from emomusic.data.beat.phase import hear_bars, hears_other_bars
 from emomusic.data.beat.track import track_beats
-from emomusic.data.clean import SkippedError, Song, clean_performance, clean_score
+from emomusic.data.chord_labels import given_chords, label_half_bars
+from emomusic.data.clean import (
+    EVERYWHERE,
+    SkippedError,
+    Song,
+    Spans,
+    clean_performance,
+    clean_stretches,
+)
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of, read_score
 from emomusic.verify.labels import read_labels
 
-PERFORMED = frozenset({"pop1k7", "vgmidi_unlabelled", "vgmidi"})
+PERFORMED = frozenset({"pop1k7", "vgmidi_unlabelled", "vgmidi", "asap_perf"})
+NO_DURATIONS = frozenset({"justpiano"})
+"""Sources whose durations are made up: they hold onsets only."""
 MAX_PERFORMANCE_S = 3 * 3600.0
 """Longer performances are not tracked: memory grows with their seconds."""
 MIN_CONFIDENCE = 0.5
 """A tracked performance is used from this chance on that its beats are right."""
+GENERATED = frozenset({"touhou_nsdn"})
+"""Sources that a neural network wrote: they are not learnt from."""
+ESTIMATED_BARS = frozenset({"justpiano"})
+"""Sources whose bars somebody estimated: the tracker has a veto."""
 UNCERTAIN_BARS = {"bar phase uncertain", "three_four_like"}
 
 
@@ -46,19 +61,21 @@ class CorpusFile:
 
 
 def corpus_files(folder: Path) -> list[CorpusFile]:
-    """List the MIDI files of a data folder: by its `corpus/index.csv`, or all of a plain one.
+    """List the MIDI files of a data folder: by the `*/index.csv` in it, or all of a plain one.
 
     Of labelled clips (in `emotion/labels.csv` or `labels.csv`) only the songs of the mapper's
     part are listed, so that the model has not heard those that judge it.
 
     Raises:
-        ValueError: If the folder holds no MIDI files, or its index or labels are damaged.
+        ValueError: If the folder holds no MIDI files, or an index or the labels are damaged.
     """
-    index = folder / "corpus" / "index.csv"
-    found = _indexed(index) if index.is_file() else list(_plain(folder))
+    indices = sorted(folder.glob("*/index.csv"))
+    found = [file for index in indices for file in _indexed(index)]
+    if not indices:
+        found = list(_plain(folder))
     for labelled in (folder / "emotion", folder):
         if (labelled / "labels.csv").is_file():
-            if not index.is_file():
+            if not indices:
                 found = [file for file in found if not file.path.is_relative_to(labelled)]
             found += _labelled(labelled, folder)
             break
@@ -106,25 +123,50 @@ def _plain(folder: Path) -> Iterator[CorpusFile]:
 
 
 def read_song(file: CorpusFile) -> Song:
-    """Read and clean one file by the rules of its source.
+    """Read and clean one file by the rules of its source: the longest of its `read_stretches`."""
+    return read_stretches(file)[0]
+
+
+def read_stretches(file: CorpusFile) -> list[Song]:
+    """Read and clean one file by the rules of its source, the longest stretch first.
 
     Raises:
         ScoreError: If the file is no usable MIDI file.
         SkippedError: If its bars cannot be known.
     """
-    if file.note in UNCERTAIN_BARS:
-        raise SkippedError(f"bars: {file.note.replace('_', ' ')}")
+    if file.source in GENERATED:
+        raise SkippedError("written by a neural network")
     score = read_score(file.path)
     if file.grid == "none":
-        return track_song(notes_of(score))
-    if file.source == "pop909":
-        score = _first_track(score)
-    return clean_score(
-        score,
+        return [track_song(notes_of(score))]
+    metre, spans = _bars(file, score)
+    songs = clean_stretches(
+        _first_track(score) if file.source == "pop909" else score,
         performed=file.source in PERFORMED,
-        metre=(4, 4) if file.source == "pop1k7" else None,
+        metre=metre,
+        spans=spans,
         tempo=file.bpm,
     )
+    chords = given_chords(score, file.source)
+    if not chords:
+        return songs
+    return [replace(song, given_chords=label_half_bars(chords, song.raw_lines)) for song in songs]
+
+
+def _bars(file: CorpusFile, score: ScoreTick) -> tuple[tuple[int, int] | None, Spans]:
+    """Return the metre that overrides those of the file, None for none, and where it does so.
+
+    Raises:
+        SkippedError: If bars cannot be known.
+    """
+    if file.note in UNCERTAIN_BARS:
+        heard = hear_bars(score)
+        if heard is None:
+            raise SkippedError(f"bars: {file.note.replace('_', ' ')}")
+        return (heard.beats_per_bar, 4), heard.spans
+    if file.source in ESTIMATED_BARS and hears_other_bars(score):
+        raise SkippedError("bars: the tracker hears others")
+    return (4, 4) if file.source == "pop1k7" else None, EVERYWHERE
 
 
 def track_song(notes: Notes, *, min_confidence: float = MIN_CONFIDENCE) -> Song:

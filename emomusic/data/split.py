@@ -17,6 +17,7 @@ MIN_SHARED = 24
 MIN_SHARE = 0.2
 COMMON = 12
 EMOPIA_CLIP = re.compile(r"(?:^|/)Q[1-4]_(.{11})_\d+\.midi?$")
+ASAP_PIECE = re.compile(r"^asap/(.+)\.midi?$|^asap_perf/(.+)_\d+\.midi?$")
 Prints = NDArray[np.uint64]
 
 
@@ -38,8 +39,8 @@ def group_songs(prints: Sequence[Prints], names: Sequence[str] = ()) -> list[int
     """Return a group number for each song; near-duplicates share one, and clips of one recording.
 
     Two songs belong together if at least 24 runs, and a fifth of the shorter song's, occur in
-    both. Runs that occur in more than a dozen songs (scales, trills) do not count. EMOPIA names its
-    clips `Q1_RECORDING_0.mid`: those of one recording belong together, whatever they share.
+    both. Runs that occur in more than a dozen songs (scales, trills) do not count. Whatever they
+    share, songs belong together whose `piece_of` is the same.
 
     Args:
         prints: Of each song.
@@ -58,13 +59,24 @@ def group_songs(prints: Sequence[Prints], names: Sequence[str] = ()) -> list[int
     parent = list(range(len(prints)))
     first_of: dict[str, int] = {}
     for song, name in enumerate(names):
-        found_in = EMOPIA_CLIP.search(name)
-        if found_in:
-            parent[song] = first_of.setdefault(found_in[1], song)
+        parent[song] = first_of.setdefault(piece_of(name), song)
     for (a, b), count in shared.items():
         if count >= max(MIN_SHARED, MIN_SHARE * min(len(prints[a]), len(prints[b]))):
             parent[_root(parent, a)] = _root(parent, b)
     return [_root(parent, song) for song in range(len(prints))]
+
+
+def piece_of(name: str) -> str:
+    """Return what the names of stretches, clips and takes of one piece have in common.
+
+    `NAME#1` is a stretch of NAME; EMOPIA's `Q1_RECORDING_0.mid` a clip of a recording;
+    `asap_perf/PIECE_01.mid` a take of the score `asap/PIECE.mid`.
+    """
+    name = name.partition("#")[0]
+    clip, piece = EMOPIA_CLIP.search(name), ASAP_PIECE.search(name)
+    if piece:
+        return "asap " + (piece[1] or piece[2]).replace("-", "_").removesuffix("_no_repeat")
+    return clip[1] if clip else name
 
 
 def _root(parent: list[int], song: int) -> int:
@@ -72,6 +84,28 @@ def _root(parent: list[int], song: int) -> int:
         parent[song] = parent[parent[song]]
         song = parent[song]
     return song
+
+
+def hold_back(prints: Sequence[Prints], names: Sequence[str], *, share: float) -> list[bool]:
+    """Tell which songs go to validation: groups by the first of their names in the alphabet.
+
+    So a song keeps its side when music is added, unless a near-duplicate comes whose name is
+    before those of its group, or one that joins two groups. If all or none would go, the last
+    song's group does, where there is another.
+
+    Args:
+        prints: Of each song.
+        names: Of each song.
+        share: Part of all groups that goes there, 0 to 1.
+    """
+    groups = group_songs(prints, names)
+    first: dict[int, str] = {}
+    for group, name in zip(groups, names, strict=True):
+        first[group] = min(first.get(group, name), name)
+    held_back = [is_validation(first[group], share) for group in groups]
+    if all(held_back) or not any(held_back):
+        held_back = [group == groups[-1] and len(first) > 1 for group in groups]
+    return held_back
 
 
 def is_validation(name: str, share: float) -> bool:

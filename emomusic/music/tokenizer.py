@@ -132,8 +132,9 @@ class Tokenizer:
     ) -> ScoreTick:
         """Return the score that the ids write, at one tempo, on one piano track.
 
-        Control tokens are passed over; a note that is struck again ends the one before it. A
-        pitch without velocity and duration after it is no note.
+        Control tokens are passed over, given notes too (they are written once more); a note that
+        is struck again ends the one before it. A pitch without velocity and duration after it is
+        no note.
 
         Args:
             ids: Ids in the order of the grammar.
@@ -141,7 +142,8 @@ class Tokenizer:
             n_beats: Where every note ends at the latest; None lets the last ones ring.
         """
         kind, value = self._meaning[:, np.asarray(ids, dtype=np.int64)]
-        kind, value = kind[kind != _CONTROL], value[kind != _CONTROL]
+        said = (kind != _CONTROL) & ~_of_given(kind)
+        kind, value = kind[said], value[said]
         first = _first_metre(kind, value)
         tick = _ticks(kind, value, first)
         score, track = ScoreTick(STEPS_PER_BEAT), TrackTick("Piano", 0, False)
@@ -177,9 +179,12 @@ class Tokenizer:
         return np.array(list(durations()))
 
 
-_KINDS = ("Bar", "Position", "Pitch", "Velocity", "Duration", "TimeSig", "", "")
-_BAR, _POSITION, _PITCH, _VELOCITY, _DURATION, _TIME_SIGNATURE, _CONTROL, _OTHER = range(8)
-_CONTROLS = ("Control-", "BarControl-", "Ending_", *(f"{token}_" for token in SPECIAL_TOKENS))
+_KINDS = ("Bar", "Position", "Pitch", "Velocity", "Duration", "TimeSig", "", "", "")
+_BAR, _POSITION, _PITCH, _VELOCITY, _DURATION, _TIME_SIGNATURE, _CONTROL, _GIVEN, _OTHER = range(9)
+_CONTROLS = (
+    *("Control-", "BarControl-", "Ending_", "Join_", "Compound_", "Form-", "ChordA_", "ChordB_"),
+    *("Behind_", "Here_", *(f"{token}_" for token in SPECIAL_TOKENS)),
+)
 _TICKS = {text: ticks for ticks, text in durations().items()}
 
 
@@ -187,11 +192,23 @@ def _meaning_of(text: str) -> tuple[int, int]:
     kind, _, value = text.partition("_")
     if text.startswith(_CONTROLS):
         return _CONTROL, 0
+    if kind == "Given":
+        return _GIVEN, 0
     if kind == "Bar" or kind not in _KINDS:
         return (_BAR if kind == "Bar" else _OTHER), 0
     if kind == "Duration":
         return _DURATION, _TICKS[text]
     return _KINDS.index(kind), int(value.split("/")[0])
+
+
+def _of_given(kind: IntColumn) -> NDArray[np.bool_]:
+    """Tell which ids say a given note: `Given`, and the next ones from Position to Duration."""
+    rank = np.where((kind >= _POSITION) & (kind <= _DURATION), kind, -1)
+    inside: NDArray[np.bool_] = kind == _GIVEN
+    rank[inside] = 0
+    for _ in range(_DURATION):
+        inside[1:] |= inside[:-1] & (rank[1:] > rank[:-1])
+    return inside
 
 
 def _first_metre(kind: IntColumn, value: IntColumn) -> int:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from emomusic.files import write_text
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
+from emomusic.music.chords import CHORD_NAMES
+from emomusic.music.form import FORM_BARS, FORM_KINDS
 from emomusic.music.reading import read_json
 
 STEPS_PER_BEAT = 12
@@ -23,6 +25,7 @@ N_BINS = 12
 ENDING_BARS = 4
 BEATS_PER_BAR = (2, 3, 4)
 SPECIAL_TOKENS = ("PAD", "BOS", "EOS")
+HALVES = ("A", "B")
 MAX_BYTES = 2**20
 """Of a `tokenizer.json`: fifty times the size of ours."""
 RESOLUTIONS = ((0, 2, STEPS_PER_BEAT), (2, 4, 4), (4, 12, 2))
@@ -103,6 +106,32 @@ class Vocabulary:
         """Return what follows the underscore, for each id of that kind."""
         return [self.texts[i].split("_", 1)[1] for i in self.kind_ids(kind)]
 
+    @cached_property
+    def attributes(self) -> tuple[str, ...]:
+        """Return the attributes of clips that have controls, in the order of their ids."""
+        return _controlled(self.texts, "Control-")
+
+    @cached_property
+    def bar_attributes(self) -> tuple[str, ...]:
+        """Return the attributes of bars that have controls, in the order of their ids."""
+        return _controlled(self.texts, "BarControl-")
+
+    def form_ids(self) -> NDArray[np.int64]:
+        """Return the ids of a bar's form, by its code less 1: whole and each distance, rhythm.
+
+        Raises:
+            ValueError: If the vocabulary lacks one.
+        """
+        return np.array([self.id_of(text) for text in _form_tokens()])
+
+    def chord_ids(self, half: str) -> NDArray[np.int64]:
+        """Return the id of each chord's number in the half `A` or `B` of a bar, shape (109,).
+
+        Raises:
+            ValueError: If the vocabulary lacks one.
+        """
+        return np.array([self.id_of(text) for text in _chord_tokens(half)])
+
     def control_ids(self, names: tuple[str, ...], *, per_bar: bool = False) -> NDArray[np.int64]:
         """Return the first control id of each attribute; the other bins follow it.
 
@@ -144,19 +173,46 @@ def built_vocabulary(special: Sequence[str] | None = None) -> Vocabulary:
     """Return the vocabulary of this version.
 
     Args:
-        special: Texts of the first ids, controls among them; None names those of this version.
+        special: Texts of the first ids, controls among them; None takes `special_tokens()`.
     """
-    special = _special_tokens() if special is None else special
+    special = special_tokens() if special is None else special
     return Vocabulary((*special, *_music_tokens()))
 
 
-def _special_tokens() -> list[str]:
-    clip = [control_name(name, b) for name in ATTRIBUTE_NAMES for b in range(N_BINS)]
-    bar = [
-        control_name(name, b, per_bar=True) for name in BAR_ATTRIBUTE_NAMES for b in range(N_BINS)
+def special_tokens(
+    attributes: Sequence[str] = ATTRIBUTE_NAMES,
+    bar_attributes: Sequence[str] = BAR_ATTRIBUTE_NAMES,
+) -> list[str]:
+    """Return the texts of the ids before the music.
+
+    Args:
+        attributes: What a clip can be asked for: a checkpoint owns its list.
+        bar_attributes: What a single bar can be asked for.
+    """
+    return [
+        *(f"{token}_None" for token in SPECIAL_TOKENS),
+        *(control_name(name, b) for name in attributes for b in range(N_BINS)),
+        *(control_name(name, b, per_bar=True) for name in bar_attributes for b in range(N_BINS)),
+        *(f"Ending_{left}" for left in range(1, ENDING_BARS + 1)),
+        *(f"Join_{left}" for left in range(1, ENDING_BARS + 1)),
+        "Compound_None",
+        *_form_tokens(),
+        *("Given_None", "Behind_None", "Here_None"),
+        *(text for half in HALVES for text in _chord_tokens(half)),
     ]
-    ending = [f"Ending_{left}" for left in range(1, ENDING_BARS + 1)]
-    return [*(f"{token}_None" for token in SPECIAL_TOKENS), *clip, *bar, *ending]
+
+
+def _form_tokens() -> list[str]:
+    return [f"Form-{kind}_{bars}" for kind in FORM_KINDS for bars in FORM_BARS]
+
+
+def _chord_tokens(half: str) -> list[str]:
+    return [f"Chord{half}_{name}" for name in CHORD_NAMES]
+
+
+def _controlled(texts: Sequence[str], kind: str) -> tuple[str, ...]:
+    names = (text.removeprefix(kind).split("_")[0] for text in texts if text.startswith(kind))
+    return tuple(dict.fromkeys(name.replace("-", "_") for name in names))
 
 
 def _music_tokens() -> Iterator[str]:
@@ -216,6 +272,7 @@ def _special_of(special: Any) -> list[str]:
         raise TypeError("its special tokens are no list of texts")
     if len(set(built_vocabulary(special).texts)) < len(built_vocabulary(special)):
         raise ValueError("a special token occurs twice, or is one of the music")
-    if not set(_special_tokens()) <= set(special):
-        raise ValueError("it lacks our controls")
+    found = Vocabulary(tuple(special))
+    if special != special_tokens(found.attributes, found.bar_attributes):
+        raise ValueError("its special tokens are not ours, or in another order")
     return special

@@ -71,6 +71,15 @@ RULES = (
     ),
     Rule("musetrainer", "musetrainer", "scores/*.mxl", "musetrainer", "bar"),
     Rule("pianist8", "pianist8", "*.mid", "pianist8", "none", _DUMMY),
+    Rule(
+        "pijama", "pijama", "midi_kong/*/*/*/*.midi", "pijama", "none", _DUMMY, first=3,
+        joiner="__",
+    ),
+    Rule("piano_rolls", "piano_rolls", "midi/exp/*.mid", "piano_rolls", "none", _DUMMY),
+    Rule("anime_aome", "anime_aome", "songs/*.mid", "anime_aome", "none"),
+    Rule("anime_snow", "anime_snow", "midi_files/*.mid", "anime_snow", "none"),
+    Rule("pop_shadow", "pop_shadow", "media/*.mid", "pop_shadow", "bar"),
+    Rule("pop_jpweb", "pop_jpweb", "assets/songs/*.mid", "pop_jpweb", "bar"),
 )  # fmt: skip
 
 # By the signs of valence and arousal; zero counts as positive, as everywhere. Written out here

@@ -1,0 +1,132 @@
+"""The form of a piece: which bars take up which earlier ones, and forms drawn like real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.music.notes import FloatColumn, IntColumn, Notes
+
+FORM_KINDS = ("whole", "rhythm")
+FORM_BARS = (1, 2, 4, 8, 16)
+"""How many bars back the bar may lie that a bar takes up, whole or in its rhythm only."""
+N_FORMS = 1 + len(FORM_KINDS) * len(FORM_BARS)
+"""Codes of a bar's form: 0 none, then whole at each distance, then rhythm at each."""
+STEPS = 12
+SAME_NOTES, SAME_ONSETS = 0.8, 0.9
+"""Shares of two bars' notes, or onsets, that both have (Jaccard), from which they are alike."""
+MIN_ALIKE = 3
+N_PITCHES = 128
+TAKEN_UP = 0.25
+"""Part of the bars of a drawn form that take up another: else it tells nothing."""
+_DIGITS = "0123456789a"
+
+
+def bar_form(notes: Notes, lines: FloatColumn) -> NDArray[np.int8]:
+    """Return the code of each bar's form, shape (n_bars,).
+
+    A bar takes up an earlier one whole if four in five of the notes of both have the same
+    place and pitch, in its rhythm if nine in ten of the onsets have the same place; both bars
+    have at least three. Whole goes before rhythm, then the nearest bar before others.
+
+    Args:
+        notes: In beats, on a grid of twelfths.
+        lines: Bar lines in beats, shape (n_bars + 1,).
+    """
+    n_bars = len(lines) - 1
+    bar = np.clip(np.searchsorted(lines, notes.onset + 1e-6, side="right") - 1, 0, n_bars - 1)
+    step = np.rint((notes.onset - lines[bar]) * STEPS).astype(np.int64)
+    place = bar * (int(step.max(initial=0)) + 1) + step
+    length = np.diff(lines)
+    form = np.zeros(n_bars, dtype=np.int8)
+    for code in range(N_FORMS - 1, 0, -1):  # what goes before is written last
+        back, is_whole = bars_back(code), code <= len(FORM_BARS)
+        if back < n_bars:
+            marks, share = (place, SAME_ONSETS)
+            n_places = int(step.max(initial=0)) + 1
+            if is_whole:
+                marks, share = (place * N_PITCHES + notes.pitch, SAME_NOTES)
+                n_places *= N_PITCHES
+            alike = _alike(np.unique(marks), n_places, n_bars=n_bars, back=back, share=share)
+            form[back:][alike & (length[back:] == length[:-back])] = code
+    return form
+
+
+def _alike(
+    marks: IntColumn, n_places: int, *, n_bars: int, back: int, share: float
+) -> NDArray[np.bool_]:
+    """Tell which bars from `back` on share so much with the one so many bars back.
+
+    Args:
+        marks: Bar times `n_places` plus a place in it, distinct and rising.
+        n_places: Different places in a bar.
+        n_bars: Bars in all.
+        back: Bars between the two.
+        share: Of the marks of both that are in each (Jaccard).
+    """
+    count = np.bincount(marks // n_places, minlength=n_bars)
+    again = marks[np.isin(marks - back * n_places, marks, assume_unique=True)]
+    both = np.bincount(again // n_places, minlength=n_bars)[back:]
+    either = count[back:] + count[:-back] - both
+    enough = np.minimum(count[back:], count[:-back]) >= MIN_ALIKE
+    alike: NDArray[np.bool_] = enough & (both >= share * either - 1e-9)
+    return alike
+
+
+@dataclass(frozen=True)
+class FormTable:
+    """Hold the forms of real pieces, to draw forms from.
+
+    Attributes:
+        forms: Codes of the bars of a stretch that begins with a piece, a digit each.
+    """
+
+    forms: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check the codes.
+
+        Raises:
+            ValueError: If there is no form, or one has other codes.
+        """
+        if not self.forms or not all(form and set(form) <= set(_DIGITS) for form in self.forms):
+            raise ValueError(f"forms must be texts of {_DIGITS}")
+
+    @property
+    def longest(self) -> int:
+        """Return the number of bars of the longest form."""
+        return max(map(len, self.forms))
+
+    def draw(self, n_bars: int, rng: np.random.Generator) -> list[int]:
+        """Draw the codes of so many bars.
+
+        One real piece's are taken, so that what returns late is what came early: one of which at
+        least a quarter of the bars takes up another, if there is any. More bars than any piece
+        has go on with another, as after a double bar.
+
+        Args:
+            n_bars: At least 1.
+            rng: Decides which piece.
+        """
+        codes: list[int] = []
+        while len(codes) < n_bars:
+            n_left = min(n_bars - len(codes), self.longest)
+            begun = [form[:n_left] for form in self.forms if len(form) >= n_left]
+            told = [form for form in begun if form.count("0") <= (1 - TAKEN_UP) * n_left] or begun
+            codes += map(_DIGITS.index, told[int(rng.integers(len(told)))])
+        return codes
+
+
+def written_form(codes: Sequence[int]) -> str:
+    """Return codes of bars as a text of `FormTable`; those that point before the first are 0."""
+    return "".join(
+        _DIGITS[code] if code and bars_back(code) <= bar else "0" for bar, code in enumerate(codes)
+    )
+
+
+def bars_back(code: int) -> int:
+    """Return how many bars back the bar lies that a code other than 0 takes up."""
+    return FORM_BARS[(code - 1) % len(FORM_BARS)]

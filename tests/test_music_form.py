@@ -1,0 +1,86 @@
+"""The form of a piece: which bars take up which."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from emomusic.music.form import N_FORMS, FormTable, bar_form, written_form
+from emomusic.music.notes import Notes, make_notes
+
+EIGHTHS, DOTTED = (0.0, 0.5, 1.0, 1.5), (0.0, 0.75, 1.5, 1.75)
+
+
+def bars(*content: tuple[tuple[float, ...], tuple[int, ...]]) -> Notes:
+    """Return bars of four beats, each of onsets and as many pitches."""
+    onset = np.array([4.0 * i + beat for i, (beats, _) in enumerate(content) for beat in beats])
+    pitch = np.array([pitch for _, pitches in content for pitch in pitches])
+    return make_notes(onset, np.full(len(onset), 0.5), pitch, np.full(len(onset), 64))
+
+
+def form_of(*content: tuple[tuple[float, ...], tuple[int, ...]]) -> list[int]:
+    return bar_form(bars(*content), np.arange(len(content) + 1) * 4.0).tolist()
+
+
+A = (EIGHTHS, (60, 64, 67, 72))
+A_MOVED = (EIGHTHS, (62, 65, 69, 74))
+B = (DOTTED, (60, 62, 64, 65))
+
+
+def test_a_bar_takes_up_the_nearest_that_is_whole_then_the_nearest_rhythm() -> None:
+    # A, A again, A's rhythm, B, A four back (whole), B two back (whole).
+    assert form_of(A, A, A_MOVED, B, A, B) == [0, 1, 6, 0, 3, 2]
+
+
+def test_one_note_in_five_may_differ_and_two_may_not() -> None:
+    five = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 3.75)
+    pitches = (60, 62, 64, 65, 67, 69, 71, 72, 74)
+    one_other = (*pitches[:-1], 76)  # 8 of 10 are in both
+    two_others = (*pitches[:-2], 76, 77)  # 7 of 11
+    assert form_of((five, pitches), (five, one_other)) == [0, 1]
+    assert form_of((five, pitches), (five, two_others)) == [0, 6]
+
+
+def test_bars_of_two_notes_are_too_short_to_be_taken_up() -> None:
+    assert form_of(((0.0, 1.0), (60, 62)), ((0.0, 1.0), (60, 62))) == [0, 0]
+
+
+def test_a_chord_thrice_has_no_rhythm_of_three_onsets() -> None:
+    chord, other = ((0.0, 0.0, 0.0), (60, 64, 67)), ((0.0, 0.0, 0.0), (65, 69, 72))
+    assert form_of(chord, chord, other) == [0, 1, 0]
+
+
+def test_bars_of_other_length_are_not_alike() -> None:
+    notes = make_notes(
+        np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), np.ones(6),
+        np.array([60, 62, 64] * 2), np.ones(6),
+    )  # fmt: skip
+    assert bar_form(notes, np.array([0.0, 3.0, 6.0])).tolist() == [0, 1]
+    assert bar_form(notes, np.array([0.0, 3.0, 7.0])).tolist() == [0, 0]
+
+
+def test_empty_bars_and_distances_beyond_the_start_are_none() -> None:
+    far = bars(A, B)
+    assert bar_form(far, np.arange(20) * 4.0).tolist() == [0] * 19
+
+
+def test_a_drawn_form_is_that_of_one_piece_as_far_as_it_goes() -> None:
+    table = FormTable(("0101", "00220022", "0000"))
+    rng = np.random.default_rng(0)
+    assert {tuple(table.draw(4, rng)) for _ in range(20)} == {(0, 1, 0, 1), (0, 0, 2, 2)}
+    assert table.draw(8, rng) == [0, 0, 2, 2, 0, 0, 2, 2]
+    assert FormTable(("0000", "00000001")).draw(4, rng) == [0, 0, 0, 0]
+    long = table.draw(20, rng)
+    assert len(long) == 20
+    assert long[:8] == table.draw(8, rng)
+
+
+def test_codes_that_point_before_the_first_bar_are_none() -> None:
+    assert written_form([1, 1, 3, 6, 3, 10]) == "010630"
+    assert N_FORMS == 11
+
+
+def test_a_table_of_other_codes_is_refused() -> None:
+    for forms in ((), ("",), ("012b",)):
+        with pytest.raises(ValueError, match="forms must be texts"):
+            FormTable(forms)
