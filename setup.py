@@ -11,8 +11,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 KERNEL = "emomusic/model/int8/kernel"
-PARTS = ("model", "session", "forward", "sample", "pool",
-         "isa_plain", "isa_avx2", "isa_avx512", "isa_neon")  # fmt: skip
+PARTS = ("model", "session", "steps", "grammar", "forward", "sample", "pool",
+         "isa_plain", "isa_avx2", "isa_avxvnni", "isa_avx512", "isa_neon")  # fmt: skip
 # No fused multiply-add: floats are to be the same whatever the processor.
 FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fvisibility=hidden", "-Wno-psabi"]
 CHECKPOINT = "checkpoints/emomusic-10m"
@@ -59,7 +59,8 @@ setup(
             "emomusic.model.int8._kernel",
             [f"{KERNEL}/{part}.c" for part in PARTS],
             depends=[
-                f"{KERNEL}/{name}.h" for name in ("api", "compute", "kernel", "pool", "session")
+                f"{KERNEL}/{name}"
+                for name in ("api.h", "compute.h", "kernel.h", "pool.h", "session.h", "isa_avx2.c")
             ],
             extra_compile_args=[] if sys.platform == "win32" else FLAGS,
             extra_link_args=[] if sys.platform == "win32" else ["-pthread"],

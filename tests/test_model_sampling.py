@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emomusic.model.sampling import sample_ids
+from emomusic.model.sampling import check_guidance, check_sampling, sample_ids
 
 V = 20
 ALL = np.ones((1, V), dtype=bool)
@@ -87,3 +90,33 @@ def test_rows_may_have_settings_of_their_own() -> None:
         top_p=np.array([1.0, 1.0]),
     )
     assert ids[0] == logits[0].argmax() and ids[1] == logits[0].argmin()
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(5, 1), (1e-6, 1e-6), (1.0, 0.95)])
+def test_settings_in_range_pass(temperature: float, top_p: float) -> None:
+    check_sampling(temperature, top_p)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, 5.01, float("nan"), float("inf")])
+def test_temperature_out_of_range_is_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match=rf"temperature must be in \(0, 5\], got {temperature}"):
+        check_sampling(temperature, 1.0)
+
+
+@pytest.mark.parametrize("top_p", [0, -0.1, 1.2, float("nan")])
+def test_top_p_out_of_range_is_refused(top_p: float) -> None:
+    with pytest.raises(ValueError, match=rf"top_p must be in \(0, 1\], got {top_p}"):
+        check_sampling(1.0, top_p)
+
+
+@pytest.mark.parametrize("guidance", [0.99, 5.1, -1, float("nan")])
+def test_guidance_out_of_range_is_refused(guidance: float) -> None:
+    check_guidance(1.0)
+    check_guidance(5.0)
+    with pytest.raises(ValueError, match=rf"guidance must be in \[1, 5\], got {guidance}"):
+        check_guidance(guidance)
+
+
+def test_settings_are_checked_and_rows_made_without_torch() -> None:
+    code = "import sys, emomusic.model.engine; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,103 +1,172 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from model_cases import GRAMMAR, LAYOUT, V, draw_music, make_model
+from numpy.typing import NDArray
 
+from emomusic.model.events import CHORD_A, CHORD_B, SLOTS
 from emomusic.model.shape import SIZES, ModelConfig
-from emomusic.model.transformer import Cache, Transformer
+from emomusic.model.transformer import BEFORE, Cache, Transformer
+from emomusic.model.weights import tensor_shapes
 
-VOCABULARY = 50
+Array = NDArray[np.float64]
 
 
-def tiny(seed: int = 0, **changes: int) -> Transformer:
-    torch.manual_seed(seed)
-    shape = {"vocab_size": VOCABULARY, "context": 32, **SIZES["tiny"], **changes}
-    model = Transformer(ModelConfig(**shape)).eval()
+def some_events(n: int = 20, seed: int = 0) -> list[list[int]]:
+    rng, rows = np.random.default_rng(seed), list[list[int]]()
+    while len(rows) < n:
+        rows = GRAMMAR.rows(draw_music(rng).ids)
+    return rows[:n]
+
+
+def embedded(model: Transformer, events: list[list[int]]) -> torch.Tensor:
+    start = np.cumsum([0, *map(len, events)])[:-1]
+    rows = torch.tensor([row for own in events for row in own])
+    return model.embed(rows, torch.from_numpy(start))
+
+
+def norm(x: Array, weight: Array | None = None) -> Array:
+    y: Array = x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-5)
+    return y if weight is None else y * weight
+
+
+def silu(x: Array) -> Array:
+    return x / (1 + np.exp(-x))
+
+
+def turned(x: Array, base: float) -> Array:
+    """Turn pairs (i, i + half) of (T, heads, head_dim) by the place's angle."""
+    half = x.shape[2] // 2
+    angle = np.arange(len(x))[:, None, None] * base ** (-np.arange(half) / half)
+    z = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angle)
+    return np.concatenate([z.real, z.imag], axis=-1)
+
+
+def by_hand(model: Transformer, events: list[list[int]]) -> Array:
+    """Return the state after each event from the formulas, in float64, shape (T, dim)."""
+    c, w = model.config, {n: t.double().numpy() for n, t in model.state_dict().items()}
+    x = np.array([w["embedding"][own].sum(0) for own in events])
+    n, group = len(x), c.n_heads // c.n_kv_heads
+    for layer in range(c.n_layers):
+        b = {n.split(".", 2)[2]: t for n, t in w.items() if n.startswith(f"blocks.{layer}.")}
+        y = norm(x, b["attention_norm"]) @ b["attention.qkv.weight"].T
+        y = y.reshape(n, -1, c.head_dim)
+        q, k, v = np.split(y, [c.n_heads, c.n_heads + c.n_kv_heads], axis=1)
+        q, k = (turned(norm(t), c.rope_base) for t in (q, k))
+        heads = []
+        for head in range(c.n_heads):
+            scores = q[:, head] @ k[:, head // group].T
+            scores = scores * b["attention.gain"][head] / np.sqrt(c.head_dim)
+            weights = np.exp(np.where(np.tri(n, dtype=bool), scores, -np.inf))
+            heads.append(weights / weights.sum(1, keepdims=True) @ v[:, head // group])
+        x = x + np.concatenate(heads, axis=1) @ b["attention.out.weight"].T
+        gate, up = np.split(norm(x, b["hidden_norm"]) @ b["gate_up.weight"].T, 2, axis=1)
+        x = x + silu(gate) * up @ b["down.weight"].T
+    return norm(x, w["norm"])
+
+
+@torch.inference_mode()
+def test_states_and_logits_follow_the_formulas() -> None:
+    model, events = make_model(), some_events()
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 2:
-                parameter.mul_(5.0)  # so that attention matters
-    return model
+        for block in model.blocks:
+            block.attention.gain.uniform_(2, 8)  # type: ignore[operator, union-attr]
+    state = model(embedded(model, events)[None])[0]
+    expected = by_hand(model, events)
+    np.testing.assert_allclose(state, expected, atol=2e-5)
+    w = {n: t.double().numpy() for n, t in model.state_dict().items()}
+    rng = np.random.default_rng(0)
+    chosen = np.stack([rng.integers(0, n, len(events)) for n in LAYOUT.n_choices], axis=1)
+    told = {1: (0,), 2: (0, 1), 3: (0, 1, 2), CHORD_B: (CHORD_A,)}
+    for slot in range(len(SLOTS)):
+        s = {n.split(".", 2)[2]: t for n, t in w.items() if n.startswith(f"slots.{slot}.")}
+        z = expected + sum(w[f"slots.{k}.told.weight"][chosen[:, k]] for k in told.get(slot, ()))
+        gate, up = np.split(norm(z, s["norm"]) @ s["gate_up.weight"].T, 2, axis=1)
+        z = z + silu(gate) * up @ s["down.weight"].T
+        logits = norm(z, s["head_norm"]) @ s["head.weight"].T
+        found = model.logits(slot, state, torch.from_numpy(chosen))
+        np.testing.assert_allclose(found, logits, atol=2e-4)
 
 
-def some_ids(n: int = 3, length: int = 20) -> torch.Tensor:
-    return torch.randint(VOCABULARY, (n, length), generator=torch.Generator().manual_seed(1))
-
-
-def stepwise(model: Transformer, ids: torch.Tensor) -> torch.Tensor:
-    """Return the logits after each id, taken one at a time."""
-    cache = Cache(model.config, len(ids), device="cpu")
-    steps = [
-        model.step(ids[:, t], cache, torch.full((len(ids),), t), span=t + 1)
-        for t in range(ids.shape[1])
-    ]
-    return torch.stack(steps, dim=1)
-
-
-@pytest.mark.parametrize(
-    "heads", [{"n_heads": 4, "n_kv_heads": 2}, {"n_heads": 4, "n_kv_heads": 4}]
-)
+@pytest.mark.parametrize("heads", [(4, 2), (4, 4), (8, 1)])
 @torch.inference_mode()
-def test_with_and_without_cache_the_logits_are_the_same(heads: dict[str, int]) -> None:
-    model, ids = tiny(**heads), some_ids()
-    torch.testing.assert_close(stepwise(model, ids), model(ids), atol=1e-4, rtol=1e-4)
+def test_with_and_without_cache_the_states_are_the_same(heads: tuple[int, int]) -> None:
+    model = make_model(n_heads=heads[0], n_kv_heads=heads[1])
+    x = torch.stack([embedded(model, some_events(seed=seed)) for seed in range(3)])
+    whole = model(x)
+    for cuts in ([1] * 20, [7, 1, 12], [20]):
+        cache = Cache(model.config.n_layers)
+        parts = [model(part, cache) for part in torch.split(x, cuts, dim=1)]
+        torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-4, rtol=1e-4)
+        assert cache.length == 20
+    cache.keep(1)
+    longer = model(x[:1, :3], cache)
+    full = model(torch.cat([x, x[:, :3]], dim=1))[:1, 20:]
+    torch.testing.assert_close(longer, full, atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()
-def test_a_later_id_never_changes_earlier_logits() -> None:
-    model, ids = tiny(), some_ids(1)
-    changed = ids.clone()
-    changed[0, 12] = (changed[0, 12] + 1) % VOCABULARY
-    before, after = model(ids), model(changed)
+def test_a_later_event_never_changes_earlier_states() -> None:
+    model = make_model()
+    x = embedded(model, some_events())[None]
+    changed = x.clone()
+    changed[0, 12] += 1
+    before, after = model(x), model(changed)
     torch.testing.assert_close(before[:, :12], after[:, :12])
-    assert not torch.allclose(before[:, 12:], after[:, 12:], atol=1e-3)
+    assert not torch.isclose(before[:, 12:], after[:, 12:], atol=1e-3).all(dim=2).any()
 
 
 @torch.inference_mode()
-def test_bfloat16_matrices_say_nearly_the_same() -> None:
-    model, ids = tiny(), some_ids()
-    exact = model(ids)
-    model.use_bfloat16()
-    rounded = model(ids)
-    assert rounded.dtype == torch.float32 and model.embedding.weight.dtype == torch.float32
-    assert 0 < (rounded - exact).abs().max() < 0.1 * exact.std()
-    assert (stepwise(model, ids) - rounded).abs().max() < 0.1 * exact.std()
+def test_a_slot_is_told_of_the_earlier_ones_and_of_no_other() -> None:
+    model = make_model()
+    state, chosen = torch.randn(1, model.config.dim), torch.zeros(1, len(SLOTS), dtype=torch.long)
+    for slot in range(len(SLOTS)):
+        for other in range(len(SLOTS)):
+            changed = chosen.clone()
+            changed[0, other] = 1
+            same = torch.equal(
+                model.logits(slot, state, chosen), model.logits(slot, state, changed)
+            )
+            assert same == (other not in BEFORE[slot])
 
 
-@torch.inference_mode()
-def test_where_an_id_stands_matters() -> None:
-    model = tiny()
-    ids = torch.tensor([[5, 9, 7], [9, 5, 7]])
-    one, other = model(ids)[:, 2]
-    assert not torch.allclose(one, other, atol=1e-4)
-
-
-def test_logits_have_one_number_for_each_id() -> None:
-    assert tiny()(some_ids(2, 7)).shape == (2, 7, VOCABULARY)
+def test_at_the_start_blocks_add_nothing_and_learn_all_the_same() -> None:
+    model = Transformer(ModelConfig(V, LAYOUT, **SIZES["tiny"]))
+    x = embedded(model, some_events())
+    state = model(x[None])[0]
+    np.testing.assert_allclose(state.detach(), norm(x.double().detach().numpy()), atol=1e-4)
+    (state * torch.randn_like(state)).sum().backward()
+    learning = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {"embedding", "blocks.0.attention.out.weight", "blocks.1.down.weight"} <= learning
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_number_of_parameters_is_as_told(size: str) -> None:
-    shape = ModelConfig(vocab_size=600, **SIZES[size])
+def test_tensors_and_their_number_are_as_the_shape_tells(size: str) -> None:
+    shape = ModelConfig(V, LAYOUT, **SIZES[size])
     with torch.device("meta"):
         model = Transformer(shape)
+    assert {n: tuple(t.shape) for n, t in model.state_dict().items()} == tensor_shapes(shape)
     assert sum(p.numel() for p in model.parameters()) == shape.n_parameters
-
-
-@pytest.mark.parametrize(("size", "low", "high"), [("small", 9e6, 11e6), ("base", 21e6, 25e6)])
-def test_sizes_are_about_as_large_as_they_say(size: str, low: float, high: float) -> None:
-    assert low < ModelConfig(vocab_size=600, **SIZES[size]).n_parameters < high
+    assert {n for n, _ in model.named_parameters()} == set(tensor_shapes(shape))
 
 
 def test_same_seed_gives_the_same_weights() -> None:
-    one, same, other = (tiny(seed).state_dict() for seed in (1, 1, 2))
+    one, same, other = (make_model(seed=seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], same[name]) for name in one)
-    assert not torch.equal(one["embedding.weight"], other["embedding.weight"])
+    assert not torch.equal(one["embedding"], other["embedding"])
 
 
-def test_more_ids_than_the_context_are_refused() -> None:
-    with pytest.raises(ValueError, match="33 ids do not fit into a context of 32"):
-        tiny()(some_ids(1, 33))
+@torch.inference_mode()
+def test_more_events_than_the_context_are_refused() -> None:
+    model, cache = make_model(context=32), Cache(2)
+    model(torch.zeros(1, 32, 64), cache)
+    for n, past in ((33, None), (1, cache)):
+        with pytest.raises(ValueError, match="33 events do not fit into a context of 32"):
+            model(torch.zeros(1, n, 64), past)
 
 
 @pytest.mark.parametrize(
@@ -113,20 +182,19 @@ def test_more_ids_than_the_context_are_refused() -> None:
         ({"n_layers": 129}, "at most 128 layers and a context of 16384, got 129, 2048"),
         ({"context": 16_385}, "at most 128 layers and a context of 16384"),
         ({"vocab_size": 1_000_000, "dim": 4096}, "at most 500000000 parameters, these are"),
+        ({"vocab_size": V - 2}, rf"position names id {V - 2} of {V - 2}"),
+        ({"layout": {"bos": 1}}, "unknown or missing key in the layout of events"),
+        ({"depth": 2}, r"unknown or missing keys .*depth; known"),
     ],
 )
-def test_a_shape_out_of_range_is_refused(changes: dict[str, float], words: str) -> None:
-    values = {"vocab_size": VOCABULARY, **SIZES["tiny"], **changes}
+def test_a_shape_out_of_range_is_refused(changes: dict[str, Any], words: str) -> None:
+    values = {"vocab_size": V, "layout": LAYOUT.to_dict(), **SIZES["tiny"], **changes}
     with pytest.raises(ValueError, match=words):
         ModelConfig.from_dict(values)
 
 
 def test_a_shape_survives_as_plain_values() -> None:
-    shape = ModelConfig(vocab_size=VOCABULARY, **SIZES["tiny"])
+    shape = ModelConfig(V, LAYOUT, **SIZES["tiny"])
     assert ModelConfig.from_dict(shape.to_dict()) == shape
-
-
-@pytest.mark.parametrize("values", [{"vocab_size": 5, "depth": 2}, {"dim": 64}])
-def test_unknown_or_missing_keys_of_a_shape_are_named(values: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=r"unknown or missing keys .*(depth|vocab_size); known"):
-        ModelConfig.from_dict(values)
+    with pytest.raises(ValueError, match=r"unknown or missing keys .*vocab_size; known"):
+        ModelConfig.from_dict({"dim": 64, "layout": LAYOUT.to_dict()})

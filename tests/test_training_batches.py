@@ -1,253 +1,435 @@
+"""Clips as sequences: what stands where, what is drawn, what is learnt."""
+
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import N_BINS, ROW_ATTRIBUTES, make_rows
+from synthetic import N_BINS, ROW_ATTRIBUTES, ROW_NOTES, make_rows
+from training_cases import LIVELY, STILL, TEXTS, choices, read_clip
 
-from emomusic.training.batches import IGNORED, Augmentation, ClipBatches
+from emomusic.training.batches import Augmentation, ClipBatches
 from emomusic.training.rows import Rows
 
-ROWS = make_rows(n_songs=24)
-TEXTS = ROWS.meta["vocabulary"]
-STILL = Augmentation(drop_all=0, keep_all=1, bar_controls=0, octave=0, tempo=0)
+ROWS = make_rows(n_songs=24, n_bars=16)
+"""Clips of 8 bars, 1 + 2 * 8 + 6 * 8 events each."""
+LENGTH = 65
+KINDS = {
+    "BOS": "B", "EOS": ".", "Control": "c", "BarControl": "b", "Bar": "|", "TimeSig": "t",
+    "Compound": "o", "Ending": "e", "Join": "j", "Form": "f", "Given": "g", "Position": "p",
+    "Pitch": "n", "Velocity": "v", "Duration": "d", "ChordA": "A", "ChordB": "C",
+    "Behind": "<", "Here": ">",
+}  # fmt: skip
+BAR = r"\|to?j?e?f?b*(gpnv?d?)*(AC)?(p(nvd)+)*"
+SEQUENCE = re.compile(rf"Bc*(<({BAR})+>)?({BAR})+\.?")
 
 
 def batches(rows: Rows = ROWS, **changes: Any) -> ClipBatches:
-    settings: dict[str, Any] = {"validation": False, "batch_ids": 600, "context": 256, "seed": 1}
+    settings: dict[str, Any] = {"validation": False, "batch_events": 300, "context": 256, "seed": 1}
     return ClipBatches(rows, **{**settings, "augmentation": STILL, **changes})
 
 
-def texts_of(made: ClipBatches, clip: int, seed: int = 0) -> tuple[list[str], list[int]]:
-    ids, goal = made.sequence(clip, np.random.default_rng(seed))
-    return [TEXTS[i] for i in ids], goal.tolist()
+def drawn(made: ClipBatches, clip: int, seed: int = 0) -> list[str]:
+    return [TEXTS[i] for i in made.sequence(clip, np.random.default_rng(seed))[0]]
 
 
-def controls(texts: list[str], kind: str = "Control-") -> list[str]:
-    return [text for text in texts if text.startswith(kind)]
+def letters_of(texts: list[str]) -> str:
+    return "".join(KINDS[re.split("[-_]", text)[0]] for text in texts)
 
 
-def is_flat(clip: int) -> bool:
-    return not ROWS.song_has_dynamics[ROWS.clip_song[clip]]
+def only(texts: list[str], *kinds: str) -> list[str]:
+    return [text for text in texts if text.startswith(kinds)]
 
 
-FLAT = next(i for i in range(len(ROWS.clip_song)) if is_flat(i))
-LIVELY = next(i for i in range(len(ROWS.clip_song)) if not is_flat(i))
-ENDING = next(i for i in range(len(ROWS.clip_song)) if ROWS.clip_is_end[i] and not is_flat(i))
+def bars_of(texts: list[str]) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the bars behind a gap, and the others."""
+    parts: tuple[list[list[str]], list[list[str]]] = ([], [])
+    is_behind = False
+    for text in texts:
+        is_behind = text == "Behind_None" or (is_behind and text != "Here_None")
+        if text == "Bar_None":
+            parts[not is_behind].append([])
+        if parts[not is_behind] and text not in ("Behind_None", "Here_None"):
+            parts[not is_behind][-1].append(text)
+    return parts
 
 
-def test_a_clip_begins_with_its_controls_and_goes_on_with_its_bars() -> None:
-    texts, _ = texts_of(batches(), LIVELY)
+def first_clip(rows: Rows = ROWS, **wanted: bool) -> int:
+    """Return the first clip of a song that has, or has not, what is named."""
+    return next(
+        clip
+        for clip, song in enumerate(rows.clip_song)
+        if all(
+            bool(getattr(rows, name)[clip if name.startswith("clip") else song]) == is_so
+            for name, is_so in wanted.items()
+        )
+    )
+
+
+PLAIN = first_clip(song_has_dynamics=True, song_has_durations=True, clip_is_end=False)
+ENDING = first_clip(song_has_dynamics=True, song_has_durations=True, clip_is_end=True)
+FLAT = first_clip(song_has_dynamics=False)
+MADE_UP = first_clip(song_has_durations=False)
+
+
+def test_a_clip_is_its_controls_and_its_bars() -> None:
+    texts = drawn(batches(), PLAIN)
     assert texts[0] == "BOS_None"
     assert [text.split("_")[0] for text in texts[1:5]] == [
         f"Control-{name.replace('_', '-')}" for name in ROW_ATTRIBUTES
     ]
     assert texts[5:8] == ["Bar_None", "TimeSig_4/4", "Position_0"]
-    assert texts.count("Bar_None") == ROWS.clip_n_bars[LIVELY]
-    assert "EOS_None" not in texts and not controls(texts, "Ending_")
+    assert texts.count("Bar_None") == 8 and "EOS_None" not in texts
+    assert not only(texts, "Ending", "Join", "Form", "Given", "Chord", "Behind", "BarControl")
 
 
-def test_the_last_clip_of_a_song_announces_its_end() -> None:
-    texts, goal = texts_of(batches(), ENDING)
-    assert controls(texts, "Ending_") == ["Ending_4", "Ending_3", "Ending_2", "Ending_1"]
-    assert texts[-1] == "EOS_None" and goal[-1] == TEXTS.index("EOS_None")
-    assert texts[texts.index("Ending_4") - 2 : texts.index("Ending_4")] == [
-        "Bar_None",
-        "TimeSig_4/4",
-    ]
+def test_whatever_is_drawn_stands_in_its_order() -> None:
+    made, seen = batches(augmentation=LIVELY), set[str]()
+    for clip in range(len(ROWS.clip_song)):
+        for seed in range(8):
+            letters = letters_of(drawn(made, clip, seed))
+            assert SEQUENCE.fullmatch(letters), letters
+            seen |= set(letters)
+    assert seen == set(KINDS.values())
 
 
-@pytest.mark.parametrize("clip", [FLAT, LIVELY, ENDING])
-def test_what_is_given_is_not_learnt_and_all_else_is(clip: int) -> None:
-    augmentation = replace(STILL, bar_controls=1)
-    for seed in range(5):
-        texts, goal = texts_of(batches(augmentation=augmentation), clip, seed)
-        given = ("Control-", "BarControl-", "Ending_", "TimeSig_", "BOS_")
-        unlearnt = (*given, "Velocity_") if is_flat(clip) else given
-        for text, target in zip(texts, goal, strict=True):
-            assert target == (IGNORED if text.startswith(unlearnt) else TEXTS.index(text))
+def test_a_batch_learns_what_a_slow_reader_finds_and_nothing_else() -> None:
+    made = batches(augmentation=LIVELY)
+    for index, clips in enumerate(made.epoch(0)):
+        batch = made.batch(clips, 0, index)
+        starts = np.split(np.arange(len(batch.rows)), batch.start[1:].numpy())
+        entered = [sorted(batch.rows[own].tolist()) for own in starts]
+        n_read = 0
+        for row, clip in enumerate(clips):
+            events = read_clip(made, int(clip), np.random.default_rng([1, 0, 1 + index, row]))
+            rows = [sorted(own.rows) for own in events if own.rows]
+            part = slice(n_read, n_read + len(rows))
+            assert entered[part] == rows
+            first = row * batch.shape[1]
+            assert batch.place[part].tolist() == [*range(first, first + len(rows))]
+            assert set(batch.sequence[part].tolist()) == {row}
+            assert (batch.chosen[part].tolist(), batch.learnt[part].tolist()) == choices(events)
+            n_read = part.stop
+        assert n_read == len(entered) == len(batch.place)
 
 
-def test_flat_songs_have_no_controls_of_dynamics() -> None:
-    made = batches(augmentation=replace(STILL, bar_controls=1))
-    for seed in range(20):
-        flat, _ = texts_of(made, FLAT, seed)
-        both = controls(flat) + controls(flat, "BarControl-")
-        assert both and not any("velocity" in text for text in both)
-    assert any("velocity" in text for text in controls(texts_of(made, LIVELY)[0]))
+@pytest.mark.parametrize("clip", [PLAIN, ENDING, FLAT, MADE_UP])
+def test_what_is_given_is_not_learnt_and_all_that_is_music_is(clip: int) -> None:
+    rows = replace(ROWS, bar_chords=np.abs(ROWS.bar_chords))
+    song, made = rows.clip_song[clip], batches(rows, augmentation=replace(LIVELY, gap=0))
+    music = ["Bar_", "Position_", "Pitch_", "Chord", "EOS_"]
+    music += ["Velocity_"] if ROWS.song_has_dynamics[song] else []
+    music += ["Duration_"] if ROWS.song_has_durations[song] else []
+    for seed in range(10):
+        ids, learnt = made.sequence(clip, np.random.default_rng(seed))
+        texts = [TEXTS[i] for i in ids]
+        given = {
+            at for found in re.finditer("gpnv?d?", letters_of(texts)) for at in range(*found.span())
+        }
+        expected = [t.startswith(tuple(music)) and i not in given for i, t in enumerate(texts)]
+        assert learnt.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("clip", "odd"), [(FLAT, ("velocity",)), (MADE_UP, ("note-length", "polyphony"))]
+)
+def test_songs_have_no_controls_of_what_is_not_theirs(clip: int, odd: tuple[str, ...]) -> None:
+    swap = {"tempo": "tempo", "note_density": "note_length", "register": "register"}
+    meta = {**ROWS.meta}
+    for name, kind in (("attributes", "Control-"), ("bar_attributes", "BarControl-")):
+        meta[name] = [swap.get(own, own) for own in meta[name]]
+        meta["vocabulary"] = [
+            text.replace(f"{kind}note-density", f"{kind}note-length") for text in meta["vocabulary"]
+        ]
+    made = batches(replace(ROWS, meta=meta), augmentation=replace(STILL, bar_controls=1))
+    for own in (clip, PLAIN):
+        found = {
+            meta["vocabulary"][i] for seed in range(20)
+            for i in made.sequence(own, np.random.default_rng(seed))[0]
+        }  # fmt: skip
+        named = {text for text in found if "Control" in text and any(o in text for o in odd)}
+        assert bool(named) == (own == PLAIN)
+        assert any(text.startswith("BarControl-register") for text in found)
+
+
+def test_the_last_bars_of_a_song_count_down_to_its_end() -> None:
+    texts = drawn(batches(), ENDING)
+    assert only(texts, "Ending") == ["Ending_4", "Ending_3", "Ending_2", "Ending_1"]
+    assert texts[-1] == "EOS_None"
+    assert texts[texts.index("Ending_1") - 2 :][:2] == ["Bar_None", "TimeSig_4/4"]
+
+
+def test_a_gap_is_between_what_is_behind_and_what_was_before() -> None:
+    made, joins = batches(augmentation=replace(STILL, gap=1)), Counter[int]()
+    for clip in (PLAIN, ENDING):
+        whole = bars_of(drawn(batches(), clip))[1]
+        for seed in range(40):
+            texts = drawn(made, clip, seed)
+            behind, others = bars_of(texts)
+            assert len(behind) >= 1 and len(others) >= 1 and len(behind) + len(others) == 8
+            # What is written and shown is the clip, the bars behind first.
+            music = ("Position", "Pitch", "Velocity", "Duration")
+            assert [only(bar, *music) for bar in [*others, *behind]] == [
+                only(bar, *music) for bar in whole
+            ]
+            assert texts[-1] == "EOS_None" and texts.count("EOS_None") == 1
+            told = [only(bar, "Join") for bar in others]
+            n = sum(map(bool, told))
+            assert told == [[]] * (len(others) - n) + [[f"Join_{k}"] for k in range(n, 0, -1)]
+            assert not any(only(bar, "Join") for bar in behind)
+            joins[n] += 1
+            endings = [only(bar, "Ending") for bar in [*others, *behind]]
+            assert endings == [only(bar, "Ending") for bar in whole]
+            _, learnt = made.sequence(clip, np.random.default_rng(seed))
+            here = texts.index("Here_None")
+            assert not learnt[: here + 1].any() and learnt[here + 1 :].any() and learnt[-1]
+    assert set(joins) == {1, 2, 4}
+
+
+def test_form_points_into_the_sequence_alone_and_to_what_the_rows_say() -> None:
+    distance = {text: int(text.split("_")[1]) for text in TEXTS if text.startswith("Form")}
+    codes = list(distance)
+    rows = replace(ROWS, bar_form=np.arange(len(ROWS.bar_form), dtype=np.int8) % 11)
+    made, n_told = batches(rows, augmentation=replace(STILL, form=1, gap=0.5)), 0
+    for clip in range(len(rows.clip_song)):
+        for seed in range(6):
+            behind, others = bars_of(drawn(made, clip, seed))
+            for first, part in ((len(others), behind), (0, others)):
+                for at, bar in enumerate(part):
+                    for text in only(bar, "Form"):
+                        assert distance[text] <= at
+                        assert codes[rows.bar_form[rows.clip_bar[clip] + first + at] - 1] == text
+                        n_told += 1
+    assert n_told > 200
+
+
+def test_given_notes_are_notes_of_their_bar_and_stand_before_it() -> None:
+    parts = Counter[str]()
+    made = batches(augmentation=replace(STILL, given=1))
+    for seed in range(60):
+        texts = drawn(made, PLAIN, seed)
+        chosen = set[tuple[int, int]]()
+        for bar in bars_of(texts)[1]:
+            shown = re.findall(r"Given_None,Position_(\d),Pitch_(\d+)", ",".join(bar))
+            notes = re.findall(r"Position_(\d)|Pitch_(\d+)", ",".join(bar))
+            moment, written = "", []
+            for position, pitch in notes[2 * len(shown) :]:
+                moment = position or moment
+                written += [(moment, pitch)] if pitch else []
+            assert [own for own in written if own in shown] == shown
+            chosen |= {own[:2] for own, n in zip(ROW_NOTES, written, strict=True) if n in shown}
+        parts[str(sorted(chosen))] += 1
+    melody, bass, right = (
+        sorted({(position, away) for position, away, part in ROW_NOTES if part & bit})
+        for bit in (2, 4, 1)
+    )
+    for wanted in (melody, bass, right, sorted(melody + bass)):
+        assert parts[str(wanted)]
+    kinds = [letters_of(drawn(made, PLAIN, seed)) for seed in range(60)]
+    for told in ("gpnvd", "gpnv[^d]", "gpnd", "gpn[^vd]"):
+        assert any(re.search(told, own) for own in kinds)
+
+
+def test_no_note_is_given_behind_a_gap() -> None:
+    made, n_given = batches(augmentation=replace(STILL, given=1, gap=1)), 0
+    for seed in range(40):
+        behind, others = bars_of(drawn(made, PLAIN, seed))
+        assert not any(only(bar, "Given") for bar in behind)
+        n_given += any(only(bar, "Given") for bar in others)
+    assert n_given > 20
+
+
+def test_given_notes_never_carry_a_clip_beyond_the_context() -> None:
+    for room in (2, 10, 60):
+        made = batches(augmentation=replace(STILL, given=1), context=LENGTH + room)
+        given = 0
+        for seed in range(30):
+            batch = made.batch(np.array([PLAIN]), seed, 0)
+            assert len(batch.start) <= LENGTH + room and batch.shape[1] <= LENGTH + room
+            given = max(given, len(batch.start) - LENGTH + 8)
+        assert (given > 10) == (room > 10)
+
+
+def test_chords_stand_where_they_are_known_and_move_with_the_music() -> None:
+    rows = replace(ROWS, clip_shift=np.full_like(ROWS.clip_shift, -2))
+    names = [text.removeprefix("ChordA_") for text in TEXTS if text.startswith("ChordA_")]
+    made = batches(rows, augmentation=replace(STILL, chords=1, octave=0.5))
+    seen = Counter[tuple[bool, ...]]()
+    for seed in range(60):
+        told = []
+        for at, bar in enumerate(bars_of(drawn(made, PLAIN, seed))[1]):
+            chords = rows.bar_chords[rows.clip_bar[PLAIN] + at].tolist()
+            found = [names.index(text.split("_")[1]) for text in only(bar, "Chord")]
+            # root * 9 + quality, 108 for none and for what is not known
+            moved = [(c // 9 - 2) % 12 * 9 + c % 9 if 0 <= c < 108 else 108 for c in chords]
+            assert found in ([], moved) and (not found or chords != [-1, -1])
+            told.append(bool(found))
+        seen[tuple(told)] += 1
+    own = rows.bar_chords[rows.clip_bar[PLAIN] :][:8].tolist()
+    known = tuple(chords != [-1, -1] for chords in own)
+    from_some_bar = {(False,) * at + known[at:] for at in range(9)}
+    assert set(seen) <= from_some_bar and len(seen) > 4 and 0.5 < seen[known] / 60 < 0.95
+
+
+def test_music_that_is_brought_may_lack_chords_around_a_gap() -> None:
+    made, seen = batches(augmentation=replace(STILL, chords=1, gap=1)), set[tuple[bool, ...]]()
+    for seed in range(60):
+        behind, others = bars_of(drawn(made, PLAIN, seed))
+        inside = others[-1:]
+        seen.add(tuple(any(only(bar, "Chord") for bar in part) for part in (behind, inside)))
+    assert {(True, True), (False, True)} <= seen
 
 
 def test_controls_name_the_bin_of_the_value() -> None:
     rows = replace(ROWS, clip_shift=np.zeros_like(ROWS.clip_shift))
-    value = dict(zip(ROW_ATTRIBUTES, rows.clip_values[LIVELY], strict=True))
+    value = dict(zip(ROW_ATTRIBUTES, rows.clip_values[PLAIN], strict=True))
     edges = dict(zip(ROW_ATTRIBUTES, rows.meta["edges"], strict=True))
-    texts, _ = texts_of(batches(rows), LIVELY)
-    for name, text in zip(ROW_ATTRIBUTES, controls(texts), strict=True):
+    for name, text in zip(
+        ROW_ATTRIBUTES, only(drawn(batches(rows), PLAIN), "Control"), strict=True
+    ):
         chosen = int(text.split("_")[1])
         inner = [-np.inf, *edges[name], np.inf]
-        assert inner[chosen] <= value[name] < inner[chosen + 1]
-        assert 0 <= chosen < N_BINS
+        assert inner[chosen] <= value[name] < inner[chosen + 1] and 0 <= chosen < N_BINS
 
 
 def pitches(texts: list[str]) -> list[int]:
-    return [int(text.split("_")[1]) for text in texts if text.startswith("Pitch_")]
+    return [int(text.split("_")[1]) for text in only(texts, "Pitch_")]
 
 
-def test_clips_are_moved_to_c_and_an_octave_with_their_register() -> None:
-    values = ROWS.clip_values.copy()
-    values[:, ROW_ATTRIBUTES.index("register")] = 57.0  # shifted by 12: across all inner edges
-    rows = replace(ROWS, clip_shift=np.full_like(ROWS.clip_shift, 3), clip_values=values)
-    plain = batches(replace(rows, clip_shift=np.zeros_like(rows.clip_shift)))
-    start = np.array(pitches(texts_of(plain, LIVELY)[0]))
+def test_notes_and_their_register_move_together() -> None:
+    clip_values, bar_values = ROWS.clip_values.copy(), ROWS.bar_values.copy()
+    clip_values[:, ROW_ATTRIBUTES.index("register")] = bar_values[:, 2] = 57.0
+    rows = replace(ROWS, clip_values=clip_values, bar_values=bar_values,
+                   clip_shift=np.full_like(ROWS.clip_shift, 3))  # fmt: skip
+    still = replace(rows, clip_shift=np.zeros_like(rows.clip_shift))
+    start = np.array(pitches(drawn(batches(still), PLAIN)))
     expected = {3: "2", 15: "3", -9: "0"}  # 60, 72 and 48 among the edges 55, 60, 65
     seen = set()
-    for seed in range(40):
-        texts, _ = texts_of(batches(rows, augmentation=replace(STILL, octave=1)), LIVELY, seed)
+    for seed in range(60):
+        lively = batches(rows, augmentation=replace(STILL, octave=0.7, bar_controls=1))
+        texts = drawn(lively, PLAIN, seed)
         (shift,) = set((np.array(pitches(texts)) - start).tolist())
         seen.add(shift)
-        assert controls(texts)[-1] == f"Control-register_{expected[shift]}"
-    assert seen == {15, -9}
-    texts, _ = texts_of(batches(rows), LIVELY)
-    assert set((np.array(pitches(texts)) - start).tolist()) == {3}
-    assert controls(texts)[-1] == "Control-register_2"
+        registers = only(texts, "Control-register", "BarControl-register")
+        assert {text[-1] for text in registers} == {expected[shift]}
+    assert seen == set(expected)
 
 
-def test_the_register_of_a_bar_moves_too() -> None:
-    bar_values = ROWS.bar_values.copy()
-    bar_values[:, 2] = 57.0
-    rows = replace(ROWS, clip_shift=np.full_like(ROWS.clip_shift, 3), bar_values=bar_values)
-    made = batches(rows, augmentation=replace(STILL, bar_controls=1))
-    found = {
-        text
-        for seed in range(30)
-        for text in controls(texts_of(made, LIVELY, seed)[0], "BarControl-register")
-    }
-    assert found == {"BarControl-register_2"}
-
-
-def test_pitches_stay_on_the_piano() -> None:
-    rows = replace(ROWS, clip_shift=np.full_like(ROWS.clip_shift, 100))
-    assert set(pitches(texts_of(batches(rows), LIVELY)[0])) == {108}
+@pytest.mark.parametrize(("lowest", "moves"), [(21, {0, 12}), (96, {0, -12})])
+def test_a_shift_that_leaves_the_piano_is_not_made(lowest: int, moves: set[int]) -> None:
+    ids = ROWS.ids.astype(np.int64)
+    is_pitch = np.isin(ids, [i for i, text in enumerate(TEXTS) if text.startswith("Pitch_")])
+    # All notes between A0 and A1, or between C7 and C8, each where another one was.
+    ids[is_pitch] = TEXTS.index(f"Pitch_{lowest}") + ids[is_pitch] % 12
+    rows = replace(ROWS, ids=ids.astype(np.uint16), clip_shift=np.zeros_like(ROWS.clip_shift))
+    start = np.array(pitches(drawn(batches(rows), PLAIN)))
+    lively = batches(rows, augmentation=replace(STILL, octave=1))
+    found = {tuple(pitches(drawn(lively, PLAIN, s)) - start) for s in range(30)}
+    assert {shift for shifts in found for shift in shifts} == moves
 
 
 def test_chances_are_near_what_is_asked() -> None:
-    made = batches(
-        augmentation=Augmentation(drop_all=0.2, keep_all=0.5, bar_controls=0.3, octave=0.25)
-    )
-    n = 1500
-    counts: Counter[str] = Counter()
+    made = batches(augmentation=Augmentation(drop_all=0.2, keep_all=0.5, gap=0.3, octave=0.25))
+    n, counts, start = 800, Counter[str](), pitches(drawn(batches(), PLAIN))[-1]
     for seed in range(n):
-        texts, _ = texts_of(made, LIVELY, seed)
-        kept = len(controls(texts))
+        texts = drawn(made, PLAIN, seed)
+        kept = len(only(texts, "Control"))
         counts["all"] += kept == len(ROW_ATTRIBUTES)
         counts["none"] += kept == 0
-        counts["bars"] += bool(controls(texts, "BarControl-"))
-        counts["up"] += pitches(texts)[0] - pitches(texts_of(batches(), LIVELY)[0])[0] == 12
+        counts["bars"] += bool(only(texts, "BarControl-"))
+        counts["chords"] += bool(only(texts, "Chord"))
+        counts["given"] += bool(only(texts, "Given"))
+        counts["gap"] += "Behind_None" in texts
+        counts["up"] += max(pitches(texts)) >= start + 12
     # Of the 0.3 between, a chance uniform in [0, 1] keeps all or none of four in a fifth each.
-    assert counts["all"] / n == pytest.approx(0.5 + 0.3 / 5, abs=0.05)
-    assert counts["none"] / n == pytest.approx(0.2 + 0.3 / 5, abs=0.05)
-    assert counts["up"] / n == pytest.approx(0.125, abs=0.03)
-    assert 0.15 < counts["bars"] / n <= 0.32
+    assert counts["all"] / n == pytest.approx(0.5 + 0.3 / 5, abs=0.06)
+    assert counts["none"] / n == pytest.approx(0.2 + 0.3 / 5, abs=0.06)
+    assert counts["gap"] / n == pytest.approx(0.3, abs=0.05)
+    assert 0.15 < counts["bars"] / n < 0.32 and 0.15 < counts["given"] / n < 0.25
+    assert 0.4 < counts["chords"] / n < 0.55
 
 
 def test_tempo_moves_no_further_than_told() -> None:
     values = ROWS.clip_values.copy()
     values[:, 0] = 100.0 * 1.08 * 1.001  # the bins' edge lies just outside
-    made = batches(replace(ROWS, clip_values=values), augmentation=replace(STILL, tempo=0.08))
-    assert {controls(texts_of(made, LIVELY, s)[0])[0] for s in range(50)} == {"Control-tempo_2"}
-    made = batches(replace(ROWS, clip_values=values), augmentation=replace(STILL, tempo=0.2))
-    assert {controls(texts_of(made, LIVELY, s)[0])[0] for s in range(50)} == {
-        "Control-tempo_1",
-        "Control-tempo_2",
-        "Control-tempo_3",
-    }
-
-
-def test_inputs_and_targets_are_one_apart_and_padded() -> None:
-    made = batches()
-    inputs, targets = made.batch(np.array([LIVELY, ENDING]), 0, 0)
-    assert inputs.shape == targets.shape and inputs.shape[1] % 32 == 0
-    rng = np.random.default_rng([1, 0, 1])
-    for row, clip in enumerate((LIVELY, ENDING)):
-        ids, goal = made.sequence(clip, rng)
-        n = len(ids) - 1
-        assert inputs[row, :n].tolist() == ids[:-1].tolist()
-        assert targets[row, :n].tolist() == goal[1:].tolist()
-        assert set(inputs[row, n:].tolist()) <= {TEXTS.index("PAD_None")}
-        assert set(targets[row, n:].tolist()) <= {IGNORED}
-
-
-def test_a_clip_longer_than_the_context_loses_its_end() -> None:
-    made = batches(context=40)
-    inputs, _ = made.batch(np.array([LIVELY]), 0, 0)
-    assert inputs.shape == (1, 40)
-    ids, _ = made.sequence(LIVELY, np.random.default_rng([1, 0, 1]))
-    assert inputs[0].tolist() == ids[:40].tolist()
+    rows = replace(ROWS, clip_values=values)
+    for tempo, bins in ((0.08, {2}), (0.2, {1, 2, 3})):
+        made = batches(rows, augmentation=replace(STILL, tempo=tempo))
+        assert {drawn(made, PLAIN, s)[1] for s in range(60)} == {f"Control-tempo_{b}" for b in bins}
 
 
 def test_same_seed_and_numbers_give_the_same_batch() -> None:
-    lively = Augmentation()
-    one, same = batches(augmentation=lively), batches(augmentation=lively)
+    one, same = batches(augmentation=LIVELY), batches(augmentation=LIVELY)
     for a, b in zip(one.epoch(3), same.epoch(3), strict=True):
         np.testing.assert_array_equal(a, b)
     clips = one.epoch(3)[0]
-    for part, again in zip(one.batch(clips, 3, 0), same.batch(clips, 3, 0), strict=True):
-        assert part.equal(again)
-    other = batches(augmentation=lively, seed=2)
-    assert not one.batch(clips, 3, 0)[0].equal(other.batch(clips, 3, 0)[0])
-    assert not one.batch(clips, 3, 0)[0].equal(one.batch(clips, 4, 0)[0])
+    batch, again = one.batch(clips, 3, 0), same.batch(clips, 3, 0)
+    assert batch.rows.equal(again.rows) and batch.chosen.equal(again.chosen)
+    other = batches(augmentation=LIVELY, seed=2)
+    for made, epoch, index in ((other, 3, 0), (one, 4, 0), (one, 3, 1)):
+        assert not batch.rows.equal(made.batch(clips, epoch, index).rows)
 
 
 @pytest.mark.parametrize("validation", [False, True])
 def test_every_clip_of_its_part_comes_once_in_an_epoch(validation: bool) -> None:
     held_back = ROWS.song_is_validation[ROWS.clip_song]
-    for epoch in range(2):
-        came = np.concatenate(batches(validation=validation).epoch(epoch))
-        assert sorted(came.tolist()) == np.flatnonzero(held_back == validation).tolist()
-
-
-def test_epochs_differ_in_order() -> None:
-    made = batches()
-    first, second = (np.concatenate(made.epoch(e)).tolist() for e in (0, 1))
-    assert first != second
-
-
-def test_batches_keep_to_their_size() -> None:
-    made = batches(batch_ids=600)
-    assert any(len(clips) > 1 for clips in made.epoch(0))
-    for index, clips in enumerate(made.epoch(0)):
-        inputs, _ = made.batch(clips, 0, index)
-        assert len(clips) == 1 or inputs.numel() <= 600 * 1.2  # endings are not counted in
+    came = [np.concatenate(batches(validation=validation).epoch(epoch)) for epoch in range(2)]
+    for order in came:
+        assert sorted(order.tolist()) == np.flatnonzero(held_back == validation).tolist()
+    assert came[0].tolist() != came[1].tolist()
 
 
 def test_a_weight_says_how_often_a_source_comes() -> None:
-    made = batches(source_weights={"even": 2.5, "odd": 0})
-    source = ROWS.song_source[ROWS.clip_song]
-    counts = Counter(np.concatenate([np.concatenate(made.epoch(e)) for e in range(200)]).tolist())
-    assert all(source[clip] == 0 for clip in counts)
-    clips = np.flatnonzero((source == 0) & ~ROWS.song_is_validation[ROWS.clip_song])
-    assert set(counts) == set(clips.tolist())
-    assert sum(counts.values()) / 200 / len(clips) == pytest.approx(2.5, abs=0.05)
+    for weight in (2.5, 0.25):
+        made = batches(source_weights={"even": weight, "odd": 0})
+        came = [clip for e in range(300) for clips in made.epoch(e) for clip in clips.tolist()]
+        source = ROWS.song_source[ROWS.clip_song]
+        clips = np.flatnonzero((source == 0) & ~ROWS.song_is_validation[ROWS.clip_song])
+        assert set(came) == set(clips.tolist())
+        assert len(came) / 300 / len(clips) == pytest.approx(weight, abs=0.05)
 
 
-def test_an_unknown_source_is_named() -> None:
-    with pytest.raises(ValueError, match="unknown source 'jazz'; known are even, odd"):
-        batches(source_weights={"jazz": 2.0})
+def test_batches_keep_to_their_size_and_hold_likes_together() -> None:
+    made = batches(batch_events=300)
+    sizes = [made.batch(clips, 0, i).shape for i, clips in enumerate(made.epoch(0))]
+    assert max(n for n, _ in sizes) == 3 and all(n * width <= 300 for n, width in sizes)
+    assert all(width % 16 == 0 for _, width in sizes)
 
 
-def test_rows_without_clips_are_refused() -> None:
+def test_clips_that_do_not_fit_into_the_context_are_left_out() -> None:
+    n_bars = ROWS.clip_n_bars.copy()
+    n_bars[::2] = 4
+    made = batches(replace(ROWS, clip_n_bars=n_bars), context=LENGTH + 1)
+    assert set(np.concatenate(made.epoch(0)) % 2) == {0}
+    with pytest.raises(ValueError, match="the rows hold no training clips"):
+        batches(context=LENGTH + 1)
+    assert len(batches(context=LENGTH + 2).clips)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"source_weights": {"jazz": 2.0}}, "unknown source 'jazz'; known are even, odd"),
+        ({"source_weights": {"even": 0, "odd": 0}}, "give a source a weight above 0"),
+    ],
+)
+def test_weights_that_cannot_be_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        batches(**changes)
+
+
+def test_rows_without_what_is_needed_are_refused() -> None:
     none = replace(ROWS, song_is_validation=np.zeros_like(ROWS.song_is_validation))
     with pytest.raises(ValueError, match="the rows hold no validation clips"):
         batches(none, validation=True)
-
-
-def test_a_vocabulary_without_controls_is_refused() -> None:
-    meta = {**ROWS.meta, "vocabulary": [t for t in TEXTS if not t.startswith("Control-tempo")]}
-    with pytest.raises(ValueError, match="the rows' vocabulary has no token 'Control-tempo_0'"):
-        batches(replace(ROWS, meta=meta))
+    for missing in ("Control-tempo_0", "Join_1", "Form-rhythm_16"):
+        meta = {**ROWS.meta, "vocabulary": [text for text in TEXTS if text != missing]}
+        with pytest.raises(ValueError, match=f"the rows' vocabulary has no token '{missing}'"):
+            batches(replace(ROWS, meta=meta))
 
 
 @pytest.mark.parametrize(
@@ -255,26 +437,10 @@ def test_a_vocabulary_without_controls_is_refused() -> None:
     [
         ({"octave": 1.5}, r"octave must be in \[0, 1\], got 1.5"),
         ({"tempo": -0.1}, r"tempo must be in \[0, 1\], got -0.1"),
-        ({"drop_all": float("nan")}, r"drop_all must be in \[0, 1\], got nan"),
+        ({"gap": float("nan")}, r"gap must be in \[0, 1\], got nan"),
         ({"drop_all": 0.7, "keep_all": 0.6}, "drop_all . keep_all must be at most 1, got 1.3"),
     ],
 )
 def test_chances_out_of_range_are_refused(values: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Augmentation(**values)
-
-
-def test_parts_hold_the_sequences_of_the_whole_batch() -> None:
-    made = batches(augmentation=Augmentation(bar_controls=1))
-    clips = made.epoch(0)[0]
-    whole, _ = made.batch(clips, 0, 0)
-    for n_parts in (2, 3, len(clips) + 1):
-        for part in range(n_parts):
-            inputs, targets = made.batch(clips, 0, 0, part=part, n_parts=n_parts)
-            own = whole[part::n_parts]
-            if len(own):
-                length = min(own.shape[1], inputs.shape[1])
-                assert inputs[:, :length].equal(own[:, :length])
-                assert (own[:, length:] == 0).all() and (inputs[:, length:] == 0).all()
-            else:
-                assert len(inputs) == 1 and (targets == IGNORED).all()

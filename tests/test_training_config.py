@@ -34,6 +34,12 @@ def test_the_settings_survive_as_plain_values(tmp_path: Path) -> None:
     assert make_config(tmp_path / "run.json", {}) == config
 
 
+def test_the_recipe_for_a_gpu_can_be_branched_from() -> None:
+    recipe = Path(__file__).resolve().parents[1] / "scripts" / "base.toml"
+    branch = {"branch_from": "checkpoints/base", "max_steps": 400, "decay_steps": 400}
+    assert make_config(recipe, branch).size == "base"
+
+
 def test_an_unknown_setting_is_named_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"unknown setting 'speed'; known are augmentation, .*lr"):
         make_config(None, {"speed": 3})
@@ -57,13 +63,17 @@ def test_an_unknown_setting_is_named_with_the_known_ones() -> None:
         ({"augmentation": [1]}, r"augmentation must be of type Augmentation, got \[1\]"),
         ({"augmentation": {"octave": "x"}}, "octave must be of type float, got 'x'"),
         ({"augmentation": {"octave": 2}}, r"octave must be in \[0, 1\], got 2"),
-        ({"parallel": "zero"}, "parallel must be ddp or fully_shard, got 'zero'"),
-        ({"precision": "fp8"}, "precision must be bf16 or fp32, got 'fp8'"),
-        ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps must be above 0, got 0"),
+        ({"precision": "fp8"}, "precision must be auto, bf16 or fp32, got 'fp8'"),
+        ({"micro_batches": 0}, "micro_batches must be above 0, got 0"),
+        ({"decay_steps": 2}, "decay_steps must be at most max_steps, got 2, 1"),
+        ({"max_steps": 0, "minutes": 1, "decay_steps": 2}, "decay_steps must be at most max_steps"),
+        ({"dropout": 1}, "dropout must be below 1, got 1"),
+        ({"init_from": "a", "branch_from": "b"}, "init_from and branch_from exclude each other"),
+        ({"same_rows": 0}, "same_rows must be of type bool, got 0"),
         ({"size": "huge"}, "size must be one of tiny, half, small, base, got 'huge'"),
         ({"device": "tpu"}, "device must be auto, cpu or cuda, got 'tpu'"),
         ({"lr": 0}, "lr must be above 0, got 0"),
-        ({"batch_ids": -1}, "batch_ids must be above 0, got -1"),
+        ({"batch_events": -1}, "batch_events must be above 0, got -1"),
         ({"context": 0}, "context must be above 0, got 0"),
         ({"threads": -1}, "threads must not be below 0, got -1"),
         ({"seed": -1}, "seed must not be below 0, got -1"),

@@ -4,28 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from synthetic import make_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 BARE = ("miditok", "symusic", "music21", "pretty_midi", "gradio", "sklearn", "tensorboard")
 BLOCK = f"import sys\nfor name in {BARE!r}:\n    sys.modules[name] = None\n"
-
-
-def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", BLOCK + code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize("module", ["training.train", "training.config", "model.checkpoint"])
-def test_training_needs_no_music_libraries(module: str) -> None:
-    result = run(f"import emomusic.{module}")
-    assert result.returncode == 0, result.stderr
 
 
 def test_the_training_script_runs_on_a_bare_machine(tmp_path: Path) -> None:
@@ -37,11 +20,15 @@ def test_the_training_script_runs_on_a_bare_machine(tmp_path: Path) -> None:
     )
     rows, out = str(tmp_path / "rows.npz"), str(tmp_path / "out")
     settings = tmp_path / "run.toml"
-    settings.write_text("context = 128\neval_minutes = 0\nbatch_ids = 700\n", encoding="utf-8")
-    result = run(
-        code, "--rows", rows, "--out", out, "--config", str(settings), "--size", "tiny",
-        "--max-steps", "2", "--device", "cpu", "--threads", "1",
+    settings.write_text("context = 128\neval_minutes = 0\nbatch_events = 130\n", encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-c", BLOCK + code, "--rows", rows, "--out", out, "--config",
+         str(settings), "--size", "tiny", "--max-steps", "2", "--device", "cpu", "--threads", "1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "out" / "config.json").is_file()
-    assert "validation_loss" in result.stdout
+    assert "nats_per_note" in result.stdout

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +62,32 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 def test_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.npz"
     np.savez(path, meta=np.frombuffer(b'{"format": "other"}', np.uint8))
-    refused(path, "its format is not emomusic-rows-1")
+    refused(path, "its format is not emomusic-rows-2")
     np.savez(path, ids=np.zeros(3))
     refused(path)
-    np.savez(path, meta=np.frombuffer(b'{"format": "emomusic-rows-1"}', np.uint8))
+    np.savez(path, meta=np.frombuffer(b'{"format": "emomusic-rows-2"}', np.uint8))
     refused(path)
 
 
 def test_objects_are_not_unpickled(tmp_path: Path) -> None:
     path = tmp_path / "rows.npz"
-    np.savez(path, meta=np.array([{"format": "emomusic-rows-1"}], dtype=object))
+    np.savez(path, meta=np.array([{"format": "emomusic-rows-2"}], dtype=object))
     refused(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"note_part": np.zeros(3, np.uint8)}, "note_part must be"),
+        ({"bar_form": np.full(96, 11, np.int8)}, "bar_form holds a number outside of 0 to 10"),
+        ({"bar_chords": np.full((96, 2), 109, np.int16)}, "bar_chords holds a number outside"),
+        ({"bar_chords": np.zeros((96, 3), np.int16)}, "bar_chords must have 2 columns"),
+        ({"bar_compound": np.zeros(5, np.bool_)}, "bar_compound must be 96 long, is 5"),
+        ({"song_has_durations": np.zeros(0, np.bool_)}, "song_has_durations must be 12 long"),
+    ],
+)
+def test_what_does_not_fit_the_music_is_refused(
+    tmp_path: Path, change: dict[str, np.ndarray], words: str
+) -> None:
+    replace(make_rows(), **change).save(tmp_path / "rows.npz")
+    refused(tmp_path / "rows.npz", words)

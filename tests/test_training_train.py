@@ -1,7 +1,12 @@
+"""Runs: what they leave, how they end, stop, go on and branch, and what they refuse."""
+
 from __future__ import annotations
 
 import json
+import shutil
 import time
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,37 +14,76 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from synthetic import make_rows
-from training_cases import SMALL
+from training_cases import SMALL, TEXTS
 
 from emomusic.model.checkpoint import load_model, save_model
-from emomusic.model.shape import ModelConfig
+from emomusic.model.events import EventLayout
+from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer
-from emomusic.training.config import make_config
-from emomusic.training.record.state import STATE_NAME
-from emomusic.training.train import train
+from emomusic.training import train as room
+from emomusic.training.config import TrainConfig, make_config
+from emomusic.training.state import STATE_NAME
+from emomusic.training.train import make_optimisers, start_from, train
 
-SETTINGS = {**SMALL, "max_steps": 12, "lr": 0.01}
+SETTINGS = {**SMALL, "max_steps": 24, "lr": 0.01, "save_minutes": 1e-6}
+
+
+class Stopped(Exception):  # noqa: N818 - no error
+    """A run stops here."""
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("rows") / "rows.npz"
-    make_rows(n_songs=24).save(path)
+    make_rows(n_songs=12).save(path)
     return path
 
 
-def run(rows: Path, out: Path, **changes: Any) -> dict[str, float]:
-    return train(rows, out, make_config(None, {**SETTINGS, **changes}))
+def run(rows: Path, out: Path, **changes: Any) -> list[dict[str, Any]]:
+    """Train, and return what was reported."""
+    records: list[dict[str, Any]] = []
+    train(rows, out, make_config(None, {**SETTINGS, **changes}), report=records.append)
+    return records
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    tensors = load_file(folder / "run" / STATE_NAME)
-    return {name: tensor for name, tensor in tensors.items() if name.startswith("model.")}
+def stopped_run(rows: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *at: int) -> None:
+    """Train, stopped in the steps with these numbers, and go on to the end."""
+    taken = room._Run._step
+
+    def step(self: Any, stream: Any) -> torch.Tensor:
+        if left and self.step == left[0]:
+            left.pop(0)
+            raise Stopped
+        return taken(self, stream)
+
+    left = list(at)
+    with monkeypatch.context() as patched:
+        patched.setattr(room._Run, "_step", step)
+        for _ in at:
+            with pytest.raises(Stopped):
+                run(rows, out)
+        run(rows, out)
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "run" / STATE_NAME)
+
+
+def scalars(folder: Path) -> dict[str, Any]:
+    data = (folder / "run" / STATE_NAME).read_bytes()
+    head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    found: dict[str, Any] = json.loads(head["__metadata__"]["scalars"])
+    return found
 
 
 def alike(one: Path, other: Path) -> bool:
-    a, b = weights(one), weights(other)
+    a, b = state(one), state(other)
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def curve(folder: Path, key: str = "loss") -> dict[int, float]:
+    lines = (folder / "run" / "log.jsonl").read_text().splitlines()
+    return {record["step"]: record[key] for record in map(json.loads, lines) if key in record}
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +93,15 @@ def undisturbed(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_few_steps_lower_the_loss(rows: Path, tmp_path: Path) -> None:
-    records: list[dict[str, float]] = []
-    config = make_config(None, {**SETTINGS, "max_steps": 40})
-    evaluated = train(rows, tmp_path, config, report=records.append)
+def test_a_few_steps_lower_the_loss_and_are_told(rows: Path, tmp_path: Path) -> None:
+    records = run(rows, tmp_path, max_steps=40, precision="auto")
+    assert [record["step"] for record in records] == [0, 10, 20, 30, 40, 40]
+    assert records[0]["precision"] in ("bf16", "fp32") and "CPU" in records[0]["machine"]
     losses = [record["loss"] for record in records if "loss" in record]
-    assert len(losses) == 4 and losses[-1] < 0.7 * losses[0]
-    assert evaluated["validation_loss"] < losses[0]
-    assert [record["step"] for record in records] == [10, 20, 30, 40, 40]
+    assert losses[-1] < 0.7 * losses[0]
+    assert records[-1]["validation_nats_per_note"] < losses[0]
+    assert all(record["notes_per_s"] > 0 for record in records[1:-1])
+    assert records[-1]["notes"] == scalars(tmp_path)["notes"] > 40 * 48
 
 
 def test_a_run_leaves_a_checkpoint(undisturbed: Path) -> None:
@@ -64,13 +109,14 @@ def test_a_run_leaves_a_checkpoint(undisturbed: Path) -> None:
         "config.json", "model-01-of-01.safetensors", "tables.json", "run"
     }  # fmt: skip
     recipe = json.loads((undisturbed / "config.json").read_text())["recipe"]
-    assert recipe["steps"] == 12 and recipe["config"]["lr"] == 0.01
+    assert recipe["steps"] == 24 and recipe["config"]["lr"] == 0.01
+    assert recipe["precision"] in ("bf16", "fp32") and recipe["evaluation"]["pitch"] > 0
     tables = json.loads((undisturbed / "tables.json").read_text())
     assert tables["attributes"] == ["tempo", "note_density", "velocity_mean", "register"]
-    model = load_model(undisturbed)
-    for name, tensor in weights(undisturbed).items():
-        stored = model.state_dict()[name.removeprefix("model.")]
-        assert torch.equal(stored, tensor.bfloat16().float())
+    model = load_model(undisturbed).state_dict()
+    for name, tensor in state(undisturbed).items():
+        if name.startswith("model."):
+            assert torch.equal(model[name.removeprefix("model.")], tensor.bfloat16().float())
 
 
 def test_same_seed_gives_the_same_weights(rows: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -80,21 +126,44 @@ def test_same_seed_gives_the_same_weights(rows: Path, undisturbed: Path, tmp_pat
     assert not alike(tmp_path / "other", undisturbed)
 
 
-def test_a_finished_run_is_left_as_it_is(rows: Path, undisturbed: Path, tmp_path: Path) -> None:
-    for _ in range(2):
-        run(rows, tmp_path)
+def test_a_run_that_is_stopped_ends_as_if_undisturbed(
+    rows: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An epoch has ten batches, two a step, or eleven: stops are in the middle of one.
+    stopped_run(rows, tmp_path, monkeypatch, 3, 7, 7, 17)
     assert alike(tmp_path, undisturbed)
+    assert curve(tmp_path) == curve(undisturbed)
+    assert scalars(tmp_path)["epoch"] > 1 and scalars(tmp_path)["index"] > 0
+    told = curve(tmp_path, "precision")
+    assert list(told) == [0, 3, 7, 17]  # each start says on what it runs
 
 
-def test_a_step_in_parts_takes_the_mean_over_all_targets(rows: Path, tmp_path: Path) -> None:
-    def losses(folder: Path) -> list[float]:
-        lines = (folder / "run" / "log.jsonl").read_text().splitlines()
-        return [json.loads(line).get("loss", 0.0) for line in lines]
+def test_dropout_goes_on_too(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SETTINGS, "dropout", 0.2)
+    run(rows, tmp_path / "whole")
+    stopped_run(rows, tmp_path / "parts", monkeypatch, 5)
+    assert alike(tmp_path / "whole", tmp_path / "parts")
 
-    settings = {"precision": "fp32", "lr": 0.003}
-    run(rows, tmp_path / "whole", **settings)
-    run(rows, tmp_path / "parts", **settings, gradient_accumulation_steps=3)
-    assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
+
+def test_a_finished_run_is_left_as_it_is_and_may_be_longer(
+    rows: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    run(rows, tmp_path, max_steps=11)
+    before = curve(tmp_path)
+    run(rows, tmp_path, max_steps=11)
+    assert curve(tmp_path) == before
+    run(rows, tmp_path)
+    assert alike(tmp_path, undisturbed) and curve(tmp_path) == curve(undisturbed)
+
+
+def test_the_rate_rises_stays_and_falls(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LOG_EVERY", 1)
+    run(rows, tmp_path, max_steps=12, warmup_steps=4, decay_steps=5, lr=0.02)
+    # What is logged is the rate of the step to come.
+    expected = [0.5, 0.75, *[1.0] * 5, 0.8, 0.6, 0.4, 0.2, 0.0]
+    assert list(curve(tmp_path, "lr").values()) == pytest.approx([0.02 * x for x in expected])
 
 
 def test_a_time_budget_ends_a_run(rows: Path, tmp_path: Path) -> None:
@@ -103,28 +172,129 @@ def test_a_time_budget_ends_a_run(rows: Path, tmp_path: Path) -> None:
     assert time.monotonic() - began < 15
 
 
-def test_samples_are_asked_for_at_each_evaluation(rows: Path, tmp_path: Path) -> None:
-    asked: list[tuple[Path, int]] = []
-    config = make_config(None, {**SETTINGS, "max_steps": 3, "eval_minutes": 1e-6})
-    train(rows, tmp_path, config, on_evaluation=lambda folder, step: asked.append((folder, step)))
-    assert asked == [(tmp_path, 1), (tmp_path, 2), (tmp_path, 3), (tmp_path, 3)]
-
-
-def test_a_run_may_start_from_a_smaller_model(
+def test_a_branch_begins_where_the_run_was_and_leaves_it_alone(
     rows: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    shape = load_model(undisturbed).config.to_dict()
-    torch.manual_seed(1)
-    single = Transformer(ModelConfig(**{**shape, "n_layers": 1}))
-    save_model(tmp_path / "single", single, recipe={}, dtype=torch.float32)
-    out = tmp_path / "out"
-    run(rows, out, max_steps=1, lr=1e-9, init_from=str(tmp_path / "single"))
-    trained = weights(out)
-    for layer in (0, 1):
-        torch.testing.assert_close(
-            trained[f"model.blocks.{layer}.down.weight"],
-            single.state_dict()["blocks.0.down.weight"],
-        )
+    before = (undisturbed / "run" / STATE_NAME).read_bytes()
+    records = run(rows, tmp_path / "same", branch_from=str(undisturbed), max_steps=8)
+    assert records[0]["step"] == 24 and records[0]["notes"] == scalars(undisturbed)["notes"]
+    run(rows, tmp_path / "longer", max_steps=32)
+    assert alike(tmp_path / "same", tmp_path / "longer")  # nothing was lost on the way
+    run(rows, tmp_path / "decay", branch_from=str(undisturbed), max_steps=8, decay_steps=8)
+    assert (undisturbed / "run" / STATE_NAME).read_bytes() == before
+    assert scalars(tmp_path / "decay")["step"] == 32
+    assert scalars(tmp_path / "decay")["first_step"] == 24
+    assert curve(tmp_path / "decay", "lr") == {30: pytest.approx(0.01 * 2 / 8)}
+    assert curve(tmp_path / "decay", "progress")[32] == 1
+
+
+def test_a_branch_that_is_stopped_goes_on_with_its_own_state(
+    rows: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"branch_from": str(undisturbed), "max_steps": 8, "decay_steps": 4}
+    run(rows, tmp_path / "whole", **changes)
+    for name, value in changes.items():
+        monkeypatch.setitem(SETTINGS, name, value)
+    stopped_run(rows, tmp_path / "parts", monkeypatch, 27, 30)
+    assert alike(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_branch_takes_other_rows_only_when_told(
+    rows: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "rows.npz"
+    make_rows(n_songs=18, seed=2).save(other)
+    changes = {"branch_from": str(undisturbed), "max_steps": 4}
+    with pytest.raises(ValueError, match=r"cannot resume from .*: it is a run of rows .*, not "):
+        run(other, tmp_path / "out", **changes)
+    records = run(other, tmp_path / "out", **changes, same_rows=False)
+    assert records[-1]["step"] == 28
+    with pytest.raises(ValueError, match="it is a run of size tiny, not half"):
+        run(rows, tmp_path / "half", **changes, size="half")
+    with pytest.raises(ValueError, match=r"cannot resume from .*nowhere"):
+        run(rows, tmp_path / "no", **{**changes, "branch_from": str(tmp_path / "nowhere")})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": 5}, "a run of seed 3, not 5; take the same again, or another folder"),
+        ({"batch_events": 201}, "batch_events 130, not 201"),
+        ({"micro_batches": 1}, "micro_batches 2, not 1"),
+        ({"lr": 0.02}, "lr 0.01, not 0.02"),
+        ({"context": 100}, "context 128, not 100"),
+        ({"decay_steps": 3}, "decay_steps 0, not 3"),
+        ({"source_weights": {"odd": 0.5}}, "source_weights {}, not {'odd': 0.5}"),
+        ({"augmentation": {"octave": 0}}, "octave 0.2, not 0"),
+    ],
+)
+def test_other_settings_do_not_take_over_a_run(
+    rows: Path, undisturbed: Path, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    out = Path(shutil.copytree(undisturbed, tmp_path / "out"))
+    with pytest.raises(ValueError, match="cannot resume from") as caught:
+        run(rows, out, **changes)
+    assert words in str(caught.value) and alike(out, undisturbed)
+
+
+def test_other_rows_do_not_take_over_a_run(undisturbed: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(undisturbed, tmp_path / "out"))
+    rows = make_rows(n_songs=12)
+    edges = [[1 + edge for edge in own] for own in rows.meta["edges"]]
+    replace(rows, meta={**rows.meta, "edges": edges}).save(tmp_path / "rows.npz")
+    with pytest.raises(ValueError, match="it is a run of rows "):
+        run(tmp_path / "rows.npz", out)
+
+
+def test_a_run_of_a_decay_is_as_long_as_it_was(rows: Path, tmp_path: Path) -> None:
+    run(rows, tmp_path, max_steps=3, decay_steps=2)
+    with pytest.raises(ValueError, match="it is a run of max_steps 3, not 5"):
+        run(rows, tmp_path, max_steps=5, decay_steps=2)
+
+
+class Clock:
+    """Stand for the time that steps and pauses take."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, slow: set[int], seconds: float) -> None:
+        """Let each step take a second, and those named so many more."""
+        self.now = 0.0
+        taken = room._Run._step
+
+        def step(own: Any, stream: Any) -> torch.Tensor:
+            self.now += 1 + seconds * (own.step in slow)
+            return taken(own, stream)
+
+        monkeypatch.setattr(room._Run, "_step", step)
+        monkeypatch.setattr("emomusic.training.train.time.monotonic", lambda: self.now)
+        monkeypatch.setattr(room, "LOG_EVERY", 5)
+
+
+def test_a_slow_run_warns(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Clock(monkeypatch, {2, 12, 22}, 20.0)
+    with pytest.warns(UserWarning, match=r"\d+ notes/s, less than half of what this run") as told:
+        run(rows, tmp_path, max_steps=25)
+    assert len(told) == 2  # in a first stretch it may compile
+    shutil.copytree(tmp_path / "run", tmp_path / "on" / "run")
+    Clock(monkeypatch, set(range(25, 35)), 3.0)  # on another host, perhaps
+    with pytest.warns(UserWarning, match="less than half of what this run has had"):
+        run(rows, tmp_path / "on", max_steps=35)
+
+
+def test_samples_and_saving_are_no_slow_training(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(None, {**SETTINGS, "eval_minutes": 1e-6})
+    clock = Clock(monkeypatch, set(), 0.0)
+    asked: list[tuple[Path, int]] = []
+
+    def sample(folder: Path, step: int) -> None:
+        asked.append((folder, step))
+        clock.now += 5.0 * (step > 10)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        train(rows, tmp_path, config, on_evaluation=sample)
+    assert asked == [(tmp_path, step) for step in [*range(1, 25), 24]]
 
 
 def test_a_damaged_state_gives_one_clear_error(rows: Path, tmp_path: Path) -> None:
@@ -135,18 +305,64 @@ def test_a_damaged_state_gives_one_clear_error(rows: Path, tmp_path: Path) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_other_settings_do_not_take_over_a_run(rows: Path, tmp_path: Path) -> None:
-    run(rows, tmp_path, max_steps=1)
-    with pytest.raises(ValueError, match="it is a run of seed 3, not 5"):
-        run(rows, tmp_path, seed=5)
-
-
 def test_a_missing_gpu_is_told(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="device is cuda, but torch finds no such GPU"):
         run(rows, tmp_path, device="cuda")
 
 
-def test_an_epoch_without_batches_is_told(rows: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="an epoch holds no clip; give a source a weight above 0"):
-        run(rows, tmp_path, source_weights={"even": 0, "odd": 0})
+def model(n_layers: int, seed: int, **changes: int) -> Transformer:
+    torch.manual_seed(seed)
+    texts = [*TEXTS, *["more"] * changes.pop("n_more", 0)]
+    shape = {**SIZES["tiny"], "context": 16, "n_layers": n_layers, **changes}
+    return Transformer(ModelConfig(len(texts), EventLayout.from_texts(texts), **shape))
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(2, 2), (4, 2), (3, 1)])
+def test_fewer_layers_are_stacked_in_turn(tmp_path: Path, mine: int, theirs: int) -> None:
+    source, target = model(theirs, 1), model(mine, 2, context=32)
+    save_model(tmp_path, source, recipe={}, dtype=torch.float32)
+    start_from(target, tmp_path)
+    found = source.state_dict()
+    for name, tensor in target.state_dict().items():
+        parts = name.split(".")
+        if parts[0] == "blocks":
+            parts[1] = str(int(parts[1]) % theirs)
+        assert torch.equal(tensor, found[".".join(parts)]), name
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "changes"),
+    [(2, 4, {}), (3, 2, {}), (2, 2, {"dim": 32}), (2, 2, {"n_more": 1})],
+)
+def test_a_model_of_another_shape_is_refused(
+    tmp_path: Path, mine: int, theirs: int, changes: dict[str, int]
+) -> None:
+    save_model(tmp_path, model(theirs, 1, **changes), recipe={})
+    with pytest.raises(ValueError, match=r"a model of .* cannot start from .*, which is "):
+        start_from(model(mine, 2), tmp_path)
+
+
+def test_a_run_may_grow_from_a_smaller_one(rows: Path, undisturbed: Path, tmp_path: Path) -> None:
+    shape = load_model(undisturbed).config
+    torch.manual_seed(1)
+    single = Transformer(replace(shape, n_layers=1))
+    save_model(tmp_path / "single", single, recipe={}, dtype=torch.float32)
+    run(rows, tmp_path / "out", max_steps=1, lr=1e-9, init_from=str(tmp_path / "single"))
+    trained = state(tmp_path / "out")
+    for layer in (0, 1):
+        torch.testing.assert_close(
+            trained[f"model.blocks.{layer}.gate_up.weight"],
+            single.state_dict()["blocks.0.gate_up.weight"],
+        )
+
+
+def test_each_parameter_has_one_optimiser() -> None:
+    made = model(2, 0)
+    muon, adam = make_optimisers(made, TrainConfig(max_steps=1), torch.float32)
+    held = [p for optimiser in (muon, adam) for g in optimiser.param_groups for p in g["params"]]
+    assert len(held) == len({id(p) for p in held}) == len(list(made.parameters()))
+    by_muon = {id(p) for g in muon.param_groups for p in g["params"]}
+    for name, parameter in made.named_parameters():
+        inside = ("qkv.weight", "out.weight", "gate_up.weight", "down.weight")
+        assert (id(parameter) in by_muon) == name.endswith(inside), name

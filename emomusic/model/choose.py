@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emomusic.model.engines.engine import Engine
+from emomusic.model.engine import Engine
 from emomusic.model.int8.library import LibraryError, is_built
 
 ENGINES = ("auto", "int8", "torch", "cuda")
@@ -39,7 +39,7 @@ def open_engine(folder: Path, name: str = "auto", *, threads: int = 1) -> Engine
     import torch
 
     from emomusic.model.checkpoint import load_model
-    from emomusic.model.lockstep.engine import TorchEngine
+    from emomusic.model.torch_engine import TorchEngine
 
     has_gpu = torch.cuda.is_available()
     if name == "cuda" and not has_gpu:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from emomusic.model.events import EventLayout
+
 SIZES: dict[str, dict[str, int]] = {
-    "tiny": {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden": 128},
-    "half": {"dim": 384, "n_layers": 3, "n_heads": 4, "hidden": 1024},
-    "small": {"dim": 384, "n_layers": 6, "n_heads": 4, "hidden": 1024},
-    "base": {"dim": 512, "n_layers": 8, "n_heads": 8, "hidden": 1376},
+    "tiny": {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden": 128, "inner": 32},
+    "half": {"dim": 384, "n_layers": 3, "n_heads": 4, "hidden": 1024, "inner": 256},
+    "small": {"dim": 384, "n_layers": 6, "n_heads": 4, "hidden": 1024, "inner": 256},
+    "base": {"dim": 512, "n_layers": 8, "n_heads": 4, "hidden": 1376, "inner": 512},
 }
 MAX_PARAMETERS = 500_000_000
 MAX_LAYERS, MAX_CONTEXT = 128, 16_384
@@ -22,21 +24,25 @@ class ModelConfig:
 
     Attributes:
         vocab_size: Number of ids.
+        layout: Which ids enter together, and which are chosen.
         dim: Width of the residual stream; a multiple of n_heads.
         n_layers: Blocks.
         n_heads: Query heads; a multiple of n_kv_heads.
         n_kv_heads: Key and value heads.
         hidden: Width inside the feed-forward.
-        context: Most ids that attention looks back on, this one included.
+        inner: Width inside the slots that write an event.
+        context: Most events that attention looks back on, this one included.
         rope_base: Base of the rotary angles.
     """
 
     vocab_size: int
+    layout: EventLayout
     dim: int = 384
     n_layers: int = 6
-    n_heads: int = 6
+    n_heads: int = 4
     n_kv_heads: int = 2
     hidden: int = 1024
+    inner: int = 256
     context: int = 2048
     rope_base: float = 10_000.0
 
@@ -46,8 +52,11 @@ class ModelConfig:
         Raises:
             ValueError: If a number is out of range or does not divide another.
         """
+        self.layout.check(self.vocab_size)
         for field in fields(self):
             value = getattr(self, field.name)
+            if field.name == "layout":
+                continue
             kind = float if field.name == "rope_base" else int
             number = isinstance(value, (int, kind)) and not isinstance(value, bool)
             if not (number and 1 <= value <= 1_000_000):
@@ -77,8 +86,16 @@ class ModelConfig:
     def n_parameters(self) -> int:
         """Return how many parameters such a model has."""
         attention = self.dim * self.head_dim * 2 * (self.n_heads + self.n_kv_heads)
-        block = attention + 3 * self.dim * self.hidden + 2 * self.dim
-        return self.vocab_size * self.dim + self.n_layers * block + self.dim
+        block = attention + 3 * self.dim * self.hidden + 2 * self.dim + self.n_heads
+        choices = self.layout.n_choices
+        slots = len(choices) * (3 * self.inner + 2) + sum(choices) + sum(self.n_told)
+        return self.dim * (self.vocab_size + 2 + slots) + self.n_layers * block
+
+    @property
+    def n_told(self) -> tuple[int, ...]:
+        """Return how many choices of each slot the later ones are told of, 0 of the last ones."""
+        advance, pitch, velocity, _, chord, _ = self.layout.n_choices
+        return advance, pitch, velocity, 0, chord, 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""
@@ -92,11 +109,10 @@ class ModelConfig:
             ValueError: If a key is unknown or missing, or a value out of range.
         """
         known = {field.name for field in fields(cls)}
-        unknown = set(values) - known
-        if unknown or "vocab_size" not in values:
+        unknown = set(values) - known or {"vocab_size", "layout"} - set(values)
+        if unknown:
             raise ValueError(
-                f"unknown or missing keys in the model's shape: "
-                f"{', '.join(sorted(unknown)) or 'vocab_size'}; "
+                f"unknown or missing keys in the model's shape: {', '.join(sorted(unknown))}; "
                 f"known are {', '.join(sorted(known))}"
             )
-        return cls(**values)
+        return cls(**{**values, "layout": EventLayout.from_dict(values["layout"])})

@@ -1,15 +1,18 @@
-"""A decoder-only transformer: ids in, logits out."""
+"""A decoder-only transformer over events: what enters together is one position."""
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name torch itself uses
 
+from emomusic.model.events import ADVANCE, CHORD_A, CHORD_B, DURATION, PITCH, VELOCITY
 from emomusic.model.shape import ModelConfig
+
+EPS = 1e-5
+BEFORE = {ADVANCE: (), PITCH: (ADVANCE,), VELOCITY: (ADVANCE, PITCH),
+          DURATION: (ADVANCE, PITCH, VELOCITY), CHORD_A: (), CHORD_B: (CHORD_A,)}  # fmt: skip
+"""The slots of the same event that each slot is told of."""
 
 
 def rotary_table(config: ModelConfig) -> tuple[Tensor, Tensor]:
@@ -24,98 +27,56 @@ def rotary_table(config: ModelConfig) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each half-split pair of x by its angle.
-
-    Args:
-        x: Shape (..., T, head_dim).
-        cos: Shape (T, head_dim / 2), or what fits so many of x; as sin.
-        sin: As cos.
-    """
+    """Turn each half-split pair of x, shape (..., T, head_dim), by its angle."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
-def project(layer: nn.Linear, x: Tensor) -> Tensor:
-    """Return the layer's product with x; bfloat16 weights take x as bfloat16 and give it back."""
-    if layer.weight.dtype != torch.bfloat16 or x.dtype == torch.bfloat16:
-        product: Tensor = layer(x)
-        return product
-    return F.linear(x.to(torch.bfloat16), layer.weight).to(x.dtype)
-
-
-def has_fast_bfloat16() -> bool:
-    """Tell whether this CPU multiplies bfloat16 natively: then it is twice as fast as float32."""
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(supported is not None and supported())
-
-
-def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return zeros that on the CPU take up memory only where they are written over.
-
-    A cache begins with zeros, not with what memory holds: what is hidden is still multiplied by
-    nothing, and nothing times infinity is not a number.
-    """
-    if device.type != "cpu":
-        return torch.zeros(shape, device=device, dtype=dtype)
-    raw = np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)
-    return torch.from_numpy(raw).view(dtype).view(shape)
+def normalise(x: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Divide the last dimension by its root mean square, in float32."""
+    return F.rms_norm(x.float(), (x.shape[-1],), weight, EPS)
 
 
 class Cache:
-    """Hold the keys and values of past ids, preallocated, and where the ids in hand go.
+    """Hold the keys and values of past events of one batch, layer by layer.
 
     Attributes:
-        keys: For each layer, shape (B, n_kv_heads, context, head_dim).
+        keys: For each layer, shape (B, n_kv_heads, n_past, head_dim).
         values: As keys.
-        at: Where the ids in hand go, shape (B,), or None if they begin the rows.
-        span: How many positions are looked at.
-        hidden: What is added to the scores of those, shape (B, 1, 1, span): 0, or -inf where a
-            position is not seen. None if each id sees those before it.
     """
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        batch: int,
-        *,
-        device: torch.device | str,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        """Allocate an empty cache for `batch` rows."""
-        shape = (batch, config.n_kv_heads, config.context, config.head_dim)
-        both = [_zeros(shape, torch.device(device), dtype) for _ in range(2 * config.n_layers)]
-        self.keys, self.values = both[: config.n_layers], both[config.n_layers :]
-        self.rows = torch.arange(batch, device=device)
-        self.at: Tensor | None = None
-        self.span = 0
-        self.hidden: Tensor | None = None
+    def __init__(self, n_layers: int) -> None:
+        """Begin empty."""
+        self.keys: list[Tensor | None] = [None] * n_layers
+        self.values: list[Tensor | None] = [None] * n_layers
 
-    def seek(self, at: Tensor | None, span: int) -> None:
-        """Say where the next ids go.
-
-        Args:
-            at: The position of each row's one id, shape (B,); None for ids that begin the rows.
-            span: How many positions are looked at, more than any of `at`; later ones are not.
-        """
-        self.at, self.span, self.hidden = at, span, None
-        if at is not None:
-            seen = torch.arange(span, device=at.device) <= at[:, None]
-            nothing = torch.zeros((), device=at.device, dtype=self.keys[0].dtype)
-            self.hidden = torch.where(seen, nothing, -torch.inf)[:, None, None]
+    @property
+    def length(self) -> int:
+        """Return how many events are held."""
+        return 0 if self.keys[0] is None else self.keys[0].shape[2]
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep keys and values of shape (B, n_kv_heads, T, head_dim); return what is looked at."""
+        """Append keys and values of shape (B, n_kv_heads, T, head_dim); return all."""
         keys, values = self.keys[layer], self.values[layer]
-        k, v = k.to(keys.dtype), v.to(values.dtype)
-        if self.at is None:
-            keys[:, :, : self.span], values[:, :, : self.span] = k, v
-            return k, v
-        keys[self.rows, :, self.at], values[self.rows, :, self.at] = k[:, :, 0], v[:, :, 0]
-        return keys[:, :, : self.span], values[:, :, : self.span]
+        if keys is not None and values is not None:
+            k, v = torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)
+        self.keys[layer], self.values[layer] = k, v
+        return k, v
+
+    def keep(self, n: int) -> None:
+        """Forget all but the first n sequences of the batch."""
+        self.keys = [None if k is None else k[:n] for k in self.keys]
+        self.values = [None if v is None else v[:n] for v in self.values]
 
 
 class Attention(nn.Module):
-    """Attend causally, several query heads to each key and value head."""
+    """Attend causally, several query heads to each key and value head.
+
+    Queries and keys are normalised, and each head has a gain of its own.
+
+    Reference: query-key normalisation of Henry et al. (2020); grouped queries of Ainslie et
+    al. (2023).
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         """Build the projections."""
@@ -123,6 +84,7 @@ class Attention(nn.Module):
         self.config = config
         width = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
         self.qkv = nn.Linear(config.dim, width, bias=False)
+        self.gain = nn.Parameter(torch.empty(config.n_heads))
         self.out = nn.Linear(config.n_heads * config.head_dim, config.dim, bias=False)
 
     def forward(
@@ -130,33 +92,38 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Return the attended values, shape (B, T, dim)."""
         c, (batch, length, _) = self.config, x.shape
-        qkv = project(self.qkv, x).view(batch, length, -1, c.head_dim).transpose(1, 2)
+        # (B, T, n_heads + 2 n_kv, head_dim) -> (B, heads, T, head_dim)
+        qkv = self.qkv(x).view(batch, length, -1, c.head_dim).transpose(1, 2)
         turned, v = torch.split(qkv, [c.n_heads + c.n_kv_heads, c.n_kv_heads], dim=1)
-        q, k = torch.split(rotate(turned, cos, sin), [c.n_heads, c.n_kv_heads], dim=1)
+        turned = rotate(normalise(turned), cos, sin)
+        q, k = torch.split(turned, [c.n_heads, c.n_kv_heads], dim=1)
+        q, k = (q * self.gain[:, None, None]).to(v.dtype), k.to(v.dtype)
+        n_past = 0
         if cache is not None:
+            n_past = cache.length if layer == 0 else cache.length - length
             k, v = cache.extend(layer, k, v)
-            q = q.to(k.dtype)
-        if cache is None or cache.hidden is None:
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        else:
-            # Heads that share keys are rows of one small product: no copy of the cache.
-            q = q.reshape(batch, c.n_kv_heads, c.n_heads // c.n_kv_heads, c.head_dim)
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=cache.hidden)
-            y = y.reshape(batch, c.n_heads, 1, c.head_dim)
-        if cache is not None:
-            y = y.to(self.out.weight.dtype)
-        return project(self.out, y.transpose(1, 2).reshape(batch, length, -1))
+        # What is new sees all that is past, and of the new what stands before it.
+        mask = None
+        if n_past and length > 1:
+            mask = torch.ones(length, n_past + length, dtype=torch.bool, device=x.device)
+            mask = mask.tril(n_past)
+        y = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=not n_past and length > 1, enable_gqa=True
+        )
+        found: Tensor = self.out(y.transpose(1, 2).reshape(batch, length, -1))
+        return found
 
 
 class Block(nn.Module):
     """Attention, then a gated feed-forward, each on the normalised residual stream."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, dropout: float) -> None:
         """Build the block."""
         super().__init__()
-        self.attention_norm = nn.RMSNorm(config.dim, eps=1e-5)
+        self.dropout = dropout
+        self.attention_norm = nn.Parameter(torch.empty(config.dim))
         self.attention = Attention(config)
-        self.hidden_norm = nn.RMSNorm(config.dim, eps=1e-5)
+        self.hidden_norm = nn.Parameter(torch.empty(config.dim))
         self.gate_up = nn.Linear(config.dim, 2 * config.hidden, bias=False)
         self.down = nn.Linear(config.hidden, config.dim, bias=False)
 
@@ -164,28 +131,56 @@ class Block(nn.Module):
         self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, layer: int
     ) -> Tensor:
         """Return the residual stream after this block, shape (B, T, dim)."""
-        x = x + self.attention(self.attention_norm(x), cos, sin, cache, layer)
-        gate, up = project(self.gate_up, self.hidden_norm(x)).chunk(2, dim=-1)
-        return x + project(self.down, F.silu(gate) * up)
+        attended = self.attention(normalise(x, self.attention_norm), cos, sin, cache, layer)
+        x = x + F.dropout(attended, self.dropout, self.training)
+        gate, up = self.gate_up(normalise(x, self.hidden_norm)).chunk(2, dim=-1)
+        return x + F.dropout(self.down(F.silu(gate) * up), self.dropout, self.training)
+
+
+class Slot(nn.Module):
+    """Write one part of an event: a gated layer, then its own choices."""
+
+    def __init__(self, config: ModelConfig, n_choices: int, n_told: int) -> None:
+        """Build the layer; the embedding tells later slots what was chosen."""
+        super().__init__()
+        self.norm = nn.Parameter(torch.empty(config.dim))
+        self.gate_up = nn.Linear(config.dim, 2 * config.inner, bias=False)
+        self.down = nn.Linear(config.inner, config.dim, bias=False)
+        self.head_norm = nn.Parameter(torch.empty(config.dim))
+        self.head = nn.Linear(config.dim, n_choices, bias=False)
+        self.told = nn.Embedding(n_told, config.dim) if n_told else None
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return what the head reads, shape (..., dim), from the state, of the same shape."""
+        gate, up = self.gate_up(normalise(z, self.norm)).chunk(2, dim=-1)
+        return normalise(z + self.down(F.silu(gate) * up), self.head_norm)
 
 
 class Transformer(nn.Module):
-    """Predict the next id.
+    """Foretell the next event, slot by slot.
 
     Reference: the Llama block (Touvron et al. 2023) with RMSNorm, rotary positions, SwiGLU,
-    grouped-query attention and tied embeddings.
+    grouped-query attention; one position a note with an inner decoder as in Compound Word
+    (Hsiao et al. 2021) and Nested Music Transformer (Ryu et al. 2024).
     """
 
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
-        """Build the model with random weights drawn from torch's generator."""
+    def __init__(self, config: ModelConfig, *, dropout: float = 0.0) -> None:
+        """Build the model with random weights drawn from torch's generator.
+
+        Args:
+            config: Its shape.
+            dropout: Share of the blocks' outputs that is dropped in training.
+        """
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.dim)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
-        self.norm = nn.RMSNorm(config.dim, eps=1e-5)
+        self.embedding = nn.Parameter(torch.empty(config.vocab_size + 1, config.dim))
+        self.blocks = nn.ModuleList(Block(config, dropout) for _ in range(config.n_layers))
+        self.norm = nn.Parameter(torch.empty(config.dim))
+        sizes = zip(config.layout.n_choices, config.n_told, strict=True)
+        self.slots = nn.ModuleList(Slot(config, n, told) for n, told in sizes)
         self.reset_tables()
         self._initialise()
 
@@ -195,66 +190,56 @@ class Transformer(nn.Module):
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def use_bfloat16(self) -> None:
-        """Keep the blocks' matrices in bfloat16, as they are stored and were trained with.
-
-        The rest stays float32: embedding, norms, attention and its cache.
-        """
-        for module in self.blocks.modules():
-            if isinstance(module, nn.Linear):
-                module.to(torch.bfloat16)
-
     def _initialise(self) -> None:
         for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:
-                residual = name.endswith(("out.weight", "down.weight"))
-                scale = (2 * self.config.n_layers) ** -0.5 if residual else 1.0
-                nn.init.normal_(parameter, std=0.02 * scale)
+            if name.endswith("gain"):
+                # Scores begin with a deviation of about 0.4 of what unit vectors would allow.
+                nn.init.constant_(parameter, 0.4 * self.config.head_dim**0.5)
+            elif parameter.dim() < 2:
+                nn.init.ones_(parameter)
+            elif name.endswith(("out.weight", "down.weight")):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.normal_(parameter, std=0.02)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Return logits, shape (B, T, vocab_size).
+    def embed(self, rows: Tensor, start: Tensor) -> Tensor:
+        """Return the sum of the embeddings of each event, shape (n_events, dim).
 
         Args:
-            ids: Shape (B, T); they begin the rows.
+            rows: Of the embedding, event after event, shape (n_rows,).
+            start: Where each event begins in them, shape (n_events,).
+        """
+        return F.embedding_bag(rows, self.embedding, start, mode="sum")
+
+    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+        """Return the state after each event, normalised, shape (B, T, dim).
+
+        Args:
+            x: Embedded events, shape (B, T, dim).
+            cache: Those before; these are added to it.
 
         Raises:
-            ValueError: If the ids do not fit into the context.
+            ValueError: If the events do not fit into the context.
         """
-        length = ids.shape[1]
-        if length > self.config.context:
-            raise ValueError(f"{length} ids do not fit into a context of {self.config.context}")
-        return self._logits(self._stream(ids, None, self.cos[:length], self.sin[:length]))
-
-    def fill(self, ids: Tensor, cache: Cache) -> None:
-        """Let a cache hold ids that begin the rows, shape (B, T).
-
-        A row may be shorter: what stands behind its ids is hidden until it is written over.
-        """
-        length = ids.shape[1]
-        if length:
-            cache.seek(None, length)
-            self._stream(ids, cache, self.cos[:length], self.sin[:length])
-
-    def step(self, ids: Tensor, cache: Cache, at: Tensor, *, span: int) -> Tensor:
-        """Return the logits after one more id a row, shape (B, vocab_size).
-
-        All shapes follow from the batch and the span alone, so that a step may be captured.
-
-        Args:
-            ids: Shape (B,).
-            cache: The rows' past; the ids are added to it.
-            at: Where in its row each id stands, shape (B,); a row sees what stands up to there.
-            span: How many positions are looked at, more than any of `at`, at most the context.
-        """
-        cache.seek(at, span)
-        cos, sin = self.cos[at][:, None, None], self.sin[at][:, None, None]
-        return self._logits(self._stream(ids[:, None], cache, cos, sin))[:, 0]
-
-    def _stream(self, ids: Tensor, cache: Cache | None, cos: Tensor, sin: Tensor) -> Tensor:
-        x: Tensor = self.embedding(ids)
+        past = 0 if cache is None else cache.length
+        end = past + x.shape[1]
+        if end > self.config.context:
+            raise ValueError(f"{end} events do not fit into a context of {self.config.context}")
+        cos, sin = self.cos[past:end], self.sin[past:end]
         for layer, block in enumerate(self.blocks):
             x = block(x, cos, sin, cache, layer)
-        return x
+        return normalise(x, self.norm)
 
-    def _logits(self, x: Tensor) -> Tensor:
-        return F.linear(self.norm(x), self.embedding.weight)
+    def logits(self, slot: int, state: Tensor, chosen: Tensor) -> Tensor:
+        """Return the logits of a slot, shape (n, n_choices).
+
+        Args:
+            slot: Which one.
+            state: After the event before, shape (n, dim).
+            chosen: What the event's slots have chosen, shape (n, n_slots); those that the slot
+                is told of must be there.
+        """
+        for earlier in BEFORE[slot]:
+            state = state + self.slots[earlier].told(chosen[:, earlier])  # type: ignore[operator] # it is an embedding where another slot is told of it
+        found: Tensor = self.slots[slot].head(self.slots[slot](state))  # type: ignore[operator] # a layer
+        return found

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, deserialize
 from emomusic.model.shape import ModelConfig
 
 CONFIG_NAME = "config.json"
-FORMAT = "emomusic-model-1"
+FORMAT = "emomusic-model-2"
 MAX_CONFIG_BYTES = 2**20
 MAX_HEAD_BYTES = 2**20
 """Of a file of weights: names and shapes of its tensors, ten times those of the deepest model."""
@@ -40,17 +40,29 @@ def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor that a model of this shape has, by name."""
     c = config
     block = {
-        "attention_norm.weight": (c.dim,),
+        "attention_norm": (c.dim,),
+        "attention.gain": (c.n_heads,),
         "attention.qkv.weight": ((c.n_heads + 2 * c.n_kv_heads) * c.head_dim, c.dim),
         "attention.out.weight": (c.dim, c.n_heads * c.head_dim),
-        "hidden_norm.weight": (c.dim,),
+        "hidden_norm": (c.dim,),
         "gate_up.weight": (2 * c.hidden, c.dim),
         "down.weight": (c.dim, c.hidden),
     }
-    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (c.vocab_size, c.dim)}
+    slot = {
+        "norm": (c.dim,),
+        "gate_up.weight": (2 * c.inner, c.dim),
+        "down.weight": (c.dim, c.inner),
+        "head_norm": (c.dim,),
+    }
+    shapes: dict[str, tuple[int, ...]] = {"embedding": (c.vocab_size + 1, c.dim)}
     for layer in range(c.n_layers):
         shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
-    return shapes | {"norm.weight": (c.dim,)}
+    for at, (n_choices, n_told) in enumerate(zip(c.layout.n_choices, c.n_told, strict=True)):
+        shapes |= {f"slots.{at}.{name}": shape for name, shape in slot.items()}
+        shapes[f"slots.{at}.head.weight"] = (n_choices, c.dim)
+        if n_told:
+            shapes[f"slots.{at}.told.weight"] = (n_told, c.dim)
+    return shapes | {"norm": (c.dim,)}
 
 
 def read_config(folder: Path) -> dict[str, Any]:

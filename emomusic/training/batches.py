@@ -1,37 +1,61 @@
-"""Clips of the packed rows as training sequences: controls dropped, music shifted."""
+"""Clips of the packed rows as sequences of events: what is given drawn anew, music shifted."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from emomusic.model.events import EventLayout, to_events
 from emomusic.training.rows import Rows
 
-IGNORED = -100
 POOL = 512
 MULTIPLE = 32
+MAX_CHORD = 108
+"""Number of `none`; those below are root * 9 + quality."""
+FORM_DISTANCES = (1, 2, 4, 8, 16)
+RIGHT, MELODY, BASS = 1, 2, 4
+"""Bits of `Rows.note_part`."""
+PARTS = ("melody", "right", "left", "bass", "outer", "some")
+"""What of the music may be given note by note: `outer` is melody and bass."""
+JOIN_BARS = ENDING_BARS = 4
+CHORDS_LATER = 0.3
+"""Chance that chords stand in a gap only, or from some bar on: music that is brought has none."""
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Pieces = list[tuple[Ints, Bools | bool]]
+"""Ids, and which of them are to be learnt."""
+Gap = tuple[int, int] | None
+"""First bar of a gap and the one after its last."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Hold how clips vary from draw to draw.
+    """Hold how clips vary from draw to draw, all chances of a clip.
 
     Attributes:
-        drop_all: Chance that a clip has no clip-wide control at all.
-        keep_all: Chance that it has all of them; in between each is kept with one chance
-            drawn for the clip.
-        bar_controls: Chance that a clip has controls at its bars.
-        octave: Chance that a clip moves up or down an octave.
+        drop_all: That it has no clip-wide control at all.
+        keep_all: That it has all of them; in between each is kept with one chance drawn for the
+            clip.
+        bar_controls: That it has controls at its bars.
+        chords: That bars say their chords, where one is known, before their notes.
+        form: That bars say which one they take up.
+        given: That notes are given.
+        gap: That it is to be filled in between bars that are there.
+        octave: That it moves up or down an octave.
         tempo: Largest relative change of tempo.
     """
 
     drop_all: float = 0.1
     keep_all: float = 0.4
     bar_controls: float = 0.3
+    chords: float = 0.5
+    form: float = 0.5
+    given: float = 0.2
+    gap: float = 0.15
     octave: float = 0.2
     tempo: float = 0.08
 
@@ -50,16 +74,6 @@ class Augmentation:
             )
 
 
-@dataclass(frozen=True)
-class _Draw:
-    """Hold what chance decides about a clip: semitones, factor of tempo, controls kept."""
-
-    shift: int
-    stretch: float
-    kept: NDArray[np.bool_]
-    bar_kept: NDArray[np.bool_]
-
-
 class Layout:
     """Know which ids mean what, from the vocabulary's texts."""
 
@@ -70,28 +84,80 @@ class Layout:
             ValueError: If the vocabulary lacks one of the tokens that training needs.
         """
         texts: list[str] = rows.meta["vocabulary"]
-        ids = {text: i for i, text in enumerate(texts)}
-        try:
-            self.pad, self.bos, self.eos = ids["PAD_None"], ids["BOS_None"], ids["EOS_None"]
-            self.control = np.array(
-                [ids[f"Control-{_dashed(n)}_0"] for n in rows.meta["attributes"]]
-            )
-            self.bar_control = np.array(
-                [ids[f"BarControl-{_dashed(n)}_0"] for n in rows.meta["bar_attributes"]]
-            )
-            self.ending = [ids[t] for t in texts if t.startswith("Ending_")]
-        except KeyError as error:
-            raise ValueError(f"the rows' vocabulary has no token {error}") from error
-        pitches = [i for i, text in enumerate(texts) if text.startswith("Pitch_")]
-        self.lowest, self.highest = pitches[0], pitches[-1]
-        given = ("Control-", "BarControl-", "Ending_", "TimeSig_", "BOS_", "PAD_")
-        self.is_given = np.array([text.startswith(given) for text in texts])
-        self.is_velocity = np.array([text.startswith("Velocity_") for text in texts])
+        self._ids = {text: i for i, text in enumerate(texts)}
         self.n_ids = len(texts)
+        self.events = EventLayout.from_texts(texts)
+        self.kinds = self.events.kinds(len(texts))
+        self.control = self._controls("Control", rows.meta["attributes"])
+        self.bar_control = self._controls("BarControl", rows.meta["bar_attributes"])
+        self.ending = [self._id(f"Ending_{left + 1}") for left in range(ENDING_BARS)]
+        self.join = [self._id(f"Join_{left + 1}") for left in range(JOIN_BARS)]
+        self.compound = self._id("Compound_None")
+        self.form = [
+            self._id(f"Form-{kind}_{distance}")
+            for kind in ("whole", "rhythm")
+            for distance in FORM_DISTANCES
+        ]
+        self.lowest, self.highest = self._id("Pitch_21"), self._id("Pitch_108")
+
+    def _id(self, text: str) -> int:
+        if text not in self._ids:
+            raise ValueError(f"the rows' vocabulary has no token {text!r}")
+        return self._ids[text]
+
+    def _controls(self, kind: str, names: list[str]) -> Ints:
+        return np.array([self._id(f"{kind}-{name.replace('_', '-')}_0") for name in names])
 
 
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
+@dataclass(frozen=True)
+class Batch:
+    """Hold sequences of events.
+
+    Attributes:
+        rows: Of the embedding, event after event, shape (n_rows,).
+        start: Where in them each event begins, shape (n_events,).
+        place: Where each event stands among B × T, shape (n_events,).
+        shape: B and T.
+        chosen: See `Events`, shape (n_events, n_slots).
+        learnt: As chosen.
+        sequence: The sequence of each event, shape (n_events,).
+        n_notes: Notes written.
+    """
+
+    rows: Tensor
+    start: Tensor
+    place: Tensor
+    shape: tuple[int, int]
+    chosen: Tensor
+    learnt: Tensor
+    sequence: Tensor
+    n_notes: int
+
+    @property
+    def n_learnt(self) -> int:
+        """Return how many choices are to be learnt."""
+        return int(self.learnt.sum())
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the same on another device."""
+        tensors = {n: t.to(device) for n, t in vars(self).items() if isinstance(t, Tensor)}
+        return Batch(**tensors, shape=self.shape, n_notes=self.n_notes)
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Hold what chance decides about a clip."""
+
+    shift: int
+    stretch: float
+    kept: Bools  # (n_attributes,)
+    bar_kept: Bools  # (n_bars, n_bar_attributes)
+    chords: Bools  # (n_bars,)
+    form: Bools  # (n_bars,)
+    given: Bools  # (n_notes,)
+    given_velocity: bool
+    given_duration: bool
+    gap: Gap
 
 
 class ClipBatches:
@@ -102,7 +168,7 @@ class ClipBatches:
         rows: Rows,
         *,
         validation: bool,
-        batch_ids: int,
+        batch_events: int,
         context: int,
         seed: int,
         augmentation: Augmentation | None,
@@ -113,17 +179,18 @@ class ClipBatches:
         Args:
             rows: Packed rows.
             validation: Whether to take the songs held back or the others.
-            batch_ids: Most ids in a batch, padding counted in, controls at bars not.
-            context: Longest sequence; a longer clip loses its last ids.
+            batch_events: Most events in a batch, padding counted in, given notes not.
+            context: Longest sequence in events; longer clips are left out.
             seed: Of order and augmentation.
-            augmentation: None gives every clip all its clip-wide controls, unchanged.
+            augmentation: None gives every clip all its clip-wide controls, unchanged, and
+                nothing else.
             source_weights: How often a source's clips come in an epoch; 1 where not named.
 
         Raises:
-            ValueError: If no clip is left, or a weight names an unknown source.
+            ValueError: If no clip is left, or a weight names an unknown source, or all are 0.
         """
         self.rows, self.layout = rows, Layout(rows)
-        self.batch_ids, self.context, self.seed = batch_ids, context, seed
+        self.batch_events, self.context, self.seed = batch_events, context, seed
         self.augmentation = augmentation
         weights = source_weights or {}
         unknown = set(weights) - set(rows.meta["sources"])
@@ -132,42 +199,51 @@ class ClipBatches:
                 f"unknown source {sorted(unknown)[0]!r}; "
                 f"known are {', '.join(rows.meta['sources'])}"
             )
-        chosen = rows.song_is_validation[rows.clip_song] == validation
-        self.clips = np.flatnonzero(chosen)
+        self.clips = np.flatnonzero(rows.song_is_validation[rows.clip_song] == validation)
+        self._index_notes()
+        first = rows.clip_bar.astype(np.int64)
+        end = first + rows.clip_n_bars
+        self.n_notes = self._bar_note[end] - self._bar_note[first]
+        self.length = 1 + 2 * rows.clip_n_bars.astype(np.int64) + self.n_notes
+        self.clips = self.clips[self.length[self.clips] + 2 <= context]
         if not len(self.clips):
             raise ValueError(f"the rows hold no {'validation' if validation else 'training'} clips")
         by_source = np.array([weights.get(name, 1.0) for name in rows.meta["sources"]])
         self.weight = by_source[rows.song_source[rows.clip_song[self.clips]]]
-        edges = np.array(rows.meta["edges"])
-        bar_edges = np.array(rows.meta["bar_edges"])
-        self.edges, self.bar_edges = edges, bar_edges
-        self.needs_dynamics = np.array([n.startswith("velocity") for n in rows.meta["attributes"]])
-        self.bar_needs_dynamics = np.array(
-            [n.startswith("velocity") for n in rows.meta["bar_attributes"]]
-        )
-        self.register = rows.meta["attributes"].index("register")
-        self.bar_register = rows.meta["bar_attributes"].index("register")
-        self.tempo = rows.meta["attributes"].index("tempo")
-        starts = rows.bar_start
-        first = rows.clip_bar
-        self.length = starts[first + rows.clip_n_bars] - starts[first] + 1 + edges.shape[0]
+        if not self.weight.any():
+            raise ValueError("an epoch holds no clip; give a source a weight above 0")
+        names, bar_names = rows.meta["attributes"], rows.meta["bar_attributes"]
+        self.edges, self.bar_edges = np.array(rows.meta["edges"]), np.array(rows.meta["bar_edges"])
+        self._needs = _needs(names)
+        self._bar_needs = _needs(bar_names)
+        self._register, self._tempo = names.index("register"), names.index("tempo")
+        self._bar_register = bar_names.index("register")
 
-    def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+    def _index_notes(self) -> None:
+        """Find the notes of all bars, and the moment of each."""
+        ids, layout = self.rows.ids, self.layout.events
+        pitch = (ids >= layout.pitch[0]) & (ids < sum(layout.pitch))
+        self._note_at = np.flatnonzero(pitch)
+        position = np.flatnonzero((ids >= layout.position[0]) & (ids < sum(layout.position)))
+        self._moment = ids[position[np.searchsorted(position, self._note_at) - 1]]
+        self._bar_note = np.searchsorted(self._note_at, self.rows.bar_start)
+
+    def epoch(self, epoch: int) -> list[Ints]:
         """Return the clips of each batch of an epoch, similar lengths together."""
         rng = np.random.default_rng([self.seed, epoch, 0])
         copies = np.floor(self.weight + rng.random(len(self.clips))).astype(np.int64)
         order = rng.permutation(np.repeat(self.clips, copies))
-        batches: list[NDArray[np.int64]] = []
+        batches: list[Ints] = []
         for start in range(0, len(order), POOL):
             pool = order[start : start + POOL]
             batches += self._cut(pool[np.argsort(self.length[pool], kind="stable")])
         return [batches[i] for i in rng.permutation(len(batches))]
 
-    def _cut(self, pool: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    def _cut(self, pool: Ints) -> list[Ints]:
         batches, start = [], 0
         for end in range(1, len(pool) + 1):
             longest = self._padded(int(self.length[pool[min(end, len(pool) - 1)]]))
-            if end == len(pool) or longest * (end + 1 - start) > self.batch_ids:
+            if end == len(pool) or longest * (end + 1 - start) > self.batch_events:
                 batches.append(pool[start:end])
                 start = end
         return batches
@@ -175,115 +251,259 @@ class ClipBatches:
     def _padded(self, length: int) -> int:
         return min(-(-length // MULTIPLE) * MULTIPLE, self.context)
 
-    def batch(
-        self, clips: NDArray[np.int64], epoch: int, index: int, *, part: int = 0, n_parts: int = 1
-    ) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets of a batch, or of a part of it, both int64, shape (B, T).
-
-        Targets are -100 where nothing is to be learnt: after the end, on control tokens and
-        time signatures, and on the velocities of songs without dynamics.
+    def batch(self, clips: Ints, epoch: int, index: int) -> Batch:
+        """Return the events of a batch.
 
         Args:
-            clips: Those of the whole batch.
+            clips: Those of the batch.
             epoch: Number of the epoch.
             index: Place of the batch in it.
-            part: Which part; its sequences are those they would be in the whole batch. One
-                that is left no clip has a sequence of which nothing is to be learnt.
-            n_parts: Parts that share the clips.
         """
-        rng = np.random.default_rng([self.seed, epoch, 1 + index])
-        pairs = []
-        for place, clip in enumerate(clips):
-            if place % n_parts == part:
-                pairs.append(self.sequence(int(clip), rng))
-            else:
-                self._draw(int(clip), rng)  # as chance goes on for the clips behind it
-        if not pairs:
-            ids, goal = self.sequence(int(clips[0]), rng)
-            pairs = [(ids, np.full_like(goal, IGNORED))]
-        length = self._padded(max(len(ids) for ids, _ in pairs) - 1)
-        inputs = np.full((len(pairs), length), self.layout.pad, dtype=np.int64)
-        targets = np.full((len(pairs), length), IGNORED, dtype=np.int64)
-        for row, (ids, goal) in enumerate(pairs):
-            n = min(len(ids) - 1, length)
-            inputs[row, :n] = ids[:n]
-            targets[row, :n] = goal[1 : n + 1]
-        return torch.from_numpy(inputs), torch.from_numpy(targets)
+        found = [
+            self.sequence(int(clip), np.random.default_rng([self.seed, epoch, 1 + index, place]))
+            for place, clip in enumerate(clips)
+        ]
+        ids = np.concatenate([own for own, _ in found])
+        learnt = np.concatenate([own for _, own in found])
+        events = to_events(ids, self.layout.events, self.layout.kinds, learnt)
+        lengths = np.diff(events.first)
+        width = self._padded(int(lengths.max()))
+        within = np.arange(events.first[-1]) - np.repeat(events.first[:-1], lengths)
+        sequence = np.repeat(np.arange(len(found)), lengths)
+        of = torch.from_numpy
+        return Batch(
+            rows=of(events.rows),
+            start=of(events.start),
+            place=of(sequence * width + within),
+            shape=(len(found), width),
+            chosen=of(events.chosen),
+            learnt=of(events.learnt),
+            sequence=of(sequence),
+            n_notes=int(events.is_note.sum()),
+        )
 
-    def sequence(
-        self, clip: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the ids of a clip as drawn now, and the same with what is not learnt masked."""
+    def sequence(self, clip: int, rng: np.random.Generator) -> tuple[Ints, Bools]:
+        """Return the ids of a clip as drawn now, and which of them are to be learnt."""
         rows, layout, draw = self.rows, self.layout, self._draw(clip, rng)
-        first, n_bars = int(rows.clip_bar[clip]), int(rows.clip_n_bars[clip])
-        has_dynamics, shift = bool(rows.song_has_dynamics[rows.clip_song[clip]]), draw.shift
-        values = rows.clip_values[clip].astype(np.float64)
-        values[self.register] += shift
-        values[self.tempo] *= draw.stretch
-        kept = draw.kept & (has_dynamics | ~self.needs_dynamics)
-        head = [layout.bos, *(self._bins(values, self.edges) + layout.control)[kept]]
-        pieces = [np.array(head, dtype=np.int64)]
-        bar_kept = draw.bar_kept & (has_dynamics | ~self.bar_needs_dynamics)
-        for bar in range(n_bars):
-            start, end = rows.bar_start[first + bar], rows.bar_start[first + bar + 1]
-            body = rows.ids[start:end].astype(np.int64)
-            extra = self._bar_tokens(clip, bar, n_bars, shift, bar_kept[bar])
-            pieces += [body[:2], extra, body[2:]]
-        if rows.clip_is_end[clip]:
-            pieces.append(np.array([layout.eos]))
-        ids = np.concatenate(pieces)
-        is_pitch = (ids >= layout.lowest) & (ids <= layout.highest)
-        ids[is_pitch] = np.clip(ids[is_pitch] + shift, layout.lowest, layout.highest)
-        masked = layout.is_given[ids]
-        if not has_dynamics:
-            masked |= layout.is_velocity[ids]
-        return ids, np.where(masked, IGNORED, ids)
+        n_bars = int(rows.clip_n_bars[clip])
+        if self.length[clip] + 2 + draw.given.sum() > self.context:
+            draw = replace(draw, given=np.zeros_like(draw.given))  # both do not fit
+        pieces: Pieces = [(self._head(clip, draw), False)]
+        bars = range(n_bars)
+        if draw.gap is not None:
+            end = draw.gap[1]
+            pieces.append((np.array([layout.events.behind]), False))
+            for bar in range(end, n_bars):
+                pieces += [(ids, False) for ids, _ in self._bar(clip, bar, draw)]
+            pieces.append((np.array([layout.events.here]), False))
+            bars = range(end)
+        for bar in bars:
+            pieces += self._bar(clip, bar, draw)
+        if draw.gap is not None or rows.clip_is_end[clip]:
+            pieces.append((np.array([layout.events.eos]), True))
+        ids = np.concatenate([own for own, _ in pieces])
+        learnt = np.concatenate([np.broadcast_to(told, own.shape) for own, told in pieces])
+        is_pitch = layout.kinds[ids] == layout.kinds[layout.lowest]
+        ids[is_pitch] = np.clip(ids[is_pitch] + draw.shift, layout.lowest, layout.highest)
+        return ids, learnt
+
+    def _head(self, clip: int, draw: _Draw) -> Ints:
+        values = self.rows.clip_values[clip].astype(np.float64)
+        values[self._register] += draw.shift
+        values[self._tempo] *= draw.stretch
+        kept = draw.kept & self._allowed(clip, self._needs)
+        controls = (_bins(values, self.edges) + self.layout.control)[kept]
+        return np.concatenate([[self.layout.events.bos], controls])
+
+    def _allowed(self, clip: int, needs: Ints) -> Bools:
+        """Return which attributes mean something in the clip's song, shape (n_attributes,)."""
+        song = self.rows.clip_song[clip]
+        missing = np.array(
+            [False, not self.rows.song_has_dynamics[song], not self.rows.song_has_durations[song]]
+        )
+        allowed: Bools = ~missing[needs]
+        return allowed
+
+    def _bar(self, clip: int, bar: int, draw: _Draw) -> Pieces:
+        rows, at = self.rows, int(self.rows.clip_bar[clip]) + bar
+        body = rows.ids[rows.bar_start[at] : rows.bar_start[at + 1]].astype(np.int64)
+        pieces: Pieces = [
+            (body[:1], True),
+            (np.concatenate([body[1:2], self._marks(clip, bar, draw)]), False),
+        ]
+        first = int(self._bar_note[int(rows.clip_bar[clip])])
+        notes = np.arange(self._bar_note[at], self._bar_note[at + 1])
+        given = notes[draw.given[notes - first]]
+        if len(given):
+            pieces.append((self._given(given, draw), False))
+        if draw.chords[bar]:
+            pieces.append(self._chords(at, draw.shift))
+        learnt = np.ones(len(body) - 2, dtype=bool)
+        song = rows.clip_song[clip]
+        note = self._note_at[notes] - rows.bar_start[at] - 2
+        if not rows.song_has_dynamics[song]:
+            learnt[note + 1] = False
+        if not rows.song_has_durations[song]:
+            learnt[note + 2] = False
+        pieces.append((body[2:], learnt))
+        return pieces
+
+    def _marks(self, clip: int, bar: int, draw: _Draw) -> Ints:
+        """Return what a bar says of itself: metre, how many are left, form, controls."""
+        rows, layout, at = self.rows, self.layout, int(self.rows.clip_bar[clip]) + bar
+        marks: list[int] = [layout.compound] if rows.bar_compound[at] else []
+        in_gap = draw.gap is not None and draw.gap[0] <= bar < draw.gap[1]
+        if in_gap and draw.gap is not None and draw.gap[1] - bar <= JOIN_BARS:
+            marks.append(layout.join[draw.gap[1] - bar - 1])
+        left = int(rows.clip_n_bars[clip]) - bar
+        if rows.clip_is_end[clip] and left <= ENDING_BARS:
+            marks.append(layout.ending[left - 1])
+        form = int(rows.bar_form[at])
+        if draw.form[bar] and form and FORM_DISTANCES[(form - 1) % 5] <= self._n_before(bar, draw):
+            marks.append(layout.form[form - 1])
+        kept = draw.bar_kept[bar] & self._allowed(clip, self._bar_needs)
+        if kept.any():
+            values = rows.bar_values[at].astype(np.float64)
+            values[self._bar_register] += draw.shift
+            kept = kept & np.isfinite(values)
+            marks += (_bins(values, self.bar_edges) + layout.bar_control)[kept].tolist()
+        return np.array(marks, dtype=np.int64)
+
+    @staticmethod
+    def _n_before(bar: int, draw: _Draw) -> int:
+        """Return how many bars stand directly before this one in the sequence."""
+        return bar - draw.gap[1] if draw.gap is not None and bar >= draw.gap[1] else bar
+
+    def _given(self, notes: Ints, draw: _Draw) -> Ints:
+        """Return notes that are shown before they are written."""
+        ids, at = self.rows.ids, self._note_at[notes]
+        columns = [np.full(len(notes), self.layout.events.given), self._moment[notes], ids[at]]
+        columns += [ids[at + 1]] if draw.given_velocity else []
+        columns += [ids[at + 2]] if draw.given_duration else []
+        return np.stack(columns, axis=1).astype(np.int64).ravel()
+
+    def _chords(self, bar: int, shift: int) -> tuple[Ints, Bools]:
+        """Return the two chords of a bar, none for one that is not known, and which are known."""
+        chords = self.rows.bar_chords[bar].astype(np.int64)
+        known = chords >= 0
+        moved = np.where(chords < MAX_CHORD, (chords + 9 * shift) % MAX_CHORD, MAX_CHORD)
+        layout = self.layout.events
+        first = np.array([layout.chord_a[0], layout.chord_b[0]])
+        return first + np.where(known, moved, MAX_CHORD), known
 
     def _draw(self, clip: int, rng: np.random.Generator) -> _Draw:
-        shift, stretch = self._shift(clip, rng), 1.0
-        if self.augmentation is not None:
-            stretch = np.exp(rng.uniform(-1, 1) * np.log1p(self.augmentation.tempo))
-        kept = self._kept(rng)
-        return _Draw(shift, stretch, kept, self._bar_kept(rng, int(self.rows.clip_n_bars[clip])))
-
-    def _shift(self, clip: int, rng: np.random.Generator) -> int:
-        shift = int(self.rows.clip_shift[clip])
-        if self.augmentation is not None and rng.random() < self.augmentation.octave:
+        n_bars, n_notes = int(self.rows.clip_n_bars[clip]), int(self.n_notes[clip])
+        shift, a = int(self.rows.clip_shift[clip]), self.augmentation
+        n, n_bar = len(self.layout.control), len(self.layout.bar_control)
+        if a is None:
+            none = np.zeros(n_notes, dtype=bool)
+            no_bar = np.zeros((n_bars, n_bar), dtype=bool)
+            kept, shift = np.ones(n, dtype=bool), self._fitting(clip, shift)
+            bars = no_bar[:, 0]
+            return _Draw(shift, 1.0, kept, no_bar, bars, bars, none, True, True, None)
+        if rng.random() < a.octave:
             shift += 12 if rng.random() < 0.5 else -12
-        return shift
+        stretch = float(np.exp(rng.uniform(-1, 1) * np.log1p(a.tempo)))
+        gap = _gap(rng, n_bars) if rng.random() < a.gap else None
+        song = self.rows.clip_song[clip]
+        return _Draw(
+            self._fitting(clip, shift),
+            stretch,
+            _kept(rng, n, a),
+            self._bar_kept(rng, n_bars, n_bar, a),
+            self._with_chords(clip, gap, rng, a),
+            _some(rng, n_bars) if rng.random() < a.form else np.zeros(n_bars, dtype=bool),
+            self._drawn_notes(clip, gap, rng, a),
+            rng.random() < 0.7 and bool(self.rows.song_has_dynamics[song]),
+            rng.random() < 0.8 and bool(self.rows.song_has_durations[song]),
+            gap,
+        )
 
-    def _kept(self, rng: np.random.Generator) -> NDArray[np.bool_]:
-        n = len(self.layout.control)
-        if self.augmentation is None:
-            return np.ones(n, dtype=bool)
-        draw = rng.random()
-        if draw < self.augmentation.drop_all:
-            return np.zeros(n, dtype=bool)
-        if draw < self.augmentation.drop_all + self.augmentation.keep_all:
-            return np.ones(n, dtype=bool)
-        return rng.random(n) < rng.random()
+    def _fitting(self, clip: int, shift: int) -> int:
+        """Return a shift, or the one an octave back where notes would leave the piano."""
+        first = int(self._bar_note[int(self.rows.clip_bar[clip])])
+        pitch = self.rows.ids[self._note_at[first : first + int(self.n_notes[clip])]]
+        if int(pitch.max()) + shift > self.layout.highest:
+            return shift - 12
+        return shift + 12 if int(pitch.min()) + shift < self.layout.lowest else shift
 
-    def _bar_kept(self, rng: np.random.Generator, n_bars: int) -> NDArray[np.bool_]:
-        n = len(self.layout.bar_control)
-        if self.augmentation is None or rng.random() >= self.augmentation.bar_controls:
+    def _with_chords(self, clip: int, gap: Gap, rng: np.random.Generator, a: Augmentation) -> Bools:
+        """Draw which bars of a clip say their chords, shape (n_bars,)."""
+        first, n_bars = int(self.rows.clip_bar[clip]), int(self.rows.clip_n_bars[clip])
+        if rng.random() >= a.chords:
+            return np.zeros(n_bars, dtype=bool)
+        known: Bools = self.rows.bar_chords[first : first + n_bars].max(axis=1) >= 0
+        if rng.random() < CHORDS_LATER:
+            begin, end = gap or (int(rng.integers(n_bars)), n_bars)
+            known[:begin] = known[end:] = False
+        return known
+
+    @staticmethod
+    def _bar_kept(rng: np.random.Generator, n_bars: int, n: int, a: Augmentation) -> Bools:
+        if rng.random() >= a.bar_controls:
             return np.zeros((n_bars, n), dtype=bool)
         kinds = rng.random(n) < rng.random()
         return kinds & (rng.random((n_bars, n)) < rng.uniform(0.3, 1.0))
 
-    def _bar_tokens(
-        self, clip: int, bar: int, n_bars: int, shift: int, kept: NDArray[np.bool_]
-    ) -> NDArray[np.int64]:
-        tokens: list[int] = []
-        left = n_bars - bar
-        if self.rows.clip_is_end[clip] and left <= len(self.layout.ending):
-            tokens.append(self.layout.ending[left - 1])
-        if kept.any():
-            values = self.rows.bar_values[int(self.rows.clip_bar[clip]) + bar].astype(np.float64)
-            values[self.bar_register] += shift
-            kept = kept & np.isfinite(values)
-            tokens += list((self._bins(values, self.bar_edges) + self.layout.bar_control)[kept])
-        return np.array(tokens, dtype=np.int64)
+    def _drawn_notes(self, clip: int, gap: Gap, rng: np.random.Generator, a: Augmentation) -> Bools:
+        """Draw which notes of a clip are given: a part of the music, in some of the bars.
 
-    def _bins(self, values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
-        bins: NDArray[np.int64] = (values[:, None] >= edges).sum(axis=1)
-        return bins
+        None are behind a gap: those bars are shown whole.
+        """
+        rows, n_notes = self.rows, int(self.n_notes[clip])
+        if rng.random() >= a.given:
+            return np.zeros(n_notes, dtype=bool)
+        first_bar, n_bars = int(rows.clip_bar[clip]), int(rows.clip_n_bars[clip])
+        first = int(self._bar_note[first_bar])
+        part = rows.note_part[first : first + n_notes]
+        kind = PARTS[rng.integers(len(PARTS))]
+        wanted = {
+            "melody": (part & MELODY) > 0,
+            "right": (part & RIGHT) > 0,
+            "left": (part & RIGHT) == 0,
+            "bass": (part & BASS) > 0,
+            "outer": (part & (MELODY | BASS)) > 0,
+            "some": rng.random(n_notes) < rng.uniform(0.1, 0.7),
+        }[kind]
+        bars = np.ones(n_bars, dtype=bool)
+        if rng.random() < 0.4:
+            begin, end = sorted(rng.integers(0, n_bars + 1, 2).tolist())
+            bars = (np.arange(n_bars) >= begin) & (np.arange(n_bars) < max(end, begin + 1))
+        if gap is not None:
+            bars[gap[1] :] = False
+        counts = np.diff(self._bar_note[first_bar : first_bar + n_bars + 1])
+        found: Bools = wanted & np.repeat(bars, counts)
+        return found
+
+
+def _needs(names: list[str]) -> Ints:
+    """Return what each attribute needs: 0 nothing, 1 dynamics, 2 durations that are played."""
+    long = ("note_length", "articulation", "polyphony", "silence")
+    return np.array([1 if n.startswith("velocity") else 2 if n in long else 0 for n in names])
+
+
+def _kept(rng: np.random.Generator, n: int, a: Augmentation) -> Bools:
+    draw = rng.random()
+    if draw < a.drop_all:
+        return np.zeros(n, dtype=bool)
+    if draw < a.drop_all + a.keep_all:
+        return np.ones(n, dtype=bool)
+    return rng.random(n) < rng.random()
+
+
+def _some(rng: np.random.Generator, n: int) -> Bools:
+    return rng.random(n) < rng.uniform(0.3, 1.3)
+
+
+def _gap(rng: np.random.Generator, n_bars: int) -> Gap:
+    """Draw which bars are to be filled in: at least one is behind them."""
+    if n_bars < 3:
+        return None
+    length = min(int(rng.choice([1, 2, 4, 4, 8, 8, 16])), n_bars - 2)
+    begin = int(rng.integers(0, n_bars - length))
+    return begin, begin + length
+
+
+def _bins(values: NDArray[np.float64], edges: NDArray[np.float64]) -> Ints:
+    bins: Ints = (values[:, None] >= edges).sum(axis=1)
+    return bins

@@ -13,11 +13,7 @@ from typing import Any
 from emomusic.model.shape import SIZES
 from emomusic.training.batches import Augmentation
 
-CHOICES = {
-    "device": ("auto", "cpu", "cuda"),
-    "precision": ("bf16", "fp32"),
-    "parallel": ("ddp", "fully_shard"),
-}
+CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "bf16", "fp32")}
 
 
 @dataclass(frozen=True)
@@ -25,30 +21,31 @@ class TrainConfig:
     """Hold the settings of a run.
 
     Attributes:
-        size: `small` (about 10 M parameters), `base` (about 23 M), `half` (the width of
+        size: `small` (about 12 M parameters), `base` (about 29 M), `half` (the width of
             `small` with half its layers, to start it from) or `tiny` (for tests).
         init_from: A checkpoint to start from; empty starts from random weights. One of fewer
             layers is stacked upon itself.
-        context: Longest sequence in ids.
-        minutes: Time budget; the learning rate falls to its end within it. 0: none.
+        branch_from: The folder of another run, to begin from its state, optimisers and all;
+            empty begins anew. This run's steps are counted from there.
+        same_rows: Whether a branch must have the rows of the run it leaves.
+        context: Longest sequence in events.
+        minutes: Time budget. 0: none.
         max_steps: Most optimiser steps. 0: none. At least one of the two must be set.
-        batch_ids: Ids in an optimiser step, padding counted in; of all processes together.
-        gradient_accumulation_steps: Parts that a process computes its share of a batch in, one
-            after the other, where memory does not hold it at once.
-        parallel: How several processes share the work: `ddp` keeps the model in each,
-            `fully_shard` a shard of it.
-        lr: Peak learning rate.
-        final_lr: Learning rate at the end, as a share of the peak.
-        warmup_steps: Steps over which the rate rises.
+        decay_steps: Last of `max_steps`, over which the learning rate falls to 0; 0 keeps it.
+        batch_events: Most events computed at once, padding counted in.
+        micro_batches: So many of those make an optimiser step, of all processes together.
+        lr: Learning rate, once it has risen.
+        warmup_steps: Steps over which it rises.
         weight_decay: On matrices.
+        dropout: Share of the blocks' outputs that is dropped.
         clip_norm: Largest gradient norm.
         seed: Of weights, order and augmentation.
         save_minutes: Time between saves of the state that a resumed run starts from.
         eval_minutes: Time between evaluations; 0 evaluates at the end only.
-        eval_ids: Most ids of the held-back songs in an evaluation.
+        eval_events: Most events of the held-back songs in an evaluation.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads; 0 leaves torch's choice.
-        precision: Of matrix products: `bf16`, which is quick, or `fp32`.
+        precision: Of matrix products: `bf16`, `fp32`, or `auto`, the faster of them here.
         compile: Whether to use torch.compile.
         source_weights: How often a source's clips come in an epoch; 1 where not named.
         augmentation: How clips vary.
@@ -56,24 +53,26 @@ class TrainConfig:
 
     size: str = "small"
     init_from: str = ""
+    branch_from: str = ""
+    same_rows: bool = True
     context: int = 2048
     minutes: float = 0.0
     max_steps: int = 0
-    batch_ids: int = 8_192
-    gradient_accumulation_steps: int = 1
-    parallel: str = "ddp"
-    lr: float = 3e-3
-    final_lr: float = 0.03
-    warmup_steps: int = 100
+    decay_steps: int = 0
+    batch_events: int = 2_048
+    micro_batches: int = 3
+    lr: float = 5e-3
+    warmup_steps: int = 200
     weight_decay: float = 0.05
+    dropout: float = 0.0
     clip_norm: float = 1.0
     seed: int = 1
     save_minutes: float = 3.0
     eval_minutes: float = 10.0
-    eval_ids: int = 60_000
+    eval_events: int = 60_000
     device: str = "auto"
     threads: int = 0
-    precision: str = "bf16"
+    precision: str = "auto"
     compile: bool = False
     source_weights: dict[str, float] = field(default_factory=dict)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -94,15 +93,22 @@ class TrainConfig:
                 raise ValueError(f"{name} must be {accepted}, got {getattr(self, name)!r}")
         if self.minutes <= 0 and self.max_steps <= 0:
             raise ValueError("set minutes or max_steps, so that the run ends")
-        for name in ("context", "batch_ids", "gradient_accumulation_steps", "lr", "clip_norm",
-                     "save_minutes", "eval_ids"):  # fmt: skip
+        if self.decay_steps > self.max_steps:
+            raise ValueError(
+                f"decay_steps must be at most max_steps, got {self.decay_steps}, {self.max_steps}"
+            )
+        if self.init_from and self.branch_from:
+            raise ValueError("init_from and branch_from exclude each other")
+        for name in ("context", "batch_events", "micro_batches", "lr", "clip_norm",
+                     "save_minutes", "eval_events"):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("minutes", "max_steps", "final_lr", "warmup_steps", "weight_decay",
-                     "eval_minutes", "threads", "seed"):  # fmt: skip
+        for name in ("minutes", "max_steps", "decay_steps", "warmup_steps", "weight_decay",
+                     "dropout", "eval_minutes", "threads", "seed"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below 0, got {getattr(self, name)}")
-
+        if self.dropout >= 1:
+            raise ValueError(f"dropout must be below 1, got {self.dropout}")
         for source, weight in self.source_weights.items():
             if not (_is(weight, "float") and 0 <= weight < math.inf):
                 raise ValueError(f"the weight of {source} must be 0 or above, got {weight!r}")

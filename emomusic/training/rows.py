@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import tokenize
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 
 from emomusic.files import write_atomically
 
-FORMAT = "emomusic-rows-1"
+FORMAT = "emomusic-rows-2"
+N_CHORDS, N_FORMS = 109, 11
+"""Numbers of a half bar's chord, none included, and codes of a bar's form, none included."""
 MAX_BYTES = 2**31
 """Of all arrays, unpacked: thirty times those of three thousand songs."""
 _KINDS: dict[str, tuple[str, int]] = {
@@ -24,6 +27,10 @@ _KINDS: dict[str, tuple[str, int]] = {
     "ids": ("uint16", 1),
     "bar_start": ("int64", 1),
     "bar_values": ("float32", 2),
+    "bar_chords": ("int16", 2),
+    "bar_form": ("int8", 1),
+    "bar_compound": ("bool", 1),
+    "note_part": ("uint8", 1),
     "clip_bar": ("int32", 1),
     "clip_n_bars": ("int16", 1),
     "clip_shift": ("int8", 1),
@@ -32,6 +39,7 @@ _KINDS: dict[str, tuple[str, int]] = {
     "clip_song": ("int32", 1),
     "song_source": ("int16", 1),
     "song_has_dynamics": ("bool", 1),
+    "song_has_durations": ("bool", 1),
     "song_is_validation": ("bool", 1),
 }
 _UNREADABLE = (
@@ -56,6 +64,13 @@ class Rows:
         ids: Token ids of all bars, control tokens left out, uint16, shape (n_ids,).
         bar_start: Where each bar begins in `ids`, int64, shape (n_bars + 1,).
         bar_values: Attributes of each bar, float32, shape (n_bars, n_bar_attributes).
+        bar_chords: Chord of each half bar, root * 9 + quality with the root as it sounds, 108
+            for none, -1 where it is not known, int16, shape (n_bars, 2).
+        bar_form: Earlier bar of the song that each bar takes up: 0 none, 1 to 5 whole, 6 to 10
+            its rhythm, that 1, 2, 4, 8 or 16 bars back, int8, shape (n_bars,).
+        bar_compound: Whether the bar's beats are dotted quarters, bool, shape (n_bars,).
+        note_part: Of each note of `ids`, in their order: 1 right hand, 2 melody, 4 bass, added
+            up, uint8, shape (n_notes,).
         clip_bar: First bar of each clip, int32, shape (n_clips,).
         clip_n_bars: Bars of each clip, int16, shape (n_clips,).
         clip_shift: Semitones that bring the clip's tonic to C, -6 to 5, int8, (n_clips,).
@@ -64,6 +79,7 @@ class Rows:
         clip_song: Song of each clip, int32, shape (n_clips,).
         song_source: Index into meta["sources"], int16, shape (n_songs,).
         song_has_dynamics: Whether velocities mean something, bool, shape (n_songs,).
+        song_has_durations: Whether durations do, bool, shape (n_songs,).
         song_is_validation: Whether the song is held back, bool, shape (n_songs,).
         meta: Vocabulary texts, attribute names, bin edges, sources, account.
     """
@@ -71,6 +87,10 @@ class Rows:
     ids: NDArray[np.uint16]
     bar_start: NDArray[np.int64]
     bar_values: NDArray[np.float32]
+    bar_chords: NDArray[np.int16]
+    bar_form: NDArray[np.int8]
+    bar_compound: NDArray[np.bool_]
+    note_part: NDArray[np.uint8]
     clip_bar: NDArray[np.int32]
     clip_n_bars: NDArray[np.int16]
     clip_shift: NDArray[np.int8]
@@ -79,6 +99,7 @@ class Rows:
     clip_song: NDArray[np.int32]
     song_source: NDArray[np.int16]
     song_has_dynamics: NDArray[np.bool_]
+    song_has_durations: NDArray[np.bool_]
     song_is_validation: NDArray[np.bool_]
     meta: dict[str, Any]
 
@@ -87,6 +108,14 @@ class Rows:
         arrays = {name: value for name, value in vars(self).items() if name != "meta"}
         meta = np.frombuffer(json.dumps({"format": FORMAT, **self.meta}).encode(), np.uint8)
         write_atomically(path, lambda file: np.savez_compressed(file, meta=meta, **arrays))
+
+    def digest(self) -> str:
+        """Return what tells these rows from others."""
+        found = hashlib.blake2b(json.dumps(self.meta, sort_keys=True).encode(), digest_size=16)
+        for name, value in vars(self).items():
+            if name != "meta":
+                found.update(np.ascontiguousarray(value).view(np.uint8).data)
+        return found.hexdigest()
 
     @classmethod
     def load(cls, path: Path) -> Rows:
@@ -144,10 +173,12 @@ def _check_array(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
 def _check_places(rows: Rows) -> None:
     """Check that arrays are as long as each other, and that what counts in one lies within it."""
     n_bars, n_clips, n_songs = len(rows.bar_start) - 1, len(rows.clip_bar), len(rows.song_source)
-    for name, length in (("bar_values", n_bars), ("song_has_dynamics", n_songs),
-                         ("song_is_validation", n_songs), ("clip_n_bars", n_clips),
-                         ("clip_shift", n_clips), ("clip_is_end", n_clips),
-                         ("clip_values", n_clips), ("clip_song", n_clips)):  # fmt: skip
+    for name, length in (("bar_values", n_bars), ("bar_chords", n_bars), ("bar_form", n_bars),
+                         ("bar_compound", n_bars), ("song_has_dynamics", n_songs),
+                         ("song_has_durations", n_songs), ("song_is_validation", n_songs),
+                         ("clip_n_bars", n_clips), ("clip_shift", n_clips),
+                         ("clip_is_end", n_clips), ("clip_values", n_clips),
+                         ("clip_song", n_clips)):  # fmt: skip
         if len(getattr(rows, name)) != length:
             raise ValueError(f"{name} must be {length} long, is {len(getattr(rows, name))}")
     last_bar = rows.clip_bar.astype(np.int64) + rows.clip_n_bars
@@ -159,5 +190,25 @@ def _check_places(rows: Rows) -> None:
     ):
         if len(values) and not (values.min() >= 0 and values.max() <= most):
             raise ValueError(f"{name} points outside of 0 to {most}")
+    _check_music(rows)
     if (np.diff(rows.bar_start) < 0).any() or (rows.clip_n_bars < 0).any():
         raise ValueError("bar_start falls, or a clip has fewer than 0 bars")
+
+
+def _check_music(rows: Rows) -> None:
+    """Check what is said of bars and notes against their numbers and their codes."""
+    texts = rows.meta["vocabulary"]
+    if len(rows.ids) and int(rows.ids.max()) >= len(texts):
+        raise ValueError(f"ids points outside of 0 to {len(texts) - 1}")
+    is_pitch = np.array([text.startswith("Pitch_") for text in texts], dtype=bool)
+    n_notes = int(is_pitch[rows.ids].sum())
+    if len(rows.note_part) != n_notes:
+        raise ValueError(f"note_part must be {n_notes} long, is {len(rows.note_part)}")
+    if rows.bar_chords.shape[1] != 2:
+        raise ValueError(f"bar_chords must have 2 columns, has {rows.bar_chords.shape[1]}")
+    for name, values, least, most in (
+        ("bar_chords", rows.bar_chords, -1, N_CHORDS - 1),
+        ("bar_form", rows.bar_form, 0, N_FORMS - 1),
+    ):
+        if values.size and not (values.min() >= least and values.max() <= most):
+            raise ValueError(f"{name} holds a number outside of {least} to {most}")

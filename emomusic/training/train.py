@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 import json
-import math
+import platform
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from torch import _dynamo as dynamo
 
 from emomusic.files import alone_in, clear_parts, write_text
-from emomusic.model.checkpoint import save_model
+from emomusic.model.checkpoint import load_model, save_model
 from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer
-from emomusic.training.batches import Augmentation, ClipBatches
-from emomusic.training.begin import device_of, machine, make_optimisers, start_from
+from emomusic.training.batches import Augmentation, Batch, ClipBatches
 from emomusic.training.config import TrainConfig
-from emomusic.training.loss import autocast, mean_loss, n_learnt, summed_loss
-from emomusic.training.loss import loss_of as loss_of
-from emomusic.training.parallel.layout import clip_gradients, passing, replicate, whole_model
-from emomusic.training.parallel.ranks import Ranks
-from emomusic.training.record.log import Log
-from emomusic.training.record.state import STATE_NAME, load_state, save_state
+from emomusic.training.distributed import Ranks, device_of
+from emomusic.training.log import Log
+from emomusic.training.loss import (
+    PRECISIONS,
+    autocast,
+    faster_precision,
+    mean_loss,
+    summed_loss,
+)
+from emomusic.training.muon import Muon
 from emomusic.training.rows import Rows
+from emomusic.training.state import STATE_NAME, load_state, save_state
 
 LOG_EVERY = 10
-COUNTERS = ("step", "epoch", "index", "seen", "elapsed")
+COUNTERS = ("step", "first_step", "epoch", "index", "notes", "elapsed")
+IDENTITY = ("seed", "size", "context", "lr", "warmup_steps", "weight_decay", "dropout",
+            "clip_norm", "batch_events", "micro_batches", "decay_steps", "max_steps",
+            "source_weights")  # fmt: skip
+"""Settings that belong to a run: it goes on with the same only."""
+RECOMPILE_LIMIT = 64
+"""Shapes of one kind of layer: of its training and evaluation, of batches of one and of more."""
+SLOW = 0.5
+"""A run that is slower than this share of its own best speed says so."""
 TABLES_NAME = "tables.json"
+TABLES = ("attributes", "bar_attributes", "n_bins", "edges", "bar_edges", "account")
 RUN_DIR = "run"
 Report = Callable[[dict[str, float]], None]
 OnEvaluation = Callable[[Path, int], None]
-Batch = tuple[NDArray[np.int64], int, int]
 
 
 def train(
@@ -65,7 +77,7 @@ def train(
             another process trains in the folder.
         ConnectionError: If another of the processes that train together ended.
     """
-    ranks = Ranks(device_of(config))
+    ranks = Ranks(device_of(config.device))
     with ranks.together(), _only_run(out_dir / RUN_DIR, ranks):
         rows = Rows.load(rows_path)
         evaluated = _Run(rows, out_dir, config, ranks, report, on_evaluation).go()
@@ -85,6 +97,52 @@ def _only_run(run_dir: Path, ranks: Ranks) -> Iterator[None]:
         yield
 
 
+def make_optimisers(model: Transformer, config: TrainConfig, dtype: torch.dtype) -> list[Any]:
+    """Return Muon for the matrices inside blocks and slots, AdamW for the rest.
+
+    Embeddings, what chooses among ids, norms and gains are moved by AdamW.
+    """
+    c = model.config
+    heads, kv = c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim
+    cuts = {"qkv": (heads, kv, kv), "out": (c.dim,), "down": (c.dim,)}
+    matrices: list[tuple[Tensor, tuple[int, ...]]] = []
+    rest = []
+    for name, parameter in model.named_parameters():
+        kind = name.split(".")[-2] if name.endswith(".weight") else ""
+        if kind == "gate_up":
+            matrices.append((parameter, (parameter.shape[0] // 2,) * 2))
+        elif kind in cuts:
+            matrices.append((parameter, cuts[kind]))
+        else:
+            rest.append(parameter)
+    return [
+        Muon(matrices, lr=config.lr, weight_decay=config.weight_decay, dtype=dtype),
+        torch.optim.AdamW(rest, lr=config.lr, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+
+
+def start_from(model: Transformer, folder: Path) -> None:
+    """Copy the weights of a checkpoint of the same width; fewer layers are stacked in turn.
+
+    Raises:
+        ValueError: If the checkpoint has another width or vocabulary, or more layers.
+
+    Reference: Gong et al. (2019), progressive stacking.
+    """
+    found = load_model(folder)
+    mine, theirs = model.config, found.config
+    same = {**mine.to_dict(), "n_layers": 0, "context": 0}
+    if same != {**theirs.to_dict(), "n_layers": 0, "context": 0} or mine.n_layers % theirs.n_layers:
+        raise ValueError(f"a model of {mine} cannot start from {folder}, which is {theirs}")
+    weights = found.state_dict()
+    with torch.no_grad():
+        for name, parameter in model.state_dict().items():
+            parts = name.split(".")
+            if parts[0] == "blocks":
+                parts[1] = str(int(parts[1]) % theirs.n_layers)
+            parameter.copy_(weights[".".join(parts)])
+
+
 class _Run:
     def __init__(
         self,
@@ -100,54 +158,61 @@ class _Run:
         self.ranks, self.device, self.run_dir = ranks, ranks.device, out_dir / RUN_DIR
         if config.threads:
             torch.set_num_threads(config.threads)
-        torch.manual_seed(config.seed)
+        torch.set_flush_denormal(True)
         torch.set_float32_matmul_precision("high")
-        (resumes,) = ranks.agree((self.run_dir / STATE_NAME).is_file())
-        self._build(starts=not resumes)
+        torch.manual_seed(config.seed)
+        (precision,) = ranks.share(self._precision().encode()).decode().split()
+        self.precision = precision
         self.training = self._batches(validation=False, augmentation=config.augmentation)
         self.validation = self._batches(validation=True, augmentation=None)
-        self.step, self.epoch, self.index, self.seen, self.elapsed = 0, 0, 0, 0, 0.0
+        self.step = self.first_step = self.epoch = self.index = self.notes = 0
+        self.elapsed = self.best_speed = 0.0
         self.losses: list[Tensor] = []
         self.evaluated: dict[str, float] = {}
-        if resumes:
-            self._resume()
+        self._build()
+        self.identity = {name: getattr(config, name) for name in IDENTITY}
+        # A constant rate does not depend on where the run ends.
+        self.identity["max_steps"] *= bool(config.decay_steps)
+        self.identity |= {"rows": rows.digest(), **vars(config.augmentation)}
+        self._begin()
         self.last_save = self.last_eval = self.elapsed
         self.log = Log(self.run_dir, self.step) if ranks.rank == 0 else None
-        self.progress = 0.0
 
-    def _build(self, *, starts: bool) -> None:
+    def _precision(self) -> str:
+        chosen = self.config.precision
+        return faster_precision(self.device) if chosen == "auto" else chosen
+
+    def _build(self) -> None:
         config = self.config
         shape = ModelConfig(
-            vocab_size=len(self.rows.meta["vocabulary"]),
+            vocab_size=self.training.layout.n_ids,
+            layout=self.training.layout.events,
             context=config.context,
             **SIZES[config.size],
         )
-        self.model = Transformer(shape).to(self.device)
-        if config.init_from and starts:
+        self.model = Transformer(shape, dropout=config.dropout).to(self.device)
+        self.optimisers = make_optimisers(self.model, config, PRECISIONS[self.precision])
+        if config.compile:
+            dynamo.config.recompile_limit = RECOMPILE_LIMIT
+            for part in (*self.model.blocks, *self.model.slots):
+                part.compile(dynamic=True)
+
+    def _begin(self) -> None:
+        """Go on with a state, or begin from another run's, from a checkpoint, or from chance."""
+        config = self.config
+        (resumes,) = self.ranks.agree((self.run_dir / STATE_NAME).is_file())
+        if resumes:
+            self._load(self.run_dir, self.identity)
+        elif config.branch_from:
+            own = ("size", "rows") if config.same_rows else ("size",)
+            self._load(Path(config.branch_from) / RUN_DIR, {n: self.identity[n] for n in own})
+            self.first_step, self.elapsed, self.losses = self.step, 0.0, []
+        elif config.init_from:
             start_from(self.model, Path(config.init_from))
-        if config.parallel == "fully_shard" and self.ranks.size > 1:
-            from emomusic.training.parallel.shards import shard  # seconds, and only this needs it
 
-            shard(self.model, self.ranks)
-        self.optimisers = make_optimisers(self.model, config)
-        compiled: Any = torch.compile(self.model) if config.compile else self.model
-        self.forward = replicate(compiled, self.ranks)
-
-    def _batches(self, *, validation: bool, augmentation: Augmentation | None) -> ClipBatches:
-        return ClipBatches(
-            self.rows,
-            validation=validation,
-            batch_ids=self.config.batch_ids,
-            context=self.config.context,
-            seed=self.config.seed,
-            augmentation=augmentation,
-            source_weights=self.config.source_weights,
-        )
-
-    def _resume(self) -> None:
-        same = {"seed": self.config.seed, "size": self.config.size}
+    def _load(self, folder: Path, same: dict[str, Any]) -> None:
         scalars = load_state(
-            self.run_dir,
+            folder,
             self.model,
             self.optimisers,
             same=same,
@@ -156,37 +221,63 @@ class _Run:
         )
         for name in COUNTERS:
             setattr(self, name, type(getattr(self, name))(scalars[name]))
-        self.losses = [torch.tensor(loss, device=self.device) for loss in scalars["losses"]]
+        self.best_speed = scalars.get("best_speed", 0.0)
+        self.losses = [torch.tensor(x, device=self.device) for x in scalars.get("losses", [])]
+
+    def _batches(self, *, validation: bool, augmentation: Augmentation | None) -> ClipBatches:
+        return ClipBatches(
+            self.rows,
+            validation=validation,
+            batch_events=self.config.batch_events,
+            context=self.config.context,
+            seed=self.config.seed,
+            augmentation=augmentation,
+            source_weights={} if validation else self.config.source_weights,
+        )
 
     def _save_state(self) -> None:
-        scalars = {name: getattr(self, name) for name in COUNTERS}
-        scalars |= {"seed": self.config.seed, "size": self.config.size}
-        scalars["losses"] = [float(loss) for loss in self.losses]
-        save_state(self.run_dir, self.model, self.optimisers, scalars, writes=self.ranks.rank == 0)
+        if self.ranks.rank == 0:
+            scalars = {name: getattr(self, name) for name in (*COUNTERS, "best_speed")}
+            scalars["losses"] = [float(loss) for loss in self.losses]  # of steps not yet logged
+            save_state(self.run_dir, self.model, self.optimisers, {**self.identity, **scalars})
 
     def go(self) -> dict[str, float]:
         """Train until the budget is spent."""
         started = time.monotonic() - self.elapsed
+        self._log({"precision": self.precision, "machine": machine(self.device)})
         stream = self._stream()
-        (self.progress,) = self.ranks.agree(self._progress())
-        while self.progress < 1.0:
-            self.losses.append(self._step(next(stream)))
+        # A first stretch compiles.
+        mark, compared_from = (self.elapsed, self.notes), self.step + 2 * LOG_EVERY
+        while not self._is_done():
+            self.losses.append(self._step(stream))
             self.elapsed = time.monotonic() - started
             if self.step % LOG_EVERY == 0:
-                self._log({"loss": float(torch.stack(self.losses).mean()), "lr": self._rate()})
-                self.losses = []
-            progress, saves, evaluates = self.ranks.agree(self._progress(), *self._due())
+                speed = (self.notes - mark[1]) / max(self.elapsed - mark[0], 1e-9)
+                mark = self.elapsed, self.notes
+                self._log_step(speed, compares=self.step >= compared_from)
+            saves, evaluates, self.elapsed = self.ranks.agree(*self._due(), self.elapsed)
             if saves:
                 self._save_state()
                 self.last_save = self.elapsed
             if evaluates:
                 self._evaluate()
                 self.last_eval = self.elapsed
-            self.elapsed = time.monotonic() - started
-            self.progress = progress
+            paused, self.elapsed = self.elapsed, time.monotonic() - started
+            mark = mark[0] + self.elapsed - paused, mark[1]  # saving is no training
         self._save_state()
         self._evaluate()
         return self.evaluated
+
+    def _is_done(self) -> bool:
+        c = self.config
+        by_time = bool(c.minutes) and self.elapsed >= 60 * c.minutes
+        (done,) = self.ranks.agree(by_time or (bool(c.max_steps) and self.step >= self._end))
+        return bool(done)
+
+    @property
+    def _end(self) -> int:
+        """Return the step at which the run ends; a branch counts its steps from its beginning."""
+        return self.first_step + self.config.max_steps
 
     def _due(self) -> tuple[bool, bool]:
         c = self.config
@@ -194,98 +285,107 @@ class _Run:
         evaluates = self.elapsed - self.last_eval >= 60 * c.eval_minutes
         return saves, bool(c.eval_minutes) and evaluates
 
-    def _stream(self) -> Iterator[Batch]:
+    def _stream(self) -> Iterator[tuple[Any, int, int]]:
         while True:
             batches = self.training.epoch(self.epoch)
-            if not batches:
-                raise ValueError("an epoch holds no clip; give a source a weight above 0")
             while self.index < len(batches):
                 self.index += 1
                 yield batches[self.index - 1], self.epoch, self.index - 1
             self.epoch, self.index = self.epoch + 1, 0
 
-    def _progress(self) -> float:
-        c = self.config
-        by_step = self.step / c.max_steps if c.max_steps else 0.0
-        by_time = self.elapsed / (60 * c.minutes) if c.minutes else 0.0
-        return max(by_step, by_time)
-
     def _rate(self) -> float:
+        """Return the learning rate: it rises, stays, and at the end falls to nought in a line."""
         c = self.config
         warm = min((self.step + 1) / max(c.warmup_steps, 1), 1.0)
-        cosine = (1 + math.cos(math.pi * min(self.progress, 1.0))) / 2
-        return c.lr * warm * (c.final_lr + (1 - c.final_lr) * cosine)
+        left = (self._end - self.step) / c.decay_steps if c.decay_steps else 1.0
+        return c.lr * warm * min(left, 1.0)
 
-    def _parts(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
-        size, n = self.ranks.size, self.config.gradient_accumulation_steps
-        return [
-            self.training.batch(*batch, part=self.ranks.rank + size * i, n_parts=size * n)
-            for i in range(n)
-        ]
-
-    def _step(self, batch: Batch) -> Tensor:
+    def _step(self, stream: Iterator[tuple[Any, int, int]]) -> Tensor:
+        rate = self._rate()
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = self._rate()
-        parts = self._parts(batch)
-        n_targets, n_ids = self.ranks.total(
-            sum(n_learnt(targets) for _, targets in parts),
-            sum(inputs.numel() for inputs, targets in parts if n_learnt(targets)),
+                group["lr"] = rate
+        wanted = [next(stream) for _ in range(self.config.micro_batches)]
+        own = wanted[self.ranks.rank :: self.ranks.size]
+        batches = [self.training.batch(*one).to(self.device) for one in own]
+        n_learnt, n_notes = self.ranks.total(
+            sum(batch.n_learnt for batch in batches), sum(batch.n_notes for batch in batches)
         )
         loss = torch.zeros((), device=self.device)
-        for i, (inputs, targets) in enumerate(parts):
-            with passing(self.forward, self.model, last=i == len(parts) - 1):
-                with autocast(self.device, self.config.precision):
-                    logits = self.forward(inputs.to(self.device))
-                    part = summed_loss(logits, targets.to(self.device)) / max(n_targets, 1.0)
-                # The mean over all targets of the batch, wherever they are; the processes'
-                # gradients are averaged, so each is taken as many times.
-                (part * self.ranks.size).backward()  # type: ignore[no-untyped-call] # torch's
-                loss += part.detach()
-        clip_gradients(self.model, self.config.clip_norm)
+        for batch in batches:
+            loss += self._backward(batch, n_learnt)
+        self.ranks.add_gradients(self.model)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        self.seen += int(n_ids)
-        return self.ranks.sum(loss)
+        self.notes += int(n_notes)
+        # The mean over all choices, times choices a note: nats a note.
+        return self.ranks.sum(loss) * (n_learnt / max(n_notes, 1.0))
 
-    def _log(self, values: dict[str, float]) -> None:
+    def _backward(self, batch: Batch, n_learnt: float) -> Tensor:
+        """Add a batch's share of the mean loss over all choices of the step to the gradients."""
+        with autocast(self.device, self.precision):
+            loss = summed_loss(self.model, batch) / max(n_learnt, 1.0)
+        loss.backward()  # type: ignore[no-untyped-call] # torch's
+        return loss.detach()
+
+    def _log_step(self, speed: float, *, compares: bool) -> None:
+        if compares and speed < SLOW * self.best_speed:
+            warnings.warn(
+                f"{speed:.0f} notes/s, less than half of what this run has had", stacklevel=2
+            )
+        self.best_speed = max(self.best_speed, speed)
+        loss = float(torch.stack(self.losses).mean())
+        self.losses = []
+        self._log({"loss": loss, "lr": self._rate(), "notes_per_s": round(speed, 1)})
+
+    def _log(self, values: dict[str, Any]) -> None:
         if self.log is None:
             return
         where = {
             "step": self.step,
             "seconds": round(self.elapsed, 1),
-            "ids": self.seen,
+            "notes": self.notes,
             "epoch": self.epoch,
-            "progress": round(self.progress, 4),
+            "progress": round(self._progress(), 4),
         }
         self.report(self.log.write(where, values))
 
+    def _progress(self) -> float:
+        c = self.config
+        by_step = (self.step - self.first_step) / c.max_steps if c.max_steps else 0.0
+        return max(by_step, self.elapsed / (60 * c.minutes) if c.minutes else 0.0)
+
     def _evaluate(self) -> None:
-        held_back = mean_loss(
-            self.model,
-            self.validation,
-            max_ids=self.config.eval_ids,
-            precision=self.config.precision,
-            ranks=self.ranks,
-        )
-        self.evaluated = {"validation_loss": held_back}
-        self._log(self.evaluated)
-        model = whole_model(self.model)
         if self.ranks.rank:
             return
+        self.evaluated = mean_loss(
+            self.model,
+            self.validation,
+            max_events=self.config.eval_events,
+            precision=self.precision,
+        )
+        self._log({f"validation_{name}": value for name, value in self.evaluated.items()})
         recipe = {
             "config": self.config.to_dict(),
             "steps": self.step,
-            "ids": self.seen,
+            "notes": self.notes,
             "minutes": round(self.elapsed / 60, 1),
             "machine": machine(self.device),
+            "precision": self.precision,
             "torch": str(torch.__version__),
             "evaluation": {name: round(value, 5) for name, value in self.evaluated.items()},
         }
-        save_model(self.out_dir, model, recipe=recipe)
-        keys = ("attributes", "bar_attributes", "n_bins", "edges", "bar_edges", "account")
-        tables = {key: self.rows.meta[key] for key in keys}
+        save_model(self.out_dir, self.model, recipe=recipe)
+        tables = {key: self.rows.meta[key] for key in TABLES}
         write_text(self.out_dir / TABLES_NAME, json.dumps(tables, indent=1) + "\n")
         self.on_evaluation(self.out_dir, self.step)
+
+
+def machine(device: torch.device) -> str:
+    """Return in a few words what a run ran on."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"

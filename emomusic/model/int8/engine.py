@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engines.engine import Row, Segments, check_row
-from emomusic.model.engines.grammar import Grammar, Kind
+from emomusic.model.engine import Row, check_row, checked_events
+from emomusic.model.events import NONE, SLOTS
+from emomusic.model.grammar import Grammar, Segments
 from emomusic.model.int8 import library as lib
 from emomusic.model.int8.session import Event, Jobs, Session
 from emomusic.model.shape import ModelConfig
@@ -30,14 +31,12 @@ from emomusic.model.weights import (
     tensor_shapes,
 )
 
-FEW_SLOTS, MORE_SLOTS, MANY_PARAMETERS = 4, 8, 16_000_000
+FEW_PLACES, MORE_PLACES, MANY_PARAMETERS = 4, 8, 16_000_000
 """Rows that one thread writes at once: so many that reading the weights is shared, the more the
 larger these are, and so few that keys and values stay in the processor's cache beside them."""
-Array = NDArray[Any]
-
-
 MAX_WAITING = 64
 """So many events wait to be taken: where that is slow, the writing waits, and not the memory."""
+Array = NDArray[Any]
 
 
 class Int8Engine:
@@ -57,7 +56,7 @@ class Int8Engine:
         tensors: Iterable[tuple[str, Array]],
         *,
         threads: int = 1,
-        slots: int | None = None,
+        places: int | None = None,
         instructions: str = "",
     ) -> None:
         """Round the weights.
@@ -67,20 +66,20 @@ class Int8Engine:
             tensors: Name and values of each tensor, float32 or the bits of bfloat16.
             threads: At least 1. Several rows are shared out among them; one row alone is
                 computed by all of them, at most 16, together where that is faster.
-            slots: Rows that a thread writes at once; None takes 4, or 8 of a large model.
-            instructions: `avx512-vnni`, `avx2`, `neon-dotprod` or `plain`; empty takes the best
-                that the processor has.
+            places: Rows that a thread writes at once; None takes 4, or 8 of a large model.
+            instructions: `avx512-vnni`, `avx-vnni`, `avx2`, `neon-dotprod` or `plain`; empty
+                takes the best that the processor has.
 
         Raises:
             LibraryError: If the compiled part is missing, or the instructions are.
             ValueError: If tensors are missing or not finite, or a number is out of range.
         """
-        if slots is None:
-            slots = MORE_SLOTS if config.n_parameters > MANY_PARAMETERS else FEW_SLOTS
-        if threads < 1 or slots < 1:
-            raise ValueError(f"threads and slots must be at least 1, got {threads} and {slots}")
+        if places is None:
+            places = MORE_PLACES if config.n_parameters > MANY_PARAMETERS else FEW_PLACES
+        if threads < 1 or places < 1:
+            raise ValueError(f"threads and places must be at least 1, got {threads} and {places}")
         self._lib = lib.library()
-        self._config, self.threads, self.slots = config, threads, slots
+        self._config, self.threads, self.places = config, threads, places
         self._model = _new_model(self._lib, config, instructions)
         weakref.finalize(self, self._lib.em_model_free, self._model)
         missing = set(tensor_shapes(config))
@@ -93,7 +92,7 @@ class Int8Engine:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, folder: Path, *, threads: int = 1, slots: int | None = None) -> Int8Engine:
+    def load(cls, folder: Path, *, threads: int = 1, places: int | None = None) -> Int8Engine:
         """Load a checkpoint; at most one file of its weights is in memory at a time.
 
         Raises:
@@ -101,7 +100,7 @@ class Int8Engine:
             LibraryError: If the compiled part is missing.
         """
         shape, names = read_shape(folder)
-        return cls(shape, read_tensors(folder, shape, names), threads=threads, slots=slots)
+        return cls(shape, read_tensors(folder, shape, names), threads=threads, places=places)
 
     @property
     def name(self) -> str:
@@ -119,14 +118,14 @@ class Int8Engine:
         return self._config
 
     def _set(self, name: str, tensor: Array) -> None:
-        parts = name.removesuffix(".weight").split(".", 2)
-        layer = int(parts[1]) if parts[0] == "blocks" else 0
-        which = lib.TENSORS[parts[2] if parts[0] == "blocks" else parts[0]]
+        kind, *rest = name.removesuffix(".weight").split(".", 2)
+        at = int(rest[0]) if rest else 0
+        which = lib.TENSORS.index(".".join([kind, *rest[1:]]))
         if tensor.shape != tensor_shapes(self._config)[name]:
             raise ValueError(f"{name} has shape {tensor.shape}")
         dtype = lib.BFLOAT16 if tensor.dtype == BFLOAT16 else lib.FLOAT32
         data = np.ascontiguousarray(tensor, BFLOAT16 if dtype else np.float32)
-        status = self._lib.em_model_set(self._model, which, layer, data.ctypes.data, dtype)
+        status = self._lib.em_model_set(self._model, which, at, data.ctypes.data, dtype)
         if status == lib.NOT_FINITE or not is_finite(data):
             raise CheckpointError(f"{name} holds numbers that are not finite")
         if status:
@@ -142,31 +141,33 @@ class Int8Engine:
     ) -> Iterator[tuple[int, Segments]]:
         """Write rows, as `Engine.write` says."""
         source = iter(enumerate(rows))
-        slots = self.slots if at_once is None else min(self.slots, -(-at_once // self.threads))
+        n_places = self.places
+        if at_once is not None:
+            n_places = min(n_places, -(-at_once // self.threads))
         first = list(islice(source, max(self.threads, 2)))
         for _, row in first:
             check_row(row, grammar, self._config)
         jobs = Jobs(chain(first, source), self._config, grammar, by_segment)
         if any(row.guidance != 1 for _, row in first):
-            slots = max(slots // 2, 1)  # each has a twin
+            n_places = max(n_places // 2, 1)  # each has a twin
         n_threads = min(self.threads, len(first))
         if n_threads > 1:
-            for event in self._share(jobs, grammar, (n_threads, slots)):
+            for event in self._share(jobs, grammar, (n_threads, n_places)):
                 yield event.index, event.segments
             return
-        size = (slots, 1) if len(first) > 1 else (1, min(self.threads, lib.MAX_THREADS))
+        size = (n_places, 1) if len(first) > 1 else (1, min(self.threads, lib.MAX_THREADS))
         with self._session(grammar, *size) as session:
             for event in session.serve(jobs):
                 yield event.index, event.segments
 
     def _share(self, jobs: Jobs, grammar: Grammar, size: tuple[int, int]) -> Iterator[Event]:
         """Let several threads take rows from the same source, each with places of its own."""
-        n_threads, slots = size
+        n_threads, n_places = size
         events: queue.Queue[Event | BaseException | None] = queue.Queue(MAX_WAITING)
 
         def work() -> None:
             try:
-                with self._session(grammar, slots, 1) as session:
+                with self._session(grammar, n_places, 1) as session:
                     for event in session.serve(jobs):
                         events.put(event)
                 events.put(None)
@@ -192,30 +193,56 @@ class Int8Engine:
                 with suppress(queue.Empty):  # they may be waiting until there is room
                     events.get(timeout=0.01)
 
-    def logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return logits, as `Engine.logits` says."""
+    def nats(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return what each choice costs, as `Engine.nats` says."""
+        events, counts = checked_events(ids, self._config), self._config.layout.n_choices
+        parts = np.split(events.rows, events.start[1:])
+        logits = self.logits([own.tolist() for own in parts], events.chosen)
+        found = np.full(events.chosen.shape, np.nan, np.float32)
+        for slot, own in enumerate(np.split(logits, np.cumsum(counts)[:-1], axis=1)):
+            at = np.flatnonzero(events.chosen[:, slot] != NONE)
+            scaled = own[at].astype(np.float64)
+            scaled -= scaled.max(axis=1, keepdims=True, initial=-np.inf)
+            told = scaled[np.arange(len(at)), events.chosen[at, slot]]
+            found[at, slot] = np.log(np.exp(scaled).sum(axis=1)) - told
+        return found
+
+    def logits(
+        self, events: Sequence[Sequence[int]], chosen: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the logits of what follows each event of one sequence.
+
+        Args:
+            events: The rows of the embedding that each sums, as `Grammar.rows` gives them.
+            chosen: What is chosen after each event in each slot, shape (n_events, n_slots); NONE
+                where that is not asked. What a slot is told of must be there.
+
+        Returns:
+            Shape (n_events, sum of the slots' choices), NaN where nothing was asked.
+
+        Raises:
+            ValueError: If they do not fit the model.
+        """
         c = self._config
-        given = np.ascontiguousarray(ids, np.int32)
-        if given.ndim != 1 or not 1 <= len(given) <= c.context:
-            raise ValueError(f"1 to {c.context} ids are expected, got shape {given.shape}")
-        if given.min() < 0 or given.max() >= c.vocab_size:
-            raise ValueError(f"ids must be in 0 to {c.vocab_size - 1}")
-        anything = Grammar(c.vocab_size, (Kind(0, c.vocab_size, 0),), ((0,),))
-        out = np.empty((len(given), c.vocab_size), np.float32)
-        with self._session(anything, 1, self.threads) as session:
-            session.score(given, out)
+        if not len(events) or chosen.shape != (len(events), len(SLOTS)):
+            raise ValueError(f"{chosen.shape} choices do not fit {len(events)} events")
+        out = np.full((len(events), sum(c.layout.n_choices)), np.nan, np.float32)
+        with self._session(Grammar(c.vocab_size, c.layout), 1, self.threads) as session:
+            session.score(events, chosen, out)
         return out
 
     @contextmanager
-    def _session(self, grammar: Grammar, slots: int, threads: int) -> Iterator[Session]:
+    def _session(self, grammar: Grammar, n_places: int, threads: int) -> Iterator[Session]:
         """Lend places to write in; they are kept for the next call."""
-        key = (grammar, slots, threads)
+        key = (grammar, n_places, threads)
         with self._lock:
             idle = [s for s in self._idle.get(key, []) if s.process == os.getpid()]
             self._idle[key] = idle
             session = idle.pop() if idle else None
         if session is None:
-            session = Session(self._model, self._config, grammar, slots=slots, threads=threads)
+            session = Session(
+                self._model, self._config, grammar, n_places=n_places, threads=threads
+            )
         try:
             yield session
         finally:
@@ -226,8 +253,17 @@ class Int8Engine:
 
 def _new_model(library: ctypes.CDLL, config: ModelConfig, instructions: str) -> int:
     """Allocate a model without weights."""
+    layout = config.layout
+    slots = (layout.position, layout.pitch, layout.velocity, layout.duration,
+             layout.chord_a, layout.chord_b)  # fmt: skip
+    sizes = ("vocab_size", "dim", "n_layers", "n_heads", "n_kv_heads", "hidden", "inner", "context")
     shape = lib.ShapeArg(
-        *(getattr(config, name) for name, _ in lib.ShapeArg._fields_)  # type: ignore[misc]
+        *(getattr(config, name) for name in sizes),
+        layout.bos,
+        layout.bar,
+        layout.eos,
+        lib.Six(*(first for first, _ in slots)),
+        lib.Six(*(count for _, count in slots)),
     )
     half = config.head_dim // 2
     # In float32, as the reference does: the angle's rounding is part of the model.

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_uint8, c_uint32, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_uint8, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-ABI = 3
+ABI = 4
 EMPTY, WRITING, DONE, FULL, STUCK, WAITING = range(6)
+ENDS_BAR, ENDS_ALL, WRITES_CHORDS = 1, 2, 4
 FLOAT32, BFLOAT16 = range(2)
-TENSORS = {
-    "embedding": 0,
-    "norm": 1,
-    "attention_norm": 2,
-    "attention.qkv": 3,
-    "attention.out": 4,
-    "hidden_norm": 5,
-    "gate_up": 6,
-    "down": 7,
-}
+TENSORS = (
+    "embedding", "norm",
+    *(f"blocks.{name}" for name in (
+        "attention_norm", "attention.gain", "attention.qkv", "attention.out", "hidden_norm",
+        "gate_up", "down")),
+    *(f"slots.{name}" for name in ("norm", "gate_up", "down", "head_norm", "head", "told")),
+)  # fmt: skip
+"""What the compiled part calls by their place here."""
 NO_MEMORY, BAD_ARGUMENT, NOT_FINITE = -1, -2, -3
 MAX_THREADS = 16
 
@@ -29,37 +28,32 @@ class LibraryError(RuntimeError):
     """Tell in one line why the compiled part cannot be used."""
 
 
+Six = c_int32 * 6
+Two = c_int32 * 2
+
+
 class ShapeArg(ctypes.Structure):
-    """The shape of a model."""
-
-    _fields_ = [
-        (name, c_int32)
-        for name in (
-            "vocab_size", "dim", "n_layers", "n_heads", "n_kv_heads", "hidden", "context",
-        )
-    ]  # fmt: skip
-
-
-class GrammarArg(ctypes.Structure):
-    """Kinds and states; sets of kinds are bits."""
+    """The shape of a model, and the ids of each slot."""
 
     _fields_ = [
         ("vocab_size", c_int32),
-        ("n_kinds", c_int32),
-        ("n_states", c_int32),
-        ("first", POINTER(c_int32)),
-        ("count", POINTER(c_int32)),
-        ("then", POINTER(c_int32)),
-        ("since", POINTER(c_int32)),
-        ("resets", POINTER(c_uint32)),
-        ("allowed", POINTER(c_uint32)),
-        ("rises", c_uint32),
-        ("ends", c_uint32),
+        ("dim", c_int32),
+        ("n_layers", c_int32),
+        ("n_heads", c_int32),
+        ("n_kv_heads", c_int32),
+        ("hidden", c_int32),
+        ("inner", c_int32),
+        ("context", c_int32),
+        ("bos", c_int32),
+        ("bar", c_int32),
+        ("eos", c_int32),
+        ("first", Six),
+        ("count", Six),
     ]
 
 
 class LeanArg(ctypes.Structure):
-    """What is added to the logits of a segment."""
+    """What is added to the logits of a bar."""
 
     _fields_ = [
         ("bias", POINTER(c_float)),
@@ -73,19 +67,20 @@ class RowArg(ctypes.Structure):
     """A row to begin."""
 
     _fields_ = [
-        ("opening", POINTER(c_int32)),
-        ("n_opening", c_int32),
-        ("n_hidden", c_int32),
-        ("heads", POINTER(c_int32)),
-        ("head_start", POINTER(c_int32)),
-        ("ends", POINTER(c_uint32)),
-        ("n_segments", c_int32),
-        ("low", POINTER(c_int32)),
-        ("high", POINTER(c_int32)),
-        ("max_free", c_int32),
+        ("rows", POINTER(c_int32)),
+        ("event_at", POINTER(c_int32)),
+        ("bar_at", POINTER(c_int32)),
+        ("flags", POINTER(c_int32)),
+        ("notes", POINTER(c_int32)),
+        ("note_at", POINTER(c_int32)),
+        ("n_bars", c_int32),
+        ("max_notes", c_int32),
+        ("reach", c_int32),
+        ("positions", Two),
+        ("pitches", Two),
         ("uniforms", POINTER(c_double)),
-        ("temperature", c_double),
-        ("top_p", c_double),
+        ("temperature", c_double * 6),
+        ("top_p", c_double * 6),
         ("guidance", c_float),
         ("n_guided", c_int32),
         ("lean", POINTER(LeanArg)),
@@ -98,8 +93,7 @@ class StateArg(ctypes.Structure):
 
     _fields_ = [
         ("status", c_int32),
-        ("n_ids", c_int32),
-        ("n_segments", c_int32),
+        ("n_bars", c_int32),
         ("n_used", c_int32),
         ("ids", POINTER(c_int32)),
         ("ends_at", POINTER(c_int32)),
@@ -116,14 +110,14 @@ _CALLS: dict[str, tuple[Any, list[Any]]] = {
     "em_model_set": (c_int, [c_void_p, c_int, c_int, c_void_p, c_int]),
     "em_model_isa": (c_char_p, [c_void_p]),
     "em_model_free": (None, [c_void_p]),
-    "em_session_new": (c_void_p, [c_void_p, POINTER(GrammarArg), c_int, c_int]),
+    "em_session_new": (c_void_p, [c_void_p, c_int, c_int]),
     "em_session_free": (None, [c_void_p]),
     "em_put": (c_int, [c_void_p, c_int, POINTER(RowArg)]),
     "em_run": (c_int, [c_void_p, c_int]),
     "em_get": (c_int, [c_void_p, c_int, POINTER(StateArg)]),
     "em_steer": (c_int, [c_void_p, c_int, POINTER(LeanArg)]),
     "em_clear": (c_int, [c_void_p, c_int]),
-    "em_score": (c_int, [c_void_p, POINTER(c_int32), c_int, POINTER(c_float)]),
+    "em_score": (c_int, [c_void_p, *(POINTER(c_int32),) * 3, c_int, POINTER(c_float)]),
     "em_sample": (
         c_int,
         [POINTER(c_float), POINTER(c_uint8), c_int, c_double, c_double, c_double],

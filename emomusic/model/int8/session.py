@@ -8,18 +8,20 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, chain, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engines.engine import Lean, Row, Segments, check_row, steered
-from emomusic.model.engines.grammar import Grammar
+from emomusic.model.engine import Lean, Row, check_row, steered
+from emomusic.model.events import SLOTS
+from emomusic.model.grammar import BarScript, Grammar, Segments
 from emomusic.model.int8 import library as lib
 from emomusic.model.shape import ModelConfig
 
-STEPS = 64
-"""Steps between two looks at what has ended."""
+STEPS = 16
+"""Events of each row between two looks at what has ended."""
 
 
 @dataclass(frozen=True)
@@ -65,24 +67,20 @@ class Jobs:
 
 @dataclass
 class _Place:
-    """Follow the row in one slot."""
+    """Follow the row in one place."""
 
     index: int
     row: Row
     segments: Segments = field(default_factory=list)
     n_before: int = 0
-    at: int = 0
 
-    def absorb(self, ids: NDArray[np.int32], ends_at: Sequence[int]) -> bool:
+    def absorb(self, state: lib.StateArg) -> bool:
         """Take over the segments that ended since; tell whether there were any."""
-        script = self.row.script
-        new = ends_at[len(self.segments) - self.n_before :]
-        for end in new:
-            self.segments.append(ids[self.at : end].tolist())
-            done = len(self.segments) == len(script.heads)
-            given = () if done else script.continuation(len(self.segments), int(ids[end]))
-            self.at = end + 1 + len(given)
-        return bool(new)
+        ends = [0, *state.ends_at[: state.n_bars]]
+        new = len(self.segments) - self.n_before
+        for begin, end in pairwise(ends[new:]):
+            self.segments.append(state.ids[begin:end])
+        return len(ends) - 1 > new
 
 
 class Session:
@@ -93,7 +91,7 @@ class Session:
     """
 
     def __init__(
-        self, model: int, config: ModelConfig, grammar: Grammar, *, slots: int, threads: int
+        self, model: int, config: ModelConfig, grammar: Grammar, *, n_places: int, threads: int
     ) -> None:
         """Allocate places.
 
@@ -101,7 +99,7 @@ class Session:
             model: The compiled part's own.
             config: The model's shape.
             grammar: Of all rows.
-            slots: Places.
+            n_places: Rows at once.
             threads: Which compute each step together.
 
         Raises:
@@ -109,12 +107,10 @@ class Session:
         """
         self._lib, self.process = lib.library(), os.getpid()
         self._config, self._grammar = config, grammar
-        self._places: list[_Place | None] = [None] * slots
-        argument, kept = _grammar_arg(grammar)
-        self._session = self._lib.em_session_new(model, ctypes.byref(argument), slots, threads)
-        del kept
+        self._places: list[_Place | None] = [None] * n_places
+        self._session = self._lib.em_session_new(model, n_places, threads)
         if not self._session:
-            raise MemoryError(f"no memory for {slots} rows, or no {threads} threads")
+            raise MemoryError(f"no memory for {n_places} rows, or no {threads} threads")
         weakref.finalize(self, _free, self._lib, self._session, self.process)
 
     def serve(self, jobs: Jobs) -> Iterator[Event]:
@@ -124,67 +120,77 @@ class Session:
             if all(place is None for place in self._places):
                 return
             self._lib.em_run(self._session, STEPS)
-            for slot, place in enumerate(self._places):
+            for at, place in enumerate(self._places):
                 if place is not None:
-                    yield from self._look(slot, place, jobs.tells_segments)
+                    yield from self._look(at, place, jobs.tells_segments)
 
     def _fill(self, jobs: Jobs) -> None:
-        for slot in range(len(self._places)):
-            if self._places[slot] is None:
+        for at in range(len(self._places)):
+            if self._places[at] is None:
                 found = jobs.take()
                 if found is None:
                     return
-                self._put(slot, _Place(*found))
+                self._put(at, _Place(*found))
 
-    def _put(self, slot: int, place: _Place) -> None:
-        opening = place.row.script.opening(place.segments)
-        place.n_before, place.at = len(place.segments), len(opening)
-        argument, kept = _row_arg(place, opening, self._grammar, self._config.context)
-        status = self._lib.em_put(self._session, slot, ctypes.byref(argument))
+    def _put(self, at: int, place: _Place) -> None:
+        place.n_before = len(place.segments)
+        argument, kept = _row_arg(place, self._grammar, self._config.context)
+        status = self._lib.em_put(self._session, at, ctypes.byref(argument))
         del kept
         if status == lib.NO_MEMORY:
             raise MemoryError("no memory for a row")
         if status:
             raise ValueError("the row does not fit the grammar or the context")
-        self._places[slot] = place
+        self._places[at] = place
 
-    def _look(self, slot: int, place: _Place, tells_segments: bool) -> Iterator[Event]:
+    def _look(self, at: int, place: _Place, tells_segments: bool) -> Iterator[Event]:
         state = lib.StateArg()
-        self._lib.em_get(self._session, slot, ctypes.byref(state))
+        self._lib.em_get(self._session, at, ctypes.byref(state))
         if state.status == lib.WRITING and not tells_segments:
             return
-        ids = np.ctypeslib.as_array(state.ids, (state.n_ids + 1,))
-        is_new = place.absorb(ids, state.ends_at[: state.n_segments])
+        is_new = place.absorb(state)
         if state.status in (lib.WRITING, lib.WAITING):
             if is_new and tells_segments:
                 yield Event(place.index, [*place.segments])
             if state.status == lib.WAITING:
                 lean = steered(place.row, place.segments, self._grammar)
-                if self._lib.em_steer(self._session, slot, _lean_arg(lean)) == lib.NO_MEMORY:
+                if self._lib.em_steer(self._session, at, _lean_arg(lean)) == lib.NO_MEMORY:
                     raise MemoryError("no memory for what a row leans to")
             return
-        self._lib.em_clear(self._session, slot)
-        self._places[slot] = None
+        self._lib.em_clear(self._session, at)
+        self._places[at] = None
         place.row.uniforms.drop(state.n_used)
         if state.status == lib.FULL:
             if len(place.segments) == place.n_before:
                 context = self._config.context
                 raise ValueError(f"a segment does not end within a context of {context}")
-            self._put(slot, place)
+            self._put(at, place)
         elif state.status == lib.STUCK:
-            raise ValueError("the grammar allows no id")
+            raise ValueError("the grammar allows no choice")
         else:
             yield Event(place.index, place.segments)
 
-    def score(self, ids: NDArray[np.int32], out: NDArray[np.float32]) -> None:
-        """Write the logits after each id, shape (n_ids, vocab_size), into `out`."""
-        self._lib.em_score(self._session, _pointer(ids), len(ids), _pointer(out))
+    def score(
+        self,
+        events: Sequence[Sequence[int]],
+        chosen: NDArray[np.int64],
+        out: NDArray[np.float32],
+    ) -> None:
+        """Write logits into `out`, as `Int8Engine.logits` says.
+
+        Raises:
+            ValueError: If they do not fit.
+        """
+        arrays = (*_flat(events), np.ascontiguousarray(chosen, np.int32))
+        given = (*map(_pointer, arrays), len(events), _pointer(out))
+        if self._lib.em_score(self._session, *given):
+            raise ValueError("the events or choices do not fit the model")
 
     def clear(self) -> None:
         """Give all places free."""
-        for slot in range(len(self._places)):
-            self._lib.em_clear(self._session, slot)
-            self._places[slot] = None
+        for at in range(len(self._places)):
+            self._lib.em_clear(self._session, at)
+            self._places[at] = None
 
 
 def _free(library: ctypes.CDLL, session: int, process: int) -> None:
@@ -194,7 +200,6 @@ def _free(library: ctypes.CDLL, session: int, process: int) -> None:
 
 _CTYPES: dict[str, Any] = {
     "int32": ctypes.c_int32,
-    "uint32": ctypes.c_uint32,
     "float32": ctypes.c_float,
     "float64": ctypes.c_double,
 }
@@ -204,76 +209,59 @@ def _pointer(array: NDArray[Any]) -> Any:
     return array.ctypes.data_as(ctypes.POINTER(_CTYPES[array.dtype.name]))
 
 
-def _bits(kinds: Sequence[int]) -> int:
-    return sum(1 << kind for kind in set(kinds))
+def _flat(parts: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return lists laid end to end, and where each begins and the last one ends."""
+    starts = [0, *accumulate(map(len, parts))]
+    return np.array(list(chain.from_iterable(parts)), np.int32), np.array(starts, np.int32)
 
 
-def _grammar_arg(grammar: Grammar) -> tuple[lib.GrammarArg, list[NDArray[Any]]]:
-    """Return the argument, and the arrays that it points to."""
-    kinds = grammar.kinds
-    arrays: list[NDArray[Any]] = [
-        np.array([kind.first for kind in kinds], np.int32),
-        np.array([kind.count for kind in kinds], np.int32),
-        np.array([kind.then for kind in kinds], np.int32),
-        np.array([-1 if kind.since is None else kind.since for kind in kinds], np.int32),
-        np.array([_bits(kind.resets) for kind in kinds], np.uint32),
-        np.array([_bits(state) for state in grammar.states], np.uint32),
-    ]
-    argument = lib.GrammarArg(
-        grammar.vocab_size,
-        len(kinds),
-        len(grammar.states),
-        *map(_pointer, arrays),
-        _bits([k for k, kind in enumerate(kinds) if kind.rises]),
-        _bits([k for k, kind in enumerate(kinds) if kind.ends]),
-    )
-    return argument, arrays
+def _flags(bar: BarScript) -> int:
+    ends = lib.ENDS_BAR * bar.ends_bar + lib.ENDS_ALL * bar.ends_all
+    return ends + lib.WRITES_CHORDS * bar.writes_chords
 
 
 def _row_arg(
-    place: _Place, opening: list[int], grammar: Grammar, context: int
+    place: _Place, grammar: Grammar, context: int
 ) -> tuple[lib.RowArg, list[NDArray[Any]]]:
     """Return the argument for what is left of a row, and the arrays that it points to."""
     row, script = place.row, place.row.script
-    heads, ends = script.heads[place.n_before :], script.ends[place.n_before :]
-    low = np.array([kind.first for kind in grammar.kinds], np.int32)
-    high = np.array([kind.first + kind.count - 1 for kind in grammar.kinds], np.int32)
-    for kind, lowest, highest in script.bounds:
-        low[kind], high[kind] = max(low[kind], lowest), min(high[kind], highest)
+    bars = script.bars[place.n_before :]
+    heads = (token for bar in bars[1:] for token in bar.head)
+    events = grammar.rows([*script.opening(place.segments), *heads])
+    rows, event_at = _flat(events)
+    # A head begins with the only `bar` in it.
+    begins = [at for at, own in enumerate(events) if own[0] == grammar.layout.bar]
+    begins = begins[len(begins) - len(bars) + 1 :]
+    notes, note_at = _flat([[*chain.from_iterable(bar.given)] for bar in bars])
     lean = steered(row, place.segments, grammar)
-    starts = np.cumsum([0, 0, *(len(head) for head in heads[1:])], dtype=np.int32)
-    arrays: list[NDArray[Any]] = [
-        np.array(opening, np.int32),
-        np.array([token for head in heads[1:] for token in head], np.int32),
-        starts,
-        np.array([_bits(kinds) for kinds in ends], np.uint32),
-        low,
-        high,
-        np.ascontiguousarray(row.uniforms.peek(context)),
-    ]
-    opening_, heads_, starts_, ends_, low_, high_, uniforms_ = map(_pointer, arrays)
+    arrays: dict[str, NDArray[Any]] = {
+        "rows": rows,
+        "event_at": event_at,
+        "bar_at": np.array([0, *begins, len(events)], np.int32),
+        "flags": np.array([_flags(bar) for bar in bars], np.int32),
+        "notes": notes,
+        "note_at": note_at // 4,
+        "uniforms": np.ascontiguousarray(row.uniforms.peek(4 * context)),
+    }
+    is_guided = row.guidance_after(place.n_before) != 1
     argument = lib.RowArg(
-        opening_,
-        len(opening),
-        len(script.prompt) - 1 if row.guidance_after(place.n_before) != 1 else -1,
-        heads_,
-        starts_,
-        ends_,
-        len(heads),
-        low_,
-        high_,
-        min(script.max_free, 2**31 - 1),
-        uniforms_,
-        row.temperature,
-        row.top_p,
-        row.guidance,
-        max(row.n_guided - place.n_before, 0),
-        _lean_arg(lean),
-        row.steer is not None,
+        **{name: _pointer(array) for name, array in arrays.items()},
+        n_bars=len(bars),
+        max_notes=min(script.max_notes, 2**31 - 1),
+        reach=script.reach,
+        positions=script.positions,
+        pitches=script.pitches,
+        temperature=tuple(np.broadcast_to(row.temperature, len(SLOTS)).tolist()),
+        top_p=tuple(np.broadcast_to(row.top_p, len(SLOTS)).tolist()),
+        guidance=row.guidance,
+        n_guided=row.n_guided - place.n_before if is_guided else 0,
+        lean=_lean_arg(lean),
+        waits=row.steer is not None,
     )
+    kept = [*arrays.values()]
     if lean is not None:
-        arrays += [lean.bias, lean.pairs, lean.weights]
-    return argument, arrays
+        kept += [lean.bias, lean.pairs, lean.weights]
+    return argument, kept
 
 
 def _lean_arg(lean: Lean | None) -> Any:

@@ -1,4 +1,4 @@
-/* AVX-512 with VNNI: 64 products in one instruction, of unsigned weights and signed rows. */
+/* AVX-512 with VNNI: 64 products in one instruction, of unsigned rows and signed weights. */
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -10,7 +10,9 @@
 #endif
 
 #define EM_NAME "avx512-vnni"
-#define EM_OFFSET 128
+#define EM_OFFSET 64
+#define EM_WIDE 16
+#define EM_NARROW(x, out) _mm_storeu_si128((__m128i *)(out), _mm512_cvtepi32_epi8((__m512i)(x)))
 #define EM_LARGER(a, b) ((vf)_mm512_max_ps((__m512)(a), (__m512)(b)))
 
 #include <immintrin.h>
@@ -20,7 +22,7 @@
 
 #define AHEAD 8192
 
-static inline __attribute__((always_inline)) __m512i four(const int8_t *a) {
+static inline __attribute__((always_inline)) __m512i four(const uint8_t *a) {
     int32_t x;
     memcpy(&x, a, sizeof x);
     return _mm512_set1_epi32(x);
@@ -28,7 +30,7 @@ static inline __attribute__((always_inline)) __m512i four(const int8_t *a) {
 
 /* The same for a number of rows known to the compiler; `split` sums of each row go on side by
    side, so that one product need not wait for the one before. */
-static inline __attribute__((always_inline)) void dot_rows(const int8_t *w, const int8_t *a,
+static inline __attribute__((always_inline)) void dot_rows(const int8_t *w, const uint8_t *a,
                                                            ptrdiff_t stride, int k4, int32_t *acc,
                                                            const int rows, const int split) {
     __m512i sum[8][2];
@@ -45,20 +47,21 @@ static inline __attribute__((always_inline)) void dot_rows(const int8_t *w, cons
             }
             __m512i w0 = _mm512_loadu_si512(w + 128 * j);
             __m512i w1 = _mm512_loadu_si512(w + 128 * j + 64);
+            if (rows > 1) __asm__("" : "+v"(w0), "+v"(w1)); /* in registers: not loaded again */
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 __m512i x = four(a + r * stride + 4 * j);
-                sum[r * split + j][0] = _mm512_dpbusd_epi32(sum[r * split + j][0], w0, x);
-                sum[r * split + j][1] = _mm512_dpbusd_epi32(sum[r * split + j][1], w1, x);
+                sum[r * split + j][0] = _mm512_dpbusd_epi32(sum[r * split + j][0], x, w0);
+                sum[r * split + j][1] = _mm512_dpbusd_epi32(sum[r * split + j][1], x, w1);
             }
         }
     for (; w < last; w += 128, a += 4)
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
             __m512i x = four(a + r * stride);
-            sum[r * split][0] = _mm512_dpbusd_epi32(sum[r * split][0], _mm512_loadu_si512(w), x);
+            sum[r * split][0] = _mm512_dpbusd_epi32(sum[r * split][0], x, _mm512_loadu_si512(w));
             sum[r * split][1] =
-                _mm512_dpbusd_epi32(sum[r * split][1], _mm512_loadu_si512(w + 64), x);
+                _mm512_dpbusd_epi32(sum[r * split][1], x, _mm512_loadu_si512(w + 64));
         }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
@@ -72,7 +75,7 @@ static inline __attribute__((always_inline)) void dot_rows(const int8_t *w, cons
     }
 }
 
-static void dot(const int8_t *w, const int8_t *a, ptrdiff_t stride, int k4, int rows,
+static void dot(const int8_t *w, const uint8_t *a, ptrdiff_t stride, int k4, int rows,
                 int32_t *acc) {
     switch (rows) {
         case 1: dot_rows(w, a, stride, k4, acc, 1, 2); break;

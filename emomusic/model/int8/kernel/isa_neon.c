@@ -20,13 +20,13 @@
 #include <sys/auxv.h>
 #endif
 
-static inline __attribute__((always_inline)) int8x16_t four(const int8_t *a) {
+static inline __attribute__((always_inline)) int8x16_t four(const uint8_t *a) {
     int32_t x;
     memcpy(&x, a, sizeof x);
     return vreinterpretq_s8_s32(vdupq_n_s32(x));
 }
 
-static inline __attribute__((always_inline)) void dot_rows(const int8_t *w, const int8_t *a,
+static inline __attribute__((always_inline)) void dot_rows(const int8_t *w, const uint8_t *a,
                                                            ptrdiff_t stride, int k4, int32_t *acc,
                                                            const int rows) {
     int32x4_t sum[2][8];
@@ -51,7 +51,7 @@ static inline __attribute__((always_inline)) void dot_rows(const int8_t *w, cons
         for (int j = 0; j < 8; j++) vst1q_s32(acc + r * 32 + 4 * j, sum[r][j]);
 }
 
-static void dot(const int8_t *w, const int8_t *a, ptrdiff_t stride, int k4, int rows,
+static void dot(const int8_t *w, const uint8_t *a, ptrdiff_t stride, int k4, int rows,
                 int32_t *acc) {
     int r = 0;
     for (; r + 2 <= rows; r += 2) dot_rows(w, a + r * stride, stride, k4, acc + r * 32, 2);

@@ -6,13 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-static void dot(const int8_t *w, const int8_t *a, ptrdiff_t stride, int k4, int rows,
+static void dot(const int8_t *w, const uint8_t *a, ptrdiff_t stride, int k4, int rows,
                 int32_t *acc) {
     for (int r = 0; r < rows; r++) {
         int32_t *out = acc + r * 32;
         for (int i = 0; i < 32; i++) out[i] = 0;
         for (int k = 0; k < k4; k++) {
-            const int8_t *x = a + r * stride + 4 * k, *y = w + 128 * k;
+            const int8_t *x = (const int8_t *)a + r * stride + 4 * k, *y = w + 128 * k;
             for (int i = 0; i < 32; i++)
                 out[i] += y[4 * i] * x[0] + y[4 * i + 1] * x[1] + y[4 * i + 2] * x[2] +
                           y[4 * i + 3] * x[3];

@@ -52,7 +52,8 @@ void em_release(void *memory, size_t n_bytes) {
 int em_abi(void) { return EM_ABI; }
 
 static const em_isa *find_isa(const char *name) {
-    const em_isa *found[] = {em_isa_avx512(), em_isa_avx2(), em_isa_neon(), em_isa_plain()};
+    const em_isa *found[] = {em_isa_avx512(), em_isa_avxvnni(), em_isa_avx2(), em_isa_neon(),
+                             em_isa_plain()};
     for (size_t i = 0; i < sizeof found / sizeof *found; i++)
         if (found[i] && (!name || !*name || !strcmp(name, found[i]->name))) return found[i];
     return NULL;
@@ -76,6 +77,18 @@ static void lay_out_matrix(em_model *m, em_matrix *x, int n_out, int n_in) {
     x->k4 = (n_in + 3) / 4;
     x->data = take(m, (size_t)x->n_blocks * (size_t)x->k4 * EM_BLOCK * 4);
     x->scale = take(m, (size_t)x->n_blocks * EM_BLOCK * sizeof(float));
+    x->shift = take(m, (size_t)x->n_blocks * EM_BLOCK * sizeof(int32_t));
+}
+
+static void lay_out_writer(em_model *m, em_writer *w) {
+    size_t dim = (size_t)m->shape.dim;
+    w->norm = take(m, dim * sizeof(float));
+    w->head_norm = take(m, dim * sizeof(float));
+    w->told = take(m, (size_t)w->n_told * dim * sizeof(float));
+    lay_out_matrix(m, &w->gate, m->shape.inner, m->shape.dim);
+    lay_out_matrix(m, &w->up, m->shape.inner, m->shape.dim);
+    lay_out_matrix(m, &w->down, m->shape.dim, m->shape.inner);
+    lay_out_matrix(m, &w->head, w->n_choices, m->shape.dim);
 }
 
 static void lay_out(em_model *m) {
@@ -83,13 +96,14 @@ static void lay_out(em_model *m) {
     size_t dim = (size_t)s->dim, half = (size_t)m->heads.head_dim / 2;
     int q = s->n_heads * m->heads.head_dim, kv = s->n_kv_heads * m->heads.head_dim;
     m->arena_used = 0;
-    m->embedding = take(m, (size_t)s->vocab_size * dim * sizeof(float));
+    m->embedding = take(m, ((size_t)s->vocab_size + 1) * dim * sizeof(float));
     m->cosine = take(m, (size_t)s->context * half * sizeof(float));
     m->sine = take(m, (size_t)s->context * half * sizeof(float));
     m->norm = take(m, dim * sizeof(float));
     for (int i = 0; i < s->n_layers; i++) {
         em_layer *l = m->layers + i;
         l->attention_norm = take(m, dim * sizeof(float));
+        l->gain = take(m, (size_t)s->n_heads * sizeof(float));
         lay_out_matrix(m, &l->qkv, q + 2 * kv, s->dim);
         lay_out_matrix(m, &l->out, s->dim, q);
         l->hidden_norm = take(m, dim * sizeof(float));
@@ -97,15 +111,23 @@ static void lay_out(em_model *m) {
         lay_out_matrix(m, &l->up, s->hidden, s->dim);
         lay_out_matrix(m, &l->down, s->dim, s->hidden);
     }
-    lay_out_matrix(m, &m->head, s->vocab_size, s->dim);
+    for (int i = 0; i < EM_SLOTS; i++) lay_out_writer(m, m->writers + i);
 }
 
 static int fits(const em_shape *s) {
-    int sizes[] = {s->vocab_size, s->dim, s->n_layers, s->n_heads, s->n_kv_heads, s->hidden,
-                   s->context};
+    int sizes[] = {s->vocab_size, s->dim,   s->n_layers, s->n_heads,
+                   s->n_kv_heads, s->hidden, s->inner,   s->context};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i] < 1) return 0;
-    return s->dim <= EM_MAX_WIDTH && s->hidden <= EM_MAX_WIDTH && s->context <= EM_MAX_WIDTH &&
+    for (int i = 0; i < EM_SLOTS; i++)
+        if (s->first[i] < 0 || s->count[i] < 1 || s->count[i] > EM_MAX_CHOICES ||
+            s->first[i] > s->vocab_size - s->count[i])
+            return 0;
+    int marks[] = {s->bos, s->bar, s->eos};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (marks[i] < 0 || marks[i] >= s->vocab_size) return 0;
+    return s->dim <= EM_MAX_WIDTH && s->hidden <= EM_MAX_WIDTH &&
+           s->inner <= EM_MAX_WIDTH && s->context <= EM_MAX_WIDTH &&
            s->vocab_size <= 1 << 20 && s->n_layers <= 1024 && s->dim % s->n_heads == 0 &&
            s->n_heads % s->n_kv_heads == 0 && s->dim / s->n_heads % 2 == 0 &&
            s->dim / s->n_heads <= EM_MAX_HEAD;
@@ -124,6 +146,16 @@ static void set_heads(em_model *m) {
     h->scale = 1.0f / root;
 }
 
+static void set_writers(em_model *m) {
+    for (int i = 0; i < EM_SLOTS; i++) {
+        int n = m->shape.count[i] + (i == EM_ADVANCE ? 3 : 0); /* same, positions, bar, eos */
+        m->writers[i].n_choices = n;
+        m->writers[i].n_told = i == EM_DURATION || i == EM_CHORD_B ? 0 : n;
+        m->n_choices += n;
+        if (n > m->max_choices) m->max_choices = n;
+    }
+}
+
 em_model *em_model_new(const em_shape *shape, const float *cosine, const float *sine,
                        const char *isa) {
     const em_isa *found = find_isa(isa);
@@ -133,6 +165,7 @@ em_model *em_model_new(const em_shape *shape, const float *cosine, const float *
     m->shape = *shape;
     m->isa = found;
     set_heads(m);
+    set_writers(m);
     m->layers = calloc((size_t)shape->n_layers, sizeof *m->layers);
     if (m->layers) {
         lay_out(m);
@@ -184,52 +217,84 @@ static int8_t to_byte(float x) {
     return (int8_t)(int)(shifted - 12582912.0f);
 }
 
+/* Read a row of n floats; returns the largest sum of two neighbours' absolute values, or a
+   negative number if one is not finite. */
+static float read_row(const void *data, int dtype, size_t from, size_t n, float *row) {
+    float most = 0.0f, before = 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        if (!read_float(data, dtype, from + i, row + i)) return -1.0f;
+        float size = row[i] < 0 ? -row[i] : row[i];
+        float sum = i % 2 ? before + size : size;
+        if (sum > most) most = sum;
+        before = size;
+    }
+    return most;
+}
+
 /* Round each output of a matrix, (n_out, n_in) from row `from` of data on, to int8. */
 static int pack(const em_model *m, em_matrix *x, const void *data, int dtype, size_t from) {
     size_t n_in = (size_t)x->n_in;
-    int offset = m->isa->offset, finite = 1;
-    memset(x->data, offset, (size_t)x->n_blocks * (size_t)x->k4 * EM_BLOCK * 4);
+    float row[EM_MAX_WIDTH];
+    memset(x->data, 0, (size_t)x->n_blocks * (size_t)x->k4 * EM_BLOCK * 4);
     for (int o = 0; o < x->n_out; o++) {
-        size_t row = (from + (size_t)o) * n_in;
-        float most = 0.0f, value;
-        for (size_t i = 0; i < n_in; i++) {
-            finite &= read_float(data, dtype, row + i, &value);
-            if (value < 0) value = -value;
-            if (value > most) most = value;
-        }
-        if (!finite) return EM_NOT_FINITE;
-        float inverse = most > 1e-30f ? 127.0f / most : 0.0f;
-        x->scale[o] = most > 1e-30f ? most / 127.0f : 0.0f;
+        float most = read_row(data, dtype, (from + (size_t)o) * n_in, n_in, row);
+        if (most < 0.0f) return EM_NOT_FINITE;
+        int usable = most > 1e-30f && most < 1e38f;
+        float inverse = usable ? 127.0f / most : 0.0f;
         int8_t *block = x->data + (size_t)(o / EM_BLOCK) * (size_t)x->k4 * EM_BLOCK * 4;
+        int32_t sum = 0;
         for (size_t i = 0; i < n_in; i++) {
-            read_float(data, dtype, row + i, &value);
-            block[i / 4 * EM_BLOCK * 4 + (size_t)(o % EM_BLOCK) * 4 + i % 4] =
-                (int8_t)(uint8_t)(to_byte(value * inverse) + offset);
+            int8_t byte = to_byte(row[i] * inverse);
+            block[i / 4 * EM_BLOCK * 4 + (size_t)(o % EM_BLOCK) * 4 + i % 4] = byte;
+            sum += byte;
         }
+        x->scale[o] = usable ? most / 127.0f : 0.0f;
+        x->shift[o] = m->isa->offset * sum;
     }
     return 0;
 }
 
-int em_model_set(em_model *m, int which, int layer, const void *data, int dtype) {
-    const em_shape *s = &m->shape;
-    if (layer < 0 || layer >= s->n_layers || (dtype != EM_FLOAT32 && dtype != EM_BFLOAT16))
-        return EM_BAD_ARGUMENT;
-    em_layer *l = m->layers + layer;
-    size_t dim = (size_t)s->dim;
-    int status;
+static int pack_both(const em_model *m, em_matrix *gate, em_matrix *up, const void *data,
+                     int dtype) {
+    int status = pack(m, gate, data, dtype, 0);
+    return status ? status : pack(m, up, data, dtype, (size_t)gate->n_out);
+}
+
+static int set_in_layer(em_model *m, em_layer *l, int which, const void *data, int dtype) {
+    size_t dim = (size_t)m->shape.dim;
     switch (which) {
-        case EM_EMBEDDING:
-            status = set_floats(m->embedding, data, dtype, (size_t)s->vocab_size * dim);
-            return status ? status : pack(m, &m->head, data, dtype, 0);
-        case EM_NORM: return set_floats(m->norm, data, dtype, dim);
         case EM_ATTENTION_NORM: return set_floats(l->attention_norm, data, dtype, dim);
-        case EM_HIDDEN_NORM: return set_floats(l->hidden_norm, data, dtype, dim);
+        case EM_GAIN: return set_floats(l->gain, data, dtype, (size_t)m->shape.n_heads);
         case EM_QKV: return pack(m, &l->qkv, data, dtype, 0);
         case EM_OUT: return pack(m, &l->out, data, dtype, 0);
-        case EM_DOWN: return pack(m, &l->down, data, dtype, 0);
-        case EM_GATE_UP:
-            status = pack(m, &l->gate, data, dtype, 0);
-            return status ? status : pack(m, &l->up, data, dtype, (size_t)s->hidden);
-        default: return EM_BAD_ARGUMENT;
+        case EM_HIDDEN_NORM: return set_floats(l->hidden_norm, data, dtype, dim);
+        case EM_GATE_UP: return pack_both(m, &l->gate, &l->up, data, dtype);
+        default: return pack(m, &l->down, data, dtype, 0);
     }
+}
+
+static int set_in_writer(em_model *m, em_writer *w, int which, const void *data, int dtype) {
+    size_t dim = (size_t)m->shape.dim;
+    switch (which) {
+        case EM_SLOT_NORM: return set_floats(w->norm, data, dtype, dim);
+        case EM_SLOT_GATE_UP: return pack_both(m, &w->gate, &w->up, data, dtype);
+        case EM_SLOT_DOWN: return pack(m, &w->down, data, dtype, 0);
+        case EM_HEAD_NORM: return set_floats(w->head_norm, data, dtype, dim);
+        case EM_HEAD: return pack(m, &w->head, data, dtype, 0);
+        default: return set_floats(w->told, data, dtype, (size_t)w->n_told * dim);
+    }
+}
+
+int em_model_set(em_model *m, int which, int at, const void *data, int dtype) {
+    size_t dim = (size_t)m->shape.dim;
+    int in_layer = which >= EM_ATTENTION_NORM && which < EM_SLOT_NORM;
+    int n = in_layer ? m->shape.n_layers : EM_SLOTS;
+    if (at < 0 || at >= n || which < 0 || which > EM_TOLD ||
+        (dtype != EM_FLOAT32 && dtype != EM_BFLOAT16))
+        return EM_BAD_ARGUMENT;
+    if (which == EM_EMBEDDING)
+        return set_floats(m->embedding, data, dtype, ((size_t)m->shape.vocab_size + 1) * dim);
+    if (which == EM_NORM) return set_floats(m->norm, data, dtype, dim);
+    return in_layer ? set_in_layer(m, m->layers + at, which, data, dtype)
+                    : set_in_writer(m, m->writers + at, which, data, dtype);
 }

@@ -1,0 +1,189 @@
+"""The reference engine: torch, on the CPU or a GPU, one row after another."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from emomusic.model.engine import Lean, Row, check_row, checked_events, steered
+from emomusic.model.events import NONE, SLOTS
+from emomusic.model.grammar import Grammar, Segments, Walk
+from emomusic.model.sampling import sample_ids
+from emomusic.model.shape import ModelConfig
+from emomusic.model.transformer import Cache, Transformer
+
+
+class TorchEngine:
+    """Write each row for itself, as `Walk` leads, in float32."""
+
+    def __init__(
+        self, model: Transformer, *, device: torch.device | str = "cpu", threads: int = 1
+    ) -> None:
+        """Take a model.
+
+        Args:
+            model: In float32; it is moved to the device.
+            device: Where to write: `cpu`, `cuda` or `cuda:1`.
+            threads: Rows written at the same time, each on one core; set torch to one thread
+                beside it (`torch.set_num_threads(1)`).
+
+        Raises:
+            ValueError: If threads is below 1.
+        """
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        self.device, self.threads = torch.device(device), threads
+        self.model = model.to(self.device).eval()
+
+    @property
+    def name(self) -> str:
+        """Return `torch` on the CPU, `cuda` on a GPU."""
+        return "torch" if self.device.type == "cpu" else self.device.type
+
+    @property
+    def config(self) -> ModelConfig:
+        """Return the model's shape."""
+        return self.model.config
+
+    def write(
+        self,
+        rows: Iterable[Row],
+        grammar: Grammar,
+        *,
+        at_once: int | None = None,
+        by_segment: bool = False,
+    ) -> Iterator[tuple[int, Segments]]:
+        """Write rows, as `Engine.write` says; by segment one at a time."""
+        n_threads = 1 if by_segment else min(self.threads, at_once or self.threads)
+        source = self._checked(rows, grammar)
+        if n_threads == 1:
+            for at, row in source:
+                for segments in self._bars(row, grammar):
+                    if by_segment or len(segments) == len(row.script.bars):
+                        yield at, segments
+            return
+        running: deque[tuple[int, Future[Segments]]] = deque()
+        with ThreadPoolExecutor(n_threads) as pool:
+            while True:
+                for at, row in islice(source, n_threads - len(running)):
+                    running.append((at, pool.submit(self._whole, row, grammar)))
+                if not running:
+                    return
+                at, found = running.popleft()
+                yield at, found.result()
+
+    def _checked(self, rows: Iterable[Row], grammar: Grammar) -> Iterator[tuple[int, Row]]:
+        for at, row in enumerate(rows):
+            check_row(row, grammar, self.config)
+            yield at, row
+
+    def _whole(self, row: Row, grammar: Grammar) -> Segments:
+        return deque(self._bars(row, grammar), maxlen=1)[0]
+
+    def _bars(self, row: Row, grammar: Grammar) -> Iterator[Segments]:
+        """Write a row; yield its whole segments after each."""
+        walk = Walk(grammar, row.script)
+        voices = _Voices(self.model, row, walk)
+        lean, events = steered(row, walk.segments, grammar), voices.opening
+        while not walk.done:
+            if not voices.fit(events):
+                walk.restart()
+                voices = _Voices(self.model, row, walk)
+                events = voices.opening
+            voices.hear(events)
+            n_bars = len(walk.segments)
+            events = _event(row, walk, voices, lean)
+            if len(walk.segments) > n_bars:
+                yield [*walk.segments]
+                voices.guidance = row.guidance_after(len(walk.segments))
+                lean = None if walk.done else steered(row, walk.segments, grammar)
+
+    @torch.inference_mode()
+    def nats(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return what each choice costs, as `Engine.nats` says; all at once, without a cache."""
+        events = checked_events(ids, self.config)
+        rows, start, chosen = (
+            torch.from_numpy(t).to(self.device) for t in (events.rows, events.start, events.chosen)
+        )
+        state = self.model(self.model.embed(rows, start)[None])[0]
+        found = torch.full(chosen.shape, torch.nan)
+        for slot in range(len(SLOTS)):
+            at = (chosen[:, slot] != NONE).nonzero()[:, 0]
+            if len(at):
+                logits = self.model.logits(slot, state[at], chosen[at]).float()
+                told = logits.log_softmax(dim=1).gather(1, chosen[at, slot, None])[:, 0]
+                found[at.cpu(), slot] = -told.cpu()
+        return found.numpy()
+
+
+def _event(row: Row, walk: Walk, voices: _Voices, lean: Lean | None) -> list[list[int]]:
+    """Choose slot by slot until an event is whole or the row done; return what comes next."""
+    temperature, top_p = (np.broadcast_to(x, len(SLOTS)) for x in (row.temperature, row.top_p))
+    chosen = np.full(len(SLOTS), NONE)
+    events: list[list[int]] = []
+    while not events and not walk.done:
+        slot = walk.slot
+        logits = voices.logits(slot, chosen)
+        if lean is not None:
+            logits = logits + walk.leaning(lean.bias, lean.pairs, lean.weights)
+        choice = sample_ids(
+            logits[None],
+            walk.allowed()[None],
+            np.array([row.uniforms.take()]),
+            temperature=temperature[slot],
+            top_p=top_p[slot],
+        )
+        chosen[slot] = choice[0]
+        events = walk.push(int(choice[0]))
+    return events
+
+
+class _Voices:
+    """The network's memory of a row and, while that is guided, of its twin without a prompt.
+
+    Attributes:
+        opening: The events that the row begins with.
+        guidance: 1 where there is no twin, or where it is to be heard no more.
+    """
+
+    def __init__(self, model: Transformer, row: Row, walk: Walk) -> None:
+        """Begin, or begin anew, after the segments that the row has; nothing is heard yet."""
+        self.opening = walk.grammar.rows(row.script.opening(walk.segments))
+        self.guidance = row.guidance_after(len(walk.segments))
+        self._model, self._bos = model, walk.grammar.layout.bos
+        # One batch of two, for a matrix is read once for both.
+        self._n = 1 if self.guidance == 1 else 2
+        self._cache = Cache(model.config.n_layers)
+        self._state = torch.empty(0)
+
+    def fit(self, events: list[list[int]]) -> bool:
+        """Tell whether events fit into what is left of the context."""
+        return self._cache.length + len(events) <= self._model.config.context
+
+    @torch.inference_mode()
+    def hear(self, events: list[list[int]]) -> None:
+        """Let events, each as the rows that it sums, into the network."""
+        model, is_first = self._model, not self._cache.length
+        if self.guidance == 1 and self._n > 1:
+            self._cache.keep(1)
+            self._n = 1
+        told = [events, [[self._bos], *events[1:]] if is_first else events][: self._n]
+        start = np.cumsum([0, *(len(own) for one in told for own in one)])[:-1]
+        rows = [row for one in told for own in one for row in own]
+        x = model.embed(*(torch.tensor(t, device=model.embedding.device) for t in (rows, start)))
+        # (n * T, dim) -> (n, T, dim)
+        self._state = model(x.view(self._n, len(events), -1), self._cache)[:, -1]
+
+    @torch.inference_mode()
+    def logits(self, slot: int, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the logits of a slot, shape (n_choices,), guided if that is due."""
+        told = torch.from_numpy(chosen).to(self._state.device).expand(self._n, -1)
+        both = self._model.logits(slot, self._state, told)
+        found = both[0] if self._n == 1 else both[1] + self.guidance * (both[0] - both[1])
+        return np.asarray(found.float().cpu())

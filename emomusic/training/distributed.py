@@ -1,0 +1,147 @@
+"""Several processes that train one model (DDP): started by torchrun, agreeing in what they do."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+TIMEOUT = timedelta(minutes=30)
+"""How long the others wait while process 0 writes and samples; a process that ends is noticed
+at once."""
+
+
+def device_of(name: str) -> torch.device:
+    """Return where this process computes.
+
+    Args:
+        name: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        ValueError: If a GPU is asked for and torch finds none.
+    """
+    found = torch.cuda.is_available()
+    if name == "cuda" and not found:
+        raise ValueError("device is cuda, but torch finds no such GPU; take auto or cpu")
+    if name == "cpu" or not found:
+        return torch.device("cpu")
+    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+
+
+class Ranks:
+    """Know this process's place among those that train together; one alone needs no set-up.
+
+    Attributes:
+        rank: Number of this process, 0 for the one that saves and logs.
+        size: Processes in all.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        """Join the processes that torchrun's environment names.
+
+        Args:
+            device: Where this process computes.
+        """
+        self.device = device
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        if self.size > 1 and not dist.is_initialized():
+            if device.type == "cuda":
+                torch.cuda.set_device(device)
+            backend = "nccl" if device.type == "cuda" else "gloo"
+            dist.init_process_group(backend, timeout=TIMEOUT)
+
+    def agree(self, *values: float) -> list[float]:
+        """Return process 0's values in all processes."""
+        if self.size == 1:
+            return list(values)
+        shared = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.broadcast(shared, 0)
+        return [float(value) for value in shared.tolist()]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum of tensors over the processes, in all of them."""
+        if self.size > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+        return values
+
+    def total(self, *values: float) -> list[float]:
+        """Return sums over the processes, in all of them."""
+        if self.size == 1:
+            return list(values)
+        summed = self.sum(torch.tensor(values, dtype=torch.float64, device=self.device))
+        return [float(value) for value in summed.tolist()]
+
+    def add_gradients(self, model: nn.Module) -> None:
+        """Let each process have the sum of all gradients."""
+        if self.size == 1:
+            return
+        parameters = list(model.parameters())
+        # A slot may have had nothing to learn here, or nowhere: then it is left alone.
+        has = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
+        anywhere = self.sum(has).tolist()
+        parameters = [p for p, n in zip(parameters, anywhere, strict=True) if n]
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        flat = torch.cat([grad.flatten() for grad in grads])
+        dist.all_reduce(flat)
+        begin = 0
+        for parameter in parameters:
+            end = begin + parameter.numel()
+            parameter.grad, begin = flat[begin:end].view_as(parameter), end
+
+    def share(self, data: bytes) -> bytes:
+        """Return process 0's bytes in all processes."""
+        if self.size == 1:
+            return data
+        (n_bytes,) = self.agree(len(data))
+        shared = torch.empty(int(n_bytes), dtype=torch.uint8, device=self.device)
+        if self.rank == 0:
+            shared.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+        dist.broadcast(shared, 0)
+        return shared.cpu().numpy().tobytes()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Say in one sentence that another process ended, where torch says it in many.
+
+        Raises:
+            ConnectionError: If the others cannot be reached any more.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size == 1 or not _is_of_the_others(error):
+                raise
+            raise ConnectionError(
+                f"process {self.rank} of {self.size} stops, because another one ended; "
+                "the reason stands where that one's messages go"
+            ) from error
+
+    def leave(self) -> None:
+        """Part from the other processes, all at the same time."""
+        if self.size > 1:
+            dist.barrier()
+            dist.destroy_process_group()
+        if self.rank:
+            # All is done, and only rank 0 has files open: threads that the group leaves behind
+            # may abort a process in its very last moment, and torchrun would call it a failure.
+            atexit.register(_end_now)
+
+
+def _is_of_the_others(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, dist.DistError) or "gloo" in text or "nccl" in text
+
+
+def _end_now() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -1,0 +1,454 @@
+"""What every engine does; the cases are in `model_cases`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from model_cases import (
+    BAR,
+    BAR_CONTROL,
+    BOS,
+    CHORDS_A,
+    CHORDS_B,
+    CONTEXT,
+    CONTROL,
+    DURATIONS,
+    ENGINES,
+    EOS,
+    GRAMMAR,
+    LAYOUT,
+    PITCHES,
+    POSITIONS,
+    SIGN,
+    VARIANTS,
+    VELOCITIES,
+    V,
+    choices_of,
+    given_note,
+    make_bars,
+    make_model,
+    make_row,
+    make_script,
+    reference,
+    shown,
+    written,
+)
+
+from emomusic.model.engine import Engine, Lean, Row, Segments, Uniforms
+from emomusic.model.events import NONE, SLOTS, to_events
+from emomusic.model.grammar import FREE, Grammar, Script
+from emomusic.model.transformer import Transformer
+
+SHORT = 30
+"""A context that eight bars fill."""
+BY_SLOT = {
+    "temperature": (0.7, 1.3, 2.0, 0.5, 1.0, 1.0),
+    "top_p": (0.95, 0.8, 1.0, 0.9, 1.0, 0.7),
+}
+ZEROS = np.zeros((2, V + 1), np.float32)
+MELODY = (given_note(1, 6, 2), given_note(5, 4), given_note(5, 8, 0, 3))
+
+
+@pytest.fixture(scope="module", params=ENGINES.values(), ids=ENGINES.keys())
+def make(request: pytest.FixtureRequest) -> Callable[[Transformer], Engine]:
+    found: Callable[[Transformer], Engine] = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def engine(make: Callable[[Transformer], Engine]) -> Engine:
+    return make(make_model())
+
+
+def rows(*seeds: int, **settings: Any) -> list[Row]:
+    return [make_row(seed, **settings) for seed in seeds]
+
+
+def script_with(*changes: dict[str, Any]) -> Script:
+    """Return a script whose bars have these changes."""
+    bars = make_bars(len(changes))
+    return make_script(
+        bars=tuple(replace(bar, **own) for bar, own in zip(bars, changes, strict=True))
+    )
+
+
+def sequence(script: Script, segments: Segments) -> list[int]:
+    """Return all ids of a row."""
+    parts = zip(script.bars, segments, strict=True)
+    return [*script.prompt, *(t for bar, own in parts for t in (*bar.head, *own)), EOS]
+
+
+SCRIPTS = {
+    "plain": make_script(2),
+    "no controls, 1 bar": make_script(1, controls=()),
+    "sampled chords": script_with({"writes_chords": True}, {}, {"writes_chords": True}),
+    "given chords": script_with({"head": (BAR, SIGN, CHORDS_A[1], CHORDS_B[3])}, {}),
+    "given notes": script_with({"given": MELODY, "head": (BAR, SIGN, *shown(MELODY))}, {}),
+    "a gap": make_script(
+        prompt=(BOS, CONTROL, LAYOUT.behind, BAR, SIGN, POSITIONS[2], PITCHES[5], VELOCITIES[1],
+                DURATIONS[2], PITCHES[9], VELOCITIES[1], DURATIONS[2], LAYOUT.here),
+        bars=make_bars(2, head=(BAR, SIGN, BAR_CONTROL)),
+    ),
+    "bars before": script_with(
+        {"head": (BAR, SIGN, POSITIONS[3], PITCHES[7], VELOCITIES[0], DURATIONS[0], BAR, SIGN)}, {}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
+def test_ids_are_drawn_as_whole_sequences_tell(
+    engine: Engine, script: Script, guidance: float
+) -> None:
+    found = written(engine, [make_row(3, script, guidance=guidance, **BY_SLOT)])
+    assert found == [reference(engine, make_row(3, script, guidance=guidance, **BY_SLOT))]
+
+
+def test_a_low_temperature_takes_the_likeliest_and_a_high_one_many(engine: Engine) -> None:
+    def first(temperature: float) -> list[Segments]:
+        return written(
+            engine,
+            [make_row(s, SCRIPTS["plain"], temperature=temperature, top_p=1.0) for s in range(8)],
+        )
+
+    assert len({str(segments) for segments in first(1e-6)}) == 1
+    assert len({str(segments) for segments in first(2.0)}) == 8
+
+
+def leaning_to(segments: Segments) -> Lean | None:
+    """Return a lean that follows from what was written; none every third time."""
+    if len(segments) % 3 == 2:
+        return None
+    total = sum(map(sum, segments)) + 5 * len(segments)
+    bias = np.cos(np.arange(2 * V + 2) * (1 + total / 7)).astype(np.float32).reshape(2, V + 1) * 3
+    pairs = [(-1, POSITIONS[1]), (POSITIONS[1], PITCHES[5]), (POSITIONS[1], POSITIONS[3]),
+             (PITCHES[5], VELOCITIES[0]), (POSITIONS[3], BAR), (POSITIONS[3], V),
+             (0, BAR)]  # fmt: skip
+    return Lean(bias, np.array(pairs), np.full(len(pairs), 4.0))
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_a_lean_is_asked_for_before_each_bar(engine: Engine, guidance: float) -> None:
+    asked: list[int] = []
+
+    def steer(segments: Segments) -> Lean | None:
+        asked.append(len(segments))
+        return leaning_to(segments)
+
+    def row(steer: Callable[[Segments], Lean | None] | None) -> Row:
+        return make_row(4, make_script(4), steer=steer, guidance=guidance)
+
+    found = written(engine, [row(steer)])
+    assert sorted(set(asked)) == [0, 1, 2, 3] and asked == sorted(asked)
+    assert found == [reference(engine, row(leaning_to))]
+    assert found != written(engine, [row(None)])
+
+
+def test_pairs_lead_along_what_they_tell(engine: Engine) -> None:
+    order = [POSITIONS[1], PITCHES[5], VELOCITIES[0], DURATIONS[3], V, PITCHES[7], POSITIONS[3]]
+    pairs = np.array(
+        [(-1, order[0]), (order[0], order[1]), (order[1], order[2]), (order[2], order[3]),
+         (order[0], V), (order[1], order[5]), (order[3], order[3]), (order[2], order[2])]
+    )  # fmt: skip
+    lean = Lean(ZEROS, pairs, np.full(len(pairs), 200.0))
+    script = make_script(1, max_notes=2)
+    found = written(engine, [make_row(3, script, steer=lambda segments: lean)])[0][0]
+    assert found == [*order[:4], order[5], order[2], order[3]]
+
+
+@pytest.mark.parametrize(
+    ("lean", "words"),
+    [
+        (Lean(np.zeros(V, np.float32)), f"a bias must be 2 × {V + 1} finite numbers"),
+        (Lean(ZEROS + np.float32(np.nan)), f"a bias must be 2 × {V + 1} finite numbers"),
+        (Lean(ZEROS, np.zeros((3, 2)), np.zeros(2)), "pairs and weights do not fit"),
+        (Lean(ZEROS, np.array([[1, V + 1]]), np.zeros(1)), f"ids outside the {V + 1}"),
+        (Lean(ZEROS, np.array([[-2, 1]]), np.zeros(1)), f"ids outside the {V + 1}"),
+        (Lean(ZEROS, np.array([[1, 1]]), np.full(1, np.inf)), "weights that are not finite"),
+    ],
+)
+def test_a_lean_that_does_not_fit_is_refused(engine: Engine, lean: Lean, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        written(engine, [make_row(1, steer=lambda segments: lean)])
+
+
+@pytest.mark.parametrize(("guidance", "n_guided"), [(1.0, 0), (3.0, 4)])
+def test_where_the_context_is_full_a_row_begins_anew_with_its_last_bars(
+    make: Callable[[Transformer], Engine], engine: Engine, guidance: float, n_guided: int
+) -> None:
+    short = make(make_model(context=SHORT))
+    bars = make_bars(8, writes_chords=True)
+    script = make_script(bars=bars, max_notes=4, max_repeated=18)
+
+    def row() -> Row:
+        return make_row(0, script, guidance=guidance, n_guided=n_guided, steer=leaning_to)
+
+    found = written(short, [row()])
+    assert len(found[0]) == 8 and found == [reference(engine, row(), context=SHORT)]
+    assert found != written(engine, [row()])
+
+
+@pytest.mark.parametrize("n_guided", [0, 1, 3])
+def test_guidance_may_hold_for_the_first_bars_only(engine: Engine, n_guided: int) -> None:
+    def row(**settings: Any) -> Row:
+        return make_row(5, make_script(5), **settings)
+
+    found = written(engine, [row(guidance=3.0, n_guided=n_guided)])
+    assert found == [reference(engine, row(guidance=3.0, n_guided=n_guided))]
+    # A row that is guided no more does not mind those that are.
+    mixed = [row(guidance=3.0), row(guidance=3.0, n_guided=n_guided), row()]
+    assert written(engine, mixed)[1:2] == found
+
+
+def test_guidance_matters_only_where_something_is_given(engine: Engine) -> None:
+    def ids(controls: tuple[int, ...], guidance: float) -> Segments:
+        script = make_script(6, controls=controls)
+        return written(engine, [make_row(0, script, guidance=guidance)])[0]
+
+    assert ids((), 3.0) == ids((), 1.0)
+    assert ids((0, 3), 3.0) != ids((0, 3), 1.0)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_a_row_is_the_same_whatever_is_beside_it(engine: Engine, guidance: float) -> None:
+    full = written(engine, rows(*range(12), guidance=guidance))
+    assert len({str(segments) for segments in full}) == 12
+    for seeds in ([7], [3, 4, 5], [*range(11, -1, -1)]):
+        assert written(engine, rows(*seeds, guidance=guidance)) == [full[s] for s in seeds]
+    for at_once in (1, 5, 100):
+        asked = rows(*range(12), guidance=guidance)
+        assert dict(engine.write(asked, GRAMMAR, at_once=at_once)) == dict(enumerate(full))
+
+
+def rows_of_all_kinds() -> list[Row]:
+    kinds = [make_row(seed, script) for seed, script in enumerate(SCRIPTS.values())]
+    settings: list[dict[str, Any]] = [
+        {"temperature": 0.3}, {"guidance": 2.0}, {"guidance": 1.5, "top_p": 0.5}, BY_SLOT,
+        {"steer": leaning_to}, {"guidance": 2.0, "n_guided": 1, "steer": leaning_to},
+    ]  # fmt: skip
+    return kinds + [make_row(9 + seed, **own) for seed, own in enumerate(settings)]
+
+
+def test_rows_of_all_kinds_are_as_each_alone(engine: Engine) -> None:
+    alone = [written(engine, [row])[0] for row in rows_of_all_kinds()]
+    assert written(engine, rows_of_all_kinds()) == alone
+    assert written(engine, reversed(rows_of_all_kinds())) == alone[::-1]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_threads_and_instructions_change_nothing(name: str) -> None:
+    engine, base = VARIANTS[name](make_model()), ENGINES[name.split()[0]](make_model())
+    assert written(engine, rows_of_all_kinds()) == written(base, rows_of_all_kinds())
+    assert written(engine, rows_of_all_kinds()[:1]) == written(base, rows_of_all_kinds()[:1])
+    ids = np.array(sequence(SCRIPTS["a gap"], written(base, rows_of_all_kinds()[5:6])[0]))
+    np.testing.assert_array_equal(engine.nats(ids), base.nats(ids))
+    assert sum(1 for _ in zip(engine.write(rows(*range(9)), GRAMMAR), range(2), strict=False)) == 2
+
+
+def notes_of(segment: list[int]) -> set[tuple[int, int, int, int]]:
+    """Return the notes of a bar's ids."""
+    found, moment = set(), 0
+    for at, token in enumerate(segment):
+        moment = token if token in POSITIONS else moment
+        if token in PITCHES:
+            found.add((moment, token, segment[at + 1], segment[at + 2]))
+    return found
+
+
+def test_given_notes_are_written(engine: Engine) -> None:
+    high = (given_note(0, 30), given_note(0, 39, 1, 1), given_note(7, 0))
+    script = script_with({"given": MELODY, "head": (BAR, SIGN, *shown(MELODY))}, {"given": high})
+    for seed in range(6):
+        found = written(engine, [make_row(seed, replace(script, max_notes=seed))])[0]
+        for segment, given in zip(found, (MELODY, high), strict=True):
+            own = notes_of(segment)
+            assert len(own) <= max(seed, 1) + len(given)
+            for wanted in given:
+                assert any(
+                    all(w in (FREE, f) for w, f in zip(wanted, note, strict=True)) for note in own
+                )
+
+
+def test_chords_are_written_before_the_notes_where_the_script_says_so(engine: Engine) -> None:
+    script = script_with({"writes_chords": True}, {})
+    for first, second in written(engine, [make_row(seed, script) for seed in range(4)]):
+        assert first[0] in CHORDS_A and first[1] in CHORDS_B
+        assert first[2] in POSITIONS and second[0] in POSITIONS
+        assert not {*first[2:], *second} & {*CHORDS_A, *CHORDS_B}
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("kind", ["plain", "sampled chords", "given notes"])
+def test_one_number_is_used_for_each_choice(engine: Engine, kind: str, guidance: float) -> None:
+    row = make_row(8, SCRIPTS[kind], guidance=guidance)
+    expected = Uniforms(np.random.default_rng(8))
+    for segment in written(engine, [row])[0]:
+        expected.drop(len(choices_of([*segment, BAR])))
+    assert row.uniforms.take() == expected.take()
+
+
+def test_rows_are_taken_as_places_come_free(engine: Engine) -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[Row]:
+        while True:
+            taken.append(len(taken))
+            yield make_row(taken[-1])
+
+    writing = engine.write(endless(), GRAMMAR)
+    first = dict(next(writing) for _ in range(20))
+    n_taken = len(taken)
+    writing.close()  # type: ignore[attr-defined]
+    assert n_taken < 100
+    assert written(engine, rows(*first)) == list(first.values())
+
+
+def test_bars_are_told_as_they_come(engine: Engine) -> None:
+    def asked() -> list[Row]:
+        return [make_row(seed, make_script(2 + seed)) for seed in range(8)]
+
+    told: dict[int, list[Segments]] = {}
+    for at, segments in engine.write(asked(), GRAMMAR, by_segment=True):
+        told.setdefault(at, []).append([*segments])
+    whole = dict(engine.write(asked(), GRAMMAR))
+    assert told.keys() == whole.keys()
+    for at, parts in told.items():
+        counts = [len(part) for part in parts]
+        assert counts == sorted(set(counts)) and counts[-1] == 2 + at
+        assert all(part == whole[at][: len(part)] for part in parts)
+
+
+def test_an_engine_may_be_left_in_the_middle_and_used_again(engine: Engine) -> None:
+    full = written(engine, rows(*range(8)))
+    writing = engine.write(rows(*range(8)), GRAMMAR)
+    next(writing)
+    writing.close()  # type: ignore[attr-defined]
+    assert written(engine, rows(*range(8))) == full
+    assert written(engine, []) == []
+
+
+def test_what_goes_wrong_with_the_rows_is_passed_on(engine: Engine) -> None:
+    def failing() -> Iterator[Row]:
+        yield from rows(0, 1)
+        raise RuntimeError("no more rows")
+
+    with pytest.raises(RuntimeError, match="no more rows"):
+        list(engine.write(failing(), GRAMMAR))
+    assert len(written(engine, rows(0, 1))) == 2
+
+
+@torch.inference_mode()
+def full_pass(model: Transformer, ids: list[int]) -> np.ndarray[Any, Any]:
+    """Return what each choice costs, by the network's own code."""
+    events = to_events(np.array(ids), LAYOUT, GRAMMAR.kinds)
+    chosen = torch.from_numpy(events.chosen)
+    state = model(model.embed(torch.from_numpy(events.rows), torch.from_numpy(events.start))[None])
+    found = np.full(chosen.shape, np.nan)
+    for at, slot in np.argwhere(events.chosen != NONE).tolist():
+        told = model.logits(slot, state[0, at : at + 1], chosen[at : at + 1])[0].log_softmax(0)
+        found[at, slot] = -float(told[chosen[at, slot]])
+    return found
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
+def test_nats_are_those_of_a_full_pass(engine: Engine, script: Script) -> None:
+    ids = sequence(script, written(engine, [make_row(1, script)])[0])
+    found, expected = engine.nats(np.array(ids)), full_pass(make_model(), ids)
+    assert found.shape == (len(GRAMMAR.rows(ids)), len(SLOTS)) and found.dtype == np.float32
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    close = 1e-4 if engine.name in ("torch", "cuda") else 0.3
+    np.testing.assert_allclose(found, expected, atol=close, rtol=0)
+
+
+def test_nats_follow_from_what_came_before_alone(engine: Engine) -> None:
+    script = make_script(3)
+    segments = written(engine, [make_row(1, script)])[0]
+    full = engine.nats(np.array(sequence(script, segments)))
+    n_before = len(GRAMMAR.rows(script.opening(segments[:1])))
+    note = [POSITIONS[0], PITCHES[4], VELOCITIES[0], DURATIONS[0]]
+    other = [segments[0], note, segments[2]]
+    changed = engine.nats(np.array(sequence(script, other)))
+    np.testing.assert_allclose(full[: n_before - 1], changed[: n_before - 1], atol=1e-4)
+    assert full.shape != changed.shape or not np.allclose(full, changed, equal_nan=True)
+
+
+TOO_LONG = [BOS, *[BAR, SIGN] * CONTEXT]
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        (TOO_LONG, f"{CONTEXT + 1} events exceed a context of {CONTEXT}"),
+        ([], f"ids that begin with {BOS} are expected"),
+        ([BAR, SIGN], f"ids that begin with {BOS} are expected"),
+        ([[BOS, BAR]], f"ids that begin with {BOS} are expected"),
+        ([BOS, V], f"ids must be in 0 to {V - 1}"),
+        ([BOS, -1], f"ids must be in 0 to {V - 1}"),
+    ],
+)
+def test_nats_of_wrong_ids_are_refused(engine: Engine, ids: list[Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        engine.nats(np.array(ids, dtype=np.int64))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"prompt": (BOS, V)}, f"a given id lies outside the {V} ids"),
+        ({"prompt": (CONTROL,)}, f"a prompt begins with {BOS}, the head of a bar with {BAR}"),
+        ({"bars": make_bars(2, head=(-1,))}, f"a given id lies outside the {V} ids"),
+        ({"bars": make_bars(2, head=(SIGN,))}, f"a prompt begins with {BOS}"),
+        ({"bars": make_bars(2, given=((0, 0, 0, 0),))}, "is no note that can be given"),
+        ({"bars": make_bars(2, given=((POSITIONS[0], FREE, FREE, FREE),))}, "is no note that can"),
+        ({"max_notes": 93}, r"a bar may take 97 events .* do not fit into a context of 96"),
+        ({"max_repeated": 85}, "a bar may take 97 events with what is given before it"),
+        ({"pitches": (PITCHES[5], PITCHES[4])}, "the pitches .* are not within"),
+        ({"pitches": (PITCHES[0] - 1, PITCHES[4])}, "the pitches .* are not within"),
+        ({"positions": (POSITIONS[0], POSITIONS[-1] + 1)}, "the positions .* are not within"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(
+    engine: Engine, changes: dict[str, Any], words: str
+) -> None:
+    script = replace(make_script(2), **changes)
+    with pytest.raises(ValueError, match=words):
+        list(engine.write([make_row(0), make_row(1, script)], GRAMMAR))
+
+
+def test_a_grammar_of_another_vocabulary_is_refused(engine: Engine) -> None:
+    moved = replace(LAYOUT, bos=0)
+    for other in (Grammar(V + 1, LAYOUT), Grammar(V, moved)):
+        with pytest.raises(ValueError, match="a grammar of"):
+            list(engine.write(rows(0), other))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"top_p": 1.2}, r"top_p must be in \(0, 1\], got 1.2"),
+        ({"temperature": (1.0, 0.0) * 3}, r"temperature must be in \(0, 5\], got 0"),
+        ({"temperature": (1.0, 1.0)}, "temperature must be one number or 6"),
+        ({"guidance": 0.5}, r"guidance must be in \[1, 5\], got 0.5"),
+        ({"n_guided": -1}, "n_guided must be in 0 to"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make_row(0, **settings)
+
+
+def test_numbers_come_in_order_whatever_they_are_taken_in() -> None:
+    expected = np.random.default_rng(3).random(20)
+    uniforms = Uniforms(np.random.default_rng(3))
+    assert uniforms.take() == expected[0]
+    np.testing.assert_array_equal(uniforms.peek(4), expected[1:5])
+    np.testing.assert_array_equal(uniforms.peek(2), expected[1:3])
+    uniforms.drop(3)
+    np.testing.assert_array_equal(uniforms.peek(5), expected[4:9])
+    uniforms.drop(6)
+    assert uniforms.take() == expected[10]

@@ -1,0 +1,318 @@
+"""What may be written next, by hand and against music drawn at random."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_cases import (
+    BAR,
+    BOS,
+    CHORDS_A,
+    CHORDS_B,
+    CONTROL,
+    DURATIONS,
+    EOS,
+    GRAMMAR,
+    LAYOUT,
+    PITCHES,
+    POSITIONS,
+    SIGN,
+    VELOCITIES,
+    V,
+    choices_of,
+    draw_music,
+    given_note,
+    make_bars,
+    make_script,
+)
+
+from emomusic.model.events import ADVANCE, CHORD_A, CHORD_B, PITCH, SAME
+from emomusic.model.grammar import FREE, BarScript, Script, Walk
+
+QUIETLY = settings(max_examples=150, deadline=None, database=None, derandomize=True)
+SEEDS = st.integers(0, 2**32 - 1)
+WIDE: dict[str, Any] = {"pitches": (PITCHES[0], PITCHES[-1])}
+NO_PAIRS = (np.zeros((0, 2), np.int32), np.zeros(0, np.float32))
+
+
+def allowed_after(walk: Walk, *ids: int) -> list[int]:
+    """Walk along ids, then return those that may follow; SAME stands as the id V."""
+    for slot, choice in choices_of([*ids]):
+        assert walk.slot == slot and walk.allowed()[choice]
+        walk.push(choice)
+    return sorted(GRAMMAR.slot_ids[walk.slot][walk.allowed()].tolist())
+
+
+def note(position: int | None, pitch: int) -> list[int]:
+    moment = V if position is None else POSITIONS[position]
+    return [moment, PITCHES[pitch], VELOCITIES[1], DURATIONS[0]]
+
+
+def test_a_bar_begins_with_a_position_then_slot_follows_slot() -> None:
+    walk = Walk(GRAMMAR, make_script(**WIDE))
+    assert allowed_after(walk) == [*POSITIONS]
+    assert allowed_after(walk, POSITIONS[2]) == [*PITCHES]
+    assert allowed_after(walk, PITCHES[3]) == [*VELOCITIES]
+    assert allowed_after(walk, VELOCITIES[0]) == [*DURATIONS]
+    assert allowed_after(walk, DURATIONS[0]) == [BAR, *POSITIONS[3:], V]
+
+
+def test_positions_rise_in_a_bar_and_pitches_at_a_moment() -> None:
+    walk = Walk(GRAMMAR, make_script(**WIDE))
+    assert allowed_after(walk, *note(2, 9), *note(None, 12)) == [BAR, *POSITIONS[3:], V]
+    walk.push(SAME)
+    assert allowed_after(walk) == [*PITCHES[13:]]
+    walk = Walk(GRAMMAR, make_script(**WIDE))
+    assert allowed_after(walk, *note(2, 9), POSITIONS[5]) == [*PITCHES]
+    assert allowed_after(walk, *note(5, 39)[1:]) == [BAR, *POSITIONS[6:]]
+    assert allowed_after(walk, *note(7, 3), BAR) == [*POSITIONS]
+
+
+def test_bounds_and_ends_are_the_scripts() -> None:
+    script = make_script(
+        2, positions=(POSITIONS[2], POSITIONS[4]), pitches=(PITCHES[3], PITCHES[5]), max_notes=3
+    )
+    walk = Walk(GRAMMAR, script)
+    assert allowed_after(walk) == [*POSITIONS[2:5]]
+    assert allowed_after(walk, POSITIONS[3]) == [*PITCHES[3:6]]
+    assert allowed_after(walk, *note(3, 5)[1:]) == [BAR, POSITIONS[4]]
+    assert allowed_after(walk, *note(4, 3)) == [BAR, V]
+    assert allowed_after(walk, *note(None, 4)) == [BAR]
+    assert allowed_after(walk, BAR, *note(2, 3), *note(None, 4), *note(3, 3)) == [EOS]
+    both = Walk(GRAMMAR, make_script(1, max_notes=0, bars=(BarScript((BAR,), ends_all=True),)))
+    assert allowed_after(both, *note(0, 5)) == [EOS, BAR]
+    for slot, choice in choices_of([EOS]):
+        assert not both.done and both.slot == slot and both.push(choice) == []
+    assert both.done and both.segments == [note(0, 5)]
+
+
+def test_chords_come_before_the_notes_of_a_bar_that_writes_them() -> None:
+    walk = Walk(GRAMMAR, make_script(2, bars=make_bars(2, writes_chords=True), **WIDE))
+    assert allowed_after(walk) == [*CHORDS_A]
+    assert allowed_after(walk, CHORDS_A[1]) == [*CHORDS_B]
+    assert allowed_after(walk, CHORDS_B[0]) == [*POSITIONS]
+    assert allowed_after(walk, *note(0, 0), BAR) == [*CHORDS_A]
+
+
+def test_a_given_note_cannot_be_passed() -> None:
+    wanted = (given_note(2, 6), given_note(2, 9, 0, 2), given_note(5, 3))
+    walk = Walk(GRAMMAR, make_script(2, bars=make_bars(2, given=wanted), **WIDE))
+    assert allowed_after(walk) == [*POSITIONS[:3]]
+    assert allowed_after(walk, *note(0, 30)) == [*POSITIONS[1:3], V]
+    assert allowed_after(walk, POSITIONS[2]) == [*PITCHES[:7]]
+    assert allowed_after(walk, *note(2, 4)[1:]) == [V]
+    walk.push(SAME)
+    assert allowed_after(walk) == [*PITCHES[5:7]]
+    walk = Walk(GRAMMAR, make_script(2, bars=make_bars(2, given=wanted), **WIDE))
+    assert allowed_after(walk, *note(2, 6), PITCHES[8]) == [*VELOCITIES]
+    assert allowed_after(walk, *note(2, 8)[2:], PITCHES[9]) == [VELOCITIES[0]]
+    assert allowed_after(walk, VELOCITIES[0]) == [DURATIONS[2]]
+    assert allowed_after(walk, DURATIONS[2]) == [*POSITIONS[3:6], V]
+    assert allowed_after(walk, *note(5, 3)) == [BAR, *POSITIONS[6:], V]
+
+
+def test_a_full_bar_writes_nothing_but_what_is_given() -> None:
+    wanted = (given_note(2, 6), given_note(2, 9), given_note(7, 39))
+    script = make_script(2, bars=make_bars(2, given=wanted), max_notes=1, reach=0)
+    walk = Walk(GRAMMAR, script)
+    assert allowed_after(walk, *note(0, 4)) == [POSITIONS[2]]
+    assert allowed_after(walk, POSITIONS[2]) == [PITCHES[6]]
+    assert allowed_after(walk, *note(2, 6)[1:], PITCHES[9]) == [*VELOCITIES]
+    assert allowed_after(walk, *note(2, 9)[2:]) == [POSITIONS[7]]
+    assert allowed_after(walk, *note(7, 39)) == [BAR]
+
+
+def is_playable(pitches: list[int]) -> bool:
+    """Tell whether two hands, each of at most five fingers and 14 semitones, strike a chord."""
+    return any(
+        all(len(h) <= 5 and (not h or h[-1] - h[0] <= 14) for h in (pitches[:n], pitches[n:]))
+        for n in range(len(pitches) + 1)
+    )
+
+
+@QUIETLY
+@given(st.sets(st.integers(0, 39), min_size=1, max_size=11).map(sorted), st.booleans())
+def test_what_two_hands_reach_is_allowed_and_nothing_else(chord: list[int], bounded: bool) -> None:
+    walk = Walk(GRAMMAR, make_script(max_notes=20, reach=14 if bounded else 0, **WIDE))
+    walk.push(1)
+    for n, pitch in enumerate(chord):
+        may = is_playable(chord[: n + 1]) or not bounded
+        if n:
+            some = any(is_playable([*chord[:n], p]) for p in range(chord[n - 1] + 1, 40))
+            assert walk.allowed()[SAME] == (some or not bounded)
+            if not walk.allowed()[SAME]:
+                return
+            walk.push(SAME)
+        assert walk.allowed()[pitch] == may
+        if not may:
+            return
+        walk.push(pitch)
+        walk.push(0)
+        walk.push(0)
+
+
+def is_music(script: Script, segments: list[list[int]]) -> bool:
+    """Tell whether segments are as the script and the grammar say, without either's code."""
+    for bar, ids in zip(script.bars, segments, strict=True):
+        chords, rest = (ids[:2], ids[2:]) if bar.writes_chords else ([], ids)
+        if bar.writes_chords and not (chords[0] in CHORDS_A and chords[1] in CHORDS_B):
+            return False
+        notes, moment = [], -1
+        while rest:
+            if rest[0] in POSITIONS:
+                moment, rest = rest[0], rest[1:]
+            notes.append((moment, *rest[:3]))
+            rest = rest[3:]
+        places = [own[:2] for own in notes]
+        if not notes or places != sorted(set(places)):
+            return False
+        if len(notes) > max(script.max_notes, 1) + len(bar.given):
+            return False
+        for wanted in bar.given:
+            if not any(all(w in (FREE, f) for w, f in zip(wanted, own, strict=True))
+                       for own in notes):  # fmt: skip
+                return False
+        given = {own[:2] for own in bar.given}
+        for own_moment, chord in groupby(places, lambda place: place[0]):
+            pitches = [pitch for _, pitch in chord]
+            free = not any((own_moment, pitch) in given for pitch in pitches)
+            if script.reach and free and not is_playable(pitches):
+                return False
+    return True
+
+
+@QUIETLY
+@given(SEEDS)
+def test_whatever_is_chosen_is_music(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    script = draw_music(rng, reach=14).script
+    walk, n_choices = Walk(GRAMMAR, script), 0
+    while not walk.done:
+        walk.push(int(rng.choice(np.flatnonzero(walk.allowed()))))
+        n_choices += 1
+    assert is_music(script, walk.segments)
+    assert n_choices == len(choices_of([t for own in walk.segments for t in (*own, BAR)]))
+
+
+@QUIETLY
+@given(SEEDS)
+def test_all_music_can_be_written_and_enters_the_network_as_when_learnt(seed: int) -> None:
+    music = draw_music(np.random.default_rng(seed))
+    walk = Walk(GRAMMAR, music.script)
+    entered = GRAMMAR.rows(music.script.opening([]))
+    for slot, choice in music.told[music.n_told :]:
+        if slot in (CHORD_A, CHORD_B) and not walk.bar.writes_chords:
+            continue
+        assert walk.slot == slot and walk.allowed()[choice]
+        entered += walk.push(choice)
+    assert walk.done and walk.segments == music.segments
+    assert entered == GRAMMAR.rows(music.ids)
+    for n in range(len(music.segments)):
+        own = [t for bar, ids in zip(music.script.bars, music.segments[:n], strict=False)
+               for t in (*bar.head, *ids)]  # fmt: skip
+        whole = [*music.script.prompt, *own, *music.script.bars[n].head]
+        assert music.script.opening(music.segments[:n]) == whole
+
+
+def test_a_restart_forgets_the_bar_in_hand_only() -> None:
+    walk = Walk(GRAMMAR, make_script(bars=make_bars(3, given=(given_note(3, 6),))))
+    allowed_after(walk, *note(3, 6), BAR, *note(3, 6), POSITIONS[5])
+    walk.restart()
+    assert walk.segments == [note(3, 6)]
+    assert allowed_after(walk) == [*POSITIONS[:4]]
+    allowed_after(walk, *note(3, 6), BAR)
+    assert walk.segments == [note(3, 6), note(3, 6)]
+
+
+@pytest.mark.parametrize(
+    ("max_repeated", "n_repeated"), [(0, 0), (5, 0), (6, 1), (15, 1), (16, 2), (20, 2), (99, 3)]
+)
+def test_an_opening_repeats_the_last_bars_that_fit(max_repeated: int, n_repeated: int) -> None:
+    heads = ((BAR, SIGN), (BAR, SIGN, SIGN), (BAR, SIGN), (BAR,))
+    own = [note(1, 5), note(1, 5) + note(None, 6)[1:], note(1, 5)]
+    script = make_script(bars=tuple(map(BarScript, heads)), max_repeated=max_repeated)
+    parts = [[*head, *ids] for head, ids in zip(heads, own, strict=False)]
+    expected = [token for part in parts[3 - n_repeated :] for token in part]
+    prompt = [BOS, CONTROL, CONTROL + 2]
+    assert script.opening(own) == [*prompt, *expected, BAR]
+    assert script.opening([]) == [*prompt, BAR, SIGN]
+
+
+def leaning(walk: Walk, bias: np.ndarray[Any, Any]) -> list[float]:
+    found: list[float] = walk.leaning(bias, *NO_PAIRS).tolist()
+    return found
+
+
+def test_a_bias_is_told_by_id_and_counted_from_the_last_position() -> None:
+    bias = np.arange(2 * V + 2, dtype=np.float32).reshape(2, V + 1)
+    walk = Walk(GRAMMAR, make_script())
+    place = [bias[0, i] + bias[1, i] for i in (*POSITIONS, BAR, EOS)]
+    assert leaning(walk, bias) == [bias[0, V], *place]
+    walk.push(1 + 3)
+    assert leaning(walk, bias) == bias[0, PITCHES[0] : PITCHES[-1] + 1].tolist()
+    for choice in (6, 0, 0):
+        walk.push(choice)
+    off = bias[1, POSITIONS[3]]
+    assert leaning(walk, bias) == [bias[0, V], *(p - off for p in place)]
+    walk.push(SAME)
+    assert leaning(walk, bias) == bias[0, PITCHES[0] : PITCHES[-1] + 1].tolist()
+    assert bias[0, V] == V, "it stays as it was"
+
+
+def test_pairs_hold_while_the_first_is_the_last_of_its_slot() -> None:
+    pairs = {
+        (-1, POSITIONS[2]): 1.0, (POSITIONS[3], POSITIONS[5]): 2.0, (POSITIONS[3], V): 4.0,
+        (PITCHES[6], BAR): 8.0, (POSITIONS[3], PITCHES[7]): 16.0, (PITCHES[6], PITCHES[7]): 32.0,
+        (-1, PITCHES[7]): 64.0, (DURATIONS[0], EOS): 128.0, (SIGN, BAR): 256.0, (BAR, SIGN): 512.0,
+        (V, V): 1024.0, (-1, CHORDS_A[1]): 2048.0, (CHORDS_A[1], POSITIONS[0]): 4096.0,
+    }  # fmt: skip
+    arrays = np.array([*pairs], np.int32), np.array([*pairs.values()], np.float32)
+
+    def told(walk: Walk) -> dict[int, float]:
+        found = walk.leaning(np.zeros((2, V + 1), np.float32), *arrays)
+        return {int(GRAMMAR.slot_ids[walk.slot][i]): found[i] for i in np.flatnonzero(found)}
+
+    walk = Walk(GRAMMAR, make_script(bars=make_bars(2, writes_chords=True)))
+    assert walk.slot == CHORD_A and told(walk) == {CHORDS_A[1]: 2048}
+    allowed_after(walk, CHORDS_A[1], CHORDS_B[0])
+    assert walk.slot == ADVANCE and told(walk) == {POSITIONS[2]: 1, POSITIONS[0]: 4096}
+    walk.push(1 + 3)
+    assert walk.slot == PITCH and told(walk) == {PITCHES[7]: 16 + 64}
+    for choice in (6, 0, 0):
+        walk.push(choice)
+    assert told(walk) == {POSITIONS[5]: 2, V: 4, BAR: 8, EOS: 128, POSITIONS[0]: 4096}
+    walk.push(SAME)
+    assert told(walk) == {PITCHES[7]: 16 + 32}
+    allowed_after(walk, PITCHES[7])
+    walk.push(0), walk.push(0), walk.push(LAYOUT.advance_bar)
+    assert told(walk) == {CHORDS_A[1]: 2048}
+
+
+def test_what_leaves_no_choice_is_told() -> None:
+    walk = Walk(GRAMMAR, make_script(positions=(POSITIONS[4], POSITIONS[3])))
+    with pytest.raises(ValueError, match="the grammar allows no choice"):
+        walk.allowed()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"prompt": ()}, "a script needs a prompt and at least one bar"),
+        ({"bars": ()}, "a script needs a prompt and at least one bar"),
+        ({"bars": (BarScript((BAR,), ends_bar=False),)}, "each bar of a script must have an end"),
+    ],
+)
+def test_a_script_that_is_not_whole_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make_script(**changes)
+
+
+@pytest.mark.parametrize("second", [(3, 5), (3, 4), (2, 9)])
+def test_given_notes_that_do_not_rise_are_refused(second: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="given notes must rise, by position, then by pitch"):
+        BarScript((BAR,), given=(given_note(3, 5), given_note(*second, 1)))

@@ -1,0 +1,126 @@
+"""The loss of a batch, against one that is added up event by event."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from synthetic import make_model, make_rows
+from training_cases import LIVELY, STILL, TEXTS, choices, read_clip
+
+from emomusic.model.events import SLOTS
+from emomusic.training.batches import Batch, ClipBatches
+from emomusic.training.loss import (
+    faster_precision,
+    mean_loss,
+    sequence_losses,
+    slot_losses,
+    summed_loss,
+)
+
+ROWS = make_rows(n_songs=12)
+MODEL = make_model(tuple(TEXTS))
+MADE = ClipBatches(
+    ROWS, validation=False, batch_events=600, context=256, seed=1, augmentation=LIVELY
+)
+
+
+def batch_of(*clips: int) -> Batch:
+    return MADE.batch(np.array(clips), 0, 0)
+
+
+def by_event(batch: Batch) -> torch.Tensor:
+    """Return the nats at each event and slot, nought where nothing is learnt."""
+    found = torch.zeros(batch.chosen.shape)
+    with torch.no_grad():
+        for slot, (loss, at) in enumerate(slot_losses(MODEL, batch)):
+            found[at, slot] = loss
+    return found
+
+
+def slowly(clip: int, place: int) -> np.ndarray:
+    """Return the nats of each slot of a sequence, its events taken one after the other."""
+    events = read_clip(MADE, clip, np.random.default_rng([1, 0, 1, place]))
+    sums = np.zeros(len(SLOTS))
+    with torch.no_grad():
+        x = torch.stack([MODEL.embedding[own.rows].sum(0) for own in events if own.rows])
+        for at, (chosen, learnt) in enumerate(zip(*choices(events), strict=True)):
+            state = MODEL(x[None, : at + 1])[0, -1:]
+            for slot, choice in enumerate(chosen):
+                if learnt[slot]:
+                    logits = MODEL.logits(slot, state, torch.tensor([chosen]))
+                    sums[slot] -= float(logits.log_softmax(-1)[0, choice])
+    return sums
+
+
+def test_the_loss_is_that_of_each_choice_added_up() -> None:
+    clips = (0, 2, 5, 7)
+    batch = batch_of(*clips)
+    expected = np.stack([slowly(clip, place) for place, clip in enumerate(clips)])
+    np.testing.assert_allclose(sequence_losses(MODEL, batch), expected, rtol=1e-4, atol=1e-4)
+    assert float(summed_loss(MODEL, batch).detach()) == pytest.approx(expected.sum(), rel=1e-5)
+    assert (expected.sum(axis=0) > 0).all()  # all slots were there
+
+
+def test_what_comes_later_moves_no_earlier_loss() -> None:
+    batch = batch_of(2)
+    before = by_event(batch)
+    for event in (5, 20, len(batch.start) - 1):
+        rows = batch.rows.clone()
+        rows[batch.start[event]] = TEXTS.index("Velocity_30")
+        found = by_event(replace(batch, rows=rows))
+        assert torch.equal(found[:event], before[:event])
+        assert not torch.allclose(found[event:], before[event:]) or event == len(before) - 1
+
+
+def test_neighbours_and_padding_change_nothing() -> None:
+    clips = np.array([0, 2, 4])
+    made = ClipBatches(
+        ROWS, validation=False, batch_events=600, context=256, seed=1, augmentation=STILL
+    )
+    together = sequence_losses(MODEL, made.batch(clips, 0, 0))
+    alone = [sequence_losses(MODEL, made.batch(clips[i : i + 1], 0, 0))[0] for i in range(3)]
+    np.testing.assert_allclose(together, np.stack(alone), rtol=1e-5)
+
+
+def test_a_batch_without_velocities_or_durations_teaches_their_slots_nothing() -> None:
+    flat = replace(
+        ROWS,
+        song_has_dynamics=np.zeros_like(ROWS.song_has_dynamics),
+        song_has_durations=np.zeros_like(ROWS.song_has_durations),
+    )
+    made = ClipBatches(
+        flat, validation=False, batch_events=600, context=256, seed=1, augmentation=STILL
+    )
+    model = make_model(tuple(TEXTS))
+    summed_loss(model, made.batch(np.array([0, 2]), 0, 0)).backward()  # type: ignore[no-untyped-call] # torch's
+    for name, parameter in model.named_parameters():
+        taught = parameter.grad is not None and bool(parameter.grad.any())
+        slot = int(name.split(".")[1]) if name.startswith("slots") else 0
+        assert taught == (slot < 2 and name != "slots.1.told.weight"), name
+        assert parameter.grad is None or bool(parameter.grad.isfinite().all())
+
+
+def test_the_mean_is_nats_a_note_over_the_first_batches() -> None:
+    held_back = ClipBatches(
+        ROWS, validation=True, batch_events=80, context=256, seed=1, augmentation=None
+    )
+    found = mean_loss(MODEL, held_back, max_events=50, precision="fp32")
+    clips = held_back.epoch(0)
+    assert len(clips) > 2 and MODEL.training
+    batches = [held_back.batch(own, 0, index) for index, own in enumerate(clips[:2])]
+    sums = sum(sequence_losses(MODEL.eval(), batch).sum() for batch in batches)
+    expected = sums / sum(batch.n_notes for batch in batches)
+    assert found["nats_per_note"] == pytest.approx(expected, rel=1e-5)
+    assert found["nats_per_note"] == pytest.approx(sum(found[slot] for slot in SLOTS))
+
+
+def test_a_precision_is_chosen_by_trying(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert faster_precision(torch.device("cpu")) in ("bf16", "fp32")
+    assert faster_precision(torch.device("cuda")) == "bf16"
+    for seconds, expected in (([1.0, 9.0], "bf16"), ([9.0, 1.0], "fp32")):
+        ticks = iter([0.0, seconds[0], 20.0, 20.0 + seconds[1]])
+        monkeypatch.setattr("time.perf_counter", lambda ticks=ticks: next(ticks))
+        assert faster_precision(torch.device("cpu")) == expected

@@ -1,0 +1,95 @@
+"""Muon: singular values near one, matrices in parts, both precisions, torch's own beside it."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from emomusic.training.muon import Muon, orthogonalise
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def stepped(optimiser: torch.optim.Optimizer, grads: dict[Tensor, list[Tensor]]) -> None:
+    for step in range(len(next(iter(grads.values())))):
+        for parameter, own in grads.items():
+            parameter.grad = own[step].clone()
+        optimiser.step()
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (2, 8, 40), (2, 40, 8), (1, 1, 5)])
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+def test_singular_values_come_near_one(shape: tuple[int, int, int], scale: float) -> None:
+    found = orthogonalise(scale * drawn(*shape))
+    assert found.shape == shape and found.dtype == torch.float32
+    values = torch.linalg.svdvals(found)
+    assert float(values.min()) > 0.3 and float(values.max()) < 1.3
+    # What was in one direction stays there.
+    assert torch.einsum("nij,nij->n", found, drawn(*shape)).min() > 0
+
+
+def test_nothing_to_learn_moves_nothing() -> None:
+    assert not orthogonalise(torch.zeros(2, 4, 6)).any()
+    matrix = torch.nn.Parameter(drawn(4, 6))
+    before = matrix.detach().clone()
+    Muon([(matrix, [4])], lr=0.1).step()  # no gradient
+    assert torch.equal(matrix, before)
+
+
+def test_a_matrix_cut_into_parts_is_as_many_matrices() -> None:
+    cuts = [8, 4, 4]
+    whole = torch.nn.Parameter(drawn(16, 12))
+    parts = [torch.nn.Parameter(part.clone()) for part in torch.split(drawn(16, 12), cuts)]
+    grads = [drawn(16, 12, seed=seed) for seed in (1, 2, 3)]
+    how: dict[str, Any] = {"lr": 0.02, "weight_decay": 0.1}
+    stepped(Muon([(whole, cuts)], **how), {whole: grads})
+    for i, part in enumerate(parts):
+        own = [torch.split(grad, cuts)[i] for grad in grads]
+        stepped(Muon([(part, [len(part)])], **how), {part: own})
+    together = torch.cat([part.detach() for part in parts])
+    torch.testing.assert_close(whole.detach(), together, rtol=1e-5, atol=1e-6)
+
+
+def test_both_precisions_agree_nearly() -> None:
+    grad = drawn(1, 64, 48)
+    exact, rough = orthogonalise(grad), orthogonalise(grad, torch.bfloat16)
+    cosine = torch.nn.functional.cosine_similarity(exact.flatten(), rough.flatten(), dim=0)
+    assert cosine > 0.999 and rough.dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (48, 32)])
+def test_torch_takes_the_same_steps(shape: tuple[int, int]) -> None:
+    mine, theirs = (torch.nn.Parameter(drawn(*shape)) for _ in range(2))
+    grads = [drawn(*shape, seed=seed) for seed in (1, 2, 3)]
+    stepped(Muon([(mine, [shape[0]])], lr=0.02, weight_decay=0.1), {mine: grads})
+    other = torch.optim.Muon([theirs], lr=0.02, weight_decay=0.1, momentum=0.95, nesterov=True,
+                             adjust_lr_fn="match_rms_adamw")  # fmt: skip
+    stepped(other, {theirs: grads})
+    moved, expected = mine.detach() - drawn(*shape), theirs.detach() - drawn(*shape)
+    # torch's multiplies in bfloat16.
+    assert float((moved - expected).norm() / expected.norm()) < 0.02
+
+
+def test_an_update_is_as_large_as_those_of_adamw() -> None:
+    for shape in ((64, 64), (64, 256)):
+        matrix = torch.nn.Parameter(torch.zeros(shape))
+        stepped(Muon([(matrix, [64])], lr=0.1), {matrix: [drawn(*shape)]})
+        assert float(matrix.detach().square().mean().sqrt()) == pytest.approx(0.02, rel=0.2)
+
+
+def test_a_state_that_is_put_back_goes_on_the_same() -> None:
+    grads = [drawn(8, 6, seed=seed) for seed in range(4)]
+    one, other = (torch.nn.Parameter(drawn(8, 6)) for _ in range(2))
+    first, second = Muon([(one, [8])], lr=0.1), Muon([(other, [8])], lr=0.1)
+    stepped(first, {one: grads[:2]})
+    other.data.copy_(one.data)
+    second.load_state_dict(deepcopy(first.state_dict()))
+    for optimiser, matrix in ((first, one), (second, other)):
+        stepped(optimiser, {matrix: grads[2:]})
+    assert torch.equal(one, other)
