@@ -25,7 +25,7 @@ install-dev: $(VENV)/.installed-dev
 evaluate: $(VENV)/.installed-dev  ## First draws of every quadrant before the judges
 	$(BIN)/emomusic evaluate --source datasets/raw --count 25 --out evaluation
 
-benchmark: $(VENV)/.installed-bench  ## Speed, peers beside it, into benchmarks/results
+benchmark: $(VENV)/.installed  ## Speed, into benchmarks/results
 	$(BIN)/python -m benchmarks --out benchmarks/results --wait 60
 
 $(VENV)/bin/python:
@@ -38,12 +38,6 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS) $(COMPILED)
 
 $(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml $(CONSTRAINTS)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
-	touch $@
-
-# llama-cpp-python is built from source; where that fails, it is reported as not installed.
-$(VENV)/.installed-bench: $(VENV)/.installed-dev
-	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[bench]' || \
-	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) transformers onnx onnx-ir onnxruntime gguf
 	touch $@
 
 clean:

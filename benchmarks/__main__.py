@@ -48,23 +48,27 @@ def benchmark(
     threads: Annotated[str | None, typer.Option(help="Numbers of threads, by comma.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Of the cases that compose.")] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="A checkpoint whose weights the networks take.")
+        Path | None, typer.Option(help="A checkpoint whose weights the engines take.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Python of another version's environment.")
     ] = None,
     wait: Annotated[
         float, typer.Option(help="Most seconds to wait before each case for others to be quiet.")
     ] = 0.0,
     show: Annotated[bool, typer.Option("--list", help="Show the cases and end.")] = False,
 ) -> None:
-    """Measure how fast emomusic is, beside others, and write a table and JSON."""
+    """Measure how fast emomusic is, and another version beside it; write a table and JSON."""
     try:
         found = [int(part) for part in (threads or default_threads()).split(",")]
-        cases = chosen(all_cases(found), only, quick=quick)
+        cases = chosen(all_cases(found, against=against is not None), only, quick=quick)
         settings = Settings(
             seconds=(QUICK_SECONDS if quick else 3.0) if seconds is None else seconds,
             rounds=(1 if quick else 3) if repeats is None else repeats,
             quick=quick,
             checkpoint=checkpoint,
             weights=weights,
+            against=against and against.absolute(),
             wait=wait,
         )
     except ValueError as error:

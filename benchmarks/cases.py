@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-OURS = "emomusic"
+OURS, BEFORE = "emomusic", "before"
 CLIP, BATCH = "one clip", "32 clips"
 N_BATCH = 32
-NETWORK, PATH = "networks", "the whole path"
+ENGINES, PATH, VERSIONS = "engines", "the whole path", "another version"
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Case:
         settings: Keyword arguments.
         threads: CPU threads, also by environment.
         group: Under which heading it stands.
-        peer: Who is measured; variants of one peer at one work are compared by the best.
-        work: What is written; empty where nothing is compared.
-        headline: The metric by which variants are compared.
+        peer: Who is measured; `before` is the other version, run by its own Python.
+        work: What is done; empty where nothing is compared.
+        headline: The metric by which peers are compared.
         quick: Whether it is part of a quick run.
     """
 
@@ -36,96 +36,27 @@ class Case:
     function: str = "measure"
     settings: Mapping[str, Any] = field(default_factory=dict)
     threads: int = 1
-    group: str = NETWORK
+    group: str = ENGINES
     peer: str = OURS
     work: str = ""
-    headline: str = "ids"
+    headline: str = "notes"
     quick: bool = False
 
-    @property
-    def family(self) -> tuple[str, str]:
-        """Return what its variants share: the peer and the work."""
-        return self.peer, self.work or self.name
 
-
-@dataclass(frozen=True)
-class Peer:
-    """Hold a peer and its variants.
-
-    Attributes:
-        name: Its name.
-        module: Below `benchmarks.peers`.
-        about: What it is.
-        variants: Settings of each variant; the first is the one of a quick run.
-        headline: The metric by which it is compared.
-        batched: The variants that also write 32 clips at once, by their place.
-    """
-
-    name: str
-    module: str
-    about: str
-    variants: tuple[Mapping[str, Any], ...] = ({},)
-    headline: str = "ids"
-    batched: tuple[int, ...] = ()
-
-
-BFLOAT, FLOAT = {"dtype": "bfloat16"}, {"dtype": "float32"}
 PEERS = (
-    Peer(OURS, "emomusic_engine", "the engine that emomusic composes with", batched=(0,)),
-    Peer(
-        "emomusic-torch",
-        "emomusic_engine",
-        "the engine that needs no compiler",
-        ({"engine": "torch"},),
-        batched=(0,),
-    ),
-    Peer("torch", "torch_eager", "our network in eager torch", (BFLOAT, FLOAT), batched=(0, 1)),
-    Peer(
-        "transformers",
-        "transformers_generate",
-        "generate of transformers, same weights",
-        (
-            BFLOAT | {"cache": "dynamic"},
-            FLOAT | {"cache": "dynamic"},
-            BFLOAT | {"cache": "static"},
-            FLOAT | {"cache": "static"},
-        ),
-        batched=(0, 1),
-    ),
-    Peer(
-        "onnxruntime",
-        "onnx_int8",
-        "ONNX Runtime, int8, same weights",
-        ({"quantisation": "dynamic"}, {"quantisation": "blockwise"}),
-        batched=(0, 1),
-    ),
-    Peer("llama.cpp", "llama_cpp", "llama.cpp, q8_0, same weights", batched=(0,)),
-    Peer(
-        "midi-model",
-        "midi_model",
-        "a network of the size of SkyTNT's tv2o-medium, random weights",
-        (BFLOAT, FLOAT),
-        headline="notes",
-    ),
-    Peer(
-        "emogen",
-        "emogen",
-        "a network of EmoGen's size, as published",
-        (BFLOAT, FLOAT),
-        headline="notes",
-    ),
-    Peer(
-        "emogen-recurrent",
-        "emogen",
-        "the same with the state that the published decoder lacks",
-        (FLOAT | {"decoding": "recurrent"}, BFLOAT | {"decoding": "recurrent"}),
-        headline="notes",
-    ),
+    (OURS, "auto", "the engine that emomusic composes with here"),
+    ("avx2", "int8-avx2", "the compiled engine with AVX2"),
+    ("plain", "int8-plain", "the compiled engine in plain C"),
+    ("torch", "torch", "the engine that needs no compiler"),
 )
 
 
-def all_cases(threads: Sequence[int]) -> list[Case]:
+def all_cases(threads: Sequence[int], *, against: bool = False) -> list[Case]:
     """Return every case, for each number of threads that matters to it.
+
+    Args:
+        threads: Numbers of threads.
+        against: Whether another version is measured beside ours.
 
     Raises:
         ValueError: If a number of threads is below 1 or none is given.
@@ -133,69 +64,55 @@ def all_cases(threads: Sequence[int]) -> list[Case]:
     if not threads or min(threads) < 1:
         raise ValueError(f"threads must be at least 1, got {list(threads)}")
     most = max(threads)
-    found = [case for peer in PEERS for n in threads for case in _clip_cases(peer, n)]
-    found += [case for peer in PEERS for n in threads for case in _batch_cases(peer, n, most)]
-    return [*found, *_path_cases(most)]
+    found = [_engine_case(peer, n, CLIP, 1) for n in threads for peer in PEERS]
+    found += [_engine_case(peer, most, BATCH, N_BATCH) for peer in PEERS[:2]]
+    return [*found, *_path_cases(most), *(_version_cases() if against else [])]
 
 
-def _name(peer: Peer, settings: Mapping[str, Any], threads: int, work: str) -> str:
-    parts = [peer.name, *(str(value) for value in settings.values()), work]
-    return "/".join([*(part.replace(" ", "-") for part in parts), f"{threads}t"])
-
-
-def _clip_cases(peer: Peer, threads: int) -> list[Case]:
-    return [
-        Case(
-            _name(peer, settings, threads, CLIP),
-            peer.about,
-            f"peers.{peer.module}",
-            settings=settings,
-            threads=threads,
-            peer=peer.name,
-            work=CLIP,
-            headline=peer.headline,
-            quick=threads == 1 and at == 0,
-        )
-        for at, settings in enumerate(peer.variants)
-    ]
-
-
-def _batch_cases(peer: Peer, threads: int, most: int) -> list[Case]:
-    if threads != most and peer.name != OURS:
-        return []
-    return [
-        Case(
-            _name(peer, peer.variants[at], threads, BATCH),
-            peer.about,
-            f"peers.{peer.module}",
-            settings={**peer.variants[at], "n_clips": N_BATCH},
-            threads=threads,
-            peer=peer.name,
-            work=BATCH,
-            quick=peer.name == OURS and threads == most,
-        )
-        for at in peer.batched
-    ]
+def _engine_case(peer: tuple[str, str, str], threads: int, work: str, n_clips: int) -> Case:
+    name, engine, about = peer
+    return Case(
+        f"{name}/{work.replace(' ', '-')}/{threads}t",
+        about,
+        "engine",
+        settings={"engine": engine, "n_clips": n_clips},
+        threads=threads,
+        peer=name,
+        work=work,
+        quick=threads == 1 if n_clips == 1 else name == OURS,
+    )
 
 
 def _path_cases(most: int) -> list[Case]:
     def path(name: str, about: str, module: str, function: str = "measure", **more: Any) -> Case:
         threads = more.pop("threads", most)
         quick = more.pop("quick", True)
-        return Case(name, about, module, function, more, threads, group=PATH, quick=quick)
+        return Case(name, about, f"path.{module}", function, more, threads, PATH, quick=quick)
 
     return [
-        path("help", "`emomusic --help`", "path.command", "measure_help"),
-        path("cold", "`generate --count 1 --bars 16`, whole process", "path.command"),
-        path("further", "`generate --bars 16`, a further clip", "path.command", "measure_further"),
-        path("clips", "clips of 16 bars, written and judged, warm", "path.clips"),
-        path("clips/base", "clips with the network compared, by their ids", "path.clips",
-             "measure_base"),
-        path("bars", "one clip of more and more bars, warm", "path.clips", "measure_bars"),
-        path("context", "ids a second after more and more ids", "peers.emomusic_engine",
-             "measure_contexts", quick=False),
-        path("judging", "reading, measuring and judging a file", "path.judging", threads=1),
-        path("prepare", "preparing MIDI files to train on", "path.training", "measure_prepare"),
-        path("train/small", "training", "path.training", "measure_train", size="small"),
-        path("train/base", "training", "path.training", "measure_train", size="base", quick=False),
-    ]  # fmt: skip
+        path("help", "`emomusic --help`", "command", "measure_help"),
+        path("cold", "`generate --count 1 --bars 16`, whole process", "command"),
+        path("further", "`generate --bars 16`, a further clip", "command", "measure_further"),
+        path("clips", "clips of 16 bars, written and judged, warm", "clips"),
+        path("bars", "one clip of more and more bars, warm", "clips", "measure_bars"),
+        path("judging", "reading, measuring and judging a file", "judging", threads=1),
+        path("prepare", "preparing MIDI files to train on", "training", "measure_prepare"),
+        path("train/small", "training", "training", "measure_train", size="small"),
+        path("train/base", "training", "training", "measure_train", size="base", quick=False),
+    ]
+
+
+def _version_cases() -> list[Case]:
+    """Return what both versions do, each with its own checkpoint and on one thread."""
+    found = []
+    for work, about, module, function, headline in (
+        ("cold start", "the first clip, whole process", "command", "measure", "whole process"),
+        ("a further clip", "of `anger`", "command", "measure_further", "a further clip"),
+        ("clip after clip", "through the composer, warm", "clips", "measure_notes", "notes"),
+    ):
+        ours = Case(
+            f"version/{work.replace(' ', '-')}", about, f"path.{module}", function,
+            group=VERSIONS, work=work, headline=headline, quick=True,
+        )  # fmt: skip
+        found += [ours, replace(ours, name=f"{ours.name}/{BEFORE}", peer=BEFORE)]
+    return found

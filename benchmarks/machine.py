@@ -8,8 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("emomusic", "torch", "numpy", "transformers", "onnxruntime", "onnx",
-            "llama-cpp-python", "gguf", "miditok", "symusic")  # fmt: skip
+PACKAGES = ("emomusic", "torch", "numpy", "symusic")
 FLAGS = ("avx2", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8",
          "asimd", "asimddp", "i8mm", "sve")  # fmt: skip
 CPU_INFO, MEMORY_INFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")

@@ -246,7 +246,7 @@ class Bench:
 
         Args:
             metric: What is measured, `MIN_SAMPLES` times at least.
-            unit: A rate ("ids/s") reports the amount by the seconds, "s" and "ms" the time of
+            unit: A rate ("notes/s") reports the amount by the seconds, "s" and "ms" the time of
                 one of the amount.
             work: Does it and returns the amount done.
         """

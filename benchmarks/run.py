@@ -12,16 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case
+from benchmarks.cases import BEFORE, Case
 from benchmarks.measure import QUIET, Sample, load_of_others, quartiles, quiet, times_better
 
 ROOT = Path(__file__).resolve().parents[1]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
                     "NUMBA_NUM_THREADS")  # fmt: skip
-SILENT = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "0"}
+SILENT = {"HF_HUB_OFFLINE": "1"}
 MEASURED, NOT_INSTALLED, FAILED = "measured", "not installed", "failed"
-WORTH_REPEATING = 0.9
-"""A variant that in the first round is below this share of its peer's best is not repeated."""
 Progress = Callable[[str], None]
 Keep = Callable[[Sequence["Outcome"]], None]
 
@@ -35,7 +33,8 @@ class Settings:
         rounds: How often every case has its turn.
         quick: Whether to measure less.
         checkpoint: For the cases that compose; None is the one found.
-        weights: A checkpoint whose weights the networks take; None for random ones.
+        weights: A checkpoint whose weights the engines take; None for random ones.
+        against: The Python of another version's environment, to measure it beside ours.
         wait: Most seconds to wait before a case for others to be quiet.
         timeout: Seconds after which a case is given up.
     """
@@ -45,6 +44,7 @@ class Settings:
     quick: bool = False
     checkpoint: Path | None = None
     weights: Path | None = None
+    against: Path | None = None
     wait: float = 0.0
     timeout: float = 600.0
 
@@ -86,12 +86,6 @@ class Outcome:
         if self.status != MEASURED or not found:
             return None
         return quartiles([s.value for s in found])[1], found[0].unit
-
-    @property
-    def is_noisy(self) -> bool:
-        """Tell whether others were busy during all samples of what it is compared by."""
-        found = quiet([s for s in self.samples if s.metric == self.case.headline])
-        return any((s.other_cpu or 0.0) > QUIET for s in found)
 
     def with_more(self, other: Outcome) -> Outcome:
         """Return both as one; what went wrong in the later one is kept beside what was measured."""
@@ -136,34 +130,13 @@ def run_cases(
             found[case.name] = found[case.name].with_more(outcome) if number else outcome
             keep([found[case.name] for case in cases if case.name in found])
         if number == 0:
-            alive = worth_repeating([found[case.name] for case in cases])
+            alive = [case for case in cases if found[case.name].status == MEASURED]
     return [found[case.name] for case in cases]
-
-
-def worth_repeating(outcomes: Iterable[Outcome]) -> list[Case]:
-    """Return the cases measured, without the variants that are far behind their peer's best.
-
-    A variant is held against those of as many threads. One that was measured while others were
-    busy is kept: it may be better than it seems.
-    """
-    kept = [outcome for outcome in outcomes if outcome.status == MEASURED]
-    best: dict[tuple[Any, ...], float] = {}
-    for outcome in kept:
-        found = outcome.headline()
-        if found and outcome.case.work:
-            key = (*outcome.case.family, outcome.case.threads)
-            best[key] = max(best.get(key, 0.0), found[0])
-    cases = []
-    for outcome in kept:
-        found, key = outcome.headline(), (*outcome.case.family, outcome.case.threads)
-        behind = found and key in best and found[0] < WORTH_REPEATING * best[key]
-        if not behind or outcome.is_noisy:
-            cases.append(outcome.case)
-    return cases
 
 
 def run_case(case: Case, settings: Settings, *, scratch: Path, number: int = 0) -> Outcome:
     """Run a case once, in a process of its own."""
+    before = case.peer == BEFORE
     job = {
         "module": case.module,
         "function": case.function,
@@ -172,18 +145,35 @@ def run_case(case: Case, settings: Settings, *, scratch: Path, number: int = 0) 
         "seconds": settings.seconds,
         "quick": settings.quick,
         "scratch": str(scratch),
-        "checkpoint": settings.checkpoint and str(settings.checkpoint.resolve()),
-        "weights": settings.weights and str(settings.weights.resolve()),
+        "checkpoint": None if before else _told(settings.checkpoint),
+        "weights": _told(settings.weights),
     }
-    command = [sys.executable, "-m", "benchmarks.child", json.dumps(job)]
+    python, place, env = sys.executable, ROOT, environment(case.threads)
+    if before and settings.against is not None:
+        python, place = str(settings.against), _benchmarks_alone(scratch)
+        env.pop("PYTHONPATH", None)
+    command = [python, "-m", "benchmarks.child", json.dumps(job)]
     try:
         result = subprocess.run(
-            command, cwd=ROOT, env=environment(case.threads), capture_output=True, text=True,
-            check=False, timeout=settings.timeout,
+            command, cwd=place, env=env, capture_output=True, text=True, check=False,
+            timeout=settings.timeout,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Outcome(case, FAILED, f"not done after {settings.timeout:g} s")
     return told(case, result.stdout, result.returncode, number=number)
+
+
+def _told(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())
+
+
+def _benchmarks_alone(scratch: Path) -> Path:
+    """Return a folder where `benchmarks` can be imported, and our package cannot."""
+    folder = scratch / "alone"
+    if not folder.is_dir():
+        folder.mkdir()
+        (folder / "benchmarks").symlink_to(ROOT / "benchmarks", target_is_directory=True)
+    return folder
 
 
 def wait_for_quiet(seconds: float) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from benchmarks.cases import OURS, Case
 from benchmarks.measure import by_round, is_rate, summarise, times_better
 from benchmarks.run import MEASURED, Outcome, best_of
-from benchmarks.writing import IDS_A_NOTE
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,7 @@ def _rows(outcome: Outcome) -> list[tuple[str, ...]]:
 def ratios(outcomes: Sequence[Outcome], *, base: str = OURS) -> list[Ratio]:
     """Return how the base stands to each peer, at each work and number of threads.
 
-    Ours at some threads is held against the peer's best variant of at most as many. Where one
-    counts ids and the other notes, ids are taken for notes at 3.63 a note.
+    Ours at some threads is held against the peer's best case of at most as many.
     """
     found = []
     for ours in outcomes:
@@ -124,17 +122,14 @@ def _is_rival(case: Case, peer: str, ours: Case) -> bool:
 def _ratio(ours: Outcome, theirs: Outcome) -> Ratio:
     mine, other = ours.headline(), theirs.headline()
     assert mine is not None and other is not None
-    scale = 1 / IDS_A_NOTE if (mine[1], other[1]) == ("ids/s", "notes/s") else 1.0
     first = by_round(ours.samples, ours.case.headline)
     second = by_round(theirs.samples, theirs.case.headline)
     unit = other[1]
-    each = [
-        times_better(scale * first[n], second[n], unit) for n in sorted(set(first) & set(second))
-    ]
-    times = times_better(scale * mine[0], other[0], unit)
+    each = [times_better(first[n], second[n], unit) for n in sorted(set(first) & set(second))]
+    times = times_better(mine[0], other[0], unit)
     return Ratio(
         theirs.case.peer, ours.case.work, ours.case.threads, ours.case.name, theirs.case.name,
-        unit, scale * mine[0], other[0], times, min(each, default=times), max(each, default=times),
+        unit, mine[0], other[0], times, min(each, default=times), max(each, default=times),
         max(_load(ours), _load(theirs)),
     )  # fmt: skip
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         parse_curve,
         parse_mix,
     )
-    from emomusic.model.engines.choose import EngineError
+    from emomusic.model.choose import EngineError
     from emomusic.model.weights import CheckpointError
     from emomusic.music.score import ScoreError
     from emomusic.verify.verifier import Verdict, Verifier
@@ -50,7 +50,7 @@ else:
         "CheckpointError": "model.weights",
         "Clip": "compose.clip",
         "Composer": "compose.composer",
-        "EngineError": "model.engines.choose",
+        "EngineError": "model.choose",
         "Given": "compose.asking.given",
         "Request": "compose.asking.request",
         "ScoreError": "music.score",

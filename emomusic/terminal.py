@@ -117,7 +117,7 @@ def load_composer(
     except (OutputError, ValueError) as error:
         stop(str(error), ExitStatus.USAGE)
     from emomusic.compose.composer import Composer
-    from emomusic.model.engines.choose import EngineError
+    from emomusic.model.choose import EngineError
 
     try:
         composer = Composer(folder, threads=threads, engine=engine)

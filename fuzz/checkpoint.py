@@ -6,16 +6,16 @@ import json
 import random
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from emomusic.compose.pretrained.find import NAME
 from fuzz.shapes import bytes_mutated, json_mutated, tensors_mutated
 
-DEFAULT = Path(__file__).resolve().parents[1] / "checkpoints" / "emomusic-10m"
+DEFAULT = Path(__file__).resolve().parents[1] / "checkpoints" / NAME
 WEIGHTS = "model-01-of-01.safetensors"
 FILES = ("config.json", WEIGHTS, "tokenizer.json", "mapper.json", "steering.json", "tables.json",
          "verifier.safetensors", "rows.npz")  # fmt: skip
@@ -114,24 +114,53 @@ def _read(folder: Path, name: str, corners: list[Any]) -> None:
 
 @cache
 def _made() -> dict[str, bytes]:
-    """Return the files: of the default checkpoint, made small, and a tiny model of zeros."""
+    """Return the files: mapper and verifier of the default checkpoint, made small, and zeros."""
     from safetensors.numpy import save
 
+    from emomusic.model.events import EventLayout
     from emomusic.model.shape import SIZES, ModelConfig
     from emomusic.model.weights import FORMAT, tensor_shapes
 
-    shape = ModelConfig(vocab_size=8, context=64, **{**SIZES["tiny"], "dim": 8, "hidden": 4})
+    texts = [*(f"{kind}_None" for kind in ("BOS", "EOS", "Bar", "Given", "Behind", "Here")),
+             *(f"{kind}_{n}" for kind in ("Position", "Pitch", "Velocity", "Duration", "ChordA",
+                                          "ChordB") for n in range(2))]  # fmt: skip
+    small = {**SIZES["tiny"], "dim": 8, "hidden": 4, "inner": 4}
+    shape = ModelConfig(len(texts), EventLayout.from_texts(texts), context=64, **small)
     tensors = {name: np.zeros(own, np.float32) for name, own in tensor_shapes(shape).items()}
-    config = {"format": FORMAT, "model": asdict(shape), "weights": [WEIGHTS], "recipe": {}}
-    names = ("tokenizer.json", "steering.json", "tables.json")
+    config = {"format": FORMAT, "model": shape.to_dict(), "weights": [WEIGHTS], "recipe": {}}
     return {
         "config.json": json.dumps(config).encode(),
         WEIGHTS: save(tensors),
-        **{name: (DEFAULT / name).read_bytes() for name in names},
+        **_tables(),
         "mapper.json": _small_mapper(),
         "verifier.safetensors": _small_verifier(),
         "rows.npz": _small_rows(),
     }
+
+
+def _tables() -> dict[str, bytes]:
+    """Return tokenizer, bins and steering, made up."""
+    from emomusic.compose.steering.levers import LEVERS
+    from emomusic.compose.steering.response import Response
+    from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
+    from emomusic.music.tokenizer import N_BINS, Tokenizer
+
+    edges = np.linspace(0, 1, N_BINS - 1).tolist()
+    tables = {
+        "attributes": ATTRIBUTE_NAMES,
+        "edges": [edges] * len(ATTRIBUTE_NAMES),
+        "bar_attributes": BAR_ATTRIBUTE_NAMES,
+        "bar_edges": [edges] * len(BAR_ATTRIBUTE_NAMES),
+    }
+    each, levers = np.ones(len(ATTRIBUTE_NAMES)), np.ones(len(LEVERS))
+    response = Response(
+        each, each, each, np.outer(each, each), np.outer(each, levers), ATTRIBUTE_NAMES
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        Tokenizer().save(Path(folder))
+        response.save(Path(folder))
+        made = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    return {"tables.json": json.dumps(tables).encode(), **made}
 
 
 def _small_mapper() -> bytes:
@@ -164,12 +193,14 @@ def _small_rows() -> bytes:
 
     rows = Rows(
         ids=np.arange(8, dtype=np.uint16), bar_start=np.array([0, 4, 8]),
-        bar_values=np.zeros((2, 3), np.float32), clip_bar=np.zeros(1, np.int32),
+        bar_values=np.zeros((2, 3), np.float32), bar_chords=np.zeros((2, 2), np.int16),
+        bar_form=np.zeros(2, np.int8), bar_compound=np.zeros(2, bool),
+        note_part=np.zeros(1, np.uint8), clip_bar=np.zeros(1, np.int32),
         clip_n_bars=np.full(1, 2, np.int16), clip_shift=np.zeros(1, np.int8),
         clip_is_end=np.ones(1, bool), clip_values=np.zeros((1, 4), np.float32),
         clip_song=np.zeros(1, np.int32), song_source=np.zeros(1, np.int16),
-        song_has_dynamics=np.ones(1, bool), song_is_validation=np.zeros(1, bool),
-        meta={"vocabulary": ["a"]},
+        song_has_dynamics=np.ones(1, bool), song_has_durations=np.ones(1, bool),
+        song_is_validation=np.zeros(1, bool), meta={"vocabulary": ["Pitch_1", *"abcdefg"]},
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         rows.save(Path(folder) / "rows.npz")

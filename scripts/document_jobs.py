@@ -11,7 +11,7 @@ from emomusic.compose.asking.request import MAX_BARS, MAX_BEST_OF, MAX_SECONDS, 
 from emomusic.compose.asking.settings import MAX_SEED
 from emomusic.compose.jobs.columns import COLUMNS, MAX_COUNT, MAX_ID, MAX_TEXT
 from emomusic.files import write_text
-from emomusic.model.settings import MAX_GUIDANCE, MAX_TEMPERATURE
+from emomusic.model.sampling import MAX_GUIDANCE, MAX_TEMPERATURE
 from emomusic.music.attributes import ATTRIBUTES
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +22,7 @@ TEXTS = {
     "continue": "Path of a MIDI file to go on from.",
     "vary": "Path of a MIDI file to write a variation of.",
     "key": "Such as `D`, `F# minor` or `Bbm`.",
+    "chords": "A chord a bar, or two with a comma between: `Am F C,G7 N`.",
 }
 WHOLES = {
     "count": (1, MAX_COUNT, "Clips of this row."),
@@ -44,6 +45,7 @@ NUMBERS = {
 FLAGS = {
     "free": "No emotion: what else is said is all that is asked.",
     "steering": "Whether what is heard so far corrects what is written next.",
+    "two_hands": "Whether nothing is struck that two hands cannot reach.",
 }
 
 

@@ -23,7 +23,7 @@ import torch._dynamo  # what optimisers load
 import emomusic.data.prepare, emomusic.evaluation.fitting, emomusic.evaluation.samples
 import emomusic.training.train
 from emomusic.cli import main
-from emomusic.training.record import state
+from emomusic.training import state
 try:
     from torch.utils.tensorboard import SummaryWriter
 except ImportError:
@@ -181,13 +181,13 @@ def full_disk(n_bytes: int) -> Iterator[None]:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[bool]:
-    """Mount a file system of 1 MiB on a folder; yields whether that could be done."""
+def small_disk(folder: Path, *, mib: int = 1) -> Iterator[bool]:
+    """Mount a file system of so many MiB on a folder; yields whether that could be done."""
     folder.mkdir()
     mounted = (
         os.geteuid() == 0
         and not subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
+            ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)],
             check=False,
             capture_output=True,
         ).returncode

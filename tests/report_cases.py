@@ -30,7 +30,7 @@ TINY = Extent(
         attributes=("tempo", "register", "mode"), bar_attributes=("register",), n_levels=2,
         n_each=1, n_bar_clips=2, n_sets=1, n_set_clips=2, n_bar_sets=0,
     ),
-    max_ids=100, n_windows=1,
+    max_events=100, n_windows=1,
 )  # fmt: skip
 SETTINGS = Settings(count=2, bars=5, seed=3, quick=True)
 

@@ -16,9 +16,11 @@ from emomusic.compose.steering.response import Response
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS
 from emomusic.mapping.mapper import Mapper, Prototype
 from emomusic.model.checkpoint import save_model
+from emomusic.model.events import ADVANCE, EventLayout
 from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES, BAR_ATTRIBUTE_NAMES
+from emomusic.music.chords import CHORD_NAMES
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows
 from emomusic.verify.verifier import Verifier
@@ -36,43 +38,61 @@ def row_vocabulary() -> list[str]:
         *("PAD_None", "BOS_None", "EOS_None"),
         *(f"Control-{name}_{b}" for name in dashed for b in range(N_BINS)),
         *(f"BarControl-{name}_{b}" for name in bar_dashed for b in range(N_BINS)),
-        *(f"Ending_{n}" for n in range(1, 5)),
+        *(f"{mark}_{n}" for mark in ("Ending", "Join") for n in range(1, 5)),
+        "Compound_None",
+        *(f"Form-{kind}_{bars}" for kind in ("whole", "rhythm") for bars in (1, 2, 4, 8, 16)),
+        *("Given_None", "Behind_None", "Here_None"),
+        *(f"Chord{half}_{name}" for half in "AB" for name in CHORD_NAMES),
         *("Bar_None", "TimeSig_4/4"),
-        *(f"Pitch_{p}" for p in range(21, 109)),
+        *(f"Pitch_{p}" for p in range(21, 110)),
         *(f"Velocity_{v}" for v in (30, 60, 90)),
         *(f"Duration_1.0.{d}" for d in range(2)),
         *(f"Position_{p}" for p in range(4)),
     ]
 
 
+ROW_NOTES = ((0, -12, 4), (0, 0, 3), (1, 0, 3), (2, -5, 1), (2, 0, 3), (3, 0, 3))
+"""Of each bar: position, semitones from the melody, `note_part`."""
+
+
 def row_songs(n_songs: int, *, n_bars: int, seed: int) -> list[list[list[int]]]:
-    """Return songs as bars of ids: scales, so that there is something to learn."""
+    """Return songs as bars of ids: scales over a bass, so that there is something to learn."""
     rng = np.random.default_rng(seed)
     ids = {text: i for i, text in enumerate(row_vocabulary())}
     songs = []
     for _ in range(n_songs):
-        start = int(rng.integers(48, 72))
+        start = int(rng.integers(54, 67))
         bars = []
         for bar in range(n_bars):
             tokens = [ids["Bar_None"], ids["TimeSig_4/4"]]
-            for position in range(4):
+            for at, (position, away, part) in enumerate(ROW_NOTES):
+                joins = at and ROW_NOTES[at - 1][0] == position
+                tokens += [] if joins else [ids[f"Position_{position}"]]
                 tokens += [
-                    ids[f"Position_{position}"],
-                    ids[f"Pitch_{start + (bar + position) % 12}"],
-                    ids["Velocity_60"],
-                    ids["Duration_1.0.1"],
+                    ids[f"Pitch_{start + (bar + position) % 12 + away}"],
+                    ids["Velocity_90" if part == 4 else "Velocity_60"],
+                    ids[f"Duration_1.0.{int(part == 3)}"],
                 ]
             bars.append(tokens)
         songs.append(bars)
     return songs
 
 
+def _row_form(bar: int) -> int:
+    """Return a code that points to a bar of the song, now one and now another."""
+    code = (3 * bar) % 11
+    return code if code and (1, 2, 4, 8, 16)[(code - 1) % 5] <= bar else 0
+
+
 def make_rows(*, n_songs: int = 12, n_bars: int = 8, seed: int = 0) -> Rows:
-    """Return packed rows: two clips a song, every third song flat, every sixth held back."""
+    """Return packed rows: two clips a song, every sixth song held back.
+
+    Every third song is flat, every fourth has made-up durations, every fifth has dotted beats.
+    """
     rng = np.random.default_rng(seed)
     songs = row_songs(n_songs, n_bars=n_bars, seed=seed)
     lengths = [len(bar) for song in songs for bar in song]
-    half = n_bars // 2
+    half, bars, number = n_bars // 2, np.arange(n_songs * n_bars), np.arange(n_songs)
     n_clips = 2 * n_songs
     clip_values = np.stack(
         [rng.uniform(60, 160, n_clips), np.ones(n_clips), np.full(n_clips, 60.0),
@@ -94,10 +114,17 @@ def make_rows(*, n_songs: int = 12, n_bars: int = 8, seed: int = 0) -> Rows:
         "sources": ["even", "odd"],
         "account": {},
     }
+    # Any chord, none, and in every fourth bar one that is not known, or both.
+    chords = np.stack([bars * 13 % 109, np.where(bars % 4 == 3, -1, bars * 7 % 109)], axis=1)
+    chords[bars % 8 == 7] = -1
     return Rows(
         ids=np.array([token for song in songs for bar in song for token in bar], dtype=np.uint16),
         bar_start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         bar_values=bar_values.astype(np.float32),
+        bar_chords=chords.astype(np.int16),
+        bar_form=np.array([_row_form(int(bar)) for bar in bars % n_bars], dtype=np.int8),
+        bar_compound=bars // n_bars % 5 == 4,
+        note_part=np.tile([part for _, _, part in ROW_NOTES], len(bars)).astype(np.uint8),
         clip_bar=np.array(
             [s * n_bars + part * half for s in range(n_songs) for part in range(2)], dtype=np.int32
         ),
@@ -105,10 +132,11 @@ def make_rows(*, n_songs: int = 12, n_bars: int = 8, seed: int = 0) -> Rows:
         clip_shift=rng.integers(-6, 6, n_clips).astype(np.int8),
         clip_is_end=np.tile([False, True], n_songs),
         clip_values=clip_values.astype(np.float32),
-        clip_song=np.repeat(np.arange(n_songs), 2).astype(np.int32),
-        song_source=(np.arange(n_songs) % 2).astype(np.int16),
-        song_has_dynamics=np.arange(n_songs) % 3 != 0,
-        song_is_validation=np.arange(n_songs) % 6 == 5,
+        clip_song=np.repeat(number, 2).astype(np.int32),
+        song_source=(number % 2).astype(np.int16),
+        song_has_dynamics=number % 3 != 0,
+        song_has_durations=number % 4 != 3,
+        song_is_validation=number % 6 == 5,
         meta=meta,
     )
 
@@ -130,14 +158,19 @@ def make_score(
 def make_model(vocabulary: tuple[str, ...], *, context: int = 2048, seed: int = 0) -> Transformer:
     """Return a tiny random model that ends bars after about a dozen notes."""
     torch.manual_seed(seed)
-    shape = ModelConfig(vocab_size=len(vocabulary), context=context, **SIZES["tiny"])
+    layout = EventLayout.from_texts(vocabulary)
+    shape = ModelConfig(len(vocabulary), layout, context=context, **SIZES["tiny"])
     model = Transformer(shape).eval()
     with torch.no_grad():
-        # One direction that all ids share, and along which those that end a bar lie further.
-        model.embedding.weight.normal_(std=0.15)
-        model.embedding.weight[:, 0] = 1.0
-        model.embedding.weight[vocabulary.index("Bar_None"), 0] = 1.5
-        model.embedding.weight[vocabulary.index("EOS_None"), 0] = 1.5
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 2:
+                parameter.normal_(std=0.15 if name == "embedding" else 0.1)
+        # One direction that all ids share, along which the nearer moments lie further, and a
+        # bar's end as its last ones.
+        model.embedding[:, 0] = 1.0
+        head, n_positions = model.slots[ADVANCE].head.weight, layout.position[1]
+        near = torch.arange(n_positions + 3).clamp(max=n_positions - 3)
+        head[:, 0] = -0.018 * near
     return model
 
 
@@ -188,7 +221,7 @@ def make_response(
         pulled[ATTRIBUTE_NAMES.index(name), LEVERS.index(lever)] = slope
     middle = np.array([(a.low + a.high) / 2 for a in ATTRIBUTES])
     scale = np.array([(a.high - a.low) / 4 for a in ATTRIBUTES])
-    return Response(middle, scale, np.zeros(n), heeded * np.eye(n), pulled)
+    return Response(middle, scale, np.zeros(n), heeded * np.eye(n), pulled, ATTRIBUTE_NAMES)
 
 
 def make_verifier() -> Verifier:
@@ -218,6 +251,7 @@ def make_checkpoint(folder: Path, *, context: int = 2048) -> None:
         "bar_edges": [
             bin_edges(values[ATTRIBUTE_NAMES.index(name)]).tolist() for name in BAR_ATTRIBUTE_NAMES
         ],
+        "forms": ["0006333066066444", "0000333344440000"],
     }
     (folder / "tables.json").write_text(json.dumps(tables), encoding="utf-8")
     make_mapper().save(folder)

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
+from benchmarks import engine
+from benchmarks import run as run_module
 from benchmarks.__main__ import app, chosen
-from benchmarks.cases import Case, all_cases
+from benchmarks.cases import BEFORE, Case, all_cases
 from benchmarks.child import missing
 from benchmarks.measure import (
     Bench,
@@ -25,7 +26,6 @@ from benchmarks.measure import (
     summarise,
     times_better,
 )
-from benchmarks.network import network
 from benchmarks.path.pieces import piece, piece_files
 from benchmarks.run import (
     FAILED,
@@ -36,37 +36,13 @@ from benchmarks.run import (
     run_case,
     run_cases,
     told,
-    worth_repeating,
 )
 from benchmarks.table import markdown, number, ratios, report, results
-from benchmarks.writing import N_CLIP, Spent, Work, draw, measure_writer, prompt_ids, work_of
-from emomusic.model.checkpoint import save_model
-from emomusic.model.engines.engine import Row, Uniforms
-from emomusic.model.engines.grammar import Script
-from emomusic.model.shape import SIZES, ModelConfig
-from emomusic.model.transformer import Transformer
+from emomusic.model.int8.library import is_built
+from emomusic.model.weights import tensor_shapes
+from emomusic.music.vocabulary import built_vocabulary
 
-VOCABULARY, N_IDS = 50, 12
 MACHINE = {"processor": "a CPU", "cores": 2, "memory_gb": 4.0, "features": ["avx2"]}
-
-
-def tiny() -> Transformer:
-    model = network(None, shape=ModelConfig(vocab_size=VOCABULARY, context=64, **SIZES["tiny"]))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 2:
-                parameter.mul_(5.0)  # so that attention matters
-    return model
-
-
-def ids_and_logits(model: Transformer) -> tuple[Any, Any]:
-    ids = prompt_ids(2, N_IDS, vocab_size=VOCABULARY)
-    with torch.inference_mode():
-        return ids, model(torch.from_numpy(ids)).numpy()
-
-
-def alike(found: Any, wanted: Any) -> float:
-    return float(np.corrcoef(np.ravel(found), np.ravel(wanted))[0, 1])
 
 
 def a_bench(records: list[Mapping[str, Any]], scratch: Path, **changes: Any) -> Bench:
@@ -76,7 +52,7 @@ def a_bench(records: list[Mapping[str, Any]], scratch: Path, **changes: Any) -> 
 
 def outcome(name: str, values: list[float], **changes: Any) -> Outcome:
     case = Case(name, "", "m", **{"peer": name, "work": "one clip", **changes})
-    unit = "notes/s" if case.headline == "notes" else "ids/s"
+    unit = "notes/s" if case.headline == "notes" else "s"
     samples = tuple(Sample(case.headline, unit, v, round=i) for i, v in enumerate(values))
     return Outcome(case, samples=samples)
 
@@ -161,38 +137,38 @@ def test_columns_of_a_table_are_aligned() -> None:
     )
 
 
-def test_ratios_take_the_best_variant_and_notes_for_ids() -> None:
+def test_ratios_take_the_best_of_as_many_threads() -> None:
     found = ratios(
         [
             outcome("emomusic", [100.0, 200.0, 300.0], threads=2),
             outcome("slow", [10.0, 10.0, 20.0], threads=1),
             outcome("slow", [20.0, 20.0, 25.0], threads=2),
             outcome("slow", [90.0], threads=4),
-            outcome("notes", [5.0, 5.0, 5.0], headline="notes", threads=1),
             outcome("elsewhere", [1.0], work="32 clips"),
+            outcome("emomusic", [2.0, 4.0], work="a further clip", headline="a further clip"),
+            outcome("before", [6.0, 6.0], work="a further clip", headline="a further clip"),
         ]
     )
-    slow, notes = found
+    slow, before = found
     assert (slow.peer, slow.our_median, slow.their_median) == ("slow", 200.0, 20.0)
     assert (slow.times, slow.low, slow.high) == (10.0, 5.0, 12.0)
-    assert notes.times == pytest.approx(200 / 3.63 / 5)
-    assert notes.high == pytest.approx(300 / 3.63 / 5)
+    assert (before.times, before.low, before.high) == (2.0, 1.5, 3.0)
 
 
 def test_the_report_shows_what_was_measured_and_what_was_not() -> None:
-    absent = Outcome(Case("x/1t", "", "m"), NOT_INSTALLED, "llama_cpp")
+    absent = Outcome(Case("x/1t", "", "m"), NOT_INSTALLED, "no_library")
     failed = Outcome(Case("y/1t", "", "m"), FAILED, "no more memory")
     partly = Outcome(Case("z", "", "m"), samples=(Sample("a", "s", 1.5),), remarks=("half of it",))
     ours, theirs = outcome("emomusic", [100.0, 120.0]), outcome("torch", [10.0, 10.0])
     text = report(
         [ours, theirs, absent, failed, partly],
         machine=MACHINE,
-        versions={"torch": "2", "onnx": None},
+        versions={"torch": "2", "absent": None},
     )
-    for words in ("11 ×", "10 – 12", "not installed", "llama_cpp", "no more memory", "1.5 s",
+    for words in ("11 ×", "10 – 12", "not installed", "no_library", "no more memory", "1.5 s",
                   "- z: half of it", "a CPU, 2 cores", "torch 2."):  # fmt: skip
         assert words in text
-    assert "onnx" not in text
+    assert "absent" not in text
 
 
 def test_results_keep_every_raw_sample() -> None:
@@ -203,71 +179,78 @@ def test_results_keep_every_raw_sample() -> None:
     assert case["summary"][0]["median"] == 110.0 and case["status"] == MEASURED
 
 
-def test_only_variants_near_their_peers_best_are_repeated() -> None:
-    near = [outcome("a", [v], threads=t) for v, t in [(10.0, 1), (9.5, 1), (5.0, 2)]]
-    far = outcome("a", [7.0], threads=1)
-    noisy = replace(far, samples=tuple(replace(s, other_cpu=1.0) for s in far.samples))
-    lone = Outcome(Case("path", "", "m"), samples=(Sample("memory", "MB", 1.0),))
-    broken = Outcome(Case("b", "", "m"), FAILED, "why")
-    kept = [*near, noisy, lone]
-    assert worth_repeating([*near, far, noisy, lone, broken]) == [o.case for o in kept]
-
-
 def test_lines_of_a_case_become_its_outcome() -> None:
     case = Case("x", "", "m")
     lines = '{"metric": "ids", "unit": "ids/s", "value": 3.0}\n{"remark": "hm"}\n'
     good = told(case, lines, 0, number=2)
     assert good.samples == (Sample("ids", "ids/s", 3.0, round=2),) and good.remarks == ("hm",)
-    assert told(case, '{"missing": ["onnx"]}\n', 0, number=0).status == NOT_INSTALLED
+    assert told(case, '{"missing": ["x"]}\n', 0, number=0).status == NOT_INSTALLED
     assert told(case, '{"failed": "why"}\n', 0, number=0) == Outcome(case, FAILED, "why")
     assert told(case, "", -9, number=0).reason == "ended with status -9"
     half = told(case, lines + '{"failed": "later"}\n', 0, number=0)
     assert (half.status, half.reason, len(half.samples)) == (MEASURED, "later", 1)
 
 
-class _Writer:
-    def __init__(self) -> None:
-        self.done: list[Work] = []
-
-    def write(self, work: Work) -> Spent:
-        self.done.append(work)
-        return Spent(1e-6 * work.n_ids, work.n_ids)
-
-
-def test_a_writer_is_measured_on_the_same_work_as_all_others(tmp_path: Path) -> None:
-    records: list[Mapping[str, Any]] = []
-    writer = _Writer()
-    measure_writer(a_bench(records, tmp_path, quick=False, seconds=1e-2), writer, n_clips=1)
-    rates = [r["value"] for r in records if r.get("metric") == "ids"]
-    assert Work(1, N_CLIP, 24, 0) in writer.done and rates[0] == pytest.approx(1e6)
-    assert work_of(32, quick=False) == Work(32, 128, 1, 310)
-
-
-def test_a_writer_that_is_too_slow_writes_a_part_and_says_so(tmp_path: Path) -> None:
-    records: list[Mapping[str, Any]] = []
-    writer = _Writer()
-    measure_writer(a_bench(records, tmp_path, quick=False), writer, n_clips=1)
-    assert max(work.n_ids for work in writer.done) < N_CLIP
-    assert any("part of a clip only" in record.get("remark", "") for record in records)
-
-
-def test_a_draw_keeps_to_the_likeliest_ids() -> None:
-    logits = np.log(np.array([[0.5, 0.3, 0.15, 0.05]], dtype=np.float32)).repeat(4000, axis=0)
-    drawn = draw(logits, np.random.default_rng(0), top_p=0.9)
-    shares = np.bincount(drawn, minlength=4) / len(drawn)
-    np.testing.assert_allclose(shares, [0.526, 0.316, 0.158, 0.0], atol=0.03)
-    assert draw(logits[:1], np.random.default_rng(0), top_p=1e-6).tolist() == [0]
-
-
-def test_names_of_cases_are_their_own_and_a_quick_run_has_every_peer() -> None:
-    cases = all_cases([1, 2])
+def test_names_of_cases_are_their_own_and_a_quick_run_has_every_engine() -> None:
+    cases = all_cases([1, 2], against=True)
     assert len({case.name for case in cases}) == len(cases)
     quick = chosen(cases, None, quick=True)
     assert {case.peer for case in quick} == {case.peer for case in cases}
-    assert len(quick) < len(cases) / 2
-    assert {case.peer for case in chosen(cases, "llama*1t", quick=False)} == {"llama.cpp"}
+    assert len(quick) < len(cases)
+    assert {case.peer for case in chosen(cases, "avx2*1t", quick=False)} == {"avx2"}
+    assert BEFORE not in {case.peer for case in all_cases([1])}
     with pytest.raises(ValueError, match="threads must be at least 1"):
         all_cases([0])
+
+
+def test_an_engine_writes_clips_and_its_notes_are_counted(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    found: dict[str, list[int]] = {}
+    for name in ("torch", "int8", "int8-plain") if is_built() else ("torch",):
+        bench = a_bench([], tmp_path, weights=tiny_checkpoint)
+        vocabulary = built_vocabulary()
+        own = engine.open_engine(*engine.network(bench, vocabulary), bench, name)
+        writer = engine.Writer(own, vocabulary)
+        found[name] = [writer.write(writer.whole, 2)[1], writer.write(writer.note, 3)[1]]
+        assert 2 * engine.N_BARS <= found[name][0] <= 2 * engine.N_BARS * engine.MAX_NOTES
+        assert found[name][1] == 3
+    assert found.get("int8") == found.get("int8-plain")
+    shape, weights = engine.network(a_bench([], tmp_path), vocabulary)
+    assert (shape.dim, shape.n_layers) == (384, 6) and set(weights) == set(tensor_shapes(shape))
+
+
+def test_an_engine_is_measured(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    records: list[Mapping[str, Any]] = []
+    engine.measure(a_bench(records, tmp_path, weights=tiny_checkpoint), engine="auto")
+    metrics = [record.get("metric") for record in records]
+    assert metrics.count("first note") == 3 and metrics[-2:] == ["notes", "memory"]
+    assert records[0]["remark"].startswith("the engine is ")
+
+
+def test_another_version_is_run_by_its_own_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "emomusic.py").write_text("NAME = 'the other'", encoding="utf-8")
+    (tmp_path / "tried.py").write_text(
+        "import emomusic\nNEEDS = ()\ndef measure(bench): bench.remark(emomusic.NAME)",
+        encoding="utf-8",
+    )
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\nPYTHONPATH={tmp_path / "other"} exec {sys.executable} "$@"\n',
+        encoding="utf-8",
+    )
+    python.chmod(0o755)
+    folder = tmp_path / "root" / "benchmarks"
+    shutil.copytree(Path(run_module.__file__).parent, folder)
+    shutil.move(tmp_path / "tried.py", folder / "path" / "tried.py")
+    monkeypatch.setattr(run_module, "ROOT", folder.parent)
+    found = run_case(
+        Case("x", "", "path.tried", peer=BEFORE), Settings(against=python), scratch=tmp_path
+    )
+    assert found.remarks == ("the other",), found.reason
 
 
 def test_a_tiny_case_runs_in_its_own_process_and_in_every_round(tmp_path: Path) -> None:
@@ -321,131 +304,3 @@ def test_pieces_are_the_same_each_time_and_fill_their_bars(tmp_path: Path) -> No
     assert {n.time // 1920 for n in notes} == set(range(8))
     paths = piece_files(tmp_path / "files", 2, n_bars=4)
     assert [path.is_file() for path in paths] == [True, True]
-
-
-def test_transformers_says_what_our_network_says() -> None:
-    pytest.importorskip("transformers")
-    from benchmarks.peers.transformers_generate import GenerateWriter, llama
-
-    model = tiny()
-    ids, wanted = ids_and_logits(model)
-    made = llama(model)
-    with torch.inference_mode():
-        found = made(torch.from_numpy(ids)).logits.numpy()
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
-    for cache in ("dynamic", "static"):
-        writer = GenerateWriter(made, cache=cache)
-        assert writer.write(Work(2, 6, n_given=4)).n_ids == 6
-        assert writer.write(Work(2, 6, n_given=1, n_held=4)).n_ids == 5
-
-
-def test_onnx_runtime_says_what_our_network_says(tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnx_ir")
-    from benchmarks.peers.onnx_int8 import QUANTISERS, OnnxWriter, export
-
-    model = tiny()
-    ids, wanted = ids_and_logits(model)
-    export(model, tmp_path / "exact.onnx")
-    for name, quantise in QUANTISERS.items():
-        quantise(tmp_path / "exact.onnx", tmp_path / f"{name}.onnx")
-    steps = [ids[:, :5], *(ids[:, t : t + 1] for t in range(5, N_IDS))]
-    said = {}
-    for name in ("exact", *QUANTISERS):
-        writer = OnnxWriter(tmp_path / f"{name}.onnx", model.config, threads=1)
-        decoding = writer.start(2, capacity=N_IDS)
-        said[name] = np.concatenate([decoding.step(step).copy() for step in steps], axis=1)
-        assert writer.write(Work(2, 6, n_given=1, n_held=4)).n_ids == 6
-    np.testing.assert_allclose(said["exact"], wanted, atol=1e-4)
-    assert all(alike(said[name], wanted) > 0.999 for name in QUANTISERS)
-
-
-def test_llama_cpp_says_what_our_network_says(tmp_path: Path) -> None:
-    pytest.importorskip("gguf")
-    pytest.importorskip("llama_cpp")
-    from benchmarks.peers.llama_cpp import LlamaCppWriter, export
-
-    model = tiny()
-    ids, wanted = ids_and_logits(model)
-    for quantised, least in ((False, 0.99999), (True, 0.999)):
-        path = tmp_path / f"{quantised}.gguf"
-        export(model, path, quantised=quantised)
-        writer = LlamaCppWriter(path, threads=1, vocab_size=VOCABULARY)
-        context = writer.start(2, capacity=N_IDS, n_first=5)
-        found = []
-        for start, end in [(0, 5), *((t, t + 1) for t in range(5, N_IDS))]:
-            writer.step(context, ids[:, start:end], at=start)
-            found.append(writer.logits(context, 2))
-        assert alike(np.stack(found, axis=1), wanted[:, 4:]) > least
-        assert writer.write(Work(2, 6, n_given=4)).n_ids == 6
-
-
-def test_eager_torch_says_what_our_network_says() -> None:
-    from benchmarks.llama import as_llama
-    from benchmarks.peers.torch_eager import TorchWriter
-
-    model = tiny()
-    ids, wanted = ids_and_logits(model)
-    net = as_llama(model)
-    past = net.start(2, capacity=N_IDS)
-    steps = [ids[:, :5], *(ids[:, t : t + 1] for t in range(5, N_IDS))]
-    with torch.inference_mode():
-        found = torch.cat([net.logits(torch.from_numpy(step), past) for step in steps], dim=1)
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
-    writer = TorchWriter(net)
-    assert writer.write(Work(2, 6, n_given=4)).n_ids == 6
-    assert writer.write(Work(2, 6, n_given=1, n_held=5)).n_ids == 6
-
-
-@pytest.mark.parametrize("name", ["auto", "torch"])
-def test_our_engines_write_as_many_ids_as_asked(name: str, tmp_path: Path) -> None:
-    from benchmarks.peers.emomusic_engine import EngineWriter, pairs
-    from emomusic.model.engines.choose import open_engine
-
-    save_model(tmp_path, tiny(), recipe={})
-    writer = EngineWriter(open_engine(tmp_path, name))
-    assert writer.write(Work(2, 6, n_given=4)).n_ids == 6
-    assert writer.write(Work(2, 8, n_given=1, n_held=4)).n_ids == 6
-    row = Row(
-        Script((1, 2), ((),) * 5, ((1,),) * 5, max_free=2), Uniforms(np.random.default_rng(0))
-    )
-    ((_, segments),) = writer.engine.write([row], pairs(VOCABULARY))
-    assert [len(segment) for segment in segments] == [1] * 5  # and an end id after each
-
-
-@torch.inference_mode()
-def test_linear_attention_with_a_state_says_what_it_says_without() -> None:
-    from benchmarks.peers.emogen import EmoGenNet, recompute_seconds, recurrent_seconds
-
-    torch.manual_seed(0)
-    model = EmoGenNet(vocab_size=30, dim=32, n_layers=2, n_heads=4, hidden=48, context=40).eval()
-    ids = torch.randint(30, (2, 9))
-    asked, state = model.begin(2)
-    steps = [model.step(ids[:, t : t + 1], t, asked, state) for t in range(9)]
-    torch.testing.assert_close(torch.cat(steps, dim=1), model(ids), atol=1e-4, rtol=1e-4)
-    assert recompute_seconds(model, 20, strata=2) > 0 and recurrent_seconds(model, 4) > 0
-
-
-def test_networks_of_others_have_their_published_sizes() -> None:
-    from benchmarks.peers.emogen import EmoGenNet
-    from benchmarks.peers.midi_model import MidiModel
-
-    with torch.device("meta"):
-        sizes = [sum(p.numel() for p in net().parameters()) for net in (MidiModel, EmoGenNet)]
-    assert sizes == [233_842_688, 20_206_208]
-
-
-@torch.inference_mode()
-def test_a_note_of_the_event_network_is_a_kind_and_seven_parameters() -> None:
-    from benchmarks.peers.midi_model import NOTE, MidiModel, notes_a_second
-
-    shape = {"vocab_size": 3406, "dim": 32, "n_layers": 1, "n_heads": 2, "n_kv_heads": 2}
-    small = ModelConfig(**shape, hidden=32, context=32)
-    model = MidiModel(small, small).eval()
-    past = model.events.start(1, capacity=2)
-    note = model.note(torch.zeros(1, 8, dtype=torch.long), past)[0].tolist()
-    assert note[0] == NOTE and past.length == 1
-    for token, (first, end) in zip(note, model.ranges, strict=True):
-        assert first <= token < end
-    assert notes_a_second(model, 2, n_held=3) > 0

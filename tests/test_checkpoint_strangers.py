@@ -127,7 +127,7 @@ def headed(head: dict[str, Any], body: bytes = b"") -> bytes:
     [
         ({"dtype": "F32", "shape": [10**9], "data_offsets": [0, 4 * 10**9]}, "has shape"),
         ({"dtype": "F32", "shape": [1] * 300, "data_offsets": [0, 4]}, "has shape"),
-        ({"dtype": "F99", "shape": [64], "data_offsets": [0, 4]}, "norm.weight holds F99"),
+        ({"dtype": "F99", "shape": [64], "data_offsets": [0, 4]}, "norm holds F99"),
         ({"dtype": "F32"}, "cannot read the weights"),
         ([], "cannot read the weights"),
     ],
@@ -139,11 +139,11 @@ def test_names_types_and_shapes_are_checked_before_the_weights_are_read(
         raise AssertionError("the weights were read")
 
     monkeypatch.setattr(weights, "deserialize", read)
-    (folder / WEIGHTS).write_bytes(headed({"norm.weight": own}, bytes(64)))
+    (folder / WEIGHTS).write_bytes(headed({"norm": own}, bytes(64)))
     refused(folder, WEIGHTS, words)
 
 
-@pytest.mark.parametrize("head", [[], 3, None, "norm.weight"])
+@pytest.mark.parametrize("head", [[], 3, None, "norm"])
 def test_a_head_that_is_no_table_is_refused(folder: Path, head: Any) -> None:
     (folder / WEIGHTS).write_bytes(headed(head))
     refused(folder, WEIGHTS, "cannot read the weights")

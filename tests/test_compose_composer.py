@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,12 @@ from emomusic.compose.drafting.draft import make_draft
 from emomusic.compose.drafting.guide import transposition
 from emomusic.emotion import QUADRANTS, Emotion
 from emomusic.model.checkpoint import CheckpointError
+from emomusic.model.events import EventLayout
 from emomusic.music.attributes import ATTRIBUTE_NAMES
+from emomusic.music.chord_names import parse_chords
+from emomusic.music.key import TONIC_NAMES
 from emomusic.music.score import notes_of
+from emomusic.music.tokenizer import Tokenizer
 
 JOY = Emotion(0.8, 0.6, "joy")
 
@@ -195,6 +201,26 @@ def test_what_is_asked_bar_by_bar_changes_the_music(composer: Composer) -> None:
     assert low[:2] == turns[:2] and low[2:] != turns[2:]
 
 
+def test_chords_are_kept_whatever_the_key(composer: Composer) -> None:
+    for tonic in (None, 0, 7):
+        (clip,) = clips(composer, Request(JOY, n_bars=5, tonic=tonic, chords="Am F | C,G"))
+        assert clip.chords == clip.card()["chords"] == "Am F C,G Am F"
+        assert tonic is None or clip.key.split()[0] == TONIC_NAMES[tonic]
+    (free,) = clips(composer, Request(JOY, n_bars=5))
+    assert len(parse_chords(free.chords)) == 5 and free.request.chords is None
+
+
+def test_two_hands_reach_what_is_written_unless_it_is_not_asked_for(composer: Composer) -> None:
+    def widest(two_hands: bool) -> int:
+        (clip,) = clips(composer, Request(JOY, n_bars=16, two_hands=two_hands, top_p=1.0))
+        notes = notes_of(clip.score)
+        chords = [notes.pitch[notes.onset == onset] for onset in np.unique(notes.onset)]
+        spans = [np.ptp(chord[chord > chord[0] + 14]) for chord in chords if np.ptp(chord) > 14]
+        return int(max(spans, default=0))
+
+    assert widest(two_hands=True) <= 14 < widest(two_hands=False)
+
+
 def test_the_best_of_several_is_kept(composer: Composer) -> None:
     def sure(clip: Any) -> float:
         return float(clip.verdict.probabilities["Q1"])
@@ -237,15 +263,14 @@ def test_progress_counts_every_clip(composer: Composer) -> None:
 
 
 def test_what_lies_beyond_the_context_is_composed_too(tmp_path: Path) -> None:
-    make_checkpoint(tmp_path / "short", context=640)
+    make_checkpoint(tmp_path / "short", context=300)
     composer = Composer(tmp_path / "short")
     request = Request(JOY, n_bars=64)
     found = clips(composer, request, count=3, batch_size=2)
     for clip in found:
         bar = np.floor(notes_of(clip.score).onset / 4 + 1e-9)
         assert sorted(set(bar.tolist())) == list(range(64))
-    ids = composer.tokenizer.encode(found[0].score)
-    assert sum(map(len, ids)) > 640
+    assert len(notes_of(found[0].score)) > 300
     assert data_of(clips(composer, request, start=2)) == data_of(found[2:])
 
 
@@ -298,6 +323,8 @@ def test_a_truncated_part_is_told_in_one_line(own_checkpoint: Path, part: str) -
     "changes",
     [
         {"attributes": ["tempo"]},
+        {"attributes": ["colour"] * 22},
+        {"attributes": None},
         {"edges": [[0.5] * 11]},
         {"edges": [[0.5] * 3] * 22, "n_bins": 4},
         {"edges": [[float("nan")] * 11] * 22},
@@ -311,6 +338,10 @@ def test_foreign_bins_are_refused(own_checkpoint: Path, changes: dict[str, Any])
     assert "tables.json" in refused(own_checkpoint)
 
 
+def composer_layout() -> EventLayout:
+    return EventLayout.from_texts(Tokenizer().vocabulary.texts)
+
+
 def test_parts_of_different_checkpoints_are_refused(own_checkpoint: Path, tmp_path: Path) -> None:
     import torch
 
@@ -319,12 +350,49 @@ def test_parts_of_different_checkpoints_are_refused(own_checkpoint: Path, tmp_pa
     from emomusic.model.transformer import Transformer
 
     with torch.random.fork_rng():
-        other = Transformer(ModelConfig(vocab_size=99, context=2048, **SIZES["tiny"]))
+        other = Transformer(ModelConfig(9999, composer_layout(), **SIZES["tiny"]))
     save_model(own_checkpoint, other, recipe={})
     assert "tokenizer and weights do not belong together" in refused(own_checkpoint)
     shutil.rmtree(own_checkpoint)
-    make_checkpoint(own_checkpoint, context=300)
-    assert "must be at least 564, got 300" in refused(own_checkpoint)
+    make_checkpoint(own_checkpoint, context=200)
+    assert "must be at least 256, got 200" in refused(own_checkpoint)
+
+
+ONE_MORE = """
+import importlib.util, sys
+from pathlib import Path
+
+spec = importlib.util.find_spec("emomusic.music.attributes")
+module = importlib.util.module_from_spec(spec)
+source = Path(spec.origin).read_text(encoding="utf-8")
+mark = ")  # fmt: skip\\nATTRIBUTE_NAMES"
+assert mark in source
+own = '    Attribute("colour", "notes", 0, 9, "ours", "Black keys.", lambda p: len(p.notes)),\\n'
+sys.modules[spec.name] = module
+exec(compile(source.replace(mark, own + mark), spec.origin, "exec"), module.__dict__)
+
+from emomusic.compose.asking.request import Request
+from emomusic.compose.composer import Composer
+from emomusic.emotion import Emotion
+
+composer = Composer(Path(sys.argv[1]))
+(clip,) = composer.compose(Request(Emotion(0.8, 0.6), n_bars=4, fixed={"register": 60}), seed=1)
+print("colour" in clip.targets, clip.achieved["colour"] > 0, len(clip.card()["achieved"]))
+try:
+    list(composer.compose(Request(None, fixed={"colour": 3}), seed=1))
+except ValueError as error:
+    print(error)
+"""
+"""A program in which the registry has one attribute more than when the checkpoint was trained."""
+
+
+def test_one_more_attribute_in_the_registry_is_measured_and_composing_goes_on(
+    steered_checkpoint: Path,
+) -> None:
+    command = [sys.executable, "-c", ONE_MORE, str(steered_checkpoint)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert told[0] == f"False True {len(ATTRIBUTE_NAMES) + 1}"
+    assert told[1].startswith("the checkpoint was trained without colour; it can be asked for temp")
 
 
 @pytest.fixture(scope="module")
@@ -410,7 +478,7 @@ def test_steering_follows_what_is_asked_bar_by_bar(steered: Composer) -> None:
 
 
 def test_what_lies_beyond_the_context_is_steered_too(tmp_path: Path) -> None:
-    make_checkpoint(tmp_path / "short", context=640)
+    make_checkpoint(tmp_path / "short", context=300)
     make_response().save(tmp_path / "short")
     composer = Composer(tmp_path / "short")
     request = Request(JOY, n_bars=40)

@@ -4,19 +4,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from composing_cases import curve_of
 from synthetic import make_mapper
 
 from emomusic.compose.asking.request import Request
 from emomusic.compose.drafting.controls import Controls
-from emomusic.compose.drafting.draft import Draft, make_draft
+from emomusic.compose.drafting.draft import SAID_BY_CHORDS, Draft, make_draft
 from emomusic.compose.drafting.guide import transposition
 from emomusic.emotion import Emotion
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES, BAR_ATTRIBUTE_NAMES
+from emomusic.music.chord_names import format_chords
+from emomusic.music.form import FORM_BARS, FormTable, bars_back
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, N_BINS, bin_edges
 from emomusic.music.vocabulary import built_vocabulary
 
 JOY = Emotion(0.8, 0.6, "joy")
 MAPPER = make_mapper()
+FORMS = FormTable(("0006333066066444", "0000333344440000", "0101010101010101"))
 VOCABULARY = built_vocabulary()
 RANGES = {a.name: np.linspace(a.low, a.high, N_BINS * 10) for a in ATTRIBUTES}
 
@@ -30,7 +34,7 @@ CLIP, BAR = controls(ATTRIBUTE_NAMES), controls(BAR_ATTRIBUTE_NAMES, per_bar=Tru
 
 
 def draft_of(request: Request, *, seed: int = 1, index: int = 0, candidate: int = 0) -> Draft:
-    return make_draft(request, MAPPER, seed=seed, index=index, candidate=candidate)
+    return make_draft(request, MAPPER, seed=seed, index=index, candidate=candidate, forms=FORMS)
 
 
 def texts(ids: tuple[int, ...]) -> list[str]:
@@ -44,6 +48,14 @@ def bin_of(text: str) -> int:
 def names_of(ids: tuple[int, ...]) -> list[str]:
     kinds = [text.split("_")[0] for text in texts(ids)]
     return [kind.split("-", 1)[1].replace("-", "_") for kind in kinds]
+
+
+def test_what_a_checkpoint_was_not_trained_with_cannot_be_asked_for() -> None:
+    few = controls(("mode", "tempo"))
+    assert names_of(few.ids(dict.fromkeys(ATTRIBUTE_NAMES, 0.1), shift=0)) == ["mode", "tempo"]
+    few.check(["tempo"])
+    with pytest.raises(ValueError, match="was trained without silence; it can be asked for mode,"):
+        few.check(["tempo", "silence"])
 
 
 def test_what_is_absent_has_no_control() -> None:
@@ -91,7 +103,7 @@ def test_a_plan_is_written_in_c_whatever_the_tonic(tonic: int) -> None:
     away = Request(None, n_bars=2, tonic=tonic, fixed={"register": 60.0 + shift, "mode": 0.2},
                    per_bar={"register": [50.0 + shift, 72.0 + shift]})  # fmt: skip
     plan, moved = (draft_of(request).plan(CLIP, BAR) for request in (home, away))
-    assert moved.controls == plan.controls and moved.bar_controls == plan.bar_controls
+    assert moved.controls == plan.controls and moved.bars == plan.bars
     assert moved.lowest + shift >= LOWEST_PITCH and moved.highest + shift <= HIGHEST_PITCH
     assert LOWEST_PITCH <= moved.lowest < moved.highest <= HIGHEST_PITCH
 
@@ -100,16 +112,17 @@ def test_bars_have_the_controls_that_are_asked_of_them() -> None:
     per_bar = {"register": [50.0, 60.0, 70.0], "note_density": [1.0, 8.0, 1.0]}
     plan = draft_of(Request(None, n_bars=3, tonic=0, per_bar=per_bar)).plan(CLIP, BAR)
     assert plan.controls == () and plan.n_bars == 3
-    for bar in plan.bar_controls:
-        assert names_of(bar) == ["note_density", "register"]
-        assert all(text.startswith("BarControl-") for text in texts(bar))
-    density, register = zip(*(map(bin_of, texts(bar)) for bar in plan.bar_controls), strict=True)
+    for bar in plan.bars:
+        assert names_of(bar.controls) == ["note_density", "register"]
+        assert all(text.startswith("BarControl-") for text in texts(bar.controls))
+    bins = (map(bin_of, texts(bar.controls)) for bar in plan.bars)
+    density, register = zip(*bins, strict=True)
     assert density[0] == density[2] < density[1] and list(register) == sorted(set(register))
 
 
 def test_bars_that_are_asked_for_nothing_have_no_controls() -> None:
     plan = draft_of(Request(JOY, n_bars=5)).plan(CLIP, BAR)
-    assert plan.bar_controls == ((),) * 5
+    assert {bar.controls for bar in plan.bars} == {()} and plan.n_bars == 5
     assert names_of(plan.controls) == list(ATTRIBUTE_NAMES)
 
 
@@ -125,7 +138,8 @@ def test_without_an_emotion_nothing_is_aimed_at() -> None:
     assert draft.targets == {} and draft.n_bars == 16 and draft.is_major
     assert draft.tempo == pytest.approx(MAPPER.middle["tempo"], abs=0.1)
     plan = draft.plan(CLIP, BAR)
-    assert plan.controls == () and plan.bar_controls == ((),) * 16
+    assert plan.controls == () and plan.n_bars == 16
+    assert {(bar.controls, bar.chords) for bar in plan.bars} == {((), None)}
 
 
 @pytest.mark.parametrize(
@@ -182,15 +196,16 @@ def test_every_bar_has_its_place_in_the_form() -> None:
         assert len(draft_of(Request(JOY, n_bars=n_bars)).form) == n_bars
     long = draft_of(Request(JOY, seconds=60.0))
     assert len(long.form) == long.n_bars
-    forms = {draft_of(Request(JOY), index=index).form for index in range(20)}
-    assert len(forms) > 3
+    forms = {draft_of(Request(JOY), index=index).form for index in range(40)}
+    assert len(forms) == 3 and all(any(form) and form[-2:] == (0, 0) for form in forms)
+    assert make_draft(Request(JOY), MAPPER, seed=1, index=0).form == (0,) * 16
 
 
 def test_bars_that_are_asked_for_one_by_one_take_up_nothing() -> None:
     asked = [Request(JOY, n_bars=16, per_bar={"register": [60.0] * 16}), Request(JOY, n_bars=16)]
     for index in range(10):
         bound, free = (draft_of(request, index=index) for request in asked)
-        assert bound.form == (None,) * 16
+        assert bound.form == (0,) * 16
         assert bound.rng.random() == free.rng.random()
 
 
@@ -201,3 +216,63 @@ def test_steering_and_settings_of_sampling_draw_nothing() -> None:
         assert (other.targets, other.form) == (plain.targets, plain.form)
         plain_rng, other_rng = draft_of(Request(JOY)).rng, other.rng
         assert other_rng.random() == plain_rng.random()
+
+
+# chords
+
+
+def chords_in_c(request: Request, **numbers: int) -> list[str]:
+    plan = draft_of(request, **numbers).plan(CLIP, BAR)
+    return format_chords([bar.chords or (0, 0) for bar in plan.bars]).split()
+
+
+def test_chords_are_repeated_to_the_end_and_moved_to_c() -> None:
+    request = Request(JOY, n_bars=6, tonic=9, chords="Am F,G E7 N")
+    assert chords_in_c(request) == ["Cm", "Ab,Bb", "G7", "N", "Cm", "Ab,Bb"]
+    assert draft_of(request).chords[:2] == ((82, 82), (45, 63))
+
+
+@pytest.mark.parametrize("tonic", range(12))
+def test_chords_sound_as_they_are_asked_for_in_every_key(tonic: int) -> None:
+    request = Request(JOY, n_bars=1, tonic=tonic, chords="Bbm7,F#")
+    bar = draft_of(request).plan(CLIP, BAR).bars[0]
+    assert bar.chords is not None
+    shift = transposition(tonic)
+    assert [(number + 9 * shift) % 108 for number in bar.chords] == [10 * 9 + 7, 6 * 9]
+
+
+@pytest.mark.parametrize(("is_major", "tonic"), [(True, 0), (False, 9)])
+def test_where_no_key_is_asked_for_the_chords_tell_it(is_major: bool, tonic: int) -> None:
+    for index in range(5):
+        draft = draft_of(Request(None, chords="Am F C G", is_major=is_major), index=index)
+        assert draft.tonic == tonic
+
+
+def test_what_chords_say_is_not_asked_for_beside_them() -> None:
+    free, bound = draft_of(Request(JOY)), draft_of(Request(JOY, chords="Am F C G"))
+    assert set(free.targets) - set(bound.targets) == set(SAID_BY_CHORDS)
+    assert draft_of(Request(JOY, chords="C", fixed={"mode": 0.1})).targets["mode"] == 0.1
+    assert bound.rng.random() == free.rng.random()
+
+
+# form
+
+
+def test_bars_say_which_one_they_take_up() -> None:
+    draft = draft_of(Request(JOY, n_bars=32))
+    plan = draft.plan(CLIP, BAR)
+    assert tuple(bar.form for bar in plan.bars) == draft.form and any(draft.form)
+    assert draft.follows == (None,) * 32
+
+
+def test_bars_of_another_mode_take_up_the_rhythm_only() -> None:
+    curve = curve_of((7.4, -0.6, -0.6), (7.6, 0.6, 0.6))
+    turned = 0
+    for index in range(30):
+        draft = draft_of(Request(JOY, curve=curve, n_bars=16), index=index)
+        for bar, code in enumerate(draft.form):
+            if code:
+                same = draft.is_major_at(bar) == draft.is_major_at(bar - bars_back(code))
+                assert (code <= len(FORM_BARS)) == same
+                turned += not same
+    assert turned

@@ -10,7 +10,7 @@ from synthetic import make_mapper, make_verifier
 from emomusic.compose.asking.given import VARY, read_theme
 from emomusic.compose.asking.request import Request
 from emomusic.compose.drafting.draft import make_draft
-from emomusic.compose.drafting.guide import Plan, clip_grammar, script_of
+from emomusic.compose.drafting.guide import BarPlan, Plan, clip_grammar, script_of
 from emomusic.compose.finish import Finisher, Sketch
 from emomusic.emotion import Emotion
 from emomusic.music.attributes import ATTRIBUTE_NAMES, measure
@@ -27,7 +27,7 @@ CURVE = curve_of((0, -0.6, -0.6), (4, 0.6, 0.6))
 
 
 def bar(step: int, pitch: int) -> list[int]:
-    words = f"Position_{step} Pitch_{pitch} Velocity_63 Duration_1.0.12"
+    words = f"ChordA_0:maj ChordB_7:7 Position_{step} Pitch_{pitch} Velocity_63 Duration_1.0.12"
     return [VOCABULARY.id_of(word) for word in words.split()]
 
 
@@ -39,8 +39,10 @@ def sketch(n_written: int, emotion: Emotion | None = JOY, **asked: Any) -> Sketc
     request = Request(emotion, **{"n_bars": 4, "tonic": 0, **asked})
     theme = None if request.given is None else read_theme(request.given.score, TOKENIZER)
     draft = make_draft(request, make_mapper(), seed=1, index=2, theme=theme)
-    plan = Plan((), ((),) * draft.n_bars, draft.request.beats_per_bar, n_kept=request.n_kept)
-    script = script_of(plan, VOCABULARY, GRAMMAR, max_repeated=0)
+    plan = Plan(
+        (), (BarPlan(),) * draft.n_bars, draft.request.beats_per_bar, n_kept=request.n_kept
+    )
+    script = script_of(plan, VOCABULARY, GRAMMAR, context=2048)
     return Sketch(draft, script, BARS[:n_written], seed=1)
 
 
@@ -112,6 +114,13 @@ def test_a_clip_of_a_part_says_after_how_many_bars_it_stopped(n: int) -> None:
 def test_a_clip_that_was_to_stop_there_says_so_too() -> None:
     assert FINISHER.clip(sketch(3, n_kept=3)).request.n_kept == 3
     assert FINISHER.clip(sketch(2, n_kept=3)).request.n_kept == 2
+
+
+@pytest.mark.parametrize(("tonic", "told"), [(0, "C,G7"), (9, "A,E7"), (6, "Gb,Db7")])
+def test_a_clip_says_the_chords_that_its_bars_were_written_to(tonic: int, told: str) -> None:
+    assert FINISHER.clip(sketch(2, tonic=tonic)).chords == f"{told} {told}"
+    asked = FINISHER.clip(sketch(3, tonic=tonic, chords="Am F"))
+    assert asked.chords == asked.card()["chords"] == "Am F Am"
 
 
 def test_the_mode_is_that_aimed_at_or_else_heard() -> None:

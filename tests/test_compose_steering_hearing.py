@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from synthetic import make_score
 
-from emomusic.compose.steering.hearing import MODE, Heard, hear
+from emomusic.compose.steering import hearing
+from emomusic.compose.steering.hearing import Heard
 from emomusic.music.attributes import ATTRIBUTE_NAMES, measure
 from emomusic.music.key import key_correlations
 from emomusic.music.passage import Passage, passage_of
@@ -18,8 +19,17 @@ def passage(pitches: list[int], *, shift: int = 0) -> Passage:
     return passage_of(notes_of(make_score([p + shift for p in pitches])), tempo=120.0)
 
 
+def hear(passage: Passage) -> Heard:
+    return hearing.hear(passage, ATTRIBUTE_NAMES)
+
+
 def mode_of(heard: Heard) -> float:
-    return float(heard.values[MODE])
+    return float(heard.values[ATTRIBUTE_NAMES.index("mode")])
+
+
+def test_only_what_is_asked_for_is_heard_in_that_order() -> None:
+    found = hearing.hear(passage(MAJOR), ("register", "tempo")).values
+    assert found.tolist() == [measure(passage(MAJOR))["register"], 120.0]
 
 
 def test_every_attribute_but_the_mode_is_heard_as_it_is_measured() -> None:

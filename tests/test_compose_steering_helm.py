@@ -9,7 +9,7 @@ from synthetic import make_response, make_score
 
 from emomusic.compose.steering.helm import Helm
 from emomusic.compose.steering.levers import Centre, Levers
-from emomusic.model.engines.engine import Lean
+from emomusic.model.engine import Lean
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.passage import Passage, passage_of
 from emomusic.music.score import notes_of
@@ -199,6 +199,41 @@ def test_a_pull_does_not_grow_for_ever() -> None:
     assert np.isfinite(pulls).all() and max(pulls) < 1.1 * pulls[100]
 
 
+def test_what_cannot_be_reached_is_let_go_as_soon_as_it_turns() -> None:
+    """However long a lever was at its limit, as much is left to undo."""
+
+    def turns(after: int) -> list[float]:
+        heard = iter([40.0] * (after - 1) + [66.0] * 100)
+
+        def listen(segments: Any) -> Passage:
+            return sounding(next(heard))
+
+        steering = helm({"register": 60.0}, listen, response=HEEDED, n_bars=100)
+        return [higher(lean) for lean in run(steering, after + 12)]
+
+    short, long = turns(20), turns(60)
+    assert short[19] == long[59] == max(long) > 0
+    assert long[60:] == pytest.approx(short[20:], abs=0.05) and long[-1] < 0
+
+
+def test_a_pull_does_not_grow_towards_the_end() -> None:
+    wide = make_response({("pitch_range", "louder"): 0.8}, heeded=1.0)
+    short, long = (
+        [louder(lean) for lean in run(helm({"pitch_range": 60.0}, n_bars=n, response=wide), 8)]
+        for n in (8, 64)
+    )
+    assert short == long and short[3] > 0
+
+
+@pytest.mark.parametrize("heard", [50.0, 70.0])
+def test_the_last_bars_keep_their_register_whatever_is_heard(heard: float) -> None:
+    goal = MIDDLE["register"] + SCALE["register"] / 4
+    steering = helm({"register": goal, "velocity_mean": 90.0}, lambda s: sounding(heard))
+    leans = run(steering, 16)
+    assert {higher(lean) for lean in leans[12:]} == {higher(leans[0])}
+    assert higher(leans[11]) != higher(leans[0]) and louder(leans[12]) > louder(leans[0])
+
+
 def test_what_is_free_is_left_alone() -> None:
     def strange(segments: Any) -> Passage:
         return sounding(100, velocity=120)
@@ -289,13 +324,13 @@ def test_a_pitch_class_that_crowds_the_bars_so_far_is_held_back(goals: dict[str,
     tonic = ids[[int(text) % 12 == 0 for text in VOCABULARY.values("Pitch")]]
     assert not first.bias.any() and len(set(later.bias[0, tonic].tolist())) == 1
     assert later.bias[0, tonic[0]] < 0
-    others = np.setdiff1d(np.arange(len(VOCABULARY)), tonic)
+    others = np.setdiff1d(np.arange(len(VOCABULARY) + 1), tonic)
     assert not later.bias[:, others].any()
 
 
 def test_a_lean_is_what_an_engine_takes() -> None:
     for lean in run(helm(dict.fromkeys(ATTRIBUTE_NAMES, 1000000000.0)), 3):
-        assert lean.bias.shape == (2, len(VOCABULARY)) and np.isfinite(lean.bias).all()
+        assert lean.bias.shape == (2, len(VOCABULARY) + 1) and np.isfinite(lean.bias).all()
         assert lean.bias.dtype == np.float32 and not len(lean.pairs)
 
 

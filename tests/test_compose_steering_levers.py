@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emomusic.compose.steering.levers import LEVERS, Centre, Levers
+from emomusic.compose.steering.levers import BASS_BELOW, LEVERS, Centre, Levers
 from emomusic.music.vocabulary import built_vocabulary
 
 VOCABULARY = built_vocabulary()
@@ -29,12 +29,12 @@ def at(found: NDArray[np.float32], text: str, *, half: int = FIRST_HALF) -> floa
 def kinds(found: NDArray[np.float32]) -> set[str]:
     """Return the kinds of ids that are leaned to or from."""
     touched = np.flatnonzero(found.any(axis=0))
-    return {VOCABULARY.texts[i].split("_")[0] for i in touched}
+    return {(*VOCABULARY.texts, "SAME")[i].split("_")[0] for i in touched}
 
 
 def test_nothing_pulled_leaves_all_as_it_is() -> None:
     found = bias()
-    assert found.shape == (2, len(VOCABULARY)) and found.dtype == np.float32
+    assert found.shape == (2, len(VOCABULARY) + 1) and found.dtype == np.float32
     assert not found.any()
 
 
@@ -44,11 +44,13 @@ def test_nothing_pulled_leaves_all_as_it_is() -> None:
         ("soon", {"Position", "Bar", "EOS"}),
         ("bar_ends", {"Bar", "EOS"}),
         *((name, {"Position"}) for name in ("on_eighths", "on_sixteenths", "on_triplets")),
+        ("fuller", {"SAME"}),
+        *((name, {"Pitch"}) for name in ("higher", "wider")),
         *(
-            (name, {"Pitch"})
-            for name in ("fuller", "higher", "wider", "major", "clear", "at_home", "outside",
-                         "bass_tonic", "major_chords")
+            (name, {"Pitch", "ChordA", "ChordB"})
+            for name in ("major", "clear", "at_home", "outside")
         ),
+        ("major_chords", {"ChordA", "ChordB"}),
         ("louder", {"Velocity"}),
         ("swell", {"Velocity"}),
         ("longer", {"Duration"}),
@@ -71,7 +73,6 @@ CASES = [
     ("on_sixteenths", MAJOR, ["Position_3", "Position_45"], ["Position_0", "Position_6"]),
     ("on_triplets", MAJOR, ["Position_4", "Position_20"], ["Position_0", "Position_6"]),
     ("on_triplets", MAJOR, ["Position_4", "Position_20"], ["Position_3", "Position_9"]),
-    ("fuller", MAJOR, ["Pitch_21", "Pitch_60", "Pitch_108"], ["Position_0", "Bar_None"]),
     ("higher", MAJOR, ["Pitch_80", "Pitch_90"], ["Pitch_40", "Pitch_60"]),
     ("wider", MAJOR, ["Pitch_40", "Pitch_84"], ["Pitch_60", "Pitch_64"]),
     ("major", MAJOR, ["Pitch_64", "Pitch_76"], ["Pitch_63", "Pitch_75"]),
@@ -82,9 +83,13 @@ CASES = [
     ("at_home", MINOR, ["Pitch_60", "Pitch_72"], ["Pitch_70", "Pitch_58"]),
     ("outside", MAJOR, ["Pitch_61", "Pitch_63", "Pitch_66"], ["Pitch_60", "Pitch_64", "Pitch_71"]),
     ("outside", MINOR, ["Pitch_61", "Pitch_64", "Pitch_66"], ["Pitch_60", "Pitch_63", "Pitch_68"]),
-    ("bass_tonic", MAJOR, ["Pitch_36", "Pitch_48"], ["Pitch_43", "Pitch_60"]),
-    ("major_chords", MAJOR, ["Pitch_36", "Pitch_41", "Pitch_43"], ["Pitch_45", "Pitch_38"]),
-    ("major_chords", MINOR, ["Pitch_39", "Pitch_44", "Pitch_46"], ["Pitch_36", "Pitch_41"]),
+    ("major", MAJOR, ["ChordA_0:maj", "ChordB_5:maj"], ["ChordA_0:min", "ChordB_5:min"]),
+    ("at_home", MAJOR, ["ChordA_0:maj", "ChordB_0:maj"], ["ChordA_9:min", "ChordB_2:min"]),
+    ("at_home", MINOR, ["ChordA_0:min", "ChordB_0:min"], ["ChordA_3:maj", "ChordB_10:maj"]),
+    ("outside", MAJOR, ["ChordA_4:maj", "ChordB_5:min"], ["ChordA_0:maj", "ChordA_none"]),
+    ("major_chords", MAJOR, ["ChordA_0:maj", "ChordB_5:maj7"], ["ChordA_9:min", "ChordB_2:min7"]),
+    ("major_chords", MAJOR, ["ChordA_0:maj", "ChordB_5:maj"], ["ChordA_6:maj", "ChordA_none"]),
+    ("major_chords", MINOR, ["ChordA_3:maj", "ChordB_8:maj"], ["ChordA_0:min", "ChordA_4:maj"]),
     ("louder", MAJOR, ["Velocity_95", "Velocity_111"], ["Velocity_31", "Velocity_63"]),
     ("longer", MAJOR, ["Duration_2.0.4", "Duration_4.0.2"], ["Duration_0.6.12", "Duration_1.0.12"]),
     ("unequal", MAJOR, ["Duration_0.3.12", "Duration_3.0.4"], ["Duration_0.9.12"]),
@@ -115,7 +120,7 @@ def test_soon_prefers_the_nearer_onset_and_any_onset_to_the_end(beats_per_bar: i
     ("lever", "kind"), [("higher", "Pitch"), ("louder", "Velocity"), ("longer", "Duration")]
 )
 def test_more_is_favoured_the_more_of_it_there_is(lever: str, kind: str) -> None:
-    ids = VOCABULARY.kind_ids(kind)
+    ids = VOCABULARY.kind_ids(kind)[BASS_BELOW - 21 if kind == "Pitch" else 0 :]
     assert (np.diff(bias(**{lever: 1.0})[0, ids]) > 0).all()
 
 
@@ -133,10 +138,25 @@ def test_what_is_far_is_counted_from_the_centre(
     assert at(here, low) < at(here, high) and at(there, low) > at(there, high)
 
 
-def test_no_bass_is_heard_high_up() -> None:
-    for name in ("bass_tonic", "major_chords"):
-        found = bias(**{name: 1.0})
-        assert all(at(found, f"Pitch_{pitch}") == 0 for pitch in range(60, 109))
+@pytest.mark.parametrize("lever", ["higher", "wider"])
+def test_the_bass_is_not_dragged_about(lever: str) -> None:
+    for pull in (-1.0, 1.0):
+        found = bias(**{lever: pull})
+        assert len({at(found, f"Pitch_{pitch}") for pitch in range(21, BASS_BELOW + 1)}) == 1
+        assert at(found, "Pitch_47") != at(found, "Pitch_46")
+
+
+def test_a_chord_has_what_its_notes_have() -> None:
+    found = bias(major=0.4, clear=-0.3, outside=0.2)
+    for text, notes in (("0:maj", (60, 64, 67)), ("9:min7", (69, 60, 64, 67)), ("none", ())):
+        wanted = sum(at(found, f"Pitch_{pitch}") for pitch in notes)
+        assert at(found, f"ChordA_{text}") == pytest.approx(wanted, abs=1e-6)
+        assert at(found, f"ChordB_{text}") == at(found, f"ChordA_{text}")
+
+
+def test_fuller_leans_to_another_note_at_the_same_moment() -> None:
+    found = bias(fuller=0.7)
+    assert found[0, -1] == np.float32(0.7) and not found[:, :-1].any()
 
 
 def test_dynamics_swell_over_four_bars() -> None:
@@ -179,4 +199,5 @@ def test_twice_the_pull_is_twice_the_bias() -> None:
 
 def test_what_is_given_and_not_sampled_is_left_alone() -> None:
     found = bias(bar=3, **dict.fromkeys(LEVERS, 1.0))
-    assert kinds(found) == {"Position", "Pitch", "Velocity", "Duration", "Bar", "EOS"}
+    assert kinds(found) == {"Position", "Pitch", "Velocity", "Duration", "Bar", "EOS", "SAME",
+                            "ChordA", "ChordB"}  # fmt: skip

@@ -11,7 +11,7 @@ from synthetic import make_mapper, make_response
 from emomusic.compose.asking.given import CONTINUE, VARY, read_theme
 from emomusic.compose.asking.request import Request
 from emomusic.compose.drafting.draft import Draft, make_draft
-from emomusic.compose.drafting.guide import Plan, clip_grammar, script_of
+from emomusic.compose.drafting.guide import BarPlan, Plan, clip_grammar, script_of
 from emomusic.compose.steering.pilot import (
     Pilot,
     centre_of,
@@ -21,8 +21,8 @@ from emomusic.compose.steering.pilot import (
     written,
 )
 from emomusic.emotion import Emotion
-from emomusic.model.engines.engine import Lean
-from emomusic.model.engines.grammar import Script
+from emomusic.model.engine import Lean
+from emomusic.model.grammar import Script
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.tokenizer import Tokenizer
 
@@ -41,16 +41,14 @@ BAR = ids("Position_0 Pitch_60 Velocity_63 Duration_1.0.12 Position_24 Pitch_64 
           "Duration_2.0.4")  # fmt: skip
 
 
-def draft_of(emotion: Emotion | None = JOY, *, form: Any = None, **asked: Any) -> Draft:
+def draft_of(emotion: Emotion | None = JOY, **asked: Any) -> Draft:
     request = Request(emotion, **{"n_bars": 4, "tonic": 0, **asked})
-    draft = make_draft(request, make_mapper(), seed=1, index=0)
-    return replace(draft, form=form or (None,) * draft.n_bars)
+    return make_draft(request, make_mapper(), seed=1, index=0)
 
 
 def script(draft: Draft) -> Script:
-    plan = Plan(controls=(), bar_controls=((),) * draft.n_bars,
-                beats_per_bar=draft.request.beats_per_bar)  # fmt: skip
-    return script_of(plan, VOCABULARY, GRAMMAR, max_repeated=0)
+    plan = Plan((), (BarPlan(),) * draft.n_bars, beats_per_bar=draft.request.beats_per_bar)
+    return script_of(plan, VOCABULARY, GRAMMAR, context=2048)
 
 
 def lean_of(draft: Draft, n_written: int = 0, **settings: Any) -> Lean:
@@ -86,19 +84,7 @@ def test_what_is_free_is_not_steered() -> None:
 @pytest.mark.parametrize("beats_per_bar", [2, 3, 4])
 def test_every_metre_is_steered(beats_per_bar: int) -> None:
     lean = lean_of(draft_of(beats_per_bar=beats_per_bar))
-    assert lean.bias.shape == (2, len(VOCABULARY)) and lean.bias.any()
-
-
-def test_a_bar_that_takes_up_an_earlier_one_is_led_along_it() -> None:
-    draft = draft_of(form=(None, None, 0, None))
-    plain, led = lean_of(draft, 1), lean_of(draft, 2)
-    assert not len(plain.pairs) and len(led.pairs) == len(led.weights) > 0
-    assert set(led.pairs[:, 1].tolist()) == {*BAR, VOCABULARY.id_of("Bar_None")}
-
-
-def test_taking_up_a_bar_does_not_change_the_course() -> None:
-    free, bound = draft_of(), draft_of(form=(None, 0, 0, None))
-    np.testing.assert_array_equal(lean_of(free, 2).bias, lean_of(bound, 2).bias)
+    assert lean.bias.shape == (2, len(VOCABULARY) + 1) and lean.bias.any()
 
 
 def test_it_hears_what_was_written() -> None:
@@ -195,37 +181,55 @@ def test_a_curve_is_followed_more_smoothly_than_bars_that_are_asked_for() -> Non
     assert octave(lean_of(abrupt)) < octave(lean_of(smooth)) < 0
 
 
-def themed(use: str, *, is_minor: bool, form: Any, **asked: Any) -> Draft:
+def themed(use: str, *, is_minor: bool, follows: Any, **asked: Any) -> Draft:
     music = given(tune(4, is_minor=is_minor), use)
     request = Request(None, **{"given": music, "n_bars": 4, **asked})
     theme = read_theme(music.score, TOKENIZER)
-    return replace(make_draft(request, make_mapper(), seed=1, index=0, theme=theme), form=form)
+    draft = make_draft(request, make_mapper(), seed=1, index=0, theme=theme)
+    return replace(draft, follows=follows)
 
 
 @pytest.mark.parametrize("use", [CONTINUE, VARY])
 def test_bars_that_are_there_already_are_taken_up(use: str) -> None:
-    draft = themed(use, is_minor=False, form=(1, None, 4, 5))
-    for n_written, taken_up in ((0, draft.before[1]), (2, BAR), (3, BAR)):
-        pairs = lean_of(draft, n_written).pairs
-        assert set(pairs[:, 1].tolist()) == {*taken_up, VOCABULARY.id_of("Bar_None")}
+    draft = themed(use, is_minor=False, follows=(1, None, 3, 2))
+    assert draft.theme is not None
+    for n_written, followed in ((0, 1), (2, 3), (3, 2)):
+        led_to = {*lean_of(draft, n_written).pairs[:, 1].tolist()}
+        notes = draft.theme.bars[followed][2:]  # its chords are left out
+        assert led_to - {len(VOCABULARY)} == {*notes, VOCABULARY.id_of("Bar_None")}
     assert not len(lean_of(draft, 1).pairs)
 
 
 def third(lean: Lean) -> set[str]:
-    return {"Pitch_63", "Pitch_64"} & {VOCABULARY.texts[token] for token in lean.pairs[:, 1]}
+    texts = (*VOCABULARY.texts, "SAME")
+    return {"Pitch_63", "Pitch_64"} & {texts[token] for token in lean.pairs[:, 1]}
 
 
 @pytest.mark.parametrize(("is_minor", "own"), [(False, "Pitch_64"), (True, "Pitch_63")])
 def test_what_is_taken_up_in_the_other_mode_is_altered(is_minor: bool, own: str) -> None:
     other = {"Pitch_64": "Pitch_63", "Pitch_63": "Pitch_64"}[own]
-    same = themed(VARY, is_minor=is_minor, form=(0, 1, 2, 3), is_major=not is_minor)
+    same = themed(VARY, is_minor=is_minor, follows=(0, 1, 2, 3), is_major=not is_minor)
     assert third(lean_of(same)) == {own}
-    turned = themed(VARY, is_minor=is_minor, form=(0, 1, 2, 3), is_major=is_minor)
+    turned = themed(VARY, is_minor=is_minor, follows=(0, 1, 2, 3), is_major=is_minor)
     assert third(lean_of(turned)) == {other}
 
 
-def test_a_curve_that_changes_its_mode_takes_up_its_own_bars_altered() -> None:
-    draft = replace(draft_of(form=(None, 0, 0, 2), curve=CURVE), tonic=0)
-    for modes, wanted in (((0.3, 0.3, -0.3, -0.3), ["Pitch_64", "Pitch_63", "Pitch_64"]),):
-        turned = replace(draft, course=draft.course | {"mode": modes})
-        assert [third(lean_of(turned, n)) for n in (1, 2, 3)] == [{w} for w in wanted]
+def test_following_a_bar_does_not_change_the_course() -> None:
+    free, bound = (
+        themed(VARY, is_minor=False, follows=own) for own in ((None,) * 4, (None, 0, 0, None))
+    )
+    np.testing.assert_array_equal(lean_of(free, 2).bias, lean_of(bound, 2).bias)
+    assert not len(lean_of(free, 2).pairs)
+
+
+def test_attributes_that_the_response_does_not_know_are_not_steered() -> None:
+    few = replace(
+        RESPONSE,
+        **{name: getattr(RESPONSE, name)[:5] for name in ("mean", "scale", "start", "pulled")},
+        asked=RESPONSE.asked[:5, :5],
+        attributes=RESPONSE.attributes[:5],
+    )
+    draft = draft_of(None, fixed={"register": 75.0})
+    steer = Pilot(TOKENIZER, few).steer(draft, script(draft))
+    assert steer is not None
+    assert not lean.bias.any() if (lean := steer([])) is not None else False

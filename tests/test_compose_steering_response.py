@@ -12,7 +12,7 @@ import pytest
 from synthetic import make_response
 
 from emomusic.compose.steering.levers import LEVERS
-from emomusic.compose.steering.response import Response, columns, fit_response
+from emomusic.compose.steering.response import TABLES, Response, fit_response
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 
 N, K = len(ATTRIBUTE_NAMES), len(LEVERS)
@@ -28,11 +28,15 @@ def test_a_saved_response_loads_equal(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     tables = (rng.normal(size=shape).round(4) for shape in ((N,), (N,), (N, N), (N, K)))
     mean, start, asked, pulled = tables
-    response = Response(mean, rng.uniform(0.1, 9, N).round(4), start, asked, pulled)
+    response = Response(
+        mean, rng.uniform(0.1, 9, N).round(4), start, asked, pulled, ATTRIBUTE_NAMES
+    )
     response.save(tmp_path)
     loaded = Response.load(tmp_path)
     assert loaded is not None
-    for name, table in vars(response).items():
+    assert loaded.attributes == response.attributes
+    for name in TABLES:
+        table = getattr(response, name)
         np.testing.assert_array_equal(getattr(loaded, name), table)
     before = path_in(tmp_path).read_bytes()
     loaded.save(tmp_path)
@@ -83,7 +87,8 @@ Change = Callable[[dict[str, Any]], object]
     ("change", "words"),
     [
         (lambda c: c.update(format="other"), "its format is not that of this version"),
-        (lambda c: c["attributes"].reverse(), "its attributes is not that of this version"),
+        (lambda c: c["attributes"].pop(), "finite numbers"),
+        (lambda c: c["attributes"].__setitem__(0, "colour"), "unknown attribute 'colour'"),
         (lambda c: c["levers"].pop(), "its levers is not that of this version"),
         (lambda c: c.pop("levers"), "levers"),
         (lambda c: c.pop("start"), "start"),
@@ -135,7 +140,8 @@ def trial(
         z[:, row] += slope * asked[:, column]
     for (row, column), slope in by_pulling.items():
         z[:, row] += slope * pulled[:, column]
-    fitted = fit_response(middle + scale * asked, pulled, middle + scale * z, scale=scale)
+    tables = middle + scale * asked, pulled, middle + scale * z
+    fitted = fit_response(*tables, scale=scale, attributes=ATTRIBUTE_NAMES)
     np.testing.assert_array_equal(fitted.scale, scale)
     np.testing.assert_allclose(fitted.mean, (middle + scale * z).mean(axis=0))
     return fitted, by_asking, by_pulling
@@ -165,7 +171,7 @@ def test_what_nothing_is_asked_for_gives_is_the_start() -> None:
     rng = np.random.default_rng(1)
     asked, pulled = rng.normal(size=(800, N)), rng.normal(size=(800, K))
     achieved = asked + 2.0 * (np.arange(N) == REGISTER)
-    fitted = fit_response(asked, pulled, achieved, scale=np.ones(N))
+    fitted = fit_response(asked, pulled, achieved, scale=np.ones(N), attributes=ATTRIBUTE_NAMES)
     at_mean = fitted.start + fitted.asked @ ((asked.mean(axis=0) - fitted.mean) / fitted.scale)
     np.testing.assert_allclose(at_mean, 0, atol=0.15)
     assert fitted.start[REGISTER] == pytest.approx(2.0, abs=0.2)
@@ -175,10 +181,16 @@ def test_fitting_needs_no_more_clips_than_there_are() -> None:
     rng = np.random.default_rng(2)
     tables = (rng.normal(size=(4, n)) for n in (N, K, N))
     asked, pulled, achieved = tables
-    fitted = fit_response(asked, pulled, achieved, scale=np.ones(N))
+    fitted = fit_response(asked, pulled, achieved, scale=np.ones(N), attributes=ATTRIBUTE_NAMES)
     assert fitted.pulled.shape == (N, K) and fitted.asked.shape == (N, N)
 
 
-def test_columns_are_places_in_the_registry() -> None:
-    assert columns(["mode", "tempo"]).tolist() == [MODE, 0]
-    assert columns([]).shape == (0,)
+def test_a_response_owns_its_list_of_attributes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    tables = (rng.normal(size=(30, n)) for n in (2, K, 2))
+    fitted = fit_response(*tables, scale=np.ones(2), attributes=("mode", "tempo"))
+    fitted.save(tmp_path)
+    loaded = Response.load(tmp_path)
+    assert loaded is not None and loaded.attributes == ("mode", "tempo")
+    assert loaded.columns(["tempo", "mode"]).tolist() == [1, 0]
+    assert loaded.columns([]).shape == (0,)

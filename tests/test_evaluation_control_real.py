@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rows_cases import plain_rows
 from scipy.stats import spearmanr
 from synthetic import make_mapper
 
 from emomusic.evaluation.control.real import Distribution, RealMusic, real_music
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
-from emomusic.training.rows import Rows
 
 SHARES = np.array([0.02, 0.25, 0.5, 0.75, 0.98])
 
@@ -84,20 +85,35 @@ def test_real_clips_stand_in_where_rows_are_at_hand(tiny_checkpoint: Path) -> No
     bars = rng.random((12, len(BAR_ATTRIBUTE_NAMES))).astype(np.float32)
     bars[1, 0] = np.nan
     clips = rng.random((3, len(ATTRIBUTE_NAMES))).astype(np.float32)
-    rows = Rows(
-        ids=np.zeros(0, np.uint16), bar_start=np.zeros(13, np.int64), bar_values=bars,
-        clip_bar=np.array([0, 4, 8], np.int32), clip_n_bars=np.full(3, 4, np.int16),
-        clip_shift=np.zeros(3, np.int8), clip_is_end=np.zeros(3, bool), clip_values=clips,
-        clip_song=np.arange(3, dtype=np.int32), song_source=np.zeros(3, np.int16),
-        song_has_dynamics=np.array([True, False, True]), song_is_validation=np.zeros(3, bool),
-        meta={},
+    rows = plain_rows(
+        ids=np.zeros(0, np.uint16), bar_start=np.zeros(17, np.int64),
+        bar_values=np.concatenate([bars, bars[:4]]),
+        clip_bar=np.array([0, 4, 8, 12], np.int32), clip_n_bars=np.full(4, 4, np.int16),
+        clip_values=np.concatenate([clips, clips[:1]])[:, ::-1], clip_song=np.arange(4),
+        song_source=np.zeros(4, np.int16), song_has_dynamics=np.array([True, False, True, True]),
+        song_has_durations=np.array([True, True, True, False]),
+        meta={"attributes": ATTRIBUTE_NAMES[::-1], "bar_attributes": BAR_ATTRIBUTE_NAMES},
     )  # fmt: skip
     real = real_music(tiny_checkpoint, rows=rows)
     assert real.joint == pytest.approx(clips[[0, 2]])
     assert real.bar_joint == pytest.approx(bars[[0, 2, 3, 8, 9, 10, 11]])
 
 
+def test_a_checkpoint_is_asked_for_what_it_knows(own_checkpoint: Path) -> None:
+    path = own_checkpoint / "tables.json"
+    tables = json.loads(path.read_text("utf-8"))
+    for key in ("attributes", "edges"):
+        tables[key] = tables[key][2:5]
+    for key in ("bar_attributes", "bar_edges"):
+        tables[key] = tables[key][1:]
+    path.write_text(json.dumps(tables), encoding="utf-8")
+    real = real_music(own_checkpoint)
+    assert real.names(per_bar=False) == ATTRIBUTE_NAMES[2:5]
+    assert real.names(per_bar=True) == BAR_ATTRIBUTE_NAMES[1:]
+    assert real.joint.shape[1] == 3 and real.bar_joint.shape[1] == len(BAR_ATTRIBUTE_NAMES) - 1
+
+
 def test_missing_bins_are_named(own_checkpoint: Path) -> None:
     (own_checkpoint / "tables.json").write_text('{"attributes": []}', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"cannot read the bins .*not those of this version"):
+    with pytest.raises(ValueError, match=r"cannot read the bins .*bar_attributes"):
         real_music(own_checkpoint)

@@ -50,7 +50,7 @@ class MadeComposer:
                 index=index, seed=seed, candidate=0, request=request, score=self.score(request),
                 n_bars=request.n_bars or 0, n_given=0, tempo=120.0, targets=request.fixed,
                 achieved=achieved, key=f"{TONIC_NAMES[index % 12]} minor",
-                verdict=None, checkpoint="made",
+                verdict=None, checkpoint="made", chords="",
             )  # fmt: skip
 
     def score(self, request: Request) -> Any:

@@ -14,7 +14,7 @@ from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES
 from emomusic.music.tokenizer import N_BINS
 
 CLIPS = labelled(3, "mapper")
-EDGES = np.stack([np.linspace(a.low, a.high, N_BINS + 1)[1:-1] for a in ATTRIBUTES])
+EDGES = {a.name: np.linspace(a.low, a.high, N_BINS + 1)[1:-1] for a in ATTRIBUTES}
 
 
 def values() -> np.ndarray:
@@ -35,8 +35,8 @@ def test_bits_are_those_of_the_clip_nearest_its_class_mean() -> None:
 
 def test_low_and_high_are_the_middles_of_the_halves_of_the_bins() -> None:
     recipe = fit_recipe(CLIPS, values(), EDGES)
-    for row, name in enumerate(ATTRIBUTE_NAMES):
-        low, high = ((EDGES[row] <= x[name]).sum() for x in (recipe.low, recipe.high))
+    for name, edges in EDGES.items():
+        low, high = ((edges <= x[name]).sum() for x in (recipe.low, recipe.high))
         assert (low, high) == (3, 8)
     assert recipe.values("Q1") == recipe.high
     assert recipe.values("Q3")["register"] == recipe.low["register"]
@@ -66,5 +66,5 @@ def test_a_damaged_recipe_is_named(tiny_checkpoint: Path, tmp_path: Path) -> Non
     (tmp_path / RECIPE_NAME).write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match="cannot read the recipe"):
         find_recipe(tmp_path, CLIPS, tiny_checkpoint)
-    with pytest.raises(ValueError, match="attributes are not those of this version"):
+    with pytest.raises(ValueError, match="does not say the same attributes of every quadrant"):
         Recipe({}, {}, {}, {})

@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from rows_cases import plain_rows
 from symusic.core import NoteTickList, ScoreTick, TrackTick, TrackTickList
 
 from emomusic.evaluation.memory.events import Line, melody_line, stretches_of, texture_line
@@ -61,20 +62,15 @@ def rows_of(songs: list[list[list[int]]], *, n_held_back: int) -> Rows:
     n_songs, n_bars = len(songs), len(songs[0])
     lengths = [len(bar) for song in songs for bar in song]
     half = n_bars // 2
-    n_clips = 2 * n_songs
     names = [f"songs/{i}.mid" for i in range(n_songs)]
-    return Rows(
+    return plain_rows(
         ids=np.array([i for song in songs for bar in song for i in bar], dtype=np.uint16),
         bar_start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        bar_values=np.zeros((len(lengths), 1), dtype=np.float32),
         clip_bar=np.array([s * n_bars + x for s in range(n_songs) for x in (0, half)], np.int32),
         clip_n_bars=np.array([half + 2, n_bars - half] * n_songs, dtype=np.int16),
-        clip_shift=np.zeros(n_clips, dtype=np.int8),
         clip_is_end=np.tile([False, True], n_songs),
-        clip_values=np.zeros((n_clips, 1), dtype=np.float32),
         clip_song=np.repeat(np.arange(n_songs), 2).astype(np.int32),
         song_source=(np.arange(n_songs) % 2).astype(np.int16),
-        song_has_dynamics=np.ones(n_songs, dtype=bool),
         song_is_validation=np.arange(n_songs) >= n_songs - n_held_back,
         meta={
             "vocabulary": list(tokenizer().vocabulary.texts),

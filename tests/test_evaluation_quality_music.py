@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from midi import song, write_songs
+from midi import song
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.quadrants import compose_quadrants
@@ -17,14 +17,12 @@ from emomusic.evaluation.quality.music import (
     Piece,
     checked_pieces,
     composed_pieces,
-    labelled_pieces,
     pieces_per_song,
     real_pieces,
 )
 from emomusic.music.notes import make_notes
 from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
-from emomusic.verify.labels import LabelledClip
 
 NAMES = [
     *((f"pop1k7/song_{i}.mid", "pop1k7") for i in range(4)),
@@ -131,15 +129,6 @@ def test_composed_clips_keep_their_bars_tempo_and_quadrant(tiny_checkpoint: Path
     assert len({piece.group for piece in pieces}) == 4
 
 
-def test_labelled_clips_have_seconds_only(tmp_path: Path) -> None:
-    path = write_songs(tmp_path, range(1))[0]
-    clip = LabelledClip(path, "emopia", "abc", "Q2", None, None, "judge")
-    (piece,) = labelled_pieces([clip])
-    assert (piece.group, piece.quadrant) == ("emopia/abc", "Q2")
-    with pytest.raises(ValueError, match="'emopia/abc' has no bars: this measure needs a beat"):
-        _ = piece.n_beats
-
-
 def test_a_piece_needs_notes_and_bars() -> None:
     none, one = np.zeros(0), np.ones(1)
     notes = make_notes(one, one, np.array([60]), np.array([60]))
@@ -147,6 +136,8 @@ def test_a_piece_needs_notes_and_bars() -> None:
         Piece(make_notes(none, none, none.astype(int), none.astype(int)), "a")
     with pytest.raises(ValueError, match="must be 1 or more, got those of 'a'"):
         Piece(notes, "a", n_bars=0)
+    with pytest.raises(ValueError, match="'a' has no bars: this measure needs a beat"):
+        _ = Piece(notes, "a").n_beats
 
 
 def test_too_few_pieces_are_counted() -> None:

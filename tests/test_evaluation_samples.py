@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+from model_cases import TEXTS
+from synthetic import make_model
 
 from emomusic.evaluation.samples import N_BARS, write_samples
 from emomusic.model.checkpoint import save_model
-from emomusic.model.shape import SIZES, ModelConfig
-from emomusic.model.transformer import Transformer
 from emomusic.music.score import notes_of, read_score
+from emomusic.music.tokenizer import Tokenizer
+from emomusic.music.vocabulary import built_vocabulary, special_tokens
 
 
 def test_samples_of_a_checkpoint_are_music(own_checkpoint: Path) -> None:
@@ -31,8 +35,22 @@ def test_same_step_gives_the_same_samples(own_checkpoint: Path) -> None:
     assert found[0] == found[1] != found[2]
 
 
-def test_a_model_of_other_tokens_has_no_samples(tmp_path: Path) -> None:
-    other = Transformer(ModelConfig(vocab_size=99, context=64, **SIZES["tiny"]))
-    save_model(tmp_path, other, recipe={})
-    write_samples(tmp_path, 1)
-    assert not (tmp_path / "run").exists() and not (tmp_path / "tokenizer.json").exists()
+def test_a_model_of_other_tokens_has_no_samples(own_checkpoint: Path) -> None:
+    save_model(own_checkpoint, make_model(TEXTS), recipe={})
+    (own_checkpoint / "tokenizer.json").unlink()
+    write_samples(own_checkpoint, 1)
+    assert not (own_checkpoint / "run").exists()
+    assert not (own_checkpoint / "tokenizer.json").exists()
+
+
+def test_the_tokenizer_is_that_of_the_attributes_in_the_tables(own_checkpoint: Path) -> None:
+    path = own_checkpoint / "tables.json"
+    tables = json.loads(path.read_text("utf-8"))
+    for key in ("attributes", "edges"):
+        tables[key] = tables[key][:6]
+    path.write_text(json.dumps(tables), encoding="utf-8")
+    vocabulary = built_vocabulary(special_tokens(tables["attributes"], tables["bar_attributes"]))
+    save_model(own_checkpoint, make_model(vocabulary.texts), recipe={})
+    write_samples(own_checkpoint, 1)
+    assert Tokenizer(own_checkpoint / "tokenizer.json").vocabulary == vocabulary
+    assert len(list((own_checkpoint / "run" / "samples").iterdir())) == 3

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rows_cases import plain_rows
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.quadrants import compose_quadrants
@@ -42,19 +43,14 @@ def tiny_rows() -> Rows:
     texts = ["Bar_None", "TimeSig_4/4", "Position_0", "Pitch_60", "Velocity_63", "Duration_1.6.12"]
     one = [0, 1, 2, 3, 4, 5]
     two = [0, 1, 2, 3, 4, 5, 3, 4, 5]
-    return Rows(
+    return plain_rows(
         ids=np.array(one + two + two + one, dtype=np.uint16),
         bar_start=np.array([0, 6, 15, 24, 30]),
-        bar_values=np.zeros((4, 1), dtype=np.float32),
         clip_bar=np.array([0, 2], dtype=np.int32),
         clip_n_bars=np.array([2, 2], dtype=np.int16),
-        clip_shift=np.zeros(2, dtype=np.int8),
         clip_is_end=np.array([False, True]),
-        clip_values=np.zeros((2, 1), dtype=np.float32),
         clip_song=np.array([0, 0], dtype=np.int32),
         song_source=np.array([0], dtype=np.int16),
-        song_has_dynamics=np.array([True]),
-        song_is_validation=np.array([False]),
         meta={"vocabulary": texts, "sources": ["songs"]},
     )
 

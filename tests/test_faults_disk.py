@@ -20,7 +20,8 @@ SETTINGS = {
     "size": "tiny",
     "context": 128,
     "max_steps": 4,
-    "batch_ids": 700,
+    "batch_events": 130,
+    "precision": "fp32",
     "eval_minutes": 0,
     "device": "cpu",
     "threads": 1,
@@ -81,7 +82,8 @@ def test_a_run_on_a_full_disk_keeps_its_state_and_its_model(
     status, said = nursery().run(*training(folder, "--max-steps", 30))
     assert status == 0, said
     records = [json.loads(line) for line in (folder / "out" / "run" / "log.jsonl").open()]
-    assert [record["step"] for record in records] == [4, 10, 20, 30, 30]
+    steps = [record["step"] for record in records if "precision" not in record]
+    assert steps == [4, 10, 20, 30, 30]
 
 
 def test_a_run_that_may_write_no_more_keeps_what_it_has(trained: Path, tmp_path: Path) -> None:
@@ -97,9 +99,9 @@ def test_a_run_that_may_write_no_more_keeps_what_it_has(trained: Path, tmp_path:
 
 
 def test_a_run_that_fills_its_disk_goes_on_elsewhere(trained: Path, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "small") as mounted:
+    with small_disk(tmp_path / "small", mib=3) as mounted:
         if not mounted:
-            pytest.skip("a disk of 1 MiB can be mounted by root only")
+            pytest.skip("a small disk can be mounted by root only")
         folder = Path(shutil.copytree(trained, tmp_path / "small" / "copy"))
         before = without_log(folder)
         words = "No space left on device"

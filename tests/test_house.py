@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 BARE = ("torch", "numpy", "safetensors", "emomusic", *sys.stdlib_module_names)
 HEAVY = ("torch", "gradio", "miditok", "music21", "sklearn", "symusic", "numpy")
-MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 600, 60
 FORBIDDEN_MODULES = ("pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle")
 
 
@@ -135,7 +134,4 @@ def test_functions_are_short() -> None:
 
 def test_files_are_short() -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
-    long = {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > MAX_FILE_LINES}
-    if long:
-        warnings.warn(f"files over {MAX_FILE_LINES} lines: {long}", stacklevel=1)
-    assert all(n <= 1.3 * MAX_FILE_LINES for n in long.values()), long
+    assert not {str(path.relative_to(ROOT)) for path, n in lengths.items() if n > MAX_FILE_LINES}

@@ -1,23 +1,20 @@
-"""Clips of the checkpoint through the composer, warm: from the request to verified MIDI."""
+"""Clips of the checkpoint through the composer, warm: from the request to verified MIDI.
+
+Only what `emomusic.__all__` names is used, so that another version can be measured by it too.
+"""
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from pathlib import Path
 
+import emomusic
 from benchmarks.measure import Bench, Clock
-from benchmarks.peers.emomusic_engine import network_folder
-from benchmarks.writing import N_CLIP
-from emomusic.compose.asking.request import Request
-from emomusic.compose.clip import Clip
-from emomusic.compose.composer import Composer
-from emomusic.compose.output import write_clips
-from emomusic.compose.pretrained.find import find_checkpoint
-from emomusic.emotion import QUADRANTS, find_emotion
+from emomusic import Clip, Composer, Request, find_emotion
 
 NEEDS: tuple[str, ...] = ()
+QUADRANTS = ("Q1", "Q2", "Q3", "Q4")
 COUNTS, QUICK_COUNTS = (8, 32, 256), (8,)
 BARS, QUICK_BARS = (8, 16, 32, 64, 128, 256, 512), (8, 16, 32)
 PATIENCE = 15
@@ -33,56 +30,39 @@ def compose(composer: Composer, count: int, *, seed: int, n_bars: int = 16) -> l
     with tempfile.TemporaryDirectory() as out:
         clips = []
         for clip in composer.compose_each(requests, seed=seed):
-            list(write_clips([clip], Path(out)))
+            clip.save(Path(out) / f"{clip.index}.mid")
             clips.append(clip)
     return clips
 
 
-def warm_composer(folder: Path, threads: int) -> Composer:
+def warm_composer(bench: Bench) -> Composer:
     """Return a composer that has composed."""
-    composer = Composer(folder, threads=threads)
+    composer = Composer.from_pretrained(bench.checkpoint, threads=bench.threads)
     compose(composer, 1, seed=99, n_bars=4)
     return composer
 
 
-def n_ids_of(composer: Composer, clips: list[Clip]) -> int:
-    """Return how many ids write these clips, controls not counted."""
-    return sum(len(bar) for clip in clips for bar in composer.tokenizer.encode(clip.score))
+def n_notes_of(clips: list[Clip]) -> int:
+    """Return how many notes clips have."""
+    return sum(len(track.notes) for clip in clips for track in clip.score.tracks)
 
 
-def base_checkpoint(bench: Bench) -> Path:
-    """Return a checkpoint with the weights of the network compared and all else as it is."""
-    folder = bench.scratch / "base"
-    if not folder.is_dir():
-        network = network_folder(bench)
-        weights = shutil.ignore_patterns("model-*.safetensors", "run")
-        shutil.copytree(find_checkpoint(bench.checkpoint), folder, ignore=weights)
-        for path in network.iterdir():
-            shutil.copy(path, folder / path.name)
-    return folder
-
-
-def measure_base(bench: Bench) -> None:
-    """Measure clips of the network compared, all included, by their ids.
-
-    Random weights write bars of other lengths than music has: what 16 of them take is told for
-    as many ids as a clip of 16 bars of music has.
-    """
-    composer = warm_composer(base_checkpoint(bench), bench.threads)
+def measure_notes(bench: Bench) -> None:
+    """Measure notes a second, clip after clip."""
+    composer = warm_composer(bench)
+    bench.remark(f"emomusic {emomusic.__version__}, {composer.engine.name}")
     end, seed = time.perf_counter() + bench.seconds, 0
     while seed < len(QUADRANTS) or time.perf_counter() < end:
         with Clock() as clock:
-            clips = compose(composer, 1, seed=seed)
-        n_ids = n_ids_of(composer, clips)
-        bench.sample(f"a clip of {N_CLIP} ids", "s", clock.seconds * N_CLIP / n_ids, clock)
-        bench.sample("its own ids", "ids", n_ids)
-        seed += 1
+            clips = [clip for i in range(4) for clip in compose(composer, 1, seed=seed + i)]
+        bench.sample("notes", "notes/s", n_notes_of(clips) / clock.seconds, clock)
+        seed += 4
     bench.memory()
 
 
 def measure(bench: Bench) -> None:
     """Measure one clip, and clips a second for more and more of them."""
-    composer = warm_composer(find_checkpoint(bench.checkpoint), bench.threads)
+    composer = warm_composer(bench)
     elapsed, seed = 0.0, 0
     while seed < len(QUADRANTS) or elapsed < bench.seconds:
         with Clock() as clock:
@@ -102,23 +82,23 @@ def measure(bench: Bench) -> None:
 
 
 def measure_bars(bench: Bench) -> None:
-    """Measure a clip of each length, and what an id of it costs."""
-    composer = warm_composer(find_checkpoint(bench.checkpoint), bench.threads)
-    an_id: dict[int, float] = {}
+    """Measure a clip of each length, and what a note of it costs."""
+    composer = warm_composer(bench)
+    a_note: dict[int, float] = {}
     last = 0.0
     for n_bars in QUICK_BARS if bench.quick else BARS:
         if 2 * last > PATIENCE * bench.seconds:
             bench.remark(f"{n_bars} bars and more left out: they take too long")
             break
-        seconds, n_ids = 0.0, 0
+        seconds, n_notes = 0.0, 0
         for seed in range(len(QUADRANTS) if n_bars <= BARS[2] else 1):
             with Clock() as clock:
                 clips = compose(composer, 1, seed=seed, n_bars=n_bars)
             bench.sample(f"{n_bars} bars", "s", clock.seconds, clock)
-            n_ids += n_ids_of(composer, clips)
+            n_notes += n_notes_of(clips)
             seconds, last = seconds + clock.seconds, clock.seconds
-        an_id[n_bars] = 1e3 * seconds / n_ids
-        bench.sample(f"{n_bars} bars, an id", "ms", an_id[n_bars])
-    longest = max(an_id)
-    bench.sample(f"an id at {longest} bars against 16", "×", an_id[longest] / an_id[16])
+        a_note[n_bars] = 1e3 * seconds / n_notes
+        bench.sample(f"{n_bars} bars, a note", "ms", a_note[n_bars])
+    longest = max(a_note)
+    bench.sample(f"a note at {longest} bars against 16", "×", a_note[longest] / a_note[16])
     bench.memory()

@@ -31,9 +31,9 @@ def run(arguments: list[str]) -> Clock:
 
 
 def generate(bench: Bench, count: int, *, seed: int) -> Clock:
-    """Compose clips of 16 bars for nostalgia into a folder that is thrown away."""
+    """Compose clips of 16 bars for anger, which is dense, into a folder that is thrown away."""
     with tempfile.TemporaryDirectory() as out:
-        arguments = ["generate", "--emotion", "nostalgia", "--count", str(count), "--bars", "16"]
+        arguments = ["generate", "--emotion", "anger", "--count", str(count), "--bars", "16"]
         arguments += ["--seed", str(seed), "--out", out]
         if bench.checkpoint is not None:
             arguments += ["--checkpoint", str(bench.checkpoint)]

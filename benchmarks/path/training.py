@@ -13,7 +13,7 @@ from emomusic.training.train import train
 
 NEEDS: tuple[str, ...] = ()
 N_FILES, N_QUICK_FILES, N_TRAIN_FILES, N_BARS = 200, 32, 48, 64
-BATCH_IDS, CONTEXT = 1024, 1024
+BATCH_EVENTS, CONTEXT = 1024, 1024
 N_STEPS = 20
 """A run tells of itself every ten steps; the second ten are measured."""
 
@@ -30,13 +30,13 @@ def measure_prepare(bench: Bench) -> None:
 
 
 def measure_train(bench: Bench, *, size: str) -> None:
-    """Measure ids a second of a run, once it is under way."""
+    """Measure notes a second of a run, once it is under way."""
     rows = bench.scratch / "rows.npz"
     if not rows.is_file():
         piece_files(bench.scratch / "songs", N_TRAIN_FILES, n_bars=N_BARS)
         prepare(bench.scratch / "songs", rows, workers=bench.threads)
     config = TrainConfig(
-        size=size, context=CONTEXT, max_steps=N_STEPS, batch_ids=BATCH_IDS, eval_ids=1,
+        size=size, context=CONTEXT, max_steps=N_STEPS, batch_events=BATCH_EVENTS, eval_events=1,
         device="cpu", threads=bench.threads,
     )  # fmt: skip
     clock, seen = Clock(), []
@@ -44,7 +44,7 @@ def measure_train(bench: Bench, *, size: str) -> None:
     def note(record: dict[str, float]) -> None:
         if "loss" not in record:
             return
-        seen.append(record["ids"])
+        seen.append(record["notes"])
         if len(seen) == 1:
             clock.start()
         else:
@@ -52,5 +52,5 @@ def measure_train(bench: Bench, *, size: str) -> None:
 
     with tempfile.TemporaryDirectory() as out:
         train(rows, Path(out), config, report=note)
-    bench.sample("ids", "ids/s", (seen[-1] - seen[0]) / clock.seconds, clock)
+    bench.sample("notes", "notes/s", (seen[-1] - seen[0]) / clock.seconds, clock)
     bench.memory()

@@ -68,18 +68,30 @@ def generate(
     tempo: Annotated[float | None, typer.Option(help="Quarter notes a minute.")] = None,
     key: Annotated[str | None, typer.Option(help="Such as D, 'F# minor' or Bbm.")] = None,
     time_signature: Annotated[TimeSignature, typer.Option(help="Metre.")] = TimeSignature.FOUR,
+    chords: Annotated[
+        str | None,
+        typer.Option(
+            metavar='"Am F C,G7 …"', help="A chord a bar, or two with a comma; else its own."
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="ATTRIBUTE=VALUE", help="Fix an attribute; repeatable."),
     ] = None,
     temperature: Annotated[float, typer.Option(help="Of sampling, up to 5.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Of sampling, up to 1.")] = 0.99,
+    top_p: Annotated[float, typer.Option(help="Of sampling pitches and moments, up to 1.")] = 0.92,
     guidance: Annotated[
         float, typer.Option(help="How strongly controls count, 1 to 5; 1 is fastest.")
     ] = 1.0,
     guided_bars: Annotated[int, typer.Option(help="Bars at the beginning that it holds for.")] = 8,
     steering: Annotated[
         bool, typer.Option(help="Whether what is heard so far corrects what is written next.")
+    ] = True,
+    two_hands: Annotated[
+        bool,
+        typer.Option(
+            "--two-hands/--any-hands", help="Strike nothing that two hands cannot reach."
+        ),
     ] = True,
     best_of: Annotated[int, typer.Option(help="Candidates a clip; 1 is the first draw.")] = 1,
     diversity: Annotated[float, typer.Option(help="Spread of the targets, 0 to 1.")] = 0.85,

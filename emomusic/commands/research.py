@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,17 +47,19 @@ def train(
     rows: Annotated[Path, typer.Option(help="Packed rows.")] = Path("datasets/packed/rows.npz"),
     out: Annotated[Path, typer.Option(help="The checkpoint's folder.")] = Path("checkpoints/new"),
     config: Annotated[Path | None, typer.Option(help="Settings, TOML or JSON.")] = None,
-    size: Annotated[str | None, typer.Option(help="small, base or tiny.")] = None,
+    size: Annotated[str | None, typer.Option(help="small, base, half or tiny.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time budget.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Most optimiser steps.")] = None,
-    batch_ids: Annotated[int | None, typer.Option(help="Ids in a step, of all processes.")] = None,
-    gradient_accumulation_steps: Annotated[
-        int | None, typer.Option(help="Parts that a process computes its share of a step in.")
+    micro_batches: Annotated[
+        int | None, typer.Option(help="Batches in a step, of all processes.")
     ] = None,
-    parallel: Annotated[
-        str | None, typer.Option(help="How torchrun's processes share: ddp or fully_shard.")
+    branch_from: Annotated[
+        Path | None, typer.Option(help="A run's folder, to begin from its state.")
     ] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    decay_steps: Annotated[
+        int | None, typer.Option(help="Last steps, over which the rate falls to 0.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and order.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
@@ -69,9 +72,9 @@ def train(
         "size": size,
         "minutes": minutes,
         "max_steps": max_steps,
-        "batch_ids": batch_ids,
-        "gradient_accumulation_steps": gradient_accumulation_steps,
-        "parallel": parallel,
+        "micro_batches": micro_batches,
+        "branch_from": None if branch_from is None else str(branch_from),
+        "decay_steps": decay_steps,
         "lr": lr,
         "seed": seed,
         "device": device,
@@ -93,17 +96,25 @@ def train(
         with progress_bar() as bar:
             task = bar.add_task("training", total=1.0)
 
-            def report(record: dict[str, float]) -> None:
+            def report(record: dict[str, Any]) -> None:
                 bar.update(task, completed=record["progress"])
-                loss = record.get("loss", record.get("validation_loss", 0.0))
-                kind = "loss" if "loss" in record else "validation loss"
-                bar.console.print(f"step {record['step']:.0f}  {kind} {loss:.4f}")
+                bar.console.print(_line_of(record))
 
             evaluated = run(rows, out, settings, report=report, on_evaluation=write_samples)
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)
     if not int(os.environ.get("RANK", "0")):  # of several processes one tells
         typer.echo(f"{out}: {evaluated}")
+
+
+def _line_of(record: Mapping[str, Any]) -> str:
+    """Return what people read of a record of the log."""
+    where = f"step {record['step']}"
+    if "loss" in record:
+        return f"{where}  {record['loss']:.4f} nats a note, {record['notes_per_s']:.0f} notes/s"
+    if "precision" in record:
+        return f"{where}  {record['machine']}, products in {record['precision']}"
+    return f"{where}  held back: {record['validation_nats_per_note']:.4f} nats a note"
 
 
 def _no_samples(folder: Path, step: int) -> None:
@@ -193,7 +204,6 @@ def evaluate(
             out,
             rows_path=rows,
             settings=settings,
-            threads=threads,
         )
         with progress_bar() as bar:
             tasks: dict[str, Any] = {}

@@ -31,6 +31,7 @@ class Clip:
         n_given: Bars at its beginning that were there already.
         tempo: Quarter notes a minute; where it moves, the mean of what was written.
         key: The key it was composed in.
+        chords: Those that its bars were written to, in its key, as `parse_chords` reads them.
         targets: Attribute values asked of the model.
         achieved: The same attributes, measured on what was written.
         verdict: What the verifier hears in the whole score.
@@ -46,6 +47,7 @@ class Clip:
     n_given: int
     tempo: float
     key: str
+    chords: str
     targets: Mapping[str, float]
     achieved: Mapping[str, float]
     verdict: Verdict
@@ -74,6 +76,7 @@ class Clip:
             "tempo": self.tempo,
             "key": self.key,
             "time_signature": f"{request.beats_per_bar}/4",
+            "chords": self.chords,
             "targets": {name: round(value, 4) for name, value in self.targets.items()},
             "achieved": {name: round(value, 4) for name, value in self.achieved.items()},
             "verdict": {
@@ -93,6 +96,7 @@ class Clip:
             "guidance": request.guidance,
             "guided_bars": request.guided_bars,
             "steering": request.steering,
+            "two_hands": request.two_hands,
             "checkpoint": self.checkpoint,
             "version": emomusic.__version__,
         }

@@ -17,7 +17,7 @@ from emomusic.compose.asking.settings import Settings, numbered
 from emomusic.compose.choose import Candidates
 from emomusic.compose.clip import Clip as Clip
 from emomusic.compose.drafting.controls import TABLES_NAME as TABLES_NAME
-from emomusic.compose.drafting.controls import read_controls
+from emomusic.compose.drafting.controls import read_tables
 from emomusic.compose.finish import Finisher, Sketch
 from emomusic.compose.pretrained.find import checkpoint_name, find_checkpoint
 from emomusic.compose.pretrained.hub import save_checkpoint
@@ -25,8 +25,8 @@ from emomusic.compose.steering.pilot import Pilot, weights_of
 from emomusic.compose.steering.response import Response
 from emomusic.compose.writer import Writer
 from emomusic.mapping.mapper import Mapper
-from emomusic.model.engines.choose import open_engine
-from emomusic.model.engines.engine import Engine
+from emomusic.model.choose import open_engine
+from emomusic.model.engine import Engine
 from emomusic.model.weights import CheckpointError
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.verify.verifier import Verifier
@@ -82,7 +82,7 @@ class Composer:
                 engine=self.engine,
                 tokenizer=self.tokenizer,
                 mapper=self.mapper,
-                controls=read_controls(folder / TABLES_NAME, self.tokenizer.vocabulary),
+                tables=read_tables(folder / TABLES_NAME, self.tokenizer.vocabulary),
                 pilot=pilot or self._read_pilot(),
                 themes=Themes(self.tokenizer, lambda n: self.verifier.verdict(n).quadrant),
             )

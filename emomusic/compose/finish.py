@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 from symusic.core import ScoreTick, TempoTick, TempoTickList
 
 from emomusic.compose.asking.given import joined
 from emomusic.compose.clip import Clip
 from emomusic.compose.drafting.draft import Draft
 from emomusic.compose.drafting.guide import ids_of, transposition
-from emomusic.model.engines.engine import Segments
-from emomusic.model.engines.grammar import Script
+from emomusic.model.events import EventLayout
+from emomusic.model.grammar import Script, Segments
 from emomusic.music.attributes import measure
+from emomusic.music.chord_names import Chords, format_chords
+from emomusic.music.chords import shift_chords
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
@@ -44,7 +47,7 @@ class Sketch:
     @property
     def is_whole(self) -> bool:
         """Tell whether nothing is missing."""
-        return len(self.segments) == len(self.script.heads)
+        return len(self.segments) == len(self.script.bars)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,16 @@ class Finisher:
             return score
         return joined(draft.request.given.score, score, at=draft.theme.end)
 
+    def chords(self, sketch: Sketch) -> Chords:
+        """Return the chords that each bar was written to, given ones or the network's own."""
+        draft, layout = sketch.draft, EventLayout.from_texts(self.tokenizer.vocabulary.texts)
+        if draft.chords:
+            return draft.chords[: sketch.n_written]
+        first = np.array([layout.chord_a[0], layout.chord_b[0]])
+        own = np.array([segment[:2] for segment in sketch.segments]) - first
+        a, b = shift_chords(own, transposition(draft.tonic)).T.tolist()
+        return tuple(zip(a, b, strict=True))
+
     def clip(self, sketch: Sketch) -> Clip:
         """Return the clip that a sketch is, even if it is not whole."""
         draft, n_written = sketch.draft, sketch.n_written
@@ -101,6 +114,7 @@ class Finisher:
             n_given=n_given,
             tempo=tempo,
             key=f"{TONIC_NAMES[draft.tonic]} {'major' if is_major else 'minor'}",
+            chords=format_chords(self.chords(sketch)),
             targets=draft.targets,
             achieved=achieved,
             verdict=self.verifier.verdict(notes_of(whole)),

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from emomusic.compose.asking.given import Themes
+from emomusic.compose.asking.request import TOUCH_TOP_P, Request
 from emomusic.compose.asking.settings import Settings
-from emomusic.compose.drafting.controls import Controls
+from emomusic.compose.drafting.controls import Tables
 from emomusic.compose.drafting.draft import Draft, make_draft
-from emomusic.compose.drafting.guide import MAX_BAR_IDS, clip_grammar, script_of
+from emomusic.compose.drafting.guide import MAX_BAR_NOTES, clip_grammar, script_of
 from emomusic.compose.finish import Sketch
 from emomusic.compose.steering.pilot import Pilot
 from emomusic.mapping.mapper import Mapper
-from emomusic.model.engines.engine import Engine, Row, Uniforms
-from emomusic.model.engines.grammar import Grammar, Script
+from emomusic.model.engine import Engine, Row, Uniforms
+from emomusic.model.events import DURATION, SLOTS, VELOCITY
+from emomusic.model.grammar import Grammar, Script
 from emomusic.music.tokenizer import Tokenizer
 
-REPEATED_SHARE = 5
-"""Where the context is full a row begins anew with so small a part of it: what it repeats costs."""
-MIN_CONTEXT = MAX_BAR_IDS + 64
-"""The longest bar, and before it the clip's controls and the bar's: so a bar always ends."""
+MIN_CONTEXT = 2 * MAX_BAR_NOTES
+"""Room for the longest bar, what is given of it, and the clip's controls: so a bar always ends."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Writer:
         engine: Writes ids.
         tokenizer: Of the checkpoint, as the following.
         mapper: Emotions to targets.
-        controls: What the control ids of clips and those of bars say.
+        tables: The same.
         pilot: Steers.
         themes: Reads given music.
     """
@@ -40,7 +40,7 @@ class Writer:
     engine: Engine
     tokenizer: Tokenizer
     mapper: Mapper
-    controls: tuple[Controls, Controls]
+    tables: Tables
     pilot: Pilot
     themes: Themes
 
@@ -89,6 +89,7 @@ class Writer:
         at = 0
         for order, own in enumerate(asked):
             request = own.request
+            self._check(request)
             theme = self.themes.of(request.given, asked_tonic=request.tonic)
             first = request.candidate
             for candidate in range(first, first + request.best_of):
@@ -99,28 +100,38 @@ class Writer:
                     index=own.index,
                     candidate=candidate,
                     theme=theme,
+                    forms=self.tables.forms,
                 )
                 row = self._row(draft)
                 drafts[at] = order, own.seed, draft, row.script
                 yield row
                 at += 1
 
+    def _check(self, request: Request) -> None:
+        """Check that the checkpoint knows what is asked of it.
+
+        Raises:
+            ValueError: If it was trained without an attribute that is asked for by its name.
+        """
+        self.tables.clip.check(request.fixed)
+        self.tables.bar.check(request.per_bar)
+
     def _row(self, draft: Draft) -> Row:
-        request, context = draft.request, self.engine.config.context
-        max_repeated = min(context // REPEATED_SHARE, context - MIN_CONTEXT)
+        request = draft.request
         script = script_of(
-            draft.plan(*self.controls),
+            draft.plan(self.tables.clip, self.tables.bar),
             self.tokenizer.vocabulary,
             self.grammar,
-            max_repeated=max_repeated,
-            max_before=context - MIN_CONTEXT - max_repeated,
+            context=self.engine.config.context,
         )
+        top_p = [request.top_p] * len(SLOTS)
+        top_p[VELOCITY] = top_p[DURATION] = TOUCH_TOP_P
         return Row(
             script,
             Uniforms(draft.rng),
             number=draft.index * request.best_of + draft.candidate,
             temperature=request.temperature,
-            top_p=request.top_p,
+            top_p=tuple(top_p),
             guidance=request.guidance,
             n_guided=request.guided_bars,
             steer=self.pilot.steer(draft, script),

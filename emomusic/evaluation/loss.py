@@ -3,75 +3,100 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engines.engine import Engine
-from emomusic.training.batches import IGNORED, ClipBatches
+from emomusic.evaluation.intervals import over_groups
+from emomusic.model.engine import Engine
+from emomusic.model.events import SLOTS, to_events
+from emomusic.training.batches import ClipBatches
 from emomusic.training.rows import Rows
+
+Matrix = NDArray[np.float64]
+MAX_EVENTS = 60_000
+"""About 300 clips."""
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Hold the loss of each id of some sequences.
+    """Hold what it costs to foretell some clips.
 
     Attributes:
-        nats: Negative log-likelihoods, float64, shape (n_ids,).
-        sequence: Which sequence each is of, shape (n_ids,).
+        nats: Sums over each clip and slot, shape (n_clips, n_slots); what is not learnt, such as
+            the velocities of songs without dynamics, costs nothing.
+        n_notes: Of each clip, shape (n_clips,).
+        song: Of each clip, shape (n_clips,).
     """
 
-    nats: NDArray[np.float64]
-    sequence: NDArray[np.int64]
+    nats: Matrix
+    n_notes: NDArray[np.int64]
+    song: NDArray[np.int64]
 
     @property
-    def mean(self) -> float:
-        """Return the mean loss of an id in nats."""
-        return float(self.nats.mean())
+    def by_slot(self) -> dict[str, float]:
+        """Return nats a note of each slot; the ends of bars and clips are part of `advance`."""
+        means = self.nats.sum(axis=0) / self.n_notes.sum()
+        return dict(zip(SLOTS, means.tolist(), strict=True))
 
-    def ratio_to(self, other: Losses, *, n_draws: int = 2000) -> tuple[float, float, float]:
-        """Return mean over mean, and its 95 % interval by bootstrap over sequences.
+    def per_note(self) -> tuple[float, float, float]:
+        """Return nats a note with their 95 % interval, drawing songs."""
+        return self._ratio(self.nats.sum(axis=1), self.n_notes)
 
-        Args:
-            other: Of the same sequences.
-            n_draws: Of the bootstrap.
-        """
-        n = int(self.sequence.max()) + 1
-        mine, theirs = (np.bincount(self.sequence, x.nats, n) for x in (self, other))
-        drawn = np.random.default_rng(0).integers(n, size=(n_draws, n))
-        ratios = mine[drawn].sum(1) / theirs[drawn].sum(1)
-        low, high = np.quantile(ratios, [0.025, 0.975])
-        return self.mean / other.mean, float(low), float(high)
+    def ratio_to(self, other: Losses) -> tuple[float, float, float]:
+        """Return the ratio to the loss of another engine on the same clips, with its interval."""
+        return self._ratio(self.nats.sum(axis=1), other.nats.sum(axis=1))
+
+    def _ratio(self, above: NDArray[Any], below: NDArray[Any]) -> tuple[float, float, float]:
+        columns = np.stack([above, below], axis=1)
+        songs = [str(song) for song in self.song.tolist()]
+        low, high = over_groups(columns, songs, lambda sums: sums[:, 0] / sums[:, 1])
+        return float(above.sum() / below.sum()), low, high
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all as plain rounded values."""
+        return {
+            "n_songs": len(np.unique(self.song)),
+            "n_clips": len(self.nats),
+            "n_notes": int(self.n_notes.sum()),
+            "of_note": [round(x, 4) for x in self.per_note()],
+            "of_slot": {slot: round(x, 4) for slot, x in self.by_slot.items() if x},
+        }
 
 
-def held_back_losses(engine: Engine, rows: Rows, *, max_ids: int = 40_000) -> Losses:
+def held_back_losses(engine: Engine, rows: Rows, *, max_events: int = MAX_EVENTS) -> Losses:
     """Return the losses on the songs held back, all clip-wide controls given.
 
     Args:
         engine: What foretells.
-        rows: Packed rows.
-        max_ids: About how many ids are looked at.
+        rows: Packed rows of the same vocabulary.
+        max_events: Events from which on no further clip is looked at.
+
+    Raises:
+        ValueError: If the rows are of another vocabulary, or hold no song held back.
     """
-    context = engine.config.context
+    config = engine.config
     batches = ClipBatches(
-        rows, validation=True, batch_ids=context, context=context, seed=1, augmentation=None
+        rows,
+        validation=True,
+        batch_events=config.context,
+        context=config.context,
+        seed=1,
+        augmentation=None,
     )
+    layout = batches.layout
+    if (layout.n_ids, layout.events) != (config.vocab_size, config.layout):
+        raise ValueError("the rows are of another vocabulary than the checkpoint")
+    nats, seen = [], 0
     clips = np.concatenate(batches.epoch(0))
-    nats: list[NDArray[np.float64]] = []
     for clip in clips:
-        ids, goal = batches.sequence(int(clip), np.random.default_rng(0))
-        ids, goal = ids[: context + 1], goal[1 : context + 1]
-        nats.append(_nats(engine.logits(ids[:-1]), goal))
-        if sum(map(len, nats)) >= max_ids:
+        if seen >= max_events:
             break
-    lengths = [len(one) for one in nats]
-    return Losses(np.concatenate(nats), np.repeat(np.arange(len(nats)), lengths))
-
-
-def _nats(logits: NDArray[np.float32], goal: NDArray[np.int64]) -> NDArray[np.float64]:
-    learnt = np.flatnonzero(goal != IGNORED)
-    rows = logits[learnt].astype(np.float64)
-    rows -= rows.max(axis=1, keepdims=True)
-    of_goal = rows[np.arange(len(learnt)), goal[learnt]]
-    found: NDArray[np.float64] = np.log(np.exp(rows).sum(axis=1)) - of_goal
-    return found
+        ids, learnt = batches.sequence(int(clip), np.random.default_rng(0))
+        events = to_events(ids, layout.events, layout.kinds, learnt)
+        cost = np.where(events.learnt, engine.nats(ids), 0.0)
+        nats.append(cost.sum(axis=0, dtype=np.float64))
+        seen += len(events.start)
+    own = clips[: len(nats)]
+    return Losses(np.array(nats), batches.n_notes[own], rows.clip_song[own].astype(np.int64))

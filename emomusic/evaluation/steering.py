@@ -17,10 +17,9 @@ from emomusic.compose.steering.levers import LEVERS, Levers
 from emomusic.compose.steering.pilot import Pilot, centre_of, written
 from emomusic.compose.steering.response import Response, fit_response
 from emomusic.emotion import Emotion
-from emomusic.model.engines.engine import Lean, Steer
-from emomusic.model.engines.grammar import Script
+from emomusic.model.engine import Lean, Steer
+from emomusic.model.grammar import Script
 from emomusic.model.weights import CONFIG_NAME, CheckpointError
-from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import Tokenizer
@@ -81,10 +80,15 @@ def measure_response(
         Request(Emotion(*point), n_bars=N_BARS, tonic=0, guidance=1.0, diversity=1.0)
         for point in rng.uniform(-1, 1, (n_clips, 2)).tolist()
     ]
-    asked, achieved = [], []
+    names, asked, achieved = composer.mapper.attributes, [], []
     for clip in composer.compose_each(requests, seed=seed, progress=progress):
-        asked.append([clip.targets[name] for name in ATTRIBUTE_NAMES])
+        asked.append([clip.targets[name] for name in names])
         passage = passage_of(notes_of(clip.score), n_beats=4.0 * N_BARS, tempo=clip.tempo)
-        achieved.append(hear(passage).values)
-    scale = composer.mapper.spread()
-    return fit_response(np.array(asked), pulled, np.array(achieved), scale=scale)
+        achieved.append(hear(passage, names).values)
+    return fit_response(
+        np.array(asked),
+        pulled,
+        np.array(achieved),
+        scale=composer.mapper.spread(),
+        attributes=names,
+    )

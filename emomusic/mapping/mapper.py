@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
 from emomusic.files import UNREADABLE, write_text
-from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
+from emomusic.music.attributes import attribute
 from emomusic.music.reading import read_json
 
 FORMAT = "emomusic-mapper-2"
@@ -40,7 +40,7 @@ class Prototype:
         weight: Its share of the quadrant's clips, above 0.
         mean: Attribute values at its centre.
         spread: Standard deviation of each attribute among its clips.
-        members: Attribute values of the clips that it stands for, in the registry's order.
+        members: Attribute values of the clips that it stands for, in the mapper's order.
         trust: How surely each of them is recognised as its quadrant; at least 0, not all 0.
     """
 
@@ -65,7 +65,8 @@ class Mapper:
 
     Attributes:
         prototypes: Several for each quadrant.
-        middle: Attribute values of the neutral emotion (0, 0).
+        middle: Attribute values of the neutral emotion (0, 0): which ones, and in which order,
+            is the mapper's own.
         low: Lowest target of each attribute.
         high: Highest target of each attribute.
         about: Which songs it was fitted on, and how.
@@ -79,6 +80,11 @@ class Mapper:
     high: Mapping[str, float]
     about: Mapping[str, Any]
     strength: float = 1.0
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Return the attributes that have targets."""
+        return tuple(self.middle)
 
     def targets(
         self, emotion: Emotion, rng: np.random.Generator, *, diversity: float = 1.0
@@ -108,7 +114,7 @@ class Mapper:
             diversity: How far each quadrant goes from its mean to the clip that was drawn, 0 to 1.
 
         Returns:
-            A finite value for each attribute, for each emotion.
+            A finite value for each of its attributes, for each emotion.
 
         Raises:
             ValueError: If diversity is not in [0, 1].
@@ -117,16 +123,16 @@ class Mapper:
             raise ValueError(f"diversity must be in [0, 1], got {diversity}")
         middle = self._vector(self.middle)
         shares = np.stack([self.shares(emotion) for emotion in emotions])
-        offsets = np.zeros((len(emotions), len(ATTRIBUTE_NAMES)))
+        offsets = np.zeros((len(emotions), len(self.attributes)))
         for quadrant, share in zip(QUADRANTS, shares.T, strict=True):
             drawn = self._draw(quadrant, _between(emotions, share), rng, diversity)
             offsets += share[:, None] * (drawn - middle)
-        harmonic = np.array([name in HARMONY for name in ATTRIBUTE_NAMES])
+        harmonic = np.array([name in HARMONY for name in self.attributes])
         strength = np.where(harmonic, self.strength, 1.0)
         reach = np.array([[self.reach(emotion)] for emotion in emotions])
         targets = middle + offsets * strength * reach
         bounded = np.clip(targets, self._vector(self.low), self._vector(self.high))
-        return [dict(zip(ATTRIBUTE_NAMES, row, strict=True)) for row in bounded.tolist()]
+        return [dict(zip(self.attributes, row, strict=True)) for row in bounded.tolist()]
 
     def spread(self) -> NDArray[np.float64]:
         """Return the standard deviation of each attribute among all clips, above 0."""
@@ -139,7 +145,7 @@ class Mapper:
         """Return how far each attribute tells quadrants apart, in its standard deviations."""
         means = np.stack([self._average(quadrant) for quadrant in QUADRANTS])
         apart = means.std(axis=0) / self.spread()
-        return dict(zip(ATTRIBUTE_NAMES, apart.tolist(), strict=True))
+        return dict(zip(self.attributes, apart.tolist(), strict=True))
 
     def _average(self, quadrant: str) -> NDArray[np.float64]:
         own = [p for p in self.prototypes if p.quadrant == quadrant]
@@ -149,7 +155,7 @@ class Mapper:
         return average
 
     def _vector(self, values: Mapping[str, float]) -> NDArray[np.float64]:
-        return np.array([values[name] for name in ATTRIBUTE_NAMES])
+        return np.array([values[name] for name in self.attributes])
 
     @staticmethod
     def shares(emotion: Emotion) -> NDArray[np.float64]:
@@ -182,7 +188,7 @@ class Mapper:
 
     def save(self, folder: Path) -> None:
         """Write `mapper.json`, readable, with units."""
-        units = {name: attribute(name).unit for name in ATTRIBUTE_NAMES}
+        units = {name: attribute(name).unit for name in self.attributes}
         content = {"format": FORMAT, "units": units, **asdict(self)}
         text = json.dumps(_rounded(content), indent=1)
         flat = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text)
@@ -214,17 +220,21 @@ class Mapper:
         Raises:
             ValueError: If not.
         """
+        for name in self.attributes:
+            attribute(name)
+        if "tempo" not in self.attributes:
+            raise ValueError("it has no tempo")
         tables = [self.middle, self.low, self.high]
         tables += [table for p in self.prototypes for table in (p.mean, p.spread)]
         for table in tables:
-            if set(table) != set(ATTRIBUTE_NAMES) or not _are_sane(self._vector(table)):
-                raise ValueError("its attributes are not those of this version, or not finite")
+            if set(table) != set(self.attributes) or not _are_sane(self._vector(table)):
+                raise ValueError("its tables are of other attributes, or not finite")
         for p in self.prototypes:
             place = np.array([p.valence, p.arousal], np.float64)
             if not (0 < p.weight <= MAX_WEIGHT and (np.abs(place) <= 1).all()):
                 raise ValueError(f"a prototype of {p.quadrant} has no weight or place")
             trust, values = np.array(p.trust, np.float64), np.array(p.members, np.float64)
-            if values.shape != (len(trust), len(ATTRIBUTE_NAMES)) or not _are_sane(values):
+            if values.shape != (len(trust), len(self.attributes)) or not _are_sane(values):
                 raise ValueError(f"the clips of a prototype of {p.quadrant} are not whole")
             if not ((trust >= 0).all() and 0 < trust.sum() < np.inf):
                 raise ValueError(f"no clip of a prototype of {p.quadrant} counts")

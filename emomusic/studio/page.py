@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from emomusic.compose.asking.onward import MOVES
+from emomusic.compose.asking.request import TOP_P
 from emomusic.studio.components.faders import Faders, FaderValues
 from emomusic.studio.components.picker import EmotionPicker
 from emomusic.studio.components.roll import PianoRoll
@@ -157,7 +158,7 @@ def _fine_print(made: dict[str, Any]) -> None:
             info="Higher surprises more.",
         )  # fmt: skip
         made["top_p"] = gr.Slider(
-            MIN_SAMPLING, 1.0, value=0.99, step=0.01, label="Top-p",
+            MIN_SAMPLING, 1.0, value=TOP_P, step=0.01, label="Top-p",
             info="Lower leaves the unlikely out.",
         )  # fmt: skip
 

@@ -17,7 +17,8 @@ from symusic.core import (
     TrackTickList,
 )
 
-from emomusic.compose.drafting.guide import N_HEAD, transposition
+from emomusic.compose.drafting.guide import N_HEAD, chord_ids, transposition
+from emomusic.music.chords import NO_CHORD, find_chords
 from emomusic.music.key import estimate_key, key_correlations
 from emomusic.music.notes import FloatColumn, Notes
 from emomusic.music.passage import Passage, passage_of
@@ -87,7 +88,8 @@ class Theme:
     """Hold what the composer knows of given music.
 
     Attributes:
-        bars: Sampled ids of each bar, heads left out, moved to C; the last bars, all of one metre.
+        bars: Ids of each bar, its chords first, heads left out, moved to C; the last bars, all of
+            one metre.
         beats_per_bar: 2, 3 or 4.
         tonic: Pitch class of the key.
         is_major: Its mode.
@@ -143,10 +145,15 @@ def read_theme(
     found = estimate_key(like.notes)
     tonic = found.tonic if tonic is None else tonic
     major, minor = key_correlations(like.notes)[:, tonic]
-    bars = tokenizer.encode(_written(notes, lines, beats=beats, shift=-transposition(tonic)))
-    n_silent = len(lines) - 1 - len(bars)
+    moved = _written(notes, lines, beats=beats, shift=-transposition(tonic))
+    bars = [bar[N_HEAD:] for bar in tokenizer.encode(moved)]
+    bars += [[] for _ in range(len(lines) - 1 - len(bars))]  # silent ones at the end
+    chords = [[NO_CHORD] * 2] * len(bars)
+    if any(bars):
+        chords = find_chords(notes_of(moved), lines - lines[0])[0].tolist()
+    own = zip(chords, bars, strict=True)
     return Theme(
-        bars=(*(tuple(bar[N_HEAD:]) for bar in bars), *[()] * n_silent),
+        bars=tuple((*chord_ids(tokenizer.vocabulary, pair), *bar) for pair, bar in own),
         beats_per_bar=beats,
         tonic=tonic,
         is_major=bool(major >= minor),

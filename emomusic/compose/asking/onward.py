@@ -77,7 +77,12 @@ def moved(clip: Clip, move: str) -> Request:
         curve = EmotionCurve(points)
         emotion = curve.mean(clip.n_bars)
     return replace(
-        _plain(clip), emotion=emotion, curve=curve, given=_given(clip, VARY), is_major=None
+        _plain(clip),
+        emotion=emotion,
+        curve=curve,
+        given=_given(clip, VARY),
+        is_major=None,
+        chords=None,
     )
 
 

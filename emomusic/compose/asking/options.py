@@ -18,7 +18,7 @@ EMOTIONS = ("emotion", "valence", "arousal", "mix", "curve", "free")
 LENGTHS = ("bars", "seconds")
 MUSIC = ("continue", "vary")
 SAME = ("seconds", "tempo", "temperature", "top_p", "guidance", "guided_bars", "steering",
-        "best_of", "diversity", "take")  # fmt: skip
+        "two_hands", "chords", "best_of", "diversity", "take")  # fmt: skip
 """Called alike in a request."""
 OPTIONS = (*EMOTIONS, *MUSIC, "bars", *SAME, "seed", "key", "time_signature", "set")
 

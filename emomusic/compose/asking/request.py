@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from emomusic.compose.asking.given import CONTINUE, MAX_TEMPO, MIN_TEMPO, Given
 from emomusic.emotion import Emotion, EmotionCurve, find_emotion, parse_mix
-from emomusic.model.settings import check_guidance, check_sampling
+from emomusic.model.sampling import check_guidance, check_sampling
 from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, attribute
+from emomusic.music.chord_names import format_chords, parse_chords
 from emomusic.music.key import TONIC_NAMES, parse_tonic
 from emomusic.music.tokenizer import BEATS_PER_BAR
 
@@ -18,6 +19,9 @@ MAX_SECONDS = 1_800.0
 MAX_BEST_OF = 64
 MAX_TAKE = 2**31 - 1
 DEFAULT_BARS, CONTINUED_BARS = 16, 8
+TOP_P, TOUCH_TOP_P = 0.92, 0.99
+"""How much of the probability is kept of moments, pitches and chords, where the tail is wrong
+notes; and of velocities and durations, where it is touch."""
 FORMATS = ("mid", "wav", "flac", "mp3", "musicxml", "svg", "json")
 
 
@@ -39,14 +43,17 @@ class Request:
         tonic: Pitch class, 0 to 11; None draws one.
         is_major: Mode; None lets the emotion decide.
         beats_per_bar: 3 or 4.
+        chords: Names of chords, one for each bar, two of a bar with a comma between them, such as
+            `Am F C,G7`; again and again to the end. None lets the network write its own.
         fixed: Attribute values that replace those of the emotion.
         per_bar: Attribute values of each bar, as many as `n_bars`; those of the bar attributes.
         temperature: Of sampling, in (0, 5].
-        top_p: Of sampling, in (0, 1].
+        top_p: Of sampling moments, pitches and chords, in (0, 1].
         guidance: How strongly the controls are followed, in [1, 5]; 1 samples plainly.
         guided_bars: Bars at the beginning for which guidance holds, 0 to 512; what follows takes
             after them. It doubles the cost of a bar.
         steering: Whether what is heard so far corrects what is written next.
+        two_hands: Whether nothing is struck that two hands cannot reach.
         best_of: Candidates a clip, 1 to 64; the verifier keeps one. 1 is the first draw.
         diversity: How far targets may be from a quadrant's mean, 0 to 1.
         take: Another number writes other notes for the same targets; 0 to 2**31 - 1.
@@ -64,13 +71,15 @@ class Request:
     tonic: int | None = None
     is_major: bool | None = None
     beats_per_bar: int = 4
+    chords: str | None = None
     fixed: Mapping[str, float] = field(default_factory=dict)
     per_bar: Mapping[str, Sequence[float]] = field(default_factory=dict)
     temperature: float = 1.0
-    top_p: float = 0.99
+    top_p: float = TOP_P
     guidance: float = 1.0
     guided_bars: int = 8
     steering: bool = True
+    two_hands: bool = True
     best_of: int = 1
     diversity: float = 0.85
     take: int = 0
@@ -105,6 +114,8 @@ class Request:
             raise ValueError(f"beats_per_bar must be one of 2, 3, 4, got {self.beats_per_bar}")
         check_sampling(self.temperature, self.top_p)
         check_guidance(self.guidance)
+        if self.chords is not None:
+            object.__setattr__(self, "chords", format_chords(parse_chords(self.chords)))
         for name, value in self.fixed.items():
             check_attribute_value(name, value)
         if self.tempo is not None and "tempo" in self.fixed:

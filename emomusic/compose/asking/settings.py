@@ -21,7 +21,7 @@ MAX_CHARACTERS = 16 * 2**20
 MAX_NAME, MAX_TOLD = 4_000, 600
 MAX_SEED = 2**63 - 1
 _PLAIN = ("seconds", "tempo", "temperature", "top_p", "guidance", "guided_bars", "steering",
-          "best_of", "diversity", "take", "candidate")  # fmt: skip
+          "two_hands", "chords", "best_of", "diversity", "take", "candidate")  # fmt: skip
 _KEYS = {"format", "version", "checkpoint", "seed", "index", "emotion", "curve", "given", "bars",
          "kept_bars", "key", "mode", "time_signature", "set", "bar_by_bar", *_PLAIN}  # fmt: skip
 
@@ -131,9 +131,12 @@ def _settings(values: Mapping[str, Any]) -> Settings:
     plain = {name: values[name] for name in _PLAIN if values.get(name) is not None}
     wholes = {"best_of", "guided_bars", "take", "candidate"}
     for name, value in plain.items():
-        if name == "steering":
+        if name in {"steering", "two_hands"}:
             if value is not True and value is not False:
-                raise ValueError(f"steering must be true or false, got {value!r}")
+                raise ValueError(f"{name} must be true or false, got {value!r}")
+        elif name == "chords":
+            if type(value) is not str or len(value) > MAX_NAME:
+                raise ValueError(f"chords must be names of chords, got {str(value)[:40]!r}")
         else:
             plain[name] = _whole(plain, name) if name in wholes else _number(value)
     seed, index = _whole(values, "seed"), _whole(values, "index") or 0

@@ -11,15 +11,24 @@ import numpy as np
 from emomusic.compose.asking.given import MAX_TEMPO, MIN_TEMPO, Theme
 from emomusic.compose.asking.request import MAX_BARS, Request
 from emomusic.compose.drafting.controls import Controls
-from emomusic.compose.drafting.form import Form, draw_form, follow
-from emomusic.compose.drafting.guide import Plan, transposition
+from emomusic.compose.drafting.guide import BarPlan, Plan, transposition
 from emomusic.emotion import Emotion
 from emomusic.mapping.mapper import Mapper
+from emomusic.model.grammar import REACH
 from emomusic.music.attributes import measure
+from emomusic.music.chord_names import Chords, home_of, parse_chords
+from emomusic.music.chords import shift_chords
+from emomusic.music.form import FORM_BARS, FormTable, bars_back
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH
 
 TEMPO_BEND = 1.12
+FORM_STREAM = 2**31
+"""Number of the generator that draws forms: beyond all takes."""
+FREE_ENDING = 2
+"""Last bars of a clip that take up nothing: an ending is an ending."""
 MODE_STRENGTH = 0.25
+SAID_BY_CHORDS = ("mode", "chord_mode", "chromaticism", "bass_change")
+"""Where chords are given these follow from them, whatever the emotion."""
 Course = dict[str, tuple[float, ...]]
 """Targets that move over the bars: for each attribute a value a bar."""
 
@@ -36,8 +45,10 @@ class Draft:
         tonic: Pitch class.
         targets: Attribute values asked for, over the whole clip; what is not among them is free.
         course: What is asked for bar by bar.
-        form: Which earlier bar each bar takes up, None where it is free; bars are counted from
-            the first one of the theme.
+        form: Which earlier bar each bar takes up and how, see `bar_form`; 0 where it is free.
+        follows: Which given bar each bar is led along, None where there is none.
+        chords: Numbers of the two chords of each bar, as they are to be heard; none where the
+            network writes its own.
         theme: What is known of given music.
         rng: What its ids are drawn with.
     """
@@ -49,7 +60,9 @@ class Draft:
     tonic: int
     targets: dict[str, float]
     course: Course
-    form: Form
+    form: tuple[int, ...]
+    follows: tuple[int | None, ...]
+    chords: Chords
     theme: Theme | None
     rng: np.random.Generator
 
@@ -71,11 +84,6 @@ class Draft:
         return round(len(tempi) / math.fsum(1 / tempo for tempo in tempi), 2)
 
     @property
-    def before(self) -> tuple[tuple[int, ...], ...]:
-        """Return the ids of the given bars that bars may take up."""
-        return () if self.theme is None else self.theme.bars
-
-    @property
     def moves(self) -> bool:
         """Tell whether the emotion moves over the bars."""
         return self.request.curve is not None and self.request.curve.moves
@@ -85,14 +93,9 @@ class Draft:
         """Tell whether the model is to see given bars before it writes.
 
         It takes after what it sees: where the given music is heard in another quadrant than the
-        one asked for, it sees none of it, and only its phrases are taken up.
+        one asked for, it sees none of it, and is only led along its bars.
         """
-        emotion, theme = self.request.emotion, self.theme
-        if theme is None or not self.request.continues:
-            return False
-        if self.request.curve is not None:
-            emotion = self.request.curve.at(0)
-        return emotion is None or emotion.quadrant == theme.quadrant
+        return _goes_on(self.request, self.theme)
 
     @property
     def is_major(self) -> bool:
@@ -100,9 +103,7 @@ class Draft:
         return self.targets.get("mode", 0.0) >= 0
 
     def is_major_at(self, bar: int) -> bool:
-        """Tell the same of one bar; below 0 it is one of the theme's, the last one at -1."""
-        if bar < 0 and self.theme is not None:
-            return self.theme.is_major
+        """Tell the same of one bar."""
         return self.course["mode"][bar] >= 0 if "mode" in self.course else self.is_major
 
     @property
@@ -118,17 +119,24 @@ class Draft:
             bar: Those of the bars' attributes.
         """
         shift = transposition(self.tonic)
+        chords = shift_chords(np.array(self.chords, np.int64), -shift).tolist()
+        bars = [
+            BarPlan(
+                bar.ids({name: self.course[name][at] for name in self.course}, shift=shift),
+                form=self.form[at],
+                chords=tuple(chords[at]) if chords else None,
+            )
+            for at in range(self.n_bars)
+        ]
         return Plan(
             controls=clip.ids(self.targets, shift=shift),
-            bar_controls=tuple(
-                bar.ids({name: self.course[name][at] for name in self.course}, shift=shift)
-                for at in range(self.n_bars)
-            ),
+            bars=tuple(bars),
             beats_per_bar=self.request.beats_per_bar,
             lowest=max(LOWEST_PITCH, LOWEST_PITCH - shift),
             highest=min(HIGHEST_PITCH, HIGHEST_PITCH - shift),
-            before=self.before if self.goes_on else (),
+            before=self.theme.bars if self.theme is not None and self.goes_on else (),
             n_kept=self.request.n_kept,
+            reach=REACH if self.request.two_hands else 0,
         )
 
 
@@ -140,6 +148,7 @@ def make_draft(
     index: int,
     candidate: int = 0,
     theme: Theme | None = None,
+    forms: FormTable | None = None,
 ) -> Draft:
     """Draw targets and key of one candidate; the same numbers give the same draft.
 
@@ -150,6 +159,7 @@ def make_draft(
         index: The clip's number.
         candidate: The candidate's number among those of the clip.
         theme: What is known of the given music; None if none is given.
+        forms: How real pieces go; None leaves all bars free.
     """
 
     def generator(*more: int) -> np.random.Generator:
@@ -165,20 +175,30 @@ def make_draft(
         rng = generator()
         bars = _wanted(request, mapper, rng, theme, n_bars=n_bars)
     drawn_tonic = int(rng.integers(12))
+    tonic, chords = request.tonic, _chords(request, n_bars)
     targets = _mean(bars)
+    if chords:
+        if tonic is None:
+            is_major = targets["mode"] >= 0 if "mode" in targets else None
+            tonic = home_of(chords, is_major=is_major)
+        for own in (targets, *bars):
+            for name in set(SAID_BY_CHORDS) - set(request.fixed):
+                own.pop(name, None)
     if "tempo" in targets or request.emotion is not None:
         targets["tempo"] = tempo
     tempi, course = _course(bars, n_bars, tempo)
-    form = _form(request, n_bars, theme, rng)
+    form, follows = _form(request, n_bars, theme, forms, generator(FORM_STREAM))
     return Draft(
         request,
         index,
         candidate,
         tempi,
-        drawn_tonic if request.tonic is None else request.tonic,
+        drawn_tonic if tonic is None else tonic,
         targets,
         course | {name: tuple(values) for name, values in request.per_bar.items()},
-        form,
+        _in_one_mode(form, course.get("mode")),
+        follows,
+        chords,
         theme,
         generator(request.take) if request.take else rng,
     )
@@ -245,13 +265,54 @@ def _course(
     return tuple(own.tolist()), moving
 
 
-def _form(request: Request, n_bars: int, theme: Theme | None, rng: np.random.Generator) -> Form:
-    """Return which earlier bar each bar takes up."""
+def _form(
+    request: Request,
+    n_bars: int,
+    theme: Theme | None,
+    forms: FormTable | None,
+    rng: np.random.Generator,
+) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
+    """Return the form of each bar, and which given bar each is led along."""
     n_before = 0 if theme is None else len(theme.bars)
-    if n_before and not request.continues:
-        return follow(n_bars, n_before)
-    form = draw_form(n_before + n_bars, rng)[n_before:]
-    return (None,) * n_bars if request.per_bar else form  # what bars are to be is said
+    free, alone = (0,) * n_bars, (None,) * n_bars
+    if n_before and not request.continues:  # a variation: each bar takes up that at its place
+        return free, tuple(at if at < n_before else None for at in range(n_bars))
+    if request.per_bar or forms is None:  # what bars are to be is said, or nothing is known
+        return free, alone
+    form = forms.draw(n_before + n_bars, rng)[n_before:]
+    form[-FREE_ENDING:] = [0] * len(form[-FREE_ENDING:])
+    if _goes_on(request, theme):
+        return tuple(form), alone
+    place = [at - bars_back(code) if code else at for at, code in enumerate(form)]
+    seen = (code if earlier >= 0 else 0 for code, earlier in zip(form, place, strict=True))
+    return tuple(seen), tuple(n_before + at if at < 0 else None for at in place)
+
+
+def _chords(request: Request, n_bars: int) -> Chords:
+    """Return the chords of each bar: those asked for, again and again."""
+    bars = () if request.chords is None else parse_chords(request.chords)
+    return tuple(bars[at % len(bars)] for at in range(n_bars)) if bars else ()
+
+
+def _goes_on(request: Request, theme: Theme | None) -> bool:
+    """Tell whether the model is to see given bars before it writes, see `Draft.goes_on`."""
+    if theme is None or not request.continues:
+        return False
+    emotion = request.emotion if request.curve is None else request.curve.at(0)
+    return emotion is None or emotion.quadrant == theme.quadrant
+
+
+def _in_one_mode(form: tuple[int, ...], mode: Sequence[float] | None) -> tuple[int, ...]:
+    """Return the form in which bars of another mode take up the rhythm only."""
+    if mode is None:
+        return form
+    major = [value >= 0 for value in mode]
+    return tuple(
+        code + len(FORM_BARS)
+        if 0 < code <= len(FORM_BARS) and major[at] != major[max(at - bars_back(code), 0)]
+        else code
+        for at, code in enumerate(form)
+    )
 
 
 def _set_mode(targets: dict[str, float], *, is_major: bool) -> None:

@@ -1,10 +1,13 @@
-"""The grammar of a clip, in ids: what may be written next, so that every sequence is music."""
+"""From a plan to a script: what is given of a clip, in ids, so that every sequence is music."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emomusic.model.engines.grammar import Grammar, Kind, Script
+from emomusic.model.engine import MAX_LATE
+from emomusic.model.events import EventLayout
+from emomusic.model.grammar import REACH, BarScript, GivenNote, Grammar, Script, Segments
 from emomusic.music.tokenizer import (
     ENDING_BARS,
     HIGHEST_PITCH,
@@ -13,45 +16,23 @@ from emomusic.music.tokenizer import (
     Vocabulary,
 )
 
-MAX_BAR_IDS = 500
-POSITION, PITCH, VELOCITY, DURATION, BAR, EOS = range(6)
-_KINDS = ("Position", "Pitch", "Velocity", "Duration", "Bar", "EOS")
-_AT_START, _AFTER_POSITION, _AFTER_PITCH, _AFTER_VELOCITY, _AFTER_NOTE = range(5)
+MAX_BAR_NOTES = 128
+"""More are struck in no bar; given notes come on top."""
+REPEATED = 0.6
+"""Where the context is full a row begins anew with at most so many ids of its last bars, as a
+share of the events of the context: that is a fifth of it, for a note has three ids or four."""
 N_HEAD = 2
 """Ids of a bar's head that the tokenizer reads: the bar and its time signature."""
+Ids = tuple[int, ...]
 
 
 def clip_grammar(vocabulary: Vocabulary) -> Grammar:
-    """Return the grammar of a bar: positions that rise, and on each pitches that rise.
-
-    A bar begins with a position, a position with a note, and a note is a pitch, a velocity and
-    a duration; after a note there may be another, or the bar's end.
+    """Return what may follow what.
 
     Raises:
         ValueError: If the vocabulary lacks a kind of token, or its ids lie scattered.
     """
-    ranges = [_range_of(vocabulary, kind) for kind in _KINDS]
-    return Grammar(
-        vocab_size=len(vocabulary),
-        kinds=(
-            Kind(
-                *ranges[POSITION], then=_AFTER_POSITION, rises=True, resets=(PITCH,), since=POSITION
-            ),
-            Kind(*ranges[PITCH], then=_AFTER_PITCH, rises=True),
-            Kind(*ranges[VELOCITY], then=_AFTER_VELOCITY),
-            Kind(*ranges[DURATION], then=_AFTER_NOTE),
-            Kind(*ranges[BAR], then=_AT_START, ends=True, since=POSITION),
-            Kind(*ranges[EOS], then=_AT_START, ends=True, since=POSITION),
-        ),
-        states=((POSITION,), (PITCH,), (VELOCITY,), (DURATION,), (POSITION, PITCH, BAR, EOS)),
-    )
-
-
-def _range_of(vocabulary: Vocabulary, kind: str) -> tuple[int, int]:
-    ids = vocabulary.kind_ids(kind)
-    if not len(ids) or int(ids[-1] - ids[0]) != len(ids) - 1:
-        raise ValueError(f"the ids of {kind} do not follow each other in the vocabulary")
-    return int(ids[0]), len(ids)
+    return Grammar(len(vocabulary), EventLayout.from_texts(vocabulary.texts))
 
 
 def transposition(tonic: int) -> int:
@@ -60,95 +41,192 @@ def transposition(tonic: int) -> int:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Hold what a clip is to be, in ids.
+class BarPlan:
+    """Hold what is asked of one bar.
 
     Attributes:
-        controls: Clip-wide control ids, in the registry's order.
-        bar_controls: Control ids of each bar; its length is the number of bars.
+        controls: Ids of its controls.
+        form: Which earlier bar it takes up and how, see `bar_form`; 0 leaves it free.
+        chords: Numbers of its two chords, as written in C; None leaves them to the network.
+        given: Notes that it has, by position, then pitch.
+    """
+
+    controls: Ids = ()
+    form: int = 0
+    chords: tuple[int, int] | None = None
+    given: tuple[GivenNote, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Hold what a clip is to be, in ids, as written in C.
+
+    Attributes:
+        controls: Clip-wide control ids, in the order of the checkpoint's tables.
+        bars: What is asked of each bar that is to be written.
         beats_per_bar: 2, 3 or 4.
         lowest: Lowest MIDI pitch to be written.
         highest: Highest MIDI pitch to be written.
         ends: Whether the last bars are announced as a piece's ending.
-        before: Sampled ids of bars that are there already, of the same metre, oldest first.
+        before: Ids of bars that are there already, heads left out, of the same metre.
+        behind: The same of bars that follow: what is to be written fills the gap between.
         n_kept: Bars after which the writing stops; None writes all.
+        writes_chords: Whether chords that are not given are written before a bar's notes.
+        reach: Semitones that a hand strikes at once at most, 0 for no bound.
     """
 
-    controls: tuple[int, ...]
-    bar_controls: tuple[tuple[int, ...], ...]
+    controls: Ids
+    bars: tuple[BarPlan, ...]
     beats_per_bar: int = 4
     lowest: int = LOWEST_PITCH
     highest: int = HIGHEST_PITCH
     ends: bool = True
-    before: tuple[tuple[int, ...], ...] = ()
+    before: tuple[Ids, ...] = ()
+    behind: tuple[Ids, ...] = ()
     n_kept: int | None = None
+    writes_chords: bool = True
+    reach: int = REACH
+
+    def __post_init__(self) -> None:
+        """Check the notes that are given.
+
+        Raises:
+            ValueError: If a bar's do not come by position, then pitch, or are too many.
+        """
+        for at, bar in enumerate(self.bars):
+            places = [note[:2] for note in bar.given]
+            if places != sorted(set(places)):
+                raise ValueError(f"given notes must come by position, then pitch, in bar {at + 1}")
+            if len(places) > MAX_BAR_NOTES:
+                raise ValueError(
+                    f"at most {MAX_BAR_NOTES} notes of a bar can be given, "
+                    f"bar {at + 1} has {len(places)}"
+                )
 
     @property
     def n_bars(self) -> int:
         """Return the number of bars."""
-        return len(self.bar_controls)
+        return len(self.bars)
 
 
-def script_of(
-    plan: Plan,
-    vocabulary: Vocabulary,
-    grammar: Grammar,
-    *,
-    max_repeated: int,
-    max_before: int = 0,
-) -> Script:
+def script_of(plan: Plan, vocabulary: Vocabulary, grammar: Grammar, *, context: int) -> Script:
     """Return what is given of a clip: its controls, and the head of each bar.
 
-    Bars that are there already stand in the head of the first one, as many of the last of them as
-    there is room for; where the context is full they go as other bars do.
+    Bars behind a gap stand before all others. Bars before stand in the head of the first one, as
+    many of the last of them as there is room for; where the context is full they go as other
+    bars do.
 
     Args:
         plan: What to write.
         vocabulary: The tokens.
         grammar: Of the same vocabulary.
-        max_repeated: Most ids of past bars that are repeated where the context is full.
-        max_before: Most ids of bars that are there already.
+        context: Most events that the network looks back on.
+
+    Raises:
+        ValueError: If what is given leaves no room for a bar.
     """
-    position, pitch = grammar.kinds[POSITION].first, grammar.kinds[PITCH].first
-    last_step = plan.beats_per_bar * STEPS_PER_BEAT - 1
+    writer = _Heads(plan, vocabulary)
     n_kept = plan.n_bars if plan.n_kept is None else min(plan.n_kept, plan.n_bars)
-    heads = [_head(plan, vocabulary, bar) for bar in range(n_kept)]
-    heads[0] = (*_before(plan, heads[0][:N_HEAD], max_before), *heads[0])
-    ends = ((BAR,),) * (plan.n_bars - 1) + ((EOS,) if plan.ends else (BAR, EOS),)
+    heads = [writer.head(bar) for bar in range(n_kept)]
+    prompt = (vocabulary.id_of("BOS_None"), *plan.controls, *writer.behind())
+    longest = max(
+        len(grammar.rows(head)) + len(bar.given)
+        for head, bar in zip(heads, plan.bars, strict=False)
+    )
+    room = context - len(grammar.rows(prompt)) - longest - MAX_BAR_NOTES - MAX_LATE
+    if room < 0:
+        raise ValueError(
+            f"what is given leaves no room for a bar: the network looks back on {context} "
+            "notes and bars"
+        )
+    max_repeated = min(int(REPEATED * context), room)
+    heads[0] = (*_held(writer, grammar, room - max_repeated), *heads[0])
+    position, pitch = grammar.layout.position[0], grammar.layout.pitch[0] - LOWEST_PITCH
+    last = plan.n_bars - 1
     return Script(
-        prompt=(vocabulary.id_of("BOS_None"), *plan.controls),
-        heads=tuple(heads),
-        ends=ends[:n_kept],
-        max_free=MAX_BAR_IDS - N_HEAD,
-        bounds=(
-            (POSITION, position, position + last_step),
-            (PITCH, pitch + plan.lowest - LOWEST_PITCH, pitch + plan.highest - LOWEST_PITCH),
+        prompt=prompt,
+        bars=tuple(
+            BarScript(
+                head,
+                ends_bar=at < last or not (plan.ends or plan.behind),
+                ends_all=at == last,
+                writes_chords=plan.writes_chords and bar.chords is None,
+                given=bar.given,
+            )
+            for at, (head, bar) in enumerate(zip(heads, plan.bars, strict=False))
         ),
+        max_notes=MAX_BAR_NOTES,
+        positions=(position, position + plan.beats_per_bar * STEPS_PER_BEAT - 1),
+        pitches=(pitch + plan.lowest, pitch + plan.highest),
         max_repeated=max_repeated,
+        reach=plan.reach,
     )
 
 
-def _before(plan: Plan, head: tuple[int, ...], most: int) -> tuple[int, ...]:
-    """Return the ids of the last bars that are there already, at most so many."""
-    found: tuple[int, ...] = ()
-    for bar in reversed(plan.before):
-        if len(found) + len(head) + len(bar) > most:
+@dataclass(frozen=True)
+class _Heads:
+    """Write what begins a bar."""
+
+    plan: Plan
+    vocabulary: Vocabulary
+
+    def _start(self, *marks: str) -> Ids:
+        texts = ("Bar_None", f"TimeSig_{self.plan.beats_per_bar}/4", *marks)
+        return tuple(self.vocabulary.id_of(text) for text in texts)
+
+    def _ending(self, left: int) -> list[str]:
+        """Return the mark of a bar after which the piece has so many, itself counted."""
+        return [f"Ending_{left}"] if self.plan.ends and left <= ENDING_BARS else []
+
+    def head(self, bar: int) -> Ids:
+        plan, own = self.plan, self.plan.bars[bar]
+        left, n_behind = plan.n_bars - bar, len(plan.behind)
+        joins = [f"Join_{left}"] if n_behind and left <= ENDING_BARS else []
+        start = self._start(*joins, *self._ending(left + n_behind))
+        form = [int(self.vocabulary.form_ids()[own.form - 1])] if own.form else []
+        shown = self.vocabulary.id_of("Given_None")
+        given = [token for note in own.given for token in (shown, *note) if token >= 0]
+        chords = [] if own.chords is None else chord_ids(self.vocabulary, own.chords)
+        return (*start, *form, *own.controls, *given, *chords)
+
+    def before(self) -> list[Ids]:
+        """Return the bars that are there already, each with its head."""
+        return [(*self._start(), *bar) for bar in self.plan.before]
+
+    def behind(self) -> Ids:
+        """Return the bars behind a gap, between the marks that say so; nothing without one."""
+        if not self.plan.behind:
+            return ()
+        left = len(self.plan.behind)
+        bars = [
+            (*self._start(*self._ending(left - at)), *bar)
+            for at, bar in enumerate(self.plan.behind)
+        ]
+        marks = [self.vocabulary.id_of(f"{mark}_None") for mark in ("Behind", "Here")]
+        return (marks[0], *(token for bar in bars for token in bar), marks[1])
+
+
+def _held(writer: _Heads, grammar: Grammar, room: int) -> Ids:
+    """Return the ids of the last bars that are there already, as many as there is room for."""
+    held: Ids = ()
+    for bar in reversed(writer.before()):
+        room -= len(grammar.rows(bar))
+        if room < 0:
             break
-        found = (*head, *bar, *found)
-    return found
+        held = (*bar, *held)
+    return held
 
 
-def _head(plan: Plan, vocabulary: Vocabulary, bar: int) -> tuple[int, ...]:
-    signature = vocabulary.id_of(f"TimeSig_{plan.beats_per_bar}/4")
-    left = plan.n_bars - bar
-    announced = [vocabulary.id_of(f"Ending_{left}")] if plan.ends and left <= ENDING_BARS else []
-    return (vocabulary.id_of("Bar_None"), signature, *announced, *plan.bar_controls[bar])
+def chord_ids(vocabulary: Vocabulary, chords: Sequence[int]) -> list[int]:
+    """Return the ids of the numbers of a bar's two chords."""
+    halves = zip("AB", chords, strict=True)
+    return [int(vocabulary.chord_ids(half)[chord]) for half, chord in halves]
 
 
-def ids_of(script: Script, segments: list[list[int]]) -> list[int]:
+def ids_of(script: Script, segments: Segments) -> list[int]:
     """Return the ids of the written bars, as the tokenizer decodes them."""
     return [
         token
-        for head, segment in zip(script.heads, segments, strict=False)
-        for token in (*head[:N_HEAD], *segment)
+        for bar, segment in zip(script.bars, segments, strict=False)
+        for token in (*bar.head[:N_HEAD], *segment)
     ]

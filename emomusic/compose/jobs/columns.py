@@ -81,11 +81,11 @@ _ATTRIBUTES = tuple(name for name in ATTRIBUTE_NAMES if name not in OPTIONS)
 COLUMNS: dict[str, Reader] = {
     "id": _id,
     "count": _whole,
-    **dict.fromkeys(("emotion", "mix", "curve", *MUSIC, "key", "time_signature"), _text),
+    **dict.fromkeys(("emotion", "mix", "curve", *MUSIC, "key", "time_signature", "chords"), _text),
     **dict.fromkeys(("bars", "seed", "take", "guided_bars", "best_of"), _whole),
     **dict.fromkeys(("valence", "arousal", "seconds", "tempo"), _number),
     **dict.fromkeys(("temperature", "top_p", "guidance", "diversity"), _number),
-    **dict.fromkeys(("free", "steering"), _flag),
+    **dict.fromkeys(("free", "steering", "two_hands"), _flag),
     **dict.fromkeys(("set", "attributes"), _set),
     **dict.fromkeys(_ATTRIBUTES, _number),
 }

@@ -1,4 +1,4 @@
-"""Echoes: what leads a bar along an earlier one."""
+"""Echoes: what leads a bar along one that was given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pairs = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
 class Echoes:
-    """Lead a bar along the ids of an earlier one: the same onsets, pitches, lengths.
+    """Lead a bar along the ids of a given one: the same onsets, pitches, lengths.
 
     What leads are pairs of an id and one that followed it, so that the bar may leave the other
     anywhere, and come back.
@@ -28,7 +28,7 @@ class Echoes:
         self._kind = np.full(len(vocabulary), "", dtype=object)
         for kind in ("Position", "Pitch", "Velocity", "Duration"):
             self._kind[vocabulary.kind_ids(kind)] = kind
-        self._end = vocabulary.id_of("Bar_None")
+        self._end, self._same = vocabulary.id_of("Bar_None"), len(vocabulary)
         self._to = {
             is_major: _other_mode(vocabulary, TO_MAJOR if is_major else TO_MINOR)
             for is_major in (False, True)
@@ -45,15 +45,19 @@ class Echoes:
         if to_major is not None:
             bar = self._to[to_major][np.array(bar, np.int64)].tolist()
         found: dict[tuple[int, int], float] = {}
-        position = pitch = -1
+        position = pitch = struck = -1
         for token in bar:
             kind = self._kind[token]
+            if not kind:
+                continue  # its chords
             if kind == "Position":
                 found[position, token] = RHYTHM
                 position = token
             elif kind == "Pitch":
                 found[position, token] = PITCHES
-                pitch = token
+                if struck == position:
+                    found[pitch, self._same] = RHYTHM
+                struck, pitch = position, token
             else:
                 found[pitch, token] = VELOCITIES if kind == "Velocity" else LENGTHS
         found[position, self._end] = RHYTHM

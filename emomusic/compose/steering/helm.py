@@ -8,22 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.compose.steering.hearing import Heard, Listen, Segments, hear
+from emomusic.compose.steering.hearing import Heard, Listen, hear
 from emomusic.compose.steering.levers import LEVERS, Centre, Levers
-from emomusic.compose.steering.response import Response, columns
-from emomusic.model.engines.engine import Lean
-from emomusic.music.attributes import ATTRIBUTE_NAMES
+from emomusic.compose.steering.response import Response
+from emomusic.model.engine import Lean
+from emomusic.model.grammar import Segments
+from emomusic.music.tokenizer import ENDING_BARS
 
 Vector = NDArray[np.float64]
 GIVEN = frozenset({"tempo"})
 REACH = {
     "soon": 0.8, "bar_ends": 0.7, "on_eighths": 0.7, "on_sixteenths": 0.8, "on_triplets": 0.8,
     "fuller": 0.7, "higher": 0.7, "wider": 0.3, "major": 0.7, "clear": 0.6, "at_home": 0.5,
-    "outside": 0.8, "bass_tonic": 0.7, "major_chords": 0.7, "louder": 0.6, "swell": 0.7,
-    "longer": 0.5, "unequal": 0.3,
+    "outside": 0.8, "major_chords": 0.7, "louder": 0.6, "swell": 0.7, "longer": 0.5,
+    "unequal": 0.3,
 }  # fmt: skip
 """How far each lever is easily pulled: in the solution it costs alike at this."""
-MOST = 2.5
+MOST = 1.25
 """Times its reach that a lever is pulled at most."""
 COST, DEAF = 0.6, 0.1
 WINDOW = 16
@@ -32,7 +33,8 @@ FEEDBACK, ADDED = 1.0, 0.25
 MAX_ERROR, MAX_SUM = 2.0, 3.0
 FIRM, FIRMER = 4.0, 4.0
 """From what weight on the feedback does more, and how much."""
-LATE = frozenset({"pitch_range", "pitch_class_entropy", "velocity_spread", "key_clarity"})
+HELD = ("higher", "wider")
+"""Levers that correct nothing in the last bars: an ending stays where the music is."""
 HOME, HOMEWARD = 0.12, 0.25
 REACHED = {"mode": 0.3}
 """Beyond this another key would be found: a goal that cannot be reached moves to the nearest."""
@@ -76,6 +78,7 @@ class Helm:
     The levers are solved for by least squares from the response measured on the checkpoint: as
     little as does it. Bar by bar, what is heard so far corrects them (proportional and integral
     feedback), whatever the reason for the difference: so a model that half listens still arrives.
+    Where a lever is at its limit, what it is pulled for is not added up any further.
 
     Reference: the smallest change of a distribution that moves a mean is an exponential tilt;
     a lever is one of the logits. The feedback is that of a PI controller.
@@ -106,13 +109,13 @@ class Helm:
             weights: How much each attribute matters.
             turns: How goals that change from bar to bar are followed.
         """
-        names = [name for name in ATTRIBUTE_NAMES if name in goals and name not in GIVEN]
-        self._own = own = columns(names)
+        names = [name for name in response.attributes if name in goals and name not in GIVEN]
+        self._names, self._own = names, response.columns(names)
+        own = self._own
         self._levers, self._listen = levers, listen
         self._scale = response.scale[own]
         self._goals = np.array([_reached(name, goals[name]) for name in names])
         self._goals = self._goals.reshape(len(names), n_bars).T
-        self._late = np.array([name in LATE for name in names])
         self._has_mode = "mode" in goals
         reach = np.array([REACH[name] for name in LEVERS])
         slopes = response.pulled[own] * reach
@@ -129,6 +132,9 @@ class Helm:
         self._turns = turns
         self._pulled = turns.pulled + turns.harmony * np.isin(names, sorted(HARMONIC))
         self._response = response
+        # The lever that does most for each attribute, and in which direction.
+        self._strongest = np.abs(self._solve / reach[:, None]).argmax(axis=0)
+        self._sign = np.sign(self._solve[self._strongest, np.arange(len(names))])
         self._sum = np.zeros(len(names))
         self._homeward = 0.0
         self._centres = centres
@@ -145,8 +151,11 @@ class Helm:
         if self._last is None or self._last[0] != n:
             pulled, crowded = self._pull(self._course(n)), None
             if n:
-                heard = hear(self._listen(segments[-self._turns.window :]))
-                pulled = pulled + self._pull(self._correction(heard, n))
+                heard = hear(self._listen(segments[-self._turns.window :]), self._names)
+                correction = self._corrected(pulled, heard, n)
+                if n >= len(self._goals) - ENDING_BARS:
+                    correction[[LEVERS.index(name) for name in HELD]] = 0.0
+                pulled = pulled + correction
                 pulled[LEVERS.index("at_home")] += self._home(heard, n)
                 crowded = CROWDING * np.maximum(heard.lately - CROWDED, 0.0).round(6)
             pulled = np.clip(pulled, -self._most, self._most)
@@ -157,7 +166,7 @@ class Helm:
     def _course(self, bar: int) -> Vector:
         """Return by how much the model would miss a bar's goals, in standard deviations."""
         r, own = self._response, self._own
-        asked = np.zeros(len(ATTRIBUTE_NAMES))
+        asked = np.zeros(len(r.attributes))
         asked[own] = (self._goals[bar] - r.mean[own]) / self._scale
         expected = r.start + (r.asked * asked).sum(axis=1)
         turn = self._pulled * (self._goals[bar] - self._goals.mean(axis=0)) / self._scale
@@ -165,16 +174,26 @@ class Helm:
         missed: Vector = np.clip(steady + turn, -self._turns.most, self._turns.most)
         return missed
 
-    def _correction(self, heard: Heard, n: int) -> Vector:
+    def _corrected(self, pulled: Vector, heard: Heard, n: int) -> Vector:
+        """Return what is added to the levers for the difference that is heard.
+
+        Args:
+            pulled: The levers without it.
+            heard: The last bars.
+            n: Bars so far.
+        """
         goals = self._goals[max(n - self._turns.window, 0) : n].mean(axis=0)
-        error = (goals - heard.values[self._own]) / self._scale
+        error = (goals - heard.values) / self._scale
         largest = MAX_ERROR * self._firm
-        error = np.clip(error, -largest, largest)
-        error *= np.where(self._late, n / len(self._goals), 1.0) * n / (n + 2.0) * self._calm
+        error = np.clip(error, -largest, largest) * n / (n + 2.0) * self._calm
+        now = FEEDBACK * self._firm * error
+        correction = self._pull(now + self._sum)
+        at = self._strongest
+        full = np.abs(pulled + correction)[at] >= self._most[at]
+        full &= np.sign(pulled + correction)[at] == self._sign * np.sign(error)
         most = MAX_SUM * self._firm
-        self._sum = np.clip(self._sum + ADDED * error, -most, most)
-        total: Vector = FEEDBACK * self._firm * error + self._sum
-        return total
+        self._sum = np.clip(self._sum + np.where(full, 0.0, ADDED * error), -most, most)
+        return correction
 
     def _home(self, heard: Heard, bar: int) -> float:
         """Return the pull away from keys that would be taken for the one asked for."""

@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.music.attributes import MAJOR_SCALE, MINOR_SCALES
-from emomusic.music.vocabulary import STEPS_PER_BEAT, Vocabulary, beats_of
+from emomusic.music.chord_names import chord_tones
+from emomusic.music.vocabulary import HALVES, STEPS_PER_BEAT, Vocabulary, beats_of
 
 Vector = NDArray[np.float64]
 LEVERS = (
     "soon", "bar_ends", "on_eighths", "on_sixteenths", "on_triplets", "fuller", "higher", "wider",
-    "major", "clear", "at_home", "outside", "bass_tonic", "major_chords", "louder", "swell",
-    "longer", "unequal",
+    "major", "clear", "at_home", "outside", "major_chords", "louder", "swell", "longer", "unequal",
 )  # fmt: skip
-BASS_BELOW = 55
+BASS_BELOW = 46
+"""Below it no note is favoured for its height: the bass is not dragged about."""
 SEMITONES, VELOCITY_STEP = 12.0, 16.0
 SWELL = (-1.0, -0.3, 0.3, 1.0)
 FLATTENING = 0.5
@@ -58,6 +59,8 @@ class Levers:
         self._ids["Duration"] = vocabulary.kind_ids("Duration")
         self._ids["End"] = np.concatenate([vocabulary.kind_ids(k) for k in ("Bar", "EOS")])
         self._step = _numbers(vocabulary, "Position")
+        self._ids |= {half: vocabulary.chord_ids(half) for half in HALVES}
+        self._tones = chord_tones()
         self._pitch = _numbers(vocabulary, "Pitch")
         self._velocity = _numbers(vocabulary, "Velocity")
         self._length = np.array(
@@ -68,7 +71,7 @@ class Levers:
     def bias(
         self, pulled: Vector, centre: Centre, *, bar: int, crowded: Vector | None = None
     ) -> NDArray[np.float32]:
-        """Return the bias of all levers together, shape (2, vocab_size), see `Row.steer`.
+        """Return the bias of all levers together, shape (2, vocab_size + 1), see `Lean`.
 
         Args:
             pulled: How far each lever is pulled, shape (n_levers,).
@@ -77,14 +80,22 @@ class Levers:
             crowded: What is taken off each pitch class, shape (12,).
         """
         by = dict(zip(LEVERS, pulled.tolist(), strict=True))
-        total = np.zeros((2, self._size))
+        total = np.zeros((2, self._size + 1))
         total[1, self._ids["Position"]] = -by["soon"] * self._step / STEPS_PER_BEAT
         total[1, self._ids["End"]] = -by["soon"] * self._beats_per_bar
         total[0, self._ids["End"]] = by["bar_ends"]
         total[0, self._ids["Position"]] = self._grid(by)
-        total[0, self._ids["Pitch"]] = self._pitches(by, centre)
+        total[0, -1] = by["fuller"]
+        height = np.maximum(self._pitch, BASS_BELOW) - centre.pitch
+        total[0, self._ids["Pitch"]] = by["higher"] * height / SEMITONES
+        total[0, self._ids["Pitch"]] += by["wider"] * _bent(height / SEMITONES)
+        tones = _tones(by, centre)
+        chords = self._tones @ tones + by["major_chords"] * _MAJOR_CHORDS[centre.is_major]
+        for half in HALVES:
+            total[0, self._ids[half]] = chords
         if crowded is not None:
-            total[0, self._ids["Pitch"]] -= crowded[(self._pitch % 12).astype(np.int64)]
+            tones = tones - crowded
+        total[0, self._ids["Pitch"]] += tones[(self._pitch % 12).astype(np.int64)]
         off = (self._velocity - centre.velocity) / VELOCITY_STEP
         swell = max(by["swell"], 0.0) * SWELL[bar % len(SWELL)]
         total[0, self._ids["Velocity"]] = (by["louder"] + swell) * off
@@ -101,34 +112,40 @@ class Levers:
         found += by["on_triplets"] * ~(beat | eighth | sixteenth)
         return found
 
-    def _pitches(self, by: dict[str, float], centre: Centre) -> Vector:
-        height = (self._pitch - centre.pitch) / SEMITONES
-        found: Vector = by["fuller"] + by["higher"] * height + by["wider"] * _bent(height)
-        of_octave = (self._pitch % 12).astype(np.int64)
-        scale = MAJOR_SCALE if centre.is_major else MINOR_SCALES
-        found += by["outside"] * ~np.isin(of_octave, scale)
-        for name, profile in (
-            ("major", _MAJOR),
-            ("clear", _CLEAR[centre.is_major]),
-            ("at_home", _AT_HOME[centre.is_major]),
-        ):
-            found += by[name] * _profile(profile)[of_octave]
-        low = self._pitch < BASS_BELOW
-        found += by["bass_tonic"] * (low & (of_octave == 0))
-        roots = _profile(_MAJOR_ROOTS[centre.is_major])
-        found += by["major_chords"] * low * roots[of_octave]
-        return found
-
 
 _MAJOR = {4: 1.0, 3: -1.0, 9: 0.5, 8: -0.5, 11: 0.3, 10: -0.3}
-_MAJOR_ROOTS = (
-    {3: 1.0, 8: 1.0, 10: 1.0, 0: -1.0, 5: -1.0, 7: -1.0},
-    {0: 1.0, 5: 1.0, 7: 1.0, 9: -1.0, 2: -1.0, 4: -1.0},
-)
-"""Basses of a minor, and of a major key's major chords, and of its minor ones."""
 _CLEAR = ({0: 1.0, 3: 1.0, 7: 1.0}, {0: 1.0, 4: 1.0, 7: 1.0})
 _AT_HOME = ({0: 1.0, 11: 0.3, 8: -0.5, 10: -1.0}, {0: 0.7, 7: 0.7, 5: 0.3, 9: -1.0})
 """What tells a minor, and a major key from its relative, which has the same scale."""
+OUT_OF_SCALE = 0.3
+_QUALITY = (1.0, -1.0, -0.5, 0.0, 0.0, 0.5, 1.0, -1.0, -0.5)
+"""How major a chord of each of `QUALITIES` is; on a root out of the scale it counts for less."""
+
+
+def _scale(*, is_major: bool) -> tuple[int, ...]:
+    return MAJOR_SCALE if is_major else MINOR_SCALES
+
+
+def _major_chords(*, is_major: bool) -> Vector:
+    """Return how major each chord is, shape (109,)."""
+    tonal = np.where(np.isin(np.arange(12), _scale(is_major=is_major)), 1.0, OUT_OF_SCALE)
+    return np.append(np.outer(tonal, _QUALITY).ravel(), 0.0)  # root * 9 + quality, then none
+
+
+_MAJOR_CHORDS = tuple(_major_chords(is_major=is_major) for is_major in (False, True))
+
+
+def _tones(by: Mapping[str, float], centre: Centre) -> Vector:
+    """Return what each pitch class has, shape (12,); a chord has what its notes have."""
+    in_scale = np.isin(np.arange(12), _scale(is_major=centre.is_major))
+    found: Vector = np.where(in_scale, 0.0, by["outside"])
+    for name, profile in (
+        ("major", _MAJOR),
+        ("clear", _CLEAR[centre.is_major]),
+        ("at_home", _AT_HOME[centre.is_major]),
+    ):
+        found += by[name] * _profile(profile)
+    return found
 
 
 def _profile(by: Mapping[int, float]) -> Vector:

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from emomusic.compose.drafting.draft import Draft
 from emomusic.compose.drafting.guide import ids_of, transposition
 from emomusic.compose.steering.echo import Echoes
-from emomusic.compose.steering.hearing import Segments
 from emomusic.compose.steering.helm import ABRUPT, SMOOTH, Helm
 from emomusic.compose.steering.levers import Centre, Levers
 from emomusic.compose.steering.response import Response
-from emomusic.model.engines.engine import Lean, Steer
-from emomusic.model.engines.grammar import Script
-from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
+from emomusic.model.engine import Lean, Steer
+from emomusic.model.grammar import Script, Segments
+from emomusic.music.attributes import attribute
 from emomusic.music.passage import Passage, passage_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import BEATS_PER_BAR, Tokenizer
@@ -71,12 +70,12 @@ class Pilot:
 
         def steer(segments: Segments) -> Lean:
             lean, bar = helm(segments), len(segments)
-            earlier = draft.form[bar]
-            if earlier is None:
+            followed = draft.follows[bar]
+            if followed is None or draft.theme is None:
                 return lean
-            taken_up = [*draft.before, *segments][earlier]
             is_major = draft.is_major_at(bar)
-            changes = is_major != draft.is_major_at(earlier - len(draft.before))
+            changes = is_major != draft.theme.is_major
+            taken_up = draft.theme.bars[followed]
             return Lean(
                 lean.bias, *self._echoes.pairs(taken_up, to_major=is_major if changes else None)
             )
@@ -88,7 +87,8 @@ class Pilot:
         asked = {*request.fixed, *request.per_bar}
         if request.is_major is not None:
             asked.add("mode")
-        weights = {name: self.weights.get(name, 1.0) for name in ATTRIBUTE_NAMES}
+        names = () if self.response is None else self.response.attributes
+        weights = {name: self.weights.get(name, 1.0) for name in names}
         return weights | {name: GENTLE_WEIGHT if name in GENTLE else ASKED_WEIGHT for name in asked}
 
     def passage(self, draft: Draft, script: Script, segments: Segments) -> Passage:

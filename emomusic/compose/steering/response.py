@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from emomusic.compose.steering.levers import LEVERS
 from emomusic.files import UNREADABLE, write_text
-from emomusic.music.attributes import ATTRIBUTE_NAMES
+from emomusic.music.attributes import attribute
 from emomusic.music.reading import read_json
 
-FORMAT = "emomusic-steering-1"
+FORMAT = "emomusic-steering-2"
 STEERING_NAME = "steering.json"
 MAX_BYTES = 2**20
 Matrix = NDArray[np.float64]
+TABLES = ("mean", "scale", "start", "asked", "pulled")
 RIDGE_ASKED, RIDGE_PULLED = 20.0, 5.0
 SURE = 3.0
 """Standard errors that a lever's slope must exceed to count."""
@@ -37,6 +38,7 @@ class Response:
         start: What is achieved where nothing is asked and no lever pulled, shape (n_attributes,).
         asked: Slopes of achieved (rows) on asked (columns), shape (n_attributes, n_attributes).
         pulled: Slopes of achieved on levers, shape (n_attributes, n_levers).
+        attributes: Their names.
     """
 
     mean: Matrix
@@ -44,14 +46,17 @@ class Response:
     start: Matrix
     asked: Matrix
     pulled: Matrix
+    attributes: tuple[str, ...]
 
     def __post_init__(self) -> None:
         """Check the shapes.
 
         Raises:
-            ValueError: If one is wrong, or a number not finite.
+            ValueError: If one is wrong, a number not finite, or an attribute unknown.
         """
-        n, k = len(ATTRIBUTE_NAMES), len(LEVERS)
+        for name in self.attributes:
+            attribute(name)
+        n, k = len(self.attributes), len(LEVERS)
         shapes = {"mean": (n,), "scale": (n,), "start": (n,), "asked": (n, n), "pulled": (n, k)}
         for name, shape in shapes.items():
             found = getattr(self, name)
@@ -60,10 +65,14 @@ class Response:
         if not (self.scale > 0).all():
             raise ValueError("scale must be above 0")
 
+    def columns(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Return the place of each attribute."""
+        return np.array([self.attributes.index(name) for name in names], dtype=np.int64)
+
     def save(self, folder: Path) -> None:
         """Write `steering.json`."""
-        content = {"format": FORMAT, "attributes": list(ATTRIBUTE_NAMES), "levers": list(LEVERS)}
-        tables = {name: _rounded(table.tolist()) for name, table in vars(self).items()}
+        content = {"format": FORMAT, "attributes": self.attributes, "levers": LEVERS}
+        tables = {name: _rounded(getattr(self, name).tolist()) for name in TABLES}
         text = json.dumps({**content, **tables})
         write_text(folder / STEERING_NAME, text.replace("], ", "],\n ") + "\n")
 
@@ -79,19 +88,19 @@ class Response:
             return None
         try:
             content = read_json(path, max_bytes=MAX_BYTES)
-            for name, known in (
-                ("format", FORMAT),
-                ("attributes", list(ATTRIBUTE_NAMES)),
-                ("levers", list(LEVERS)),
-            ):
+            for name, known in (("format", FORMAT), ("levers", list(LEVERS))):
                 if content.pop(name) != known:
                     raise ValueError(f"its {name} is not that of this version")
-            return cls(**{name: np.array(table, np.float64) for name, table in content.items()})
+            names = tuple(content.pop("attributes"))
+            tables = {name: np.array(table, np.float64) for name, table in content.items()}
+            return cls(**tables, attributes=names)
         except UNREADABLE as error:
             raise ValueError(f"cannot read the steering {path}: {error}") from error
 
 
-def fit_response(asked: Matrix, pulled: Matrix, achieved: Matrix, *, scale: Matrix) -> Response:
+def fit_response(
+    asked: Matrix, pulled: Matrix, achieved: Matrix, *, scale: Matrix, attributes: Sequence[str]
+) -> Response:
     """Fit linear responses by ridge regression; what is not sure counts as none.
 
     Args:
@@ -99,9 +108,10 @@ def fit_response(asked: Matrix, pulled: Matrix, achieved: Matrix, *, scale: Matr
         pulled: Levers, shape (n_clips, n_levers).
         achieved: Attributes measured, shape (n_clips, n_attributes).
         scale: Standard deviation of each attribute in real music, shape (n_attributes,).
+        attributes: Their names.
     """
     mean = achieved.mean(axis=0)
-    n = len(ATTRIBUTE_NAMES)
+    n = len(attributes)
     inputs = np.hstack([np.ones((len(asked), 1)), (asked - mean) / scale, pulled])
     penalty = np.diag([0.0] + [RIDGE_ASKED] * n + [RIDGE_PULLED] * len(LEVERS))
     goal = (achieved - mean) / scale
@@ -110,12 +120,8 @@ def fit_response(asked: Matrix, pulled: Matrix, achieved: Matrix, *, scale: Matr
     noise = (goal - inputs @ weights.T).std(axis=0)
     error = noise[:, None] * np.sqrt(np.diag(inverse))
     weights[:, 1:] *= np.abs(weights[:, 1:]) > SURE * error[:, 1:]
-    return Response(mean, scale, weights[:, 0], weights[:, 1 : n + 1], weights[:, n + 1 :])
-
-
-def columns(names: Sequence[str]) -> NDArray[np.int64]:
-    """Return the place of each attribute in the registry."""
-    return np.array([ATTRIBUTE_NAMES.index(name) for name in names], dtype=np.int64)
+    by_asking, by_pulling = weights[:, 1 : n + 1], weights[:, n + 1 :]
+    return Response(mean, scale, weights[:, 0], by_asking, by_pulling, tuple(attributes))
 
 
 def _rounded(table: Any) -> Any:

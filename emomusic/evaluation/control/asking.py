@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from emomusic.compose.asking.request import DEFAULT_BARS, Request
 from emomusic.evaluation.control.real import Column, RealMusic
-from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 
 MAX_STEP_BARS = 4
 MAX_TRIES = 500
@@ -23,8 +22,8 @@ class Design:
     """Hold how much is asked; the defaults make about 1,500 clips.
 
     Attributes:
-        attributes: Those asked for clip-wide.
-        bar_attributes: Those asked for bar by bar.
+        attributes: Those asked for clip-wide; none means all that the checkpoint knows.
+        bar_attributes: Those asked for bar by bar, in the same way.
         n_levels: Values of each attribute, clip-wide; and of each bar attribute.
         n_each: Clips for each value.
         n_bar_clips: Clips for each bar attribute.
@@ -34,8 +33,8 @@ class Design:
         n_bar_set_clips: Clips for each such set.
     """
 
-    attributes: tuple[str, ...] = ATTRIBUTE_NAMES
-    bar_attributes: tuple[str, ...] = BAR_ATTRIBUTE_NAMES
+    attributes: tuple[str, ...] = ()
+    bar_attributes: tuple[str, ...] = ()
     n_levels: int = 8
     n_each: int = 3
     n_bar_clips: int = 60
@@ -84,6 +83,11 @@ def ask(
         settings: Replace defaults of `Request`, such as guidance.
     """
     own = {"n_bars": n_bars, **(settings or {})}
+    design = replace(
+        design,
+        attributes=design.attributes or real.names(per_bar=False),
+        bar_attributes=design.bar_attributes or real.names(per_bar=True),
+    )
     rng = np.random.default_rng(np.random.SeedSequence([seed, 4]))
     alone = [(name,) for name in design.bar_attributes]
     sets = _sets(design.attributes, real.groups(per_bar=False), design.n_sets, rng)

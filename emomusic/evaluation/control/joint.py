@@ -8,7 +8,6 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from emomusic.compose.clip import Clip
-from emomusic.music.attributes import ATTRIBUTE_NAMES
 
 GIVEN = ("tempo",)
 """Attributes that the composer sets itself; they always arrive."""
@@ -20,11 +19,14 @@ def rank_correlations(clips: Sequence[Clip]) -> dict[str, float]:
     The values asked for come from the mapper, so attributes move together here; it is no
     measure of how well one attribute follows when asked for alone.
 
+    Args:
+        clips: At least one, of one mapper.
+
     Returns:
         ρ in [-1, 1] for each attribute that is not simply set; 0 where one side is constant.
     """
     found = {}
-    for name in ATTRIBUTE_NAMES:
+    for name in clips[0].targets:
         if name in GIVEN:
             continue
         asked = np.array([clip.targets[name] for clip in clips])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 
 from emomusic.files import UNREADABLE
 from emomusic.mapping.mapper import Mapper
-from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES, attribute
+from emomusic.music.attributes import attribute
 from emomusic.training.rows import Rows
 
 TABLES_NAME = "tables.json"
@@ -157,7 +157,8 @@ def real_music(folder: Path, *, rows: Rows | None = None, seed: int = 0) -> Real
     drawn from the mapper's prototypes as a mixture of Gaussians, one for each, with its means
     and spreads, as likely as it has clips, kept within the limits; bars are taken to go
     together as clips do. Where packed rows are at hand, real clips and bars, those with
-    dynamics, stand in for the drawn ones: a prototype knows no correlation within itself.
+    dynamics and durations, stand in for the drawn ones: a prototype knows no correlation within
+    itself. Attributes are those of the tables that the mapper has targets for.
 
     Args:
         folder: The checkpoint.
@@ -165,31 +166,39 @@ def real_music(folder: Path, *, rows: Rows | None = None, seed: int = 0) -> Real
         seed: Of what is drawn.
 
     Raises:
-        ValueError: If the tables or the mapper cannot be read.
+        ValueError: If the tables or the mapper cannot be read, or the rows lack an attribute.
     """
     mapper = Mapper.load(folder)
     path = folder / TABLES_NAME
     try:
         tables = json.loads(path.read_text(encoding="utf-8"))
-        if tables["attributes"] != list(ATTRIBUTE_NAMES):
-            raise ValueError("its attributes are not those of this version")
         bar = {
             name: _distribution(name, edges, float(edges[0]), float(edges[-1]))
-            for name, edges in zip(BAR_ATTRIBUTE_NAMES, tables["bar_edges"], strict=True)
+            for name, edges in zip(tables["bar_attributes"], tables["bar_edges"], strict=True)
+            if name in mapper.attributes
         }
         clip = {
             name: _distribution(name, edges, mapper.low[name], mapper.high[name])
-            for name, edges in zip(ATTRIBUTE_NAMES, tables["edges"], strict=True)
+            for name, edges in zip(tables["attributes"], tables["edges"], strict=True)
+            if name in mapper.attributes
         }
+        if not clip or not bar:
+            raise ValueError("it names no attribute that the mapper has targets for")
     except UNREADABLE as error:
         raise ValueError(f"cannot read the bins {path}: {error}") from error
     rng = np.random.default_rng(seed)
     if rows is None:
-        joint = _drawn_clips(mapper, rng)
-        bar_joint = joint[:, [ATTRIBUTE_NAMES.index(name) for name in BAR_ATTRIBUTE_NAMES]]
+        drawn = _drawn_clips(mapper, rng)
+        joint, bar_joint = (_columns(drawn, mapper.attributes, own) for own in (clip, bar))
     else:
-        joint, bar_joint = _real_clips(rows, rng)
+        clips, bars = _real_clips(rows)
+        joint = _some(_columns(clips, rows.meta["attributes"], clip), rng)
+        bar_joint = _some(_columns(bars, rows.meta["bar_attributes"], bar), rng)
     return RealMusic(clip, bar, joint, bar_joint)
+
+
+def _columns(values: Matrix, names: Sequence[str], wanted: Iterable[str]) -> Matrix:
+    return values[:, [names.index(name) for name in wanted]]
 
 
 def _distribution(name: str, edges: Sequence[float], low: float, high: float) -> Distribution:
@@ -209,33 +218,32 @@ def _distribution(name: str, edges: Sequence[float], low: float, high: float) ->
 
 def _drawn_clips(mapper: Mapper, rng: np.random.Generator) -> Matrix:
     """Draw clips from the mixture of prototypes, shape (N_JOINT, n_attributes)."""
+    names = mapper.attributes
     n_clips = np.array([p.n_clips for p in mapper.prototypes], dtype=np.float64)
     mean, spread = (
-        np.array([[getattr(p, part)[name] for name in ATTRIBUTE_NAMES] for p in mapper.prototypes])
+        np.array([[getattr(p, part)[name] for name in names] for p in mapper.prototypes])
         for part in ("mean", "spread")
     )
     which = rng.choice(len(n_clips), N_JOINT, p=n_clips / n_clips.sum())
-    drawn = mean[which] + spread[which] * rng.standard_normal((N_JOINT, len(ATTRIBUTE_NAMES)))
-    low, high = (
-        np.array([limit[name] for name in ATTRIBUTE_NAMES]) for limit in (mapper.low, mapper.high)
-    )
+    drawn = mean[which] + spread[which] * rng.standard_normal((N_JOINT, len(names)))
+    low, high = (np.array([limit[name] for name in names]) for limit in (mapper.low, mapper.high))
     return np.clip(drawn, low, high)
 
 
-def _real_clips(rows: Rows, rng: np.random.Generator) -> tuple[Matrix, Matrix]:
-    """Take clips and bars of the songs with dynamics, at most N_JOINT of either."""
-    clips = rows.clip_values[rows.song_has_dynamics[rows.clip_song]]
+def _real_clips(rows: Rows) -> tuple[Matrix, Matrix]:
+    """Return attributes of the clips and bars of songs with dynamics and durations."""
+    own = (rows.song_has_dynamics & rows.song_has_durations)[rows.clip_song]
     begins = np.zeros(len(rows.bar_values) + 1, dtype=np.int64)
-    own = rows.song_has_dynamics[rows.clip_song]
     np.add.at(begins, rows.clip_bar[own], 1)
     np.add.at(begins, (rows.clip_bar + rows.clip_n_bars)[own], -1)
     bars = rows.bar_values[begins.cumsum()[:-1] > 0]
-    found = []
-    for values in (clips, bars):
-        whole = values[np.isfinite(values).all(axis=1)].astype(np.float64)
-        taken = rng.choice(len(whole), min(N_JOINT, len(whole)), replace=False)
-        found.append(whole[np.sort(taken)])
-    return found[0], found[1]
+    return rows.clip_values[own].astype(np.float64), bars.astype(np.float64)
+
+
+def _some(values: Matrix, rng: np.random.Generator) -> Matrix:
+    """Draw at most N_JOINT rows, of those without a gap, in their order."""
+    whole = values[np.isfinite(values).all(axis=1)]
+    return whole[np.sort(rng.choice(len(whole), min(N_JOINT, len(whole)), replace=False))]
 
 
 def _ranks(values: Matrix) -> Matrix:

@@ -47,24 +47,26 @@ class Recipe:
         Raises:
             ValueError: If not.
         """
-        names = set(ATTRIBUTE_NAMES)
+        names = set(self.low)
         whole = all(set(self.is_high.get(q, ())) == names for q in QUADRANTS)
-        if not whole or set(self.low) != names or set(self.high) != names:
-            raise ValueError("the recipe's attributes are not those of this version")
+        if not names or not whole or set(self.high) != names:
+            raise ValueError("the recipe does not say the same attributes of every quadrant")
 
     def values(self, quadrant: str) -> dict[str, float]:
         """Return the value asked for of each attribute."""
         bits = self.is_high[quadrant]
-        return {name: (self.high if bits[name] else self.low)[name] for name in ATTRIBUTE_NAMES}
+        return {name: (self.high if bits[name] else self.low)[name] for name in self.low}
 
 
-def fit_recipe(clips: Sequence[LabelledClip], values: Matrix, edges: Matrix) -> Recipe:
+def fit_recipe(
+    clips: Sequence[LabelledClip], values: Matrix, edges: Mapping[str, Sequence[float]]
+) -> Recipe:
     """Take each quadrant's bits from the clip nearest its mean; medians part low from high.
 
     Args:
         clips: Labelled clips of all quadrants.
-        values: Their attributes, shape (n_clips, n_attributes).
-        edges: Inner edges of each attribute's bins, shape (n_attributes, n_bins - 1).
+        values: Their attributes, each a column in the order of `edges`.
+        edges: Inner edges of each attribute's bins.
 
     Raises:
         ValueError: If a quadrant has no clip.
@@ -84,15 +86,15 @@ def fit_recipe(clips: Sequence[LabelledClip], values: Matrix, edges: Matrix) -> 
         away = ((Z[own] - Z[own].mean(axis=0)) ** 2).sum(axis=1)
         best = int(own[away.argmin()])
         bits = (values[best] > medians).tolist()
-        is_high[quadrant] = dict(zip(ATTRIBUTE_NAMES, bits, strict=True))
+        is_high[quadrant] = dict(zip(edges, bits, strict=True))
         nearest[quadrant] = clips[best].path.name
     low, high = (_centres(edges, which) for which in (LOW_BIN, HIGH_BIN))
     return Recipe(is_high, nearest, low, high)
 
 
-def _centres(edges: Matrix, which: int) -> dict[str, float]:
+def _centres(edges: Mapping[str, Sequence[float]], which: int) -> dict[str, float]:
     found = {}
-    for name, own in zip(ATTRIBUTE_NAMES, edges, strict=True):
+    for name, own in edges.items():
         known = attribute(name)
         width = known.high - known.low
         middle = float(own[which - 1] + own[which]) / 2.0
@@ -126,9 +128,12 @@ def find_recipe(
             return Recipe(**json.loads(path.read_text(encoding="utf-8")))
         except (TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"cannot read the recipe {path}: {error}") from error
-    edges = np.array(read_tables(checkpoint)["edges"], dtype=np.float64)
+    tables = read_tables(checkpoint)
+    edges = dict(zip(tables["attributes"], tables["edges"], strict=True))
     measured = measure_clips(clips, progress=progress)
-    recipe = fit_recipe(measured.clips, measured.values.reshape(len(measured.clips), -1), edges)
+    values = measured.values.reshape(len(measured.clips), -1)
+    values = values[:, [ATTRIBUTE_NAMES.index(name) for name in edges]]
+    recipe = fit_recipe(measured.clips, values, edges)
     out_dir.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(asdict(recipe), indent=1) + "\n")
     return recipe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,6 @@ from emomusic.evaluation.judged.baselines import (
     compose_uncontrolled,
     quadrants_of,
 )
-from emomusic.evaluation.judged.conditional import (
-    Tuning,
-    compose_conditional,
-    song_quadrants,
-    tempos_of,
-    tune,
-)
 from emomusic.evaluation.judged.controls import N_SHUFFLES, Shuffled, majority, shuffled_controls
 from emomusic.evaluation.judged.hearing import (
     NO_VELOCITY,
@@ -37,7 +30,6 @@ from emomusic.evaluation.judged.hearing import (
 from emomusic.evaluation.judged.recipe import find_recipe
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
-from emomusic.training.rows import Rows
 from emomusic.verify.labelled import notes_of_clips
 
 COMPOSED, REAL = "composed", "real EMOPIA"
@@ -159,26 +151,18 @@ class Baselines:
     Attributes:
         composer: A checkpoint.
         checkpoint: Its folder.
-        out_dir: Where what was fitted and tuned is kept, to go on with.
-        source_dir: The folder with `emotion/labels.csv` that the rows were made from.
-        rows: Packed rows to tune on; None leaves conditional sampling out.
-        tuning: How that is tuned.
+        out_dir: Where what was fitted is kept, to go on with.
         count: Clips of each quadrant.
         seed: Of the run.
         n_bars: Bars of each clip.
-        threads: Of the engine of conditional sampling, on the CPU.
     """
 
     composer: Composer
     checkpoint: Path
     out_dir: Path
-    source_dir: Path
-    rows: Rows | None = None
-    tuning: Tuning = field(default_factory=Tuning)
     count: int = 25
     seed: int = 0
     n_bars: int = 16
-    threads: int = 1
 
     def systems(
         self, panel: Panel, *, progress: Progress = lambda n_done: None
@@ -188,17 +172,6 @@ class Baselines:
         free = compose_uncontrolled(self.composer, **size, progress=progress)
         yield "no controls", [notes_of(clip.score) for clip in free]
         yield "rules", apply_rules(free, quadrants_of(self.count), seed=self.seed)
-        if self.rows is not None:
-            folder = self.out_dir / "conditional"
-            quadrant = song_quadrants(self.rows, panel.clips, self.source_dir)
-            tune(self.checkpoint, folder, self.rows, quadrant, self.tuning)
-            tempos = tempos_of(self.rows, quadrant)
-            yield (
-                "quadrant token",
-                compose_conditional(
-                    folder, tempos, **size, threads=self.threads, progress=progress
-                ),
-            )
         recipe = find_recipe(self.out_dir, panel.real, self.checkpoint)
         binary = compose_by_recipe(self.composer, recipe, **size, progress=progress)
         yield "EmoGen's recipe", [notes_of(clip.score) for clip in binary]
@@ -207,7 +180,7 @@ class Baselines:
 def evaluate_baselines(
     baselines: Baselines, panel: Panel, *, progress: Progress = lambda n_done: None
 ) -> list[Hearing]:
-    """Let the judges hear simpler systems: three of them, or four where there are rows.
+    """Let the judges hear three simpler systems.
 
     Args:
         baselines: What they need.

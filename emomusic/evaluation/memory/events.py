@@ -9,10 +9,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from emomusic.data.songs import shared_tokenizer
+from emomusic.evaluation.quality.music import music_ids
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 from emomusic.music.passage import MAX_PARTNERS
 from emomusic.music.score import notes_of
-from emomusic.music.tokenizer import STEPS_PER_BEAT, Tokenizer
+from emomusic.music.tokenizer import STEPS_PER_BEAT
 from emomusic.training.rows import Rows
 
 Codes = NDArray[np.uint64]
@@ -142,11 +144,9 @@ def stretches_of(rows: Rows) -> Iterator[Stretch]:
     A stretch ends where its song ends, and before bars that no clip holds (empty ones).
 
     Raises:
-        ValueError: If the rows' vocabulary is not the tokenizer's.
+        ValueError: If the rows' music is in other tokens than the tokenizer's.
     """
-    tokenizer = Tokenizer()
-    if list(tokenizer.vocabulary.texts) != list(rows.meta["vocabulary"]):
-        raise ValueError("the rows were made with another vocabulary: prepare them again")
+    tokenizer, all_ids = shared_tokenizer(), music_ids(rows)
     beats_of = np.array([_beats(text) for text in tokenizer.vocabulary.texts])
     song_of = np.full(len(rows.bar_start) - 1, -1, dtype=np.int64)
     for first, n_bars, song in zip(rows.clip_bar, rows.clip_n_bars, rows.clip_song, strict=True):
@@ -156,14 +156,11 @@ def stretches_of(rows: Rows) -> Iterator[Stretch]:
         song = int(song_of[first])
         if song < 0:
             continue
-        beats = beats_of[rows.ids[rows.bar_start[first:end] + 1]]
-        ids = rows.ids[rows.bar_start[first] : rows.bar_start[end]]
+        beats = beats_of[all_ids[rows.bar_start[first:end] + 1]]
+        ids = all_ids[rows.bar_start[first] : rows.bar_start[end]].tolist()
         bar = first - first_of.setdefault(song, first)
-        yield Stretch(song, bar, np.cumsum(beats) - beats, views_of(_decoded(tokenizer, ids)))
-
-
-def _decoded(tokenizer: Tokenizer, ids: NDArray[np.uint16]) -> Notes:
-    return notes_of(tokenizer.decode(ids))  # type: ignore[arg-type]  # an array does as well
+        views = views_of(notes_of(tokenizer.decode(ids)))
+        yield Stretch(song, bar, np.cumsum(beats) - beats, views)
 
 
 def _beats(text: str) -> float:

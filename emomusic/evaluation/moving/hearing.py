@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.granularity.sets import points_heard
+from emomusic.evaluation.judged.grid import judged_plane
 from emomusic.evaluation.judged.hearing import NO_VELOCITY
 from emomusic.music.notes import Notes
 from emomusic.verify.judges import Judge
@@ -19,6 +19,9 @@ FEWEST_NOTES = 4
 """A window of fewer notes is not heard."""
 BEATS = 4
 """Of each bar."""
+SUREST = 0.01
+"""Judged probabilities count as at least this and at most one less this: a judge that is sure of
+one clip does not outweigh all others."""
 
 
 def counted(judges: Mapping[str, Judge]) -> list[Judge]:
@@ -37,8 +40,9 @@ def points_of(judges: Mapping[str, Judge], notes: Sequence[Notes]) -> Matrix:
     """Return the judges' mean log odds of positive valence and arousal, shape (n, 2)."""
     if not notes:
         return np.zeros((0, 2))
-    points = [points_heard(judge.predict_proba(notes)) for judge in counted(judges)]
-    mean: Matrix = np.mean(points, axis=0)
+    planes = [judged_plane(judge.predict_proba(notes)) for judge in counted(judges)]
+    positive = np.clip(planes, SUREST, 1.0 - SUREST)  # (n_judges, n, 2)
+    mean: Matrix = np.log(positive / (1.0 - positive)).mean(axis=0)
     return mean
 
 

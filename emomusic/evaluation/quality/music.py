@@ -1,4 +1,4 @@
-"""Pieces to compare: composed clips, windows of real songs, labelled real clips."""
+"""Pieces to compare: composed clips, and windows of real songs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from emomusic.data.songs import shared_tokenizer
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
-from emomusic.verify.labelled import notes_of_clips
-from emomusic.verify.labels import LabelledClip
 
 POP_PIANO = ("emopia", "pop1k7")
 """Sources of the rows whose music is piano pop, as the composed pieces are meant to be."""
 MIN_PIECES = 8
 _EMOPIA = re.compile(r"(Q[1-4])_(.+)_\d+\.mid$")
+_STRETCH = re.compile(r"#\d+$")
+"""What tells a further stretch of a song from its first."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +86,6 @@ def composed_pieces(clips: Iterable[Clip]) -> list[Piece]:
     ]
 
 
-def labelled_pieces(labelled: Sequence[LabelledClip]) -> list[Piece]:
-    """Return labelled clips as pieces in seconds, without bars.
-
-    Raises:
-        ScoreError: If a file cannot be read.
-    """
-    notes = notes_of_clips(labelled)
-    return [
-        Piece(own, group=clip.group, quadrant=clip.quadrant)
-        for own, clip in zip(notes, labelled, strict=True)
-    ]
-
-
 def real_pieces(
     rows: Rows,
     sources: Sequence[str] = POP_PIANO,
@@ -114,7 +101,7 @@ def real_pieces(
     first. Windows begin at any bar. Their tempo is that of the clips that hold their bars.
 
     Args:
-        rows: Packed rows of the current vocabulary.
+        rows: Packed rows.
         sources: Their names in the rows.
         n_bars: Bars of each window.
         n: How many at most; None stops at one window a song.
@@ -133,13 +120,28 @@ def real_pieces(
         raise ValueError(f"the rows hold no source {unknown[0]!r}")
     if n_bars < 1 or (n is not None and n < 1):
         raise ValueError(f"n_bars and n must be 1 or more, got {n_bars} and {n}")
-    if tuple(rows.meta["vocabulary"]) != tuple(shared_tokenizer().vocabulary.texts):
-        raise ValueError("the rows are of another vocabulary than this version's: prepare them")
+    ids = music_ids(rows)
     song, tempo = _songs_and_tempos(rows)
     song = np.where(_chosen_songs(rows, sources, held_back)[song], song, -1)
-    song[rows.ids[rows.bar_start[:-1] + 1] != rows.meta["vocabulary"].index("TimeSig_4/4")] = -1
+    four_four = shared_tokenizer().vocabulary.id_of("TimeSig_4/4")
+    song[(ids[rows.bar_start[:-1] + 1] != four_four) | rows.bar_compound] = -1
     starts = _drawn_starts(rows, song, n_bars, n, np.random.default_rng(seed))
-    return [_window(rows, int(at), n_bars, int(song[at]), tempo) for at in starts]
+    return [_window(rows, ids, int(at), int(song[at]), tempo[at : at + n_bars]) for at in starts]
+
+
+def music_ids(rows: Rows) -> NDArray[np.int64]:
+    """Return the ids of packed rows as this version's tokenizer has them, shape (n_ids,).
+
+    Rows know a checkpoint's attributes, perhaps others than ours; the music stands behind them.
+
+    Raises:
+        ValueError: If their music is in other tokens.
+    """
+    texts = shared_tokenizer().vocabulary.texts
+    own, n_music = rows.meta["vocabulary"], len(texts) - texts.index("Bar_None")
+    if list(own[-n_music:]) != list(texts[-n_music:]):
+        raise ValueError("the rows are of another vocabulary than this version's: prepare them")
+    return rows.ids.astype(np.int64) + (len(texts) - len(own))
 
 
 def pieces_per_song(pieces: Sequence[Piece]) -> int:
@@ -210,14 +212,17 @@ def _drawn_starts(
 def _group(rows: Rows, song: int) -> tuple[str, str | None]:
     """Return the name of a song and its quadrant; EMOPIA's files are clips of songs."""
     source = rows.meta["sources"][rows.song_source[song]]
-    name = rows.meta["song_names"][song]
+    name = _STRETCH.sub("", rows.meta["song_names"][song])
     found = _EMOPIA.search(name.rsplit("/", 1)[-1]) if source == "emopia" else None
     return (f"{source}/{found[2]}", found[1]) if found else (name, None)
 
 
-def _window(rows: Rows, start: int, n_bars: int, song: int, tempo: NDArray[np.float64]) -> Piece:
-    ids = rows.ids[rows.bar_start[start] : rows.bar_start[start + n_bars]]
-    pace = float(n_bars / (1.0 / tempo[start : start + n_bars]).sum())
-    score = shared_tokenizer().decode(ids.tolist(), tempo=pace, n_beats=4.0 * n_bars)
+def _window(
+    rows: Rows, ids: NDArray[np.int64], start: int, song: int, tempo: NDArray[np.float64]
+) -> Piece:
+    n_bars = len(tempo)
+    own = ids[rows.bar_start[start] : rows.bar_start[start + n_bars]]
+    pace = float(n_bars / (1.0 / tempo).sum())
+    score = shared_tokenizer().decode(own.tolist(), tempo=pace, n_beats=4.0 * n_bars)
     group, quadrant = _group(rows, song)
     return Piece(notes_of(score), group, quadrant, n_bars, 4, pace)

@@ -69,7 +69,6 @@ class Context:
         source: The folder with `emotion/labels.csv`.
         out: Where clips, sections and the report go.
         settings: What is asked for.
-        threads: CPU cores to use.
         tell: Called with what is done of a section, and how much there is, if that is known.
     """
 
@@ -82,7 +81,6 @@ class Context:
         *,
         rows_path: Path | None = None,
         settings: Settings = Settings(),
-        threads: int = 1,
     ) -> None:
         """Take what there is.
 
@@ -93,7 +91,6 @@ class Context:
             out: Where clips, sections and the report go.
             rows_path: Packed rows, or None.
             settings: What is asked for.
-            threads: CPU cores to use.
 
         Raises:
             CheckpointError: If the checkpoint cannot be loaded a second time, unsteered.
@@ -103,7 +100,7 @@ class Context:
             unsteered = Pilot(composer.tokenizer, None)
             self.composer = Composer(checkpoint, engine=composer.engine, pilot=unsteered)
         self.checkpoint, self.source, self.out = checkpoint, source, out
-        self.rows_path, self.settings, self.threads = rows_path, settings, threads
+        self.rows_path, self.settings = rows_path, settings
         self.tell: Tell = lambda done, total: None
         self._clips: list[Clip] | None = None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from emomusic.evaluation.control.asking import FULL, Design
-from emomusic.evaluation.judged.conditional import Tuning
 from emomusic.evaluation.judged.controls import N_SHUFFLES
 from emomusic.evaluation.judged.grid import N_CLIPS, N_LEVELS
+from emomusic.evaluation.loss import MAX_EVENTS
 from emomusic.evaluation.moving.run import N_CURVES, N_PIECES
 
 
@@ -23,13 +23,8 @@ class Extent:
         n_clips: Clips of each cell of the grid.
         design: What is asked to see control.
         max_control_bars: Most bars of the clips that show control.
-        max_ids: About how many ids of unseen songs are foretold.
+        max_events: Notes and bars of unseen songs that are foretold, at most.
         n_windows: Real windows for each clip that is held against the training songs.
-        tuning: Of the network that knows a bare quadrant token.
-        n_of_emotion: Clips of each emotion of the typology.
-        n_pushed: Clips of each trial in which hidden states are pushed.
-        n_pushed_bars: Bars of these.
-        max_excerpts: Labelled clips whose hidden states are probed, at most; None takes all.
         n_curves: Curves along which pieces are composed.
         n_taken_up: Pieces that are moved, varied and continued.
     """
@@ -41,13 +36,8 @@ class Extent:
     n_clips: int = N_CLIPS
     design: Design = FULL
     max_control_bars: int = 512
-    max_ids: int = 40_000
+    max_events: int = MAX_EVENTS
     n_windows: int = 5
-    tuning: Tuning = field(default_factory=Tuning)
-    n_of_emotion: int = 24
-    n_pushed: int = 16
-    n_pushed_bars: int = 8
-    max_excerpts: int | None = None
     n_curves: int = N_CURVES
     n_taken_up: int = N_PIECES
 
@@ -63,13 +53,8 @@ QUICK_EXTENT = Extent(
         n_bar_set_clips=4,
     ),
     max_control_bars=8,
-    max_ids=5_000,
+    max_events=2_000,
     n_windows=2,
-    tuning=Tuning(minutes=0.5),
-    n_of_emotion=3,
-    n_pushed=4,
-    n_pushed_bars=4,
-    max_excerpts=60,
     n_curves=6,
     n_taken_up=4,
 )  # fmt: skip

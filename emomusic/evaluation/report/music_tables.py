@@ -138,20 +138,19 @@ def memory_markdown(found: Result) -> str:
 
 
 def loss_markdown(found: Result) -> str:
-    """Return what it costs to foretell a note and an id."""
+    """Return what it costs to foretell a note."""
     rows = [
-        ("a note", str(found["n_notes"]), told_interval(found["of_note"])),
-        *((f"its {kind.lower()}", "", f"{x:.2f}") for kind, x in found["of_kind"].items()),
-        ("an id", str(found["n_ids"]), told_interval(found["of_id"])),
+        ("a note", told_interval(found["of_note"])),
+        *((f"its {name}", f"{x:.2f}") for name, x in found["of_slot"].items()),
     ]
     return "\n\n".join(
         [
-            table(("what", "n", "nats"), rows),
-            f"Negative log-likelihood on {found['n_songs']} clips of songs held back, all "
-            "clip-wide controls given; intervals draw clips again. A note: the sum over all pitch, "
-            "velocity, duration and position tokens over the number of notes, so a chord's one "
-            "position is shared; velocities of songs without dynamics cost nothing. An id: bars "
-            "and ends too.",
+            table(("what", "nats"), rows),
+            f"Negative log-likelihood of {found['n_notes']} notes on {found['n_clips']} clips of "
+            f"{found['n_songs']} songs held back, all clip-wide controls given; intervals draw "
+            "songs again. `advance` says whether another note is struck at the same moment, and "
+            "else when the next one is, or that the bar or the clip ends. What is not learnt, such "
+            "as the velocities of songs without dynamics, costs nothing.",
         ]
     )
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.granularity import plots as granularity
-from emomusic.evaluation.inside import plots as inside
 from emomusic.evaluation.judged.grid import AXES
 from emomusic.evaluation.judged.run import COMPOSED, REAL
 from emomusic.evaluation.moving import plots as moving
@@ -167,8 +165,6 @@ PICTURES: dict[str, Callable[[Figure, Result], bool]] = {
     "quality_distributions": _distributions,
     "quality_overlap": _overlap,
     "quality_diversity": _diversity,
-    **granularity.PICTURES,
-    **inside.PICTURES,
     **moving.PICTURES,
 }
 """What is drawn, named by section."""

@@ -11,10 +11,9 @@ from typing import Any
 from emomusic.evaluation.control.joint import rank_correlations
 from emomusic.evaluation.control.real import real_music
 from emomusic.evaluation.control.run import evaluate_control
-from emomusic.evaluation.granularity.run import measure_granularity, n_composed
-from emomusic.evaluation.inside.run import measure_inside
 from emomusic.evaluation.judged.grid import sweep_plane
 from emomusic.evaluation.judged.run import Baselines, evaluate_baselines, evaluate_best_of
+from emomusic.evaluation.loss import held_back_losses
 from emomusic.evaluation.memory.overlap import memorisation
 from emomusic.evaluation.moving.run import measure_moving
 from emomusic.evaluation.moving.run import n_composed as n_moving
@@ -25,7 +24,6 @@ from emomusic.evaluation.quality.music import POP_PIANO
 from emomusic.evaluation.quality.overlap import overlap
 from emomusic.evaluation.quality.statistics import compare_statistics
 from emomusic.evaluation.report.context import Context
-from emomusic.evaluation.report.notes_foretold import foretold
 from emomusic.evaluation.report.whole import whole_clips
 from emomusic.evaluation.shape import composed_shape, real_shape
 
@@ -151,28 +149,26 @@ def memory(context: Context) -> Result:
 
 def loss(context: Context) -> Result:
     """Foretell songs held back."""
-    return foretold(context.composer.engine, context.rows, max_ids=context.extent.max_ids).to_dict()
+    found = held_back_losses(
+        context.composer.engine, context.rows, max_events=context.extent.max_events
+    )
+    return found.to_dict()
 
 
 def baselines(context: Context) -> Result:
     """Let the judges hear simpler systems."""
     s = context.settings
-    n_systems = 2 if context.rows_path is None else 3
-    made_with = json.dumps(context.made_with(("labels", "rows")), sort_keys=True)
+    made_with = json.dumps(context.made_with(("labels",)), sort_keys=True)
     folder = hashlib.sha256(made_with.encode()).hexdigest()[:12]
     given = Baselines(
         context.composer,
         context.checkpoint,
         context.out / "baselines" / folder,
-        context.source,
-        rows=None if context.rows_path is None else context.rows,
-        tuning=context.extent.tuning,
         count=s.count,
         seed=s.seed,
         n_bars=s.bars,
-        threads=context.threads,
     )
-    progress = context.counted(n_systems * 4 * s.count)
+    progress = context.counted(2 * 4 * s.count)
     found = evaluate_baselines(given, context.panel, progress=progress)
     return {"hearings": [hearing.to_dict() for hearing in found]}
 
@@ -188,39 +184,6 @@ def shape(context: Context) -> Result:
         "whole": whole_clips(clips, context.out).to_dict(),
         "shapes": [own.to_dict() for own in shapes],
     }
-
-
-def granularity(context: Context) -> Result:
-    """Compose a set for each emotion of the typology, and see which are told apart."""
-    extent = context.extent
-    found = measure_granularity(
-        context.composer,
-        context.panel.judges,
-        count=extent.n_of_emotion,
-        seed=context.settings.seed,
-        n_bars=context.settings.bars,
-        twin_every=1,
-        progress=context.counted(n_composed(extent.n_of_emotion, twin_every=1)),
-    )
-    return found.to_dict()
-
-
-def inside(context: Context) -> Result:
-    """Probe the network's hidden states, and push them."""
-    extent = context.extent
-    found = measure_inside(
-        context.checkpoint,
-        context.source,
-        context.rows,
-        judges=context.panel.judges,
-        count=extent.n_pushed,
-        seed=context.settings.seed,
-        n_bars=extent.n_pushed_bars,
-        n_choice=extent.n_pushed,
-        max_excerpts=extent.max_excerpts,
-        progress=lambda done, total: context.tell(done, total),
-    )
-    return found.to_dict()
 
 
 def moving(context: Context) -> Result:
@@ -246,12 +209,8 @@ SECTIONS = (
     Section("quality", quality, (*DRAWS, "rows"), needs_rows=True),
     Section("memory", memory, (*DRAWS, "quick", "rows"), needs_rows=True),
     Section("loss", loss, ("quick", "rows"), needs_rows=True),
-    Section("baselines", baselines, (*DRAWS, "quick", "labels", "rows")),
+    Section("baselines", baselines, (*DRAWS, "labels")),
     Section("shape", shape, (*DRAWS, "rows")),
-    Section(
-        "granularity", granularity, ("bars", "seed", "steering", "quick", "labels"), by_name=True
-    ),
-    Section("inside", inside, ("seed", "quick", "labels", "rows"), needs_rows=True, by_name=True),
     Section("moving", moving, ("bars", "seed", "steering", "quick", "labels"), by_name=True),
 )
 """In the order in which they are measured: the first draws are composed by the first."""

@@ -11,8 +11,6 @@ from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.control.measures import Fader, Following, Leak
 from emomusic.evaluation.control.report import AttributeControl, ControlReport
 from emomusic.evaluation.control.tables import control_section
-from emomusic.evaluation.granularity.tables import granularity_markdown
-from emomusic.evaluation.inside.tables import inside_markdown
 from emomusic.evaluation.judged.grid import AXES
 from emomusic.evaluation.judged.hearing import HALVES, Hearing
 from emomusic.evaluation.judged.run import COMPOSED
@@ -37,8 +35,6 @@ TITLES = {
     "loss": "Unseen songs foretold",
     "baselines": "Simpler systems under the same judges",
     "shape": "Bars and endings",
-    "granularity": "Near emotions told apart",
-    "inside": "Inside the model",
     "moving": "Curves, moods changed, music taken up",
 }
 
@@ -199,7 +195,5 @@ _MARKDOWN: dict[str, Callable[[Result], str]] = {
     "loss": loss_markdown,
     "baselines": _baselines,
     "shape": shape_markdown,
-    "granularity": granularity_markdown,
-    "inside": inside_markdown,
     "moving": moving_markdown,
 }

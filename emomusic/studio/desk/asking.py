@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from emomusic.compose.asking import onward
 from emomusic.compose.asking.given import CONTINUE, VARY, Given
-from emomusic.compose.asking.request import DEFAULT_BARS, Request, parse_key
+from emomusic.compose.asking.request import DEFAULT_BARS, TOP_P, Request, parse_key
 from emomusic.emotion import Emotion, EmotionCurve
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.score import dump_score
@@ -48,7 +48,7 @@ class Sheet:
     metre: str = METRES[0]
     fixed: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
-    top_p: float = 0.99
+    top_p: float = TOP_P
     best_of: int = 1
 
     def request(self) -> Request:

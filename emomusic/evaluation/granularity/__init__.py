@@ -1,1 +1,0 @@
-"""Are near emotions told apart? Sets of each emotion, as judges hear them, pair by pair."""

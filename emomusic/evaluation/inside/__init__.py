@@ -1,1 +1,0 @@
-"""What the transformer holds of emotion and attributes, and what pushing it there does."""

@@ -1,0 +1,387 @@
+"""Whether composed music is built like real music: figures, motifs, harmony, texture, form.
+
+Velocity, tempo, density and register as such have no part in it: what is measured is how notes
+hang together, on a grid of sixteenths, so that played and written music compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.evaluation.quality.music import Piece
+from emomusic.evaluation.quality.statistics import MAJOR, MINOR, bar_similarity, structure
+from emomusic.music.hands import LEFT, RIGHT, hands_of
+from emomusic.music.notes import FloatColumn, IntColumn
+from emomusic.verify.features.hearing import CHORDS
+
+Matrix = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Values = dict[str, float]
+CELLS_PER_BEAT = 4
+WIDE = 14
+"""Semitones that a hand can span: more than a ninth is for few."""
+N_MOTIF = 4
+"""Notes of a motif."""
+LAST_BARS = 4
+LAGS = (1, 2, 4, 8)
+STYLE = frozenset(
+    ("left_on_first_beat", "melody_steps", "melody_repeats", "melody_leaps", "melody_turns",
+     "melody_range", "rhythm_motif_returns", "hand_gap", "minor_seconds", "chord_changes",
+     "even_gaps", *(f"rhythm_lag_{lag}" for lag in LAGS), "chroma_lag_1")
+)  # fmt: skip
+"""Features each of which tells real EMOPIA from real Pop1K7 (AUC 0.6 or more): they are reported,
+but what tells composed from real must not be the style of one corpus."""
+
+
+def _templates(shapes: Iterable[Sequence[int]]) -> Matrix:
+    """Return each shape of pitch classes on the twelve roots, shape (12 * n_shapes, 12)."""
+    rows = [np.isin((np.arange(12) - root) % 12, s) for s in shapes for root in range(12)]
+    return np.array(rows, dtype=np.float64)
+
+
+_SCALES, _CHORD_TONES = _templates((MAJOR, MINOR)), _templates(CHORDS.values())
+_CHORDS = _CHORD_TONES / np.linalg.norm(_CHORD_TONES, axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Hold the notes of whole bars on sixteenths, sorted by step, then pitch.
+
+    Attributes:
+        step: Sixteenth at which each note begins, shape (n,).
+        length: Sixteenths, at least 1, shape (n,).
+        pitch: MIDI pitch, shape (n,).
+        hand: 0 left, 1 right, shape (n,).
+        n_bars: Bars from step 0.
+        bar_steps: Sixteenths of a bar.
+    """
+
+    step: IntColumn
+    length: IntColumn
+    pitch: IntColumn
+    hand: IntColumn
+    n_bars: int
+    bar_steps: int
+
+    @property
+    def bar(self) -> IntColumn:
+        """Return the bar of each note."""
+        return self.step // self.bar_steps
+
+    def of_hand(self, hand: int) -> Grid:
+        """Return the notes of one hand."""
+        own = np.flatnonzero(self.hand == hand)
+        step, length, pitch = self.step[own], self.length[own], self.pitch[own]
+        return Grid(step, length, pitch, self.hand[own], self.n_bars, self.bar_steps)
+
+    def sounding(self, longest: int) -> Flags:
+        """Tell which pitches sound at each step, shape (n_steps, 128).
+
+        Args:
+            longest: Sixteenths after which a note does not count any more.
+        """
+        n_steps = self.n_bars * self.bar_steps
+        changes = np.zeros((n_steps + 1, 128), dtype=np.int64)
+        end = np.minimum(self.step + np.minimum(self.length, longest), n_steps)
+        np.add.at(changes, (self.step, self.pitch), 1)
+        np.add.at(changes, (end, self.pitch), -1)
+        return np.asarray(np.cumsum(changes, axis=0)[:-1] > 0)
+
+    @cached_property
+    def roll(self) -> Flags:
+        """Tell which pitches sound at each step, shape (n_steps, 128)."""
+        return self.sounding(self.n_bars * self.bar_steps)
+
+    @cached_property
+    def classes(self) -> Matrix:
+        """Return how many notes of each pitch class sound at each step, shape (n_steps, 12)."""
+        return np.stack([self.roll[:, k::12].sum(axis=1) for k in range(12)], axis=1).astype(float)
+
+    @cached_property
+    def moments(self) -> IntColumn:
+        """Return the steps at which notes begin, each once."""
+        return np.unique(self.step)
+
+    @cached_property
+    def onsets(self) -> Matrix:
+        """Return 1 where a note begins, shape (n_bars, bar_steps)."""
+        onsets = np.zeros(self.n_bars * self.bar_steps)
+        onsets[self.step] = 1.0
+        return onsets.reshape(self.n_bars, self.bar_steps)
+
+    @cached_property
+    def melody(self) -> tuple[IntColumn, IntColumn]:
+        """Return step and pitch of the right hand's highest note at each of its moments."""
+        right = self.of_hand(RIGHT)
+        last = np.append(np.diff(right.step) > 0, True)[: len(right.step)]
+        return right.step[last], right.pitch[last]
+
+    @cached_property
+    def chords(self) -> tuple[IntColumn, FloatColumn]:
+        """Return the chord of each half bar, template * 12 + root or -1, and its cosine."""
+        heard = self.classes.reshape(2 * self.n_bars, -1, 12).sum(axis=1)
+        norm = np.linalg.norm(heard, axis=1, keepdims=True)
+        fits = (heard / np.maximum(norm, 1e-9)) @ _CHORDS.T
+        best = np.where(norm[:, 0] > 0, fits.round(9).argmax(axis=1), -1)
+        return best, fits.max(axis=1)
+
+
+def grid_of(piece: Piece) -> Grid:
+    """Put a piece on the grid; notes that begin outside its bars are left out."""
+    notes, n_steps = piece.notes, piece.n_beats * CELLS_PER_BEAT
+    step = np.floor(notes.onset * CELLS_PER_BEAT + 0.5).astype(np.int64)
+    end = np.floor((notes.onset + notes.duration) * CELLS_PER_BEAT + 0.5).astype(np.int64)
+    order = np.lexsort((notes.pitch, step))
+    order = order[(step[order] >= 0) & (step[order] < n_steps)]
+    step, length = step[order], np.maximum(end - step, 1)[order]
+    pitch, hand = notes.pitch[order], hands_of(notes)[order]
+    return Grid(step, length, pitch, hand, piece.bars, piece.beats_per_bar * CELLS_PER_BEAT)
+
+
+def features_of(piece: Piece) -> Values:
+    """Measure how a piece is built; NaN where it has nothing to measure.
+
+    Args:
+        piece: At least five bars; lags that it does not reach are left out.
+    """
+    grid = grid_of(piece)
+    parts = (left_hand, melody, hands, harmony, texture, rhythm)
+    found = {name: value for part in parts for name, value in part(grid).items()}
+    return found | form(grid, bar_similarity(piece))
+
+
+def left_hand(grid: Grid) -> Values:
+    """Measure the left hand's figure: whether a bar takes up the one before, and its anchor.
+
+    `left_rhythm_lag_k`: shared onsets (Dice) of bars k apart. `left_rhythm_same`: share of bars
+    with exactly the rhythm of the one before; `left_repeats`: with exactly its notes.
+    `left_figure`: as the first, but of onsets with their height above the bar's lowest note.
+    `left_even_gaps`: share of gaps between onsets that equal the one before.
+    """
+    left = grid.of_hand(LEFT)
+    notes = _bar_sets(left, left.pitch)
+    figures = [{(at, p - min(q for _, q in bar)) for at, p in bar} for bar in notes]
+    rhythms = [{at for at, _ in bar} for bar in notes]
+    return {
+        **{f"left_rhythm_lag_{k}": _shared(rhythms, lag=k) for k in (1, 2, 4)},
+        "left_rhythm_same": _mean(a == b for a, b in pairwise(rhythms) if a or b),
+        "left_repeats": _mean(a == b for a, b in pairwise(notes) if a or b),
+        "left_figure": _shared(figures),
+        "left_even_gaps": _even(left.moments),
+        "left_on_first_beat": float(left.onsets[:, 0].mean()),
+    }
+
+
+def melody(grid: Grid) -> Values:
+    """Measure the melody: its moves, and the motifs of four notes that come again.
+
+    `motif_returns`: share of motifs (intervals and gaps) that began before, a bar earlier or
+    more; `interval_motif_returns` and `rhythm_motif_returns`: by intervals or gaps alone.
+    `melody_range`: semitones within a bar.
+    """
+    step, pitch = grid.melody
+    moves, gaps, bar = np.diff(pitch), np.diff(step), step // grid.bar_steps
+    turns = np.sign(moves[moves != 0])
+    windows = [_windows(column, N_MOTIF - 1) for column in (moves, gaps)]
+    within = [pitch[bar == b] for b in np.unique(bar)]
+    apart = grid.bar_steps
+    return {
+        "motif_returns": _returns([*zip(*windows, strict=True)], step, apart),
+        "interval_motif_returns": _returns(windows[0], step, apart),
+        "rhythm_motif_returns": _returns(windows[1], step, apart),
+        "melody_steps": _mean((abs(moves) == 1) | (abs(moves) == 2)),
+        "melody_repeats": _mean(moves == 0),
+        "melody_leaps": _mean(abs(moves) > 7),
+        "melody_turns": _mean(turns[1:] != turns[:-1]),
+        "melody_range": _mean(np.ptp(own) for own in within if len(own) > 1),
+    }
+
+
+def hands(grid: Grid) -> Values:
+    """Measure the hands.
+
+    `wide_spans`: share of a hand's moments at which its notes that were struck within the last
+    beat, and sound, span more than 14 semitones. `hand_gap`: semitones between the hands where
+    both strike. `hands_together`: share of moments at which they do.
+    """
+    wide: list[Flags] = []
+    for hand in (LEFT, RIGHT):
+        own = grid.of_hand(hand)
+        held = own.sounding(CELLS_PER_BEAT)[own.moments]
+        wide.append(127 - held[:, ::-1].argmax(axis=1) - held.argmax(axis=1) > WIDE)
+    left, right = grid.of_hand(LEFT), grid.of_hand(RIGHT)
+    top = dict(zip(left.step.tolist(), left.pitch.tolist(), strict=True))
+    bottom = dict(zip(right.step[::-1].tolist(), right.pitch[::-1].tolist(), strict=True))
+    both = top.keys() & bottom.keys()
+    return {
+        "wide_spans": _mean(np.concatenate(wide)),
+        "hand_gap": _mean(bottom[at] - top[at] for at in both),
+        "hands_together": len(both) / max(len(grid.moments), 1),
+    }
+
+
+def harmony(grid: Grid) -> Values:
+    """Measure chords of half bars, found by templates, and how notes keep to them.
+
+    `minor_seconds`: share of moments at which two notes a semitone apart sound.
+    `bass_at_change`: share of changes of the root at which the half bar's lowest note is
+    struck; `left_at_change`: at which the left hand strikes. `change_on_bar`: share of changes at
+    a bar line. `bass_is_root`: share of half bars whose lowest note is the root. `strong_tones`:
+    share of notes at the beginnings of half bars that belong to the chord; `chord_tones`: of all.
+    `chords_lag_k`: share of half bars with the root of k bars before.
+    """
+    chord, fit = grid.chords
+    known: Flags = chord >= 0
+    root, half = np.where(known, chord % 12, -1), grid.bar_steps // 2
+    changes = np.flatnonzero((root[1:] != root[:-1]) & known[1:] & known[:-1]) + 1
+    low = grid.roll.reshape(len(chord), half, 128).any(axis=1).argmax(axis=1)
+    struck = np.zeros(grid.roll.shape, dtype=bool)
+    struck[grid.step, grid.pitch] = True
+    left = grid.of_hand(LEFT).onsets.ravel()
+    tones = _CHORD_TONES[np.maximum(chord, 0)][grid.step // half, grid.pitch % 12]
+    classes = np.bincount(grid.pitch % 12, minlength=12)
+    seconds = np.flatnonzero((grid.roll[:, 1:] & grid.roll[:, :-1]).any(axis=1))
+    return {
+        "in_scale": float((_SCALES @ classes).max() / classes.sum()),
+        "minor_seconds": _mean(np.isin(grid.moments, seconds)),
+        "chord_changes": _mean(root[1:] != root[:-1]),
+        "change_on_bar": _mean(changes % 2 == 0),
+        "bass_at_change": _mean(struck[changes * half, low[changes]]),
+        "left_at_change": _mean(left[changes * half]),
+        "bass_is_root": _mean((low % 12 == root)[known]),
+        "chord_fit": _mean(fit[known]),
+        "strong_tones": _mean(tones[grid.step % half == 0]),
+        "chord_tones": _mean(tones),
+        **{f"chords_lag_{k}": _mean(root[2 * k :] == root[: -2 * k]) for k in _lags(grid, (4, 8))},
+    }
+
+
+def texture(grid: Grid) -> Values:
+    """Measure how constant the texture is.
+
+    `voices_same`: share of moments with as many notes as the one before; `voices_change`: mean
+    change, as a share of their mean. `fill_spread`, `fill_change`: of notes a bar, as shares of
+    their mean. `height_change`, `height_spread`: of the bars' mean pitches, semitones.
+    `last_bars_off`, `halves_off`: mean pitch of the last four bars (the second half) off the
+    rest. `halves_fill`: |log| of the halves' ratio of notes. `lengths_lag_1`: notes of the same
+    place and length (octaves) shared with the bar before. `over_bar_line`: share of notes held.
+    """
+    voices = np.bincount(grid.step)[grid.moments].astype(np.float64)
+    fill = np.bincount(grid.bar, minlength=grid.n_bars).astype(np.float64)
+    sums = np.bincount(grid.bar, grid.pitch.astype(np.float64), grid.n_bars)
+    height = (sums / np.maximum(fill, 1.0))[fill > 0]
+    octave = np.floor(np.log2(grid.length) + 0.5).astype(np.int64).clip(max=6)
+    middle = grid.n_bars // 2
+    halves = [max(float(part.sum()), 1.0) for part in (fill[:middle], fill[middle:])]
+    return {
+        "voices_same": _mean(voices[1:] == voices[:-1]),
+        "voices_change": _mean(abs(np.diff(voices))) / float(voices.mean()),
+        "fill_spread": float(fill.std() / fill.mean()),
+        "fill_change": _mean(abs(np.diff(fill))) / float(fill.mean()),
+        "height_change": _mean(abs(np.diff(height))),
+        "height_spread": float(height.std()),
+        "last_bars_off": _off(grid, grid.n_bars - LAST_BARS),
+        "halves_off": _off(grid, middle),
+        "halves_fill": float(abs(np.log(halves[0] / halves[1]))),
+        "lengths_lag_1": _shared(_bar_sets(grid, octave)),
+        "over_bar_line": _mean(grid.step % grid.bar_steps + grid.length > grid.bar_steps),
+    }
+
+
+def rhythm(grid: Grid) -> Values:
+    """Measure where onsets fall in a bar (entropy as a share of the greatest), and likeness."""
+    bars = [set(np.flatnonzero(row).tolist()) for row in grid.onsets]
+    place = grid.onsets.sum(axis=0)[grid.onsets.any(axis=0)] / grid.onsets.sum()
+    return {
+        **{f"rhythm_lag_{k}": _shared(bars, lag=k) for k in _lags(grid, LAGS)},
+        "place_entropy": -float(place @ np.log(place)) / float(np.log(grid.bar_steps)),
+        "off_eighths": _mean(grid.moments % 2 == 1),
+        "on_beats": _mean(grid.moments % CELLS_PER_BEAT == 0),
+        "even_gaps": _even(grid.moments),
+    }
+
+
+def form(grid: Grid, similarity: Matrix) -> Values:
+    """Measure how bars come back.
+
+    `chroma_lag_k`: cosine of sounding pitch classes of bars k apart; `chroma_decay`: the first
+    less the last of these. `theme_returns`: greatest mean similarity of four bars in a row with
+    four others. The rest is that of `statistics.structure`.
+
+    Args:
+        grid: The piece.
+        similarity: Its `bar_similarity`, shape (n_bars, n_bars).
+    """
+    lags = _lags(grid, LAGS)
+    chroma = grid.classes.reshape(grid.n_bars, -1, 12).sum(axis=1)
+    chroma /= np.maximum(np.linalg.norm(chroma, axis=1, keepdims=True), 1e-9)
+    alike = {k: float(np.diagonal(chroma @ chroma.T, k).mean()) for k in lags}
+    lines = [np.diagonal(similarity, k) for k in range(4, grid.n_bars - 3)]
+    themes = [float(np.lib.stride_tricks.sliding_window_view(x, 4).mean(1).max()) for x in lines]
+    return {
+        **{f"chroma_lag_{k}": value for k, value in alike.items()},
+        "chroma_decay": alike[lags[0]] - alike[lags[-1]],
+        "theme_returns": max(themes, default=float("nan")),
+        **structure(similarity, lags=lags),
+    }
+
+
+def louder_end(piece: Piece) -> float:
+    """Return the mean velocity of the last third less that of the rest; no feature of the ears."""
+    late = piece.notes.onset >= piece.n_beats * 2.0 / 3.0
+    return _mean(piece.notes.velocity[late]) - _mean(piece.notes.velocity[~late])
+
+
+def _mean(values: Iterable[Any]) -> float:
+    column = np.array([*values], dtype=np.float64)
+    return float(column.mean()) if len(column) else float("nan")
+
+
+def _lags(grid: Grid, lags: Sequence[int]) -> tuple[int, ...]:
+    return tuple(lag for lag in lags if lag < grid.n_bars)
+
+
+def _bar_sets(grid: Grid, column: IntColumn) -> list[set[tuple[int, int]]]:
+    """Return the places in each bar, each with the value of its notes."""
+    found: list[set[tuple[int, int]]] = [set() for _ in range(grid.n_bars)]
+    for step, value in zip(grid.step.tolist(), column.tolist(), strict=True):
+        found[step // grid.bar_steps].add((step % grid.bar_steps, value))
+    return found
+
+
+def _shared(bars: Sequence[Set[Any]], *, lag: int = 1) -> float:
+    """Return the mean share (Dice) of what bars so far apart have in common."""
+    pairs = [(a, b) for a, b in zip(bars, bars[lag:], strict=False) if a or b]
+    return _mean(2.0 * len(a & b) / (len(a) + len(b)) for a, b in pairs)
+
+
+def _even(moments: IntColumn) -> float:
+    """Return the share of gaps that equal the one before."""
+    gaps = np.diff(moments)
+    return _mean(gaps[1:] == gaps[:-1])
+
+
+def _windows(column: IntColumn, size: int) -> list[tuple[int, ...]]:
+    return [tuple(column[at : at + size].tolist()) for at in range(len(column) - size + 1)]
+
+
+def _returns(motifs: Sequence[Hashable], step: IntColumn, apart: int) -> float:
+    """Return the share of motifs that began before, so many steps earlier at least."""
+    first: dict[Hashable, int] = {}
+    begins = step.tolist()[: len(motifs)]
+    return _mean(
+        at - first.setdefault(m, at) >= apart for m, at in zip(motifs, begins, strict=True)
+    )
+
+
+def _off(grid: Grid, bar: int) -> float:
+    """Return how far the mean pitch from a bar on is off that before, semitones."""
+    late = grid.bar >= bar
+    return abs(_mean(grid.pitch[late]) - _mean(grid.pitch[~late]))

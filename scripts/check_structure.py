@@ -1,0 +1,225 @@
+"""Measure whether composed clips are built like real ones, or cut real clips to measure by.
+
+    check_structure.py cut SOURCE --corpus emopia --out real
+    check_structure.py tell --composed clips --real real [--other real-of-another-corpus]
+
+Folders are read with all below them; `Q1` to `Q4` at the beginning of a folder's or file's name
+says the quadrant. Clips of EMOPIA (`Q1_SONG_0.mid`) count as those of one song, others each as
+its own, and a continuation keeps the name of what it goes on from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from symusic.core import ScoreTick, TempoTick, TempoTickList
+
+from emomusic.data.clean import SkippedError, Song
+from emomusic.data.sources import CorpusFile, corpus_files, read_song, track_song
+from emomusic.data.split import EMOPIA_CLIP
+from emomusic.evaluation.quality.music import Piece
+from emomusic.evaluation.quality.resampling import Interval
+from emomusic.evaluation.told_apart import (
+    RATES,
+    Measured,
+    Told,
+    feature_aucs,
+    measure_pieces,
+    tell_apart,
+)
+from emomusic.music.notes import make_notes
+from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of, write_score
+from emomusic.music.tokenizer import STEPS_PER_BEAT
+from emomusic.verify.labels import read_labels
+
+BEATS = 4
+LONGEST_BEATS = 8.0
+"""What tokens can say; a longer note counts as this long."""
+QUADRANT = re.compile(r"(?:^|/)(Q[1-4])(?=[_/])")
+
+
+def read_pieces(folder: Path, *, first: int, n_bars: int) -> list[Piece]:
+    """Read bars of the MIDI files below a folder; files without a note there are left out."""
+    found = []
+    for path in sorted(folder.rglob("*.mid")):
+        name = path.relative_to(folder).as_posix()
+        score = read_score(path)
+        notes, tempo, begin = notes_of(score), tempo_of(score), float(first * BEATS)
+        # Half a sixteenth before a bar line is meant to be on it.
+        inside = (notes.onset >= begin - 0.125) & (notes.onset < begin + n_bars * BEATS - 0.125)
+        if not inside.any():
+            print(f"{path} has no notes in these bars", file=sys.stderr)
+            continue
+        own = notes.where(inside)
+        onset = np.maximum(own.onset - begin, 0.0)
+        length = np.minimum(own.duration, LONGEST_BEATS)
+        moved = make_notes(onset, length, own.pitch, own.velocity, tempo=tempo)
+        song, quadrant = EMOPIA_CLIP.search(name), QUADRANT.search(name)
+        group = song[1] if song else f"{folder.name}/{name}"
+        found.append(Piece(moved, group, quadrant[1] if quadrant else None, n_bars, BEATS, tempo))
+    return found
+
+
+def songs_of(source: Path, corpus: str, part: str | None) -> Iterator[tuple[str, Song]]:
+    """Yield name and cleaned song of a corpus, those that can be cleaned."""
+    if corpus == "emopia":
+        labelled = [clip for clip in read_labels(source) if clip.source == corpus]
+        files = [
+            CorpusFile(clip.path, clip.path.name, corpus, "none")
+            for clip in labelled
+            if part in (None, clip.part)
+        ]
+    else:
+        files = [file for file in corpus_files(source) if file.source == corpus]
+    for file in files:
+        try:
+            if file.grid == "none":
+                yield file.name, track_song(notes_of(read_score(file.path)))
+            else:
+                yield file.name, read_song(file)
+        except (ScoreError, SkippedError):
+            continue
+
+
+def window_of(song: Song, n_bars: int, rng: np.random.Generator) -> ScoreTick | None:
+    """Cut bars of 4/4 without an empty one; a song's first and last bar only if they are needed."""
+    spare = len(song.bar_beats) - n_bars
+    if spare < 0 or (song.bar_beats != BEATS).any():
+        return None
+    first = int(rng.integers(1, spare)) if spare > 1 else spare
+    bar = BEATS * STEPS_PER_BEAT
+    score = song.score.clip(first * bar, (first + n_bars) * bar, clip_end=False)
+    score = score.shift_time(-first * bar)
+    if len(np.unique(notes_of(score).onset // BEATS)) < n_bars:
+        return None
+    seconds = float(song.bar_s[first + n_bars] - song.bar_s[first])
+    score.tempos = TempoTickList([TempoTick(0, qpm=60.0 * BEATS * n_bars / seconds)])
+    return score
+
+
+def cut(args: argparse.Namespace) -> None:
+    """Write windows of real songs, one of each."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    rng, n_written = np.random.default_rng(args.seed), 0
+    songs = list(songs_of(args.source, args.corpus, args.part))
+    for at in rng.permutation(len(songs)) if args.count else range(len(songs)):
+        name, song = songs[at]
+        window = window_of(song, args.bars, rng)
+        if window is not None and (args.count is None or n_written < args.count):
+            write_score(window, args.out / f"{Path(name).stem}.mid")
+            n_written += 1
+    print(f"{n_written} clips of {args.bars} bars in {args.out}")
+
+
+def told(interval: Interval | None) -> str:
+    """Return a value with its interval."""
+    if interval is None:
+        return f"{'–':>21}"
+    return f"{interval.value:7.3f} [{interval.low:.3f}, {interval.high:.3f}]".rjust(21)
+
+
+def show(sets: dict[str, Measured], apart: dict[str, Told], aucs: dict[str, float]) -> None:
+    """Print what tells composed from real, the rates, and the features that tell most."""
+    for name, own in apart.items():
+        for ear, auc in own.auc.items():
+            beside = f"; the other real ones {told(own.other[ear])}" if own.other else ""
+            print(f"told apart, {name}, {ear:5} ear: {told(auc)}{beside}")
+    print(f"\n{'':52}" + "".join(f"{name} ({len(own.pieces)})".rjust(24) for name, own in
+                                 sets.items()))  # fmt: skip
+    for rate in RATES:
+        print(f"{rate.what:52}" + "".join(f"{told(own.rate(rate)):>24}" for own in sets.values()))
+    print("\nfeatures that tell most alone (AUC):")
+    ordered = sorted(aucs, key=lambda name: -abs(aucs[name] - 0.5))
+    print("  " + "\n  ".join(f"{name:24} {aucs[name]:.3f}" for name in ordered[:15]))
+
+
+def tell(args: argparse.Namespace) -> None:
+    """Measure folders and print a table, and JSON where it is asked for."""
+    folders = {"composed": args.composed, "real": args.real, "other": args.other}
+    sets = {
+        name: measure_pieces(read_pieces(folder, first=args.first, n_bars=args.bars))
+        for name, folder in folders.items()
+        if folder is not None
+    }
+    other = sets.get("other")
+    apart = {"composed | real": tell_apart(sets["composed"], sets["real"], other)}
+    if other is not None and args.controls:
+        apart["other | real"] = tell_apart(other, sets["real"])
+    aucs = feature_aucs(sets["composed"], sets["real"])
+    show(sets, apart, aucs)
+    if args.json:
+        args.json.write_text(json.dumps(as_dict(sets, apart, aucs), indent=1), encoding="utf-8")
+
+
+def as_dict(
+    sets: dict[str, Measured], apart: dict[str, Told], aucs: dict[str, float]
+) -> dict[str, Any]:
+    """Return all as plain values."""
+    return {
+        "n": {name: len(own.pieces) for name, own in sets.items()},
+        "told_apart": {
+            name: {"auc": _lists(own.auc), "other": _lists(own.other)}
+            for name, own in apart.items()
+        },
+        "rates": {
+            rate.what: {
+                name: None if (found := own.rate(rate)) is None else found.to_list()
+                for name, own in sets.items()
+            }
+            for rate in RATES
+        },
+        "means": {
+            feature: {
+                name: round(float(np.nanmean(own.table([feature]))), 4)
+                for name, own in sets.items()
+            }
+            for feature in aucs
+        },
+        "feature_auc": {name: round(value, 3) for name, value in aucs.items()},
+    }
+
+
+def _lists(found: dict[str, Interval]) -> dict[str, list[float]]:
+    return {ear: own.to_list() for ear, own in found.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, and cut or measure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    cutting = commands.add_parser("cut", help="cut windows of whole bars out of real songs")
+    cutting.add_argument("source", type=Path, help="folder with emotion/labels.csv or corpus/")
+    cutting.add_argument("--corpus", default="emopia", help="its name in the labels or the index")
+    cutting.add_argument("--part", choices=("mapper", "judge"), help="of EMOPIA's songs")
+    cutting.add_argument("--bars", type=int, default=16)
+    cutting.add_argument("--count", type=int, help="clips at most, drawn; else all")
+    cutting.add_argument("--seed", type=int, default=0)
+    cutting.add_argument("--out", type=Path, required=True)
+    cutting.set_defaults(run=cut)
+    telling = commands.add_parser("tell", help="tell composed clips from real ones")
+    telling.add_argument("--composed", type=Path, required=True)
+    telling.add_argument("--real", type=Path, required=True)
+    telling.add_argument("--other", type=Path, help="real clips of another corpus")
+    telling.add_argument("--controls", action="store_true", help="tell these from the real, too")
+    telling.add_argument("--first", type=int, default=0, help="bar to begin with")
+    telling.add_argument("--bars", type=int, default=16)
+    telling.add_argument("--json", type=Path, help="file to write all numbers to")
+    telling.set_defaults(run=tell)
+    args = parser.parse_args(arguments)
+    try:
+        args.run(args)
+    except (OSError, ValueError) as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from quality_pieces import Note, piece_of, walks
+
+from emomusic.evaluation.quality.music import Piece
+from emomusic.evaluation.structure import STYLE, features_of, grid_of, louder_end
+from emomusic.evaluation.told_apart import (
+    RATES,
+    ear_names,
+    feature_aucs,
+    measure_pieces,
+    tell_apart,
+)
+from emomusic.music.hands import LEFT, RIGHT
+
+C, F, G = (48, 52, 55), (41, 45, 48), (43, 47, 50)
+
+
+def song(*, n_bars: int = 8, figure: tuple[float, ...] = (0, 1, 2, 3), group: str = "a") -> Piece:
+    """Return a broken chord a bar in the left hand, below a motif of four notes in the right."""
+    notes: list[Note] = []
+    for bar in range(n_bars):
+        chord = (C, F, G, C)[bar % 4]
+        notes += [(4 * bar + at, 1, chord[i % 3], 60) for i, at in enumerate(figure)]
+        notes += [(4 * bar + i, 1, pitch, 70) for i, pitch in enumerate((76, 77, 79, 84))]
+    return piece_of(notes, n_bars=n_bars, group=group)
+
+
+def changed(piece: Piece, **columns: object) -> Piece:
+    own = {name: getattr(piece.notes, name) for name in ("onset", "duration", "pitch", "velocity")}
+    rows = zip(*(own | columns).values(), strict=True)
+    notes = [(float(o), float(d), int(p), int(v)) for o, d, p, v in rows]
+    return piece_of(notes, n_bars=piece.bars, group=piece.group)
+
+
+def test_hand_counted_values_of_a_plain_song() -> None:
+    found = features_of(song())
+    assert found["left_rhythm_lag_1"] == found["left_rhythm_same"] == 1.0
+    assert found["left_repeats"] == pytest.approx(1 / 7)  # the fourth bar and the fifth are C
+    assert found["left_figure"] == 1.0  # every chord is major, in root position
+    assert found["left_on_first_beat"] == found["left_at_change"] == 1.0
+    assert found["melody_steps"] == pytest.approx(16 / 31)  # 76 77 79, and no step from 79 to 84
+    assert found["melody_repeats"] == found["wide_spans"] == 0.0
+    assert found["melody_range"] == 8.0
+    assert found["hands_together"] == found["on_beats"] == found["voices_same"] == 1.0
+    assert found["last_bars_off"] == found["halves_fill"] == found["off_eighths"] == 0.0
+    assert found["theme_returns"] == found["similarity_lag_4"] == 1.0
+    assert found["returning_bars"] == found["chords_lag_4"] == 1.0
+
+
+def test_hand_counted_values_of_plain_chords() -> None:
+    notes: list[Note] = []
+    for bar, chord in enumerate((C, F, G, C) * 2):
+        notes += [(4 * bar, 4, pitch, 60) for pitch in chord]
+        notes += [(4 * bar + at, 1, chord[0] + 36, 60) for at in range(4)]
+    found = features_of(piece_of(notes, n_bars=8))
+    assert found["bass_at_change"] == found["bass_is_root"] == found["change_on_bar"] == 1.0
+    assert found["chord_changes"] == pytest.approx(6 / 15)
+    assert found["chord_tones"] == found["strong_tones"] == found["in_scale"] == 1.0
+    late = [(o + 0.5 * (p == c[0]), d, p, v) for o, d, p, v in notes for c in (C, F, G) if o % 4 < 1
+            and p in c]  # fmt: skip
+    assert features_of(piece_of(late, n_bars=8))["bass_at_change"] == 0.0
+
+
+def test_motifs_return_where_they_began_a_bar_earlier_or_more() -> None:
+    found = features_of(song(n_bars=8))
+    # 29 motifs, the four of the first bar's notes are new, all others are theirs.
+    assert found["motif_returns"] == found["interval_motif_returns"] == pytest.approx(25 / 29)
+    still = [(float(at), 1.0, 76, 60) for at in range(32)]  # the first bar's come too soon
+    assert features_of(piece_of(still, n_bars=8))["motif_returns"] == pytest.approx(25 / 29)
+
+
+def test_a_rhythm_that_changes_is_shared_in_part() -> None:
+    notes = [(4.0 * bar + at, 1.0, 40, 60) for bar in range(8) for at in ((0, 2), (0, 3))[bar % 2]]
+    found = features_of(piece_of(notes, n_bars=8))
+    assert found["left_rhythm_lag_1"] == 0.5 and found["left_rhythm_lag_2"] == 1.0
+    assert found["left_rhythm_same"] == 0.0
+
+
+def test_spans_of_a_hand_count_what_was_struck_within_a_beat() -> None:
+    near = [(4.0 * bar + at, 4.0, pitch, 60) for bar in range(8) for at, pitch in
+            ((0, 36), (0.5, 52), (0, 84))]  # fmt: skip
+    late = [(4.0 * bar + at, 4.0, pitch, 60) for bar in range(8) for at, pitch in
+            ((0, 36), (1.5, 52), (0, 84))]  # fmt: skip
+    spans = [features_of(piece_of(notes, n_bars=8))["wide_spans"] for notes in (near, late)]
+    assert spans[0] == pytest.approx(1 / 3) and spans[1] == 0.0
+
+
+def test_minor_seconds_are_counted_at_moments_while_they_sound() -> None:
+    notes = [(4.0 * bar, 4.0, 60, 60) for bar in range(8)]
+    notes += [(4.0 * bar + 2, 1.0, 61, 60) for bar in range(8)]
+    found = features_of(piece_of(notes, n_bars=8))
+    assert found["minor_seconds"] == 0.5
+
+
+def test_last_bars_and_a_louder_end() -> None:
+    piece = song(n_bars=12)
+    late = piece.notes.onset >= 32
+    found = features_of(changed(piece, pitch=piece.notes.pitch + np.where(late, 12, 0)))
+    assert found["last_bars_off"] == pytest.approx(12.0, abs=1.5)
+    louder = changed(piece, velocity=piece.notes.velocity + np.where(late, 20, 0))
+    assert louder_end(louder) == pytest.approx(20.0) and louder_end(piece) == pytest.approx(0.0)
+
+
+def test_no_feature_hears_velocity_tempo_transposition_or_a_little_rubato() -> None:
+    piece = walks(1, seed=3)[0]
+    known = features_of(piece)
+    n = len(piece.notes)
+    rng = np.random.default_rng(0)
+    loud = changed(piece, velocity=rng.integers(1, 127, n))
+    assert features_of(loud) == known
+    played = changed(piece, onset=np.maximum(piece.notes.onset + rng.uniform(-0.1, 0.1, n), 0.0))
+    kept = features_of(played)
+    assert kept["left_rhythm_lag_1"] == known["left_rhythm_lag_1"]
+    up = features_of(changed(piece, pitch=piece.notes.pitch + 1))
+    same = ("motif_returns", "in_scale", "chroma_lag_1", "chords_lag_4", "similarity_lag_2")
+    assert [up[name] for name in same] == pytest.approx([known[name] for name in same])
+
+
+def test_a_hand_that_rests_is_no_error_and_nothing_to_measure_is_nan() -> None:
+    alone = piece_of([(4.0 * bar, 4.0, 84, 60) for bar in range(8)], n_bars=8)
+    found = features_of(alone)
+    assert set(grid_of(alone).hand.tolist()) <= {LEFT, RIGHT}
+    assert math.isnan(found["hand_gap"]) and math.isnan(found["left_rhythm_lag_1"])
+    assert all(isinstance(value, float) for value in found.values())
+
+
+def test_notes_outside_the_bars_are_left_out() -> None:
+    inside = song(n_bars=8)
+    notes = [(4.0 * 9, 1.0, 60, 60)]
+    both = piece_of(
+        [*zip(*(column.tolist() for column in (inside.notes.onset, inside.notes.duration,
+              inside.notes.pitch, inside.notes.velocity)), strict=True), *notes],
+        n_bars=8,
+    )  # fmt: skip
+    assert features_of(both)["motif_returns"] == features_of(inside)["motif_returns"]
+
+
+def test_what_is_built_otherwise_is_told_apart_and_what_is_built_alike_is_not() -> None:
+    songs = [song(group=f"s{i}", figure=((0, 1, 2, 3), (0, 2), (0, 1.5, 3))[i % 3])
+             for i in range(24)]  # fmt: skip
+    loose = measure_pieces(walks(24, seed=1))
+    told = tell_apart(measure_pieces(songs), loose, n_repeats=1)
+    assert set(told.auc) == {"plain", "keen"} and told.other == {}
+    assert all(auc.low > 0.9 and auc.value > 0.95 for auc in told.auc.values())
+    others = (measure_pieces(walks(24, seed=seed)) for seed in (2, 4))
+    alike = tell_apart(next(others), loose, next(others), n_repeats=1)
+    assert all(0.2 < auc.value < 0.8 for auc in (*alike.auc.values(), *alike.other.values()))
+
+
+def test_pieces_of_one_song_are_never_learnt_and_told_at_once() -> None:
+    """Two pieces a song, alike but for the side they are on: only the song could be learnt."""
+    mine, theirs = (walks(24, seed=5, per_song=2) for _ in range(2))
+    told = tell_apart(measure_pieces(mine), measure_pieces(theirs), n_repeats=1)
+    assert all(0.3 < auc.value < 0.7 for auc in told.auc.values())
+
+
+def test_ears_hear_no_style_and_rates_are_means_over_pieces() -> None:
+    measured = measure_pieces([song(n_bars=16), song(n_bars=16, group="b", figure=(0, 2))])
+    names = ear_names(measured)
+    assert not STYLE & set(names) and "louder_end" not in names
+    assert set(measured.values[0]) >= STYLE
+    rates = {rate.what: measured.rate(rate) for rate in RATES}
+    assert rates["minor seconds sounding, Q3"] is None  # there is no piece of that quadrant
+    shared = rates["left hand's rhythm shared with the bar before"]
+    assert shared is not None and shared.value == 1.0
+    far = rates["last four bars over 8 semitones off"]
+    assert far is not None and (far.value, far.low, far.high) == (0.0, 0.0, 0.0)
+
+
+def test_a_feature_alone_tells_by_its_order() -> None:
+    aucs = feature_aucs(measure_pieces([song()]), measure_pieces(walks(8, seed=1)))
+    assert aucs["left_rhythm_same"] >= 0.5 and aucs["motif_returns"] == 1.0
