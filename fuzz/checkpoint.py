@@ -72,7 +72,7 @@ def _split(data: bytes) -> tuple[str, bytes]:
 
 def _read(folder: Path, name: str, corners: list[Any]) -> None:
     """Read one file, and use what it says as far as no music is needed."""
-    from emomusic.compose.drafting.controls import read_controls
+    from emomusic.compose.drafting.controls import read_tables
     from emomusic.compose.steering.response import Response
     from emomusic.mapping.mapper import Mapper
     from emomusic.model.weights import CheckpointError, read_shape, read_tensors
@@ -107,8 +107,10 @@ def _read(folder: Path, name: str, corners: list[Any]) -> None:
         Rows.load(folder / name)
     else:
         tokenizer = Tokenizer(folder / "tokenizer.json")
-        clip, _ = read_controls(folder / "tables.json", tokenizer.vocabulary)
-        clip.ids(dict.fromkeys(clip.names, 0.5), shift=0)
+        tables = read_tables(folder / "tables.json", tokenizer.vocabulary)
+        tables.clip.ids(dict.fromkeys(tables.clip.names, 0.5), shift=0)
+        if tables.forms is not None:
+            tables.forms.draw(4, np.random.default_rng(0))
         tokenizer.decode([0, 5, len(tokenizer.vocabulary) - 1])
 
 
@@ -151,6 +153,7 @@ def _tables() -> dict[str, bytes]:
         "edges": [edges] * len(ATTRIBUTE_NAMES),
         "bar_attributes": BAR_ATTRIBUTE_NAMES,
         "bar_edges": [edges] * len(BAR_ATTRIBUTE_NAMES),
+        "forms": ["00334455", "0011"],
     }
     each, levers = np.ones(len(ATTRIBUTE_NAMES)), np.ones(len(LEVERS))
     response = Response(

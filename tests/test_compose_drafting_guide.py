@@ -156,7 +156,7 @@ HEAD = ids("Bar_None TimeSig_4/4")
 @pytest.mark.parametrize(("room", "n_held"), [(0, 0), (4, 0), (5, 1), (8, 1), (9, 2), (12, 3)])
 def test_bars_that_are_there_stand_before_the_first_as_many_as_fit(room: int, n_held: int) -> None:
     plain = script(plan(3))
-    needed = 2 + MAX_BAR_NOTES + 2  # the clip's head, a bar's head, its notes, chords and end
+    needed = 3 + MAX_BAR_NOTES + 2  # the clip's head, a bar's head, its notes, chords and end
     # Six tenths of the context are kept for bars that are repeated.
     context = int(np.ceil((needed + room) / 0.4))
     found = script(plan(3, before=BEFORE), context)

@@ -137,7 +137,7 @@ def test_a_process_that_dies_ends_the_other_in_one_sentence(rows: Path, tmp_path
         for rank in range(2)
     ]  # fmt: skip
     try:
-        said = [process.communicate(timeout=120)[1] for process in processes]
+        said = [process.communicate(timeout=300)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()

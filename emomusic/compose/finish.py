@@ -11,15 +11,15 @@ from emomusic.compose.asking.given import joined
 from emomusic.compose.clip import Clip
 from emomusic.compose.drafting.draft import Draft
 from emomusic.compose.drafting.guide import ids_of, transposition
-from emomusic.model.events import EventLayout
 from emomusic.model.grammar import Script, Segments
 from emomusic.music.attributes import measure
 from emomusic.music.chord_names import Chords, format_chords
-from emomusic.music.chords import shift_chords
+from emomusic.music.chords import CHORD_NAMES, shift_chords
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import STEPS_PER_BEAT, Tokenizer
+from emomusic.music.vocabulary import HALVES
 from emomusic.verify.verifier import Verifier
 
 
@@ -83,11 +83,13 @@ class Finisher:
 
     def chords(self, sketch: Sketch) -> Chords:
         """Return the chords that each bar was written to, given ones or the network's own."""
-        draft, layout = sketch.draft, EventLayout.from_texts(self.tokenizer.vocabulary.texts)
+        draft = sketch.draft
         if draft.chords:
             return draft.chords[: sketch.n_written]
-        first = np.array([layout.chord_a[0], layout.chord_b[0]])
-        own = np.array([segment[:2] for segment in sketch.segments]) - first
+        first = [
+            self.tokenizer.vocabulary.id_of(f"Chord{half}_{CHORD_NAMES[0]}") for half in HALVES
+        ]
+        own = np.array([segment[:2] for segment in sketch.segments], np.int64) - first
         a, b = shift_chords(own, transposition(draft.tonic)).T.tolist()
         return tuple(zip(a, b, strict=True))
 

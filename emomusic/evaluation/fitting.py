@@ -1,4 +1,4 @@
-"""Fit what a checkpoint needs of labelled music: mapper and verifier."""
+"""Fit what a checkpoint needs of labelled music: mapper, verifier and realness."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
+from emomusic.compose.asking.request import Request
+from emomusic.compose.composer import Composer
+from emomusic.compose.realness import Realness, features_of
 from emomusic.data.clean import SkippedError, Song
 from emomusic.data.sources import CorpusFile, read_song, track_song
-from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS
+from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
 from emomusic.mapping.fitting import MapperFitter
 from emomusic.mapping.mapper import Mapper
 from emomusic.music.attributes import measure
+from emomusic.music.notes import Notes
 from emomusic.music.passage import passage_of
 from emomusic.music.score import ScoreError, notes_of, read_score
-from emomusic.music.tokenizer import Tokenizer
+from emomusic.music.tokenizer import COMMON_TIME, Tokenizer
 from emomusic.verify.fitting import fit_verifier
 from emomusic.verify.labels import LabelledClip, read_labels
 
@@ -26,6 +31,28 @@ Progress = Callable[[int, int], None]
 MIN_CONFIDENCE = 0.2
 """Lower than for training: slow rubato, hardest to track, is what Q3 and Q4 are made of, and a
 tempo of half or twice the beat still goes with its density."""
+MIN_EXCERPT, MAX_EXCERPT = 8, 16
+"""Bars that realness hears, real ones and composed ones."""
+INVERSE_PENALTY = 0.3
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Hold whole bars of 4/4 from the beginning of a clip."""
+
+    notes: Notes
+    n_bars: int
+
+    def first(self, n_bars: int) -> Excerpt:
+        """Return the first bars alone."""
+        inside = self.notes.onset < n_bars * COMMON_TIME - 1e-6
+        return Excerpt(self.notes.where(inside), min(n_bars, self.n_bars))
+
+    def features(self) -> list[float]:
+        """Return what realness hears."""
+        n_beats = float(self.n_bars * COMMON_TIME)
+        found = features_of(self.notes, n_beats=n_beats, beats_per_bar=COMMON_TIME)
+        return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -35,11 +62,13 @@ class MeasuredClips:
     Attributes:
         clips: Those that could be measured.
         values: Shape (n_clips, n_attributes).
+        excerpts: The first bars of those in 4/4.
         skipped: How many were left out, by reason.
     """
 
     clips: Sequence[LabelledClip]
     values: NDArray[np.float64]
+    excerpts: Sequence[Excerpt]
     skipped: Counter[str]
 
 
@@ -48,7 +77,7 @@ def measure_clips(
 ) -> MeasuredClips:
     """Clean, tokenize and measure labelled clips; those without sure beats are left out."""
     tokenizer = Tokenizer()
-    kept, values, skipped = [], [], Counter[str]()
+    kept, values, excerpts, skipped = [], [], [], Counter[str]()
     for done, clip in enumerate(clips):
         progress(done, len(clips))
         try:
@@ -59,11 +88,14 @@ def measure_clips(
         ids = [token for bar in tokenizer.encode(song.score) for token in bar]
         beats = float(song.bar_beats.sum())
         tempo = 60.0 * beats / float(song.bar_s[-1] - song.bar_s[0])
-        passage = passage_of(notes_of(tokenizer.decode(ids)), n_beats=beats, tempo=tempo)
+        notes = notes_of(tokenizer.decode(ids))
+        passage = passage_of(notes, n_beats=beats, tempo=tempo)
+        if len(song.bar_beats) >= MIN_EXCERPT and (song.bar_beats == COMMON_TIME).all():
+            excerpts.append(Excerpt(notes, len(song.bar_beats)).first(MAX_EXCERPT))
         values.append(list(measure(passage).values()))
         kept.append(clip)
     progress(len(clips), len(clips))
-    return MeasuredClips(kept, np.array(values, dtype=np.float64), skipped)
+    return MeasuredClips(kept, np.array(values, dtype=np.float64), excerpts, skipped)
 
 
 def _read(clip: LabelledClip) -> Song:
@@ -100,6 +132,61 @@ def fit_mapper(measured: MeasuredClips, *, about: str, n_prototypes: int = 6) ->
         },
     )
     return fitter.mapper_
+
+
+def fit_realness(
+    checkpoint: Path,
+    real: Sequence[Excerpt],
+    *,
+    n_clips: int = 400,
+    seed: int = 2,
+    threads: int = 2,
+    progress: Callable[[int], None] = lambda n_done: None,
+) -> Realness:
+    """Compose clips of random emotions, and fit what tells them from real ones.
+
+    Args:
+        checkpoint: With a mapper, a verifier and, if it is to be steered, a steering.
+        real: Of songs that no judge was fitted on.
+        n_clips: Clips, cut to lengths of real ones.
+        seed: Of emotions and clips.
+        threads: CPU cores.
+        progress: Called with 1 for each clip that is done.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be used.
+        ValueError: If there is nothing real.
+    """
+    if not real:
+        raise ValueError("realness needs labelled clips of at least 8 bars of 4/4")
+    rng = np.random.default_rng(seed)
+    requests = [
+        Request(Emotion(*point), n_bars=MAX_EXCERPT)
+        for point in rng.uniform(-1, 1, (n_clips, 2)).tolist()
+    ]
+    lengths = rng.choice([excerpt.n_bars for excerpt in real], n_clips)
+    composer = Composer(checkpoint, threads=threads)
+    composed = [
+        Excerpt(notes_of(clip.score), MAX_EXCERPT).first(n_bars)
+        for clip, n_bars in zip(
+            composer.compose_each(requests, seed=seed, progress=progress), lengths, strict=True
+        )
+    ]
+    return told_apart(real, composed)
+
+
+def told_apart(real: Sequence[Excerpt], composed: Sequence[Excerpt]) -> Realness:
+    """Fit a logistic regression that tells real music from composed, both counting alike."""
+    names = list(features_of(real[0].notes, n_beats=4.0, beats_per_bar=COMMON_TIME))
+    values = np.array([excerpt.features() for excerpt in (*real, *composed)])
+    is_real = np.arange(len(values)) < len(real)
+    mean, scale = values.mean(axis=0), values.std(axis=0) + 1e-6
+    model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=2000)
+    model.fit((values - mean) / scale, is_real)
+    means, scales, weights = (
+        dict(zip(names, map(float, row), strict=True)) for row in (mean, scale, model.coef_[0])
+    )
+    return Realness(means, scales, weights, float(model.intercept_[0]))
 
 
 def fit_checkpoint(

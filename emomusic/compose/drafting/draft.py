@@ -175,15 +175,10 @@ def make_draft(
         rng = generator()
         bars = _wanted(request, mapper, rng, theme, n_bars=n_bars)
     drawn_tonic = int(rng.integers(12))
-    tonic, chords = request.tonic, _chords(request, n_bars)
-    targets = _mean(bars)
-    if chords:
-        if tonic is None:
-            is_major = targets["mode"] >= 0 if "mode" in targets else None
-            tonic = home_of(chords, is_major=is_major)
-        for own in (targets, *bars):
-            for name in set(SAID_BY_CHORDS) - set(request.fixed):
-                own.pop(name, None)
+    targets, chords = _mean(bars), _chords(request, n_bars)
+    tonic = _tonic(request, chords, targets.get("mode"))
+    said = set(SAID_BY_CHORDS) - set(request.fixed) if chords else set()
+    targets, *bars = ({n: v for n, v in own.items() if n not in said} for own in (targets, *bars))
     if "tempo" in targets or request.emotion is not None:
         targets["tempo"] = tempo
     tempi, course = _course(bars, n_bars, tempo)
@@ -292,6 +287,13 @@ def _chords(request: Request, n_bars: int) -> Chords:
     """Return the chords of each bar: those asked for, again and again."""
     bars = () if request.chords is None else parse_chords(request.chords)
     return tuple(bars[at % len(bars)] for at in range(n_bars)) if bars else ()
+
+
+def _tonic(request: Request, chords: Chords, mode: float | None) -> int | None:
+    """Return the tonic that is asked for, or that chords are at home on."""
+    if request.tonic is not None or not chords:
+        return request.tonic
+    return home_of(chords, is_major=None if mode is None else mode >= 0)
 
 
 def _goes_on(request: Request, theme: Theme | None) -> bool:

@@ -129,10 +129,8 @@ def script_of(plan: Plan, vocabulary: Vocabulary, grammar: Grammar, *, context: 
     n_kept = plan.n_bars if plan.n_kept is None else min(plan.n_kept, plan.n_bars)
     heads = [writer.head(bar) for bar in range(n_kept)]
     prompt = (vocabulary.id_of("BOS_None"), *plan.controls, *writer.behind())
-    longest = max(
-        len(grammar.rows(head)) + len(bar.given)
-        for head, bar in zip(heads, plan.bars, strict=False)
-    )
+    # The bar, each given note, shown and written, and its chords are an event each.
+    longest = max(2 + 2 * len(bar.given) for bar in plan.bars)
     room = context - len(grammar.rows(prompt)) - longest - MAX_BAR_NOTES - MAX_LATE
     if room < 0:
         raise ValueError(

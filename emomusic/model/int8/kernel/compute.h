@@ -100,25 +100,31 @@ static float float_of(int32_t bits) {
     return x;
 }
 
-/* Round n (a multiple of 16) floats to signed bytes plus an offset, so that what has these bits
-   becomes `top`. Returns the scale; what is not finite becomes nought throughout. */
-static float to_bytes(const float *x, int n, int32_t bits, float top, int offset, uint8_t *out) {
-    if (bits >= INFINITE || float_of(bits) < 1e-30f) {
+/* What one step of a byte is worth where what has these bits becomes `top`; 0 where it is tiny or
+   not finite. */
+static float step_of(int32_t bits, float top) {
+    return bits >= INFINITE || float_of(bits) < 1e-30f ? 0.0f : float_of(bits) / top;
+}
+
+/* Round n (a multiple of 16) floats to signed bytes plus an offset; with a step of 0 all become
+   nought. */
+static void to_bytes(const float *x, int n, float step, int offset, uint8_t *out) {
+    if (step == 0.0f) {
         for (int i = 0; i < n; i++) out[i] = (uint8_t)offset;
-        return 0.0f;
+        return;
     }
-    float most = float_of(bits);
-    vf inverse = all(top / most);
+    vf inverse = all(1.0f / step);
     for (int i = 0; i < n; i += EM_WIDE) {
         vf whole = (load(x + i) * inverse + all(ROUND)) - all(ROUND);
         narrow(__builtin_convertvector(whole, vi) + offset, out + i);
     }
-    return most / top;
 }
 
-/* Round n (a multiple of 16) floats to a row of activations; returns its scale. */
+/* Round n (a multiple of 16) floats to a row of activations; returns its step. */
 static float to_row(const float *x, int n, uint8_t *out) {
-    return to_bytes(x, n, largest_bits(x, n), EM_TOP, EM_OFFSET, out);
+    float step = step_of(largest_bits(x, n), EM_TOP);
+    to_bytes(x, n, step, EM_OFFSET, out);
+    return step;
 }
 
 /* One over the root mean square of n floats. */
@@ -244,11 +250,17 @@ static int pad_head(const float *x, int n, float *room) {
 
 static void store_key(const em_heads *h, em_cache *c, int at, const float *key) {
     float room[EM_MAX_HEAD] __attribute__((aligned(64)));
-    float pairs[EM_MAX_HEAD] __attribute__((aligned(64)));
+    float fours[EM_MAX_HEAD] __attribute__((aligned(64)));
     uint8_t head[EM_MAX_HEAD];
     int n = pad_head(key, h->head_dim, room);
-    for (int i = 0; i < n; i++) pairs[i] = fabsf(room[i]) + fabsf(room[i ^ 1]);
-    c->key_scale[at] = to_bytes(room, n, largest_bits(pairs, n), 127.0f, 0, head);
+    for (int i = 0; i < n; i++) /* those whose products are added in 16 bits */
+        fours[i] = (fabsf(room[i & ~5]) + fabsf(room[(i & ~5) | 1])) +
+                   (fabsf(room[(i & ~5) | 4]) + fabsf(room[i | 5]));
+    float step = step_of(largest_bits(fours, n), EM_MAX_FOUR);
+    float least = step_of(largest_bits(room, n), 127.0f);
+    if (step > 0.0f && step < least) step = least;
+    to_bytes(room, n, step, 0, head);
+    c->key_scale[at] = step;
     int32_t sum = 0;
     for (int i = 0; i < n; i++) sum += (int8_t)head[i];
     c->key_shift[at] = EM_OFFSET * sum;
@@ -262,7 +274,8 @@ static void store(const em_heads *h, em_cache *c, int at, const float *key, cons
     uint8_t head[EM_MAX_HEAD];
     store_key(h, c, at, key);
     int padded = pad_head(value, h->head_dim, room);
-    c->value_scale[at] = to_bytes(room, padded, largest_bits(room, padded), 127.0f, 0, head);
+    c->value_scale[at] = step_of(largest_bits(room, padded), 127.0f);
+    to_bytes(room, padded, c->value_scale[at], 0, head);
     int8_t *v = c->values + (size_t)(at / 4) * EM_BLOCK * 4 + at % 4;
     for (int from = 0; from < h->head_dim; from += EM_BLOCK) {
         int n = h->head_dim - from < EM_BLOCK ? h->head_dim - from : EM_BLOCK;

@@ -217,18 +217,24 @@ static int8_t to_byte(float x) {
     return (int8_t)(int)(shifted - 12582912.0f);
 }
 
-/* Read a row of n floats; returns the largest sum of two neighbours' absolute values, or a
-   negative number if one is not finite. */
+/* Read n floats, and noughts up to a multiple of eight; returns what one step of their bytes is
+   worth, or a negative number if one is not finite. */
 static float read_row(const void *data, int dtype, size_t from, size_t n, float *row) {
-    float most = 0.0f, before = 0.0f;
-    for (size_t i = 0; i < n; i++) {
+    float most = 0.0f, size[8];
+    for (size_t i = 0; i < n; i++)
         if (!read_float(data, dtype, from + i, row + i)) return -1.0f;
-        float size = row[i] < 0 ? -row[i] : row[i];
-        float sum = i % 2 ? before + size : size;
-        if (sum > most) most = sum;
-        before = size;
+    for (size_t i = n; i % 8; i++) row[i] = 0.0f;
+    for (size_t i = 0; i < n; i += 8) {
+        for (size_t j = 0; j < 8; j++) {
+            size[j] = row[i + j] < 0 ? -row[i + j] : row[i + j];
+            if (size[j] / 127.0f > most) most = size[j] / 127.0f;
+        }
+        for (size_t j = 0; j < 4; j += 2) { /* those whose products are added in 16 bits */
+            float four = size[j] + size[j + 1] + size[j + 4] + size[j + 5];
+            if (four / EM_MAX_FOUR > most) most = four / EM_MAX_FOUR;
+        }
     }
-    return most;
+    return most > 1e-32f && most < 1e36f ? most : 0.0f;
 }
 
 /* Round each output of a matrix, (n_out, n_in) from row `from` of data on, to int8. */
@@ -237,10 +243,9 @@ static int pack(const em_model *m, em_matrix *x, const void *data, int dtype, si
     float row[EM_MAX_WIDTH];
     memset(x->data, 0, (size_t)x->n_blocks * (size_t)x->k4 * EM_BLOCK * 4);
     for (int o = 0; o < x->n_out; o++) {
-        float most = read_row(data, dtype, (from + (size_t)o) * n_in, n_in, row);
-        if (most < 0.0f) return EM_NOT_FINITE;
-        int usable = most > 1e-30f && most < 1e38f;
-        float inverse = usable ? 127.0f / most : 0.0f;
+        float step = read_row(data, dtype, (from + (size_t)o) * n_in, n_in, row);
+        if (step < 0.0f) return EM_NOT_FINITE;
+        float inverse = step > 0.0f ? 1.0f / step : 0.0f;
         int8_t *block = x->data + (size_t)(o / EM_BLOCK) * (size_t)x->k4 * EM_BLOCK * 4;
         int32_t sum = 0;
         for (size_t i = 0; i < n_in; i++) {
@@ -248,7 +253,7 @@ static int pack(const em_model *m, em_matrix *x, const void *data, int dtype, si
             block[i / 4 * EM_BLOCK * 4 + (size_t)(o % EM_BLOCK) * 4 + i % 4] = byte;
             sum += byte;
         }
-        x->scale[o] = usable ? most / 127.0f : 0.0f;
+        x->scale[o] = step;
         x->shift[o] = m->isa->offset * sum;
     }
     return 0;
