@@ -15,7 +15,7 @@ PARTS = ("model", "session", "steps", "grammar", "forward", "sample", "pool",
          "isa_plain", "isa_avx2", "isa_avxvnni", "isa_avx512", "isa_neon")  # fmt: skip
 # No fused multiply-add: floats are to be the same whatever the processor.
 FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fvisibility=hidden", "-Wno-psabi"]
-CHECKPOINT = "checkpoints/emomusic-10m"
+CHECKPOINT = "checkpoints/emomusic-12m"
 OF_TRAINING = ".toml"
 
 

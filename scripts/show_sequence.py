@@ -38,7 +38,7 @@ def main(
     texts = [*rows.meta["vocabulary"], "SAME"]
     layout = batches.layout
     events = to_events(ids, layout.events, layout.kinds, learnt)
-    told = [False, *events.learnt[:-1].any(axis=1).tolist()]
+    told = np.append(False, events.learnt[:-1].any(axis=1))
     n_bars = 0
     for own, is_told in zip(np.split(events.rows, events.start[1:]), told, strict=True):
         n_bars += layout.events.bar in own

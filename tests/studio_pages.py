@@ -20,7 +20,7 @@ from emomusic.compose.asking.request import Request
 from emomusic.compose.asking.settings import Settings
 from emomusic.emotion import find_emotion
 
-SHIPPED = ROOT / "checkpoints" / "emomusic-10m"
+SHIPPED = ROOT / "checkpoints" / "emomusic-12m"
 WAIT_S = 90.0
 """So long a busy machine may take; nothing here is measured by it."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

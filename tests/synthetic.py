@@ -251,7 +251,7 @@ def make_checkpoint(folder: Path, *, context: int = 2048) -> None:
         "bar_edges": [
             bin_edges(values[ATTRIBUTE_NAMES.index(name)]).tolist() for name in BAR_ATTRIBUTE_NAMES
         ],
-        "forms": ["0006333066066444", "0000333344440000"],
+        "forms": ["0006333066066444", "0000333344440000", "0000333344440000" + "5" * 16],
     }
     (folder / "tables.json").write_text(json.dumps(tables), encoding="utf-8")
     make_mapper().save(folder)

@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import save
 from synthetic import make_response, make_rows
 
-from emomusic.compose.drafting.controls import read_controls
+from emomusic.compose.drafting.controls import read_tables
 from emomusic.compose.steering.response import Response
 from emomusic.mapping.mapper import Mapper
 from emomusic.model import weights
@@ -37,7 +37,7 @@ def read_weights(folder: Path) -> None:
 
 
 def read_bins(folder: Path) -> None:
-    read_controls(folder / "tables.json", Tokenizer().vocabulary)
+    read_tables(folder / "tables.json", Tokenizer().vocabulary)
 
 
 READERS: dict[str, tuple[Callable[[Path], object], type[Exception]]] = {

@@ -39,9 +39,7 @@ def sketch(n_written: int, emotion: Emotion | None = JOY, **asked: Any) -> Sketc
     request = Request(emotion, **{"n_bars": 4, "tonic": 0, **asked})
     theme = None if request.given is None else read_theme(request.given.score, TOKENIZER)
     draft = make_draft(request, make_mapper(), seed=1, index=2, theme=theme)
-    plan = Plan(
-        (), (BarPlan(),) * draft.n_bars, draft.request.beats_per_bar, n_kept=request.n_kept
-    )
+    plan = Plan((), (BarPlan(),) * draft.n_bars, draft.request.beats_per_bar, n_kept=request.n_kept)
     script = script_of(plan, VOCABULARY, GRAMMAR, context=2048)
     return Sketch(draft, script, BARS[:n_written], seed=1)
 

@@ -53,4 +53,4 @@ def test_a_folder_that_is_not_there_is_named(
 def test_without_any_checkpoint_it_says_how_to_name_one() -> None:
     with pytest.raises(ValueError, match=f"name one with --checkpoint or the variable {VARIABLE}"):
         find_checkpoint(None)
-    assert find.NAME in "emomusic-10m"
+    assert find.NAME in "emomusic-12m"

@@ -35,7 +35,7 @@ from emomusic.compose.pretrained.hub import (
 from emomusic.model.weights import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ROOT / "checkpoints" / "emomusic-10m"
+SHIPPED = ROOT / "checkpoints" / "emomusic-12m"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NAME = "someone/tiny"
 
@@ -353,7 +353,7 @@ def test_the_sums_of_the_shipped_checkpoint_are_true() -> None:
     sums = read_sums(SHIPPED)
     anew = "after a change: python -c 'from pathlib import Path; "
     anew += "from emomusic.compose.pretrained.hub import seal; "
-    anew += 'seal(Path("checkpoints/emomusic-10m"))\''
+    anew += 'seal(Path("checkpoints/emomusic-12m"))\''
     assert set(sums) == {path.name for path in checked_files(SHIPPED)}, anew
     try:
         check_sums(SHIPPED, sums)

@@ -38,6 +38,9 @@ def sounding(pitch: float, *, velocity: int = 64, pitches: Sequence[int] = ()) -
     score = make_score(list(pitches) or run.tolist(), gap=240, velocity=velocity)
     return passage_of(notes_of(score), n_beats=8.0, tempo=120.0)
 
+ASKED = {**WEIGHTS, "register": 5.0}
+"""What is asked for by itself is fed back in full."""
+
 
 def helm(
     goals: Mapping[str, float | Sequence[float]],
@@ -155,7 +158,7 @@ def test_it_arrives_with_a_model_that_half_listens() -> None:
     def listen(segments: Any) -> Passage:
         return sounding(MIDDLE["register"] + 4 * float(np.mean(pulls)))
 
-    steering = helm({"register": goal}, listen, n_bars=64)
+    steering = helm({"register": goal}, listen, n_bars=64, weights=ASKED)
     for at in range(64):
         pulls.append(higher(steering(bars(at))))
     achieved = MIDDLE["register"] + 4 * np.mean(pulls)
@@ -208,7 +211,7 @@ def test_what_cannot_be_reached_is_let_go_as_soon_as_it_turns() -> None:
         def listen(segments: Any) -> Passage:
             return sounding(next(heard))
 
-        steering = helm({"register": 60.0}, listen, response=HEEDED, n_bars=100)
+        steering = helm({"register": 60.0}, listen, response=HEEDED, n_bars=100, weights=ASKED)
         return [higher(lean) for lean in run(steering, after + 12)]
 
     short, long = turns(20), turns(60)

@@ -7,7 +7,14 @@ import pytest
 from synthetic import make_score
 
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
-from emomusic.evaluation.fitting import fit_checkpoint, fit_mapper, measure_clips
+from emomusic.evaluation.fitting import (
+    Excerpt,
+    fit_checkpoint,
+    fit_mapper,
+    fit_realness,
+    measure_clips,
+    told_apart,
+)
 from emomusic.mapping.mapper import Mapper
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.score import notes_of, read_score, write_score
@@ -87,7 +94,8 @@ def test_a_clip_nobody_rated_lies_at_its_quadrants_centre(source: Path) -> None:
 
 def test_mapper_and_verifier_are_written_into_a_checkpoint(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "checkpoint"
-    told = fit_checkpoint(source, out, all_songs=True)
+    told, excerpts = fit_checkpoint(source, out, all_songs=True)
+    assert {excerpt.n_bars for excerpt in excerpts} == {8} and len(excerpts) == 136
     assert told.startswith("mapper: 136 clips (Q1 34, Q2 34, Q3 34, Q4 34), ")
     assert told.endswith("skipped: none\nverifier: 136 clips")
     assert sorted(path.name for path in out.iterdir()) == ["mapper.json", "verifier.safetensors"]
@@ -109,3 +117,33 @@ def test_half_of_the_songs_is_kept_for_the_judges(source: Path, tmp_path: Path) 
 def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="cannot read"):
         fit_checkpoint(tmp_path, tmp_path / "out")
+
+
+def excerpt(seed: int, *, repeats: bool) -> Excerpt:
+    """Return eight bars of a figure that comes again, or of notes at random."""
+    rng = np.random.default_rng(seed)
+    bars = rng.choice([0, 2, 4, 5, 7, 9, 11], (8, 8))
+    bars = np.tile(bars[:2], (4, 1)) if repeats else bars
+    gaps = make_score((60 + bars).ravel().tolist(), gap=240)
+    return Excerpt(notes_of(gaps), 8)
+
+
+def test_realness_tells_apart_what_it_was_fitted_on() -> None:
+    real, composed = ([excerpt(i, repeats=r) for i in range(40)] for r in (True, False))
+    fitted = told_apart(real[:30], composed[:30])
+    heard = [
+        [fitted.of(e.notes, n_beats=32.0, beats_per_bar=4) for e in own[30:]]
+        for own in (real, composed)
+    ]
+    assert min(heard[0]) > 0.5 > max(heard[1])
+    assert fitted.weight["notes_return"] > 0
+
+
+def test_realness_is_fitted_on_a_checkpoints_own_clips(tiny_checkpoint: Path) -> None:
+    told: list[int] = []
+    real = [excerpt(i, repeats=True) for i in range(6)]
+    fitted = fit_realness(tiny_checkpoint, real, n_clips=4, threads=1, progress=told.append)
+    assert sum(told) == 4
+    assert fitted.of(real[0].notes, n_beats=32.0, beats_per_bar=4) > 0.5
+    with pytest.raises(ValueError, match="realness needs labelled clips of at least 8 bars"):
+        fit_realness(tiny_checkpoint, [], n_clips=4, threads=1)

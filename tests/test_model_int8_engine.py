@@ -82,7 +82,7 @@ def test_logits_are_those_of_torch_within_the_rounding(shape: dict[str, int]) ->
     expected, found = torch_logits(model), some_logits(int8(model))
     asked = ~np.isnan(expected)
     np.testing.assert_array_equal(asked, ~np.isnan(found))
-    assert np.abs(found - expected)[asked].mean() < 0.07 * expected[asked].std()
+    assert np.abs(found - expected)[asked].mean() < 0.08 * expected[asked].std()
     assert np.corrcoef(found[asked], expected[asked])[0, 1] > 0.995
 
 

@@ -19,8 +19,8 @@ import pytest
 from emomusic.model.int8.library import is_built
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ROOT / "checkpoints" / "emomusic-10m"
-INSIDE = "emomusic/checkpoints/emomusic-10m/"
+SHIPPED = ROOT / "checkpoints" / "emomusic-12m"
+INSIDE = "emomusic/checkpoints/emomusic-12m/"
 READ_AT_RUN_TIME = (".py", ".json", ".html", ".css", ".js", ".safetensors", ".md", ".typed", ".so",
                     ".pyd")  # fmt: skip
 NO_NETWORK = """

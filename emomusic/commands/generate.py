@@ -79,7 +79,7 @@ def generate(
         typer.Option("--set", metavar="ATTRIBUTE=VALUE", help="Fix an attribute; repeatable."),
     ] = None,
     temperature: Annotated[float, typer.Option(help="Of sampling, up to 5.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Of sampling pitches and moments, up to 1.")] = 0.92,
+    top_p: Annotated[float, typer.Option(help="Of sampling pitches and moments, up to 1.")] = 0.85,
     guidance: Annotated[
         float, typer.Option(help="How strongly controls count, 1 to 5; 1 is fastest.")
     ] = 1.0,
@@ -89,9 +89,7 @@ def generate(
     ] = True,
     two_hands: Annotated[
         bool,
-        typer.Option(
-            "--two-hands/--any-hands", help="Strike nothing that two hands cannot reach."
-        ),
+        typer.Option("--two-hands/--any-hands", help="Strike nothing that two hands cannot reach."),
     ] = True,
     best_of: Annotated[int, typer.Option(help="Candidates a clip; 1 is the first draw.")] = 1,
     diversity: Annotated[float, typer.Option(help="Spread of the targets, 0 to 1.")] = 0.85,

@@ -132,14 +132,14 @@ def fit(
     ] = 3000,
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
 ) -> None:
-    """Fit the mapper and the verifier on labelled clips, and measure how to steer the model."""
-    from emomusic.evaluation.fitting import fit_checkpoint
+    """Fit mapper, verifier and realness on labelled clips, and measure how to steer the model."""
+    from emomusic.evaluation.fitting import N_COMPOSED, fit_checkpoint, fit_realness
     from emomusic.evaluation.steering import has_model, measure_response
 
     try:
         with progress_bar() as bar:
             task = bar.add_task("measuring", total=None)
-            told = fit_checkpoint(
+            told, excerpts = fit_checkpoint(
                 source,
                 checkpoint,
                 all_songs=all_songs,
@@ -154,6 +154,11 @@ def fit(
                     progress=lambda n: bar.advance(task, n),
                 ).save(checkpoint)
                 told += f"\nsteering: measured on {steering_clips} clips"
+                task = bar.add_task("realness", total=N_COMPOSED)
+                fit_realness(
+                    checkpoint, excerpts, threads=threads, progress=lambda n: bar.advance(task, n)
+                ).save(checkpoint)
+                told += f"\nrealness: {len(excerpts)} clips and {N_COMPOSED} composed ones"
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)
     typer.echo(told)

@@ -6,12 +6,18 @@ import math
 from dataclasses import dataclass, field
 
 from emomusic.compose.clip import Clip
+from emomusic.compose.realness import Realness
 from emomusic.emotion import EmotionCurve
 from emomusic.music.score import notes_of
 from emomusic.verify.verifier import Verifier
 
 WINDOW_BARS, MIN_NOTES = 4, 4
 """A curve is heard in windows of so many bars, those of fewer notes left out."""
+
+
+REAL = 0.5
+"""What a clip that is surely real gains over one that surely is not; to be surely heard in its
+quadrant, and not at all, are 1 apart."""
 
 
 @dataclass
@@ -26,10 +32,21 @@ class Candidates:
         """Tell whether all are there."""
         return len(self.found) == self.n_wanted
 
-    def best(self, verifier: Verifier) -> Clip:
-        """Return the one that the verifier hears best as what was asked."""
+    def best(self, verifier: Verifier, realness: Realness | None) -> Clip:
+        """Return the one that is heard best as what was asked, and is built most like music."""
         clips = [self.found[i] for i in sorted(self.found)]
-        return clips[0] if len(clips) == 1 else max(clips, key=lambda clip: _merit(clip, verifier))
+        if len(clips) == 1:
+            return clips[0]
+        return max(clips, key=lambda clip: _merit(clip, verifier) + _music(clip, realness))
+
+
+def _music(clip: Clip, realness: Realness | None) -> float:
+    """Return what a clip gains for being built like real music, 0 to `REAL`."""
+    if realness is None or clip.n_given:
+        return 0.0
+    beats = clip.request.beats_per_bar
+    notes, n_beats = notes_of(clip.score), float(clip.n_bars * beats)
+    return REAL * realness.of(notes, n_beats=n_beats, beats_per_bar=beats)
 
 
 def _merit(clip: Clip, verifier: Verifier) -> float:

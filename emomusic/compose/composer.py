@@ -21,6 +21,7 @@ from emomusic.compose.drafting.controls import read_tables
 from emomusic.compose.finish import Finisher, Sketch
 from emomusic.compose.pretrained.find import checkpoint_name, find_checkpoint
 from emomusic.compose.pretrained.hub import save_checkpoint
+from emomusic.compose.realness import Realness
 from emomusic.compose.steering.pilot import Pilot, weights_of
 from emomusic.compose.steering.response import Response
 from emomusic.compose.writer import Writer
@@ -77,6 +78,7 @@ class Composer:
             self.tokenizer = Tokenizer(folder / TOKENIZER_NAME)
             self.mapper = Mapper.load(folder)
             self.verifier = Verifier.load(folder)
+            self._realness = Realness.load(folder)
             self._finisher = Finisher(self.tokenizer, self.verifier, self.name)
             self._writer = Writer(
                 engine=self.engine,
@@ -229,7 +231,7 @@ class Composer:
         own = candidates.setdefault(order, Candidates(draft.request.best_of))
         own.found[draft.candidate] = self._finisher.clip(sketch)
         if own.complete:
-            yield candidates.pop(order).best(self.verifier)
+            yield candidates.pop(order).best(self.verifier, self._realness)
 
     @classmethod
     def from_pretrained(

@@ -12,7 +12,7 @@ MAX_BARS = 64
 MIN_BARS = 16
 
 
-def measure_forms(rows: Rows, *, n_forms: int = 1_500, seed: int = 0) -> FormTable:
+def measure_forms(rows: Rows, *, n_forms: int = 1_500, seed: int = 0) -> FormTable | None:
     """Return how so many songs of the training part go, from their first bar on.
 
     Songs are drawn evenly over those with at least 16 bars; up to 64 bars of each are taken,
@@ -23,14 +23,14 @@ def measure_forms(rows: Rows, *, n_forms: int = 1_500, seed: int = 0) -> FormTab
         n_forms: Songs at most.
         seed: Of the draw.
 
-    Raises:
-        ValueError: If no song has 16 bars.
+    Returns:
+        The table; None if no song has 16 bars.
     """
     starts, stops = _song_bars(rows)
     long_enough = (stops - starts >= MIN_BARS) & ~rows.song_is_validation
     songs = np.flatnonzero(long_enough)
     if not len(songs):
-        raise ValueError(f"no song of the rows has {MIN_BARS} bars")
+        return None
     songs = np.sort(np.random.default_rng(seed).permutation(songs)[:n_forms])
     return FormTable(
         tuple(

@@ -16,6 +16,7 @@ import numpy as np
 
 from emomusic.data.chord_labels import Agreement
 from emomusic.data.clean import SkippedError
+from emomusic.data.forms import measure_forms
 from emomusic.data.packing import pack, read_tables
 from emomusic.data.songs import PreparedSong, prepare_song
 from emomusic.data.sources import CorpusFile, corpus_files
@@ -74,6 +75,9 @@ def prepare(
     if not songs:
         raise ValueError(f"none of {len(files)} files could be used: {_reasons(skipped)}")
     rows = pack(songs, skipped, tables=tables)
+    forms = measure_forms(rows)
+    if forms is not None:
+        rows.meta["forms"] = list(forms.forms)
     rows.save(out_path)
     for path in paths:
         path.unlink(missing_ok=True)

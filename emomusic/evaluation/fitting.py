@@ -33,6 +33,7 @@ MIN_CONFIDENCE = 0.2
 tempo of half or twice the beat still goes with its density."""
 MIN_EXCERPT, MAX_EXCERPT = 8, 16
 """Bars that realness hears, real ones and composed ones."""
+N_COMPOSED = 400
 INVERSE_PENALTY = 0.3
 
 
@@ -62,14 +63,14 @@ class MeasuredClips:
     Attributes:
         clips: Those that could be measured.
         values: Shape (n_clips, n_attributes).
-        excerpts: The first bars of those in 4/4.
         skipped: How many were left out, by reason.
+        excerpts: The first bars of those in 4/4.
     """
 
     clips: Sequence[LabelledClip]
     values: NDArray[np.float64]
-    excerpts: Sequence[Excerpt]
     skipped: Counter[str]
+    excerpts: Sequence[Excerpt] = ()
 
 
 def measure_clips(
@@ -95,7 +96,7 @@ def measure_clips(
         values.append(list(measure(passage).values()))
         kept.append(clip)
     progress(len(clips), len(clips))
-    return MeasuredClips(kept, np.array(values, dtype=np.float64), excerpts, skipped)
+    return MeasuredClips(kept, np.array(values, dtype=np.float64), skipped, excerpts)
 
 
 def _read(clip: LabelledClip) -> Song:
@@ -138,7 +139,7 @@ def fit_realness(
     checkpoint: Path,
     real: Sequence[Excerpt],
     *,
-    n_clips: int = 400,
+    n_clips: int = N_COMPOSED,
     seed: int = 2,
     threads: int = 2,
     progress: Callable[[int], None] = lambda n_done: None,
@@ -195,7 +196,7 @@ def fit_checkpoint(
     *,
     all_songs: bool = False,
     progress: Progress = lambda done, total: None,
-) -> str:
+) -> tuple[str, Sequence[Excerpt]]:
     """Fit mapper and verifier on labelled clips and write them into a checkpoint.
 
     The mapper is fitted on the mapper's half of the songs, so that judges fitted on the other
@@ -209,7 +210,7 @@ def fit_checkpoint(
         progress: Called with clips done and clips in all.
 
     Returns:
-        What was fitted, in a few lines.
+        What was fitted, in a few lines, and excerpts of the mapper's songs, for `fit_realness`.
 
     Raises:
         ValueError: If the labels cannot be read or are too few.
@@ -225,7 +226,8 @@ def fit_checkpoint(
     counts = Counter(clip.quadrant for clip in measured.clips)
     told = ", ".join(f"{quadrant} {counts[quadrant]}" for quadrant in QUADRANTS)
     skipped = ", ".join(f"{why} ({n})" for why, n in measured.skipped.items()) or "none"
-    return (
+    told = (
         f"mapper: {len(measured.clips)} clips ({told}), {len(mapper.prototypes)} prototypes; "
         f"skipped: {skipped}\nverifier: {len(clips)} clips"
     )
+    return told, measured.excerpts

@@ -45,7 +45,7 @@ RECOMPILE_LIMIT = 64
 SLOW = 0.5
 """A run that is slower than this share of its own best speed says so."""
 TABLES_NAME = "tables.json"
-TABLES = ("attributes", "bar_attributes", "n_bins", "edges", "bar_edges", "account")
+TABLES = ("attributes", "bar_attributes", "n_bins", "edges", "bar_edges", "forms", "account")
 RUN_DIR = "run"
 Report = Callable[[dict[str, float]], None]
 OnEvaluation = Callable[[Path, int], None]
@@ -80,7 +80,11 @@ def train(
     ranks = Ranks(device_of(config.device))
     with ranks.together(), _only_run(out_dir / RUN_DIR, ranks):
         rows = Rows.load(rows_path)
-        evaluated = _Run(rows, out_dir, config, ranks, report, on_evaluation).go()
+        torch.set_flush_denormal(True)  # of the whole process: numbers so small only cost time
+        try:
+            evaluated = _Run(rows, out_dir, config, ranks, report, on_evaluation).go()
+        finally:
+            torch.set_flush_denormal(False)
         ranks.leave()
     return evaluated
 
@@ -158,7 +162,6 @@ class _Run:
         self.ranks, self.device, self.run_dir = ranks, ranks.device, out_dir / RUN_DIR
         if config.threads:
             torch.set_num_threads(config.threads)
-        torch.set_flush_denormal(True)
         torch.set_float32_matmul_precision("high")
         torch.manual_seed(config.seed)
         (precision,) = ranks.share(self._precision().encode()).decode().split()
@@ -379,7 +382,7 @@ class _Run:
             "evaluation": {name: round(value, 5) for name, value in self.evaluated.items()},
         }
         save_model(self.out_dir, self.model, recipe=recipe)
-        tables = {key: self.rows.meta[key] for key in TABLES}
+        tables = {key: self.rows.meta[key] for key in TABLES if key in self.rows.meta}
         write_text(self.out_dir / TABLES_NAME, json.dumps(tables, indent=1) + "\n")
         self.on_evaluation(self.out_dir, self.step)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import emomusic
 
-NAME = "emomusic-10m"
+NAME = "emomusic-12m"
 VARIABLE = "EMOMUSIC_CHECKPOINT"
 _PART = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}"
 _ON_A_HUB = re.compile(rf"(?P<repository>{_PART}/{_PART})(@(?P<revision>[A-Za-z0-9][\w./-]*))?")
@@ -28,7 +28,7 @@ def find_checkpoint(
         named: A folder, or `owner/name` or `owner/name@revision` of one on a model hub; what is
             there as a folder is a folder, and so is what would lie in one. None looks into the
             environment's EMOMUSIC_CHECKPOINT, which says either, then for
-            `checkpoints/emomusic-10m` below the current folder, beside the package and in it.
+            `checkpoints/emomusic-12m` below the current folder, beside the package and in it.
         revision: Branch, tag or commit on the hub, as the four that follow.
         cache_dir: Where files from the hub are kept; None takes the hub's own cache.
         local_files_only: Take what was fetched before.

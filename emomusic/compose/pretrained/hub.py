@@ -19,7 +19,7 @@ from emomusic.model.weights import CheckpointError
 SUMS_NAME, CARD_NAME, CONFIG_NAME = "checksums.json", "README.md", "config.json"
 FORMAT = "emomusic checksums 1"
 NEEDED = (CONFIG_NAME, "mapper.json", "tables.json", "tokenizer.json", "verifier.safetensors")
-MAY_BE_THERE = (*NEEDED, "steering.json")
+MAY_BE_THERE = (*NEEDED, "steering.json", "realness.json")
 WEIGHTS = re.compile(r"model-\d{2,4}-of-\d{2,4}\.safetensors")
 MAX_SUMS_BYTES = 2**20
 MAX_BYTES = 8 * 2**30

@@ -1,4 +1,4 @@
-"""Echoes: what leads a bar along one that was given."""
+"""Echoes: what leads a bar along an earlier one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from emomusic.music.tokenizer import Vocabulary
 
-RHYTHM, PITCHES, LENGTHS, VELOCITIES = 1.5, 2.25, 0.5, 0.25
+RHYTHM, PITCHES, LENGTHS, VELOCITIES = 2.5, 3.5, 1.0, 0.25
 """How strongly an echo is led along the bar that it takes up, in nats."""
 TO_MINOR, TO_MAJOR = {4: 3, 9: 8, 11: 10}, {3: 4, 8: 9, 10: 11}
 """Pitch classes of C major, and of C minor, that the other mode has beside them."""
@@ -17,7 +17,7 @@ Pairs = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
 class Echoes:
-    """Lead a bar along the ids of a given one: the same onsets, pitches, lengths.
+    """Lead a bar along the ids of an earlier one: the same onsets, pitches, lengths.
 
     What leads are pairs of an id and one that followed it, so that the bar may leave the other
     anywhere, and come back.
@@ -34,13 +34,16 @@ class Echoes:
             for is_major in (False, True)
         }
 
-    def pairs(self, bar: Sequence[int], *, to_major: bool | None = None) -> Pairs:
+    def pairs(
+        self, bar: Sequence[int], *, to_major: bool | None = None, whole: bool = True
+    ) -> Pairs:
         """Return the pairs of `Lean` that lead along a bar.
 
         Args:
             bar: Its sampled ids.
             to_major: The mode in which it is taken up, where that is another one: its third,
                 sixth and seventh are altered. None takes it as it is.
+            whole: Whether notes are taken up too, and not only when they are struck.
         """
         if to_major is not None:
             bar = self._to[to_major][np.array(bar, np.int64)].tolist()
@@ -53,6 +56,8 @@ class Echoes:
             if kind == "Position":
                 found[position, token] = RHYTHM
                 position = token
+            elif not whole:
+                continue
             elif kind == "Pitch":
                 found[position, token] = PITCHES
                 if struck == position:

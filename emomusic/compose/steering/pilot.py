@@ -13,6 +13,7 @@ from emomusic.compose.steering.response import Response
 from emomusic.model.engine import Lean, Steer
 from emomusic.model.grammar import Script, Segments
 from emomusic.music.attributes import attribute
+from emomusic.music.form import FORM_BARS, bars_back
 from emomusic.music.passage import Passage, passage_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import BEATS_PER_BAR, Tokenizer
@@ -70,15 +71,18 @@ class Pilot:
 
         def steer(segments: Segments) -> Lean:
             lean, bar = helm(segments), len(segments)
-            followed = draft.follows[bar]
-            if followed is None or draft.theme is None:
-                return lean
-            is_major = draft.is_major_at(bar)
-            changes = is_major != draft.theme.is_major
-            taken_up = draft.theme.bars[followed]
-            return Lean(
-                lean.bias, *self._echoes.pairs(taken_up, to_major=is_major if changes else None)
-            )
+            followed, code = draft.follows[bar], draft.form[bar]
+            if followed is not None and draft.theme is not None:
+                is_major = draft.is_major_at(bar)
+                to_major = is_major if is_major != draft.theme.is_major else None
+                return Lean(
+                    lean.bias, *self._echoes.pairs(draft.theme.bars[followed], to_major=to_major)
+                )
+            if code and bars_back(code) <= bar:
+                taken_up = segments[bar - bars_back(code)]
+                whole = code <= len(FORM_BARS)
+                return Lean(lean.bias, *self._echoes.pairs(taken_up, whole=whole))
+            return lean
 
         return steer
 

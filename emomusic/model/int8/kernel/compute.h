@@ -100,10 +100,11 @@ static float float_of(int32_t bits) {
     return x;
 }
 
-/* What one step of a byte is worth where what has these bits becomes `top`; 0 where it is tiny or
-   not finite. */
-static float step_of(int32_t bits, float top) {
-    return bits >= INFINITE || float_of(bits) < 1e-30f ? 0.0f : float_of(bits) / top;
+/* What one step of a byte is worth where the largest of n floats becomes 127; 0 where that is tiny
+   or not finite. */
+static float step_of(const float *x, int n) {
+    int32_t bits = largest_bits(x, n);
+    return bits >= INFINITE || float_of(bits) < 1e-30f ? 0.0f : float_of(bits) / EM_TOP;
 }
 
 /* Round n (a multiple of 16) floats to signed bytes plus an offset; with a step of 0 all become
@@ -122,7 +123,7 @@ static void to_bytes(const float *x, int n, float step, int offset, uint8_t *out
 
 /* Round n (a multiple of 16) floats to a row of activations; returns its step. */
 static float to_row(const float *x, int n, uint8_t *out) {
-    float step = step_of(largest_bits(x, n), EM_TOP);
+    float step = step_of(x, n);
     to_bytes(x, n, step, EM_OFFSET, out);
     return step;
 }
@@ -256,11 +257,8 @@ static void store_key(const em_heads *h, em_cache *c, int at, const float *key) 
     for (int i = 0; i < n; i++) /* those whose products are added in 16 bits */
         fours[i] = (fabsf(room[i & ~5]) + fabsf(room[(i & ~5) | 1])) +
                    (fabsf(room[(i & ~5) | 4]) + fabsf(room[i | 5]));
-    float step = step_of(largest_bits(fours, n), EM_MAX_FOUR);
-    float least = step_of(largest_bits(room, n), 127.0f);
-    if (step > 0.0f && step < least) step = least;
-    to_bytes(room, n, step, 0, head);
-    c->key_scale[at] = step;
+    c->key_scale[at] = step_of(fours, n);
+    to_bytes(room, n, c->key_scale[at], 0, head);
     int32_t sum = 0;
     for (int i = 0; i < n; i++) sum += (int8_t)head[i];
     c->key_shift[at] = EM_OFFSET * sum;
@@ -274,7 +272,7 @@ static void store(const em_heads *h, em_cache *c, int at, const float *key, cons
     uint8_t head[EM_MAX_HEAD];
     store_key(h, c, at, key);
     int padded = pad_head(value, h->head_dim, room);
-    c->value_scale[at] = step_of(largest_bits(room, padded), 127.0f);
+    c->value_scale[at] = step_of(room, padded);
     to_bytes(room, padded, c->value_scale[at], 0, head);
     int8_t *v = c->values + (size_t)(at / 4) * EM_BLOCK * 4 + at % 4;
     for (int from = 0; from < h->head_dim; from += EM_BLOCK) {

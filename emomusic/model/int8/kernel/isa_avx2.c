@@ -9,7 +9,7 @@
 #else
 #define EM_NAME "avx2"
 #endif
-#define EM_OFFSET 100
+#define EM_OFFSET 127
 #define EM_WIDE 8
 #define EM_NARROW(x, out) narrow_eight((__m256i)(x), out)
 

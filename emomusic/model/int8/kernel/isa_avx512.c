@@ -10,7 +10,7 @@
 #endif
 
 #define EM_NAME "avx512-vnni"
-#define EM_OFFSET 100
+#define EM_OFFSET 127
 #define EM_WIDE 16
 #define EM_NARROW(x, out) _mm_storeu_si128((__m128i *)(out), _mm512_cvtepi32_epi8((__m512i)(x)))
 #define EM_LARGER(a, b) ((vf)_mm512_max_ps((__m512)(a), (__m512)(b)))

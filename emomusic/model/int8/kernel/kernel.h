@@ -12,9 +12,9 @@
    positions) have the same layout, so one routine, dot, does all the work.
 
    Room. AVX2 adds products in 16 bits, here those of four inputs: two neighbours, and the same two
-   of the next group. So activations are at most 100, or 200 with the offset, and matrices and keys
-   are scaled so that four such weights have at most 161 together, or 163 when all are rounded up:
-   200 * 163 fits. Values need no such scale, for the weights of attention that they meet have six
+   of the next group. So matrices and keys are scaled so that four such weights have at most 127
+   together, or 129 when all are rounded up, and activations, at most 127, have an offset of 127:
+   254 * 129 fits. Values need no such scale, for the weights of attention that they meet have six
    bits: 4 * 63 * 127 fits, too. */
 
 #ifndef EM_KERNEL_H
@@ -28,8 +28,7 @@
 #define EM_TILE 8        /* most rows in one call of dot */
 #define EM_MAX_TOKENS 64 /* most events in one step */
 #define EM_MAX_THREADS 16
-#define EM_TOP 100.0f /* the largest activation */
-#define EM_MAX_FOUR 161.0f /* see "Room" */
+#define EM_TOP 127.0f /* the largest activation or value, the largest sum of four weights */
 #define EM_MAX_WIDTH 16384 /* of what is quantised at once: routines keep it on the stack */
 #define EM_MAX_HEAD 512
 #define EM_MAX_CHOICES 4096
@@ -53,7 +52,7 @@ typedef struct {
 
 /* Rows of quantised activations. */
 typedef struct {
-    uint8_t *data; /* [rows][stride], -100 to 100 plus the offset */
+    uint8_t *data; /* [rows][stride], -127 to 127 plus the offset */
     float *scale;  /* [rows] */
     int stride;
 } em_acts;
@@ -84,7 +83,7 @@ typedef struct {
 /* The routines that are compiled once for each instruction set. */
 typedef struct {
     const char *name;
-    int offset; /* of the rows: 100 where the instruction wants them unsigned */
+    int offset; /* of the rows: 127 where the instruction wants them unsigned */
     void (*matmul)(const em_matrix *m, const em_acts *a, int n_rows, int begin, int end,
                    float *out, int stride, int add);
     void (*gated)(const em_matrix *gate, const em_matrix *up, const em_acts *a, int n_rows,

@@ -3,6 +3,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,21 +221,16 @@ static int8_t to_byte(float x) {
 /* Read n floats, and noughts up to a multiple of eight; returns what one step of their bytes is
    worth, or a negative number if one is not finite. */
 static float read_row(const void *data, int dtype, size_t from, size_t n, float *row) {
-    float most = 0.0f, size[8];
+    float most = 0.0f;
     for (size_t i = 0; i < n; i++)
         if (!read_float(data, dtype, from + i, row + i)) return -1.0f;
     for (size_t i = n; i % 8; i++) row[i] = 0.0f;
-    for (size_t i = 0; i < n; i += 8) {
-        for (size_t j = 0; j < 8; j++) {
-            size[j] = row[i + j] < 0 ? -row[i + j] : row[i + j];
-            if (size[j] / 127.0f > most) most = size[j] / 127.0f;
+    for (size_t i = 0; i < n; i += 8)
+        for (const float *x = row + i; x < row + i + 4; x += 2) { /* added in 16 bits */
+            float four = fabsf(x[0]) + fabsf(x[1]) + fabsf(x[4]) + fabsf(x[5]);
+            if (four > most) most = four;
         }
-        for (size_t j = 0; j < 4; j += 2) { /* those whose products are added in 16 bits */
-            float four = size[j] + size[j + 1] + size[j + 4] + size[j + 5];
-            if (four / EM_MAX_FOUR > most) most = four / EM_MAX_FOUR;
-        }
-    }
-    return most > 1e-32f && most < 1e36f ? most : 0.0f;
+    return most > 1e-30f && most < 1e38f ? most / EM_TOP : 0.0f;
 }
 
 /* Round each output of a matrix, (n_out, n_in) from row `from` of data on, to int8. */
