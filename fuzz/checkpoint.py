@@ -18,7 +18,7 @@ from fuzz.shapes import bytes_mutated, json_mutated, tensors_mutated
 DEFAULT = Path(__file__).resolve().parents[1] / "checkpoints" / NAME
 WEIGHTS = "model-01-of-01.safetensors"
 FILES = ("config.json", WEIGHTS, "tokenizer.json", "mapper.json", "steering.json", "tables.json",
-         "verifier.safetensors", "rows.npz")  # fmt: skip
+         "realness.json", "verifier.safetensors", "rows.npz")  # fmt: skip
 N_SUPPORTS, N_DIMENSIONS, N_MEMBERS = 6, 2, 2
 
 
@@ -73,9 +73,11 @@ def _split(data: bytes) -> tuple[str, bytes]:
 def _read(folder: Path, name: str, corners: list[Any]) -> None:
     """Read one file, and use what it says as far as no music is needed."""
     from emomusic.compose.drafting.controls import read_tables
+    from emomusic.compose.realness import Realness
     from emomusic.compose.steering.response import Response
     from emomusic.mapping.mapper import Mapper
     from emomusic.model.weights import CheckpointError, read_shape, read_tensors
+    from emomusic.music.notes import make_notes
     from emomusic.music.tokenizer import Tokenizer
     from emomusic.training.rows import Rows
     from emomusic.verify.store import VerifierError
@@ -103,6 +105,11 @@ def _read(folder: Path, name: str, corners: list[Any]) -> None:
             raise AssertionError("not the documented error") from error
     elif name == "steering.json":
         Response.load(folder)
+    elif name == "realness.json":
+        realness, one = Realness.load(folder), np.ones(1)
+        assert realness is not None
+        notes = make_notes(one, one, np.array([60]), np.array([60]))
+        assert 0 <= realness.of(notes, n_beats=4.0, beats_per_bar=4) <= 1
     elif name == "rows.npz":
         Rows.load(folder / name)
     else:
@@ -141,7 +148,8 @@ def _made() -> dict[str, bytes]:
 
 
 def _tables() -> dict[str, bytes]:
-    """Return tokenizer, bins and steering, made up."""
+    """Return tokenizer, bins, steering and realness, made up."""
+    from emomusic.compose.realness import Realness
     from emomusic.compose.steering.levers import LEVERS
     from emomusic.compose.steering.response import Response
     from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
@@ -162,6 +170,7 @@ def _tables() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         Tokenizer().save(Path(folder))
         response.save(Path(folder))
+        Realness({"on_beat": 0.5}, {"on_beat": 0.1}, {"on_beat": 1.0}, 0.0).save(Path(folder))
         made = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
     return {"tables.json": json.dumps(tables).encode(), **made}
 

@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from synthetic import make_response, make_rows
 
 from emomusic.compose.drafting.controls import read_tables
+from emomusic.compose.realness import Realness
 from emomusic.compose.steering.response import Response
 from emomusic.mapping.mapper import Mapper
 from emomusic.model import weights
@@ -47,6 +48,7 @@ READERS: dict[str, tuple[Callable[[Path], object], type[Exception]]] = {
     "mapper.json": (Mapper.load, ValueError),
     "steering.json": (Response.load, ValueError),
     "tables.json": (read_bins, ValueError),
+    "realness.json": (Realness.load, ValueError),
     "verifier.safetensors": (Verifier.load, VerifierError),
     "rows.npz": (lambda folder: Rows.load(folder / "rows.npz"), ValueError),
 }
@@ -56,6 +58,7 @@ READERS: dict[str, tuple[Callable[[Path], object], type[Exception]]] = {
 def folder(own_checkpoint: Path) -> Path:
     """Return a whole checkpoint with all that one may have, to be damaged."""
     make_response().save(own_checkpoint)
+    Realness({"on_beat": 0.5}, {"on_beat": 0.1}, {"on_beat": 1.0}, 0.0).save(own_checkpoint)
     make_rows().save(own_checkpoint / "rows.npz")
     for name, (read, _) in READERS.items():
         assert (own_checkpoint / name).is_file()

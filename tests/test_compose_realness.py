@@ -94,6 +94,11 @@ def test_a_saved_one_loads_equal(tmp_path: Path) -> None:
         (lambda c: c.update(colour=1), "colour"),
         (lambda c: c.update(mean=3), ""),
         (lambda c: c["mean"].update(drift="far"), ""),
+        (lambda c: c.update(bias=[0.0]), "not finite numbers"),
+        (
+            lambda c: [c[t].update(smell=1.0) for t in ("mean", "scale", "weight")],
+            "feature 'smell'",
+        ),
     ],
 )
 def test_a_damaged_file_is_refused(

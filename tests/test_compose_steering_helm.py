@@ -38,6 +38,7 @@ def sounding(pitch: float, *, velocity: int = 64, pitches: Sequence[int] = ()) -
     score = make_score(list(pitches) or run.tolist(), gap=240, velocity=velocity)
     return passage_of(notes_of(score), n_beats=8.0, tempo=120.0)
 
+
 ASKED = {**WEIGHTS, "register": 5.0}
 """What is asked for by itself is fed back in full."""
 

@@ -28,7 +28,7 @@ from emomusic.compose.jobs.keeping.store import Shard, Store
 from emomusic.compose.jobs.run import Report, run
 from emomusic.compose.jobs.working.alone import compose_blocks
 
-TABLE = "id,emotion,bars,count,seed\na,joy,1,40,1\nb,calm,1,20,\nc,anger,1,36,5\n"
+TABLE = "id,emotion,bars,count,seed\na,joy,4,40,1\nb,calm,4,20,\nc,anger,4,36,5\n"
 CODE = "from emomusic.cli import main; main()"
 
 

@@ -15,7 +15,7 @@ from emomusic.music.chord_names import chord_tones
 from emomusic.music.chords import NO_CHORD
 from emomusic.music.hands import LEFT, hands_of
 from emomusic.music.key import key_correlations
-from emomusic.music.notes import FloatColumn, Notes
+from emomusic.music.notes import FloatColumn, Notes, make_notes
 from emomusic.music.reading import read_json
 
 FORMAT = "emomusic-realness-1"
@@ -161,8 +161,11 @@ class Realness:
         names = set(self.mean)
         if {frozenset(t) for t in (self.mean, self.scale, self.weight)} != {frozenset(names)}:
             raise ValueError("its tables are of different features")
-        if not (np.isfinite(numbers).all() and np.isfinite(self.bias) and (numbers[1] > 0).all()):
-            raise ValueError("its numbers are not finite, or a scale is not above 0")
+        plain = numbers.shape == (3, len(names)) and np.ndim(self.bias) == 0
+        if not (plain and np.isfinite(numbers).all() and np.isfinite(self.bias)):
+            raise ValueError("what it holds are not finite numbers")
+        if not (numbers[1] > 0).all():
+            raise ValueError("a scale is not above 0")
 
     def of(self, notes: Notes, *, n_beats: float, beats_per_bar: int) -> float:
         """Return the probability that a clip is real, 0 to 1; arguments as of `features_of`."""
@@ -196,6 +199,12 @@ class Realness:
             content = read_json(path, max_bytes=MAX_BYTES)
             if content.pop("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}")
-            return cls(**content)
+            found = cls(**content)
+            one = np.ones(1)
+            heard = features_of(make_notes(one, one, one.astype(int), one.astype(int)),
+                                n_beats=4.0, beats_per_bar=4)  # fmt: skip
+            if unknown := sorted(set(found.mean) - set(heard)):
+                raise ValueError(f"unknown feature {unknown[0]!r:.40}")
+            return found
         except UNREADABLE as error:
             raise ValueError(f"cannot read the realness {path}: {error}") from error
