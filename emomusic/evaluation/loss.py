@@ -89,7 +89,7 @@ def held_back_losses(engine: Engine, rows: Rows, *, max_events: int = MAX_EVENTS
     if (layout.n_ids, layout.events) != (config.vocab_size, config.layout):
         raise ValueError("the rows are of another vocabulary than the checkpoint")
     nats, seen = [], 0
-    clips = np.concatenate(batches.epoch(0))
+    clips = np.random.default_rng(0).permutation(batches.clips)
     for clip in clips:
         if seen >= max_events:
             break
