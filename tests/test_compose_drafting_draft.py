@@ -276,3 +276,15 @@ def test_bars_of_another_mode_take_up_the_rhythm_only() -> None:
                 assert same or code > len(FORM_BARS)
                 turned += not same
     assert turned
+
+
+def test_bars_of_other_chords_take_up_the_rhythm_only() -> None:
+    turned = 0
+    for index in range(20):
+        draft = draft_of(Request(JOY, n_bars=16, chords="C F G"), index=index)
+        for bar, code in enumerate(draft.form):
+            if code:
+                same = draft.chords[bar] == draft.chords[bar - bars_back(code)]
+                assert same or code > len(FORM_BARS)
+                turned += not same
+    assert turned

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,15 @@ def test_a_clip_says_the_chords_that_its_bars_were_written_to(tonic: int, told: 
     assert FINISHER.clip(sketch(2, tonic=tonic)).chords == f"{told} {told}"
     asked = FINISHER.clip(sketch(3, tonic=tonic, chords="Am F"))
     assert asked.chords == asked.card()["chords"] == "Am F Am"
+
+
+def test_where_chords_are_given_the_mode_is_that_which_sounds_on_the_tonic() -> None:
+    third = [VOCABULARY.id_of(f"Pitch_{pitch}") for pitch in (63, 64)]
+    for is_major in (False, True):
+        own = sketch(2, chords="C")
+        notes = [third[is_major] if token in third else token for token in bar(0, 64)]
+        clip = FINISHER.clip(replace(own, segments=[notes, bar(0, 60)]))
+        assert clip.key == f"C {'major' if is_major else 'minor'}"
 
 
 def test_the_mode_is_that_aimed_at_or_else_heard() -> None:

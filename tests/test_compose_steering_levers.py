@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emomusic.compose.steering.levers import BASS_BELOW, LEVERS, Centre, Levers
+from emomusic.compose.steering.levers import (
+    BASS_BELOW,
+    IN_CHORD,
+    LEVERS,
+    ROOT_BELOW,
+    Centre,
+    Levers,
+)
 from emomusic.music.vocabulary import built_vocabulary
 
 VOCABULARY = built_vocabulary()
@@ -182,6 +189,53 @@ def test_a_crowded_pitch_class_is_held_back_in_all_octaves() -> None:
     assert kinds(found) == {"Pitch"}
     for pitch in range(21, 109):
         assert at(found, f"Pitch_{pitch}") == (-1.5 if pitch % 12 == 7 else 0.0)
+
+
+C_MAJOR, G_SEVEN, NONE = 0, 7 * 9 + 5, 108
+
+
+def led(
+    chords: tuple[int, int], after: int, *, at: int, beats_per_bar: int = 4
+) -> dict[str, float]:
+    """Return what each pitch and length has where the last position is `at`, by its text."""
+    bias, (pairs, weights) = Levers(VOCABULARY, beats_per_bar=beats_per_bar).along(chords, after)
+    assert pairs.dtype == np.int32 and weights.dtype == np.float32 and not bias[1].any()
+    found = dict(zip(VOCABULARY.texts, bias[0].tolist(), strict=False))
+    here = VOCABULARY.id_of(f"Position_{at}")
+    for (first, second), weight in zip(pairs.tolist(), weights.tolist(), strict=True):
+        if first == here:
+            found[VOCABULARY.texts[second]] += weight
+    return found
+
+
+def test_notes_are_led_along_the_chord_of_their_half_of_the_bar() -> None:
+    early, late = (led((C_MAJOR, G_SEVEN), C_MAJOR, at=at) for at in (12, 36))
+    for found, chord in ((early, {0, 4, 7}), (late, {7, 11, 2, 5})):
+        for pitch in range(60, 84):
+            assert found[f"Pitch_{pitch}"] == (IN_CHORD if pitch % 12 in chord else 0.0)
+
+
+def test_the_root_is_led_to_below_where_a_half_bar_begins() -> None:
+    for at, root in ((0, 48), (24, 43)):
+        found = led((C_MAJOR, G_SEVEN), C_MAJOR, at=at)
+        assert found[f"Pitch_{root}"] == IN_CHORD + ROOT_BELOW > found[f"Pitch_{root + 24}"]
+        assert led((C_MAJOR, G_SEVEN), C_MAJOR, at=at + 6)[f"Pitch_{root}"] == IN_CHORD
+
+
+def test_no_note_is_to_ring_on_when_the_chord_changes() -> None:
+    half, whole, longer = "Duration_2.0.4", "Duration_4.0.2", "Duration_6.0.2"
+    changes = led((C_MAJOR, G_SEVEN), C_MAJOR, at=0)
+    assert changes[half] == 0 > changes[whole] == changes[longer]
+    stays = led((C_MAJOR, C_MAJOR), G_SEVEN, at=0)
+    assert stays[whole] == 0 > stays[longer]
+    assert not any(led((C_MAJOR, C_MAJOR), C_MAJOR, at=0)[d] for d in (half, whole, longer))
+
+
+@pytest.mark.parametrize("beats_per_bar", [2, 3, 4])
+def test_without_a_chord_nothing_is_led_to(beats_per_bar: int) -> None:
+    for at in (0, 6 * beats_per_bar):
+        found = led((NONE, NONE), NONE, at=at, beats_per_bar=beats_per_bar)
+        assert not any(found.values())
 
 
 def test_levers_add_up() -> None:

@@ -29,6 +29,7 @@ from emomusic.music.tokenizer import Tokenizer
 JOY = Emotion(0.8, 0.6, "joy")
 TOKENIZER = Tokenizer()
 VOCABULARY = TOKENIZER.vocabulary
+SAME = len(VOCABULARY)
 GRAMMAR = clip_grammar(VOCABULARY)
 RESPONSE = make_response()
 
@@ -233,3 +234,25 @@ def test_attributes_that_the_response_does_not_know_are_not_steered() -> None:
     steer = Pilot(TOKENIZER, few).steer(draft, script(draft))
     assert steer is not None
     assert not lean.bias.any() if (lean := steer([])) is not None else False
+
+
+@pytest.mark.parametrize("tonic", [0, 9])
+def test_notes_are_led_along_chords_that_are_given_moved_to_c(tonic: int) -> None:
+    draft = draft_of(tonic=tonic, chords="A Em")
+    plain = replace(draft, chords=())
+    third = (9 - tonic + 4) % 12 + 60  # of A major, where it is written
+    for bar, led_to in ((0, True), (1, False)):
+        more = lean_of(draft, bar).bias[0] - lean_of(plain, bar).bias[0]
+        found = [more[VOCABULARY.id_of(f"Pitch_{p}")] for p in (third, third + 1)]
+        assert (found[0] > 0) == led_to and found[1] == 0
+    assert not len(lean_of(plain).pairs) and len(lean_of(draft).pairs)
+
+
+def test_a_bar_of_the_clips_own_is_followed_whole_or_in_rhythm() -> None:
+    draft = replace(draft_of(), form=(0, 1, 6, 0))
+    kinds = [
+        {VOCABULARY.texts[i].split("_")[0] for i in lean_of(draft, n).pairs[:, 1] if i < SAME}
+        for n in range(4)
+    ]
+    assert kinds[0] == kinds[3] == set() and kinds[2] == {"Position", "Bar"}
+    assert kinds[1] == {"Position", "Pitch", "Velocity", "Duration", "Bar"}

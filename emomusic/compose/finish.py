@@ -15,7 +15,7 @@ from emomusic.model.grammar import Script, Segments
 from emomusic.music.attributes import measure
 from emomusic.music.chord_names import Chords, format_chords
 from emomusic.music.chords import CHORD_NAMES, shift_chords
-from emomusic.music.key import TONIC_NAMES
+from emomusic.music.key import TONIC_NAMES, key_correlations
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import STEPS_PER_BEAT, Tokenizer
@@ -101,6 +101,9 @@ class Finisher:
         n_beats = float(n_written * draft.request.beats_per_bar)
         achieved = measure(passage_of(notes_of(written), n_beats=n_beats, tempo=tempo))
         is_major = draft.is_major if "mode" in draft.targets else achieved["mode"] >= 0
+        if draft.chords:
+            major, minor = key_correlations(notes_of(written))[:, draft.tonic]
+            is_major = bool(major >= minor)
         n_given = draft.theme.n_bars if draft.theme and draft.request.continues else 0
         request = draft.request
         if n_written < draft.n_bars and request.n_kept != n_written:

@@ -27,7 +27,10 @@ FORM_STREAM = 2**31
 FREE_ENDING = 2
 """Last bars of a clip that take up nothing: an ending is an ending."""
 MODE_STRENGTH = 0.25
-SAID_BY_CHORDS = ("mode", "chord_mode", "chromaticism", "bass_change")
+SAID_BY_CHORDS = (
+    "mode", "chord_mode", "key_clarity", "chromaticism", "dissonance", "bass_change",
+    "pitch_class_entropy",
+)  # fmt: skip
 """Where chords are given these follow from them, whatever the emotion."""
 Course = dict[str, tuple[float, ...]]
 """Targets that move over the bars: for each attribute a value a bar."""
@@ -191,7 +194,7 @@ def make_draft(
         drawn_tonic if tonic is None else tonic,
         targets,
         course | {name: tuple(values) for name, values in request.per_bar.items()},
-        _in_one_mode(form, course.get("mode")),
+        _of_one_harmony(form, course.get("mode"), chords),
         follows,
         chords,
         theme,
@@ -304,14 +307,18 @@ def _goes_on(request: Request, theme: Theme | None) -> bool:
     return emotion is None or emotion.quadrant == theme.quadrant
 
 
-def _in_one_mode(form: tuple[int, ...], mode: Sequence[float] | None) -> tuple[int, ...]:
-    """Return the form in which bars of another mode take up the rhythm only."""
-    if mode is None:
-        return form
-    major = [value >= 0 for value in mode]
+def _of_one_harmony(
+    form: tuple[int, ...], mode: Sequence[float] | None, chords: Chords
+) -> tuple[int, ...]:
+    """Return the form in which bars of another mode or of other chords take up the rhythm only."""
+
+    def differs(bar: int, other: int) -> bool:
+        turned = mode is not None and (mode[bar] >= 0) != (mode[other] >= 0)
+        return turned or (bool(chords) and chords[bar] != chords[other])
+
     return tuple(
         code + len(FORM_BARS)
-        if 0 < code <= len(FORM_BARS) and major[at] != major[max(at - bars_back(code), 0)]
+        if 0 < code <= len(FORM_BARS) and differs(at, max(at - bars_back(code), 0))
         else code
         for at, code in enumerate(form)
     )

@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 
 from emomusic.music.attributes import MAJOR_SCALE, MINOR_SCALES
 from emomusic.music.chord_names import chord_tones
+from emomusic.music.chords import N_QUALITIES, NO_CHORD
 from emomusic.music.vocabulary import HALVES, STEPS_PER_BEAT, Vocabulary, beats_of
 
 Vector = NDArray[np.float64]
+Pairs = tuple[NDArray[np.int32], NDArray[np.float32]]
+IN_CHORD, ROOT_BELOW, LOW = 2.5, 2.0, 53
+RINGING, GRACE = 2.0, 0.25
+"""Where chords are given: what a note of them has more than others, in nats, what the root has
+beyond that where a half bar begins, below this pitch, and what a length has less that rings on
+for so many beats after the chord has changed."""
 LEVERS = (
     "soon", "bar_ends", "on_eighths", "on_sixteenths", "on_triplets", "fuller", "higher", "wider",
     "major", "clear", "at_home", "outside", "major_chords", "louder", "swell", "longer", "unequal",
@@ -103,6 +110,42 @@ class Levers:
         longer = np.log2(self._length / centre.length)
         total[0, self._ids["Duration"]] = by["longer"] * longer + by["unequal"] * _bent(longer)
         return total.astype(np.float32)
+
+    def along(self, chords: tuple[int, int], after: int) -> tuple[NDArray[np.float32], Pairs]:
+        """Return what leads the notes of a bar along its two chords.
+
+        Args:
+            chords: Numbers, as written in C.
+            after: Number of the chord that follows.
+
+        Returns:
+            What is added to the bias of `Lean` for what both halves have, and pairs for what one
+            of them has.
+        """
+        pitch_class = (self._pitch % 12).astype(np.int64)
+        tones = self._tones[list(chords)][:, pitch_class] > 0  # (2, n_pitches)
+        bias = np.zeros((2, self._size + 1), np.float32)
+        bias[0, self._ids["Pitch"]] = IN_CHORD * tones.all(axis=0)
+        late = self._step * 2 >= self._beats_per_bar * STEPS_PER_BEAT
+        led: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], float]] = []
+        for at, chord in enumerate(chords):
+            places = np.flatnonzero(late == bool(at))
+            ids, every = self._ids["Position"][places], np.ones((len(places), 1), dtype=bool)
+            led.append((ids, self._ids["Pitch"], every & tones[at] & ~tones[1 - at], IN_CHORD))
+            is_root = (pitch_class == chord // N_QUALITIES) & (self._pitch < LOW)
+            begins = np.arange(len(places))[:, None] == 0
+            led.append((ids, self._ids["Pitch"], begins & is_root & (chord < NO_CHORD), ROOT_BELOW))
+            # How many half bars from the bar line the chord ends; 0 where it does not.
+            halves = next((n for n, other in ((1, chords[1]), (2, after)) if other != chord), 0)
+            end = self._beats_per_bar * halves / 2 + GRACE
+            rings_on = self._step[places, None] / STEPS_PER_BEAT + self._length > end
+            led.append((ids, self._ids["Duration"], rings_on & (halves > 0), -RINGING))
+        pairs, weights = [], []
+        for first, second, which, weight in led:
+            row, column = np.nonzero(which)  # (len(first), len(second))
+            pairs.append(np.stack([first[row], second[column]], axis=1))
+            weights.append(np.full(len(row), weight, np.float32))
+        return bias, (np.concatenate(pairs).astype(np.int32), np.concatenate(weights))
 
     def _grid(self, by: dict[str, float]) -> Vector:
         inside = self._step % STEPS_PER_BEAT

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from emomusic.compose.drafting.draft import Draft
 from emomusic.compose.drafting.guide import ids_of, transposition
 from emomusic.compose.steering.echo import Echoes
 from emomusic.compose.steering.helm import ABRUPT, SMOOTH, Helm
-from emomusic.compose.steering.levers import Centre, Levers
+from emomusic.compose.steering.levers import Centre, Levers, Pairs
 from emomusic.compose.steering.response import Response
 from emomusic.model.engine import Lean, Steer
 from emomusic.model.grammar import Script, Segments
 from emomusic.music.attributes import attribute
+from emomusic.music.chords import shift_chords
 from emomusic.music.form import FORM_BARS, bars_back
 from emomusic.music.passage import Passage, passage_of
 from emomusic.music.score import notes_of
@@ -58,10 +61,11 @@ class Pilot:
         """Return what steers a clip, or None."""
         if self.response is None or not draft.request.steering:
             return None
+        levers = self.levers(draft)
         helm = Helm(
             goals_of(draft),
             self.response,
-            self.levers(draft),
+            levers,
             lambda segments: self.passage(draft, script, segments),
             n_bars=draft.n_bars,
             centres=centres_of(draft),
@@ -69,22 +73,35 @@ class Pilot:
             turns=SMOOTH if draft.moves else ABRUPT,
         )
 
+        chords = shift_chords(np.array(draft.chords, np.int64), -transposition(draft.tonic))
+
         def steer(segments: Segments) -> Lean:
-            lean, bar = helm(segments), len(segments)
-            followed, code = draft.follows[bar], draft.form[bar]
-            if followed is not None and draft.theme is not None:
-                is_major = draft.is_major_at(bar)
-                to_major = is_major if is_major != draft.theme.is_major else None
-                return Lean(
-                    lean.bias, *self._echoes.pairs(draft.theme.bars[followed], to_major=to_major)
-                )
-            if code and bars_back(code) <= bar:
-                taken_up = segments[bar - bars_back(code)]
-                whole = code <= len(FORM_BARS)
-                return Lean(lean.bias, *self._echoes.pairs(taken_up, whole=whole))
-            return lean
+            bar = len(segments)
+            bias, led = helm(segments).bias, self._led(draft, segments)
+            if len(chords):
+                first, second = chords[bar].tolist()
+                after = int(chords[bar + 1, 0]) if bar + 1 < len(chords) else second
+                more, pairs = levers.along((first, second), after)
+                bias = bias + more
+                led = [*led, pairs]
+            if not led:
+                return Lean(bias)
+            return Lean(bias, *(np.concatenate(own) for own in zip(*led, strict=True)))
 
         return steer
+
+    def _led(self, draft: Draft, segments: Segments) -> list[Pairs]:
+        """Return what leads the next bar along the one that it takes up, if it does."""
+        bar = len(segments)
+        followed, code = draft.follows[bar], draft.form[bar]
+        if followed is not None and draft.theme is not None:
+            is_major = draft.is_major_at(bar)
+            to_major = is_major if is_major != draft.theme.is_major else None
+            return [self._echoes.pairs(draft.theme.bars[followed], to_major=to_major)]
+        if code and bars_back(code) <= bar:
+            whole = code <= len(FORM_BARS)
+            return [self._echoes.pairs(segments[bar - bars_back(code)], whole=whole)]
+        return []
 
     def _weights(self, draft: Draft) -> dict[str, float]:
         request = draft.request
