@@ -10,8 +10,11 @@ from composing_cases import band, struck, tune
 from midi import score_of
 from test_cli import Shell, lines
 from test_cli import shell as shell
+from typer.main import get_command
 
+from emomusic.cli import app
 from emomusic.compose.asking.given import CONTINUE
+from emomusic.compose.asking.request import Request
 from emomusic.emotion import find_emotion, parse_mix
 from emomusic.music.score import read_score, write_score
 
@@ -232,3 +235,10 @@ def test_music_that_cannot_be_taken_up_is_refused(
     write_score(score_of([(4.0 * 512, 1, 60, 60)]), tmp_path / "long.mid")
     for name, words in (("five", "5 quarter notes a bar"), ("long", "has 513 bars, at most 512")):
         assert words in generate.refused("--continue", tmp_path / f"{name}.mid")
+
+
+def test_what_is_not_said_is_what_a_request_has_by_itself() -> None:
+    generate = get_command(app).commands["generate"]  # type: ignore[attr-defined] # it is a group
+    offered, asked = {option.name: option.default for option in generate.params}, Request(None)
+    for name in ("temperature", "top_p", "guidance", "steering", "two_hands", "best_of"):
+        assert offered[name] == getattr(asked, name), name

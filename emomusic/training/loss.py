@@ -105,5 +105,6 @@ def mean_loss(
             sums += sequence_losses(model, batch.to(device)).sum(axis=0)
             n_notes += batch.n_notes
     model.train()
-    by_slot = {name: value / max(n_notes, 1) for name, value in zip(SLOTS, sums, strict=True)}
+    means = (sums / max(n_notes, 1)).tolist()
+    by_slot = dict(zip(SLOTS, means, strict=True))
     return {"nats_per_note": sum(by_slot.values()), **by_slot}
