@@ -173,6 +173,12 @@ class Visitor:
         self.page.locator(selector).fill(words)
         self.page.locator(selector).press("Tab")
 
+    def ask_for_bars(self, n_bars: int) -> None:
+        """Set how many bars the piece is to have."""
+        if not self.page.locator("#length").is_visible():
+            self.unfold("shape")
+        self.type_into("#length input[type=number]", str(n_bars))
+
     def upload(self, selector: str, path: Path) -> None:
         """Bring a file; gradio asks how far it is, and is told "not found" where it is slow."""
         for words in ("Failed to load resource", "Response"):

@@ -11,12 +11,6 @@ from studio_pages import Visitor, Visits, small
 from emomusic.music.score import notes_of, read_score
 
 
-def ask_for(visitor: Visitor, n_bars: int) -> None:
-    if not visitor.page.locator("#length").is_visible():
-        visitor.unfold("shape")
-    visitor.type_into("#length input[type=number]", str(n_bars))
-
-
 def wait_until_it_writes(visitor: Visitor, bar: int) -> None:
     visitor.page.wait_for_function(
         "bar => Number((document.querySelector('.emo-roll-where').textContent"
@@ -28,7 +22,7 @@ def wait_until_it_writes(visitor: Visitor, bar: int) -> None:
 def test_what_was_there_when_it_was_stopped_is_heard_and_taken_away(
     visitor: Visitor, tmp_path: Path
 ) -> None:
-    ask_for(visitor, 240)
+    visitor.ask_for_bars(240)
     assert visitor.page.locator("#stop").is_disabled()
     visitor.click("#compose")()
     wait_until_it_writes(visitor, 4)
@@ -45,15 +39,15 @@ def test_what_was_there_when_it_was_stopped_is_heard_and_taken_away(
     assert notes.onset.max() < int(kept[1]) * 4
     assert visitor.page.locator("#stop").is_disabled()
 
-    ask_for(visitor, 2)
+    visitor.ask_for_bars(2)
     visitor.compose()
     assert visitor.n_bars() == 2
 
 
 def test_one_persons_stop_does_not_stop_another(visits: Visits) -> None:
     one, other = visits().open(), visits().open()
-    ask_for(one, 240)
-    ask_for(other, 24)
+    one.ask_for_bars(240)
+    other.ask_for_bars(24)
     one.click("#compose")()
     wait_until_it_writes(one, 2)
 

@@ -50,18 +50,19 @@ def test_a_piece_grows_before_the_eyes_then_sounds_and_is_explained(
     visitor: Visitor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name_on_circle(visitor, "nostalgia").click()
+    visitor.ask_for_bars(64)
     empty = visitor.picture()
     visitor.compose()
 
     told = visitor.told()
-    growing = [words for words in told if re.fullmatch(r"composing bar \d+ of 16", words)]
+    growing = [words for words in told if re.fullmatch(r"composing bar \d+ of 64", words)]
     assert len(set(growing)) >= 3, told
     assert re.fullmatch(
-        r"16 bars in [\d.]+ s, the first after [\d.]+ s, with sound after [\d.]+ s\.",
+        r"64 bars in [\d.]+ s, the first after [\d.]+ s, with sound after [\d.]+ s\.",
         visitor.status(),
     )
     assert visitor.picture() != empty
-    assert visitor.n_bars() == 16
+    assert visitor.n_bars() == 64
 
     samples, rate = visitor.sound()
     assert len(samples) / rate > 16
@@ -94,6 +95,7 @@ def test_the_roll_shows_notes_while_more_are_composed(visitor: Visitor) -> None:
           }).observe(where, {childList: true, characterData: true, subtree: true});
         }"""
     )
+    visitor.ask_for_bars(64)
     visitor.compose()
     assert len(set(visitor.page.evaluate("walk.ink"))) >= 3
 
