@@ -13,6 +13,7 @@ from emomusic.commands.generate import generate, quadrants
 from emomusic.commands.listen import attributes, verify
 from emomusic.commands.open import studio
 from emomusic.commands.research import check_verifier, evaluate, fit, prepare, train
+from emomusic.extras import missing_extra
 from emomusic.terminal import ExitStatus, one_line
 
 app = typer.Typer(
@@ -33,6 +34,12 @@ def main() -> None:
         status = ExitStatus.FAILED
     except typer.Abort:
         status = ExitStatus.STOPPED
+    except ImportError as error:
+        found = missing_extra(error)
+        if found is None:
+            raise
+        typer.echo(f"Error: {found}", err=True)
+        status = ExitStatus.USAGE
     except Exception as error:
         # Typer's own usage errors, which its versions define in different modules.
         if not hasattr(error, "format_message"):

@@ -201,6 +201,15 @@ def test_every_bar_has_its_place_in_the_form() -> None:
     assert make_draft(Request(JOY), MAPPER, seed=1, index=0).form == (0,) * 16
 
 
+def test_chords_are_repeated_as_in_the_piece_whose_form_is_drawn() -> None:
+    forms = FormTable(("0" * 16,), ("0000" + "1" * 12,))
+    free = make_draft(Request(JOY), MAPPER, seed=1, index=0, forms=forms)
+    assert free.harmony == (0,) * 4 + (4,) * 10 + (0,) * 2
+    bound = make_draft(Request(JOY, chords="C F"), MAPPER, seed=1, index=0, forms=forms)
+    assert not any(bound.harmony)
+    assert not any(draft_of(Request(JOY)).harmony)
+
+
 def test_bars_that_are_asked_for_one_by_one_take_up_nothing() -> None:
     asked = [Request(JOY, n_bars=16, per_bar={"register": [60.0] * 16}), Request(JOY, n_bars=16)]
     for index in range(10):

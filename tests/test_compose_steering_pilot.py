@@ -256,3 +256,17 @@ def test_a_bar_of_the_clips_own_is_followed_whole_or_in_rhythm() -> None:
     ]
     assert kinds[0] == kinds[3] == set() and kinds[2] == {"Position", "Bar"}
     assert kinds[1] == {"Position", "Pitch", "Velocity", "Duration", "Bar"}
+
+
+def test_a_bar_is_led_to_the_chords_that_it_repeats() -> None:
+    draft = replace(draft_of(), harmony=(0, 1, 0, 0))
+    steer, free = (
+        Pilot(TOKENIZER, RESPONSE).steer(own, script(own)) for own in (draft, draft_of())
+    )
+    assert steer is not None and free is not None
+    written = [[*ids("ChordA_0:maj ChordB_7:maj"), *BAR]]
+    led, plain = steer(written), free(written)
+    assert led is not None and plain is not None
+    more = led.bias - plain.bias
+    found = {VOCABULARY.texts[i] for i in np.flatnonzero(more[0])}
+    assert found == {"ChordA_0:maj", "ChordB_7:maj"} and not more[1].any()

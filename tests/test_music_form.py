@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emomusic.music.form import N_FORMS, FormTable, bar_form, written_form
+from emomusic.music.chords import NO_CHORD, UNKNOWN
+from emomusic.music.form import (
+    HARMONY_BARS,
+    N_FORMS,
+    FormTable,
+    bar_form,
+    bar_harmony,
+    written_form,
+)
 from emomusic.music.notes import Notes, make_notes
 
 EIGHTHS, DOTTED = (0.0, 0.5, 1.0, 1.5), (0.0, 0.75, 1.5, 1.75)
@@ -67,12 +75,40 @@ def test_empty_bars_and_distances_beyond_the_start_are_none() -> None:
 def test_a_drawn_form_is_that_of_one_piece_as_far_as_it_goes() -> None:
     table = FormTable(("0101", "00220022", "0000"))
     rng = np.random.default_rng(0)
-    assert {tuple(table.draw(4, rng)) for _ in range(20)} == {(0, 1, 0, 1), (0, 0, 2, 2)}
-    assert table.draw(8, rng) == [0, 0, 2, 2, 0, 0, 2, 2]
-    assert FormTable(("0000", "00000001")).draw(4, rng) == [0, 0, 0, 0]
-    long = table.draw(20, rng)
+    assert {tuple(table.draw(4, rng)[0]) for _ in range(20)} == {(0, 1, 0, 1), (0, 0, 2, 2)}
+    assert table.draw(8, rng) == ([0, 0, 2, 2, 0, 0, 2, 2], [0] * 8)
+    assert FormTable(("0000", "00000001")).draw(4, rng)[0] == [0, 0, 0, 0]
+    long = table.draw(20, rng)[0]
     assert len(long) == 20
-    assert long[:8] == table.draw(8, rng)
+    assert long[:8] == table.draw(8, rng)[0]
+
+
+def test_the_harmony_is_that_of_the_same_piece() -> None:
+    table = FormTable(("0101", "0022"), ("0001", "0505"))
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        form, harmony = table.draw(6, rng)
+        own = {(0, 1, 0, 1): [0, 0, 0, 1], (0, 0, 2, 2): [0, 5, 0, 5]}
+        assert harmony[:4] == own[tuple(form[:4])] and len(harmony) == len(form) == 6
+
+
+C, AM, A7, F = 0, 9 * 9 + 1, 9 * 9 + 5, 5 * 9
+
+
+def test_a_bar_repeats_the_chords_four_back_before_others() -> None:
+    loop = [(C, C), (AM, AM), (F, F), (C, C)]
+    harmony = bar_harmony(np.array(loop * 2 + [(C, C), (C, C)], np.int8))
+    assert [(0, *HARMONY_BARS)[code] for code in harmony] == [0, 0, 0, 0, 4, 4, 4, 4, 4, 2]
+
+
+def test_chords_are_the_same_with_the_same_root_and_third() -> None:
+    bars = np.array([(AM, 9 * 9 + 7), (9 * 9 + 7, AM), (A7, AM), (A7, A7)], np.int8)
+    assert [(0, *HARMONY_BARS)[code] for code in bar_harmony(bars)] == [0, 1, 0, 0]
+
+
+def test_chords_that_nobody_knows_are_repeated_by_none() -> None:
+    bars = np.array([(C, UNKNOWN)] * 3 + [(NO_CHORD, NO_CHORD)] * 2, np.int8)
+    assert not bar_harmony(bars).any()
 
 
 def test_codes_that_point_before_the_first_bar_are_none() -> None:
@@ -84,3 +120,6 @@ def test_a_table_of_other_codes_is_refused() -> None:
     for forms in ((), ("",), ("012b",)):
         with pytest.raises(ValueError, match="forms must be texts"):
             FormTable(forms)
+    for harmonies in (("00",), ("0000", "0000"), ("0006",)):
+        with pytest.raises(ValueError, match="harmonies must be"):
+            FormTable(("0101",), harmonies)

@@ -77,7 +77,7 @@ def prepare(
     rows = pack(songs, skipped, tables=tables)
     forms = measure_forms(rows)
     if forms is not None:
-        rows.meta["forms"] = list(forms.forms)
+        rows.meta.update(forms=list(forms.forms), harmonies=list(forms.harmonies))
     rows.save(out_path)
     for path in paths:
         path.unlink(missing_ok=True)

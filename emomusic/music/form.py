@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emomusic.music.chords import N_QUALITIES, NO_CHORD, UNKNOWN
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 
 FORM_KINDS = ("whole", "rhythm")
@@ -20,6 +21,10 @@ SAME_NOTES, SAME_ONSETS = 0.8, 0.9
 """Shares of two bars' notes, or onsets, that both have (Jaccard), from which they are alike."""
 MIN_ALIKE = 3
 N_PITCHES = 128
+HARMONY_BARS = (4, 8, 16, 2, 1)
+"""How many bars back the chords may lie that a bar repeats, the likeliest of pop first."""
+IS_MINOR = np.array([False, True, True, False, False, False, False, True, True])
+"""Of each chord quality, whether its third is minor."""
 TAKEN_UP = 0.25
 """Part of the bars of a drawn form that take up another: else it tells nothing."""
 _DIGITS = "0123456789a"
@@ -55,6 +60,27 @@ def bar_form(notes: Notes, lines: FloatColumn) -> NDArray[np.int8]:
     return form
 
 
+def bar_harmony(chords: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return whose chords each bar repeats, shape (n_bars,).
+
+    Args:
+        chords: Numbers of the chords of half bars, shape (n_bars, 2); those that nobody knows
+            are repeated by none.
+
+    Returns:
+        0 for none, else one more than the place in `HARMONY_BARS` of how many bars back it lies:
+        both half bars have the same root and the same third.
+    """
+    known = (chords != UNKNOWN) & (chords != NO_CHORD)
+    numbers = np.where(known, chords, 0).astype(np.int64)
+    heard = numbers // N_QUALITIES * 2 + IS_MINOR[numbers % N_QUALITIES]
+    found = np.zeros(len(chords), dtype=np.int8)
+    for place, back in reversed(list(enumerate(HARMONY_BARS))):
+        same = (heard[back:] == heard[:-back]) & known[back:] & known[:-back]
+        found[back:][same.all(axis=1)] = place + 1
+    return found
+
+
 def _alike(
     marks: IntColumn, n_places: int, *, n_bars: int, back: int, share: float
 ) -> NDArray[np.bool_]:
@@ -82,26 +108,34 @@ class FormTable:
 
     Attributes:
         forms: Codes of the bars of a stretch that begins with a piece, a digit each.
+        harmonies: Of the same bars, whose chords they repeat, see `bar_harmony`; none where
+            that is not known of any.
     """
 
     forms: tuple[str, ...]
+    harmonies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the codes.
 
         Raises:
-            ValueError: If there is no form, or one has other codes.
+            ValueError: If there is no form, or one has other codes or another length.
         """
         if not self.forms or not all(form and set(form) <= set(_DIGITS) for form in self.forms):
             raise ValueError(f"forms must be texts of {_DIGITS}")
+        known = _DIGITS[: len(HARMONY_BARS) + 1]
+        if self.harmonies and list(map(len, self.harmonies)) != list(map(len, self.forms)):
+            raise ValueError("harmonies must be as many and as long as forms")
+        if not all(set(harmony) <= set(known) for harmony in self.harmonies):
+            raise ValueError(f"harmonies must be texts of {known}")
 
     @property
     def longest(self) -> int:
         """Return the number of bars of the longest form."""
         return max(map(len, self.forms))
 
-    def draw(self, n_bars: int, rng: np.random.Generator) -> list[int]:
-        """Draw the codes of so many bars.
+    def draw(self, n_bars: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+        """Draw the codes of so many bars: of their form, and whose chords they repeat.
 
         One real piece's are taken, so that what returns late is what came early: one of which at
         least a quarter of the bars takes up another, if there is any. More bars than any piece
@@ -111,13 +145,16 @@ class FormTable:
             n_bars: At least 1.
             rng: Decides which piece.
         """
-        codes: list[int] = []
-        while len(codes) < n_bars:
-            n_left = min(n_bars - len(codes), self.longest)
-            begun = [form[:n_left] for form in self.forms if len(form) >= n_left]
-            told = [form for form in begun if form.count("0") <= (1 - TAKEN_UP) * n_left] or begun
-            codes += map(_DIGITS.index, told[int(rng.integers(len(told)))])
-        return codes
+        form, harmony = "", ""
+        while len(form) < n_bars:
+            n_left = min(n_bars - len(form), self.longest)
+            begun = [at for at, own in enumerate(self.forms) if len(own) >= n_left]
+            most_free = (1 - TAKEN_UP) * n_left
+            told = [at for at in begun if self.forms[at][:n_left].count("0") <= most_free] or begun
+            drawn = told[int(rng.integers(len(told)))]
+            form += self.forms[drawn][:n_left]
+            harmony += self.harmonies[drawn][:n_left] if self.harmonies else "0" * n_left
+        return list(map(_DIGITS.index, form)), list(map(_DIGITS.index, harmony))
 
 
 def written_form(codes: Sequence[int]) -> str:
@@ -125,6 +162,11 @@ def written_form(codes: Sequence[int]) -> str:
     return "".join(
         _DIGITS[code] if code and bars_back(code) <= bar else "0" for bar, code in enumerate(codes)
     )
+
+
+def written_harmony(chords: NDArray[np.int8]) -> str:
+    """Return whose chords the bars of a stretch repeat, as a text of `FormTable`."""
+    return "".join(_DIGITS[code] for code in bar_harmony(chords).tolist())
 
 
 def bars_back(code: int) -> int:

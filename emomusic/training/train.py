@@ -45,7 +45,9 @@ RECOMPILE_LIMIT = 64
 SLOW = 0.5
 """A run that is slower than this share of its own best speed says so."""
 TABLES_NAME = "tables.json"
-TABLES = ("attributes", "bar_attributes", "n_bins", "edges", "bar_edges", "forms", "account")
+TABLES = (
+    "attributes", "bar_attributes", "n_bins", "edges", "bar_edges", "forms", "harmonies", "account",
+)  # fmt: skip
 RUN_DIR = "run"
 Report = Callable[[dict[str, float]], None]
 OnEvaluation = Callable[[Path, int], None]

@@ -91,7 +91,9 @@ def read_tables(path: Path, vocabulary: Vocabulary) -> Tables:
     try:
         tables = read_json(path, max_bytes=MAX_BYTES)
         clip, bar = (_controls(tables, vocabulary, kind) for kind in ("", "bar_"))
-        forms = FormTable(tuple(tables["forms"])) if "forms" in tables else None
+        forms = None
+        if "forms" in tables:
+            forms = FormTable(tuple(tables["forms"]), tuple(tables.get("harmonies", ())))
     except UNREADABLE as error:
         raise ValueError(f"cannot read the tables {path}: {error}") from error
     return Tables(clip, bar, forms)

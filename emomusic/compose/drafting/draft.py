@@ -18,7 +18,7 @@ from emomusic.model.grammar import REACH
 from emomusic.music.attributes import measure
 from emomusic.music.chord_names import Chords, home_of, parse_chords
 from emomusic.music.chords import shift_chords
-from emomusic.music.form import FORM_BARS, FormTable, bars_back
+from emomusic.music.form import FORM_BARS, HARMONY_BARS, FormTable, bars_back
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH
 
 TEMPO_BEND = 1.12
@@ -49,6 +49,7 @@ class Draft:
         targets: Attribute values asked for, over the whole clip; what is not among them is free.
         course: What is asked for bar by bar.
         form: Which earlier bar each bar takes up and how, see `bar_form`; 0 where it is free.
+        harmony: How many bars back each bar's chords come from; 0 where they are free.
         follows: Which given bar each bar is led along, None where there is none.
         chords: Numbers of the two chords of each bar, as they are to be heard; none where the
             network writes its own.
@@ -64,6 +65,7 @@ class Draft:
     targets: dict[str, float]
     course: Course
     form: tuple[int, ...]
+    harmony: tuple[int, ...]
     follows: tuple[int | None, ...]
     chords: Chords
     theme: Theme | None
@@ -185,7 +187,9 @@ def make_draft(
     if "tempo" in targets or request.emotion is not None:
         targets["tempo"] = tempo
     tempi, course = _course(bars, n_bars, tempo)
-    form, follows = _form(request, n_bars, theme, forms, generator(FORM_STREAM))
+    form, harmony, follows = _form(request, n_bars, theme, forms, generator(FORM_STREAM))
+    if chords or "mode" in course:
+        harmony = (0,) * n_bars
     return Draft(
         request,
         index,
@@ -195,6 +199,7 @@ def make_draft(
         targets,
         course | {name: tuple(values) for name, values in request.per_bar.items()},
         _of_one_harmony(form, course.get("mode"), chords),
+        harmony,
         follows,
         chords,
         theme,
@@ -269,21 +274,24 @@ def _form(
     theme: Theme | None,
     forms: FormTable | None,
     rng: np.random.Generator,
-) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
-    """Return the form of each bar, and which given bar each is led along."""
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int | None, ...]]:
+    """Return each bar's form, how far back its chords lie, and the given bar it is led along."""
     n_before = 0 if theme is None else len(theme.bars)
     free, alone = (0,) * n_bars, (None,) * n_bars
     if n_before and not request.continues:  # a variation: each bar takes up that at its place
-        return free, tuple(at if at < n_before else None for at in range(n_bars))
+        return free, free, tuple(at if at < n_before else None for at in range(n_bars))
     if request.per_bar or forms is None:  # what bars are to be is said, or nothing is known
-        return free, alone
-    form = forms.draw(n_before + n_bars, rng)[n_before:]
+        return free, free, alone
+    form, harmony = (codes[n_before:] for codes in forms.draw(n_before + n_bars, rng))
     form[-FREE_ENDING:] = [0] * len(form[-FREE_ENDING:])
+    harmony[-FREE_ENDING:] = [0] * len(harmony[-FREE_ENDING:])
+    back = [HARMONY_BARS[code - 1] if code else 0 for code in harmony]
+    repeats = tuple(bars if bars <= at else 0 for at, bars in enumerate(back))
     if _goes_on(request, theme):
-        return tuple(form), alone
+        return tuple(form), repeats, alone
     place = [at - bars_back(code) if code else at for at, code in enumerate(form)]
     seen = (code if earlier >= 0 else 0 for code, earlier in zip(form, place, strict=True))
-    return tuple(seen), tuple(n_before + at if at < 0 else None for at in place)
+    return tuple(seen), repeats, tuple(n_before + at if at < 0 else None for at in place)
 
 
 def _chords(request: Request, n_bars: int) -> Chords:

@@ -28,11 +28,18 @@ class Echoes:
         self._kind = np.full(len(vocabulary), "", dtype=object)
         for kind in ("Position", "Pitch", "Velocity", "Duration"):
             self._kind[vocabulary.kind_ids(kind)] = kind
+        self._is_chord = np.zeros(len(vocabulary), dtype=bool)
+        self._is_chord[[*vocabulary.kind_ids("ChordA"), *vocabulary.kind_ids("ChordB")]] = True
         self._end, self._same = vocabulary.id_of("Bar_None"), len(vocabulary)
         self._to = {
             is_major: _other_mode(vocabulary, TO_MAJOR if is_major else TO_MINOR)
             for is_major in (False, True)
         }
+
+    def chords(self, bar: Sequence[int]) -> NDArray[np.int64]:
+        """Return the ids of a bar's chords."""
+        ids = np.array(bar, np.int64)
+        return ids[self._is_chord[ids]]
 
     def pairs(
         self, bar: Sequence[int], *, to_major: bool | None = None, whole: bool = True

@@ -13,6 +13,7 @@ from emomusic.compose.steering.levers import LEVERS, Centre, Levers
 from emomusic.compose.steering.response import Response
 from emomusic.model.engine import Lean
 from emomusic.model.grammar import Segments
+from emomusic.music.passage import SAME_ONSET_BEATS, Passage
 from emomusic.music.tokenizer import ENDING_BARS
 
 Vector = NDArray[np.float64]
@@ -38,6 +39,8 @@ FIRM, FIRMER = 4.0, 4.0
 """From what weight on the feedback does more, and how much."""
 HELD = ("higher", "wider")
 """Levers that correct nothing in the last bars: an ending stays where the music is."""
+STRAYED, STAY = 3.0, 0.12
+"""Semitones by which an ending may lie off the bars before it, and the pull back for each more."""
 HOME, HOMEWARD = 0.12, 0.25
 REACHED = {"mode": 0.3}
 """Beyond this another key would be found: a goal that cannot be reached moves to the nearest."""
@@ -158,10 +161,14 @@ class Helm:
         if self._last is None or self._last[0] != n:
             pulled, crowded = self._pull(self._course(n)), None
             if n:
-                heard = hear(self._listen(segments[-self._turns.window :]), self._names)
+                passage = self._listen(segments[-self._turns.window :])
+                heard = hear(passage, self._names)
                 correction = self._corrected(pulled, heard, n)
-                if n >= len(self._goals) - ENDING_BARS:
+                n_ending = n - (len(self._goals) - ENDING_BARS)
+                if n_ending >= 0:
                     correction[[LEVERS.index(name) for name in HELD]] = 0.0
+                    share = n_ending / min(n, self._turns.window)
+                    correction[LEVERS.index("higher")] -= STAY * _strayed(passage, share)
                 pulled = pulled + correction
                 pulled[LEVERS.index("at_home")] += self._home(heard, n)
                 crowded = CROWDING * np.maximum(heard.lately - CROWDED, 0.0).round(6)
@@ -209,6 +216,15 @@ class Helm:
         short = HOME - heard.at_home(is_major=self._centres[bar].is_major)
         self._homeward = min(max(self._homeward + HOMEWARD * short / HOME / 4, 0.0), 2.0)
         return self._homeward + max(HOMEWARD * short / HOME, 0.0)
+
+
+def _strayed(passage: Passage, share: float) -> float:
+    """Return by how many semitones too much the last share of a passage lies off the rest."""
+    is_late = passage.notes.onset >= passage.n_beats * (1.0 - share) - SAME_ONSET_BEATS
+    if is_late.all() or not is_late.any():
+        return 0.0
+    off = float(passage.notes.pitch[is_late].mean() - passage.notes.pitch[~is_late].mean())
+    return off - float(np.clip(off, -STRAYED, STRAYED))
 
 
 def _reached(name: str, goals: Sequence[float]) -> Vector:

@@ -21,6 +21,8 @@ from emomusic.music.passage import Passage, passage_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import BEATS_PER_BAR, Tokenizer
 
+CHORDS_AGAIN = 2.5
+"""How strongly a bar is led to the chords that it repeats, in nats."""
 MIDDLE_PITCH, MIDDLE_VELOCITY, MIDDLE_LENGTH = 62.0, 64.0, 0.7
 LEAST_WEIGHT, ASKED_WEIGHT, GENTLE_WEIGHT = 0.2, 5.0, 2.0
 GENTLE = frozenset({"mode", "chord_mode", "key_clarity", "pitch_class_entropy"})
@@ -84,6 +86,10 @@ class Pilot:
                 more, pairs = levers.along((first, second), after)
                 bias = bias + more
                 led = [*led, pairs]
+            elif draft.harmony[bar]:
+                repeated = self._echoes.chords(segments[bar - draft.harmony[bar]])
+                bias = bias.copy()
+                bias[0, repeated] += CHORDS_AGAIN
             if not led:
                 return Lean(bias)
             return Lean(bias, *(np.concatenate(own) for own in zip(*led, strict=True)))
