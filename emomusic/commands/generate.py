@@ -79,7 +79,7 @@ def generate(
         typer.Option("--set", metavar="ATTRIBUTE=VALUE", help="Fix an attribute; repeatable."),
     ] = None,
     temperature: Annotated[float, typer.Option(help="Of sampling, up to 5.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Of sampling pitches and moments, up to 1.")] = 0.85,
+    top_p: Annotated[float, typer.Option(help="Of sampling pitches and moments, up to 1.")] = 0.9,
     guidance: Annotated[
         float, typer.Option(help="How strongly controls count, 1 to 5; 1 is fastest.")
     ] = 1.0,

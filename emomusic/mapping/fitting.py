@@ -18,7 +18,7 @@ from emomusic.mapping.mapper import Mapper, Prototype
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 
 Matrix = NDArray[np.float64]
-STRENGTH = 1.0
+STRENGTH = 1.3
 MAX_DEVIATION = 2.5
 """Standard deviations at which values are cut for clustering, so that no outlier is a cluster."""
 

@@ -19,7 +19,7 @@ MAX_SECONDS = 1_800.0
 MAX_BEST_OF = 64
 MAX_TAKE = 2**31 - 1
 DEFAULT_BARS, CONTINUED_BARS = 16, 8
-TOP_P, TOUCH_TOP_P = 0.85, 0.99
+TOP_P, TOUCH_TOP_P = 0.9, 0.99
 """How much of the probability is kept of moments, pitches and chords, where the tail is wrong
 notes; and of velocities and durations, where it is touch."""
 FORMATS = ("mid", "wav", "flac", "mp3", "musicxml", "svg", "json")

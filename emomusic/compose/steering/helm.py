@@ -25,15 +25,14 @@ REACH = {
     "unequal": 0.3,
 }  # fmt: skip
 """How far each lever is easily pulled: in the solution it costs alike at this."""
-MOST, MOST_HARMONY = 0.8, 1.25
-"""Times its reach that a lever is pulled at most; those of key and chords bear more."""
-KEYS = frozenset({"major", "clear", "at_home", "outside", "major_chords"})
+MOST = 1.25
+"""Times its reach that a lever is pulled at most."""
 COST, DEAF = 0.6, 0.1
 WINDOW = 16
 """So many bars are listened back to: what was long ago is neither mended nor paid for."""
-FEEDBACK, FEEDBACK_FIRM, ADDED = 0.3, 1.0, 0.25
-"""How much of what is missed is fed back; of harmony and of what is asked for by itself, and how
-much of that adds up. In full, density and register drift, and the end of a clip lies elsewhere."""
+ADDED = 0.25
+"""How much of what is missed adds up from bar to bar, of harmony and what is asked for by itself.
+Else nothing adds up: density and register would drift, and the end of a clip lie elsewhere."""
 MAX_ERROR, MAX_SUM = 2.0, 3.0
 FIRM, FIRMER = 4.0, 4.0
 """From what weight on the feedback does more, and how much."""
@@ -73,7 +72,7 @@ class Turns:
 
 
 ABRUPT = Turns(5.0, 10.0, 6.0, 0.5)
-SMOOTH = Turns(2.0, 6.0, MOST_HARMONY, 1.0, harmony=5.0, window=6)
+SMOOTH = Turns(2.0, 6.0, MOST, 1.0, harmony=5.0, window=6)
 """For bars that are asked for one by one, and for a curve, which has time to arrive."""
 HARMONIC = frozenset({"mode", "chord_mode"})
 
@@ -133,12 +132,10 @@ class Helm:
         gram = slopes.T @ slopes + COST * np.eye(len(LEVERS))
         self._solve = (reach[:, None] * np.linalg.solve(gram, slopes.T)).round(6)
         varies = np.ptp(self._goals, axis=0) > 0
-        most = np.array([MOST_HARMONY if name in KEYS else MOST for name in LEVERS])
-        self._most = (turns.reach if varies.any() else most) * reach
+        self._most = (turns.reach if varies.any() else MOST) * reach
         self._calm = np.where(varies, turns.calm, 1.0)
         self._turns = turns
         firmly = np.isin(names, sorted(HARMONIC)) | (matters >= FIRM) | varies
-        self._feedback = np.where(firmly, FEEDBACK_FIRM, FEEDBACK)
         self._added = np.where(firmly, ADDED, 0.0)
         self._pulled = turns.pulled + turns.harmony * np.isin(names, sorted(HARMONIC))
         self._response = response
@@ -200,8 +197,7 @@ class Helm:
         error = (goals - heard.values) / self._scale
         largest = MAX_ERROR * self._firm
         error = np.clip(error, -largest, largest) * n / (n + 2.0) * self._calm
-        now = self._feedback * self._firm * error
-        correction = self._pull(now + self._sum)
+        correction = self._pull(self._firm * error + self._sum)
         at = self._strongest
         full = np.abs(pulled + correction)[at] >= self._most[at]
         full &= np.sign(pulled + correction)[at] == self._sign * np.sign(error)
