@@ -176,6 +176,8 @@ def test_a_branch_begins_where_the_run_was_and_leaves_it_alone(
     run(rows, longer, max_steps=32)
     assert alike(tmp_path / "same", longer)  # nothing was lost on the way
     run(rows, tmp_path / "decay", branch_from=str(undisturbed), max_steps=8, decay_steps=8)
+    recipe = json.loads((tmp_path / "decay" / "config.json").read_text())["recipe"]
+    assert recipe["config"]["branch_from"] == undisturbed.name
     assert (undisturbed / "run" / STATE_NAME).read_bytes() == before
     assert scalars(tmp_path / "decay")["step"] == 32
     assert scalars(tmp_path / "decay")["first_step"] == 24

@@ -373,8 +373,10 @@ class _Run:
             precision=self.precision,
         )
         self._log({f"validation_{name}": value for name, value in self.evaluated.items()})
+        begun = {name: getattr(self.config, name) for name in ("init_from", "branch_from")}
+        names = {name: Path(path).name for name, path in begun.items() if path}
         recipe = {
-            "config": self.config.to_dict(),
+            "config": self.config.to_dict() | names,  # where it lay is nobody's business
             "steps": self.step,
             "notes": self.notes,
             "minutes": round(self.elapsed / 60, 1),
