@@ -125,3 +125,9 @@ class Clip:
         ):
             write(Path(path))
         return Path(path)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: a roll, what was asked and heard, a player."""
+        from emomusic.compose.notebook import clip_html
+
+        return clip_html(self)

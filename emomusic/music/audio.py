@@ -80,8 +80,25 @@ class Audio:
             ValueError: If the suffix is another one.
             OSError: If the folder is missing, not writable or full; nothing is left behind then.
         """
-        data = _encode(self, _suffix_of(path))
+        data = self.encode(_suffix_of(path))
         write_atomically(Path(path), lambda file: file.write(data))
+
+    def encode(self, suffix: str) -> bytes:
+        """Return the sound as a file's bytes.
+
+        Args:
+            suffix: `.wav`, `.flac` or `.mp3`.
+        """
+        import soundfile
+
+        file = io.BytesIO()
+        if suffix != ".mp3":
+            name = suffix[1:].upper()
+            soundfile.write(file, self.samples, self.sample_rate, format=name, subtype="PCM_16")
+        else:  # quality 3 of 10, best first
+            options = {"bitrate_mode": "VARIABLE", "compression_level": 0.3}
+            soundfile.write(file, self.samples, self.sample_rate, format="MP3", **options)
+        return file.getvalue()
 
 
 def write_audio(
@@ -160,19 +177,6 @@ def _suffix_of(path: str | os.PathLike[str]) -> str:
     if suffix not in SUFFIXES:
         raise ValueError(f"a sound file must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
     return suffix
-
-
-def _encode(audio: Audio, suffix: str) -> bytes:
-    import soundfile
-
-    file = io.BytesIO()
-    if suffix != ".mp3":
-        name = suffix[1:].upper()
-        soundfile.write(file, audio.samples, audio.sample_rate, format=name, subtype="PCM_16")
-    else:  # quality 3 of 10, best first
-        options = {"bitrate_mode": "VARIABLE", "compression_level": 0.3}
-        soundfile.write(file, audio.samples, audio.sample_rate, format="MP3", **options)
-    return file.getvalue()
 
 
 def _play(
