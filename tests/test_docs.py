@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -33,13 +33,11 @@ def test_there_are_commands_on_the_pages() -> None:
     assert len(commands()) > 8
 
 
-def test_the_page_of_attributes_is_that_of_the_registry() -> None:
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        from document_attributes import page
-    finally:
-        sys.path.pop(0)
-    assert (ROOT / "docs" / "attributes.md").read_text("utf-8") == page()
+@pytest.mark.parametrize("name", ["attributes", "commands"])
+def test_pages_that_a_script_writes_are_as_it_writes_them(name: str) -> None:
+    page = runpy.run_path(str(ROOT / "scripts" / f"document_{name}.py"))["page"]
+    path = ROOT / "docs" / {"commands": "cli.md"}.get(name, f"{name}.md")
+    assert path.read_text("utf-8") == page()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

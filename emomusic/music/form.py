@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,7 @@ def bar_form(notes: Notes, lines: FloatColumn) -> NDArray[np.int8]:
     return form
 
 
-def bar_harmony(chords: NDArray[np.int8]) -> NDArray[np.int8]:
+def bar_harmony(chords: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
     """Return whose chords each bar repeats, shape (n_bars,).
 
     Args:
@@ -164,7 +165,7 @@ def written_form(codes: Sequence[int]) -> str:
     )
 
 
-def written_harmony(chords: NDArray[np.int8]) -> str:
+def written_harmony(chords: NDArray[np.integer[Any]]) -> str:
     """Return whose chords the bars of a stretch repeat, as a text of `FormTable`."""
     return "".join(_DIGITS[code] for code in bar_harmony(chords).tolist())
 
