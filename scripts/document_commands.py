@@ -15,9 +15,9 @@ from emomusic.cli import app  # noqa: E402
 
 HEAD = """# The command line
 
-`.venv/bin/emomusic COMMAND --help` says the same, and `scripts/document_commands.py` writes this page.
-A mistake is one line on stderr and exit status 2; 1 is a failure, 3 means that some of several clips
-or files could not be done, 130 that it was stopped from the keyboard.
+`.venv/bin/emomusic COMMAND --help` says the same; `scripts/document_commands.py` writes this page.
+A mistake is one line on stderr and exit status 2; 1 is a failure, 3 means that some of several
+clips or files could not be done, 130 that it was stopped from the keyboard.
 """
 
 
