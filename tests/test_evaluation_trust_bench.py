@@ -17,6 +17,7 @@ from emomusic.evaluation.trust.parts.learning import drawn_songs
 from emomusic.evaluation.trust.parts.listeners import ceiling_of, listeners
 from emomusic.verify.ensemble import KernelEnsemble
 from emomusic.verify.groups import GROUP_NAMES, Projections
+from emomusic.verify.labels import FittingLabels
 from emomusic.verify.verifier import Predictions
 
 
@@ -48,12 +49,11 @@ def test_shared_kernels_answer_as_machines_do(corpus: Corpus, ridge: float, widt
     bench = Bench(corpus.heard, fit)
     found = bench.logits(fit, test, labels, kernels=bench.kernels(width), ridges=[7.0, ridge])[1]
     points = Projections.fit(corpus.heard.rows[fit]).points(corpus.heard.rows)
+    n = len(labels.shares)
     machines = KernelEnsemble.fit(
         corpus.heard,
         points,
-        shares=labels.shares,
-        weight=labels.weight,
-        songs=labels.groups,
+        labels=FittingLabels(labels.shares, np.full((n, 2), np.nan), labels.groups, labels.weight),
         clips=fit,
         ridge=ridge,
         width=width,

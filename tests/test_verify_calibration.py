@@ -15,6 +15,7 @@ from emomusic.verify.calibration import (
     softmax,
 )
 from emomusic.verify.groups import Matrix
+from emomusic.verify.labels import FittingLabels
 
 N = 4000
 
@@ -27,6 +28,7 @@ TRUTH = np.log(rng_of(0).dirichlet(np.full(4, 0.7), N))
 # A draw from each row of probabilities.
 SHARES = np.eye(4)[(softmax(TRUTH).cumsum(axis=1) < rng_of(1).random((N, 1))).sum(axis=1)]
 NOBODY = np.full(N, np.nan)
+SONGS = [str(k) for k in range(N)]
 KNOWN = Calibration(
     np.array([4.0, 1.0, 2.0]), np.array([0.1, 0.2]), np.array([0.3, 0.4]), np.array([0.0, 1.0])
 )
@@ -48,7 +50,7 @@ def of(
     heard: ClipLogits, valence: Matrix = NOBODY, arousal: Matrix = NOBODY, shares: Matrix = SHARES
 ) -> Calibration:
     values = np.stack([valence, arousal], axis=1)
-    return Calibration.fit(heard, shares, values=values, weight=np.ones(len(shares)))
+    return Calibration.fit(heard, FittingLabels(shares, values, SONGS, np.ones(N)))
 
 
 def test_temperatures_of_each_kind_are_found() -> None:
@@ -78,9 +80,8 @@ def test_a_kind_of_few_clips_has_the_temperature_of_all() -> None:
 def test_a_clip_of_no_weight_says_nothing() -> None:
     weight = rng_of(4).choice([0.0, 1.0], N)
     logits = np.where(weight[:, None] > 0, 2.0, -1.0) * TRUTH
-    found = Calibration.fit(
-        clip_logits(logits), SHARES, values=np.full((N, 2), np.nan), weight=weight
-    )
+    unrated = np.full((N, 2), np.nan)
+    found = Calibration.fit(clip_logits(logits), FittingLabels(SHARES, unrated, SONGS, weight))
     assert found.temperatures[1] == pytest.approx(2.0, rel=0.1)
 
 

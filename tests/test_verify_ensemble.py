@@ -20,6 +20,7 @@ from emomusic.verify.ensemble import (
     mean_nearest,
 )
 from emomusic.verify.groups import GROUP_NAMES, Matrix, Points, Projections, feature_row
+from emomusic.verify.labels import FittingLabels
 
 N = len(CLIPS)
 SHARES = np.eye(4)[[QUADRANTS.index(name) for name in LABELS]]
@@ -42,9 +43,7 @@ def fitted(
     return KernelEnsemble.fit(
         measured(),
         POINTS,
-        shares=SHARES,
-        weight=WEIGHT,
-        songs=songs,
+        labels=FittingLabels(SHARES, np.full((N, 2), np.nan), songs, WEIGHT),
         clips=np.array(clips),
         ridge=ridge,
         width=width,

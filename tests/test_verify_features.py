@@ -186,14 +186,6 @@ def test_beats_are_not_heard() -> None:
     assert np.array_equal(measure_features(notes), measure_features(rebarred))
 
 
-def test_input_is_left_as_it_was() -> None:
-    notes = random_clip(5)
-    before = notes.onset_s.copy(), notes.pitch.copy()
-    measure_features(notes)
-    assert np.array_equal(before[0], notes.onset_s)
-    assert np.array_equal(before[1], notes.pitch)
-
-
 @pytest.mark.parametrize(
     "notes",
     [

@@ -202,28 +202,3 @@ def test_small_shifts_move_soft_bins_little(name: str) -> None:
     assert steps.min() > 0.0 and steps.max() < 0.55
     # A hard bin would jump by all of that at once.
     assert np.linalg.norm(blocks[-1] - blocks[0]) == pytest.approx(np.sqrt(2.0))
-
-
-def many() -> Notes:
-    return random_clip(7, n=20_000)
-
-
-@pytest.mark.parametrize(
-    "notes",
-    [
-        clip([0.0], [60]),
-        clip([0.0, 1.0], [60, 61]),
-        clip([0.0] * 12, list(range(60, 72))),
-        clip([0.0], [0], duration_s=1e-9, velocity=1),
-        clip([0.0, 600.0], [0, 127], duration_s=300.0, velocity=[1, 127]),
-        clip([0.3 * k for k in range(40)], [127] * 40, velocity=1),
-        many(),
-    ],
-    ids=["one note", "two notes", "one onset", "shortest", "extremes", "highest", "many"],
-)
-def test_every_clip_has_finite_blocks(notes: Notes) -> None:
-    row = measure_patterns(analyse(notes))
-    assert np.isfinite(row).all()
-    for name, block in shares(notes).items():
-        # What follows what is nowhere in a single onset: zeros, no share of nothing.
-        assert name == "rates" or block.sum() == pytest.approx(1.0) or not block.any(), name

@@ -70,22 +70,6 @@ def test_level_of_a_flat_velocity_is_not_sensed() -> None:
     assert np.array_equal(CLIPS[0].velocity, before)
 
 
-@pytest.mark.parametrize("shift", [-5, 2, 12])
-def test_transposing_moves_only_register_and_dynamics(projections: Projections, shift: int) -> None:
-    moved = replace(CLIPS[3], pitch=CLIPS[3].pitch + shift)
-    before, after = (projections.points(feature_row(notes)[None]) for notes in (CLIPS[3], moved))
-    for name in ("harmony", "motion", "touch"):
-        assert np.array_equal(before[name], after[name]), name
-    assert not np.array_equal(before["register"], after["register"])
-
-
-def test_velocities_move_only_dynamics(projections: Projections) -> None:
-    moved = replace(CLIPS[3], velocity=CLIPS[3].velocity // 2)
-    before, after = (projections.points(feature_row(notes)[None]) for notes in (CLIPS[3], moved))
-    same = [name for name in GROUP_NAMES if np.array_equal(before[name], after[name])]
-    assert same == ["harmony", "motion", "touch", "register"]
-
-
 def test_no_notes_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one note, got 0"):
         feature_row(CLIPS[0].where(slice(0)))
@@ -174,11 +158,6 @@ def test_arrays_hold_all(projections: Projections) -> None:
     again = Projections.from_arrays(projections.arrays())
     first, second = projections.points(ROWS), again.points(ROWS)
     assert all(np.array_equal(first[name], second[name]) for name in GROUP_NAMES)
-
-
-def test_same_rows_give_the_same_projection(projections: Projections) -> None:
-    again = Projections.fit(ROWS.copy()).arrays()
-    assert all(np.array_equal(again[name], array) for name, array in projections.arrays().items())
 
 
 def test_equal_clips_can_be_projected() -> None:

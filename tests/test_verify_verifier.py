@@ -14,7 +14,7 @@ from helpers.verifier import CLIPS, CLIPS_LABELLED, LABELS, clip, fitted, labell
 from safetensors.numpy import load_file, save_file
 
 from emomusic.emotion import QUADRANTS
-from emomusic.music.notes import Notes, make_notes
+from emomusic.music.notes import make_notes
 from emomusic.verify.calibration import ClipLogits
 from emomusic.verify.groups import featurize, split_halves
 from emomusic.verify.labels import FittingLabels
@@ -77,31 +77,6 @@ def test_clips_measured_before_are_heard_alike(verifier: Verifier) -> None:
     assert np.concatenate(rows, axis=1) == pytest.approx(worked, abs=1e-4)
 
 
-def test_order_does_not_change_what_is_heard(verifier: Verifier) -> None:
-    order = np.random.default_rng(0).permutation(len(CLIPS))[:25]
-    first, taken = verifier.predict(measured()), verifier.predict(measured().take(order))
-    assert taken.probabilities == pytest.approx(first.probabilities[order], abs=1e-4)
-    assert taken.spreads == pytest.approx(first.spreads[order], abs=1e-4)
-
-
-def test_level_of_a_flat_velocity_is_not_heard(verifier: Verifier) -> None:
-    def at(velocity: int) -> Notes:
-        return replace(CLIPS[0], velocity=np.full_like(CLIPS[0].velocity, velocity))
-
-    assert verifier.verdict(at(20)) == verifier.verdict(at(120))
-    assert verifier.verdict(at(64)) != verifier.verdict(CLIPS[0])
-
-
-def test_strange_touch_is_told_and_left_out(verifier: Verifier) -> None:
-    assert min(verdict.trust for verdict in verifier.verdicts(CLIPS[::8])) > 0.5
-    strange = replace(CLIPS[0], duration_s=np.full(len(CLIPS[0]), 0.002))
-    rng = np.random.default_rng(0)
-    velocities = [strange.velocity, rng.integers(1, 128, len(strange)), strange.velocity // 3]
-    quiet, *others = (verifier.verdict(replace(strange, velocity=v)) for v in velocities)
-    assert quiet.trust == 0.0
-    assert all(numbers(other) == pytest.approx(numbers(quiet), abs=1e-9) for other in others)
-
-
 def test_windows_are_heard_over_the_course(verifier: Verifier) -> None:
     first, second = clip("Q1", 70), clip("Q3", 71)
     later = replace(second, onset=second.onset + 20.0, onset_s=second.onset_s + 20.0)
@@ -117,18 +92,6 @@ def test_a_window_is_heard_where_it_stands(verifier: Verifier) -> None:
     again = replace(window, onset_s=window.onset_s + 0.0, onset=window.onset + 3.0)
     first, second, third = verifier.window_verdicts([window, again, piece], trust=1.0)
     assert first == second != third
-
-
-def test_parts_that_differ_widen_the_uncertainty(verifier: Verifier) -> None:
-    calibration = replace(verifier.calibration_, spread_factor=np.array([1.0, 1.0]))
-    doubting = fitted()
-    doubting.calibration_ = calibration
-    halves = [split_halves(CLIPS[index])[0] for index in (0, 20)]
-    later = replace(halves[1], onset_s=halves[1].onset_s + 20.0)
-    columns = zip(halves[0].columns, later.columns, strict=True)
-    torn = doubting.verdict(Notes(*(np.concatenate(both) for both in columns)))
-    assert torn.arousal_sd > doubting.verdict(CLIPS[0]).arousal_sd
-    assert torn.arousal_sd > calibration.spread[1]
 
 
 @pytest.mark.parametrize("velocity", [1, 127])
@@ -315,13 +278,6 @@ def test_a_clip_is_never_heard_by_what_learned_from_its_song() -> None:
 
     # Labels drawn at random can be known only from the twin of a clip.
     assert hits([str(k // 2) for k in range(40)]) < 0.6 < 0.8 < hits([str(k) for k in range(40)])
-
-
-def test_labels_of_other_songs_alone_decide() -> None:
-    shuffled = np.random.default_rng(0).permutation(N)
-    found = out_of_fold(replace(LABELLING, shares=SHARES[shuffled]))
-    hits = found.logits.argmax(axis=1) == SHARES[shuffled].argmax(axis=1)
-    assert hits.mean() < 0.55
 
 
 def test_heavy_clips_are_heeded_more() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.verify.groups import FeatureBatch, Matrix
+
+if TYPE_CHECKING:
+    from emomusic.verify.labels import FittingLabels
 
 AXES = ("valence", "arousal")
 SIGNS = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
@@ -84,37 +87,31 @@ class Calibration:
     spread_factor: Matrix
 
     @classmethod
-    def fit(
-        cls, clips: ClipLogits, shares: Matrix, *, values: Matrix, weight: Matrix
-    ) -> Calibration:
+    def fit(cls, clips: ClipLogits, labels: FittingLabels) -> Calibration:
         """Fit on out-of-fold logits.
 
         A temperature makes the quadrants that most people heard likeliest. A slope gives the
         predicted values the same root mean square as the listeners' (regression alone would
         shrink them towards 0).
 
-        Args:
-            clips: Out-of-fold logits.
-            shares: Share of people who heard each quadrant, shape (n, 4).
-            values: Listeners' valence and arousal, NaN where nobody was asked, shape (n, 2).
-            weight: How much each clip counts, shape (n,).
-
         Reference:
             Guo, Pleiss, Sun and Weinberger (2017), On Calibration of Modern Neural Networks.
         """
-        labels = np.eye(4)[shares.argmax(axis=1)]  # (n, 4)
-        every = _temperature(clips.logits, labels, weight)
+        hits, weight = np.eye(4)[labels.shares.argmax(axis=1)], labels.weight  # (n, 4), (n,)
+        every = _temperature(clips.logits, hits, weight)
         familiar = clips.familiarity >= 0.5
         none, full = (
-            _temperature(clips.logits[mask], labels[mask], weight[mask])
+            _temperature(clips.logits[mask], hits[mask], weight[mask])
             if mask.sum() >= MIN_CLIPS
             else every
             for mask in (~familiar, familiar)
         )
         owner = clips.owner
-        single = _temperature(clips.segments, labels[owner], weight[owner]) if len(owner) else every
+        single = _temperature(clips.segments, hits[owner], weight[owner]) if len(owner) else every
         odds = log_odds(softmax(clips.logits / np.where(familiar, full, none)[:, None]))
-        fitted = [_fit_axis(*of) for of in zip(odds.T, clips.disagreement.T, values.T, strict=True)]
+        fitted = [
+            _fit_axis(*of) for of in zip(odds.T, clips.disagreement.T, labels.values.T, strict=True)
+        ]
         return cls(np.array([none, full, single]), *np.array(fitted).T)
 
     def probabilities(self, logits: Matrix, familiarity: Matrix) -> Matrix:
@@ -146,9 +143,9 @@ class Calibration:
         return cls(*(arrays[f"calibration.{name}"] for name in names))
 
 
-def _temperature(logits: Matrix, labels: Matrix, weight: Matrix) -> float:
+def _temperature(logits: Matrix, hits: Matrix, weight: Matrix) -> float:
     losses = [
-        -weight @ (labels * np.log(softmax(logits / t) + 1e-12)).sum(axis=1) for t in TEMPERATURES
+        -weight @ (hits * np.log(softmax(logits / t) + 1e-12)).sum(axis=1) for t in TEMPERATURES
     ]
     return float(TEMPERATURES[int(np.argmin(losses))])
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emomusic.music.key import estimate_key
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
@@ -65,7 +67,7 @@ def stretch(notes: Notes, factor: float) -> Notes:
     return replace(notes, onset_s=notes.onset_s * factor, duration_s=notes.duration_s * factor)
 
 
-def set_loudness(notes: Notes, velocity: FloatColumn) -> Notes:
+def set_loudness(notes: Notes, velocity: NDArray[Any]) -> Notes:
     """Set velocities, rounded and clipped to 1 to 127."""
     return replace(notes, velocity=np.clip(np.round(velocity), 1, 127).astype(np.int64))
 

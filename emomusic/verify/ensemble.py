@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.verify.calibration import AXES, SIGNS
 from emomusic.verify.groups import GROUP_NAMES, FeatureBatch, Matrix, Points, Rows
+
+if TYPE_CHECKING:
+    from emomusic.verify.labels import FittingLabels
 
 RIGHT, WRONG = 4.5, -1.5
 """Target logit of the right quadrant and of the others: a perfect fit gives p = 0.993."""
@@ -151,9 +154,7 @@ class KernelEnsemble:
         batch: FeatureBatch,
         points: Points,
         *,
-        shares: Matrix,
-        weight: Matrix,
-        songs: Sequence[str],
+        labels: FittingLabels,
         clips: Rows,
         ridge: float,
         width: float,
@@ -163,9 +164,7 @@ class KernelEnsemble:
         Args:
             batch: n clips.
             points: Of all its rows, by group.
-            shares: Share of people who heard each quadrant, shape (n, 4).
-            weight: How much each clip counts, shape (n,).
-            songs: Song of each clip.
+            labels: Of all n clips.
             clips: Which of them to learn from, rising.
             ridge: Strength of the ridge.
             width: Multiplies the width of the kernels.
@@ -174,15 +173,16 @@ class KernelEnsemble:
 
         rows = batch.rows_of(clips)
         own, owner = {name: of[rows] for name, of in points.items()}, batch.owner[rows]
-        counts = weight[owner] * np.where(rows < batch.n_clips, 1.0, SEGMENT_WEIGHT)
+        counts = labels.weight[owner] * np.where(rows < batch.n_clips, 1.0, SEGMENT_WEIGHT)
         coefficients = {}
         for member in MEMBERS:
             kernel = np.exp(-distances(own, own, member.kernel) / width**2)  # (s, s)
             model = KernelRidge(alpha=ridge, kernel="precomputed")
-            model.fit(kernel, member.targets(shares[owner]), sample_weight=counts)
+            model.fit(kernel, member.targets(labels.shares[owner]), sample_weight=counts)
             coefficients[member.name] = np.asarray(model.dual_coef_, dtype=np.float64)
         whole = {name: of[: len(clips)] for name, of in own.items()}
-        bounds = familiarity_bounds(distances(whole, whole, SHIFT_PRONE), [songs[k] for k in clips])
+        songs = [labels.songs[clip] for clip in clips]
+        bounds = familiarity_bounds(distances(whole, whole, SHIFT_PRONE), songs)
         return cls(own, coefficients, len(clips), bounds, width)
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from emomusic.verify.counterfactuals import (
 from emomusic.verify.groups import Matrix
 
 if TYPE_CHECKING:
-    from emomusic.verify.verifier import Verdict
+    from emomusic.verify.verifier import Verdict, Verifier
 
 MIN_PROBABILITY = 1e-6
 """Probabilities are clipped to this, so that log odds stay finite."""
@@ -31,22 +31,6 @@ UNDECIDED = float(np.log(0.6 / 0.4))
 """An axis whose log odds lie nearer to 0 than this is undecided: nobody would bet on 6 of 10."""
 FOR, AGAINST, NO_MATTER, USUAL = "for", "against", "no matter", "usual"
 NO_REASON = "no single cause by itself"
-
-
-class EmotionClassifier(Protocol):
-    """What can be explained: judges clips as `Verifier` does."""
-
-    def verdict(self, notes: Notes) -> Verdict:
-        """Judge one clip."""
-        ...
-
-    def verdicts(self, clips: Sequence[Notes]) -> list[Verdict]:
-        """Judge each clip by itself."""
-        ...
-
-    def window_verdicts(self, windows: Sequence[Notes], *, trust: float) -> list[Verdict]:
-        """Judge windows of a piece."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -211,7 +195,7 @@ def emotion_word(verdict: Verdict) -> str:
 
 def explain(
     notes: Notes,
-    verifier: EmotionClassifier,
+    verifier: Verifier,
     *,
     reference: Reference | None = None,
     verdict: Verdict | None = None,

@@ -203,11 +203,7 @@ def _heard_songs(folder: Path, rows: list[dict[str, str]]) -> frozenset[str]:
 
 
 def _clip(
-    folder: Path,
-    row: dict[str, str],
-    line: int,
-    heard: frozenset[str],
-    curves: dict[str, Curve],
+    folder: Path, row: dict[str, str], line: int, heard: frozenset[str], curves: dict[str, Curve]
 ) -> LabelledClip:
     curve = curves.get(row["path"])
     try:

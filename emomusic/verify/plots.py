@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import os
-import textwrap
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emomusic.files import write_atomically
 from emomusic.music.notes import Notes
-from emomusic.music.pianoroll import BAR, BEAT, COLOURS, DPI, MAX_PIXELS, ROW, TEXT
+from emomusic.music.pianoroll import BAR, BEAT, COLOURS, DPI, ROW, TEXT
 from emomusic.verify.calibration import AXES
 from emomusic.verify.explain import AGAINST, FOR, Effect, Explanation
 from emomusic.verify.timeline import Trajectory
@@ -27,18 +27,11 @@ AXIS_COLOURS = {"valence": "#b3206b", "arousal": "#4a7fd0"}
 LEGEND = {FOR: "for the verdict", AGAINST: "against it", "": "not sure, or no matter"}
 MIN_ODDS = 1.0
 """The bars' scale reaches at least this many log odds, so that small effects look small."""
-LINE = 150  # letters at a width of 1,200 pixels
+SIZE, LINE = (12, 9), 150  # inches of `DPI` dots; letters a line
 
 
 def plot_explanation(
-    path: str | os.PathLike[str],
-    notes: Notes,
-    *,
-    explanation: Explanation,
-    trajectory: Trajectory,
-    title: str | None = None,
-    width: int = 1200,
-    height: int = 900,
+    path: str | os.PathLike[str], notes: Notes, *, explanation: Explanation, trajectory: Trajectory
 ) -> None:
     """Draw the causes of a verdict as bars, and valence and arousal over the piano roll.
 
@@ -50,37 +43,29 @@ def plot_explanation(
         notes: Of the clip.
         explanation: By `explain`.
         trajectory: By `trace_emotion`.
-        title: Text above; the headline by default.
-        width: Pixels.
-        height: Pixels.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If the path does not end in .png.
         ImportError: If matplotlib is not installed.
         OSError: If the folder is missing, not writable or full.
     """
     if Path(path).suffix.lower() != ".png":
         raise ValueError(f"a picture must end in .png, got {str(path)!r}")
-    if min(width, height) < 400 or max(width, height) > MAX_PIXELS:
-        raise ValueError(f"a picture has 400 to {MAX_PIXELS} pixels a side, got {width}×{height}")
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
             "drawing needs matplotlib: pip install matplotlib", name="matplotlib"
         ) from error
-    size = width / DPI, height / DPI
-    figure = Figure(size, dpi=DPI, layout="constrained", facecolor="white")
-    head, middle, bottom = figure.subfigures(3, 1, height_ratios=(0.9, 2.2, 3.6))
-    line = round(LINE * width / 1200)
-    lines = [
-        *textwrap.wrap(explanation.sentence, line), *textwrap.wrap(trajectory.sentence, line)
-    ]  # fmt: skip
+    figure = Figure(SIZE, dpi=DPI, layout="constrained", facecolor="white")
+    rows = np.array(figure.subfigures(3, 1, height_ratios=(0.9, 2.2, 3.6)), dtype=object)
+    head, middle, bottom = rows.tolist()
+    lines = [*wrap(explanation.sentence, LINE), *wrap(trajectory.sentence, LINE)]
     if len(lines) > 4:
-        lines = [*lines[:3], f"{lines[3][: line - 2]} …"]
+        lines = [*lines[:3], f"{lines[3][: LINE - 2]} …"]
     look = {"color": TEXT, "va": "top"}
     head.text(
-        0.012, 0.95, explanation.headline if title is None else title,
+        0.012, 0.95, explanation.headline,
         fontsize=15, weight="bold", parse_math=False, **look,
     )  # fmt: skip
     head.text(0.012, 0.62, "\n".join(lines), fontsize=10, linespacing=1.4, parse_math=False, **look)

@@ -11,19 +11,12 @@ import numpy as np
 from emomusic.emotion import QUADRANTS
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 from emomusic.verify.calibration import SIGNS
-from emomusic.verify.explain import (
-    EmotionClassifier,
-    Explanation,
-    emotion_word,
-    explain,
-    rounded,
-    verdict_odds,
-)
+from emomusic.verify.explain import Explanation, emotion_word, explain, rounded, verdict_odds
 
 if TYPE_CHECKING:
     from symusic.core import ScoreTick
 
-    from emomusic.verify.verifier import Verdict
+    from emomusic.verify.verifier import Verdict, Verifier
 
 WINDOW_BARS = 4
 WINDOW_S = 8.0
@@ -134,7 +127,7 @@ class Trajectory:
 
 def trace_emotion(
     notes: Notes,
-    verifier: EmotionClassifier,
+    verifier: Verifier,
     *,
     bars: FloatColumn | None = None,
     verdict: Verdict | None = None,
@@ -184,7 +177,7 @@ def trace_emotion(
 
 def explain_score(
     score: ScoreTick,
-    verifier: EmotionClassifier,
+    verifier: Verifier,
     *,
     notes: Notes | None = None,
     verdict: Verdict | None = None,

@@ -154,34 +154,16 @@ class Verifier:
         missing = sorted(set(range(4)) - set(labels.shares.argmax(axis=1).tolist()))
         if missing:
             raise ValueError(f"each of Q1 to Q4 must occur, missing is {QUADRANTS[missing[0]]}")
-        clips = self.out_of_fold(batch, labels)
-        self.calibration_ = Calibration.fit(
-            clips, labels.shares, values=labels.values, weight=labels.weight
-        )
+        self.calibration_ = Calibration.fit(self.out_of_fold(batch, labels), labels)
         self.projections_ = Projections.fit(batch.rows[: batch.n_clips])
         points = self.projections_.points(batch.rows)
-        fitted = self._fit_ensemble(batch, points, labels, np.arange(batch.n_clips))
+        every = np.arange(batch.n_clips)
+        fitted = KernelEnsemble.fit(
+            batch, points, labels=labels, clips=every, ridge=self.ridge, width=self.width
+        )
         # As a file keeps it, so that a saved verifier gives the same verdicts.
         self.ensemble_ = KernelEnsemble.from_arrays(fitted.arrays())
         return self
-
-    def _fit_ensemble(
-        self,
-        batch: FeatureBatch,
-        points: dict[str, Matrix],
-        labels: FittingLabels,
-        clips: NDArray[np.int64],
-    ) -> KernelEnsemble:
-        return KernelEnsemble.fit(
-            batch,
-            points,
-            shares=labels.shares,
-            weight=labels.weight,
-            songs=labels.songs,
-            clips=clips,
-            ridge=self.ridge,
-            width=self.width,
-        )
 
     def out_of_fold(self, batch: FeatureBatch, labels: FittingLabels) -> ClipLogits:
         """Predict each clip with machines that never learned from its song.
@@ -194,7 +176,9 @@ class Verifier:
         for fit, test in song_folds(y, labels.songs, n_folds=self.n_folds, seed=self.seed):
             if len(set(y[fit].tolist())) < 4:
                 raise ValueError("each of Q1 to Q4 must hold more songs than one fold takes")
-            ensemble = self._fit_ensemble(batch, points, labels, np.sort(fit))
+            ensemble = KernelEnsemble.fit(
+                batch, points, labels=labels, clips=np.sort(fit), ridge=self.ridge, width=self.width
+            )
             rows = batch.rows_of(test)
             own = {name: of[rows] for name, of in points.items()}
             familiarity[test] = ensemble.familiarity({k: of[test] for k, of in points.items()})

@@ -18,13 +18,12 @@ from emomusic.verify.explain import (
     AGAINST,
     FOR,
     Effect,
-    EmotionClassifier,
     Explanation,
     explain,
     verdict_odds,
 )
 from emomusic.verify.labels import LabelledClip, read_notes
-from emomusic.verify.verifier import fit_verifier
+from emomusic.verify.verifier import Verifier, fit_verifier
 
 NAMED = (FOR, AGAINST)
 
@@ -156,7 +155,7 @@ def share_of(what: str, trials: Sequence[Trial]) -> Share | None:
 
 
 def check_explanations(
-    verifier: EmotionClassifier,
+    verifier: Verifier,
     clips: Iterable[Notes],
     *,
     usual: Reference | None = None,
@@ -224,9 +223,7 @@ def check_on_other_songs(
     )
 
 
-def _trials(
-    clip: int, notes: Notes, explanation: Explanation, verifier: EmotionClassifier
-) -> list[Trial]:
+def _trials(clip: int, notes: Notes, explanation: Explanation, verifier: Verifier) -> list[Trial]:
     tried = [
         (effect, name, edit(notes, _side(effect)))
         for effect in explanation.effects

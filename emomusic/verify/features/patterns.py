@@ -151,9 +151,7 @@ PATTERNS = (
     Pattern("top_follow", 144, lambda a: _follow(a.top, a)),
     Pattern("bottom_follow", 144, lambda a: _follow(a.bottom, a)),
     Pattern(
-        "outer_pairs",
-        144,
-        lambda a: _together(_degrees(a.top, a), _degrees(a.bottom, a), 12, 12),
+        "outer_pairs", 144, lambda a: _together(_degrees(a.top, a), _degrees(a.bottom, a), 12, 12)
     ),
     Pattern("sounding_pairs", 78, _sounding_pairs),
     Pattern("chords", 12 * N_CHORDS, lambda a: _together(a.chord, a.root, N_CHORDS, 12)),
