@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import symusic
 import torch
-from verifier_cases import fitted
+from helpers.verifier import fitted
 
 from emomusic.compose.steering.levers import LEVERS
 from emomusic.compose.steering.response import Response

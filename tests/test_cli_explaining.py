@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import symusic
+from symusic.core import ScoreTick
 from synthetic import make_score
 from typer.testing import CliRunner
 
 from emomusic.cli import app
-from emomusic.evaluation.examine import examine, free_name
-from emomusic.music.score import write_score
-from emomusic.verify.verifier import Verifier
+from emomusic.music.notes import Notes
+from emomusic.music.score import notes_of, read_score, write_score
+from emomusic.verify import report
+from emomusic.verify.report import examine, free_path
+from emomusic.verify.verifier import Verdict, Verifier
 
 
 def walk(*, beats_per_bar: int = 4) -> Any:
@@ -69,7 +72,7 @@ def test_pictures_are_drawn_and_none_is_lost(tiny_checkpoint: Path, file: Path) 
     first, second = (record_of(run(*asked))["picture"] for _ in range(2))
     assert [Path(first).name, Path(second).name] == ["song.png", "song_2.png"]
     assert all(Path(one).read_bytes().startswith(b"\x89PNG") for one in (first, second))
-    assert free_name(folder / "song.png").name == "song_3.png"
+    assert free_path(folder / "song.png").name == "song_3.png"
 
 
 def test_without_matplotlib_one_line_says_so(
@@ -112,6 +115,30 @@ def test_quadrants_keeps_the_best_of_several(tiny_checkpoint: Path, tmp_path: Pa
 def test_damaged_files_are_told_among_explained_ones(tiny_checkpoint: Path, file: Path) -> None:
     (file.parent / "bad.mid").write_bytes(b"MThd")
     verifier = Verifier.load(tiny_checkpoint)
-    records = list(examine([file.parent], verifier, explained=True))
-    assert ["error" in record for record in records] == [True, False]
-    assert np.isfinite(records[1]["explanation"]["probability"])
+    assert examine(file.parent / "bad.mid", verifier, explained=True).error is not None
+    explanation = examine(file, verifier, explained=True).explanation
+    assert explanation is not None and np.isfinite(explanation.probability)
+
+
+@pytest.mark.parametrize("how", [{}, {"explained": True}, {"pictures": Path("why")}])
+def test_a_file_is_read_once_and_judged_once(
+    tiny_checkpoint: Path, file: Path, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]
+) -> None:
+    n_read, judged = 0, []
+
+    class Counting(Verifier):
+        def verdict(self, notes: Notes) -> Verdict:
+            judged.append(notes.columns)
+            return super().verdict(notes)
+
+    def read(path: Path) -> ScoreTick:
+        nonlocal n_read
+        n_read += 1
+        return read_score(path)
+
+    monkeypatch.chdir(file.parent)
+    monkeypatch.setattr(report, "read_score", read)
+    assert examine(file, Counting.load(tiny_checkpoint), **how).error is None
+    own = notes_of(read_score(file)).columns
+    whole = [all(map(np.array_equal, own, columns)) for columns in judged]
+    assert n_read == 1 and sum(whole) == 1

@@ -15,9 +15,10 @@ from emomusic.evaluation.trust.parts.ablation import ears_with
 from emomusic.evaluation.trust.parts.crossed import dealt_labels
 from emomusic.evaluation.trust.parts.learning import drawn_songs
 from emomusic.evaluation.trust.parts.listeners import ceiling_of, listeners
-from emomusic.verify.ears.senses import SENSE_NAMES, Senses
-from emomusic.verify.fitting import fit_machines, gathered
-from emomusic.verify.verifier import Answers
+from emomusic.verify.ensemble import KernelEnsemble
+from emomusic.verify.groups import GROUP_NAMES, Projections
+from emomusic.verify.labels import FittingLabels
+from emomusic.verify.verifier import Predictions
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +48,21 @@ def test_shared_kernels_answer_as_machines_do(corpus: Corpus, ridge: float, widt
     labels = Labels(corpus.shares, corpus.weight(corpus.every), corpus.truth.groups)
     bench = Bench(corpus.heard, fit)
     found = bench.logits(fit, test, labels, kernels=bench.kernels(width), ridges=[7.0, ridge])[1]
-    points = Senses.fit(corpus.heard.rows[fit]).points(corpus.heard.rows)
-    machines = fit_machines(
-        corpus.heard, points, labels.shares, labels.weight, labels.groups, fit, ridge=ridge,
+    points = Projections.fit(corpus.heard.rows[fit]).points(corpus.heard.rows)
+    n = len(labels.shares)
+    machines = KernelEnsemble.fit(
+        corpus.heard,
+        points,
+        labels=FittingLabels(labels.shares, np.full((n, 2), np.nan), labels.groups, labels.weight),
+        clips=fit,
+        ridge=ridge,
         width=width,
-    )  # fmt: skip
-    own, rows = corpus.heard.take(test), corpus.heard.of(test)
-    trust = machines.trust({name: of[test] for name, of in points.items()})
+    )
+    own, rows = corpus.heard.take(test), corpus.heard.rows_of(test)
+    trust = machines.familiarity({name: of[test] for name, of in points.items()})
     logits = machines.logits({name: of[rows] for name, of in points.items()}, trust[own.owner])
     assert found.trust == pytest.approx(trust, abs=1e-4)
-    assert found.clips == pytest.approx(gathered(own, logits, trust).logits, abs=1e-3)
+    assert found.clips == pytest.approx(own.average(logits), abs=1e-3)
 
 
 def test_parameters_are_those_of_least_loss(corpus: Corpus) -> None:
@@ -83,15 +89,15 @@ def test_a_small_share_of_songs_holds_every_quadrant(corpus: Corpus) -> None:
 
 
 def test_ears_keep_the_width_of_their_kernel() -> None:
-    whole = {ear.name: sum(ear.weights.values()) for ear in ears_with(SENSE_NAMES)}
-    for sense in SENSE_NAMES:
-        for senses in ([sense], [name for name in SENSE_NAMES if name != sense]):
+    whole = {ear.name: sum(ear.kernel.values()) for ear in ears_with(GROUP_NAMES)}
+    for sense in GROUP_NAMES:
+        for senses in ([sense], [name for name in GROUP_NAMES if name != sense]):
             left = ears_with(senses)
-            assert any(ear.votes for ear in left)
-            assert any(ear.votes_else for ear in left)
+            assert any(ear.weight for ear in left)
+            assert any(ear.weight_unfamiliar for ear in left)
             for ear in left:
-                assert set(ear.weights) <= set(senses)
-                assert sum(ear.weights.values()) == pytest.approx(whole[ear.name])
+                assert set(ear.kernel) <= set(senses)
+                assert sum(ear.kernel.values()) == pytest.approx(whole[ear.name])
 
 
 def count(corpus: Corpus, *, path: str, add: int) -> dict[str, int]:
@@ -117,7 +123,7 @@ def test_what_was_done_is_not_done_again(corpus: Corpus, tmp_path: Path) -> None
 
 
 def test_answers_come_back_from_plain_values() -> None:
-    answers = Answers(np.eye(4), np.ones((4, 2)), np.full((4, 2), np.nan), np.ones(4))
+    answers = Predictions(np.eye(4), np.ones((4, 2)), np.full((4, 2), np.nan), np.ones(4))
     back = answers_of(json.loads(json.dumps(plain_answers(answers), allow_nan=False)))
     for one, other in zip(vars(answers).values(), vars(back).values(), strict=True):
         np.testing.assert_array_equal(one, other)

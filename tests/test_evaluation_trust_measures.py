@@ -15,7 +15,7 @@ from emomusic.evaluation.trust.measures.calibration import (
 from emomusic.evaluation.trust.measures.hits import confusion_of, hits_of, macro_f1
 from emomusic.evaluation.trust.measures.scores import Truth, score
 from emomusic.evaluation.trust.measures.values import values_of
-from emomusic.verify.verifier import Answers
+from emomusic.verify.verifier import Predictions
 
 SURE = np.array([[0.8, 0.1, 0.05, 0.05]] * 10)
 
@@ -75,9 +75,9 @@ def test_nothing_is_told_where_nobody_was_asked() -> None:
     assert values_of(np.ones((1, 5)), np.ones((1, 5)), unknown, list("abcde")) is None
 
 
-def answers(probabilities: np.ndarray) -> Answers:
+def answers(probabilities: np.ndarray) -> Predictions:
     n = len(probabilities)
-    return Answers(probabilities, np.zeros((n, 2)), np.ones((n, 2)), np.ones(n))
+    return Predictions(probabilities, np.zeros((n, 2)), np.ones((n, 2)), np.ones(n))
 
 
 def test_scores_are_means_over_runs() -> None:
@@ -95,7 +95,7 @@ def test_scores_are_means_over_runs() -> None:
 
 def test_clips_without_a_quadrant_count_for_values_only() -> None:
     rated = np.array([[-0.5, 0.1], [0.0, 0.2], [0.5, 0.3], [0.6, 0.4]])
-    told = Answers(np.eye(4), rated * 0.5, np.ones((4, 2)), np.ones(4))
+    told = Predictions(np.eye(4), rated * 0.5, np.ones((4, 2)), np.ones(4))
     found = score([told], Truth(np.full(4, -1), rated, tuple("abcd")))
     assert (found.n, found.shares, found.calibrated) == (0, {}, None)
     assert found.values["valence"].r == pytest.approx(1.0)

@@ -9,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from emomusic.music.notes import Notes, make_notes
-from emomusic.verify.features.hearing import CHORDS, hear
-from emomusic.verify.features.patterns import PATTERNS, patterns_of
+from emomusic.verify.features.analysis import CHORDS, analyse
+from emomusic.verify.features.patterns import PATTERNS, measure_patterns
 
 Column = NDArray[np.float64]
-KEY_RELATIVE = [pattern.name for pattern in PATTERNS if pattern.group in ("harmony", "time")]
+REGISTER, DYNAMICS = ("bands",), ("loudness", "loudness_by_octave")
+KEY_RELATIVE = [p.name for p in PATTERNS if p.name not in REGISTER + DYNAMICS]
 
 
 def clip(
@@ -36,7 +37,7 @@ def clip(
 def shares(notes: Notes) -> dict[str, Column]:
     """Return the squares of each block by its name."""
     ends = np.cumsum([pattern.size for pattern in PATTERNS])[:-1]
-    blocks = np.split(patterns_of(hear(notes)), ends)
+    blocks = np.split(measure_patterns(analyse(notes)), ends)
     return {pattern.name: block**2 for pattern, block in zip(PATTERNS, blocks, strict=True)}
 
 
@@ -59,10 +60,9 @@ C_MAJOR, A_MINOR = [60, 64, 67], [57, 60, 64]
 
 
 def test_sizes_agree_and_names_are_unique() -> None:
-    hearing = hear(random_clip(0))
+    hearing = analyse(random_clip(0))
     assert [len(pattern.measure(hearing)) for pattern in PATTERNS] == [p.size for p in PATTERNS]
     assert len({pattern.name for pattern in PATTERNS}) == len(PATTERNS)
-    assert {p.group for p in PATTERNS} == {"harmony", "time", "register", "dynamics"}
 
 
 def test_blocks_are_roots_of_shares() -> None:
@@ -180,7 +180,7 @@ def test_velocities_move_only_dynamics() -> None:
     after = shares(replace(notes, velocity=np.full_like(notes.velocity, 20)))
     for pattern in PATTERNS:
         same = np.array_equal(before[pattern.name], after[pattern.name])
-        assert same == (pattern.group != "dynamics"), pattern.name
+        assert same == (pattern.name not in DYNAMICS), pattern.name
 
 
 def sweep(name: str) -> list[Notes]:
@@ -202,28 +202,3 @@ def test_small_shifts_move_soft_bins_little(name: str) -> None:
     assert steps.min() > 0.0 and steps.max() < 0.55
     # A hard bin would jump by all of that at once.
     assert np.linalg.norm(blocks[-1] - blocks[0]) == pytest.approx(np.sqrt(2.0))
-
-
-def many() -> Notes:
-    return random_clip(7, n=20_000)
-
-
-@pytest.mark.parametrize(
-    "notes",
-    [
-        clip([0.0], [60]),
-        clip([0.0, 1.0], [60, 61]),
-        clip([0.0] * 12, list(range(60, 72))),
-        clip([0.0], [0], duration_s=1e-9, velocity=1),
-        clip([0.0, 600.0], [0, 127], duration_s=300.0, velocity=[1, 127]),
-        clip([0.3 * k for k in range(40)], [127] * 40, velocity=1),
-        many(),
-    ],
-    ids=["one note", "two notes", "one onset", "shortest", "extremes", "highest", "many"],
-)
-def test_every_clip_has_finite_blocks(notes: Notes) -> None:
-    row = patterns_of(hear(notes))
-    assert np.isfinite(row).all()
-    for name, block in shares(notes).items():
-        # What follows what is nowhere in a single onset: zeros, no share of nothing.
-        assert name == "rates" or block.sum() == pytest.approx(1.0) or not block.any(), name

@@ -10,15 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.verifier import CLIPS, CLIPS_LABELLED, LABELS, clip, fitted, labelled, measured
 from safetensors.numpy import load_file, save_file
-from verifier_cases import CLIPS, CLIPS_LABELLED, clip, fitted, heard, labelled
 
 from emomusic.emotion import QUADRANTS
-from emomusic.music.notes import Notes, make_notes
-from emomusic.verify.ears.senses import parts_of
-from emomusic.verify.fitting import fit_on, listen
+from emomusic.music.notes import make_notes
+from emomusic.verify.calibration import ClipLogits
+from emomusic.verify.groups import featurize, split_halves
+from emomusic.verify.labels import FittingLabels
 from emomusic.verify.store import VerifierError, read_arrays, write_arrays
-from emomusic.verify.verifier import Verdict, Verifier
+from emomusic.verify.verifier import Verdict, Verifier, fit_verifier
+
+N = len(CLIPS)
+LABELLING = FittingLabels.of(CLIPS_LABELLED)
+SHARES = LABELLING.shares
 
 
 @pytest.fixture(scope="module")
@@ -66,66 +71,27 @@ def test_one_clip_and_many_are_heard_alike(verifier: Verifier) -> None:
 def test_clips_measured_before_are_heard_alike(verifier: Verifier) -> None:
     short = CLIPS[1].where(slice(10))
     several = [*CLIPS[::6], short, *(clip("Q2", seed) for seed in range(50, 55))]
-    answers, verdicts = verifier.hear(listen(several)), verifier.verdicts(several)
+    answers, verdicts = verifier.predict(featurize(several)), verifier.verdicts(several)
     rows = [answers.probabilities, answers.values, answers.spreads, answers.trust[:, None]]
     worked = np.array([numbers(verdict) for verdict in verdicts])
     assert np.concatenate(rows, axis=1) == pytest.approx(worked, abs=1e-4)
 
 
-def test_order_does_not_change_what_is_heard(verifier: Verifier) -> None:
-    order = np.random.default_rng(0).permutation(len(CLIPS))[:25]
-    first, taken = verifier.hear(heard()), verifier.hear(heard().take(order))
-    assert taken.probabilities == pytest.approx(first.probabilities[order], abs=1e-4)
-    assert taken.spreads == pytest.approx(first.spreads[order], abs=1e-4)
-
-
-def test_level_of_a_flat_velocity_is_not_heard(verifier: Verifier) -> None:
-    def at(velocity: int) -> Notes:
-        return replace(CLIPS[0], velocity=np.full_like(CLIPS[0].velocity, velocity))
-
-    assert verifier.verdict(at(20)) == verifier.verdict(at(120))
-    assert verifier.verdict(at(64)) != verifier.verdict(CLIPS[0])
-
-
-def test_strange_touch_is_told_and_left_out(verifier: Verifier) -> None:
-    assert min(verdict.trust for verdict in verifier.verdicts(CLIPS[::8])) > 0.5
-    strange = replace(CLIPS[0], duration_s=np.full(len(CLIPS[0]), 0.002))
-    rng = np.random.default_rng(0)
-    velocities = [strange.velocity, rng.integers(1, 128, len(strange)), strange.velocity // 3]
-    quiet, *others = (verifier.verdict(replace(strange, velocity=v)) for v in velocities)
-    assert quiet.trust == 0.0
-    assert all(numbers(other) == pytest.approx(numbers(quiet), abs=1e-9) for other in others)
-
-
 def test_windows_are_heard_over_the_course(verifier: Verifier) -> None:
     first, second = clip("Q1", 70), clip("Q3", 71)
     later = replace(second, onset=second.onset + 20.0, onset_s=second.onset_s + 20.0)
-    columns = zip(first.columns, later.columns, strict=True)
-    piece = Notes(*(np.concatenate(both) for both in columns))
-    course = verifier.course(piece, [first, later])
+    course = verifier.window_verdicts([first, later], trust=0.5)
     assert [verdict.quadrant for verdict in course] == ["Q1", "Q3"]
-    assert len({verdict.trust for verdict in course}) == 1  # decided for the piece
+    assert [verdict.trust for verdict in course] == [0.5, 0.5]  # decided for the piece
     assert course[0].arousal > 0.0 > course[1].arousal
-    assert verifier.course(piece, []) == []
+    assert verifier.window_verdicts([], trust=1.0) == []
 
 
 def test_a_window_is_heard_where_it_stands(verifier: Verifier) -> None:
-    piece, window = CLIPS[0], parts_of(CLIPS[0])[1]
+    piece, window = CLIPS[0], split_halves(CLIPS[0])[0]
     again = replace(window, onset_s=window.onset_s + 0.0, onset=window.onset + 3.0)
-    first, second, third = verifier.course(piece, [window, again, piece])
+    first, second, third = verifier.window_verdicts([window, again, piece], trust=1.0)
     assert first == second != third
-
-
-def test_parts_that_differ_widen_the_uncertainty(verifier: Verifier) -> None:
-    calibration = replace(verifier.calibration_, spread_factor=np.array([1.0, 1.0]))
-    doubting = fitted()
-    doubting.calibration_ = calibration
-    halves = [parts_of(CLIPS[index])[1] for index in (0, 20)]
-    later = replace(halves[1], onset_s=halves[1].onset_s + 20.0)
-    columns = zip(halves[0].columns, later.columns, strict=True)
-    torn = doubting.verdict(Notes(*(np.concatenate(both) for both in columns)))
-    assert torn.arousal_sd > doubting.verdict(CLIPS[0]).arousal_sd
-    assert torn.arousal_sd > calibration.spread[1]
 
 
 @pytest.mark.parametrize("velocity", [1, 127])
@@ -149,7 +115,6 @@ def test_any_clip_has_a_verdict(
     notes = make_notes(at, np.full(len(at), duration), np.array(pitch), level, tempo=60.0)
     verdict = verifier.verdict(notes)
     assert np.isfinite(numbers(verdict)).all()
-    assert verifier.course(notes, [notes])[0].trust == verdict.trust
 
 
 def test_no_notes_are_refused(verifier: Verifier) -> None:
@@ -157,7 +122,7 @@ def test_no_notes_are_refused(verifier: Verifier) -> None:
     with pytest.raises(ValueError, match="at least one note, got 0"):
         verifier.verdict(none)
     with pytest.raises(ValueError, match="at least one note, got 0"):
-        verifier.course(CLIPS[0], [none])
+        verifier.window_verdicts([none], trust=1.0)
 
 
 def test_saved_verifier_says_the_same(verifier: Verifier, saved: Path) -> None:
@@ -165,7 +130,6 @@ def test_saved_verifier_says_the_same(verifier: Verifier, saved: Path) -> None:
     for path in (saved, saved.parent):
         loaded = Verifier.load(path)
         assert loaded.verdicts(CLIPS[:4]) == verifier.verdicts(CLIPS[:4])
-        assert loaded.course(CLIPS[0], CLIPS[:2]) == verifier.course(CLIPS[0], CLIPS[:2])
         assert loaded.parameters == verifier.parameters
 
 
@@ -195,7 +159,9 @@ def test_verifiers_of_poor_clips_can_be_loaded(tmp_path: Path, rated: bool) -> N
         replace(labelled(one.quadrant, one.song), valence=0.0 if rated else None, arousal=0.0)
         for one in CLIPS_LABELLED
     ]
-    poor = fit_on(Verifier(n_folds=4), listen([clip("Q1", 0)] * len(labels)), labels)
+    poor = Verifier(n_folds=4).fit(
+        featurize([clip("Q1", 0)] * len(labels)), FittingLabels.of(labels)
+    )
     loaded = Verifier.load(poor.save(tmp_path))
     assert loaded.verdicts(CLIPS[:2]) == poor.verdicts(CLIPS[:2])
 
@@ -286,3 +252,90 @@ def test_failed_save_leaves_nothing_behind(verifier: Verifier, tmp_path: Path) -
     with pytest.raises(OSError, match="none"):
         verifier.save(tmp_path / "none" / "verifier.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def out_of_fold(labels: FittingLabels) -> ClipLogits:
+    return Verifier(n_folds=4).out_of_fold(measured(), labels)
+
+
+def test_new_songs_are_heard_rightly_when_left_out() -> None:
+    found = out_of_fold(LABELLING)
+    assert np.mean(found.logits.argmax(axis=1) == SHARES.argmax(axis=1)) >= 0.8
+    assert found.segments.shape == (2 * N, 4)
+    assert ((found.familiarity >= 0.0) & (found.familiarity <= 1.0)).all()
+
+
+def test_a_clip_is_never_heard_by_what_learned_from_its_song() -> None:
+    songs = [clip("Q1", seed) for seed in range(20)]
+    twice = featurize([notes for notes in songs for _ in range(2)])
+    y = np.random.default_rng(0).permutation(np.arange(20) % 4).repeat(2)
+    shares = np.eye(4)[y]
+
+    def hits(groups: list[str]) -> float:
+        labels = FittingLabels(shares, np.full((40, 2), np.nan), groups, np.ones(40))
+        found = Verifier(n_folds=4, ridge=0.01).out_of_fold(twice, labels)
+        return float(np.mean(found.logits.argmax(axis=1) == y))
+
+    # Labels drawn at random can be known only from the twin of a clip.
+    assert hits([str(k // 2) for k in range(40)]) < 0.6 < 0.8 < hits([str(k) for k in range(40)])
+
+
+def test_heavy_clips_are_heeded_more() -> None:
+    # The same clips with two labels: the heavier is believed.
+    twice = featurize([*CLIPS, *CLIPS])
+    wrong = SHARES[:, [1, 2, 3, 0]]
+    shares, songs = np.concatenate([SHARES, wrong]), [*LABELLING.songs] * 2
+    unrated = np.full((2 * N, 2), np.nan)
+    for weights, right in (((5.0, 1.0), SHARES), ((1.0, 5.0), wrong)):
+        labels = FittingLabels(shares, unrated, songs, np.repeat(weights, N))
+        verifier = Verifier(n_folds=4).fit(twice, labels)
+        heard_as = verifier.predict(measured()).probabilities.argmax(axis=1)
+        assert np.mean(heard_as == right.argmax(axis=1)) > 0.9
+
+
+def test_same_clips_and_seed_give_the_same_verifier() -> None:
+    first, second, other = (fitted(seed).arrays() for seed in (0, 0, 1))
+    assert all(np.array_equal(array, second[name]) for name, array in first.items())
+    different = {name for name, array in first.items() if not np.array_equal(array, other[name])}
+    # The seed draws the folds of calibration only.
+    assert all(name.startswith("calibration.") for name in different)
+
+
+def test_notes_read_before_are_used() -> None:
+    fit = fit_verifier(CLIPS_LABELLED, seed=3, notes=CLIPS)
+    other = Verifier(seed=3).fit(measured(), LABELLING)
+    assert fit.verdicts(CLIPS[:3]) == other.verdicts(CLIPS[:3])
+
+
+def test_some_quadrants_only_are_refused() -> None:
+    songs = [labelled("Q1", str(k)) for k in range(N)]
+    with pytest.raises(ValueError, match="each of Q1 to Q4 must occur, missing is Q2"):
+        Verifier().fit(measured(), FittingLabels.of(songs))
+    with pytest.raises(ValueError, match="missing is Q1"):
+        fit_verifier([], notes=[])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"shares": SHARES[:, :3]}, r"shares must be finite, shape \(40, 4\)"),
+        ({"shares": SHARES[:-1]}, r"shares must be finite, shape \(40, 4\), got \(39, 4\)"),
+        ({"values": LABELLING.values[:-1]}, "values and weight must have shape"),
+        ({"songs": LABELLING.songs[:-1]}, r"shape \(39, 4\)"),
+        ({"shares": SHARES[:1].repeat(N, axis=0)}, "each of Q1 to Q4 must occur, missing is Q2"),
+        ({"songs": ["one"] * N}, "at least 4 songs for 4 folds, got 1"),
+        ({"songs": LABELS}, "more songs than one fold takes"),
+    ],
+)
+def test_wrong_labels_are_refused(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Verifier(n_folds=4).fit(measured(), replace(LABELLING, **change))
+
+
+def test_wrong_rows_are_refused() -> None:
+    rows = measured().rows
+    for change, words in ((rows[:, :-1], "rows must have shape"), (rows * np.nan, "be finite")):
+        with pytest.raises(ValueError, match=words):
+            Verifier().fit(replace(measured(), rows=change), LABELLING)
+    with pytest.raises(ValueError, match="as many clips as labels, got 3, 40"):
+        Verifier().fit(featurize(CLIPS[:3]), LABELLING)

@@ -7,10 +7,10 @@ import torch
 from benchmarks.measure import Bench
 from benchmarks.path.pieces import piece_files
 from emomusic.compose.pretrained.find import find_checkpoint
-from emomusic.evaluation.examine import examine
 from emomusic.music.attributes import measure as measure_attributes
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of, read_score, tempo_of
+from emomusic.verify.report import examine
 from emomusic.verify.verifier import Verifier
 
 NEEDS: tuple[str, ...] = ()
@@ -34,5 +34,5 @@ def measure(bench: Bench) -> None:
     bench.repeat("reading", "ms", lambda: len([notes_of(read_score(path)) for path in paths]))
     bench.repeat("attributes", "ms", attributes)
     bench.repeat("verdict", "ms", lambda: len([verifier.verdict(played) for played in notes]))
-    bench.repeat("all of it", "ms", lambda: len(list(examine(paths, verifier))))
+    bench.repeat("all of it", "ms", lambda: len([examine(path, verifier) for path in paths]))
     bench.memory()

@@ -1,14 +1,16 @@
-"""Commands that hear music: verify, attributes."""
+"""Commands that judge music: verify, attributes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emomusic.terminal import ExitStatus, stop
+
+if TYPE_CHECKING:
+    from emomusic.verify.verifier import Verifier
 
 
 def verify(
@@ -24,7 +26,6 @@ def verify(
 ) -> None:
     """Tell which emotion MIDI files carry, and why."""
     from emomusic.compose.pretrained.find import find_checkpoint
-    from emomusic.evaluation.examine import examine
 
     try:
         folder = find_checkpoint(checkpoint)
@@ -36,7 +37,7 @@ def verify(
         verifier = Verifier.load(folder)
     except ValueError as error:
         stop(str(error), ExitStatus.FAILED)
-    _examine(lambda: examine(paths, verifier, explained=explained, pictures=pictures), as_json)
+    _report(paths, verifier, as_json=as_json, explained=explained, pictures=pictures)
 
 
 def attributes(
@@ -44,33 +45,34 @@ def attributes(
     as_json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False,
 ) -> None:
     """Measure the musical attributes of MIDI files."""
-    from emomusic.evaluation.examine import examine
-
-    _examine(lambda: examine(paths, None), as_json)
+    _report(paths, None, as_json=as_json)
 
 
-def _examine(found: Callable[[], Iterator[dict[str, Any]]], as_json: bool) -> None:
+def _report(
+    paths: list[Path],
+    verifier: Verifier | None,
+    *,
+    as_json: bool,
+    explained: bool = False,
+    pictures: Path | None = None,
+) -> None:
     import json
 
-    from emomusic.evaluation.examine import told
+    from emomusic.verify.report import examine, find_midi_files
 
     n_good = n_bad = 0
-    for record in _until_unwritable(found()):
-        bad = "error" in record
-        n_bad, n_good = n_bad + bad, n_good + (not bad)
+    for path in find_midi_files(paths):
+        try:
+            report = examine(path, verifier, explained=explained, pictures=pictures)
+        except (ImportError, OSError) as error:  # a picture cannot be drawn or written
+            stop(str(error), ExitStatus.FAILED)
+        is_bad = report.error is not None
+        n_bad, n_good = n_bad + is_bad, n_good + (not is_bad)
         if as_json:
-            typer.echo(json.dumps(record))
+            typer.echo(json.dumps(report.to_dict()))
         else:
-            typer.echo(told(record), err=bad)
+            typer.echo(str(report), err=is_bad)
     if not n_good and not n_bad:
         stop("no MIDI files (.mid, .midi) found", ExitStatus.USAGE)
     if n_bad:
         raise typer.Exit(ExitStatus.PARTLY if n_good else ExitStatus.FAILED)
-
-
-def _until_unwritable(records: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Pass records on; stop with a sentence where a picture cannot be drawn or written."""
-    try:
-        yield from records
-    except (ImportError, OSError) as error:
-        stop(str(error), ExitStatus.FAILED)

@@ -14,7 +14,7 @@ from symusic.core import ScoreTick
 from emomusic.compose.clip import Clip
 from emomusic.files import write_atomically, write_text
 from emomusic.music.score import write_score
-from emomusic.verify.explanation.where import explain_score
+from emomusic.verify.timeline import explain_score
 from emomusic.verify.verifier import Verifier
 
 MANIFEST_NAME = "manifest.jsonl"

@@ -24,8 +24,8 @@ from emomusic.music.notes import Notes
 from emomusic.music.passage import passage_of
 from emomusic.music.score import ScoreError, notes_of, read_score
 from emomusic.music.tokenizer import COMMON_TIME, Tokenizer
-from emomusic.verify.fitting import fit_verifier
 from emomusic.verify.labels import LabelledClip, read_labels
+from emomusic.verify.verifier import fit_verifier
 
 Progress = Callable[[int, int], None]
 MIN_CONFIDENCE = 0.2

@@ -19,7 +19,7 @@ from emomusic.evaluation.quality.music import Piece
 from emomusic.evaluation.quality.statistics import MAJOR, MINOR, bar_similarity, structure
 from emomusic.music.hands import LEFT, RIGHT, hands_of
 from emomusic.music.notes import FloatColumn, IntColumn
-from emomusic.verify.features.hearing import CHORDS
+from emomusic.verify.features.analysis import CHORDS
 
 Matrix = NDArray[np.float64]
 Flags = NDArray[np.bool_]

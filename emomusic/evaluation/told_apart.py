@@ -13,7 +13,7 @@ from emomusic.evaluation.intervals import mean_interval
 from emomusic.evaluation.quality.music import Piece
 from emomusic.evaluation.quality.resampling import Interval, drawn_counts, interval
 from emomusic.evaluation.structure import STYLE, Values, features_of, louder_end
-from emomusic.verify.labelled import song_folds
+from emomusic.verify.labels import song_folds
 
 Matrix = NDArray[np.float64]
 N_FOLDS, N_REPEATS, N_DRAWS = 8, 3, 1000

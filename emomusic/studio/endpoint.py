@@ -16,7 +16,7 @@ from emomusic.compose.composer import Composer
 from emomusic.emotion import parse_curve
 from emomusic.files import write_atomically
 from emomusic.music.score import dump_score
-from emomusic.verify.explanation.where import explain_score
+from emomusic.verify.timeline import explain_score
 
 MAX_API_BARS = 128
 MAX_TEXT = 4_000

@@ -1,4 +1,4 @@
-"""Labelled clips: reading their table, and which songs may be used for what."""
+"""Labelled clips: their table, which songs may be used for what, and soft labels for fitting."""
 
 from __future__ import annotations
 
@@ -7,24 +7,35 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from emomusic.emotion.space import QUADRANTS
+from emomusic.music.notes import Notes
+from emomusic.music.score import notes_of, read_score
 
 COLUMNS = ("path", "source", "song", "quadrant", "valence", "arousal")
 Part = Literal["mapper", "judge"]
+LISTENER_WEIGHT = 3.0
+"""Weight of a clip that about 30 listeners rated, relative to one that four annotators sorted."""
+DEFAULT_LISTENER_SPREAD = 0.35
+"""Standard deviation of listeners' values where the table does not say (VGMIDI's median)."""
 
 
 class LabelError(ValueError):
-    """Tell in one line why a table of labels cannot be used."""
+    """A table of labels cannot be used; the message says why in one line."""
 
 
 @dataclass(frozen=True)
 class LabelledClip:
-    """Name a clip and the emotion that people heard in it.
+    """A clip and the emotion that people heard in it.
 
     Attributes:
         path: Path of its MIDI file.
@@ -65,13 +76,13 @@ class LabelledClip:
 
     @property
     def group(self) -> str:
-        """Return the name of the song across all sources."""
+        """The name of the song, unique across all sources."""
         return f"{self.source}/{self.song}"
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Hold what listeners said over the course of one piece, a value for each measure.
+    """What listeners said in the course of one piece, a value for each measure.
 
     Attributes:
         duration_s: Length of the recording they heard, seconds.
@@ -121,7 +132,10 @@ def read_curves(folder: str | os.PathLike[str]) -> dict[str, Curve]:
         return {
             name: Curve(
                 float(curve["duration_s"]),
-                *(tuple(map(float, curve[key])) for key in _CURVE_KEYS),
+                *(
+                    tuple(map(float, curve[key]))
+                    for key in ("valence", "valence_std", "arousal", "arousal_std")
+                ),
             )
             for name, curve in content.items()
         }
@@ -131,11 +145,8 @@ def read_curves(folder: str | os.PathLike[str]) -> dict[str, Curve]:
         raise LabelError(f"cannot read {path}: {error}") from error
 
 
-_CURVE_KEYS = ("valence", "valence_std", "arousal", "arousal_std")
-
-
 def part_of(source: str, song: str, *, heard: frozenset[str] = frozenset()) -> Part:
-    """Return the half of the songs that a song belongs to, the same on every machine.
+    """Choose the half of the songs that a song belongs to, the same on every machine.
 
     Args:
         source: The collection.
@@ -192,11 +203,7 @@ def _heard_songs(folder: Path, rows: list[dict[str, str]]) -> frozenset[str]:
 
 
 def _clip(
-    folder: Path,
-    row: dict[str, str],
-    line: int,
-    heard: frozenset[str],
-    curves: dict[str, Curve],
+    folder: Path, row: dict[str, str], line: int, heard: frozenset[str], curves: dict[str, Curve]
 ) -> LabelledClip:
     curve = curves.get(row["path"])
     try:
@@ -222,3 +229,116 @@ def _value(text: str) -> float | None:
     if not math.isfinite(value):
         raise LabelError(f"valence and arousal must be numbers, got {text!r}")
     return value
+
+
+def read_notes(clips: Sequence[LabelledClip]) -> list[Notes]:
+    """Read the notes of labelled clips.
+
+    Raises:
+        ScoreError: If a file cannot be read.
+    """
+    return [notes_of(read_score(clip.path)) for clip in clips]
+
+
+def clip_weights(clips: Sequence[LabelledClip]) -> NDArray[np.float64]:
+    """Weigh each clip for fitting, shape (n,).
+
+    Each quadrant weighs the same within a source. Otherwise a source with many Q1, as VGMIDI
+    is, teaches that its kind of score (quantised, without pedal) is Q1, whatever it plays.
+    Clips rated by listeners count three times.
+    """
+    cells = Counter((clip.source, clip.quadrant) for clip in clips)
+    present = Counter(source for source, _ in cells)
+    total = Counter(clip.source for clip in clips)
+    balance = [
+        total[clip.source] / (present[clip.source] * cells[clip.source, clip.quadrant])
+        for clip in clips
+    ]
+    rated = np.array([clip.valence is not None for clip in clips])
+    return np.array(balance, dtype=np.float64) * np.where(rated, LISTENER_WEIGHT, 1.0)
+
+
+def quadrant_shares(clips: Sequence[LabelledClip]) -> NDArray[np.float64]:
+    """Make soft labels: the share of people who heard each quadrant, shape (n, 4).
+
+    Where listeners gave values, half is the quadrant of the table and half what their mean and
+    spread say about single listeners, taken as normal and independent on the two axes.
+    """
+    from scipy.stats import norm
+
+    shares = np.eye(4)[[QUADRANTS.index(clip.quadrant) for clip in clips]]
+    for row, clip in zip(shares, clips, strict=True):
+        if clip.valence is not None and clip.arousal is not None:
+            pleasant, excited = (
+                float(norm.cdf(value / (spread or DEFAULT_LISTENER_SPREAD)))
+                for value, spread in (
+                    (clip.valence, clip.valence_spread),
+                    (clip.arousal, clip.arousal_spread),
+                )
+            )
+            sides = np.array([pleasant, 1 - pleasant, 1 - pleasant, pleasant])
+            row[:] = (row + sides * np.array([excited, excited, 1 - excited, 1 - excited])) / 2.0
+    return shares
+
+
+@dataclass(frozen=True)
+class FittingLabels:
+    """What a verifier learns about n clips.
+
+    Attributes:
+        shares: Share of people who heard each quadrant, shape (n, 4).
+        values: Listeners' valence and arousal, NaN where nobody was asked, shape (n, 2).
+        songs: Song of each clip: clips of one song stay on one side of a split.
+        weight: How much each clip counts, shape (n,).
+    """
+
+    shares: NDArray[np.float64]
+    values: NDArray[np.float64]
+    songs: Sequence[str]
+    weight: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """Check the shapes.
+
+        Raises:
+            ValueError: If a shape is wrong or a share not finite.
+        """
+        n = len(self.songs)
+        if self.shares.shape != (n, 4) or not np.isfinite(self.shares).all():
+            raise ValueError(f"shares must be finite, shape ({n}, 4), got {self.shares.shape}")
+        if self.values.shape != (n, 2) or self.weight.shape != (n,):
+            raise ValueError(
+                f"values and weight must have shape ({n}, 2) and ({n},), "
+                f"got {self.values.shape} and {self.weight.shape}"
+            )
+
+    @classmethod
+    def of(cls, clips: Sequence[LabelledClip]) -> Self:
+        """Derive soft labels, listeners' values, songs and weights from labelled clips."""
+        rated = [(clip.valence, clip.arousal) for clip in clips]
+        values = np.array(rated, dtype=np.float64).reshape(len(clips), 2)  # None becomes NaN
+        songs = [clip.group for clip in clips]
+        return cls(quadrant_shares(clips), values, songs, clip_weights(clips))
+
+
+def song_folds(
+    y: NDArray[np.int64], songs: Sequence[str], *, n_folds: int, seed: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield the rows to fit on and the rows to test on, no song being on both sides.
+
+    Args:
+        y: Classes to keep balanced, shape (n,).
+        songs: Song of each row.
+        n_folds: At least 2.
+        seed: Draws the folds.
+
+    Raises:
+        ValueError: If there are fewer songs than folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    n_songs = len(set(songs))
+    if n_songs < n_folds:
+        raise ValueError(f"need at least {n_folds} songs for {n_folds} folds, got {n_songs}")
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    yield from splitter.split(np.zeros(len(y)), y, np.asarray(songs))

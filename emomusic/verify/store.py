@@ -13,15 +13,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from emomusic.files import write_atomically
-from emomusic.verify.ears.kernel import EARS
-from emomusic.verify.ears.senses import N_FEATURES, SENSES
+from emomusic.verify.ensemble import MEMBERS
+from emomusic.verify.groups import FEATURE_GROUPS, N_FEATURES
 
 FILE_NAME = "verifier.safetensors"
 FORMAT = "emomusic verifier 2"
 MAX_BYTES = 32 * 2**20
 """About ten times the size of a verifier fitted on a thousand clips."""
 MAX_HEAD_BYTES = 2**20
-MAX_TOLD = 200
+MAX_SHOWN = 200
 LICENCE = (
     "Fitted on EMOPIA (CC BY-NC-SA 4.0) and VGMIDI (no licence stated): "
     "for research and non-commercial use."
@@ -29,7 +29,7 @@ LICENCE = (
 
 Arrays = dict[str, NDArray[Any]]
 
-# Axes by name: one length wherever the name stands; "d:" and "c:" are those of one sense.
+# Axes by name: one length wherever the name stands; "d:" is that of one feature group.
 _LAYOUT: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "mean": ("float64", (N_FEATURES,)),
     "scale": ("float64", (N_FEATURES,)),
@@ -41,17 +41,17 @@ _LAYOUT: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "calibration.spread": ("float64", (2,)),
     "calibration.spread_factor": ("float64", (2,)),
     **{
-        f"{sense.name}.{part}": (kind, axes)
-        for sense in SENSES
+        f"{group.name}.{part}": (kind, axes)
+        for group in FEATURE_GROUPS
         for part, kind, axes in (
-            ("mean", "float32", (sum(map(len, sense.columns())),)),
-            ("basis", "float32", (sum(map(len, sense.columns())), f"d:{sense.name}")),
-            ("supports", "float16", ("s", f"d:{sense.name}")),
+            ("mean", "float32", (sum(map(len, group.columns())),)),
+            ("basis", "float32", (sum(map(len, group.columns())), f"d:{group.name}")),
+            ("supports", "float16", ("s", f"d:{group.name}")),
         )
     },
     **{
-        f"ear.{ear.name}": ("float32", ("s", 4 if ear.answers == "quadrants" else 1))
-        for ear in EARS
+        f"ear.{member.name}": ("float32", ("s", 4 if member.output == "quadrants" else 1))
+        for member in MEMBERS
     },
 }
 _ABOVE_ZERO = (
@@ -90,8 +90,7 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
     try:
         _check_sizes(path)
         with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get("verifier")
-            description = _description(path, text)
+            description = _description(path, (file.metadata() or {}).get("verifier"))
             _check_names(path, file.keys())
             arrays = {name: file.get_tensor(name) for name in _LAYOUT}
     except OSError as error:
@@ -119,7 +118,7 @@ def _check_sizes(path: Path) -> None:
 def _check_names(path: Path, names: Iterable[str]) -> None:
     odd = sorted(set(names) ^ _LAYOUT.keys())
     if odd:
-        raise VerifierError(f"{path}: arrays missing or unknown: {str(odd)[:MAX_TOLD]}")
+        raise VerifierError(f"{path}: arrays missing or unknown: {str(odd)[:MAX_SHOWN]}")
 
 
 def _description(path: Path, text: str | None) -> dict[str, Any]:
@@ -143,13 +142,17 @@ def check_arrays(path: Path, arrays: Arrays) -> None:
     for name, (kind, axes) in _LAYOUT.items():
         array = arrays[name]
         if str(array.dtype) != kind or array.ndim != len(axes) or not array.size:
-            raise VerifierError(f"{path}: {name} must be {kind}{axes}, got {_looks(array)}")
+            raise VerifierError(
+                f"{path}: {name} must be {kind}{axes}, got {array.dtype}{array.shape}"
+            )
         wanted = tuple(
             axis if isinstance(axis, int) else sizes.setdefault(axis, length)
             for axis, length in zip(axes, array.shape, strict=True)
         )
         if array.shape != wanted:
-            raise VerifierError(f"{path}: {name} must have shape {wanted}, got {_looks(array)}")
+            raise VerifierError(
+                f"{path}: {name} must have shape {wanted}, got {array.dtype}{array.shape}"
+            )
         if not np.isfinite(array).all():
             raise VerifierError(f"{path}: {name} holds numbers that are not finite")
     for name in _ABOVE_ZERO:
@@ -157,7 +160,3 @@ def check_arrays(path: Path, arrays: Arrays) -> None:
             raise VerifierError(f"{path}: {name} must be above 0")
     if not 1 <= arrays["whole"][0] <= sizes["s"]:
         raise VerifierError(f"{path}: whole must be 1 to {sizes['s']}")
-
-
-def _looks(array: NDArray[Any]) -> str:
-    return f"{array.dtype}{array.shape}"

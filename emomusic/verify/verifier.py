@@ -1,4 +1,4 @@
-"""Tell which emotion a clip carries, with calibrated probabilities."""
+"""Which emotion a clip carries, with calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,18 @@ from numpy.typing import NDArray
 from emomusic import __version__
 from emomusic.emotion.space import QUADRANTS
 from emomusic.music.notes import Notes
-from emomusic.verify.ears.calibration import Calibration, calibrate
-from emomusic.verify.ears.kernel import Machines, ears_of
-from emomusic.verify.ears.senses import Matrix, Senses, columns_of, parts_of, sensed_rows
-from emomusic.verify.members import log_odds, softmax
+from emomusic.verify.calibration import Calibration, ClipLogits
+from emomusic.verify.ensemble import KernelEnsemble, describe_members
+from emomusic.verify.groups import (
+    N_COLUMNS,
+    FeatureBatch,
+    Matrix,
+    Projections,
+    column_names,
+    feature_row,
+    featurize,
+)
+from emomusic.verify.labels import FittingLabels, LabelledClip, read_notes, song_folds
 from emomusic.verify.store import (
     FILE_NAME,
     FORMAT,
@@ -28,22 +36,19 @@ from emomusic.verify.store import (
     write_arrays,
 )
 
-if TYPE_CHECKING:
-    from emomusic.verify.fitting import Heard
-
 
 @dataclass(frozen=True)
 class Verdict:
-    """Hold what was heard in one clip.
+    """The emotion of one clip, as the verifier judges it.
 
     Attributes:
         quadrant: The most probable quadrant, "Q1" to "Q4".
         probabilities: Calibrated probability of each quadrant, summing to 1.
         valence: What listeners would say, in [-1, 1].
         arousal: The same.
-        valence_sd: Standard deviation of listeners' mean valence round it.
+        valence_sd: Standard deviation of listeners' mean valence from it.
         arousal_sd: The same of arousal.
-        trust: How familiar touch and dynamics are, from 0, where they were not heard, to 1.
+        trust: How familiar touch and dynamics are, from 0 (they were ignored) to 1.
     """
 
     quadrant: str
@@ -56,13 +61,13 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Hold what was heard in n clips, as matrices.
+class Predictions:
+    """The emotions of n clips, as matrices.
 
     Attributes:
         probabilities: Of Q1 to Q4, calibrated, shape (n, 4).
-        values: What listeners would say of valence and arousal, shape (n, 2).
-        spreads: Standard deviation of listeners' mean values round them, shape (n, 2).
+        values: Valence and arousal that listeners would give, shape (n, 2).
+        spreads: Standard deviation of listeners' mean values from them, shape (n, 2).
         trust: How familiar touch and dynamics are, shape (n,).
     """
 
@@ -71,15 +76,31 @@ class Answers:
     spreads: Matrix
     trust: Matrix
 
+    def verdicts(self) -> list[Verdict]:
+        """Turn each row into a verdict."""
+        return [
+            Verdict(
+                quadrant=QUADRANTS[int(np.argmax(shares))],
+                probabilities=dict(zip(QUADRANTS, shares.tolist(), strict=True)),
+                valence=float(values[0]),
+                arousal=float(values[1]),
+                valence_sd=float(spreads[0]),
+                arousal_sd=float(spreads[1]),
+                trust=float(trust),
+            )
+            for shares, values, spreads, trust in zip(
+                self.probabilities, self.values, self.spreads, self.trust, strict=True
+            )
+        ]
+
 
 class Verifier:
-    """Hear the quadrant, valence and arousal of clips.
+    """Judges the quadrant, valence and arousal of clips.
 
-    Kernel machines ("ears") listen with different senses: harmony, motion, touch, register,
-    dynamics. Touch and dynamics tell as much about how a file was made as about the music; where
-    they are unlike all that was learned from, only ears without them vote. A clip is heard as a
-    whole and in its first and last half, and the answers are averaged. A flat velocity
-    is unheard, not "soft".
+    Kernel machines look at different feature groups: harmony, motion, touch, register, dynamics.
+    Touch and dynamics tell as much about how a file was made as about the music; where they are
+    unlike all that was learned from, only the machines without them count. The logits of a clip
+    are averaged over the whole and its two halves. A flat velocity counts as unknown, not as soft.
 
     Valence and arousal are log-odds (of Q1 and Q4 against Q2 and Q3; of Q1 and Q2 against Q3 and
     Q4) on the scale of listeners' values, so 0 means undecided.
@@ -90,13 +111,13 @@ class Verifier:
         features in place of a network on audio.
 
     Attributes:
-        senses_: What turns features and patterns into points.
-        machines_: The fitted ears.
-        calibration_: Temperatures, slopes and spreads; fitted on clips of songs left out.
+        projections_: From feature rows to points.
+        ensemble_: The fitted machines.
+        calibration_: Temperatures, slopes and spreads, fitted on clips of songs left out.
     """
 
-    senses_: Senses
-    machines_: Machines
+    projections_: Projections
+    ensemble_: KernelEnsemble
     calibration_: Calibration
 
     def __init__(
@@ -105,9 +126,9 @@ class Verifier:
         """Set the parameters of fitting.
 
         Args:
-            ridge: Strength of the ridge of all ears.
+            ridge: Strength of the ridge of all machines.
             width: Multiplies the width of all kernels.
-            n_folds: Song-grouped folds from which probabilities are calibrated.
+            n_folds: Folds, grouped by song, on which the probabilities are calibrated.
             seed: Draws the folds.
         """
         self.ridge = ridge
@@ -115,122 +136,106 @@ class Verifier:
         self.n_folds = n_folds
         self.seed = seed
 
-    def fit(
-        self,
-        heard: Heard,
-        shares: Matrix,
-        valence: Matrix,
-        arousal: Matrix,
-        groups: Sequence[str],
-        *,
-        weight: Matrix | None = None,
-    ) -> Self:
-        """Fit the ears, then calibrate them on songs left out.
-
-        Args:
-            heard: The n clips, measured by `fitting.listen`.
-            shares: Share of people who heard each quadrant, shape (n, 4).
-            valence: Listeners' values, NaN where nobody was asked, shape (n,).
-            arousal: The same.
-            groups: Song of each clip: clips of one song stay on one side of a split.
-            weight: How much each clip counts, shape (n,); 1 by default.
+    def fit(self, batch: FeatureBatch, labels: FittingLabels) -> Self:
+        """Fit the ensemble, then calibrate it on songs left out.
 
         Raises:
-            ValueError: If a shape or a number is wrong, or there are fewer songs in a quadrant
-                than folds.
+            ValueError: If the lengths differ, a number is not finite, a quadrant is missing, or
+                there are fewer songs in a quadrant than folds.
         """
-        from emomusic.verify.fitting import checked, fit_machines, leave_out
-
-        checked(heard, shares, valence, arousal, groups)
-        n = heard.n_clips
-        weight = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64)
-        left_out = leave_out(self, heard, shares, weight, groups)
-        self.senses_ = Senses.fit(heard.rows[:n])
-        points = self.senses_.points(heard.rows)
-        self.machines_ = fit_machines(
-            heard, points, shares, weight, groups, np.arange(n), ridge=self.ridge, width=self.width
-        ).rounded()
-        self.calibration_ = calibrate(left_out, shares, valence, arousal, weight)
+        if batch.rows.ndim != 2 or batch.rows.shape[1] != N_COLUMNS:
+            raise ValueError(f"rows must have shape (n, {N_COLUMNS}), got {batch.rows.shape}")
+        if not np.isfinite(batch.rows).all():
+            raise ValueError("rows must be finite")
+        if batch.n_clips != len(labels.songs):
+            raise ValueError(
+                f"there must be as many clips as labels, got {batch.n_clips}, {len(labels.songs)}"
+            )
+        missing = sorted(set(range(4)) - set(labels.shares.argmax(axis=1).tolist()))
+        if missing:
+            raise ValueError(f"each of Q1 to Q4 must occur, missing is {QUADRANTS[missing[0]]}")
+        self.calibration_ = Calibration.fit(self.out_of_fold(batch, labels), labels)
+        self.projections_ = Projections.fit(batch.rows[: batch.n_clips])
+        points = self.projections_.points(batch.rows)
+        every = np.arange(batch.n_clips)
+        fitted = KernelEnsemble.fit(
+            batch, points, labels=labels, clips=every, ridge=self.ridge, width=self.width
+        )
+        # As a file keeps it, so that a saved verifier gives the same verdicts.
+        self.ensemble_ = KernelEnsemble.from_arrays(fitted.arrays())
         return self
 
-    def hear(self, heard: Heard) -> Answers:
-        """Hear many clips measured before by `fitting.listen`."""
-        from emomusic.verify.fitting import gathered
+    def out_of_fold(self, batch: FeatureBatch, labels: FittingLabels) -> ClipLogits:
+        """Predict each clip with machines that never learned from its song.
 
-        points = self.senses_.points(heard.rows)
-        n = heard.n_clips
-        trust = self.machines_.trust({name: of[:n] for name, of in points.items()})
-        logits = self.machines_.logits(points, trust[heard.owner])
-        found = gathered(heard, logits, trust)
-        probabilities = self.calibration_.probabilities(found.logits, trust)
-        return Answers(
-            probabilities,
-            self.calibration_.values(probabilities),
-            self.calibration_.spreads(found.disagreement),
-            trust,
-        )
+        The projections are those of all clips: no label takes part in them.
+        """
+        y, n = labels.shares.argmax(axis=1), batch.n_clips
+        points = Projections.fit(batch.rows[:n]).points(batch.rows)
+        logits, familiarity = np.empty((len(batch.rows), 4)), np.empty(n)
+        for fit, test in song_folds(y, labels.songs, n_folds=self.n_folds, seed=self.seed):
+            if len(set(y[fit].tolist())) < 4:
+                raise ValueError("each of Q1 to Q4 must hold more songs than one fold takes")
+            ensemble = KernelEnsemble.fit(
+                batch, points, labels=labels, clips=np.sort(fit), ridge=self.ridge, width=self.width
+            )
+            rows = batch.rows_of(test)
+            own = {name: of[rows] for name, of in points.items()}
+            familiarity[test] = ensemble.familiarity({k: of[test] for k, of in points.items()})
+            logits[rows] = ensemble.logits(own, familiarity[batch.owner[rows]])
+        return ClipLogits.average(batch, logits, familiarity)
 
-    def _heard(self, rows: Matrix) -> Verdict:
-        points = self.senses_.points(rows)
-        trust = self.machines_.trust({name: of[:1] for name, of in points.items()})
-        logits = self.machines_.logits(points, np.repeat(trust, len(rows)))
-        disagreement = log_odds(softmax(logits)).std(axis=0)
-        probabilities = self.calibration_.probabilities(logits.mean(axis=0)[None], trust)
-        return self._verdict(probabilities[0], disagreement, float(trust[0]))
+    def predict(self, batch: FeatureBatch) -> Predictions:
+        """Judge the clips of a batch."""
+        points, n = self.projections_.points(batch.rows), batch.n_clips
+        familiarity = self.ensemble_.familiarity({name: of[:n] for name, of in points.items()})
+        logits = self.ensemble_.logits(points, familiarity[batch.owner])
+        clips = ClipLogits.average(batch, logits, familiarity)
+        probabilities = self.calibration_.probabilities(clips.logits, familiarity)
+        return self._predictions(probabilities, clips.disagreement, familiarity)
 
-    def _verdict(self, probabilities: Matrix, disagreement: Matrix, trust: float) -> Verdict:
-        values = self.calibration_.values(probabilities[None])[0]
-        spreads = self.calibration_.spreads(disagreement[None])[0]
-        return Verdict(
-            quadrant=QUADRANTS[int(np.argmax(probabilities))],
-            probabilities=dict(zip(QUADRANTS, probabilities.tolist(), strict=True)),
-            valence=float(values[0]),
-            arousal=float(values[1]),
-            valence_sd=float(spreads[0]),
-            arousal_sd=float(spreads[1]),
-            trust=trust,
-        )
+    def _predictions(
+        self, probabilities: Matrix, disagreement: Matrix, familiarity: Matrix
+    ) -> Predictions:
+        values = self.calibration_.values(probabilities)
+        spreads = self.calibration_.spreads(disagreement)
+        return Predictions(probabilities, values, spreads, familiarity)
+
+    def verdict(self, notes: Notes) -> Verdict:
+        """Judge one clip.
+
+        Raises:
+            ValueError: If it holds no notes.
+        """
+        return self.predict(featurize([notes])).verdicts()[0]
 
     def verdicts(self, clips: Sequence[Notes]) -> list[Verdict]:
-        """Hear many clips, each as if alone.
+        """Judge clips one by one, so that none depends on the others beside it.
 
         Raises:
             ValueError: If a clip holds no notes.
         """
         return [self.verdict(notes) for notes in clips]
 
-    def verdict(self, notes: Notes) -> Verdict:
-        """Hear one clip.
+    def window_verdicts(self, windows: Sequence[Notes], *, trust: float) -> list[Verdict]:
+        """Judge windows of a piece, such as four bars each, one by one.
 
-        Raises:
-            ValueError: If it holds no notes.
-        """
-        return self._heard(sensed_rows(parts_of(notes)))
-
-    def course(self, notes: Notes, windows: Sequence[Notes]) -> list[Verdict]:
-        """Hear windows of a piece, such as four bars each: an emotion curve.
-
-        Each is heard once, as it is, with the temperature of single parts; whether touch and
-        dynamics are heard is decided for the piece.
+        They are not cut into halves, and have the temperature of segments.
 
         Args:
-            notes: The whole piece.
-            windows: Notes of each window, at least one.
+            windows: Notes of each window.
+            trust: Of the verdict on the whole piece: it decides how touch and dynamics count.
 
         Raises:
-            ValueError: If the piece or a window holds no notes.
+            ValueError: If a window holds no notes.
         """
-        if not windows:
-            return []
-        whole = self.senses_.points(sensed_rows([notes]))
-        trust = self.machines_.trust(whole)
-        found = []
+        familiarity, verdicts = np.array([trust]), []
         for window in windows:
-            points = self.senses_.points(sensed_rows([window]))
-            logits = self.machines_.logits(points, trust)
-            probabilities = self.calibration_.part_probabilities(logits)
-            found.append(self._verdict(probabilities[0], np.zeros(2), float(trust[0])))
-        return found
+            points = self.projections_.points(feature_row(window)[None])
+            logits = self.ensemble_.logits(points, familiarity)
+            probabilities = self.calibration_.segment_probabilities(logits)
+            verdicts += self._predictions(probabilities, np.zeros((1, 2)), familiarity).verdicts()
+        return verdicts
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the fitted verifier to a file, or as `verifier.safetensors` into a folder.
@@ -241,24 +246,22 @@ class Verifier:
         Raises:
             OSError: If the folder is not writable or full; an older file is left as it was then.
         """
-        write_arrays(path := _file(path), self.arrays(), self._description())
-        return path
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that was fitted as named arrays."""
-        fitted = (self.senses_, self.machines_, self.calibration_)
-        return {name: array for part in fitted for name, array in part.arrays().items()}
-
-    def _description(self) -> dict[str, Any]:
-        return {
+        description = {
             "format": FORMAT,
-            "columns": columns_of(),
-            "ears": ears_of(),
+            "columns": column_names(),
+            "ears": describe_members(),
             "quadrants": QUADRANTS,
             "parameters": self.parameters,
             "versions": {"emomusic": __version__, "numpy": np.__version__},
             "licence": LICENCE,
         }
+        write_arrays(path := _file(path), self.arrays(), description)
+        return path
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Name all that was fitted, as a file keeps it."""
+        fitted = (self.projections_, self.ensemble_, self.calibration_)
+        return {name: array for part in fitted for name, array in part.arrays().items()}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -270,28 +273,42 @@ class Verifier:
         """
         path = _file(path)
         arrays, description = read_arrays(path)
-        if description.get("columns") != columns_of():
+        if description.get("columns") != column_names():
             raise VerifierError(f"{path}: fitted on other features than this version measures")
-        if description.get("ears") != ears_of():
+        if description.get("ears") != describe_members():
             raise VerifierError(f"{path}: fitted with other ears than this version has")
         check_arrays(path, arrays)
-        verifier = cls._with(path, description.get("parameters"))
-        verifier.senses_ = Senses.from_arrays(arrays)
-        verifier.machines_ = Machines.from_arrays(arrays)
+        parameters, known = description.get("parameters"), cls().parameters
+        if not isinstance(parameters, dict) or parameters.keys() != known.keys():
+            raise VerifierError(f"{path}: its description must hold the parameters {list(known)}")
+        verifier = cls(**parameters)
+        verifier.projections_ = Projections.from_arrays(arrays)
+        verifier.ensemble_ = KernelEnsemble.from_arrays(arrays)
         verifier.calibration_ = Calibration.from_arrays(arrays)
         return verifier
 
-    @classmethod
-    def _with(cls, path: Path, parameters: Any) -> Self:
-        known = cls().parameters
-        if not isinstance(parameters, dict) or parameters.keys() != known.keys():
-            raise VerifierError(f"{path}: its description must hold the parameters {list(known)}")
-        return cls(**parameters)
-
     @property
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters of fitting by name."""
+        """The parameters of fitting by name."""
         return {name: value for name, value in vars(self).items() if not name.endswith("_")}
+
+
+def fit_verifier(
+    clips: Sequence[LabelledClip], *, seed: int = 0, notes: Sequence[Notes] | None = None
+) -> Verifier:
+    """Fit the verifier of a checkpoint.
+
+    Args:
+        clips: Labelled clips of all four quadrants.
+        seed: Draws the folds.
+        notes: The notes of each clip, if they have been read already.
+
+    Raises:
+        ScoreError: If a file cannot be read.
+        ValueError: If a quadrant does not occur or has too few songs.
+    """
+    notes = read_notes(clips) if notes is None else notes
+    return Verifier(seed=seed).fit(featurize(notes), FittingLabels.of(clips))
 
 
 def _file(path: str | os.PathLike[str]) -> Path:

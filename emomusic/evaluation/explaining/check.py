@@ -12,12 +12,18 @@ from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.explaining.edits import OTHER_EDITS
 from emomusic.evaluation.intervals import wilson
 from emomusic.music.notes import Notes
-from emomusic.verify.explanation.explain import AGAINST, FOR, Effect, Explanation, explain
-from emomusic.verify.explanation.hearing import AXES, SIGNS, Hears, odds_of
-from emomusic.verify.explanation.typical import Typical, typical
-from emomusic.verify.fitting import fit_verifier
-from emomusic.verify.labelled import notes_of_clips
-from emomusic.verify.labels import LabelledClip
+from emomusic.verify.calibration import AXES, SIGNS
+from emomusic.verify.counterfactuals import Reference, default_reference
+from emomusic.verify.explain import (
+    AGAINST,
+    FOR,
+    Effect,
+    Explanation,
+    explain,
+    verdict_odds,
+)
+from emomusic.verify.labels import LabelledClip, read_notes
+from emomusic.verify.verifier import Verifier, fit_verifier
 
 NAMED = (FOR, AGAINST)
 
@@ -149,10 +155,10 @@ def share_of(what: str, trials: Sequence[Trial]) -> Share | None:
 
 
 def check_explanations(
-    verifier: Hears,
+    verifier: Verifier,
     clips: Iterable[Notes],
     *,
-    usual: Typical | None = None,
+    usual: Reference | None = None,
     seed: int = 0,
     progress: Callable[[int], None] = lambda n_done: None,
 ) -> Explained:
@@ -165,11 +171,11 @@ def check_explanations(
         seed: Draws the one way of each clip that counts.
         progress: Called with 1 for each clip that is done.
     """
-    usual = typical() if usual is None else usual
+    usual = default_reference() if usual is None else usual
     trials: list[Trial] = []
     n_clips = n_named = 0
     for notes in clips:
-        explanation = explain(notes, verifier, usual=usual)
+        explanation = explain(notes, verifier, reference=usual)
         trials += _trials(n_clips, notes, explanation, verifier)
         n_clips, n_named = n_clips + 1, n_named + bool(explanation.reasons)
         progress(1)
@@ -200,10 +206,10 @@ def check_on_other_songs(
     found = []
     for part in ("mapper", "judge"):
         own = [clip for clip in clips if clip.part == part]
-        notes = notes_of_clips(own)
+        notes = read_notes(own)
         verifier = fit_verifier(own, notes=notes)
-        others = notes_of_clips([clip for clip in clips if clip.part != part][::every])
-        usual = Typical.measured(notes)
+        others = read_notes([clip for clip in clips if clip.part != part][::every])
+        usual = Reference.measure(notes)
         found.append(check_explanations(verifier, others, usual=usual, progress=progress))
     first, second = found
     later = [
@@ -217,14 +223,14 @@ def check_on_other_songs(
     )
 
 
-def _trials(clip: int, notes: Notes, explanation: Explanation, verifier: Hears) -> list[Trial]:
+def _trials(clip: int, notes: Notes, explanation: Explanation, verifier: Verifier) -> list[Trial]:
     tried = [
         (effect, name, edit(notes, _side(effect)))
         for effect in explanation.effects
         for name, edit in OTHER_EDITS[effect.cause].items()
     ]
     verdicts = verifier.verdicts([notes, *(edited for _, _, edited in tried)])
-    odds = odds_of(verdicts, explanation.quadrant)
+    odds = verdict_odds(verdicts, explanation.quadrant)
     lost = (odds[0] - odds[1:]) * np.append(SIGNS[QUADRANTS.index(explanation.quadrant)], 1.0)
     ranks = _ranks(explanation.effects)
     return [

@@ -9,8 +9,8 @@ from types import MappingProxyType
 import numpy as np
 
 from emomusic.music.notes import Notes
-from emomusic.verify.explanation import edits
-from emomusic.verify.features.hearing import key_correlations
+from emomusic.verify import counterfactuals
+from emomusic.verify.features.analysis import key_correlations
 
 Edit = Callable[[Notes, int], Notes]
 """From a clip, and 1 if it has much of the cause (fast, loud, major), else -1."""
@@ -28,42 +28,42 @@ def _third_alone(notes: Notes, side: int) -> Notes:
     major, minor = key_correlations(counts)
     is_major = bool(major.max() >= minor.max())
     tonic = int(np.argmax(major if is_major else minor))
-    return edits.in_other_mode(notes, tonic=tonic, is_major=is_major, degrees=("third",))
+    return counterfactuals.switch_mode(notes, tonic=tonic, is_major=is_major, degrees=("third",))
 
 
 def _third_and_sixth(notes: Notes, side: int) -> Notes:
     """Move third and sixth of the key heard, leave the seventh."""
     del side
-    tonic, is_major = edits.heard_key(notes)
+    tonic, is_major = counterfactuals.find_key(notes)
     degrees = ("third", "sixth")
-    return edits.in_other_mode(notes, tonic=tonic, is_major=is_major, degrees=degrees)
+    return counterfactuals.switch_mode(notes, tonic=tonic, is_major=is_major, degrees=degrees)
 
 
 def _relative(notes: Notes, side: int) -> Notes:
     """Move everything two steps of the scale: C major becomes A minor, and back."""
     del side
-    tonic, is_major = edits.heard_key(notes)
+    tonic, is_major = counterfactuals.find_key(notes)
     root = tonic if is_major else (tonic + 3) % 12
     steps = np.array(DOWN_A_THIRD if is_major else UP_A_THIRD)
     pitch = np.clip(notes.pitch + steps[(notes.pitch - root) % 12], 0, 127)
-    return edits.in_order(replace(notes, pitch=pitch))
+    return counterfactuals.sort_notes(replace(notes, pitch=pitch))
 
 
 def _tempo(factor: float) -> Edit:
-    return lambda notes, side: edits.stretched(notes, factor**side)
+    return lambda notes, side: counterfactuals.stretch(notes, factor**side)
 
 
 def _tempo_of_onsets(notes: Notes, side: int) -> Notes:
     """Stretch the onsets by half, keep the seconds that notes are held."""
-    return replace(edits.stretched(notes, 1.5**side), duration_s=notes.duration_s)
+    return replace(counterfactuals.stretch(notes, 1.5**side), duration_s=notes.duration_s)
 
 
 def _loudness(by: int) -> Edit:
-    return lambda notes, side: edits.shifted_loudness(notes, -side * by)
+    return lambda notes, side: counterfactuals.set_loudness(notes, notes.velocity - side * by)
 
 
 def _scaled(notes: Notes, side: int) -> Notes:
-    return edits.scaled_loudness(notes, 1.3**-side)
+    return counterfactuals.set_loudness(notes, notes.velocity * 1.3**-side)
 
 
 def _compressed(notes: Notes, side: int) -> Notes:
@@ -74,21 +74,21 @@ def _compressed(notes: Notes, side: int) -> Notes:
 
 
 def _register(semitones: int) -> Edit:
-    return lambda notes, side: edits.transposed(notes, -side * semitones)
+    return lambda notes, side: counterfactuals.transpose(notes, -side * semitones)
 
 
 def _by_chance(notes: Notes, side: int) -> Notes:
     """Delete a third of the notes by chance; or double as many an octave above."""
     if side > 0:
-        return edits.thinned_by_chance(notes, 0.67, seed=7)
-    return edits.doubled(notes, 1.33, step=edits.OCTAVE)
+        return counterfactuals.thin_randomly(notes, 0.67, seed=7)
+    return counterfactuals.double_notes(notes, 1.33, step=counterfactuals.OCTAVE)
 
 
 def _onsets(notes: Notes, side: int) -> Notes:
     """Delete every third onset; or strike every second one again half-way."""
     if side > 0:
         return _without_onsets(notes)
-    return edits.repeated(notes, 1.5)
+    return counterfactuals.repeat_onsets(notes, 1.5)
 
 
 def _without_onsets(notes: Notes) -> Notes:
@@ -100,7 +100,7 @@ def _chords(notes: Notes, side: int) -> Notes:
     """Delete every second note; or double every second one two octaves below."""
     if side > 0:
         return notes.where(np.arange(len(notes)) % 2 == 0)
-    return edits.doubled(notes, 1.5, step=-2 * edits.OCTAVE)
+    return counterfactuals.double_notes(notes, 1.5, step=-2 * counterfactuals.OCTAVE)
 
 
 OTHER_EDITS: Mapping[str, Mapping[str, Edit]] = MappingProxyType(

@@ -16,11 +16,10 @@ from emomusic.evaluation.judged.hearing import (
     classes_of,
     confusion_of,
 )
+from emomusic.evaluation.judges import FeatureJudge
 from emomusic.music.notes import Notes
 from emomusic.verify.features import feature_matrix
-from emomusic.verify.judges import FeatureJudge
-from emomusic.verify.labelled import weights_of
-from emomusic.verify.labels import LabelledClip
+from emomusic.verify.labels import LabelledClip, clip_weights
 
 N_SHUFFLES = 8
 Heard = tuple[str, Sequence[Notes], Sequence[str]]
@@ -112,4 +111,4 @@ def _unlearned(clips: Sequence[LabelledClip], X: Matrix, rng: np.random.Generato
         replace(clip, quadrant=clips[i].quadrant) for clip, i in zip(clips, order, strict=True)
     ]
     truth = classes_of([clip.quadrant for clip in wrong])
-    return FeatureJudge().fit_features(X, truth, weights_of(wrong))
+    return FeatureJudge().fit_features(X, truth, clip_weights(wrong))

@@ -13,8 +13,8 @@ from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import Composer
 from emomusic.emotion import Emotion
 from emomusic.evaluation.judged.hearing import Matrix, listen
+from emomusic.evaluation.judges import Judge
 from emomusic.music.score import notes_of
-from emomusic.verify.judges import Judge
 
 AXES = ("valence", "arousal")
 SIGNS = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0], [1.0, 0.0]])

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.intervals import wilson
+from emomusic.evaluation.judges import FeatureJudge, Judge, SequenceJudge
 from emomusic.evaluation.trust.unseen.changes import flattened
 from emomusic.mapping.mapper import Mapper
 from emomusic.music.notes import Notes
-from emomusic.verify.judges import FeatureJudge, Judge, SequenceJudge
-from emomusic.verify.labelled import notes_of_clips, weights_of
-from emomusic.verify.labels import LabelledClip, read_labels
+from emomusic.verify.labels import LabelledClip, clip_weights, read_labels, read_notes
 
 Matrix = NDArray[np.float64]
 Classes = NDArray[np.int64]
@@ -133,7 +132,7 @@ def make_panel(mapper: Mapper, source_dir: Path) -> Panel:
         raise ValueError("the mapper was fitted on the judges' songs: accuracy would mean nothing")
     clips = read_labels(source_dir)
     own = [clip for clip in clips if clip.part == "judge"]
-    notes = notes_of_clips(own)
+    notes = read_notes(own)
     return Panel(fit_judges(own, notes), clips, notes)
 
 
@@ -152,7 +151,7 @@ def fit_judges(clips: Sequence[LabelledClip], notes: Sequence[Notes]) -> dict[st
         "sequence": SequenceJudge(),
         NO_VELOCITY: NoVelocity(),
     }
-    quadrant, weight = [clip.quadrant for clip in clips], weights_of(clips)
+    quadrant, weight = [clip.quadrant for clip in clips], clip_weights(clips)
     return {name: judge.fit(notes, quadrant, weight=weight) for name, judge in judges.items()}
 
 

@@ -30,7 +30,7 @@ from emomusic.evaluation.judged.hearing import (
 from emomusic.evaluation.judged.recipe import find_recipe
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
-from emomusic.verify.labelled import notes_of_clips
+from emomusic.verify.labels import read_notes
 
 COMPOSED, REAL = "composed", "real EMOPIA"
 Progress = Callable[[int], None]
@@ -83,7 +83,7 @@ def evaluate_emotion(
     real = panel.real
     heard = [
         (COMPOSED, [notes_of(clip.score) for clip in clips], quadrants_of(count)),
-        (REAL, notes_of_clips(real), [clip.quadrant for clip in real]),
+        (REAL, read_notes(real), [clip.quadrant for clip in real]),
     ]
     hearings: list[Hearing] = []
     for what, notes, asked in heard:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from emomusic.emotion import Emotion, EmotionCurve, quadrant_of
+from emomusic.evaluation.judges import Judge
 from emomusic.evaluation.moving.hearing import (
     FEWEST_NOTES,
     WINDOW_BARS,
@@ -17,7 +18,6 @@ from emomusic.evaluation.moving.hearing import (
     windows_of,
 )
 from emomusic.music.notes import Notes
-from emomusic.verify.judges import Judge
 
 WINDOW_S = 8.0
 """Windows of real music, whose bars are not known: about four bars."""

@@ -12,13 +12,13 @@ from emomusic.compose.clip import Clip
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.judged.grid import AXES
 from emomusic.evaluation.judged.hearing import HALVES
+from emomusic.evaluation.judges import Judge
 from emomusic.evaluation.moving.asking import emotion_of
 from emomusic.evaluation.moving.hearing import FEWEST_NOTES, Matrix, bars_of, quadrants_heard
 from emomusic.evaluation.moving.telling import told_mean, told_share
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
 from emomusic.verify.features import feature_matrix
-from emomusic.verify.judges import Judge
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.judged.grid import judged_plane
 from emomusic.evaluation.judged.hearing import NO_VELOCITY
+from emomusic.evaluation.judges import Judge
 from emomusic.music.notes import Notes
-from emomusic.verify.judges import Judge
 
 Matrix = NDArray[np.float64]
 WINDOW_BARS = 4

@@ -10,13 +10,13 @@ import numpy as np
 
 from emomusic.compose.clip import Clip
 from emomusic.evaluation.judged.grid import AXES
+from emomusic.evaluation.judges import Judge
 from emomusic.evaluation.moving.asking import emotion_of, tonic_of
 from emomusic.evaluation.moving.hearing import Matrix, points_of
 from emomusic.evaluation.moving.likeness import VIEWS, Bar, bars_heard, likeness
 from emomusic.evaluation.moving.telling import told_mean, told_share
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
-from emomusic.verify.judges import Judge
 
 ANOTHER_TAKE = "another take"
 """No move: the same mood, other notes."""

@@ -14,6 +14,7 @@ from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.emotion import QUADRANTS, EmotionCurve
 from emomusic.evaluation.judged.hearing import NO_VELOCITY, Panel
+from emomusic.evaluation.judges import Judge
 from emomusic.evaluation.moving.asking import (
     draw_curve,
     draw_elsewhere,
@@ -37,8 +38,7 @@ from emomusic.evaluation.moving.moves import (
     likeness_of_phrases,
 )
 from emomusic.music.score import notes_of
-from emomusic.verify.judges import Judge
-from emomusic.verify.labelled import notes_of_clips
+from emomusic.verify.labels import read_notes
 
 N_CURVES, N_PIECES = 60, 60
 N_DRAWS = 2
@@ -174,7 +174,7 @@ def measure_moving(
 def _real(panel: Panel) -> dict[str, list[Any]]:
     """Return the notes of real clips that the judges did not learn from, by quadrant."""
     return {
-        name: notes_of_clips([clip for clip in panel.real if clip.quadrant == name])
+        name: read_notes([clip for clip in panel.real if clip.quadrant == name])
         for name in QUADRANTS
     }
 

@@ -15,7 +15,7 @@ from emomusic.studio.components.roll import NoteRows, Roll, note_rows
 from emomusic.studio.components.variations import Card, Deck
 from emomusic.studio.desk.session import Piece, Session
 from emomusic.studio.result import heard_page, result_page
-from emomusic.verify.explanation.where import explain_score
+from emomusic.verify.timeline import explain_score
 from emomusic.verify.verifier import Verifier
 
 CARD_NOTES = 1_500

@@ -19,7 +19,7 @@ from emomusic.studio.result.reading import (
 )
 from emomusic.studio.result.targets import targets
 from emomusic.studio.result.words import escaped, figure, number, percent, section, tag
-from emomusic.verify.explanation.words import span
+from emomusic.verify.timeline import name_bars
 
 MAX_NAMES = 5
 """A curve of more points than these is named by its ends."""
@@ -150,4 +150,4 @@ def _draw(card: Mapping[str, Any], asked: Asked | None) -> str:
         "clips it is surer than it should be."
     )
     n_given = 0 if asked is None else round(asked.start)
-    return f"{told} Given, not composed: {span(1, n_given)}." if n_given else told
+    return f"{told} Given, not composed: {name_bars(1, n_given)}." if n_given else told

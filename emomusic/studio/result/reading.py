@@ -15,7 +15,7 @@ from emomusic.emotion import (
     parse_curve,
 )
 from emomusic.studio.result.words import number, section
-from emomusic.verify.explanation.words import seconds, span
+from emomusic.verify.timeline import name_bars, name_seconds
 
 LOW_TRUST = 0.5
 """Below it the verifier hears more by the ears without touch and dynamics than by the others."""
@@ -119,8 +119,8 @@ class Run:
     def where(self, stretch: Stretch) -> str:
         """Name a window by its bars, or by its time."""
         if self.in_bars:
-            return span(round(stretch.start) + 1, round(stretch.end))
-        return seconds(stretch.start, stretch.end)
+            return name_bars(round(stretch.start) + 1, round(stretch.end))
+        return name_seconds(stretch.start, stretch.end)
 
 
 def asked_of(

@@ -1,4 +1,4 @@
-"""The named features by which an emotion is heard: seconds and key-relative pitch only."""
+"""The named features that the verifier judges by: seconds and key-relative pitch only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from emomusic.music.notes import FloatColumn, Notes
 from emomusic.verify.features import pitch, timing
-from emomusic.verify.features.hearing import Hearing, hear
+from emomusic.verify.features.analysis import Analysis, analyse
 from emomusic.verify.features.registry import BLOCKS, FEATURES, Feature
 
 __all__ = [
@@ -19,22 +19,22 @@ __all__ = [
     "Feature",
     "feature_matrix",
     "features_in",
-    "features_of",
+    "measure_features",
 ]
 
 FLAT_SPREAD = 1.0
-"""A clip whose velocities deviate by less than this has no dynamics to hear."""
+"""A clip whose velocities deviate by less than this has no dynamics."""
 
 # Importing them registers their features, in this order.
-_ROOMS = (timing, pitch)
+_MEASURED = (timing, pitch)
 
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
 
 
-def features_of(notes: Notes) -> FloatColumn:
+def measure_features(notes: Notes) -> FloatColumn:
     """Measure the features of a clip, in the order of FEATURE_NAMES.
 
-    A transposed clip gives the same values but for the group "register".
+    A transposed clip gives the same values, except in the family "register".
 
     Args:
         notes: At least one note.
@@ -45,12 +45,12 @@ def features_of(notes: Notes) -> FloatColumn:
     Raises:
         ValueError: If there are no notes.
     """
-    return features_in(hear(notes))
+    return features_in(analyse(notes))
 
 
-def features_in(hearing: Hearing) -> FloatColumn:
-    """Measure the features of a clip that was listened to, in the order of FEATURE_NAMES."""
-    return np.concatenate([np.asarray(block(hearing), dtype=np.float64) for block in BLOCKS])
+def features_in(analysis: Analysis) -> FloatColumn:
+    """Measure the features of a clip that is analysed already, in the order of FEATURE_NAMES."""
+    return np.concatenate([np.asarray(block(analysis), dtype=np.float64) for block in BLOCKS])
 
 
 def feature_matrix(clips: Sequence[Notes]) -> NDArray[np.float64]:
@@ -59,4 +59,4 @@ def feature_matrix(clips: Sequence[Notes]) -> NDArray[np.float64]:
     Raises:
         ValueError: If a clip holds no notes.
     """
-    return np.array([features_of(notes) for notes in clips]).reshape(len(clips), len(FEATURES))
+    return np.array([measure_features(notes) for notes in clips]).reshape(len(clips), len(FEATURES))

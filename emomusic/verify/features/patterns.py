@@ -1,9 +1,9 @@
-"""How often which tones, moves, gaps and touches follow each other: histograms of one clip.
+"""How often tones, steps, gaps and durations follow each other: histograms of one clip.
 
 The features of the registry summarise; these keep the shape. Each block is the square root of
 shares that sum to 1, so that a distance between two clips is Hellinger's. Tones count from the
-tonic of the key heard, so a transposed clip gives the same values but for the group "register"
-and "dynamics" (loudness by register).
+tonic of the key, so a transposed clip gives the same values, except in "bands" and
+"loudness_by_octave".
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.music.notes import FloatColumn, IntColumn
-from emomusic.verify.features.hearing import CHORDS, LONGEST_S, Hearing
+from emomusic.verify.features.analysis import CHORDS, LONGEST_S, Analysis
 from emomusic.verify.features.registry import quantiles
 
-Block = Callable[[Hearing], FloatColumn]
 SHORTEST_LOG2, LONGEST_LOG2 = -5.5, 4.0
 """log2 seconds between which gaps and durations are told apart: 22 ms to 16 s."""
 N_TIMES, N_GAPS, N_MOVES, N_SIZES, N_RATES = 20, 8, 27, 8, 11
@@ -33,31 +32,22 @@ _RATE_SHARES = np.linspace(0.0, 1.0, N_RATES).tolist()
 
 @dataclass(frozen=True)
 class Pattern:
-    """Describe one block.
-
-    Attributes:
-        name: Its name, unique.
-        size: Numbers in it.
-        group: What kind of hearing it belongs to: "harmony", "time", "register" or "dynamics".
-        measure: From a hearing to its numbers, shape (size,).
-    """
+    """One block of numbers: its unique name, its length, and what measures it, shape (size,)."""
 
     name: str
     size: int
-    group: str
-    measure: Block
+    measure: Callable[[Analysis], FloatColumn]
 
 
-def patterns_of(hearing: Hearing) -> FloatColumn:
+def measure_patterns(analysis: Analysis) -> FloatColumn:
     """Measure all blocks of a clip, one after the other in the order of PATTERNS."""
-    return np.concatenate([pattern.measure(hearing) for pattern in PATTERNS])
+    return np.concatenate([pattern.measure(analysis) for pattern in PATTERNS])
 
 
 def _rooted(counts: NDArray[np.generic]) -> FloatColumn:
-    """Return the square roots of counts as shares; zeros where there are none."""
+    """Take the square roots of counts as shares, flat; zeros where there are none."""
     column = counts.astype(np.float64).ravel()
-    rooted: FloatColumn = np.sqrt(column / max(float(column.sum()), 1e-9))
-    return rooted
+    return np.sqrt(column / max(float(column.sum()), 1e-9))
 
 
 def _together(first: IntColumn, second: IntColumn, n_first: int, n_second: int) -> FloatColumn:
@@ -74,24 +64,23 @@ def _spread(places: FloatColumn, size: int, weight: FloatColumn | None = None) -
     below = np.minimum(places.astype(np.int64), size - 2)
     part = places - below
     weight = np.ones(len(places)) if weight is None else weight
-    counts: FloatColumn = np.bincount(below, weight * (1.0 - part), size).astype(np.float64)
+    counts = np.bincount(below, weight * (1.0 - part), size).astype(np.float64)
     return counts + np.bincount(below + 1, weight * part, size)
 
 
-def _degrees(pitch: IntColumn, h: Hearing) -> IntColumn:
-    degrees: IntColumn = (pitch - h.tonic) % 12
-    return degrees
+def _degrees(pitch: IntColumn, a: Analysis) -> IntColumn:
+    return (pitch - a.tonic) % 12
 
 
-def _follow(pitch: IntColumn, h: Hearing) -> FloatColumn:
-    degrees = _degrees(pitch, h)
+def _follow(pitch: IntColumn, a: Analysis) -> FloatColumn:
+    degrees = _degrees(pitch, a)
     return _together(degrees[:-1], degrees[1:], 12, 12)
 
 
-def _sounding_pairs(h: Hearing) -> FloatColumn:
-    above_lowest = (h.tonic - int(h.notes.pitch.min())) % 12
-    heard = (np.roll(h.sounding, -above_lowest, axis=1) > 0).astype(np.float64)
-    return _rooted((heard.T @ heard)[_PAIRS])
+def _sounding_pairs(a: Analysis) -> FloatColumn:
+    above_lowest = (a.tonic - int(a.notes.pitch.min())) % 12
+    heard = (np.roll(a.sounding, -above_lowest, axis=1) > 0).astype(np.float64)
+    return _rooted((heard.T @ heard)[_PAIRS])  # (12, m) @ (m, 12) -> upper triangle (78,)
 
 
 def _moves(pitch: IntColumn) -> FloatColumn:
@@ -99,10 +88,9 @@ def _moves(pitch: IntColumn) -> FloatColumn:
     return _rooted(np.bincount(np.clip(np.diff(pitch), -most, most) + most, minlength=N_MOVES))
 
 
-def _log2_gaps(h: Hearing) -> FloatColumn:
-    gaps_s = np.diff(h.start_s) if len(h.start_s) > 1 else np.array([h.span_s])
-    gaps: FloatColumn = np.log2(np.clip(gaps_s, 2.0**SHORTEST_LOG2, 2.0**LONGEST_LOG2))
-    return gaps
+def _log2_gaps(a: Analysis) -> FloatColumn:
+    gaps_s = np.diff(a.start_s) if len(a.start_s) > 1 else np.array([a.span_s])
+    return np.log2(np.clip(gaps_s, 2.0**SHORTEST_LOG2, 2.0**LONGEST_LOG2))
 
 
 def _times(log2_s: FloatColumn) -> FloatColumn:
@@ -110,40 +98,40 @@ def _times(log2_s: FloatColumn) -> FloatColumn:
     return _rooted(_spread((log2_s - SHORTEST_LOG2) / width, N_TIMES))
 
 
-def _gap_pairs(h: Hearing) -> FloatColumn:
-    kinds = np.digitize(_log2_gaps(h), GAP_EDGES)
+def _gap_pairs(a: Analysis) -> FloatColumn:
+    kinds = np.digitize(_log2_gaps(a), GAP_EDGES)
     return _together(kinds[:-1], kinds[1:], N_GAPS, N_GAPS)
 
 
-def _durations(h: Hearing) -> FloatColumn:
-    return _times(np.log2(np.maximum(h.notes.duration_s, 2.0**SHORTEST_LOG2)))
+def _durations(a: Analysis) -> FloatColumn:
+    return _times(np.log2(np.maximum(a.notes.duration_s, 2.0**SHORTEST_LOG2)))
 
 
-def _sizes(h: Hearing) -> FloatColumn:
-    return _rooted(np.bincount(np.minimum(h.size, N_SIZES) - 1, minlength=N_SIZES))
+def _sizes(a: Analysis) -> FloatColumn:
+    return _rooted(np.bincount(np.minimum(a.size, N_SIZES) - 1, minlength=N_SIZES))
 
 
-def _rates(h: Hearing) -> FloatColumn:
-    """Return quantiles of log2(1 + notes) in whole seconds, scaled to about 1."""
-    seconds = (h.notes.onset_s - h.notes.onset_s[0]) // 1.0
+def _rates(a: Analysis) -> FloatColumn:
+    """Take quantiles of log2(1 + notes) in whole seconds, scaled to about 1."""
+    seconds = (a.notes.onset_s - a.notes.onset_s[0]) // 1.0
     counts = np.diff(np.flatnonzero(np.diff(seconds, prepend=-1.0, append=np.inf)))
     return np.array(quantiles(np.log2(1.0 + counts), *_RATE_SHARES)) / 8.0
 
 
-def _bands(h: Hearing) -> FloatColumn:
-    return _rooted(_spread((h.notes.pitch - LOWEST) / SEMITONES_A_BAND, N_BANDS))
+def _bands(a: Analysis) -> FloatColumn:
+    return _rooted(_spread((a.notes.pitch - LOWEST) / SEMITONES_A_BAND, N_BANDS))
 
 
-def _loudness(h: Hearing) -> FloatColumn:
-    return _rooted(_spread(h.notes.velocity / 8.0, 16))
+def _loudness(a: Analysis) -> FloatColumn:
+    return _rooted(_spread(a.notes.velocity / 8.0, 16))
 
 
-def _loudness_by_octave(h: Hearing) -> FloatColumn:
+def _loudness_by_octave(a: Analysis) -> FloatColumn:
     """Count velocities in each octave, both shared by the nearest bin centres."""
-    place = np.clip((h.notes.pitch - LOWEST - 6.0) / 12.0, 0.0, OCTAVES - 1.0)
+    place = np.clip((a.notes.pitch - LOWEST - 6.0) / 12.0, 0.0, OCTAVES - 1.0)
     octave = np.minimum(place.astype(np.int64), OCTAVES - 2)
     part = place - octave
-    loud = np.clip(h.notes.velocity / 12.0, 0.0, LOUDNESSES - 1.0)
+    loud = np.clip(a.notes.velocity / 12.0, 0.0, LOUDNESSES - 1.0)
     level = np.minimum(loud.astype(np.int64), LOUDNESSES - 2)
     more = loud - level
     counts = np.zeros(OCTAVES * LOUDNESSES)
@@ -154,33 +142,30 @@ def _loudness_by_octave(h: Hearing) -> FloatColumn:
     return _rooted(counts)
 
 
-def _degree_weights(h: Hearing) -> FloatColumn:
-    weight = np.minimum(h.notes.duration_s, LONGEST_S)
-    return _rooted(np.bincount(_degrees(h.notes.pitch, h), weight, 12))
+def _degree_weights(a: Analysis) -> FloatColumn:
+    weight = np.minimum(a.notes.duration_s, LONGEST_S)
+    return _rooted(np.bincount(_degrees(a.notes.pitch, a), weight, 12))
 
 
 PATTERNS = (
-    Pattern("top_follow", 144, "harmony", lambda h: _follow(h.top, h)),
-    Pattern("bottom_follow", 144, "harmony", lambda h: _follow(h.bottom, h)),
+    Pattern("top_follow", 144, lambda a: _follow(a.top, a)),
+    Pattern("bottom_follow", 144, lambda a: _follow(a.bottom, a)),
     Pattern(
-        "outer_pairs",
-        144,
-        "harmony",
-        lambda h: _together(_degrees(h.top, h), _degrees(h.bottom, h), 12, 12),
+        "outer_pairs", 144, lambda a: _together(_degrees(a.top, a), _degrees(a.bottom, a), 12, 12)
     ),
-    Pattern("sounding_pairs", 78, "harmony", _sounding_pairs),
-    Pattern("chords", 12 * N_CHORDS, "harmony", lambda h: _together(h.chord, h.root, N_CHORDS, 12)),
-    Pattern("roots_follow", 144, "harmony", lambda h: _together(h.root[:-1], h.root[1:], 12, 12)),
-    Pattern("degrees", 12, "harmony", _degree_weights),
-    Pattern("top_moves", N_MOVES, "harmony", lambda h: _moves(h.top)),
-    Pattern("bottom_moves", N_MOVES, "harmony", lambda h: _moves(h.bottom)),
-    Pattern("gaps", N_TIMES, "time", lambda h: _times(_log2_gaps(h))),
-    Pattern("gap_pairs", N_GAPS * N_GAPS, "time", _gap_pairs),
-    Pattern("durations", N_TIMES, "time", _durations),
-    Pattern("onset_sizes", N_SIZES, "time", _sizes),
-    Pattern("rates", N_RATES, "time", _rates),
-    Pattern("bands", N_BANDS, "register", _bands),
-    Pattern("loudness", 16, "dynamics", _loudness),
-    Pattern("loudness_by_octave", OCTAVES * LOUDNESSES, "dynamics", _loudness_by_octave),
+    Pattern("sounding_pairs", 78, _sounding_pairs),
+    Pattern("chords", 12 * N_CHORDS, lambda a: _together(a.chord, a.root, N_CHORDS, 12)),
+    Pattern("roots_follow", 144, lambda a: _together(a.root[:-1], a.root[1:], 12, 12)),
+    Pattern("degrees", 12, _degree_weights),
+    Pattern("top_moves", N_MOVES, lambda a: _moves(a.top)),
+    Pattern("bottom_moves", N_MOVES, lambda a: _moves(a.bottom)),
+    Pattern("gaps", N_TIMES, lambda a: _times(_log2_gaps(a))),
+    Pattern("gap_pairs", N_GAPS * N_GAPS, _gap_pairs),
+    Pattern("durations", N_TIMES, _durations),
+    Pattern("onset_sizes", N_SIZES, _sizes),
+    Pattern("rates", N_RATES, _rates),
+    Pattern("bands", N_BANDS, _bands),
+    Pattern("loudness", 16, _loudness),
+    Pattern("loudness_by_octave", OCTAVES * LOUDNESSES, _loudness_by_octave),
 )
 """All blocks, in the order of their columns."""

@@ -1,4 +1,4 @@
-"""The registry of features: what each is called and who measures it."""
+"""The registry of features: the name, unit and source of each, and what measures it."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.music.notes import FloatColumn, IntColumn
-from emomusic.verify.features.hearing import Hearing
+from emomusic.verify.features.analysis import Analysis
 
 
 @dataclass(frozen=True)
 class Feature:
-    """Describe one feature.
+    """One named number of a clip.
 
     Attributes:
-        name: Its name, unique.
+        name: Unique.
         unit: What one unit of it is.
-        group: What kind of hearing it belongs to.
-        source: Whose finding says that emotion shows there.
+        family: The musical aspect it belongs to, such as "tonality".
+        source: Who found that emotion shows there.
     """
 
     name: str
     unit: str
-    group: str
+    family: str
     source: str
 
 
-Block = Callable[[Hearing], Sequence[float] | FloatColumn]
+Block = Callable[[Analysis], Sequence[float] | FloatColumn]
 FEATURES: list[Feature] = []
 BLOCKS: list[Block] = []
 
 
-def registered(group: str, source: str, **units: str) -> Callable[[Block], Block]:
+def register(family: str, source: str, **units: str) -> Callable[[Block], Block]:
     """Register a function that returns one value for each named unit, in their order.
 
     Args:
-        group: What kind of hearing the features belong to.
-        source: Whose finding says that emotion shows there.
+        family: The musical aspect that the features belong to.
+        source: Who found that emotion shows there.
         units: Unit of each feature by its name.
     """
 
-    def register(block: Block) -> Block:
-        FEATURES.extend(Feature(name, unit, group, source) for name, unit in units.items())
+    def add(block: Block) -> Block:
+        FEATURES.extend(Feature(name, unit, family, source) for name, unit in units.items())
         BLOCKS.append(block)
         return block
 
-    return register
+    return add
 
 
 def quantiles(values: FloatColumn | IntColumn, *shares: float) -> list[float]:
-    """Return quantiles as `np.quantile` does, linear between neighbours, several times as fast.
+    """Compute quantiles as `np.quantile` does, linear between neighbours, but several times faster.
 
     Args:
         values: At least one number, in any order.
@@ -71,5 +71,5 @@ def quantiles(values: FloatColumn | IntColumn, *shares: float) -> list[float]:
 
 
 def share_of(mask: NDArray[np.bool_]) -> float:
-    """Return the share of true values, 0 of none."""
+    """Compute the share of true values; 0 of none."""
     return float(np.count_nonzero(mask)) / max(mask.size, 1)

@@ -10,9 +10,8 @@ import numpy as np
 
 from emomusic.evaluation.trust.bench.corpus import Corpus
 from emomusic.evaluation.trust.bench.kernels import Bench, Labels
-from emomusic.verify.ears.calibration import TEMPERATURES
-from emomusic.verify.labelled import Rows
-from emomusic.verify.members import Matrix, softmax
+from emomusic.verify.calibration import TEMPERATURES, softmax
+from emomusic.verify.groups import Matrix, Rows
 
 RIDGES = (0.5, 1.0, 2.0)
 WIDTHS = (0.8, 1.0, 1.25)

@@ -11,20 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
+from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.trust.measures.scores import Truth
 from emomusic.music.notes import Notes
-from emomusic.verify.fitting import Heard, listen
-from emomusic.verify.labelled import (
-    Rows,
-    listener_values,
-    notes_of_clips,
+from emomusic.verify.groups import FeatureBatch, Matrix, Rows, featurize
+from emomusic.verify.labels import (
+    Curve,
+    FittingLabels,
+    LabelledClip,
+    clip_weights,
     quadrant_shares,
-    quadrants_of,
+    read_curves,
+    read_labels,
+    read_notes,
     song_folds,
-    weights_of,
 )
-from emomusic.verify.labels import Curve, LabelledClip, read_curves, read_labels
-from emomusic.verify.members import Matrix
 
 EMOPIA, VGMIDI = "emopia", "vgmidi"
 
@@ -43,7 +44,7 @@ class Corpus:
 
     clips: tuple[LabelledClip, ...]
     notes: tuple[Notes, ...]
-    heard: Heard
+    heard: FeatureBatch
     split: tuple[str, ...]
     curves: dict[int, Curve]
 
@@ -51,8 +52,8 @@ class Corpus:
     def truth(self) -> Truth:
         """Return what people said."""
         return Truth(
-            quadrants_of(self.clips),
-            np.stack(listener_values(self.clips), axis=1),
+            np.array([QUADRANTS.index(clip.quadrant) for clip in self.clips], dtype=np.int64),
+            FittingLabels.of(self.clips).values,
             tuple(clip.group for clip in self.clips),
         )
 
@@ -81,7 +82,7 @@ class Corpus:
 
     def weight(self, rows: Rows) -> Matrix:
         """Return how much some clips count in fitting on just these, shape (len(rows),)."""
-        return weights_of(self.taken(rows))
+        return clip_weights(self.taken(rows))
 
     def folds(self, rows: Rows, *, n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
         """Return folds of some clips, by song, balanced over quadrants and sources.
@@ -109,14 +110,14 @@ def read_corpus(source: str | os.PathLike[str]) -> Corpus:
         ScoreError: If a file cannot be read.
     """
     clips = read_labels(source)
-    notes = notes_of_clips(clips)
+    notes = read_notes(clips)
     folder = folder_of(source)
     curves = read_curves(folder)
     places = {clip.path.relative_to(folder).as_posix(): k for k, clip in enumerate(clips)}
     return Corpus(
         tuple(clips),
         tuple(notes),
-        listen(notes),
+        featurize(notes),
         _splits(folder / "labels.csv", len(clips)),
         {places[name]: curve for name, curve in curves.items() if name in places},
     )

@@ -1,6 +1,6 @@
 """The verifier's machines fitted many times on parts of the same clips, kernels being shared.
 
-What is fitted is what `fit_machines` fits, in single precision: its logits agree to about 0.01.
+What is fitted is what `KernelEnsemble.fit` fits, in single precision: its logits agree to 0.01.
 """
 
 from __future__ import annotations
@@ -11,21 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.verify.ears.kernel import (
-    DOUBTED,
-    EARS,
-    Ear,
-    answered,
+from emomusic.verify.calibration import log_odds, softmax
+from emomusic.verify.ensemble import (
+    MEMBERS,
+    SEGMENT_WEIGHT,
+    SHIFT_PRONE,
+    Member,
     distances,
-    nearest,
-    targets,
-    trusted,
+    familiarity_bounds,
+    familiarity_of,
+    mean_nearest,
 )
-from emomusic.verify.ears.senses import SENSE_NAMES, Senses
-from emomusic.verify.fitting import PART_WEIGHT, Heard, gathered, trust_bounds
-from emomusic.verify.labelled import Rows
-from emomusic.verify.members import Matrix, log_odds, softmax
-from emomusic.verify.verifier import Answers
+from emomusic.verify.groups import GROUP_NAMES, FeatureBatch, Matrix, Projections, Rows
+from emomusic.verify.verifier import Predictions
 
 Single = NDArray[np.float32]
 
@@ -57,17 +55,17 @@ class Logits:
     clips: Matrix
     trust: Matrix
 
-    def answers(self) -> Answers:
+    def answers(self) -> Predictions:
         """Return them as answers that are not calibrated: no spread, values in log-odds."""
         probabilities = softmax(self.clips)
         unknown = np.full((len(self.clips), 2), np.nan)
-        return Answers(probabilities, log_odds(probabilities), unknown, self.trust)
+        return Predictions(probabilities, log_odds(probabilities), unknown, self.trust)
 
 
 class Bench:
     """Fit machines on some clips and let them hear others."""
 
-    def __init__(self, heard: Heard, learned: Rows) -> None:
+    def __init__(self, heard: FeatureBatch, learned: Rows) -> None:
         """Measure the distances between all clips and parts in each sense.
 
         Args:
@@ -75,27 +73,29 @@ class Bench:
             learned: Clips by which the senses are projected; their labels take no part.
         """
         self.heard = heard
-        points = Senses.fit(heard.rows[learned]).points(heard.rows)
+        points = Projections.fit(heard.rows[learned]).points(heard.rows)
         self.squares = {
-            name: distances(points, points, {name: 1.0}).astype(np.float32) for name in SENSE_NAMES
+            name: distances(points, points, {name: 1.0}).astype(np.float32) for name in GROUP_NAMES
         }
 
-    def kernels(self, width: float, ears: Sequence[Ear] = EARS) -> dict[str, Single]:
+    def kernels(self, width: float, ears: Sequence[Member] = MEMBERS) -> dict[str, Single]:
         """Return the kernel of each ear between all rows, by its name."""
         found = {}
         for ear in ears:
-            total = sum(np.float32(w) * self.squares[name] for name, w in ear.weights.items())
+            total = sum(np.float32(w) * self.squares[name] for name, w in ear.kernel.items())
             found[ear.name] = np.exp(-np.asarray(total) / np.float32(width**2))
         return found
 
     def trust(self, fit: Rows, test: Rows, groups: Sequence[str]) -> Matrix:
         """Return how far clips to test on are trusted by machines that learn from others."""
         own, other = (
-            np.sum([w * self.squares[name][np.ix_(of, fit)] for name, w in DOUBTED.items()], axis=0)
+            np.sum(
+                [w * self.squares[name][np.ix_(of, fit)] for name, w in SHIFT_PRONE.items()], axis=0
+            )
             for of in (fit, test)
         )
-        bounds = trust_bounds(own, [groups[clip] for clip in fit.tolist()])
-        return trusted(nearest(other), bounds)
+        bounds = familiarity_bounds(own, [groups[clip] for clip in fit.tolist()])
+        return familiarity_of(mean_nearest(other), bounds)
 
     def logits(
         self,
@@ -105,7 +105,7 @@ class Bench:
         *,
         kernels: dict[str, Single],
         ridges: Sequence[float] = (1.0,),
-        ears: Sequence[Ear] = EARS,
+        ears: Sequence[Member] = MEMBERS,
     ) -> list[Logits]:
         """Fit on some clips, hear others, for each ridge.
 
@@ -118,21 +118,21 @@ class Bench:
             ears: Those of `kernels`.
         """
         heard = self.heard
-        rows, heard_rows = heard.of(fit), heard.of(test)
+        rows, heard_rows = heard.rows_of(fit), heard.rows_of(test)
         owner = heard.owner[rows]
-        counts = labels.weight[owner] * np.where(rows < heard.n_clips, 1.0, PART_WEIGHT)
+        counts = labels.weight[owner] * np.where(rows < heard.n_clips, 1.0, SEGMENT_WEIGHT)
         trust = self.trust(fit, test, labels.groups)
         own = heard.take(test)
-        votes = [ear.vote(trust[own.owner]) for ear in ears]
+        votes = [ear.weight_at(trust[own.owner]) for ear in ears]
         total = np.zeros((len(ridges), len(heard_rows), 4))
         for ear, vote in zip(ears, votes, strict=True):
             kernel = kernels[ear.name]
             inner, outer = kernel[np.ix_(rows, rows)], kernel[np.ix_(heard_rows, rows)]
-            wanted = targets(labels.shares[owner], ear.answers)
+            wanted = ear.targets(labels.shares[owner])
             for at, alphas in enumerate(solved(inner, wanted, counts, ridges)):
-                total[at] += vote * answered((outer @ alphas).astype(np.float64), ear.answers)
+                total[at] += vote * ear.to_logits((outer @ alphas).astype(np.float64))
         total /= np.sum(votes, axis=0)
-        return [Logits(gathered(own, one, trust).logits, trust) for one in total]
+        return [Logits(own.average(one), trust) for one in total]
 
 
 def solved(kernel: Single, wanted: Matrix, counts: Matrix, ridges: Sequence[float]) -> list[Single]:

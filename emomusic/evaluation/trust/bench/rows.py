@@ -11,7 +11,7 @@ import numpy as np
 from emomusic.evaluation.trust.bench.corpus import Corpus
 from emomusic.evaluation.trust.bench.tasks import Result, answers_of
 from emomusic.evaluation.trust.measures.scores import Scores, score
-from emomusic.verify.verifier import Answers
+from emomusic.verify.verifier import Predictions
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Row:
         return {**told, **self.scores.to_dict()}
 
 
-def gathered_runs(results: Sequence[Result], n: int) -> Answers:
+def gathered_runs(results: Sequence[Result], n: int) -> Predictions:
     """Return the answers of several folds, in the places of their clips; NaN elsewhere."""
-    whole = Answers(*(np.full(shape, np.nan) for shape in ((n, 4), (n, 2), (n, 2), (n,))))
+    whole = Predictions(*(np.full(shape, np.nan) for shape in ((n, 4), (n, 2), (n, 2), (n,))))
     for result in results:
         for name, value in vars(answers_of(result)).items():
             getattr(whole, name)[result["rows"]] = value
@@ -46,7 +46,7 @@ def gathered_runs(results: Sequence[Result], n: int) -> Answers:
 
 
 def rows_of(
-    corpus: Corpus, runs: Sequence[Answers], what: str, learned: str, *, calibrated: bool = True
+    corpus: Corpus, runs: Sequence[Predictions], what: str, learned: str, *, calibrated: bool = True
 ) -> list[Row]:
     """Return a line for each source of which all clips were answered in all runs."""
     found = []
@@ -54,7 +54,7 @@ def rows_of(
         own = corpus.of(source)
         own = own[~np.isnan([run.probabilities[own, 0] for run in runs]).any(axis=0)]
         if len(own):
-            taken = [Answers(*(value[own] for value in vars(run).values())) for run in runs]
+            taken = [Predictions(*(value[own] for value in vars(run).values())) for run in runs]
             scores = score(taken, corpus.truth.take(own), calibrated=calibrated)
             found.append(Row(what, learned, source, scores))
     return found

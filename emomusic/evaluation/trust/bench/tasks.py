@@ -19,7 +19,7 @@ import numpy as np
 import emomusic.verify as verify
 from emomusic.evaluation.trust.bench.corpus import Corpus
 from emomusic.files import write_text
-from emomusic.verify.verifier import Answers
+from emomusic.verify.verifier import Predictions
 
 Result = dict[str, Any]
 Work = Callable[..., Result]
@@ -81,7 +81,13 @@ def sum_of(corpus: Corpus) -> str:
         digest.update(np.ascontiguousarray(column).tobytes())
     folders = [Path(str(verify.__file__)).parent, Path(__file__).parent]
     for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
-        if path.parent.name not in ("explanation", "judges") and path.name != "rows.py":
+        if path.name not in (
+            "explain.py",
+            "counterfactuals.py",
+            "timeline.py",
+            "plots.py",
+            "rows.py",
+        ):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -179,7 +185,7 @@ def _work(task: Task) -> Result:
     return task.work(_CORPUS[0], **task.arguments)
 
 
-def plain_answers(answers: Answers) -> Result:
+def plain_answers(answers: Predictions) -> Result:
     """Return answers as lists of rounded numbers; NaN becomes null."""
     return {
         name: [_known(row) for row in np.round(value, DIGITS).tolist()]
@@ -194,9 +200,9 @@ def _known(value: Any) -> Any:
     return None if np.isnan(value) else value
 
 
-def answers_of(plain: Result) -> Answers:
+def answers_of(plain: Result) -> Predictions:
     """Return what `plain_answers` was given."""
-    return Answers(
+    return Predictions(
         *(
             np.array(plain[name], dtype=np.float64)
             for name in ("probabilities", "values", "spreads", "trust")

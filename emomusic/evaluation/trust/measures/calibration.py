@@ -8,7 +8,7 @@ import numpy as np
 
 from emomusic.evaluation.intervals import wilson
 from emomusic.evaluation.trust.measures.hits import Classes
-from emomusic.verify.members import Matrix
+from emomusic.verify.groups import Matrix
 
 N_BINS = 10
 N_SIMULATED = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.verify.members import Matrix
+from emomusic.verify.groups import Matrix
 
 Classes = NDArray[np.int64]
 KINDS = ("quadrant", "arousal", "valence")

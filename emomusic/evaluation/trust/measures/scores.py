@@ -19,8 +19,8 @@ from emomusic.evaluation.trust.measures.calibration import (
 )
 from emomusic.evaluation.trust.measures.hits import KINDS, Classes, confusion_of, hits_of, macro_f1
 from emomusic.evaluation.trust.measures.values import Values, values_of
-from emomusic.verify.members import Matrix
-from emomusic.verify.verifier import Answers
+from emomusic.verify.groups import Matrix
+from emomusic.verify.verifier import Predictions
 
 AXES = ("valence", "arousal")
 
@@ -149,7 +149,7 @@ def share_of(hits: Matrix, groups: Sequence[str]) -> Share:
     return Share(mean, sd, ends, mean_interval(of_clip, groups))
 
 
-def score(runs: Sequence[Answers], truth: Truth, *, calibrated: bool = True) -> Scores:
+def score(runs: Sequence[Predictions], truth: Truth, *, calibrated: bool = True) -> Scores:
     """Measure answers to the same n clips in one or more runs.
 
     Args:
@@ -188,7 +188,7 @@ def _calibrated(said: Sequence[Matrix], y: Classes) -> Calibrated:
     )
 
 
-def _followed(runs: Sequence[Answers], truth: Truth) -> dict[str, Values]:
+def _followed(runs: Sequence[Predictions], truth: Truth) -> dict[str, Values]:
     found = {}
     for axis, name in enumerate(AXES):
         predicted = np.array([run.values[:, axis] for run in runs])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emomusic.evaluation.intervals import correlation_interval
-from emomusic.verify.members import Matrix
+from emomusic.verify.groups import Matrix
 
 FEWEST = 3
 WIDTHS = {"within_1_sd": 1.0, "within_1.64_sd": 1.645}

@@ -9,8 +9,8 @@ from emomusic.evaluation.trust.bench.corpus import Corpus
 from emomusic.evaluation.trust.bench.kernels import Bench, Labels
 from emomusic.evaluation.trust.bench.rows import gathered_runs, rows_of
 from emomusic.evaluation.trust.bench.tasks import Result, Task, fold_tasks, plain_answers
-from emomusic.verify.ears.kernel import EARS, Ear
-from emomusic.verify.ears.senses import SENSE_NAMES
+from emomusic.verify.ensemble import MEMBERS, Member
+from emomusic.verify.groups import GROUP_NAMES
 
 WHOLE = "all senses"
 
@@ -18,29 +18,29 @@ WHOLE = "all senses"
 def kinds() -> dict[str, tuple[str, ...]]:
     """Return which senses are left, by what is tried."""
     without = {
-        f"without {out}": tuple(name for name in SENSE_NAMES if name != out) for out in SENSE_NAMES
+        f"without {out}": tuple(name for name in GROUP_NAMES if name != out) for out in GROUP_NAMES
     }
-    alone = {f"{name} alone": (name,) for name in SENSE_NAMES}
-    return {WHOLE: SENSE_NAMES, **without, **alone}
+    alone = {f"{name} alone": (name,) for name in GROUP_NAMES}
+    return {WHOLE: GROUP_NAMES, **without, **alone}
 
 
-def ears_with(senses: Sequence[str]) -> tuple[Ear, ...]:
+def ears_with(senses: Sequence[str]) -> tuple[Member, ...]:
     """Return the ears with some senses only.
 
     What is left of an ear is weighted so that its kernel keeps its width; an ear that has
     nothing left is dropped. Where no ear is left that votes without trust, all do.
     """
     left = []
-    for ear in EARS:
-        weights = {name: weight for name, weight in ear.weights.items() if name in senses}
+    for ear in MEMBERS:
+        weights = {name: weight for name, weight in ear.kernel.items() if name in senses}
         if weights:
-            factor = sum(ear.weights.values()) / sum(weights.values())
+            factor = sum(ear.kernel.values()) / sum(weights.values())
             widened = {name: factor * weight for name, weight in weights.items()}
-            left.append(replace(ear, weights=widened))
-    if not any(ear.votes_else for ear in left):
-        left = [replace(ear, votes_else=ear.votes) for ear in left]
-    if not any(ear.votes for ear in left):
-        left = [replace(ear, votes=ear.votes_else) for ear in left]
+            left.append(replace(ear, kernel=widened))
+    if not any(ear.weight_unfamiliar for ear in left):
+        left = [replace(ear, weight_unfamiliar=ear.weight) for ear in left]
+    if not any(ear.weight for ear in left):
+        left = [replace(ear, weight=ear.weight_unfamiliar) for ear in left]
     return tuple(left)
 
 

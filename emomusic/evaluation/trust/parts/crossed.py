@@ -13,11 +13,10 @@ from emomusic.evaluation.trust.bench.corpus import EMOPIA, Corpus
 from emomusic.evaluation.trust.bench.kernels import Bench, Labels, Logits
 from emomusic.evaluation.trust.bench.rows import Row, gathered_runs, rows_of
 from emomusic.evaluation.trust.bench.tasks import Result, Task, plain_answers
-from emomusic.verify.ears.senses import N_FEATURES
-from emomusic.verify.fitting import fit_on
-from emomusic.verify.labelled import Rows
-from emomusic.verify.members import Matrix, log_odds
-from emomusic.verify.verifier import Answers, Verifier
+from emomusic.verify.calibration import log_odds
+from emomusic.verify.groups import N_FEATURES, Matrix, Rows
+from emomusic.verify.labels import FittingLabels
+from emomusic.verify.verifier import Predictions, Verifier
 
 JOINT, ALONE = "all sources", "emopia alone"
 FIT, TEST = "train", "val"
@@ -34,8 +33,8 @@ def fitted_and_heard(corpus: Corpus, fit: Rows, test: Rows, seed: int) -> Result
     """Choose, fit and calibrate on some clips, then hear others."""
     chosen = choose(corpus, fit, seed=seed)
     verifier = Verifier(seed=seed, ridge=chosen.ridge, width=chosen.width)
-    fit_on(verifier, corpus.heard.take(fit), corpus.taken(fit))
-    answers = verifier.hear(corpus.heard.take(test))
+    verifier.fit(corpus.heard.take(fit), FittingLabels.of(corpus.taken(fit)))
+    answers = verifier.predict(corpus.heard.take(test))
     return {"rows": test.tolist(), "chosen": chosen.to_dict(), **plain_answers(answers)}
 
 
@@ -105,10 +104,10 @@ def majority(corpus: Corpus, *, seed: int, n_folds: int) -> Result:
     return {"rows": corpus.every.tolist(), **plain_answers(unspread(probabilities))}
 
 
-def unspread(probabilities: Matrix) -> Answers:
+def unspread(probabilities: Matrix) -> Predictions:
     """Return probabilities as answers that state no spread."""
     n = len(probabilities)
-    return Answers(probabilities, log_odds(probabilities), np.full((n, 2), np.nan), np.ones(n))
+    return Predictions(probabilities, log_odds(probabilities), np.full((n, 2), np.nan), np.ones(n))
 
 
 _CONTROLS: dict[str, Callable[..., Result]] = {

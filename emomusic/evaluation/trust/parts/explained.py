@@ -10,7 +10,7 @@ from emomusic.evaluation import explaining
 from emomusic.evaluation.explaining.check import check_on_other_songs
 from emomusic.evaluation.trust.bench.corpus import Corpus
 from emomusic.evaluation.trust.bench.tasks import Result, Task
-from emomusic.verify import explanation
+from emomusic.verify import counterfactuals, explain
 
 NAME = "explanations"
 
@@ -34,9 +34,9 @@ def tasks(*, every: int) -> list[Task]:
         every: Every how many clips one is explained.
     """
     digest = hashlib.sha256()
-    for folder in (Path(str(explanation.__file__)).parent, Path(str(explaining.__file__)).parent):
-        for path in sorted(folder.glob("*.py")):
-            digest.update(path.read_bytes())
+    own = sorted(Path(str(explaining.__file__)).parent.glob("*.py"))
+    for path in (Path(counterfactuals.__file__), Path(explain.__file__), *own):
+        digest.update(path.read_bytes())
     return [Task(NAME, explained, {"every": every, "code": digest.hexdigest()[:16]})]
 
 

@@ -10,7 +10,7 @@ from emomusic.evaluation.trust.bench.corpus import Corpus
 from emomusic.evaluation.trust.bench.kernels import Bench, Labels
 from emomusic.evaluation.trust.bench.rows import gathered_runs, rows_of
 from emomusic.evaluation.trust.bench.tasks import Result, Task, fold_tasks, plain_answers
-from emomusic.verify.labelled import Rows
+from emomusic.verify.groups import Rows
 
 PERCENTS = (1, 2, 5, 10, 20, 50, 100)
 

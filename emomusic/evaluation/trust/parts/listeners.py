@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from emomusic.evaluation.trust.bench.corpus import EMOPIA, Corpus
 from emomusic.evaluation.trust.bench.tasks import Result
 from emomusic.evaluation.trust.measures.scores import AXES
-from emomusic.verify.members import Matrix
+from emomusic.verify.groups import Matrix
 
 N_LISTENERS = 30
 """Who rated each piece of VGMIDI (28 to 31 by its table)."""

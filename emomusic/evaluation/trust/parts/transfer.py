@@ -9,7 +9,7 @@ from emomusic.evaluation.trust.bench.choosing import choose
 from emomusic.evaluation.trust.bench.corpus import Corpus
 from emomusic.evaluation.trust.bench.rows import Row, gathered_runs, rows_of
 from emomusic.evaluation.trust.bench.tasks import Result, Task, plain_answers
-from emomusic.verify.fitting import fit_on
+from emomusic.verify.labels import FittingLabels
 from emomusic.verify.verifier import Verifier
 
 SHIPPED, CHOSEN = "shipped parameters", "parameters chosen within"
@@ -26,8 +26,8 @@ def transferred(corpus: Corpus, *, source: str, parameters: str) -> Result:
     if parameters == CHOSEN:
         chosen = choose(corpus, fit, seed=0)
         verifier = Verifier(ridge=chosen.ridge, width=chosen.width)
-    fit_on(verifier, corpus.heard.take(fit), corpus.taken(fit))
-    answers = verifier.hear(corpus.heard.take(test))
+    verifier.fit(corpus.heard.take(fit), FittingLabels.of(corpus.taken(fit)))
+    answers = verifier.predict(corpus.heard.take(test))
     told: dict[str, Any] = {"ridge": verifier.ridge, "width": verifier.width}
     return {"rows": test.tolist(), "chosen": told, **plain_answers(answers)}
 

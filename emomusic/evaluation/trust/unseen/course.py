@@ -13,9 +13,8 @@ from emomusic.evaluation.trust.bench.tasks import Result, Task, fold_tasks
 from emomusic.evaluation.trust.measures.scores import AXES
 from emomusic.evaluation.trust.measures.values import correlation
 from emomusic.music.notes import Notes
-from emomusic.verify.fitting import fit_on
-from emomusic.verify.labels import Curve
-from emomusic.verify.members import Matrix
+from emomusic.verify.groups import Matrix
+from emomusic.verify.labels import Curve, FittingLabels
 from emomusic.verify.verifier import Verifier
 
 WINDOW_BARS = 4
@@ -45,12 +44,14 @@ def windows_of(notes: Notes, curve: Curve) -> list[tuple[Notes, list[float]]]:
 def followed(corpus: Corpus, *, seed: int, fold: int, n_folds: int) -> Result:
     """Fit as shipped on all folds but one, hear windows of the pieces of that one."""
     fit, test = corpus.folds(corpus.every, n_folds=n_folds, seed=seed)[fold]
-    verifier = fit_on(Verifier(seed=seed), corpus.heard.take(fit), corpus.taken(fit))
+    verifier = Verifier(seed=seed).fit(corpus.heard.take(fit), FittingLabels.of(corpus.taken(fit)))
     pieces = []
     for row in test.tolist():
         if row in corpus.curves:
             windows = windows_of(corpus.notes[row], corpus.curves[row])
-            verdicts = verifier.course(corpus.notes[row], [notes for notes, _ in windows])
+            verdicts = verifier.window_verdicts(
+                [notes for notes, _ in windows], trust=verifier.verdict(corpus.notes[row]).trust
+            )
             heard = [[round(v.valence, 4), round(v.arousal, 4)] for v in verdicts]
             pieces.append({"row": row, "heard": heard, "said": [said for _, said in windows]})
     return {"pieces": pieces}

@@ -11,8 +11,9 @@ from emomusic.evaluation.trust.bench.corpus import Corpus
 from emomusic.evaluation.trust.bench.tasks import Result, Task, fold_tasks
 from emomusic.evaluation.trust.measures.hits import KINDS, hits_of
 from emomusic.evaluation.trust.unseen.changes import CHANGES
-from emomusic.verify.fitting import fit_on, listen
-from emomusic.verify.verifier import Answers, Verifier
+from emomusic.verify.groups import featurize
+from emomusic.verify.labels import FittingLabels
+from emomusic.verify.verifier import Predictions, Verifier
 
 AS_IT_IS = "as it is"
 
@@ -20,15 +21,15 @@ AS_IT_IS = "as it is"
 def changed(corpus: Corpus, *, seed: int, fold: int, n_folds: int) -> Result:
     """Fit as shipped on all folds but one, hear that one unchanged and changed."""
     fit, test = corpus.folds(corpus.every, n_folds=n_folds, seed=seed)[fold]
-    verifier = fit_on(Verifier(seed=seed), corpus.heard.take(fit), corpus.taken(fit))
-    found = {AS_IT_IS: _plain(verifier.hear(corpus.heard.take(test)))}
+    verifier = Verifier(seed=seed).fit(corpus.heard.take(fit), FittingLabels.of(corpus.taken(fit)))
+    found = {AS_IT_IS: _plain(verifier.predict(corpus.heard.take(test)))}
     pairs = [(corpus.notes[row], corpus.clips[row].path) for row in test.tolist()]
     for name, change in CHANGES.items():
-        found[name] = _plain(verifier.hear(listen([change(*pair) for pair in pairs])))
+        found[name] = _plain(verifier.predict(featurize([change(*pair) for pair in pairs])))
     return {"rows": test.tolist(), "heard": found}
 
 
-def _plain(answers: Answers) -> Result:
+def _plain(answers: Predictions) -> Result:
     return {
         "probabilities": answers.probabilities.round(4).tolist(),
         "values": answers.values.round(4).tolist(),

@@ -20,7 +20,7 @@ from emomusic.music.notes import Notes
 from emomusic.music.score import ScoreError, notes_of, read_score
 from emomusic.verify.labels import LabelError
 from emomusic.verify.store import FILE_NAME
-from emomusic.verify.verifier import Answers, Verdict, Verifier
+from emomusic.verify.verifier import Predictions, Verdict, Verifier
 
 NEEDED = ("path", "source", "song")
 N_LOADS = 3
@@ -177,7 +177,7 @@ def _scored(rows: list[Labelled], verdicts: list[Verdict]) -> dict[str, Any]:
         places["all"] = np.arange(len(rows))
     return {
         "scores": {
-            name: score([Answers(*(of[own] for of in answers))], truth.take(own))
+            name: score([Predictions(*(of[own] for of in answers))], truth.take(own))
             for name, own in places.items()
         },
         "shares": {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from emomusic.evaluation.judges import N_ROWS, FeatureJudge, Judge, SequenceJudge, roll_of
 from emomusic.music.notes import Notes, make_notes
-from emomusic.verify.judges import N_ROWS, FeatureJudge, Judge, SequenceJudge, roll_of
 
 QUADRANTS = ("Q1", "Q2", "Q3", "Q4")
 

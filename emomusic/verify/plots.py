@@ -4,42 +4,34 @@ from __future__ import annotations
 
 import io
 import os
-import textwrap
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emomusic.files import write_atomically
 from emomusic.music.notes import Notes
-from emomusic.music.pianoroll import BAR, BEAT, COLOURS, DPI, MAX_PIXELS, ROW, TEXT
-from emomusic.verify.explanation.explain import AGAINST, FOR, Effect, Explanation
-from emomusic.verify.explanation.hearing import AXES
-from emomusic.verify.explanation.where import Course
+from emomusic.music.pianoroll import BAR, BEAT, COLOURS, DPI, ROW, TEXT
+from emomusic.verify.calibration import AXES
+from emomusic.verify.explain import AGAINST, FOR, Effect, Explanation
+from emomusic.verify.timeline import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import SubFigure
 
-LOOKS = {FOR: "#6a3fb5", AGAINST: "#e09f3e"}
+ROLE_COLOURS = {FOR: "#6a3fb5", AGAINST: "#e09f3e"}
 PALE = "#d3d3da"
 AXIS_COLOURS = {"valence": "#b3206b", "arousal": "#4a7fd0"}
 LEGEND = {FOR: "for the verdict", AGAINST: "against it", "": "not sure, or no matter"}
 MIN_ODDS = 1.0
-"""Bars are drawn on a scale of at least this many log odds: what is small looks small."""
-LINE = 150
-"""Letters in a line of text at 1,200 pixels."""
+"""The bars' scale reaches at least this many log odds, so that small effects look small."""
+SIZE, LINE = (12, 9), 150  # inches of `DPI` dots; letters a line
 
 
-def draw_explanation(
-    notes: Notes,
-    explanation: Explanation,
-    course: Course,
-    path: str | os.PathLike[str],
-    *,
-    title: str | None = None,
-    width: int = 1200,
-    height: int = 900,
+def plot_explanation(
+    path: str | os.PathLike[str], notes: Notes, *, explanation: Explanation, trajectory: Trajectory
 ) -> None:
     """Draw the causes of a verdict as bars, and valence and arousal over the piano roll.
 
@@ -47,66 +39,43 @@ def draw_explanation(
     across its end runs from the least to the most, over the ways of undoing the cause.
 
     Args:
+        path: A file that ends in .png; it is written whole or not at all.
         notes: Of the clip.
         explanation: By `explain`.
-        course: By `course_of`.
-        path: A file that ends in .png; it is written whole or not at all.
-        title: Text above; the headline by default.
-        width: Pixels.
-        height: Pixels.
+        trajectory: By `trace_emotion`.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If the path does not end in .png.
         ImportError: If matplotlib is not installed.
         OSError: If the folder is missing, not writable or full.
     """
     if Path(path).suffix.lower() != ".png":
         raise ValueError(f"a picture must end in .png, got {str(path)!r}")
-    if min(width, height) < 400 or max(width, height) > MAX_PIXELS:
-        raise ValueError(f"a picture has 400 to {MAX_PIXELS} pixels a side, got {width}×{height}")
-    figure = _figure(width, height)
-    parts = np.array(figure.subfigures(3, 1, height_ratios=(0.9, 2.2, 3.6)), dtype=object)
-    head, middle, bottom = parts.tolist()
-    _write(head, explanation, course, title, round(LINE * width / 1200))
-    _draw_bars(middle, explanation)
-    curve, roll = bottom.subplots(2, 1, sharex=True, height_ratios=(1, 1.5))
-    _draw_curve(curve, course)
-    _draw_roll(roll, notes, course)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    write_atomically(Path(path), lambda target: target.write(file.getvalue()))
-
-
-def _figure(width: int, height: int) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
             "drawing needs matplotlib: pip install matplotlib", name="matplotlib"
         ) from error
-    return Figure((width / DPI, height / DPI), dpi=DPI, layout="constrained", facecolor="white")
-
-
-def _write(
-    figure: SubFigure, explanation: Explanation, course: Course, title: str | None, line: int
-) -> None:
-    head = explanation.headline if title is None else title
-    text = textwrap.wrap(explanation.sentence, line) + textwrap.wrap(course.sentence, line)
-    if len(text) > 4:
-        text = [*text[:3], f"{text[3][: line - 2]} …"]
-    figure.text(
-        0.012, 0.95, head, fontsize=15, color=TEXT, weight="bold", va="top", parse_math=False
-    )
-    figure.text(
-        0.012,
-        0.62,
-        "\n".join(text),
-        fontsize=10,
-        color=TEXT,
-        va="top",
-        linespacing=1.4,
-        parse_math=False,
-    )
+    figure = Figure(SIZE, dpi=DPI, layout="constrained", facecolor="white")
+    rows = np.array(figure.subfigures(3, 1, height_ratios=(0.9, 2.2, 3.6)), dtype=object)
+    head, middle, bottom = rows.tolist()
+    lines = [*wrap(explanation.sentence, LINE), *wrap(trajectory.sentence, LINE)]
+    if len(lines) > 4:
+        lines = [*lines[:3], f"{lines[3][: LINE - 2]} …"]
+    look = {"color": TEXT, "va": "top"}
+    head.text(
+        0.012, 0.95, explanation.headline,
+        fontsize=15, weight="bold", parse_math=False, **look,
+    )  # fmt: skip
+    head.text(0.012, 0.62, "\n".join(lines), fontsize=10, linespacing=1.4, parse_math=False, **look)
+    _draw_bars(middle, explanation)
+    curve, roll = bottom.subplots(2, 1, sharex=True, height_ratios=(1, 1.5))
+    _draw_curve(curve, trajectory)
+    _draw_roll(roll, notes, trajectory)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    write_atomically(Path(path), lambda target: target.write(file.getvalue()))
 
 
 def _draw_bars(figure: SubFigure, explanation: Explanation) -> None:
@@ -130,7 +99,9 @@ def _draw_bars(figure: SubFigure, explanation: Explanation) -> None:
         axes.set_xlabel(
             "← lowers          log odds added          raises →", fontsize=9, color=TEXT
         )
-    kinds = [Patch(color=LOOKS.get(role, PALE), label=label) for role, label in LEGEND.items()]
+    kinds = [
+        Patch(color=ROLE_COLOURS.get(role, PALE), label=label) for role, label in LEGEND.items()
+    ]
     panels[1].legend(
         handles=kinds,
         loc="lower right",
@@ -146,26 +117,26 @@ def _draw_bars(figure: SubFigure, explanation: Explanation) -> None:
 
 def _draw_bar(axes: Axes, place: int, effect: Effect, axis: str) -> None:
     mean, low, high = getattr(effect, axis)
-    colour = LOOKS.get(effect.role, PALE)
+    colour = ROLE_COLOURS.get(effect.role, PALE)
     # The axis that the explanation names is drawn full, the other one lightly.
-    alpha = 1.0 if effect.axis == axis or effect.role not in LOOKS else 0.35
+    alpha = 1.0 if effect.axis == axis or effect.role not in ROLE_COLOURS else 0.35
     axes.barh(place, mean, height=0.62, color=colour, alpha=alpha, zorder=2)
     axes.plot([low, high], [place, place], color=TEXT, linewidth=1.2, alpha=0.7, zorder=3)
 
 
-def _draw_curve(axes: Axes, course: Course) -> None:
+def _draw_curve(axes: Axes, trajectory: Trajectory) -> None:
     axes.axhline(0, color=BAR, linewidth=1)
     for axis, colour in AXIS_COLOURS.items():
-        for window in course.windows:
+        for window in trajectory.windows:
             value = getattr(window, axis)
             axes.fill_between(
                 [window.start_s, window.end_s], [value] * 2, color=colour, alpha=0.12, linewidth=0
             )
             axes.plot([window.start_s, window.end_s], [value] * 2, color=colour, linewidth=2.5)
-        middles = [(window.start_s + window.end_s) / 2 for window in course.windows]
-        values = [getattr(window, axis) for window in course.windows]
+        middles = [(window.start_s + window.end_s) / 2 for window in trajectory.windows]
+        values = [getattr(window, axis) for window in trajectory.windows]
         axes.plot(middles, values, color=colour, linewidth=1, alpha=0.5, label=axis)
-    most = max([0.5, *(abs(v) for w in course.windows for v in (w.valence, w.arousal))])
+    most = max([0.5, *(abs(v) for w in trajectory.windows for v in (w.valence, w.arousal))])
     axes.set(ylim=(-1.1 * most, 1.1 * most))
     axes.set_ylabel("heard", fontsize=9, color=TEXT)
     axes.grid(axis="y", color=BEAT, linewidth=0.8)
@@ -179,7 +150,7 @@ def _draw_curve(axes: Axes, course: Course) -> None:
     _plain(axes)
 
 
-def _draw_roll(axes: Axes, notes: Notes, course: Course) -> None:
+def _draw_roll(axes: Axes, notes: Notes, trajectory: Trajectory) -> None:
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -197,30 +168,26 @@ def _draw_roll(axes: Axes, notes: Notes, course: Course) -> None:
             zorder=3,
         )
     )
-    fittest = course.fittest
-    if fittest is not None:
-        axes.axvspan(fittest.start_s, fittest.end_s, color=ROW, zorder=0)
+    typical = trajectory.most_typical
+    if typical is not None:
+        axes.axvspan(typical.start_s, typical.end_s, color=ROW, zorder=0)
         axes.text(
-            (fittest.start_s + fittest.end_s) / 2,
+            (typical.start_s + typical.end_s) / 2,
             1.02,
-            f"most {course.emotion}",
+            f"most {trajectory.emotion}",
             transform=axes.get_xaxis_transform(),
             ha="center",
             fontsize=9,
             color=TEXT,
         )
-    for window in course.windows:
+    for window in trajectory.windows:
         axes.axvline(window.start_s, color=BEAT, linewidth=0.8, zorder=1)
     axes.set(xlim=(0, end_s), ylim=(notes.pitch.min() - 2, notes.pitch.max() + 2))
     octaves = range(12 * int(np.ceil(notes.pitch.min() / 12)), int(notes.pitch.max()) + 1, 12)
     axes.set_yticks(list(octaves), [f"C{pitch // 12 - 1}" for pitch in octaves])
     _plain(axes)
-    _number(axes, course)
-
-
-def _number(axes: Axes, course: Course) -> None:
-    """Number windows by their first bars, or by seconds where bars are not known."""
-    bars = [(w.start_s, str(w.bars[0])) for w in course.windows if w.bars is not None]
+    # Windows are numbered by their first bars, or by seconds where bars are not known.
+    bars = [(w.start_s, str(w.bars[0])) for w in trajectory.windows if w.bars is not None]
     if bars:
         axes.set_xticks([at for at, _ in bars], [name for _, name in bars])
     axes.set_xlabel("bar" if bars else "seconds", loc="left", fontsize=9, color=TEXT)

@@ -10,8 +10,8 @@ import numpy as np
 
 from emomusic.emotion import QUADRANTS
 from emomusic.music.notes import Notes, make_notes
-from emomusic.verify.fitting import Heard, fit_on, listen
-from emomusic.verify.labels import LabelledClip
+from emomusic.verify.groups import FeatureBatch, featurize
+from emomusic.verify.labels import FittingLabels, LabelledClip
 from emomusic.verify.verifier import Verifier
 
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
@@ -55,11 +55,12 @@ CLIPS_LABELLED = [labelled(quadrant, str(k), rated=True) for k, quadrant in enum
 
 
 @cache
-def heard() -> Heard:
+def measured() -> FeatureBatch:
     """Return the clips, measured."""
-    return listen(CLIPS)
+    return featurize(CLIPS)
 
 
 def fitted(seed: int = 0, **parameters: Any) -> Verifier:
     """Return a verifier fitted on the clips, four folds."""
-    return fit_on(Verifier(n_folds=4, seed=seed, **parameters), heard(), CLIPS_LABELLED)
+    verifier = Verifier(n_folds=4, seed=seed, **parameters)
+    return verifier.fit(measured(), FittingLabels.of(CLIPS_LABELLED))

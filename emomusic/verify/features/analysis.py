@@ -1,4 +1,4 @@
-"""What a listener hears in a clip, in seconds: onsets, voices, sounding pitch classes, key."""
+"""What all features of a clip start from, in seconds: onsets, outer voices, key, chords."""
 
 from __future__ import annotations
 
@@ -36,23 +36,21 @@ CHORDS = {
 
 
 @dataclass(frozen=True)
-class Hearing:
-    """Hold what the features of one clip share; n notes, m onsets, w windows.
+class Analysis:
+    """Intermediate results that the features of a clip share: n notes, m onsets, w windows.
 
     Attributes:
         notes: The notes, sorted by onset in seconds.
         group: Index of the onset that each note belongs to, shape (n,).
         start_s: Time of each onset, seconds, shape (m,).
-        span_s: Seconds from the first onset to the last note's end.
+        span_s: Seconds from the first onset to the end of the last note.
         size: Notes struck at each onset, shape (m,).
         top: Highest pitch struck at each onset, shape (m,).
         bottom: Lowest pitch struck at each onset, shape (m,).
         sounding: Notes that sound just after each onset by pitch class above the lowest pitch,
             shape (m, 12).
-        weight: How much each note counts for the key, shape (n,).
-        profile: Weight of each pitch class from the tonic of the major key that shares the
-            signature (so that A minor is heard against C), sums to 1, shape (12,).
-        tonic: That tonic, 0 (C) to 11.
+        profile: Weight of each pitch class above `tonic`, summing to 1, shape (12,).
+        tonic: Tonic of the major key that shares the signature (C for A minor), 0 (C) to 11.
         major: Correlation of the profile with the major key on each of its degrees, shape (12,).
         minor: The same with each minor key, shape (12,).
         chord: Index into CHORDS of each window's chord, shape (w,).
@@ -68,7 +66,6 @@ class Hearing:
     top: IntColumn
     bottom: IntColumn
     sounding: FloatColumn
-    weight: FloatColumn
     profile: FloatColumn
     tonic: int
     major: FloatColumn
@@ -78,8 +75,8 @@ class Hearing:
     chord_fit: FloatColumn
 
 
-def hear(notes: Notes) -> Hearing:
-    """Listen to a clip: group its onsets, find its key and its chords.
+def analyse(notes: Notes) -> Analysis:
+    """Group the onsets of a clip and find its key and its chords.
 
     Args:
         notes: At least one note.
@@ -87,7 +84,12 @@ def hear(notes: Notes) -> Hearing:
     Raises:
         ValueError: If there are no notes, or their seconds do not rise or are not finite.
     """
-    _check_times(notes)
+    if not len(notes):
+        raise ValueError("notes must hold at least one note, got 0")
+    if not (np.isfinite(notes.onset_s).all() and np.isfinite(notes.duration_s).all()):
+        raise ValueError("onset_s and duration_s must be finite")
+    if (np.diff(notes.onset_s) < 0).any() or (notes.duration_s <= 0).any():
+        raise ValueError("onset_s must not fall, and duration_s must be above 0")
     first = group_starts(notes.onset_s)
     size = np.diff(np.append(first, len(notes)))
     top = np.maximum.reduceat(notes.pitch, first)
@@ -96,14 +98,14 @@ def hear(notes: Notes) -> Hearing:
     start_s = notes.onset_s[first]
     weight = np.minimum(notes.duration_s, LONGEST_S)
     weight = weight * np.where(notes.pitch == bottom[group], BASS_WEIGHT, 1.0)
-    # Pitch classes count from the lowest pitch: a transposed clip is then heard bit for bit alike.
+    # Pitch classes count from the lowest pitch, so that a transposed clip gives the same bits.
     classes = (notes.pitch - notes.pitch.min()) % 12
     heard = np.bincount(classes, weights=weight, minlength=12).astype(np.float64)
     heard /= heard.sum()
     major, minor = key_correlations(heard)
     tonic = int(np.argmax(np.maximum(major, np.roll(minor, 3)).round(9)))
     chord, root, chord_fit = _chords(notes, classes, start_s, tonic)
-    return Hearing(
+    return Analysis(
         notes=notes,
         group=group,
         start_s=start_s,
@@ -112,7 +114,6 @@ def hear(notes: Notes) -> Hearing:
         top=top,
         bottom=bottom,
         sounding=_sounding(notes, classes, start_s + GROUP_S),
-        weight=weight,
         profile=np.roll(heard, -tonic),
         tonic=int((tonic + notes.pitch.min()) % 12),
         major=np.roll(major, -tonic),
@@ -123,17 +124,8 @@ def hear(notes: Notes) -> Hearing:
     )
 
 
-def _check_times(notes: Notes) -> None:
-    if not len(notes):
-        raise ValueError("notes must hold at least one note, got 0")
-    if not (np.isfinite(notes.onset_s).all() and np.isfinite(notes.duration_s).all()):
-        raise ValueError("onset_s and duration_s must be finite")
-    if (np.diff(notes.onset_s) < 0).any() or (notes.duration_s <= 0).any():
-        raise ValueError("onset_s must not fall, and duration_s must be above 0")
-
-
 def group_starts(onset_s: FloatColumn) -> IntColumn:
-    """Return the index of the first note of each onset, notes within 45 ms being one.
+    """Find the index of the first note of each onset; notes within 45 ms are one onset.
 
     Args:
         onset_s: Seconds in rising order, shape (n,), n at least 1.
@@ -147,15 +139,14 @@ def group_starts(onset_s: FloatColumn) -> IntColumn:
 
 
 def _rotations(templates: list[tuple[float, ...]]) -> NDArray[np.float64]:
-    """Return each template at each of the twelve roots, shape (n_templates, 12, 12)."""
+    """Rotate each template to each of the twelve roots, shape (n_templates, 12, 12)."""
     return np.array([[np.roll(t, root) for root in range(12)] for t in templates], dtype=np.float64)
 
 
 def _standardised(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = rows - rows.mean(axis=-1, keepdims=True)
     length = np.linalg.norm(centred, axis=-1, keepdims=True)
-    standardised: NDArray[np.float64] = centred / np.maximum(length, 1e-12)
-    return standardised
+    return centred / np.maximum(length, 1e-12)
 
 
 _KEYS = _standardised(_rotations([MAJOR_KEY, MINOR_KEY]))
@@ -191,16 +182,15 @@ def _sounding(notes: Notes, classes: IntColumn, at_s: FloatColumn) -> FloatColum
     size = 12 * (len(at_s) + 1)
     changes = np.bincount(12 * begun + classes, minlength=size)
     changes -= np.bincount(12 * ended + classes, minlength=size)
-    counts: FloatColumn = np.cumsum(changes.reshape(-1, 12), axis=0)[:-1].astype(np.float64)
-    return counts
+    # (12 * (m + 1),) -> (m + 1, 12); the last row is past all times.
+    return np.cumsum(changes.reshape(-1, 12), axis=0)[:-1].astype(np.float64)
 
 
 def seconds_until(times: FloatColumn, at_s: FloatColumn) -> FloatColumn:
-    """Return the sum over `times` before each `at_s` of the seconds since, `times` rising."""
+    """Sum, over the `times` before each `at_s`, the seconds since then; `times` must rise."""
     sums = np.concatenate([[0.0], np.cumsum(times)])
     count = np.searchsorted(times, at_s)
-    since: FloatColumn = count * at_s - sums[count]
-    return since
+    return count * at_s - sums[count]
 
 
 def _chords(
@@ -210,13 +200,13 @@ def _chords(
     left = np.unique((start_s - start_s[0]) // WINDOW_S)
     heard = _seconds_in_windows(notes, (classes - tonic) % 12, left)
     heard /= np.maximum(np.linalg.norm(heard, axis=1, keepdims=True), 1e-12)
-    fits = heard @ _CHORDS.reshape(-1, 12).T
+    fits = heard @ _CHORDS.reshape(-1, 12).T  # (w, 12) @ (12, 7 * 12): quality major, root minor
     best = np.argmax(fits.round(9), axis=1)
     return best // 12, best % 12, fits[np.arange(len(best)), best]
 
 
 def _seconds_in_windows(notes: Notes, classes: IntColumn, left: FloatColumn) -> FloatColumn:
-    """Return how long each pitch class sounds in each window, shape (w, 12).
+    """Measure how long each pitch class sounds in each window, shape (w, 12).
 
     Seconds up to an edge are its time times the notes begun, less the sum of their onsets, less
     the same of those ended; so the cost does not grow with how long notes are.
@@ -235,8 +225,8 @@ def _seconds_in_windows(notes: Notes, classes: IntColumn, left: FloatColumn) -> 
         cells = 12 * np.searchsorted(edges, times, side="right") + classes
         counts += sign * np.bincount(cells, minlength=size)
         sums += sign * np.bincount(cells, times, size)
+    # (12 * (e + 1),) -> (e + 1, 12), running totals at each of the e edges
     counts, sums = (np.cumsum(of.reshape(-1, 12), axis=0)[:-1] for of in (counts, sums))
     until = edges[:, None] * counts - sums
     at = np.searchsorted(edges, left)
-    seconds: FloatColumn = WINDOW_S * np.maximum(until[at + 1] - until[at], 0.0)
-    return seconds
+    return WINDOW_S * np.maximum(until[at + 1] - until[at], 0.0)

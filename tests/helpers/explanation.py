@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from emomusic.music.notes import FloatColumn, Notes, make_notes
-from emomusic.verify.explanation.edits import heard_key
-from emomusic.verify.explanation.typical import Typical, density_of, tempo_of
+from emomusic.verify.counterfactuals import FACTORS, Reference, find_key
 from emomusic.verify.verifier import Verdict
 
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 SHARES = np.linspace(0.0, 1.0, 21)
-USUAL = Typical(
+USUAL = Reference(
     {
         "mode": 0.6 * (SHARES - 0.5),
         "tempo": 1.0 + SHARES,
@@ -59,15 +58,17 @@ class Rules:
         """Return what is heard in each clip."""
         return [self.verdict(notes) for notes in clips]
 
-    def course(self, notes: Notes, windows: Sequence[Notes]) -> list[Verdict]:
+    def window_verdicts(self, windows: Sequence[Notes], *, trust: float) -> list[Verdict]:
         """Return what is heard in each window, whatever the piece."""
-        del notes
+        del trust
         return self.verdicts(windows)
 
     def verdict(self, notes: Notes) -> Verdict:
         """Hear one clip; register does not matter."""
-        valence = 2.0 if heard_key(notes)[1] else -2.0
-        arousal = tempo_of(notes) - 1.5 + 0.8 * (density_of(notes) - 2.5)
+        valence = 2.0 if find_key(notes)[1] else -2.0
+        tempo, density = (FACTORS[name].measure(notes) for name in ("tempo", "density"))
+        assert tempo is not None and density is not None
+        arousal = tempo - 1.5 + 0.8 * (density - 2.5)
         arousal += (float(np.median(notes.velocity)) - 65.0) / 20.0
         v, a = 1.0 / (1.0 + np.exp(-np.array([valence, arousal])))
         shares = {"Q1": v * a, "Q2": (1 - v) * a, "Q3": (1 - v) * (1 - a), "Q4": v * (1 - a)}

@@ -7,7 +7,9 @@ fit them on clips whose part is "judge" only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, Self
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -16,9 +18,10 @@ from torch import Tensor, nn
 
 from emomusic.emotion.space import QUADRANTS
 from emomusic.music.notes import Notes
+from emomusic.verify.calibration import softmax
 from emomusic.verify.features import FLAT_SPREAD, feature_matrix
-from emomusic.verify.features.hearing import hear, seconds_until
-from emomusic.verify.members import Kernel, Linear, Matrix, Member, softmax, tempered
+from emomusic.verify.features.analysis import analyse, seconds_until
+from emomusic.verify.groups import Matrix
 
 FRAME_S = 0.05
 """A frame of the piano roll: a thirty-second note at 150 quarter notes a minute."""
@@ -35,6 +38,8 @@ N_SAMPLED, N_FRAMES = 24, 800
 FEATURE_JUDGE_TEMPERATURE = 0.7
 """Sharpens forest and machine, which are too modest (likeliest out of fold)."""
 MIDDLE_VELOCITY = 64.0
+BATCH = 64
+"""Rows predicted at a time by `KernelModel`, so that memory stays within some MiB."""
 
 
 class Judge(Protocol):
@@ -69,7 +74,7 @@ def _weights(weight: Matrix | None, y: NDArray[np.int64]) -> Matrix:
 
 
 class FeatureJudge:
-    """Judge by the features of `features_of`: a random forest and a support vector machine.
+    """Judge by the features of `measure_features`: a random forest and a support vector machine.
 
     Attributes:
         forest_: The fitted forest.
@@ -122,7 +127,13 @@ class FeatureJudge:
         The forest's shares and the softmax of the machine's four decision values, averaged.
         """
         shares = self.forest_.predict_proba(X), softmax(self.machine_.decision_function(X))
-        return tempered((shares[0] + shares[1]) / 2.0, FEATURE_JUDGE_TEMPERATURE)
+        return temper((shares[0] + shares[1]) / 2.0, FEATURE_JUDGE_TEMPERATURE)
+
+
+def temper(votes: Matrix, temperature: float) -> Matrix:
+    """Divide the logs of votes by a temperature; rows sum to 1 again."""
+    powers = np.maximum(votes, 1e-9) ** (1.0 / temperature)
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def roll_of(notes: Notes) -> NDArray[np.float32]:
@@ -140,13 +151,13 @@ def roll_of(notes: Notes) -> NDArray[np.float32]:
     Raises:
         ValueError: If there are no notes.
     """
-    h = hear(notes)
+    analysis = analyse(notes)
     begin_s = notes.onset_s - notes.onset_s[0]
     first = (begin_s / FRAME_S).astype(np.int64)
-    n_frames = int(min(max(h.span_s, FRAME_S), MAX_ROLL_S) / FRAME_S) + 1
-    degree = (notes.pitch - h.tonic) % 12
+    n_frames = int(min(max(analysis.span_s, FRAME_S), MAX_ROLL_S) / FRAME_S) + 1
+    degree = (notes.pitch - analysis.tonic) % 12
     held = _held(begin_s, notes.duration_s, degree, n_frames)
-    low = notes.pitch == h.bottom[h.group]
+    low = notes.pitch == analysis.bottom[analysis.group]
     bass = _held(begin_s[low], notes.duration_s[low], degree[low], n_frames)
     seen = first < n_frames
     loudness = np.zeros(n_frames)
@@ -162,8 +173,7 @@ def _loudness(notes: Notes) -> Matrix:
     """Return (velocity / 64) squared, 1 where a clip's velocity is flat, shape (n,)."""
     if notes.velocity.std() < FLAT_SPREAD:
         return np.ones(len(notes))
-    loudness: Matrix = (notes.velocity / MIDDLE_VELOCITY) ** 2
-    return loudness
+    return (notes.velocity / MIDDLE_VELOCITY) ** 2
 
 
 def _held(begin_s: Matrix, duration_s: Matrix, degree: NDArray[np.int64], n_frames: int) -> Matrix:
@@ -249,23 +259,21 @@ class SequenceJudge:
             answers = self._answers(roll, filters, dilation)
             above = (answers > biases[:, None]).float().mean(dim=1)
             found += [above, answers.mean(dim=1), answers.std(dim=1, correction=0)]
-        row: NDArray[np.float32] = torch.cat(found).numpy()
-        return row
+        return torch.cat(found).numpy()
 
     def fit_columns(self, columns: Matrix, y: NDArray[np.int64], weight: Matrix) -> Self:
         """Learn from columns computed before, quadrants being 0 to 3."""
         self.mean_, self.scale_ = columns.mean(axis=0), np.maximum(columns.std(axis=0), 1e-6)
         Z = self._standardised(columns)
         gamma = 1.0 / (3.0 * Z.shape[1])
-        self.members_: tuple[Member, ...] = (
-            Linear.fit(Z, y, weight, C=self.C),
-            Kernel.fit(Z, y, weight, ridge=self.ridge, gamma=gamma),
+        self.members_: tuple[LogisticModel, KernelModel] = (
+            LogisticModel.fit(Z, y, weight, C=self.C),
+            KernelModel.fit(Z, y, weight, ridge=self.ridge, gamma=gamma),
         )
         return self
 
     def _standardised(self, columns: Matrix) -> Matrix:
-        Z: Matrix = np.clip((columns - self.mean_) / self.scale_, -4.0, 4.0)
-        return Z
+        return np.clip((columns - self.mean_) / self.scale_, -4.0, 4.0)
 
     def predict_proba(self, clips: Sequence[Notes]) -> Matrix:
         """Return the probability of Q1 to Q4 for each clip, shape (n, 4).
@@ -278,8 +286,7 @@ class SequenceJudge:
     def judge_columns(self, columns: Matrix) -> Matrix:
         """Return the probability of Q1 to Q4 for columns computed before, shape (n, 4)."""
         Z = self._standardised(columns)
-        votes: Matrix = np.mean([member.probabilities(Z) for member in self.members_], axis=0)
-        return votes
+        return np.mean([member.probabilities(Z) for member in self.members_], axis=0)
 
 
 def _random_filters(rng: np.random.Generator, n_filters: int) -> Tensor:
@@ -292,3 +299,75 @@ def _random_filters(rng: np.random.Generator, n_filters: int) -> Tensor:
             weights -= weights.mean(axis=1, keepdims=True)
         row[rng.choice(N_ROWS, n_rows, replace=False)] = weights / np.sqrt(n_rows)
     return torch.from_numpy(filters)
+
+
+@dataclass(frozen=True)
+class LogisticModel:
+    """Vote by multinomial logistic regression.
+
+    Attributes:
+        weights: Shape (n_features, 4).
+        bias: Shape (4,).
+    """
+
+    weights: Matrix
+    bias: Matrix
+
+    @classmethod
+    def fit(cls, Z: Matrix, y: NDArray[np.int64], weight: Matrix, *, C: float) -> Self:
+        """Fit to quadrants 0 to 3 with one weight a row; C is the inverse of the ridge."""
+        from sklearn.linear_model import LogisticRegression
+
+        model = LogisticRegression(C=C, max_iter=1000).fit(Z, y, weight)
+        return cls(np.ascontiguousarray(model.coef_.T), model.intercept_)
+
+    def probabilities(self, Z: Matrix) -> Matrix:
+        """Compute the probability of Q1 to Q4 in each row, shape (n, 4)."""
+        return softmax(Z @ self.weights + self.bias)
+
+
+@dataclass(frozen=True)
+class KernelModel:
+    """Vote by ridge regression on radial basis functions, through a softmax.
+
+    Attributes:
+        support: Standardised rows seen in fitting, float32, shape (n_support, n_features).
+        alpha: Shape (n_support, 4).
+        gamma: The kernel is exp(-gamma * squared distance), shape (1,).
+    """
+
+    support: NDArray[np.float32]
+    alpha: Matrix
+    gamma: Matrix
+
+    TARGETS: ClassVar[tuple[float, float]] = (4.5, -1.5)
+    """Logit of the right quadrant and of the others: p = 0.993 where all is fitted."""
+
+    @classmethod
+    def fit(
+        cls, Z: Matrix, y: NDArray[np.int64], weight: Matrix, *, ridge: float, gamma: float
+    ) -> Self:
+        """Fit to quadrants 0 to 3 with one weight a row."""
+        from sklearn.kernel_ridge import KernelRidge
+
+        right, wrong = cls.TARGETS
+        targets = np.where(y[:, None] == np.arange(len(QUADRANTS)), right, wrong)
+        model = KernelRidge(alpha=ridge, kernel="rbf", gamma=gamma).fit(Z, targets, weight)
+        return cls(Z.astype(np.float32), model.dual_coef_, np.array([gamma]))
+
+    def probabilities(self, Z: Matrix) -> Matrix:
+        """Compute the probability of Q1 to Q4 in each row, shape (n, 4)."""
+        rows = [Z[start : start + BATCH] for start in range(0, len(Z), BATCH)]
+        logits = [self._logits(block) for block in rows]
+        return softmax(np.concatenate([np.empty((0, len(QUADRANTS))), *logits]))
+
+    @cached_property
+    def _wide(self) -> tuple[Matrix, Matrix]:
+        """The supports in float64, one a column, and their squared lengths."""
+        wide = self.support.astype(np.float64)
+        return np.ascontiguousarray(wide.T), (wide**2).sum(axis=1)
+
+    def _logits(self, Z: Matrix) -> Matrix:
+        columns, squares = self._wide
+        distance = (Z**2).sum(axis=1)[:, None] + squares - 2.0 * Z @ columns
+        return np.exp(-self.gamma * np.maximum(distance, 0.0)) @ self.alpha

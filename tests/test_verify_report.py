@@ -6,9 +6,9 @@ import pytest
 from synthetic import make_score
 
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.examine import examine, midi_files, told
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.score import write_score
+from emomusic.verify.report import examine, find_midi_files
 from emomusic.verify.verifier import Verifier
 
 SCALE = [60, 62, 64, 65, 67, 69, 71, 72]
@@ -25,17 +25,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_folders_are_walked_in_order_for_midi_files_only(folder: Path) -> None:
-    found = [path.relative_to(folder).as_posix() for path in midi_files([folder])]
+    found = [path.relative_to(folder).as_posix() for path in find_midi_files([folder])]
     assert found == ["z.mid", "a/1.MIDI", "b/2.mid", "b/deep/3.midi"]
 
 
 def test_files_named_come_as_they_are(folder: Path) -> None:
     named = [folder / "notes.txt", folder / "b" / "2.mid", folder / "none.mid"]
-    assert list(midi_files(named)) == named
+    assert list(find_midi_files(named)) == named
 
 
 def test_attributes_are_measured(folder: Path) -> None:
-    (record,) = examine([folder / "z.mid"], None)
+    record = examine(folder / "z.mid").to_dict()
     assert set(record) == {"file", "attributes"}
     assert tuple(record["attributes"]) == ATTRIBUTE_NAMES
     assert record["attributes"]["tempo"] == pytest.approx(90.0, abs=0.01)
@@ -43,31 +43,28 @@ def test_attributes_are_measured(folder: Path) -> None:
 
 
 def test_a_verdict_is_given_where_there_is_a_verifier(folder: Path, tiny_checkpoint: Path) -> None:
-    (record,) = examine([folder / "z.mid"], Verifier.load(tiny_checkpoint))
+    report = examine(folder / "z.mid", Verifier.load(tiny_checkpoint))
+    record = report.to_dict()
     assert set(record) == {"file", "verdict", "attributes"}
     values = {"valence", "arousal", "valence_sd", "arousal_sd"}
     assert set(record["verdict"]) == {"quadrant", "probabilities", "trust", *values}
     assert tuple(record["verdict"]["probabilities"]) == QUADRANTS
-    line = told(record)
+    line = str(report)
     assert line.startswith(f"{folder / 'z.mid'}  Q") and " p=0." in line and "tempo=90" in line
 
 
 def test_a_bad_file_is_told_and_the_others_are_examined(folder: Path) -> None:
     (folder / "b" / "2.mid").write_bytes(b"MThd\x00\x00")
     (folder / "a" / "1.MIDI").write_bytes(b"")
-    records = list(examine([folder, folder / "none.mid"], None))
-    errors = [record.get("error") for record in records]
+    reports = [examine(path) for path in find_midi_files([folder, folder / "none.mid"])]
+    errors = [report.error for report in reports]
     assert errors[0] is None and errors[1] == "the file is empty"
     assert str(errors[2]).startswith("damaged MIDI file") and errors[3] is None
     assert errors[4] == "cannot read the file: No such file or directory"
-    assert told(records[1]) == f"{folder / 'a' / '1.MIDI'}: the file is empty"
-
-
-def test_files_come_one_by_one(folder: Path) -> None:
-    found = examine([folder], None)
-    assert next(found)["file"].endswith("z.mid")
+    assert str(reports[1]) == f"{folder / 'a' / '1.MIDI'}: the file is empty"
 
 
 def test_without_a_verdict_a_line_shows_the_attributes(folder: Path) -> None:
-    (record,) = examine([folder / "z.mid"], None)
-    assert told(record).startswith(f"{folder / 'z.mid'}  tempo=90  note_density=1  ")
+    assert str(examine(folder / "z.mid")).startswith(
+        f"{folder / 'z.mid'}  tempo=90  note_density=1  "
+    )

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from explanation_cases import USUAL, Rules, clip
+from helpers.explanation import USUAL, Rules, clip
 
 from emomusic.music.notes import Notes
-from emomusic.verify.explanation.explain import Explanation, emotion_word, explain
+from emomusic.verify.calibration import AXES
+from emomusic.verify.explain import Effect, Explanation, emotion_word, explain
 from emomusic.verify.verifier import Verdict
 
 
 def explained(notes: Notes) -> Explanation:
-    return explain(notes, Rules(), usual=USUAL)
+    return explain(notes, Rules(), reference=USUAL)
 
 
 def test_causes_that_move_the_verdict_are_named_with_their_axis() -> None:
@@ -35,7 +39,7 @@ def test_a_cause_that_the_verifier_does_not_hear_does_not_matter() -> None:
 
 def test_effects_are_what_undoing_takes_away() -> None:
     rules, notes = Rules(), clip(velocity=105)
-    loud = next(e for e in explain(notes, rules, usual=USUAL).effects if e.cause == "loudness")
+    loud = next(e for e in explain(notes, rules, reference=USUAL).effects if e.cause == "loudness")
     # Median velocity 105 against the usual 65: 2 log odds the whole way, 1 half of it.
     assert loud.arousal[1:] == pytest.approx((1.0, 2.0), abs=0.03)
     assert loud.valence == pytest.approx((0.0, 0.0, 0.0), abs=1e-9)
@@ -75,7 +79,7 @@ def test_mode_is_named_only_where_it_does_what_mode_does() -> None:
             quadrant = max(turned, key=turned.__getitem__)
             return replace(heard, quadrant=quadrant, probabilities=turned, valence=-heard.valence)
 
-    effects = explain(clip(), Contrary(), usual=USUAL).effects
+    effects = explain(clip(), Contrary(), reference=USUAL).effects
     assert next(e for e in effects if e.cause == "mode").role == "no matter"
 
 
@@ -107,3 +111,59 @@ def test_no_notes_are_refused() -> None:
 
 def test_one_note_is_explained() -> None:
     assert explained(clip().where(slice(0, 1))).effects
+
+
+def effect(words: str, axis: str, *, by: float, role: str = "for") -> Effect:
+    moved = {name: (by, by, by) if name == axis else (0.0, 0.0, 0.0) for name in AXES}
+    none = (0.0, 0.0, 0.0)
+    return Effect("tempo", words, 1.0, 0.0, 0.9, role, axis, abs(by), **moved, quadrant=none)
+
+
+def test_sentence_joins_what_moves_one_axis() -> None:
+    effects = (
+        effect("minor mode", "valence", by=-1.0),
+        effect("fast", "arousal", by=1.0),
+        effect("loud", "arousal", by=1.0),
+        effect("dense", "arousal", by=1.0),
+        effect("high register", "valence", by=1.0, role="against"),
+    )
+    explanation = Explanation("Q2", 0.714, "tense", -0.5, 0.5, (), effects)
+    assert explanation.sentence == (
+        "Tense (Q2, 0.71 sure): minor mode lowers valence; fast, loud and dense raise arousal. "
+        "Against it: high register raises valence."
+    )
+    assert explanation.headline == "minor mode, fast, loud, dense → tense"
+
+
+def test_sentence_tells_what_is_undecided() -> None:
+    explanation = Explanation("Q4", 0.3, "calm", 0.0, 0.0, ("valence", "arousal"), ())
+    assert explanation.headline == "no single cause by itself → calm"
+    assert explanation.sentence == (
+        "Calm (Q4, 0.30 sure): no single cause by itself carries it. "
+        "Valence and arousal are undecided."
+    )
+
+
+def test_a_known_verdict_is_not_asked_for_again() -> None:
+    class Once(Rules):
+        def verdict(self, notes: Notes) -> Verdict:
+            raise AssertionError
+
+        def verdicts(self, clips: Sequence[Notes]) -> list[Verdict]:
+            return [Rules().verdict(notes) for notes in clips]
+
+    known = Rules().verdict(clip())
+    assert explain(clip(), Once(), reference=USUAL, verdict=known) == explained(clip())
+
+
+def test_explaining_needs_neither_matplotlib_nor_torch() -> None:
+    code = (
+        "import sys\n"
+        "import emomusic.verify.timeline, emomusic.verify.counterfactuals as c\n"
+        "c.default_reference()\n"
+        "print(sorted({'matplotlib', 'torch', 'sklearn', 'scipy', 'symusic'} & set(sys.modules)))\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert shown.stdout.strip() == "[]"

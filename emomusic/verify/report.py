@@ -1,0 +1,148 @@
+"""A report on MIDI files: attributes and, with a verifier, the verdict and its explanation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emomusic.music.attributes import measure
+from emomusic.music.passage import passage_of
+from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of
+from emomusic.verify.explain import Explanation
+from emomusic.verify.timeline import Trajectory, explain_score
+from emomusic.verify.verifier import Verdict, Verifier
+
+SUFFIXES = (".mid", ".midi")
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What is in a MIDI file, or why it cannot be read.
+
+    Attributes:
+        path: Of the file.
+        attributes: Its musical attributes by name; none if it cannot be read.
+        error: Why it cannot be read, in one line.
+        verdict: Which emotion it carries, where a verifier was given.
+        explanation: What moved the verdict, where asked for.
+        trajectory: Where in the piece, where asked for.
+        picture: The file in which the explanation is drawn, where asked for.
+    """
+
+    path: Path
+    attributes: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
+    verdict: Verdict | None = None
+    explanation: Explanation | None = None
+    trajectory: Trajectory | None = None
+    picture: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all as plain values."""
+        record: dict[str, Any] = {"file": str(self.path)}
+        if self.error is not None:
+            return {**record, "error": self.error}
+        if self.verdict is not None:
+            record["verdict"] = asdict(self.verdict)
+        record["attributes"] = self.attributes
+        if self.explanation is not None and self.trajectory is not None:
+            record["explanation"] = self.explanation.to_dict()
+            record["course"] = self.trajectory.to_dict()
+        if self.picture is not None:
+            record["picture"] = str(self.picture)
+        return record
+
+    def __str__(self) -> str:
+        """Write a line for people, and the explanation below it."""
+        path = str(self.path)
+        name = path if path.isprintable() else repr(path)[1:-1]
+        if self.error is not None:
+            return f"{name}: {self.error}"
+        attributes = "  ".join(f"{name}={value:.4g}" for name, value in self.attributes.items())
+        if (verdict := self.verdict) is None:
+            return f"{name}  {attributes}"
+        head = (
+            f"{name}  {verdict.quadrant} p={verdict.probabilities[verdict.quadrant]:.2f}  "
+            f"valence={verdict.valence:+.2f}±{verdict.valence_sd:.2f}  "
+            f"arousal={verdict.arousal:+.2f}±{verdict.arousal_sd:.2f}"
+        )
+        if self.explanation is None or self.trajectory is None:
+            return f"{head}  {attributes}"
+        lines = [head, f"  {self.explanation.sentence}"]
+        if self.trajectory.sentence:
+            lines.append(f"  {self.trajectory.sentence}")
+        if self.picture is not None:
+            lines.append(f"  picture: {self.picture}")
+        return "\n".join(lines)
+
+
+def find_midi_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Find the files named, and the MIDI files below the folders named, in order."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        for directory, folders, names in os.walk(path):
+            folders.sort()
+            found = (name for name in sorted(names) if name.lower().endswith(SUFFIXES))
+            yield from (Path(directory) / name for name in found)
+
+
+def examine(
+    path: Path,
+    verifier: Verifier | None = None,
+    *,
+    explained: bool = False,
+    pictures: Path | None = None,
+) -> FileReport:
+    """Read a MIDI file once, measure it, and judge it once.
+
+    Args:
+        path: Of the file.
+        verifier: None measures attributes only.
+        explained: Explain what moved the verdict, and where in the piece.
+        pictures: A folder for a picture of the explanation, named as the file; made if missing.
+
+    Raises:
+        ImportError: If a picture is wanted and matplotlib is not installed.
+        OSError: If a picture cannot be written.
+    """
+    explanation = trajectory = picture = verdict = None
+    try:
+        score = read_score(path)
+        notes = notes_of(score)
+        attributes = measure(passage_of(notes, tempo=tempo_of(score)))
+        if verifier is not None:
+            verdict = verifier.verdict(notes)
+            if explained or pictures is not None:
+                explanation, trajectory = explain_score(
+                    score, verifier, notes=notes, verdict=verdict
+                )
+    except ScoreError as error:
+        return FileReport(path, error=str(error))
+    if explanation is not None and trajectory is not None and pictures is not None:
+        from emomusic.verify.plots import plot_explanation
+
+        pictures.mkdir(parents=True, exist_ok=True)
+        picture = free_path(pictures / f"{path.stem}.png")
+        plot_explanation(picture, notes, explanation=explanation, trajectory=trajectory)
+    return FileReport(
+        path,
+        attributes,
+        verdict=verdict,
+        explanation=explanation,
+        trajectory=trajectory,
+        picture=picture,
+    )
+
+
+def free_path(path: Path) -> Path:
+    """Add a number before the ending of a path if there is such a file already."""
+    tried, number = path, 1
+    while tried.exists():
+        number += 1
+        tried = path.with_name(f"{path.stem}_{number}{path.suffix}")
+    return tried

@@ -1,0 +1,1 @@
+"""What several tests share: music, models and pages made in code."""
