@@ -189,7 +189,7 @@ def evaluate(
 ) -> None:
     """Measure a model: emotion, control, quality, memory; goes on where it was stopped."""
     composer = load_composer(checkpoint, out, threads=threads)
-    from emomusic.compose.pretrained.find import find_checkpoint
+    from emomusic.compose.checkpoint import find_checkpoint
     from emomusic.evaluation.report.context import FULL_COUNT, QUICK_COUNT, Context, Settings
     from emomusic.evaluation.report.run import check_names, run_sections
     from emomusic.evaluation.report.write import write_report
@@ -246,7 +246,7 @@ def check_verifier(
     """Measure how far the verifier can be trusted: trained anew by folds, or as it is on --data."""
     from dataclasses import replace
 
-    from emomusic.compose.pretrained.find import find_checkpoint
+    from emomusic.compose.checkpoint import find_checkpoint
     from emomusic.evaluation.trust import run, write
     from emomusic.evaluation.trust.unseen.trained import check_trained
 

@@ -1,10 +1,10 @@
-"""Rows of a job: CSV or JSON lines, each a request."""
+"""Rows of a job, as CSV or JSON lines: each is a request."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -15,7 +15,8 @@ from emomusic.files import UNREADABLE
 
 MAX_LINE = 24 * 2**20
 """Bytes of a line: settings may hold music."""
-MAX_TOLD = 400
+MAX_REASON = 400
+BOM = b"\xef\xbb\xbf"
 NOT_UTF8 = "is no UTF-8 text"
 TOO_LONG = f"is longer than {MAX_LINE // 2**20} MiB"
 _CUT = "\ud800"
@@ -23,12 +24,12 @@ _CUT = "\ud800"
 
 
 class SpecError(ValueError):
-    """Tell in one line why no row of a job can be read."""
+    """Say in one line why no row of a job can be read."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """Hold a row that asks for clips.
+class JobRow:
+    """A row that asks for clips.
 
     Attributes:
         line: Its line in the file, from 1; None where there is no file.
@@ -45,19 +46,19 @@ class Row:
 
 @dataclass(frozen=True)
 class BadRow:
-    """Hold a row that cannot be used, and why."""
+    """A row that cannot be used, and why."""
 
     line: int
     reason: str
 
 
-def read_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[Row | BadRow]:
+def read_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[JobRow | BadRow]:
     """Read the rows of a job, one after another, in little memory.
 
     JSON lines begin with `{`; all else is CSV with a line of column names.
 
     Args:
-        file: At its beginning; it can seek.
+        file: At its beginning, seekable.
         defaults: Options for what rows leave open.
 
     Raises:
@@ -65,9 +66,9 @@ def read_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[Row | Bad
     """
     start = file.read(4096)
     file.seek(0)
-    if not start.strip(b"\xef\xbb\xbf \t\r\n\0"):
+    if not start.strip(BOM + b" \t\r\n\0"):
         raise SpecError("the job has no rows")
-    is_json = start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+    is_json = start.removeprefix(BOM).lstrip().startswith(b"{")
     return _json_rows(file, defaults) if is_json else _csv_rows(file, defaults)
 
 
@@ -79,24 +80,23 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
         is_long = len(line) > MAX_LINE
         while len(line) > MAX_LINE and not line.endswith(b"\n"):
             line = file.readline(MAX_LINE + 1)
-        own = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        yield number, None if is_long else own
+        yield number, None if is_long else line.removeprefix(BOM) if number == 1 else line
 
 
-def _json_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[Row | BadRow]:
+def _json_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[JobRow | BadRow]:
     for number, line in _lines(file):
         if line is None:
             yield BadRow(number, f"the row {TOO_LONG}")
         elif line.strip():
-            yield _row(number, lambda text=line: _parsed(text), defaults)
+            yield _row(number, lambda text=line: _json_values(text), defaults)
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
-    def refused(text: str) -> float:
+def _json_values(line: bytes) -> dict[str, Any]:
+    def refuse(text: str) -> float:
         raise ValueError(f"numbers must be finite, got {text}")
 
     try:
-        values = json.loads(line.decode(), parse_constant=refused)
+        values = json.loads(line.decode(), parse_constant=refuse)
         if b"\\ud" in line.lower():  # half a character can be written so, and not kept as text
             json.dumps(values, ensure_ascii=False).encode()
     except UnicodeError:
@@ -110,7 +110,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
     return values
 
 
-def _csv_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[Row | BadRow]:
+def _csv_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[JobRow | BadRow]:
     at = 0
 
     def texts() -> Iterator[str]:
@@ -120,7 +120,7 @@ def _csv_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[Row | Bad
             yield _CUT if line is None else line.decode("utf-8", "surrogateescape")
 
     reader = csv.reader(texts(), strict=True)
-    names = _header(reader)
+    names = _column_names(reader)
     while True:
         first = at + 1
         try:
@@ -131,10 +131,10 @@ def _csv_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[Row | Bad
             yield BadRow(first, f"the row is no CSV: {error}")
             continue
         if any(cell.strip() for cell in cells):
-            yield _row(first, lambda own=cells: _cells(names, own), defaults)
+            yield _row(first, lambda own=cells: _csv_values(names, own), defaults)
 
 
-def _header(reader: Any) -> list[str]:
+def _column_names(reader: Iterator[list[str]]) -> list[str]:
     try:
         names: list[str] = []
         while not any(names):
@@ -143,8 +143,8 @@ def _header(reader: Any) -> list[str]:
             names = [name.strip().lower().replace("-", "_") for name in cells]
         check_columns(names)
     except (csv.Error, StopIteration, ValueError) as error:
-        told = str(error) or "it has no line of column names"
-        raise SpecError(f"the job cannot be read: {told}") from error
+        reason = str(error) or "it has no line of column names"
+        raise SpecError(f"the job cannot be read: {reason}") from error
     return names
 
 
@@ -155,25 +155,27 @@ def _check_text(cells: list[str], *, what: str = "the row") -> None:
         raise ValueError(f"{what} {NOT_UTF8}")
 
 
-def _cells(names: list[str], cells: list[str]) -> dict[str, str]:
+def _csv_values(names: list[str], cells: list[str]) -> dict[str, str]:
     _check_text(cells)
     if len(cells) > len(names):
         raise ValueError(f"the row has {len(cells)} cells for {len(names)} columns")
     return {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
 
 
-def _row(number: int, read: Any, defaults: Mapping[str, Any]) -> Row | BadRow:
+def _row(
+    number: int, read: Callable[[], Mapping[str, Any]], defaults: Mapping[str, Any]
+) -> JobRow | BadRow:
     try:
         values = read()
         if values.get("format") == FORMAT:
-            return Row(number, parse_settings_file(json.dumps(values)))
+            return JobRow(number, parse_settings_file(json.dumps(values)))
         options = options_of(values, defaults)
         count, name = count_of(options), options.pop("id", None)
         settings = settings_of(options)
         if not 0 <= settings.seed <= MAX_SEED:
             raise ValueError(f"seed must be in [0, {MAX_SEED}], got {settings.seed}")
-        return Row(number, settings, count, name)
+        return JobRow(number, settings, count, name)
     except UNREADABLE as error:
-        told = str(error) if isinstance(error, ValueError) else "a value is of the wrong kind"
-        shown = "".join(c if c.isprintable() else " " for c in told[: 2 * MAX_TOLD])
-        return BadRow(number, " ".join(shown.split())[:MAX_TOLD])
+        reason = str(error) if isinstance(error, ValueError) else "a value is of the wrong kind"
+        shown = "".join(c if c.isprintable() else " " for c in reason[: 2 * MAX_REASON])
+        return BadRow(number, " ".join(shown.split())[:MAX_REASON])

@@ -5,16 +5,16 @@ import json
 from typing import Any
 
 import pytest
+from helpers.jobs import read
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from job_cases import read
 from synthetic import make_score
 
 from emomusic.compose.asking.options import settings_of
 from emomusic.compose.asking.settings import Settings
-from emomusic.compose.jobs import spec as spec_module
+from emomusic.compose.jobs import rows as rows_module
 from emomusic.compose.jobs.columns import COLUMNS
-from emomusic.compose.jobs.spec import BadRow, Row, SpecError, read_rows
+from emomusic.compose.jobs.rows import BadRow, JobRow, SpecError, read_rows
 from emomusic.music.score import write_score
 
 JOY = settings_of({"emotion": "joy"})
@@ -27,7 +27,7 @@ def reasons(text: str | bytes, **defaults: Any) -> dict[int, str]:
 
 def good(text: str | bytes, **defaults: Any) -> list[int | None]:
     """Return the lines of the rows that can be used."""
-    return [row.line for row in read(text, **defaults) if isinstance(row, Row)]
+    return [row.line for row in read(text, **defaults) if isinstance(row, JobRow)]
 
 
 @pytest.mark.parametrize(
@@ -44,18 +44,18 @@ def good(text: str | bytes, **defaults: Any) -> list[int | None]:
 )  # fmt: skip
 def test_a_row_is_what_the_same_options_are(options: dict[str, Any]) -> None:
     (row,) = read(json.dumps(options))
-    assert row == Row(1, settings_of(options))
+    assert row == JobRow(1, settings_of(options))
     texts = {name: str(value) for name, value in options.items() if name != "set"}
     texts |= {name: str(value) for name, value in options.get("set", {}).items()}
     table = f"{','.join(texts)}\n{','.join(texts.values())}\n"
-    assert read(table) == [Row(2, settings_of(options))]
+    assert read(table) == [JobRow(2, settings_of(options))]
 
 
 def test_music_is_read_from_the_file_that_a_row_names(tmp_path: Any) -> None:
     path = tmp_path / "given.mid"
     write_score(make_score([60, 64, 67, 72]), path)
     for use in ("continue", "vary"):
-        assert read(f"{use},bars\n{path},4\n") == [Row(2, settings_of({use: path, "bars": 4}))]
+        assert read(f"{use},bars\n{path},4\n") == [JobRow(2, settings_of({use: path, "bars": 4}))]
     words = reasons(f"continue\n{tmp_path / 'none.mid'}\n{tmp_path}\n")
     assert "none.mid" in words[2] and str(tmp_path) in words[3]
 
@@ -67,18 +67,18 @@ def test_the_same_rows_come_from_csv_and_from_json() -> None:
         '{"id": "b", "emotion": "calm", "count": null}\n'
     )
     first, second = read(table), read(text)
-    assert [(row.settings, row.count, row.id) for row in first if isinstance(row, Row)] == [
-        (row.settings, row.count, row.id) for row in second if isinstance(row, Row)
+    assert [(row.settings, row.count, row.id) for row in first if isinstance(row, JobRow)] == [
+        (row.settings, row.count, row.id) for row in second if isinstance(row, JobRow)
     ]
-    assert len(first) == len(second) == 2 and first[0] == Row(
+    assert len(first) == len(second) == 2 and first[0] == JobRow(
         2, settings_of({"emotion": "joy", "set": {"register": 60.0, "mode": 0.1}}), 2, "a"
     )
 
 
 def test_options_fill_what_rows_leave_open() -> None:
     (one, other) = read("seed,bars\n4,\n5,2\n", emotion="joy", bars=8, count=3)
-    assert one == Row(2, settings_of({"emotion": "joy", "bars": 8, "seed": 4}), 3)
-    assert other == Row(3, settings_of({"emotion": "joy", "bars": 2, "seed": 5}), 3)
+    assert one == JobRow(2, settings_of({"emotion": "joy", "bars": 8, "seed": 4}), 3)
+    assert other == JobRow(3, settings_of({"emotion": "joy", "bars": 2, "seed": 5}), 3)
     assert reasons("seed\n1\n") == {
         2: "say what to feel: --emotion NAME, or --valence V and --arousal A, or --mix, or --curve"
     }
@@ -87,7 +87,10 @@ def test_options_fill_what_rows_leave_open() -> None:
 def test_a_line_of_settings_is_a_row() -> None:
     own = Settings(settings_of({"emotion": "calm", "bars": 4}).request, seed=9, index=7)
     text = f"{json.dumps(own.to_dict())}\n" + '{"emotion": "joy"}\n'
-    assert read(text, seed=1) == [Row(1, own), Row(2, settings_of({"emotion": "joy", "seed": 1}))]
+    assert read(text, seed=1) == [
+        JobRow(1, own),
+        JobRow(2, settings_of({"emotion": "joy", "seed": 1})),
+    ]
     assert "these settings cannot be used" in reasons(
         json.dumps({**own.to_dict(), "seed": -1}), emotion="joy"
     )[1]  # fmt: skip
@@ -111,7 +114,7 @@ def test_a_line_of_settings_is_a_row() -> None:
     ],
 )
 def test_a_text_is_read_however_it_was_written(text: str) -> None:
-    assert [row.settings for row in read(text) if isinstance(row, Row)] == [JOY]
+    assert [row.settings for row in read(text) if isinstance(row, JobRow)] == [JOY]
 
 
 def test_line_numbers_count_the_lines_of_the_file() -> None:
@@ -164,12 +167,12 @@ def test_a_quote_that_is_never_closed_does_not_swallow_the_rest() -> None:
     table = 'emotion\n"joy\n' + "calm\n" * 40_000 + "joy\n"
     found = read(table)
     assert isinstance(found[0], BadRow) and found[0].line == 2
-    assert found[-1] == Row(40_003, JOY)
+    assert found[-1] == JobRow(40_003, JOY)
 
 
 @pytest.mark.parametrize("head", ["emotion\n", '{"emotion": "calm"}\n'])
 def test_a_line_without_end_takes_no_memory(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spec_module, "MAX_LINE", 100)
+    monkeypatch.setattr(rows_module, "MAX_LINE", 100)
     last = "joy" if head == "emotion\n" else '{"emotion": "joy"}'
     text = head + "x" * 1000 + "\n" + "y" * 99 + "\n" + last + "\n"
     assert reasons(text)[2] == "the row is longer than 24 MiB"

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from job_cases import tree
+from helpers.jobs import tree
 
-from emomusic.compose.jobs.keeping.store import DONE, HALF, Shard, Store, parse_shard, told
+from emomusic.compose.jobs.storage import DONE, PARTIAL, Shard, Store, parse_shard
 from emomusic.compose.output import MANIFEST_NAME, OutputError
 
 IDENTITY = {"format": "emomusic job 1", "clips": 40, "settings": "a" * 64}
@@ -14,7 +14,7 @@ IDENTITY = {"format": "emomusic job 1", "clips": 40, "settings": "a" * 64}
 
 def begun(folder: Path, part: str = "0/1", *, resume: bool = True, **more: object) -> Store:
     store = Store(folder, parse_shard(part))
-    with store.held():
+    with store.locked():
         store.begin({**IDENTITY, **more}, resume=resume)
     return store
 
@@ -26,7 +26,7 @@ def done(store: Store, *blocks: int, suffix: str = DONE) -> None:
 
 def whole(store: Store) -> None:
     (store.folder / MANIFEST_NAME).write_text("{}\n")
-    store.leave()
+    store.clean_up()
 
 
 @pytest.mark.parametrize(
@@ -45,21 +45,21 @@ def test_shards_share_all_blocks_and_no_block_twice() -> None:
 
 def test_what_is_done_is_not_chosen_again(tmp_path: Path) -> None:
     store = begun(tmp_path)
-    assert store.chosen(4) == [True] * 4
+    assert store.missing(4) == [True] * 4
     done(store, 1)
-    done(store, 2, suffix=HALF)
+    done(store, 2, suffix=PARTIAL)
     assert store.done() == {1}
-    assert begun(tmp_path).chosen(4) == [True, False, True, True]
-    assert begun(tmp_path, "1/2").chosen(4) == [False, False, False, True]
+    assert begun(tmp_path).missing(4) == [True, False, True, True]
+    assert begun(tmp_path, "1/2").missing(4) == [False, False, False, True]
 
 
 def test_without_resume_a_part_begins_anew_and_leaves_the_others(tmp_path: Path) -> None:
     begun(tmp_path, "0/2")
     store = begun(tmp_path, "1/2")
     done(store, 0, 1, 2, 3)
-    done(store, 5, suffix=HALF)
+    done(store, 5, suffix=PARTIAL)
     assert begun(tmp_path, "1/2", resume=False).done() == {0, 2}
-    assert not store.lines_path(5, HALF).exists()
+    assert not store.lines_path(5, PARTIAL).exists()
 
 
 def test_another_job_is_not_gone_on_with(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_another_job_is_not_gone_on_with(tmp_path: Path) -> None:
         begun(tmp_path, settings="b" * 64)
     assert begun(tmp_path).done() == {0}
     assert begun(tmp_path, resume=False, clips=50).done() == set()
-    assert begun(tmp_path, clips=50).chosen(1) == [True]
+    assert begun(tmp_path, clips=50).missing(1) == [True]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\0"])
@@ -83,17 +83,17 @@ def test_a_damaged_note_of_the_job_begins_it_anew(tmp_path: Path, text: str) -> 
     assert begun(tmp_path).done() == set()
 
 
-def test_what_is_whole_is_done_once(tmp_path: Path) -> None:
+def test_what_is_complete_is_done_once(tmp_path: Path) -> None:
     store = begun(tmp_path)
     done(store, 0)
     whole(store)
     left = tree(tmp_path)
     assert set(left) == {".emomusic/job.json", MANIFEST_NAME}
-    assert begun(tmp_path).chosen(3) == [False] * 3
-    begun(tmp_path).leave()
+    assert begun(tmp_path).missing(3) == [False] * 3
+    begun(tmp_path).clean_up()
     assert tree(tmp_path) == left
     (tmp_path / MANIFEST_NAME).unlink()
-    assert begun(tmp_path).chosen(3) == [True] * 3
+    assert begun(tmp_path).missing(3) == [True] * 3
 
 
 def test_a_job_whose_blocks_go_for_another_one_does_not_seem_whole(
@@ -111,45 +111,34 @@ def test_a_job_whose_blocks_go_for_another_one_does_not_seem_whole(
         patch.setattr(Path, "mkdir", killed)
         with pytest.raises(KeyboardInterrupt):
             begun(tmp_path, resume=False, clips=50)
-    assert not store.blocks.exists()
-    assert begun(tmp_path).chosen(2) == [True, True]
+    assert not store.done_dir.exists()
+    assert begun(tmp_path).missing(2) == [True, True]
 
 
 def test_what_was_being_written_is_cleared(tmp_path: Path) -> None:
     store = begun(tmp_path)
-    first, second = store.staging(3), store.staging(3)
+    first, second = store.staging_dir(3), store.staging_dir(3)
     (first / "clip.mid").write_text("half")
     assert first != second
     assert begun(tmp_path).done() == set() and not first.exists()
-    other = begun(tmp_path, "1/2").staging(1)
+    other = begun(tmp_path, "1/2").staging_dir(1)
     begun(tmp_path, "0/2")
     assert other.exists()
 
 
 def test_one_process_does_a_part(tmp_path: Path) -> None:
     store = Store(tmp_path, Shard())
-    with store.held():
+    with store.locked():
         with pytest.raises(OutputError, match="another process composes this part of a job into"):
             begun(tmp_path)
         begun(tmp_path, "1/2")
     begun(tmp_path)
 
 
-def test_a_job_of_no_consequence_is_forgotten(tmp_path: Path) -> None:
-    store = begun(tmp_path)
-    (tmp_path / "clip.mid").write_text("kept")
-    store.forget()
-    assert set(tree(tmp_path)) == {"clip.mid"}
-
-
 def test_trouble_with_files_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match=r"cannot write into .*file: Not a directory"):
         begun(tmp_path / "file")
-    with pytest.raises(OutputError, match="cannot write into here: odd"), told(Path("here")):
-        raise OSError("odd")
-    with pytest.raises(ValueError, match="no file"), told(Path("here")):
-        raise ValueError("no file")
 
 
 def test_a_folder_without_locks_is_used_all_the_same(
@@ -161,4 +150,4 @@ def test_a_folder_without_locks_is_used_all_the_same(
         raise OSError(os.strerror(38))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    assert begun(tmp_path).chosen(1) == [True]
+    assert begun(tmp_path).missing(1) == [True]

@@ -1,4 +1,4 @@
-"""Rows, orders and folders of jobs, for tests of several modules."""
+"""Rows, items and folders of jobs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from emomusic.compose.asking.options import settings_of
-from emomusic.compose.jobs.job import Job, Order, Output
-from emomusic.compose.jobs.keeping.store import Shard, Store
-from emomusic.compose.jobs.keeping.writer import BlockWriter
-from emomusic.compose.jobs.spec import BadRow, Row, read_rows
+from emomusic.compose.jobs.job import Item, ItemResult, Job, Output
+from emomusic.compose.jobs.rows import BadRow, JobRow, read_rows
+from emomusic.compose.jobs.storage import BatchWriter, Shard, Store
 
 
-def read(text: str | bytes, **defaults: Any) -> list[Row | BadRow]:
+def read(text: str | bytes, **defaults: Any) -> list[JobRow | BadRow]:
     """Return all rows of a job's text."""
     data = text.encode() if isinstance(text, str) else text
     return list(read_rows(io.BytesIO(data), defaults))
@@ -25,9 +24,9 @@ def job_of(text: str | bytes, **defaults: Any) -> Job:
     return Job(io.BytesIO(text.encode() if isinstance(text, str) else text), defaults)
 
 
-def order(number: int, **options: Any) -> Order:
-    """Return an order of one bar, made of options."""
-    return Order(number, settings_of({"emotion": "joy", "bars": 1, "seed": number, **options}))
+def item(number: int, **options: Any) -> Item:
+    """Return an item of one bar, made of options."""
+    return Item(number, settings_of({"emotion": "joy", "bars": 1, "seed": number, **options}))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -39,24 +38,30 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def line_of(number: int, *, valence: float | None = 0.5, heard: str = "Q1") -> dict[str, Any]:
+def manifest_line(number: int, *, valence: float | None = 0.5, heard: str = "Q1") -> dict[str, Any]:
     """Return a line of a manifest with what is counted of it."""
     name = f"clip_{number:05d}.mid"
     return {"file": name, "files": [name], "valence": valence, "arousal": valence,
             "verdict": {"quadrant": heard}}  # fmt: skip
 
 
-def keep(store: Store, job: Job, blocks: Iterable[int], *, pack: str = "files") -> None:
-    """Keep blocks of a job as if they had been composed; a clip of 13 cannot be."""
-    chosen = [block in set(blocks) for block in range(job.n_blocks)]
-    for block in job.blocks(chosen):
-        with BlockWriter(store, block.index, Output(pack=pack)) as writer:
-            for own in block.orders:
+def keep(writer: BatchWriter, number: int) -> None:
+    """Keep a clip as if it had been composed."""
+    line = manifest_line(number)
+    (writer.folder / line["file"]).write_bytes(f"music {number}".encode())
+    writer.keep(line)
+
+
+def keep_batches(store: Store, job: Job, batches: Iterable[int]) -> None:
+    """Keep batches of a job as if they had been composed; a clip of 13 cannot be."""
+    chosen = [batch in set(batches) for batch in range(job.n_batches)]
+    for batch in job.batches(chosen):
+        with BatchWriter(store, batch.index, Output()) as writer:
+            for own in batch.items:
                 if own.number % 100 == 13:
-                    writer.fail(own, "too\nhard")
+                    writer.write(ItemResult(own, None, "too\nhard"))
                 else:
-                    line = line_of(own.number)
-                    writer.take(line, {line["file"]: f"music {own.number}".encode()})
+                    keep(writer, own.number)
 
 
 def begun(folder: Path, job: Job, *, part: Shard | None = None) -> Store:

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 import emomusic
-from emomusic.compose.pretrained import find
-from emomusic.compose.pretrained.find import NAME, VARIABLE, find_checkpoint
+from emomusic.compose.checkpoint import NAME, VARIABLE, find_checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -53,4 +52,3 @@ def test_a_folder_that_is_not_there_is_named(
 def test_without_any_checkpoint_it_says_how_to_name_one() -> None:
     with pytest.raises(ValueError, match=f"name one with --checkpoint or the variable {VARIABLE}"):
         find_checkpoint(None)
-    assert find.NAME in "emomusic-12m"
