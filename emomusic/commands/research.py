@@ -23,7 +23,7 @@ def prepare(
     ] = None,
 ) -> None:
     """Turn MIDI files into packed rows to train on."""
-    from emomusic.data.account import told_account
+    from emomusic.data.prepare import format_summary
     from emomusic.data.prepare import prepare as run
 
     if not source.is_dir():
@@ -31,7 +31,7 @@ def prepare(
     try:
         with progress_bar() as bar:
             task = bar.add_task("preparing", total=None)
-            account = run(
+            summary = run(
                 source,
                 out,
                 tables_dir=tables,
@@ -40,7 +40,7 @@ def prepare(
             )
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)
-    typer.echo(told_account(account))
+    typer.echo(format_summary(summary))
 
 
 def train(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emomusic.data.chord_labels import Agreement, known_chords
 from emomusic.data.clean import SkippedError, Song
 from emomusic.data.sources import NO_DURATIONS, CorpusFile, read_stretches
-from emomusic.data.split import melody_prints
+from emomusic.data.split import melody_fingerprints
 from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, measure
 from emomusic.music.form import bar_form
 from emomusic.music.key import Key, estimate_key
@@ -46,7 +46,7 @@ class PreparedSong:
     note_part: NDArray[np.uint8]
     clips: list[tuple[int, int, int, bool]]
     clip_values: NDArray[np.float32]
-    prints: NDArray[np.uint64]
+    fingerprints: NDArray[np.uint64]
     n_notes: int
     chord_agreement: Agreement
 
@@ -109,7 +109,7 @@ def prepare_clean(song: Song, name: str, source: str) -> PreparedSong:
         note_part=parts_of(notes, lines),
         clips=clips,
         clip_values=clip_values,
-        prints=melody_prints(passage_of(notes, tempo=60.0, key=key)),
+        fingerprints=melody_fingerprints(passage_of(notes, tempo=60.0, key=key)),
         n_notes=len(notes),
         chord_agreement=agreement,
     )

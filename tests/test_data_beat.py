@@ -4,11 +4,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emomusic.data.beat.decode import DecodeParams, decode_bars, decode_beats
-from emomusic.data.beat.features import N_FEATURES, beat_features
-from emomusic.data.beat.net import BeatNet, default_net
-from emomusic.data.beat.octave import OCTAVE_TRAITS, find_beats, octave_traits
-from emomusic.data.beat.track import BeatGrid, to_beats, track_beats
+from emomusic.data.beat import (
+    N_FEATURES,
+    OCTAVE_TRAITS,
+    BeatGrid,
+    BeatNet,
+    DecodeParams,
+    beat_features,
+    decode_bars,
+    decode_beats,
+    default_net,
+    find_beats,
+    octave_traits,
+    to_beats,
+    track_beats,
+)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -6,7 +6,7 @@ from pathlib import Path
 from midi import score_of, song
 
 from emomusic.data.clean import clean_score
-from emomusic.data.songs import (
+from emomusic.data.prepared import (
     MAX_CLIP_NOTES,
     cut_windows,
     prepare_clean,

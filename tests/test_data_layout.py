@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from symusic import Note, Score, Tempo, Track
 
-from emomusic.data.fetch.layout import RULES, LayoutError, arrange, name_of, split_of
+from emomusic.data.layout import RULES, LayoutError, arrange, name_of, split_of
 
 
 def write_midi(path: Path, *tempos: float) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 import symusic
-
-from emomusic.data.beat.songs import (
+from beat_corpus import (
     Performance,
     excerpt,
     is_held_back,

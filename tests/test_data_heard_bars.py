@@ -5,9 +5,9 @@ import pytest
 from midi import song
 from numpy.typing import NDArray
 
-from emomusic.data.beat import phase
-from emomusic.data.beat.phase import HeardBars, hear_bars, hears_other_bars
-from emomusic.data.beat.track import BeatGrid
+from emomusic.data import sources
+from emomusic.data.beat import BeatGrid
+from emomusic.data.sources import HeardBars, hear_bars, hears_other_bars
 
 N_BARS = 40
 """Of a song at 120 quarter notes a minute: a beat lasts half a second."""
@@ -24,7 +24,7 @@ def track(
     places = np.arange((len(downbeats) - 1) * beats_per_bar + 1) / beats_per_bar
     beats_s = np.interp(places, np.arange(len(downbeats)), downbeats * 0.5)
     grid = BeatGrid(beats_s, beats_per_bar, confidence)
-    monkeypatch.setattr(phase, "track_beats", lambda *columns: grid)
+    monkeypatch.setattr(sources, "track_beats", lambda *columns: grid)
 
 
 def test_bars_begin_where_the_tracker_hears_them(monkeypatch: pytest.MonkeyPatch) -> None:

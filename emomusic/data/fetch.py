@@ -5,23 +5,41 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
+import shutil
+import stat
 import time
 import urllib.error
 import urllib.request
+import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import IO, Any
+from pathlib import Path, PurePosixPath
 
-from emomusic.data.fetch.unpack import CHUNK, ArchiveError, DamagedArchiveError, unpack
+from emomusic.files import write_text
 
-RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})  # passing, by RFC 9110 and RFC 6585
-# The largest archive has about 1 GB; this only keeps a wrong address from filling the disk.
+RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+"""Passing failures of a server, by RFC 9110 and RFC 6585."""
+WANTED_SUFFIXES = frozenset({".mid", ".midi", ".mxl", ".csv", ".json"})
+CHUNK = 1 << 20
 MAX_ARCHIVE_BYTES = 4 << 30
+"""The largest archive has about 1 GB; this only keeps a wrong address from filling the disk."""
+MAX_MEMBER_BYTES, MAX_TOTAL_BYTES, MAX_MEMBERS = 64 << 20, 2 << 30, 100_000
+"""Far above what the sources hold (the largest label file has 4 MB)."""
+
+
+class ArchiveError(Exception):
+    """Say in one line why an archive is not unpacked."""
+
+
+class DamagedArchiveError(ArchiveError):
+    """Say that an archive is not whole, so that it is worth fetching again."""
 
 
 class DownloadError(Exception):
-    """Tell in one line why a source could not be fetched."""
+    """Say in one line why a source could not be fetched."""
 
 
 @dataclass(frozen=True)
@@ -103,20 +121,21 @@ def fetch(source: Source, out_dir: Path, *, attempts: int = 4, wait_s: float = 2
         archive.parent.mkdir(parents=True, exist_ok=True)
         if not archive.exists():
             download(source.url, archive, attempts=attempts, wait_s=wait_s)
-        return _check_and_unpack(source, archive, out_dir / "checksums.json")
+        return _unpack_checked(source, archive, out_dir / "checksums.json")
     except (OSError, ArchiveError) as error:
         if isinstance(error, DamagedArchiveError):
             archive.unlink()
         raise DownloadError(f"{source.name}: {error}") from error
 
 
-def _check_and_unpack(source: Source, archive: Path, checksums_path: Path) -> Fetched:
+def _unpack_checked(source: Source, archive: Path, checksums_path: Path) -> Fetched:
     recorded = _read_checksums(checksums_path)
     digest = _verify(archive, source, recorded)
     folder = archive.with_suffix("")
     n_files, skipped = unpack(archive, folder, keep=source.keep)
     if source.url not in recorded:  # only now: a damaged archive is no reference for later
-        _write_checksums(checksums_path, recorded | {source.url: digest})
+        content = json.dumps(recorded | {source.url: digest}, indent=2, sort_keys=True)
+        write_text(checksums_path, content + "\n")
     first_seen = source.sha256 is None and source.url not in recorded
     return Fetched(folder, n_files, skipped, digest, first_seen)
 
@@ -163,49 +182,34 @@ def _receive(url: str, part: Path, *, timeout_s: float) -> None:
             raise ConnectionError("the server cannot continue the download") from error
         raise
     with response:
-        continued = response.status == 206 and _starts_at(response.headers, have)
-        if response.status == 206 and not continued:
+        continued = response.status == 206
+        if continued and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             part.unlink()
             raise ConnectionError("the server continued at the wrong place")
-        expected = _expected_size(response.headers, have if continued else 0)
-        _append(response, part, mode="ab" if continued else "wb")
-    if expected is not None and part.stat().st_size < expected:
-        raise ConnectionError(f"the connection broke at {part.stat().st_size} of {expected} bytes")
-
-
-def _starts_at(headers: Any, offset: int) -> bool:
-    return str(headers.get("Content-Range", "")).startswith(f"bytes {offset}-")
-
-
-def _expected_size(headers: Any, offset: int) -> int | None:
-    length = headers.get("Content-Length")
-    return offset + int(length) if length is not None and length.isdigit() else None
-
-
-def _append(response: IO[bytes], part: Path, *, mode: str) -> None:
-    with part.open(mode) as file:
-        while block := response.read(CHUNK):
-            file.write(block)
-            if file.tell() > MAX_ARCHIVE_BYTES:
-                raise DownloadError(f"the file is larger than {MAX_ARCHIVE_BYTES >> 30} GiB")
+        length = str(response.headers.get("Content-Length"))
+        with part.open("ab" if continued else "wb") as file:
+            while block := response.read(CHUNK):
+                file.write(block)
+                if file.tell() > MAX_ARCHIVE_BYTES:
+                    raise DownloadError(f"the file is larger than {MAX_ARCHIVE_BYTES >> 30} GiB")
+    got = part.stat().st_size
+    expected = (int(length) if length.isdigit() else 0) + (have if continued else 0)
+    if got < expected:
+        raise ConnectionError(f"the connection broke at {got} of {expected} bytes")
 
 
 def _verify(archive: Path, source: Source, recorded: Mapping[str, str]) -> str:
     """Check an archive; a wrong one is removed, so that the next run fetches it again."""
-    digest = _digest(archive, "sha256")
-    expected = [("sha256", source.sha256 or recorded.get(source.url, digest), digest)]
-    if source.md5 is not None:
-        expected.append(("md5", source.md5, _digest(archive, "md5")))
-    for kind, want, got in expected:
-        if want.lower() != got:
+    found = {}
+    for kind in ("sha256", "md5"):
+        with archive.open("rb") as file:
+            found[kind] = hashlib.file_digest(file, kind).hexdigest()
+    wanted = {"sha256": source.sha256 or recorded.get(source.url), "md5": source.md5}
+    for kind, want in wanted.items():
+        if want is not None and want.lower() != (got := found[kind]):
             archive.unlink()
             raise DownloadError(f"{source.name}: {kind} must be {want}, got {got}; file removed")
-    return digest
-
-
-def _digest(path: Path, kind: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
+    return found["sha256"]
 
 
 def _read_checksums(path: Path) -> dict[str, str]:
@@ -220,7 +224,96 @@ def _read_checksums(path: Path) -> dict[str, str]:
     return content
 
 
-def _write_checksums(path: Path, content: dict[str, str]) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    part.replace(path)
+def unpack(
+    archive: Path, folder: Path, *, keep: tuple[str, ...] = ("*",)
+) -> tuple[int, dict[str, int]]:
+    """Unpack the MIDI, score and label files of a zip archive, all or nothing.
+
+    Args:
+        archive: A zip file.
+        folder: Where the files appear, once all are unpacked; what was there is replaced.
+        keep: Patterns of the members to take, matched from the right.
+
+    Returns:
+        The number of files written, and how many members were left out for each reason.
+
+    Raises:
+        DamagedArchiveError: If the archive is not whole.
+        ArchiveError: If a member would leave the folder, the archive needs a password, exceeds
+            the limits of this module, or holds nothing to keep.
+    """
+    part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members, skipped = _chosen(opened, keep)
+            _extract(opened, members, part)
+        _replace_folder(part, folder)
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise DamagedArchiveError(f"not a whole zip archive: {error}") from error
+    except (RuntimeError, NotImplementedError) as error:  # a password, an unknown compression
+        raise ArchiveError(f"the archive cannot be unpacked: {error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return len(members), dict(skipped)
+
+
+def _chosen(
+    opened: zipfile.ZipFile, keep: tuple[str, ...]
+) -> tuple[list[zipfile.ZipInfo], Counter[str]]:
+    members, skipped = [], Counter[str]()
+    for member in opened.infolist():
+        path = _safe_path(member.filename)
+        if member.is_dir():
+            continue
+        if stat.S_ISLNK(member.external_attr >> 16):
+            skipped["link"] += 1
+        elif path.suffix.lower() not in WANTED_SUFFIXES:
+            skipped["neither MIDI, score nor labels"] += 1
+        elif not any(path.match(pattern) for pattern in keep):
+            skipped["not part of the recipe"] += 1
+        else:
+            members.append(member)
+    if not members:
+        raise ArchiveError(f"no file in the archive matches {', '.join(keep)}")
+    if len(members) > MAX_MEMBERS:
+        raise ArchiveError(f"the archive holds more than {MAX_MEMBERS} files to keep")
+    return members, skipped
+
+
+def _safe_path(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name.split("/")[0]:
+        raise ArchiveError(f"the archive names a file outside its folder: {name[:80]!r}")
+    return path
+
+
+def _extract(opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path) -> None:
+    total = 0
+    for member in members:
+        target, n_bytes = folder / _safe_path(member.filename), 0
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with opened.open(member) as packed, target.open("wb") as file:
+            while block := packed.read(CHUNK):  # what comes out counts, not what the header says
+                n_bytes, total = n_bytes + len(block), total + len(block)
+                if n_bytes > MAX_MEMBER_BYTES:
+                    name, mib = member.filename[:80], MAX_MEMBER_BYTES >> 20
+                    raise ArchiveError(f"{name!r} unpacks to over {mib} MiB")
+                if total > MAX_TOTAL_BYTES:
+                    raise ArchiveError(f"the archive unpacks to over {MAX_TOTAL_BYTES >> 30} GiB")
+                file.write(block)
+
+
+def _replace_folder(part: Path, folder: Path) -> None:
+    """Put a folder in the place of another, which is put back where that fails."""
+    old = folder.with_name(f"{folder.name}.old-{os.getpid()}")
+    existed = folder.exists()
+    if existed:
+        folder.replace(old)
+    try:
+        part.replace(folder)
+    except OSError:
+        if existed:
+            old.replace(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
