@@ -172,7 +172,7 @@ class BeatNet:
         return float(1.0 / (1.0 + np.exp(-odds[0])))
 
     def to_json(self) -> str:
-        """Write the weights as JSON: half-precision numbers in base 64, by name and shape."""
+        """Write the weights as JSON: half-precision numbers in base 64."""
         entries = {
             name: {
                 "shape": list(array.shape),
@@ -242,8 +242,11 @@ class DecodeParams:
                 "min_tempo and max_tempo must be 0 < min_tempo < max_tempo, "
                 f"got {self.min_tempo} and {self.max_tempo}"
             )
-        if not (0 < self.beat_share < 1 and min(self.steadiness, self.snap_s) >= 0):
-            raise ValueError(f"beat_share must be in (0, 1), the others at least 0, got {self}")
+        if not 0 < self.beat_share < 1:
+            raise ValueError(f"beat_share must be in (0, 1), got {self.beat_share}")
+        if min(self.steadiness, self.snap_s) < 0:
+            values = f"{self.steadiness} and {self.snap_s}"
+            raise ValueError(f"steadiness and snap_s must be >= 0, got {values}")
 
 
 def decode_beats(beat_probability: FloatArray, frame_s: float, params: DecodeParams) -> IntArray:
@@ -273,8 +276,8 @@ def _forward(
 ) -> tuple[NDArray[np.int16], int]:
     """Run the max-sum recursion; return each beat start's best predecessor, and the last state.
 
-    A beat collects its gains in its first `n_on` frames, so what it is worth is known where it
-    begins; as many frames as the shortest beat has are therefore worked out at once.
+    What a beat is worth is known where it begins, as it collects its gains in its first `n_on`
+    frames; so as many frames as the shortest beat has are worked out at once.
     """
     n_tempi, before = len(lengths), int(lengths[-1])
     padded = np.concatenate([np.zeros(before), gain, np.zeros(int(n_on.max()))])
@@ -504,18 +507,17 @@ def track_beats(
     (from zero without notes), with confidence 0.
 
     Args:
-        onset_s: (n,) onset times in seconds, in any order.
-        pitch: (n,) MIDI pitches.
-        velocity: (n,) MIDI velocities; only their relation to their surroundings counts.
-        duration_s: (n,) durations in seconds; if given, the beats reach to the last note's end.
+        onset_s: (n,) in seconds, in any order, as the other columns.
+        pitch: MIDI pitches.
+        velocity: of MIDI; only their relation to their surroundings counts.
+        duration_s: if given, the beats reach to the last note's end.
         params: settings of the search.
 
     Raises:
         ValueError: if the columns differ in length or a time is not finite.
 
     Reference: Böck, Krebs and Widmer, "Joint beat and downbeat tracking with recurrent neural
-        networks" (ISMIR 2016): a network's probabilities, decoded by a hidden Markov model. Ours
-        reads notes instead of sound, and finds bars after beats.
+        networks" (ISMIR 2016). Ours reads notes instead of sound, and finds bars after beats.
     """
     onset, pitches, velocities, end_s = _columns(onset_s, pitch, velocity, duration_s)
     if len(onset) == 0 or onset[-1] - onset[0] < GROUP_S:
