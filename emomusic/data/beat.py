@@ -347,8 +347,7 @@ OCTAVE_TRAITS = (
     "share of the middles between beats with an onset",
     "share of the quarters between beats with an onset",
 )
-"""What tells the true tempo from its double and half: names of `octave_traits`. They are what a
-backward selection left of 22 (best accuracy on fitted songs, cross-validated by song)."""
+"""What tells the true tempo from its double and half; a backward selection left it of 22 traits."""
 OCTAVES = (1.0, 2.0, 0.5)
 """True tempo over the tempo found, in the order of `BeatNet.octave`."""
 
@@ -453,7 +452,6 @@ EMPTY_TEMPO = 120.0
 """Tempo of a grid over fewer than two distinct onsets: the default of standard MIDI files."""
 EARLY_BEATS = 0.125
 """A first onset this little before a downbeat (half a sixteenth) is meant to be on it."""
-_DEFAULTS = DecodeParams()
 
 
 @dataclass(frozen=True, eq=False)
@@ -499,7 +497,7 @@ def track_beats(
     velocity: ArrayLike,
     duration_s: ArrayLike | None = None,
     *,
-    params: DecodeParams = _DEFAULTS,
+    params: DecodeParams = DecodeParams(),  # noqa: B008 - frozen
 ) -> BeatGrid:
     """Find the beats and bars of performed piano notes.
 
