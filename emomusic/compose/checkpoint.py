@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +218,7 @@ def save_checkpoint(source: Path, folder: Path) -> Path:
         for path in files:
             written.append(folder / path.name)
             with path.open("rb") as file:
-                write_atomically(written[-1], lambda out, file=file: shutil.copyfileobj(file, out))
+                write_atomically(written[-1], partial(shutil.copyfileobj, file))
         seal(folder)
     except BaseException:
         for path in written:

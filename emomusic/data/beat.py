@@ -497,7 +497,7 @@ def track_beats(
     velocity: ArrayLike,
     duration_s: ArrayLike | None = None,
     *,
-    params: DecodeParams = DecodeParams(),  # noqa: B008 - frozen
+    params: DecodeParams = DecodeParams(),
 ) -> BeatGrid:
     """Find the beats and bars of performed piano notes.
 

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 from emomusic.compose.asking.options import settings_of
@@ -88,7 +89,7 @@ def _json_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[JobRow |
         if line is None:
             yield BadRow(number, f"the row {TOO_LONG}")
         elif line.strip():
-            yield _row(number, lambda text=line: _json_values(text), defaults)
+            yield _row(number, partial(_json_values, line), defaults)
 
 
 def _json_values(line: bytes) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def _csv_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[JobRow | 
             yield BadRow(first, f"the row is no CSV: {error}")
             continue
         if any(cell.strip() for cell in cells):
-            yield _row(first, lambda own=cells: _csv_values(names, own), defaults)
+            yield _row(first, partial(_csv_values, names, cells), defaults)
 
 
 def _column_names(reader: Iterator[list[str]]) -> list[str]:
