@@ -30,9 +30,9 @@ __all__ = [
 if TYPE_CHECKING:
     from emomusic.compose.asking.given import Given
     from emomusic.compose.asking.request import Request
+    from emomusic.compose.checkpoint import hear
     from emomusic.compose.clip import Clip
     from emomusic.compose.composer import Composer
-    from emomusic.compose.pretrained.hear import hear
     from emomusic.emotion import (
         Emotion,
         EmotionCurve,
@@ -56,7 +56,7 @@ else:
         "ScoreError": "music.score",
         "Verdict": "verify.verifier",
         "Verifier": "verify.verifier",
-        "hear": "compose.pretrained.hear",
+        "hear": "compose.checkpoint",
     }
 
     def __getattr__(name):

@@ -68,7 +68,3 @@ for command in (
     generate, quadrants, studio, verify, attributes, prepare, train, fit, evaluate, check_verifier,
 ):  # fmt: skip
     app.command()(command)
-
-
-if __name__ == "__main__":
-    main()

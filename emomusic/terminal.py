@@ -108,8 +108,8 @@ def load_composer(
         threads: CPU cores to use.
         engine: What writes: `auto`, `int8`, `torch` or `cuda`.
     """
+    from emomusic.compose.checkpoint import find_checkpoint
     from emomusic.compose.output import OutputError, check_folder
-    from emomusic.compose.pretrained.find import find_checkpoint
 
     try:
         check_folder(out)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from emomusic.compose.pretrained.find import NAME
+from emomusic.compose.checkpoint import NAME
 from fuzz.shapes import bytes_mutated, json_mutated, tensors_mutated
 
 DEFAULT = Path(__file__).resolve().parents[1] / "checkpoints" / NAME

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import mir_eval
 import numpy as np
-from numpy.typing import NDArray
-
-from emomusic.data.beat.songs import (
+from beat_corpus import (
     THREE_FOUR,
     Performance,
     excerpt,
@@ -20,7 +18,9 @@ from emomusic.data.beat.songs import (
     scores,
     song_paths,
 )
-from emomusic.data.beat.track import BeatGrid, to_beats, track_beats
+from numpy.typing import NDArray
+
+from emomusic.data.beat import BeatGrid, to_beats, track_beats
 
 FloatArray = NDArray[np.float64]
 Row = dict[str, float]

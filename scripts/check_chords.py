@@ -11,7 +11,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from emomusic.data.beat.songs import is_held_back
+from beat_corpus import is_held_back
+
 from emomusic.data.chord_labels import agreement
 from emomusic.data.clean import SkippedError
 from emomusic.data.sources import CorpusFile, read_song

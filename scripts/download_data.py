@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from emomusic.data.fetch.download import DownloadError, Source, fetch, read_sources
+from emomusic.data.fetch import DownloadError, Source, fetch, read_sources
 
 ROOT = Path(__file__).parent.parent
 
@@ -72,7 +72,7 @@ def _fetched(source: Source, arguments: argparse.Namespace) -> bool:
 
 
 def _arranged(out_dir: Path) -> bool:
-    from emomusic.data.fetch.layout import LayoutError, arrange  # needs symusic; fetching does not
+    from emomusic.data.layout import LayoutError, arrange  # needs symusic; fetching does not
 
     try:
         result = arrange(out_dir)

@@ -10,20 +10,24 @@ from pathlib import Path
 import mir_eval
 import numpy as np
 import torch
+from beat_corpus import Performance, excerpt, material, play_loosely
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from emomusic.data.beat.decode import DecodeParams, decode_beats
-from emomusic.data.beat.features import FRAME_S, N_FEATURES, beat_features
-from emomusic.data.beat.net import KERNEL, BeatNet
-from emomusic.data.beat.octave import (
+from emomusic.data.beat import (
+    FRAME_S,
+    KERNEL,
+    N_FEATURES,
     OCTAVES,
+    BeatNet,
+    DecodeParams,
+    beat_features,
+    decode_beats,
     find_beats,
     octave_traits,
 )
-from emomusic.data.beat.songs import Performance, excerpt, material, play_loosely
 
 FloatArray = NDArray[np.float64]
 
@@ -191,7 +195,7 @@ def main() -> None:
     """Parse the command line, fit, and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, required=True, help="folder with index.csv")
-    parser.add_argument("--output", type=Path, default=Path("emomusic/data/net.json"))
+    parser.add_argument("--output", type=Path, default=Path("emomusic/data/beat_net.json"))
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--frames", type=int, default=2000, help="length of an excerpt, even")

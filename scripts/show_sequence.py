@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from emomusic.data.packing import pack
-from emomusic.data.songs import prepare_song
+from emomusic.data.prepared import prepare_song
 from emomusic.data.sources import CorpusFile
 from emomusic.model.events import to_events
 from emomusic.training.batches import Augmentation, ClipBatches

@@ -64,6 +64,21 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return Shell(monkeypatch, capsys)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"), [(["genrate"], "'generate'"), (["generate", "--emoton"], "--emotion")]
+)
+def test_a_mistyped_word_is_answered_with_the_nearest(
+    shell: Shell, arguments: list[str], words: str
+) -> None:
+    assert words in shell.refused(*arguments)
+
+
+def test_the_package_is_a_command() -> None:
+    command = [sys.executable, "-m", "emomusic", "--version"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert said.stdout.strip() == emomusic.__version__
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a folder of one good and one bad file."""

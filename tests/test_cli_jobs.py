@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import signal
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_cases import tree
+from helpers.jobs import tree
 from synthetic import make_score
 from test_cli import Said, Shell, lines
 from test_cli import shell as shell
@@ -160,7 +159,6 @@ def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(jobs: Jobs, tmp_p
         (["--spec", "jobs.csv", "--shard", "3/3"], "shard must be I/K with I from 0 to K - 1"),
         (["--spec", "jobs.csv", "--shard", "one"], "shard must be I/K, such as 0/4, got 'one'"),
         (["--spec", "jobs.csv", "--pack", "zip"], "pack must be one of files, tar, parquet"),
-        (["--spec", "jobs.csv", "--address", "auto"], "--address needs --engine ray"),
         (["--spec", "jobs.csv", "--workers", "0"], "'--workers'"),
         (["--spec", "jobs.csv", "--format", "ogg"], "format must be of mid, wav"),
     ],
@@ -254,32 +252,6 @@ def test_a_run_without_rows_can_be_gone_on_with_too(jobs: Jobs, stopping: Any) -
     assert jobs.tree("out") == jobs.tree("whole")
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
-def test_parts_of_a_job_may_share_a_folder(jobs: Jobs, order: tuple[int, ...]) -> None:
-    assert jobs("whole").status == 3
-    for at, part in enumerate(order):
-        said = jobs("out", "--shard", f"{part}/3", "--resume", "--json")
-        assert said.status == 3 and lines(said.out)[-1]["summary"]["complete"] is (at == 2)
-    assert jobs.tree("out") == jobs.tree("whole")
-
-
-def test_parts_of_a_job_may_have_folders_of_their_own(jobs: Jobs) -> None:
-    assert jobs("whole").status == 3
-    whole, cards = jobs.tree("whole"), list[dict[str, Any]]()
-    for part in range(4):  # the last one has no clips
-        said = jobs(f"part_{part}", "--shard", f"{part}/4")
-        if part == 3:
-            assert said.status == 0 and "the job has no more than 3 parts" in said.err
-            break
-        assert said.status == 3, said.err
-        own = jobs.cards(f"part_{part}")
-        for card in own:
-            assert (jobs.folder / f"part_{part}" / card["file"]).read_bytes() == whole[card["file"]]
-        cards += own
-    cards.sort(key=lambda card: str(card["file"]))
-    assert cards == jobs.cards("whole")
-
-
 def test_clips_may_be_packed(jobs: Jobs) -> None:
     assert jobs("files").status == 3
     assert jobs("packed", "--pack", "tar").status == 3
@@ -291,12 +263,6 @@ def test_clips_may_be_packed(jobs: Jobs) -> None:
             packed[card["file"]] = member.read()
     assert packed == {name: data for name, data in files.items() if name.startswith("clip_")}
     assert not list((jobs.folder / "packed").glob("clip_*"))
-
-
-def test_several_processes_compose_the_same(jobs: Jobs) -> None:
-    assert jobs("one").status == 3
-    assert jobs("two", "--workers", 2, "--batch-size", 3).status == 3
-    assert jobs.tree("two") == jobs.tree("one")
 
 
 def test_a_clip_that_cannot_be_composed_is_told_and_does_not_stop_the_others(
@@ -338,13 +304,6 @@ def test_names_are_shown_on_one_line(jobs: Jobs, tmp_path: Path) -> None:
     assert jobs.cards("out")[0]["emotion"] == "jo\n\x1b[31my"
 
 
-def test_a_polite_end_stops_a_job_as_by_hand(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    def ended(composer: Composer, *arguments: Any, **more: Any) -> Iterator[Any]:
-        yield from itertools.islice(composed(composer, *arguments, **more), 20)
-        signal.raise_signal(signal.SIGTERM)
-
-    composed, before = Composer.compose_all, signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(Composer, "compose_all", ended)
-    said = jobs("out")
-    assert said.status == 130 and "stopped; 20 of 40 clips are there" in said.err
-    assert len(jobs.cards("out")) == 20 and signal.getsignal(signal.SIGTERM) == before
+def test_a_job_is_shared_out_over_a_cluster_by_an_example() -> None:
+    path = Path(__file__).parent.parent / "examples" / "ray_job.py"
+    compile(path.read_text(encoding="utf-8"), str(path), "exec")

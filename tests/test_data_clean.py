@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from midi import score_of
 
-from emomusic.data.beat.track import BeatGrid
+from emomusic.data.beat import BeatGrid
 from emomusic.data.clean import SkippedError, Song, clean_performance, clean_score, clean_stretches
 from emomusic.music.notes import make_notes
 from emomusic.music.score import notes_of

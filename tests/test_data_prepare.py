@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from midi import song, write_songs
+from midi import score_of, song, write_songs
 
 from emomusic.data import prepare as prepare_module
-from emomusic.data.prepare import prepare
-from emomusic.data.songs import PreparedSong, prepare_song
+from emomusic.data.packing import measure_forms
+from emomusic.data.prepare import format_summary, prepare
+from emomusic.data.prepared import PreparedSong, prepare_song
 from emomusic.data.sources import CorpusFile
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.score import write_score
@@ -208,3 +209,39 @@ def assert_same(a: Rows, b: Rows) -> None:
     for name, value in vars(a).items():
         if name != "meta":
             np.testing.assert_array_equal(value, getattr(b, name), err_msg=name)
+
+
+def test_forms_are_those_of_the_songs_from_their_first_bar(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        phrase = [(beat / 2, 0.5, int(rng.integers(60, 80)), 60) for beat in range(32)]
+        twice = [(16 * k + beat, *rest) for k in range(5) for beat, *rest in phrase]
+        write_score(score_of(twice), tmp_path / f"{name}.mid")
+    prepare(tmp_path, tmp_path / "rows.npz", workers=1)
+    rows = Rows.load(tmp_path / "rows.npz")
+    table = measure_forms(rows)
+    assert table is not None and rows.meta["forms"] == list(table.forms)
+    assert rows.meta["harmonies"] == list(table.harmonies)
+    assert [len(own) for own in table.harmonies] == [20, 20]
+    # Four bars of eighths that come five times: within the phrase their rhythm is one bar back,
+    # later each is that of four bars back, note for note.
+    assert set(table.forms) == {"0666" + "3333" * 4}
+    assert len(table.forms) == 2  # one of three songs is held back
+
+
+def test_short_songs_have_no_form(tmp_path: Path) -> None:
+    for pitch in (60, 70):
+        notes = [(float(beat), 1.0, pitch + beat % 5, 60) for beat in range(32)]
+        write_score(score_of(notes), tmp_path / f"{pitch}.mid")
+    prepare(tmp_path, tmp_path / "rows.npz", workers=1)
+    rows = Rows.load(tmp_path / "rows.npz")
+    assert measure_forms(rows) is None and "forms" not in rows.meta
+
+
+def test_the_summary_is_a_table_with_reasons() -> None:
+    row = {"songs": 2, "clips": 3, "notes": 1400, "ids": 5000, "skipped": {"no beat grid": 4}}
+    other = {"songs": 1, "clips": 1, "notes": 10, "ids": 50, "skipped": {}}
+    lines = format_summary({"pop": row, "other": other}).splitlines()
+    assert lines[1].split() == ["pop", "2", "3", "1,400", "5,000", "4"]
+    assert lines[3].split() == ["all", "3", "4", "1,410", "5,050", "4"]
+    assert lines[-1].strip() == "pop: no beat grid (4)"

@@ -9,9 +9,15 @@ from midi import TPQ, score_of, song, write_songs
 from symusic.core import ScoreTick
 
 from emomusic.data import sources
-from emomusic.data.beat.phase import HeardBars
 from emomusic.data.clean import SkippedError
-from emomusic.data.sources import CorpusFile, corpus_files, read_song, read_stretches, track_song
+from emomusic.data.sources import (
+    CorpusFile,
+    HeardBars,
+    corpus_files,
+    read_song,
+    read_stretches,
+    track_song,
+)
 from emomusic.music.score import notes_of, write_score
 from emomusic.verify.labels import read_labels
 

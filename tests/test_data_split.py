@@ -3,24 +3,26 @@ from __future__ import annotations
 import numpy as np
 from midi import song
 
-from emomusic.data.split import group_songs, hold_back, is_validation, melody_prints
+from emomusic.data.split import group_songs, hold_back, is_validation, melody_fingerprints
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
 
 
-def prints(seed: int, transpose: int = 0) -> np.ndarray:
-    return melody_prints(passage_of(notes_of(song(seed, transpose=transpose)), tempo=100))
+def fingerprints(seed: int, transpose: int = 0) -> np.ndarray:
+    return melody_fingerprints(passage_of(notes_of(song(seed, transpose=transpose)), tempo=100))
 
 
 def test_prints_do_not_change_under_transposition() -> None:
-    assert (prints(1) == prints(1, transpose=5)).all()
-    assert len(np.intersect1d(prints(1), prints(2))) == 0
+    assert (fingerprints(1) == fingerprints(1, transpose=5)).all()
+    assert len(np.intersect1d(fingerprints(1), fingerprints(2))) == 0
 
 
 def test_near_duplicates_share_a_group_and_others_do_not() -> None:
-    original = prints(1)
+    original = fingerprints(1)
     cut = original[: len(original) // 2]
-    groups = group_songs([original, prints(2), prints(1, transpose=-3), prints(3), cut])
+    groups = group_songs(
+        [original, fingerprints(2), fingerprints(1, transpose=-3), fingerprints(3), cut]
+    )
     assert groups[0] == groups[2] == groups[4]
     assert len({groups[0], groups[1], groups[3]}) == 3
 
@@ -32,7 +34,7 @@ def test_what_occurs_everywhere_joins_nothing() -> None:
 
 
 def test_short_melodies_have_no_prints() -> None:
-    assert len(melody_prints(passage_of(notes_of(song(1, n_bars=1)), tempo=100))) == 0
+    assert len(melody_fingerprints(passage_of(notes_of(song(1, n_bars=1)), tempo=100))) == 0
 
 
 def test_validation_is_stable_and_near_its_share() -> None:
@@ -74,8 +76,10 @@ def test_a_group_goes_where_the_first_of_its_names_goes() -> None:
     names = [f"corpus/{i:03d}.mid" for i in range(60)]
     alone = hold_back([nothing] * 60, names, share=0.3)
     assert alone == [is_validation(name, 0.3) for name in names]
-    originals = [prints(1), prints(2), *[nothing] * 58]
-    more = hold_back([*originals, prints(1), prints(2)], [*names, "x.mid", "y.mid"], share=0.3)
+    originals = [fingerprints(1), fingerprints(2), *[nothing] * 58]
+    more = hold_back(
+        [*originals, fingerprints(1), fingerprints(2)], [*names, "x.mid", "y.mid"], share=0.3
+    )
     assert more == [*alone, alone[0], alone[1]]
 
 

@@ -11,7 +11,7 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.quadrants import compose_quadrants
 from emomusic.data.clean import clean_score
 from emomusic.data.packing import pack
-from emomusic.data.songs import prepare_clean
+from emomusic.data.prepared import prepare_clean
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.quality.music import (
     Piece,

@@ -13,20 +13,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faults_cases import full_disk, is_one_sentence, small_disk
-from job_cases import tree
+from helpers.jobs import tree
 from test_cli import Shell
 from test_cli import shell as shell
 
 from emomusic.compose.composer import Composer
+from emomusic.compose.jobs.executors import RunReport, compose_batches, run_job
 from emomusic.compose.jobs.job import Job, Output
-from emomusic.compose.jobs.keeping.store import Shard, Store
-from emomusic.compose.jobs.run import Report, run
-from emomusic.compose.jobs.working.alone import compose_blocks
+from emomusic.compose.jobs.storage import Shard, Store
 
 TABLE = "id,emotion,bars,count,seed\na,joy,4,40,1\nb,calm,4,20,\nc,anger,4,36,5\n"
 CODE = "from emomusic.cli import main; main()"
@@ -37,12 +37,13 @@ def whole(tiny_composer: Composer, tmp_path_factory: pytest.TempPathFactory) -> 
     """Return all files of the job done by one process, undisturbed."""
     folder = tmp_path_factory.mktemp("whole")
     job, store = Job(io.BytesIO(TABLE.encode())), Store(folder, Shard())
-    with store.held():
+    with store.locked():
         identity = job.identity(
             Output(), checkpoint=tiny_composer.folder, engine=tiny_composer.engine.name
         )
         store.begin(identity, resume=False)
-        run(job, store, lambda own: compose_blocks(tiny_composer, own, store, Output()), Report(96))
+        compose = partial(compose_batches, tiny_composer, store=store, output=Output())
+        run_job(job, store, compose, RunReport(96))
     return tree(folder)
 
 
@@ -50,7 +51,7 @@ class Started:
     """Hold a command in a process of its own; it waits until the clips it tells are read."""
 
     def __init__(self, arguments: list[str], told: Path, **more: Any) -> None:
-        self.told = told
+        self.labels = told
         how = {"stdout": subprocess.PIPE, "pipesize": 4096, "text": True, **more}
         with told.open("w") as err:
             self.process = subprocess.Popen(
@@ -61,7 +62,7 @@ class Started:
         """Wait until so many clips have been told."""
         assert self.process.stdout is not None
         for _ in range(n):
-            assert "file" in json.loads(self.process.stdout.readline()), self.told.read_text()
+            assert "file" in json.loads(self.process.stdout.readline()), self.labels.read_text()
 
     def children(self) -> list[int]:
         """Return the processes that this one has started."""
@@ -123,7 +124,7 @@ def test_a_job_killed_again_and_again_is_resumed(work: Work, whole: dict[str, by
     assert (work.out / ".emomusic" / "blocks" / "00000000.jsonl").is_file()
     assert not (work.out / "manifest.jsonl").exists()
     last = work.start("--workers", 2)
-    assert last.end() == 0, last.told.read_text()
+    assert last.end() == 0, last.labels.read_text()
     assert tree(work.out) == whole
 
 
@@ -132,14 +133,14 @@ def test_a_job_stopped_politely_names_what_is_there(work: Work, whole: dict[str,
         started = work.start("--workers", 2)
         started.wait_for_clips(5)
         assert started.end(number) == 130
-        said = started.told.read_text()
+        said = started.labels.read_text()
         assert is_one_sentence(said) and "stopped; " in said
         cards = work.cards()
         assert f" {len(cards)} of 96 clips are there" in said and 16 <= len(cards) <= 96
         for card in cards:
             assert (work.out / card["file"]).read_bytes() == whole[card["file"]]
     last = work.start()
-    assert last.end() == 0, last.told.read_text()
+    assert last.end() == 0, last.labels.read_text()
     assert tree(work.out) == whole
 
 
@@ -160,7 +161,7 @@ def test_a_job_at_work_is_not_disturbed(work: Work, shell: Shell, whole: dict[st
     os.kill(started.process.pid, signal.SIGCONT)
     assert said.status == 1 and not said.out
     assert said.err == f"Error: another process composes this part of a job into {work.out}\n"
-    assert started.end() == 0, started.told.read_text()
+    assert started.end() == 0, started.labels.read_text()
     assert tree(work.out) == whole
 
 
@@ -241,5 +242,5 @@ def test_a_folder_without_permission_is_told(work: Work) -> None:
     if is_root and status == 0:
         pytest.skip("root keeps its rights here")
     assert status == 2
-    assert started.told.read_text() == f"Error: cannot write into {work.out}: Permission denied\n"
+    assert started.labels.read_text() == f"Error: cannot write into {work.out}: Permission denied\n"
     assert not list(work.out.iterdir())

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from emomusic.compose.jobs.columns import COLUMNS
-from emomusic.compose.jobs.spec import BadRow, Row, read_rows
+from emomusic.compose.jobs.rows import BadRow, JobRow, read_rows
 
 ROOT = Path(__file__).parent.parent
 SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "job.schema.json").read_text("utf-8"))
@@ -22,7 +22,7 @@ OPEN = {"temperature", "top_p"}
 """Their lowest value is just above the limit."""
 
 
-def read(row: dict[str, Any]) -> Row | BadRow:
+def read(row: dict[str, Any]) -> JobRow | BadRow:
     (found,) = read_rows(io.BytesIO(json.dumps(row).encode()), {})
     return found
 
@@ -50,7 +50,7 @@ def test_limits_are_taken_and_what_lies_outside_is_not(name: str) -> None:
     low, high = NUMBERS[name]["minimum"], NUMBERS[name]["maximum"]
     step = 1 if NUMBERS[name]["type"] == "integer" else 1e-3
     for inside in (low + step if name in OPEN else low, high):
-        assert isinstance(read({**beside(name), name: inside}), Row), inside
+        assert isinstance(read({**beside(name), name: inside}), JobRow), inside
     for outside in (low if name in OPEN else low - step, high + step, math.inf, "x", True):
         found = read({**beside(name), name: outside})
         assert (isinstance(found, BadRow) and name in found.reason) or "finite" in found.reason
@@ -62,7 +62,7 @@ def test_attributes_may_be_fixed(attribute: str) -> None:
     middle = (limits["minimum"] + limits["maximum"]) / 2
     for name in ("set", "attributes"):
         found = read({"emotion": "joy", name: {attribute: middle}})
-        assert isinstance(found, Row) and found.settings.request.fixed == {attribute: middle}
+        assert isinstance(found, JobRow) and found.settings.request.fixed == {attribute: middle}
         assert isinstance(read({"emotion": "joy", name: {attribute: 1e9}}), BadRow)
 
 
@@ -71,4 +71,4 @@ def test_the_rows_on_the_page_can_be_used(kind: str) -> None:
     text = (ROOT / "docs" / "scale.md").read_text("utf-8")
     (rows,) = re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
     found = list(read_rows(io.BytesIO(rows.encode()), {}))
-    assert len(found) > 1 and all(isinstance(row, Row) for row in found), found
+    assert len(found) > 1 and all(isinstance(row, JobRow) for row in found), found

@@ -20,7 +20,7 @@ def run(arguments: list[str]) -> Clock:
         RuntimeError: If it fails; the message is its own.
     """
     script = Path(sys.executable).with_name("emomusic")
-    command = [str(script)] if script.is_file() else [sys.executable, "-m", "emomusic.cli"]
+    command = [str(script)] if script.is_file() else [sys.executable, "-m", "emomusic"]
     with Clock() as clock:
         result = subprocess.run(
             [*command, *arguments], capture_output=True, text=True, check=False, timeout=600

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emomusic.commands.jobs import Ways, carry_out, opened, plan
+from emomusic.commands.jobs import RunOptions, do_job, open_spec, show_plan
 from emomusic.terminal import MAX_SEED, ExitStatus, load_composer, progress_bar, stop
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ BESIDE_SETTINGS = frozenset(
     {"out", "settings", "format_", "checkpoint", "threads", "engine", "explained", "batch_size"}
 )
 FOR_JOBS = frozenset(
-    {"spec", "shard", "resume", "pack", "workers", "address", "dry_run", "as_json"}
+    {"spec", "shard", "resume", "pack", "workers", "dry_run", "as_json"}
 )  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def generate(
     ] = "mid",
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
     engine: Annotated[
-        str, typer.Option(metavar="auto|int8|torch|cuda|ray", help="What writes the notes, or who.")
+        str, typer.Option(metavar="auto|int8|torch|cuda", help="What writes the notes.")
     ] = "auto",
     explained: Annotated[
         bool, typer.Option("--explain", help="Tell what moved each verdict, and where.")
@@ -135,13 +135,7 @@ def generate(
     ] = "files",
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=4096, help="Processes; of a cluster, actors.", rich_help_panel=JOBS
-        ),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Of the cluster with --engine ray; auto finds it.", rich_help_panel=JOBS),
+        typer.Option(min=1, max=4096, help="Processes.", rich_help_panel=JOBS),
     ] = None,
     dry_run: Annotated[
         bool,
@@ -157,23 +151,16 @@ def generate(
     """Compose clips for an emotion, or for each row of a job."""
     from emomusic.compose.asking.request import parse_formats
     from emomusic.compose.jobs.job import Output
-    from emomusic.compose.jobs.keeping.packs import check_pack
-    from emomusic.compose.jobs.keeping.store import parse_shard
-    from emomusic.compose.jobs.working.joining import check_ray
+    from emomusic.compose.jobs.storage import parse_shard
 
     said = _said(context)
     try:
         output = Output(parse_formats(format_), pack, explained)
         part = parse_shard(shard)
-        check_pack(pack)
-        if engine == "ray":
-            check_ray(address)
-        elif address is not None:
-            raise ValueError("--address needs --engine ray")
         job, made_by = _job(context, said)
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.USAGE)
-    ways = Ways(
+    options = RunOptions(
         out=out,
         output=output,
         shard=part,
@@ -181,15 +168,14 @@ def generate(
         workers=workers,
         threads=threads,
         engine=engine,
-        address=address,
         batch_size=batch_size,
         checkpoint=checkpoint,
         as_json=as_json,
         has_rows=spec is not None,
     )
     if dry_run:
-        plan(job, ways)
-    carry_out(job, ways, checkpoint_asked=made_by)
+        show_plan(job, options)
+    do_job(job, options, checkpoint_asked=made_by)
 
 
 def _said(context: typer.Context) -> set[str]:
@@ -206,21 +192,21 @@ def _job(context: typer.Context, said: set[str]) -> tuple[Job, str | None]:
     """
     from emomusic.compose.asking.options import settings_of
     from emomusic.compose.jobs.job import Job
-    from emomusic.compose.jobs.spec import Row
+    from emomusic.compose.jobs.rows import JobRow
 
     given = context.params
     if given["settings"] is not None:
         if given["spec"] is not None:
             raise ValueError("give --settings or --spec, not both")
         settings = _read(given["settings"], said)
-        return Job([Row(None, settings)]), settings.checkpoint
+        return Job([JobRow(None, settings)]), settings.checkpoint
     if given["spec"] is not None:
         defaults = _options({name: given[name] for name in said})
-        with opened(given["spec"]) as file:
+        with open_spec(given["spec"]) as file:
             return Job(
                 file, defaults | ({"count": given["count"]} if "count" in said else {})
             ), None
-    return Job([Row(None, settings_of(_options(given)), given["count"])]), None
+    return Job([JobRow(None, settings_of(_options(given)), given["count"])]), None
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,17 +19,17 @@ from emomusic.terminal import ExitStatus, batch_progress, load_composer, stop
 
 if TYPE_CHECKING:
     from emomusic.compose.composer import Composer
+    from emomusic.compose.jobs.executors import Compose, RunReport
     from emomusic.compose.jobs.job import Job, Output
-    from emomusic.compose.jobs.keeping.store import Shard, Store
-    from emomusic.compose.jobs.run import Compose, Report
+    from emomusic.compose.jobs.storage import Shard, Store
 
 MANY = 20
 """So many bad rows are told one by one."""
 
 
 @dataclass(frozen=True)
-class Ways:
-    """Hold how a job is done.
+class RunOptions:
+    """How a job is done.
 
     Attributes:
         out: Its folder.
@@ -38,8 +38,7 @@ class Ways:
         resume: Whether it goes on where it stopped.
         workers: Processes; None composes in this one.
         threads: CPU cores to use.
-        engine: Name of what writes, or `ray`.
-        address: Of the cluster.
+        engine: Name of what writes the notes.
         batch_size: Candidates in hand at once.
         checkpoint: Folder of the model, if one is named.
         as_json: Whether it is told in JSON.
@@ -53,7 +52,6 @@ class Ways:
     workers: int | None
     threads: int
     engine: str
-    address: str | None
     batch_size: int
     checkpoint: Path | None
     as_json: bool
@@ -61,7 +59,7 @@ class Ways:
 
 
 @contextmanager
-def opened(spec: str) -> Iterator[BinaryIO]:
+def open_spec(spec: str) -> Iterator[BinaryIO]:
     """Open the file of a job's rows; `-` is what is piped in."""
     if spec == "-":
         with tempfile.TemporaryFile() as copy:
@@ -77,27 +75,26 @@ def opened(spec: str) -> Iterator[BinaryIO]:
         stop(f"cannot read {spec}: {error.strerror or error}", ExitStatus.USAGE)
 
 
-def plan(job: Job, ways: Ways) -> None:
+def show_plan(job: Job, options: RunOptions) -> None:
     """Tell what a job would do."""
-    from emomusic.compose.jobs.keeping.store import Store
-    from emomusic.compose.jobs.run import n_clips_of
+    from emomusic.compose.jobs.storage import Store
 
-    tell_bad_rows(job, ends_with="")
-    n_clips = n_clips_of(job, Store(ways.out, ways.shard))
-    n_blocks = sum(map(ways.shard.has, range(job.n_blocks)))
-    told = {"clips": n_clips, "rows": job.n_rows, "bad_rows": job.n_bad, "blocks": n_blocks,
-            "block_size": job.block_size, "files": n_clips * len(ways.output.formats)}  # fmt: skip
-    if ways.as_json:
-        typer.echo(json.dumps({"plan": told}))
+    show_bad_rows(job, ends_with="")
+    wanted = Store(options.out, options.shard).wanted(job.n_batches)
+    n_clips, n_batches, size = job.count_clips(wanted), sum(wanted), job.items_per_batch
+    plan = {"clips": n_clips, "rows": job.n_rows, "bad_rows": job.n_bad, "blocks": n_batches,
+            "block_size": size, "files": n_clips * len(options.output.formats)}  # fmt: skip
+    if options.as_json:
+        typer.echo(json.dumps({"plan": plan}))
     else:
         typer.echo(
-            f"{n_clips} clips of {job.n_rows} rows in {n_blocks} blocks of up to {job.block_size}, "
-            f"{told['files']} files in all; {job.n_bad} rows cannot be used"
+            f"{n_clips} clips of {job.n_rows} rows in {n_batches} blocks of up to {size}, "
+            f"{plan['files']} files in all; {job.n_bad} rows cannot be used"
         )
     raise typer.Exit(_status(job.n_rows, job.n_bad))
 
 
-def tell_bad_rows(job: Job, *, ends_with: str = ", all are in failures.jsonl") -> None:
+def show_bad_rows(job: Job, *, ends_with: str = ", all are in failures.jsonl") -> None:
     """Tell the rows that cannot be used, by their lines."""
     for at, row in enumerate(job.bad_rows()):
         if at == MANY:
@@ -106,102 +103,88 @@ def tell_bad_rows(job: Job, *, ends_with: str = ", all are in failures.jsonl") -
         typer.echo(f"line {row.line}: {row.reason}", err=True)
 
 
-def carry_out(job: Job, ways: Ways, *, checkpoint_asked: str | None = None) -> None:
+def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None) -> None:
     """Do a job, or the part of it that is asked for, and end with its status."""
-    from emomusic.compose.jobs.keeping.store import Store
-    from emomusic.compose.jobs.run import Report, n_clips_of
+    from emomusic.compose.jobs.executors import RunReport
+    from emomusic.compose.jobs.storage import Store
     from emomusic.compose.output import OutputError
 
-    tell_bad_rows(job)
+    show_bad_rows(job)
     if not job.n_clips:
         stop("no row of the job can be used", ExitStatus.USAGE)
-    engine = "auto" if ways.engine == "ray" else ways.engine
-    composer = load_composer(ways.checkpoint, ways.out, threads=ways.threads, engine=engine)
+    composer = load_composer(
+        options.checkpoint, options.out, threads=options.threads, engine=options.engine
+    )
     if checkpoint_asked not in (None, composer.name):
         typer.echo(
             f"the settings are of a clip by {checkpoint_asked}: {composer.name} writes another one",
             err=True,
         )
-    if not ways.has_rows:
+    if not options.has_rows:
         _check_music(job, composer)
-    store = Store(ways.out, ways.shard)
-    report = Report(n_clips_of(job, store))
+    store = Store(options.out, options.shard)
+    report = RunReport(job.count_clips(store.wanted(job.n_batches)))
     if not report.n_wanted:
-        typer.echo(f"the job has no more than {job.n_blocks} parts: nothing is left here", err=True)
+        typer.echo(
+            f"the job has no more than {job.n_batches} parts: nothing is left here", err=True
+        )
         raise typer.Exit(ExitStatus.DONE)
     try:
-        with store.held(), _ends_as_by_hand():
+        with store.locked(), _stop_on_sigterm():
             identity = job.identity(
-                ways.output, checkpoint=composer.folder, engine=composer.engine.name
+                options.output, checkpoint=composer.folder, engine=composer.engine.name
             )
-            store.begin(identity, resume=ways.resume)
-            _run(job, store, composer, ways, report)
-            if report.tally and report.tally.is_whole and not ways.has_rows and job.n_blocks == 1:
+            store.begin(identity, resume=options.resume)
+            _run(job, store, composer, options, report)
+            is_done = report.summary is not None and report.summary.is_complete
+            if is_done and not options.has_rows and job.n_batches == 1:
                 store.forget()
     except (OSError, OutputError, ValueError) as error:
-        stop(f"{error}{_goes_on(report)}", ExitStatus.FAILED)
+        stop(f"{error}{_how_to_resume(report)}", ExitStatus.FAILED)
     except KeyboardInterrupt:
-        stop(f"stopped{_goes_on(report)}", ExitStatus.STOPPED)
-    _end(report, ways)
+        stop(f"stopped{_how_to_resume(report)}", ExitStatus.STOPPED)
+    _finish(report, options)
 
 
-def _run(job: Job, store: Store, composer: Composer, ways: Ways, report: Report) -> None:
-    from emomusic.compose.jobs.run import run
+def _run(
+    job: Job, store: Store, composer: Composer, options: RunOptions, report: RunReport
+) -> None:
+    from emomusic.compose.jobs.executors import run_job
 
-    n_there = report.n_wanted - _n_left(job, store)
+    n_there = report.n_wanted - job.count_clips(store.missing(job.n_batches))
     with batch_progress(report.n_wanted, n_there) as advance:
 
         def on_line(line: dict[str, Any]) -> None:
             advance()
-            if ways.as_json:
+            if options.as_json:
                 typer.echo(json.dumps(line))
             elif "file" in line:
-                typer.echo(told(line))
-                if ways.output.explained:
+                typer.echo(describe(line))
+                if options.output.explained:
                     typer.echo(f"  {line['explanation']['sentence']}")
             else:
                 typer.echo(f"clip {line['number']}: {line['reason']}", err=True)
 
-        run(job, store, _compose(composer, store, ways), report, on_line=on_line)
+        run_job(job, store, _executor(composer, store, options), report, on_line=on_line)
 
 
-def _compose(composer: Composer, store: Store, ways: Ways) -> Compose:
-    """Return what composes the blocks: this process, several, or a cluster."""
-    if ways.engine == "ray":
-        from emomusic.compose.jobs.working.cluster import Cluster, compose_on_cluster
+def _executor(composer: Composer, store: Store, options: RunOptions) -> Compose:
+    """Return what composes the batches: this process, or several."""
+    from emomusic.compose.jobs.executors import WorkerSetup, compose_batches, compose_in_processes
 
-        cluster = Cluster(
-            composer.folder, composer.engine.name, ways.address, ways.workers, ways.batch_size
-        )
-        return lambda blocks: compose_on_cluster(cluster, blocks, store, ways.output)
-    if ways.workers is None or ways.workers == 1:
-        from emomusic.compose.jobs.working.alone import compose_blocks
-
-        return lambda blocks: compose_blocks(
-            composer, blocks, store, ways.output, batch_size=ways.batch_size
-        )
-    from emomusic.compose.jobs.working.pool import Workplace, compose_in_processes
-
-    workers = ways.workers
-    place = Workplace(
-        composer.folder,
-        composer.engine.name,
-        max(ways.threads // workers, 1),
-        store.folder,
-        store.shard,
-        ways.output,
-        ways.batch_size,
+    output, size, workers = options.output, options.batch_size, options.workers or 1
+    if workers == 1:
+        return lambda batches: compose_batches(composer, batches, store, output, batch_size=size)
+    setup = WorkerSetup(
+        checkpoint=composer.folder,
+        engine=composer.engine.name,
+        threads=max(options.threads // workers, 1),
+        folder=store.folder,
+        shard=store.shard,
+        output=output,
+        batch_size=size,
     )
-    return lambda blocks: compose_in_processes(place, blocks, workers=workers)
-
-
-def _n_left(job: Job, store: Store) -> int:
-    size = job.block_size
-    return sum(
-        min(size, job.n_clips - block * size)
-        for block, is_left in enumerate(store.chosen(job.n_blocks))
-        if is_left
-    )
+    return lambda batches: compose_in_processes(setup, batches, workers=workers)
 
 
 def _check_music(job: Job, composer: Composer) -> None:
@@ -209,7 +192,7 @@ def _check_music(job: Job, composer: Composer) -> None:
     from emomusic.compose.asking.given import read_theme
     from emomusic.music.score import ScoreError
 
-    request = next(job.orders()).settings.request
+    request = next(job.items()).settings.request
     if request.given is not None:
         try:
             read_theme(request.given.score, composer.tokenizer, tonic=request.given.tonic)
@@ -218,7 +201,7 @@ def _check_music(job: Job, composer: Composer) -> None:
 
 
 @contextmanager
-def _ends_as_by_hand() -> Iterator[None]:
+def _stop_on_sigterm() -> Iterator[None]:
     """Let a polite end (SIGTERM, as clusters send it) stop a job as Ctrl-C does."""
 
     def end(*_: object) -> None:
@@ -234,22 +217,22 @@ def _ends_as_by_hand() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _goes_on(report: Report) -> str:
+def _how_to_resume(report: RunReport) -> str:
     if not report.seconds:  # it has not begun
         return ""
-    n_there = report.tally.n_clips if report.tally else report.n_composed
+    n_there = report.summary.n_clips if report.summary else report.n_composed
     return f"; {n_there} of {report.n_wanted} clips are there, the same with --resume goes on"
 
 
-def _end(report: Report, ways: Ways) -> None:
+def _finish(report: RunReport, options: RunOptions) -> None:
     """Tell how a job ended, and end with its status."""
     values = report.to_dict()
-    if ways.as_json:
+    if options.as_json:
         typer.echo(json.dumps({"summary": values}))
-    elif ways.has_rows or report.n_wanted > 1 or values["failures"]:
+    elif options.has_rows or report.n_wanted > 1 or values["failures"]:
         typer.echo(_summary(values), err=True)
-    assert report.tally is not None
-    raise typer.Exit(_status(report.tally.n_clips, report.tally.reasons.total()))
+    assert report.summary is not None
+    raise typer.Exit(_status(report.summary.n_clips, report.summary.reasons.total()))
 
 
 def _summary(values: Mapping[str, Any]) -> str:
@@ -276,7 +259,7 @@ def _shown(name: str) -> str:
     return "".join(c if c.isprintable() else " " for c in name[:200])
 
 
-def told(card: Mapping[str, Any]) -> str:
+def describe(card: Mapping[str, Any]) -> str:
     """Return a line that tells a person what was asked and heard."""
     heard = card["verdict"]
     asked = "nothing" if card["emotion"] is None else _shown(card["emotion"])

@@ -25,7 +25,7 @@ def verify(
     ] = None,
 ) -> None:
     """Tell which emotion MIDI files carry, and why."""
-    from emomusic.compose.pretrained.find import find_checkpoint
+    from emomusic.compose.checkpoint import find_checkpoint
 
     try:
         folder = find_checkpoint(checkpoint)

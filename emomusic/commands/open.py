@@ -35,7 +35,7 @@ def studio(
     ] = None,
 ) -> None:
     """Open the studio: compose in the browser."""
-    from emomusic.compose.pretrained.find import find_checkpoint
+    from emomusic.compose.checkpoint import find_checkpoint
 
     try:
         folder = find_checkpoint(checkpoint)

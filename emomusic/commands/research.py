@@ -23,7 +23,7 @@ def prepare(
     ] = None,
 ) -> None:
     """Turn MIDI files into packed rows to train on."""
-    from emomusic.data.account import told_account
+    from emomusic.data.prepare import format_summary
     from emomusic.data.prepare import prepare as run
 
     if not source.is_dir():
@@ -31,7 +31,7 @@ def prepare(
     try:
         with progress_bar() as bar:
             task = bar.add_task("preparing", total=None)
-            account = run(
+            summary = run(
                 source,
                 out,
                 tables_dir=tables,
@@ -40,7 +40,7 @@ def prepare(
             )
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)
-    typer.echo(told_account(account))
+    typer.echo(format_summary(summary))
 
 
 def train(
@@ -189,7 +189,7 @@ def evaluate(
 ) -> None:
     """Measure a model: emotion, control, quality, memory; goes on where it was stopped."""
     composer = load_composer(checkpoint, out, threads=threads)
-    from emomusic.compose.pretrained.find import find_checkpoint
+    from emomusic.compose.checkpoint import find_checkpoint
     from emomusic.evaluation.report.context import FULL_COUNT, QUICK_COUNT, Context, Settings
     from emomusic.evaluation.report.run import check_names, run_sections
     from emomusic.evaluation.report.write import write_report
@@ -246,7 +246,7 @@ def check_verifier(
     """Measure how far the verifier can be trusted: trained anew by folds, or as it is on --data."""
     from dataclasses import replace
 
-    from emomusic.compose.pretrained.find import find_checkpoint
+    from emomusic.compose.checkpoint import find_checkpoint
     from emomusic.evaluation.trust import run, write
     from emomusic.evaluation.trust.unseen.trained import check_trained
 

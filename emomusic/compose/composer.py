@@ -14,13 +14,12 @@ from symusic.core import ScoreTick
 from emomusic.compose.asking.given import Themes
 from emomusic.compose.asking.request import Request
 from emomusic.compose.asking.settings import Settings, numbered
+from emomusic.compose.checkpoint import checkpoint_name, find_checkpoint, save_checkpoint
 from emomusic.compose.choose import Candidates
 from emomusic.compose.clip import Clip as Clip
 from emomusic.compose.drafting.controls import TABLES_NAME as TABLES_NAME
 from emomusic.compose.drafting.controls import read_tables
 from emomusic.compose.finish import Finisher, Sketch
-from emomusic.compose.pretrained.find import checkpoint_name, find_checkpoint
-from emomusic.compose.pretrained.hub import save_checkpoint
 from emomusic.compose.realness import Realness
 from emomusic.compose.steering.pilot import Pilot, weights_of
 from emomusic.compose.steering.response import Response

@@ -12,14 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.data.chord_labels import Agreement
-from emomusic.data.songs import PreparedSong, shared_tokenizer
+from emomusic.data.prepared import PreparedSong, shared_tokenizer
 from emomusic.data.split import hold_back
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.chords import UNKNOWN
+from emomusic.music.form import FormTable, written_form, written_harmony
+from emomusic.music.notes import IntColumn
 from emomusic.music.tokenizer import N_BINS, bin_edges
 from emomusic.music.vocabulary import built_vocabulary, special_tokens
 from emomusic.training.rows import Rows
 
+MAX_FORM_BARS, MIN_FORM_BARS = 64, 16
+MIN_KNOWN_SHARE = 0.75
+"""Half bars of a song whose chord is known, from which on it says how chords come back."""
 VALIDATION_SHARE, VALIDATION_SHARE_OF_FEW, FEW_SONGS = 0.04, 0.15, 50
 """Part of all songs that is held back, and of fewer than so many."""
 
@@ -74,7 +79,7 @@ def pack(
     clip_values = _columns(_joined(songs, "clip_values"), names, ATTRIBUTE_NAMES)
     bar_values = _columns(_joined(songs, "bar_values"), bar_names, BAR_ATTRIBUTE_NAMES)
     held_back = hold_back(
-        [song.prints for song in songs],
+        [song.fingerprints for song in songs],
         [song.name for song in songs],
         share=VALIDATION_SHARE if len(songs) >= FEW_SONGS else VALIDATION_SHARE_OF_FEW,
     )
@@ -89,7 +94,7 @@ def pack(
         "sources": sources,
         "song_names": [song.name for song in songs],
         "chords": _told_chords(songs),
-        "account": _account(songs, skipped, held_back),
+        "account": _summarise(songs, skipped, held_back),
     }
     return Rows(
         ids=_music_ids(songs, meta["vocabulary"]),
@@ -153,14 +158,14 @@ def _edges(values: NDArray[np.float32]) -> list[list[float]]:
     ]
 
 
-def _account(
+def _summarise(
     songs: Sequence[PreparedSong], skipped: Sequence[tuple[str, str]], held_back: Sequence[bool]
 ) -> dict[str, Any]:
-    account: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     for source in sorted({s.source for s in songs} | {source for source, _ in skipped}):
         own = [song for song in songs if song.source == source]
         reasons = Counter(reason for where, reason in skipped if where == source)
-        account[source] = {
+        summary[source] = {
             "songs": len(own),
             "validation_songs": sum(
                 held for song, held in zip(songs, held_back, strict=True) if song.source == source
@@ -170,4 +175,48 @@ def _account(
             "ids": sum(len(bar) for song in own for bar in song.ids),
             "skipped": dict(reasons.most_common()),
         }
-    return account
+    return summary
+
+
+def measure_forms(rows: Rows, *, n_forms: int = 1_500, seed: int = 0) -> FormTable | None:
+    """Return how so many songs of the training part go, from their first bar on.
+
+    Songs are drawn evenly over those with at least 16 bars whose chords are known, or over all
+    of that length where no song's are; up to 64 bars of each are taken, about 160 KB in all.
+
+    Args:
+        rows: Packed rows.
+        n_forms: Songs at most.
+        seed: Of the draw.
+
+    Returns:
+        The table; None if no song has 16 bars.
+    """
+    starts, stops = _song_bars(rows)
+    long_enough = (stops - starts >= MIN_FORM_BARS) & ~rows.song_is_validation
+    is_known = np.array([
+        bool(begin < end and (rows.bar_chords[begin:end] != UNKNOWN).mean() >= MIN_KNOWN_SHARE)
+        for begin, end in zip(starts, stops, strict=True)
+    ])  # fmt: skip
+    songs = np.flatnonzero(long_enough & is_known)
+    if not len(songs):
+        songs = np.flatnonzero(long_enough)
+    if not len(songs):
+        return None
+    songs = np.sort(np.random.default_rng(seed).permutation(songs)[:n_forms])
+    bars = [slice(starts[song], min(stops[song], starts[song] + MAX_FORM_BARS)) for song in songs]
+    return FormTable(
+        tuple(written_form(rows.bar_form[own].tolist()) for own in bars),
+        tuple(written_harmony(rows.bar_chords[own]) for own in bars),
+    )
+
+
+def _song_bars(rows: Rows) -> tuple[IntColumn, IntColumn]:
+    """Return the first bar of each song that a clip has, and the one after the last."""
+    n_songs = len(rows.song_source)
+    first = rows.clip_bar.astype(np.int64)
+    starts = np.full(n_songs, len(rows.bar_start))
+    stops = np.zeros(n_songs, dtype=np.int64)
+    np.minimum.at(starts, rows.clip_song, first)
+    np.maximum.at(stops, rows.clip_song, first + rows.clip_n_bars)
+    return starts, stops

@@ -1,4 +1,4 @@
-"""From a folder of MIDI files to packed rows: chunk by chunk, every file accounted for."""
+"""From a folder of MIDI files to packed rows: chunk by chunk, every file counted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -16,20 +16,19 @@ import numpy as np
 
 from emomusic.data.chord_labels import Agreement
 from emomusic.data.clean import SkippedError
-from emomusic.data.forms import measure_forms
-from emomusic.data.packing import pack, read_tables
-from emomusic.data.songs import PreparedSong, prepare_song
+from emomusic.data.packing import measure_forms, pack, read_tables
+from emomusic.data.prepared import PreparedSong, prepare_song
 from emomusic.data.sources import CorpusFile, corpus_files
 from emomusic.files import clear_parts, write_atomically
 from emomusic.music.score import ScoreError
 
 CHUNK = 16
 """Files worked on at once and kept together: few enough that all cores end at the same time."""
-PART_FORMAT = 6
+PART_FORMAT = 7
 DIED = "the process that prepared it died"
 Job = tuple[Sequence[CorpusFile], Path]
 _COLUMNS = ("bar_values", "bar_chords", "bar_form", "bar_compound", "note_part", "clip_values",
-            "prints")  # fmt: skip
+            "fingerprints")  # fmt: skip
 
 
 def prepare(
@@ -40,7 +39,7 @@ def prepare(
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Turn a folder of MIDI files into packed rows, and account for every file.
+    """Turn a folder of MIDI files into packed rows, and count what became of every file.
 
     Files are worked on in chunks, each kept beside the output until all are done, so a run
     that was stopped goes on where it was.
@@ -54,7 +53,7 @@ def prepare(
         progress: Called with files done and files in all.
 
     Returns:
-        The account: by source files, clips, notes, ids, and how many were skipped why.
+        The summary: by source songs, clips, notes, ids, and how many were skipped why.
 
     Raises:
         ValueError: If there is nothing to prepare, or the bins cannot be read.
@@ -84,8 +83,24 @@ def prepare(
     clear_parts(parts_dir)
     if not any(parts_dir.iterdir()):
         parts_dir.rmdir()
-    account: dict[str, Any] = rows.meta["account"]
-    return account
+    summary: dict[str, Any] = rows.meta["account"]
+    return summary
+
+
+def format_summary(summary: Mapping[str, Any]) -> str:
+    """Return a table with a line for each source, then what was skipped and why."""
+    names = ("songs", "clips", "notes", "ids")
+    lines = [f"{'source':20}" + "".join(f"{name:>12}" for name in (*names, "skipped"))]
+    total: Counter[str] = Counter()
+    reasons: list[str] = []
+    for source, row in summary.items():
+        counts = {**{name: row[name] for name in names}, "skipped": sum(row["skipped"].values())}
+        lines.append(f"{source:20}" + "".join(f"{count:>12,}" for count in counts.values()))
+        total.update(counts)
+        reasons += [f"  {source}: {why} ({n})" for why, n in row["skipped"].items()]
+    counts = {name: total[name] for name in (*names, "skipped")}
+    lines.append(f"{'all':20}" + "".join(f"{count:>12,}" for count in counts.values()))
+    return "\n".join([*lines, *(["skipped:", *reasons] if reasons else [])])
 
 
 def _reasons(skipped: Iterable[tuple[str, str]]) -> str:

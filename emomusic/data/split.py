@@ -18,10 +18,10 @@ MIN_SHARE = 0.2
 COMMON = 12
 EMOPIA_CLIP = re.compile(r"(?:^|/)Q[1-4]_(.{11})_\d+\.midi?$")
 ASAP_PIECE = re.compile(r"^asap/(.+)\.midi?$|^asap_perf/(.+)_\d+\.midi?$")
-Prints = NDArray[np.uint64]
+Fingerprints = NDArray[np.uint64]
 
 
-def melody_prints(passage: Passage) -> Prints:
+def melody_fingerprints(passage: Passage) -> Fingerprints:
     """Return the hashes of a melody's runs of ten intervals, sorted and distinct.
 
     They do not change under transposition, tempo or accompaniment below the melody.
@@ -35,7 +35,7 @@ def melody_prints(passage: Passage) -> Prints:
     return np.unique((windows.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64))
 
 
-def group_songs(prints: Sequence[Prints], names: Sequence[str] = ()) -> list[int]:
+def group_songs(fingerprints: Sequence[Fingerprints], names: Sequence[str] = ()) -> list[int]:
     """Return a group number for each song; near-duplicates share one, and clips of one recording.
 
     Two songs belong together if at least 24 runs, and a fifth of the shorter song's, occur in
@@ -43,11 +43,11 @@ def group_songs(prints: Sequence[Prints], names: Sequence[str] = ()) -> list[int
     share, songs belong together whose `piece_of` is the same.
 
     Args:
-        prints: Of each song.
+        fingerprints: Of each song.
         names: Of each song; none are looked at if there are none.
     """
     songs_of: dict[int, list[int]] = defaultdict(list)
-    for song, found in enumerate(prints):
+    for song, found in enumerate(fingerprints):
         for value in found.tolist():
             songs_of[value].append(song)
     shared: dict[tuple[int, int], int] = defaultdict(int)
@@ -56,14 +56,14 @@ def group_songs(prints: Sequence[Prints], names: Sequence[str] = ()) -> list[int
             for i, a in enumerate(songs):
                 for b in songs[i + 1 :]:
                     shared[a, b] += 1
-    parent = list(range(len(prints)))
+    parent = list(range(len(fingerprints)))
     first_of: dict[str, int] = {}
     for song, name in enumerate(names):
         parent[song] = first_of.setdefault(piece_of(name), song)
     for (a, b), count in shared.items():
-        if count >= max(MIN_SHARED, MIN_SHARE * min(len(prints[a]), len(prints[b]))):
+        if count >= max(MIN_SHARED, MIN_SHARE * min(len(fingerprints[a]), len(fingerprints[b]))):
             parent[_root(parent, a)] = _root(parent, b)
-    return [_root(parent, song) for song in range(len(prints))]
+    return [_root(parent, song) for song in range(len(fingerprints))]
 
 
 def piece_of(name: str) -> str:
@@ -86,7 +86,9 @@ def _root(parent: list[int], song: int) -> int:
     return song
 
 
-def hold_back(prints: Sequence[Prints], names: Sequence[str], *, share: float) -> list[bool]:
+def hold_back(
+    fingerprints: Sequence[Fingerprints], names: Sequence[str], *, share: float
+) -> list[bool]:
     """Tell which songs go to validation: groups by the first of their names in the alphabet.
 
     So a song keeps its side when music is added, unless a near-duplicate comes whose name is
@@ -94,11 +96,11 @@ def hold_back(prints: Sequence[Prints], names: Sequence[str], *, share: float) -
     song's group does, where there is another.
 
     Args:
-        prints: Of each song.
+        fingerprints: Of each song.
         names: Of each song.
         share: Part of all groups that goes there, 0 to 1.
     """
-    groups = group_songs(prints, names)
+    groups = group_songs(fingerprints, names)
     first: dict[int, str] = {}
     for group, name in zip(groups, names, strict=True):
         first[group] = min(first.get(group, name), name)

@@ -1,4 +1,4 @@
-"""A job: all clips that rows ask for, numbered, in blocks that are composed and kept together."""
+"""A job: every clip that its rows ask for, numbered, in batches that are composed and kept."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import emomusic
-from emomusic.compose.asking.settings import Settings, parse_settings_file
-from emomusic.compose.jobs.spec import BadRow, Row, read_rows
-from emomusic.compose.pretrained.hub import checked_files, sum_of
+from emomusic.compose.asking.settings import Settings
+from emomusic.compose.checkpoint import checkpoint_files, file_checksum
+from emomusic.compose.clip import Clip
+from emomusic.compose.jobs.rows import BadRow, JobRow, read_rows
 
-SMALLEST_BLOCK, LARGEST_BLOCK, MANY_BLOCKS = 16, 512, 64
+SMALLEST_BATCH, LARGEST_BATCH, MANY_BATCHES = 16, 512, 64
 PACKS = ("files", "tar", "parquet")
 MAX_CLIPS = 2**40
 
 
 @dataclass(frozen=True)
-class Order:
-    """Hold one clip of a job that is to be composed.
+class Item:
+    """One clip of a job, still to be composed.
 
     Attributes:
-        number: Of the clip in the job, from 0; its files are called after it.
+        number: Position in the job, from 0; names the clip's files.
         settings: What it is to be.
         row: Line of its row, where there is one.
         id: What its row calls it.
@@ -39,49 +41,37 @@ class Order:
     id: str | None = None
 
     @property
-    def told(self) -> dict[str, Any]:
-        """Return what the manifest says of it beside its card."""
-        named = {"row": self.row, "id": self.id}
-        return {name: value for name, value in named.items() if value is not None}
-
-    def to_json(self) -> str:
-        """Return it as a line that another process reads."""
-        return json.dumps({**asdict(replace(self, settings=None)),  # type: ignore[arg-type]
-                           "settings": self.settings.to_dict()})  # fmt: skip
-
-    @classmethod
-    def parse(cls, text: str) -> Order:
-        """Return the order of such a line.
-
-        Raises:
-            ValueError: If it is another text.
-        """
-        values = json.loads(text)
-        settings = parse_settings_file(json.dumps(values.pop("settings")))
-        return cls(**{**values, "settings": settings})
+    def labels(self) -> dict[str, Any]:
+        """Return what the manifest adds to the clip's card."""
+        labels = {"row": self.row, "id": self.id}
+        return {name: value for name, value in labels.items() if value is not None}
 
 
 @dataclass(frozen=True)
-class Block:
-    """Hold orders in a row that are composed and kept together.
+class ItemResult:
+    """What became of an item: a clip, or the reason why there is none."""
 
-    Attributes:
-        index: Its number in the job.
-        orders: At least one.
-    """
+    item: Item
+    clip: Clip | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive items that are composed and kept together: at least one."""
 
     index: int
-    orders: tuple[Order, ...]
+    items: tuple[Item, ...]
 
 
 @dataclass(frozen=True)
 class Output:
-    """Hold what is kept of each clip.
+    """What is kept of each clip.
 
     Attributes:
-        formats: Endings of its files, at least one.
+        formats: Suffixes of its files, at least one.
         pack: `files`, `tar` or `parquet`.
-        explained: Whether its card tells what moved the verdict.
+        explained: Whether its card explains the verdict.
     """
 
     formats: tuple[str, ...] = ("mid",)
@@ -89,38 +79,41 @@ class Output:
     explained: bool = False
 
     def __post_init__(self) -> None:
-        """Check the pack.
-
-        Raises:
-            ValueError: If it is another word.
-        """
+        """Check that the pack can be written here."""
         if self.pack not in PACKS:
             raise ValueError(f"pack must be one of {', '.join(PACKS)}, got {self.pack!r}")
+        if self.pack == "parquet" and find_spec("pyarrow") is None:
+            raise ValueError(
+                "--pack parquet needs pyarrow: install it with pip install 'emomusic[parquet]', "
+                "or take tar"
+            )
 
 
 class Job:
-    """Know all clips that are asked for; the same rows make the same job, wherever it runs.
+    """Every clip that is asked for; the same rows make the same job, wherever it runs.
 
     Attributes:
-        n_rows: Rows that can be used.
-        n_bad: Rows that cannot.
+        n_rows: Usable rows.
+        n_bad: Unusable ones.
         n_clips: Clips of all rows.
-        digest: Tells jobs apart: of all settings, in order.
+        digest: Identifies the job: a hash of all settings, in order.
     """
 
-    def __init__(self, rows: Sequence[Row] | BinaryIO, defaults: Mapping[str, Any] | None = None):
-        """Read all rows once; a file's are copied, so that they stay as they are.
+    def __init__(
+        self, rows: Sequence[JobRow] | BinaryIO, defaults: Mapping[str, Any] | None = None
+    ):
+        """Read all rows once; a file is copied, so that its rows cannot change underneath.
 
         Args:
             rows: Rows, or a file of them.
-            defaults: Options for what a file's rows leave open.
+            defaults: Options for what the rows of a file leave open.
 
         Raises:
-            SpecError: If a file holds no rows, or other columns.
+            SpecError: If a file holds no rows, or has unknown columns.
             OSError: If there is no room for the copy.
         """
         self._defaults = defaults or {}
-        self._rows: BinaryIO | tuple[Row, ...]
+        self._rows: BinaryIO | tuple[JobRow, ...]
         if isinstance(rows, Sequence):
             self._rows = tuple(rows)
         else:
@@ -130,29 +123,36 @@ class Job:
         self._music: dict[int, bytes] = {}
         digest = hashlib.sha256()
         for at, row in enumerate(self._read()):
-            if music := _music_of(row):
-                self._music[at] = music
             if isinstance(row, BadRow):
                 self.n_bad += 1
                 continue
+            if music := _music_digest(row):
+                self._music[at] = music
             self.n_rows, self.n_clips = self.n_rows + 1, self.n_clips + row.count
-            told = [row.line, row.id, row.count, row.settings.to_dict()]
-            digest.update(json.dumps(told).encode())
+            content = [row.line, row.id, row.count, row.settings.to_dict()]
+            digest.update(json.dumps(content).encode())
         if self.n_clips > MAX_CLIPS:
             raise ValueError(f"a job has at most 2**40 clips, got {self.n_clips}")
         self.digest = digest.hexdigest()
 
     @property
-    def block_size(self) -> int:
-        """Return the clips of a block: so many that there are about 64 blocks, 16 to 512."""
-        return min(max(-(-self.n_clips // MANY_BLOCKS), SMALLEST_BLOCK), LARGEST_BLOCK)
+    def items_per_batch(self) -> int:
+        """Return the size of a batch: 16 to 512, so that there are about 64 of them."""
+        return min(max(-(-self.n_clips // MANY_BATCHES), SMALLEST_BATCH), LARGEST_BATCH)
 
     @property
-    def n_blocks(self) -> int:
-        """Return how many blocks there are."""
-        return -(-self.n_clips // self.block_size)
+    def n_batches(self) -> int:
+        """Return the number of batches."""
+        return -(-self.n_clips // self.items_per_batch)
 
-    def _read(self) -> Iterator[Row | BadRow]:
+    def count_clips(self, chosen: Sequence[bool]) -> int:
+        """Count the clips of the batches that are chosen."""
+        size = self.items_per_batch
+        return sum(
+            min(size, self.n_clips - batch * size) for batch, is_in in enumerate(chosen) if is_in
+        )
+
+    def _read(self) -> Iterator[JobRow | BadRow]:
         if isinstance(self._rows, tuple):
             yield from self._rows
         else:
@@ -163,69 +163,60 @@ class Job:
         """Yield the rows that cannot be used."""
         return (row for row in self._read() if isinstance(row, BadRow)) if self.n_bad else iter(())
 
-    def orders(self) -> Iterator[Order]:
-        """Yield all clips, in order; those of a row that is alone keep their numbers in its run.
+    def items(self) -> Iterator[Item]:
+        """Yield all clips, in order; a single row keeps the numbers that its settings say.
 
         Raises:
-            OSError: If music that a row names is no longer what it was.
+            OSError: If music that a row names has changed since the job was read.
         """
         rows, number = self._rows, 0
         if isinstance(rows, tuple) and len(rows) == 1:
             number = rows[0].settings.index
         for at, row in enumerate(self._read()):
-            if self._music.get(at, b"") != _music_of(row):
+            if self._music.get(at, b"") != _music_digest(row):
                 raise OSError(f"the music that line {row.line} names is no longer what it was")
-            if isinstance(row, Row):
-                own = row.settings
-                for index in range(own.index, own.index + row.count):
-                    yield Order(number, replace(own, index=index), row.line, row.id)
+            if isinstance(row, JobRow):
+                first = row.settings.index
+                for index in range(first, first + row.count):
+                    yield Item(number, replace(row.settings, index=index), row.line, row.id)
                     number += 1
 
-    def blocks(self, chosen: Sequence[bool]) -> Iterator[Block]:
-        """Yield the blocks that are chosen, in order.
-
-        Args:
-            chosen: For each block whether it is.
-        """
-        orders, size = self.orders(), self.block_size
-        for index in range(self.n_blocks):
-            own = tuple(islice(orders, size))
+    def batches(self, chosen: Sequence[bool]) -> Iterator[Batch]:
+        """Yield the chosen batches, in order; `chosen` says of each batch whether it is one."""
+        items, size = self.items(), self.items_per_batch
+        for index in range(self.n_batches):
+            own = tuple(islice(items, size))
             if chosen[index]:
-                yield Block(index, own)
+                yield Batch(index, own)
 
     def identity(self, output: Output, *, checkpoint: Path, engine: str) -> dict[str, Any]:
-        """Return what must be the same for a job to go on where it stopped.
+        """Return what must be the same for a job to be resumed.
 
         Args:
             output: What is kept of each clip.
             checkpoint: Its folder.
-            engine: Name of what writes the notes.
+            engine: Name of the engine that writes the notes.
 
         Raises:
             OSError: If the checkpoint cannot be read.
         """
+        files = [(path.name, *file_checksum(path)) for path in checkpoint_files(checkpoint)]
         return {
             "format": "emomusic job 1",
             "version": emomusic.__version__,
             "clips": self.n_clips,
             "rows": self.n_rows,
             "bad_rows": self.n_bad,
-            "block": self.block_size,
+            "block": self.items_per_batch,
             "formats": list(output.formats),
             "pack": output.pack,
             "explained": output.explained,
-            "checkpoint": _digest(checkpoint),
+            "checkpoint": hashlib.sha256(json.dumps(files).encode()).hexdigest(),
             "engine": engine,
             "settings": self.digest,
         }
 
 
-def _music_of(row: Row | BadRow) -> bytes:
-    given = row.settings.request.given if isinstance(row, Row) else None
+def _music_digest(row: JobRow | BadRow) -> bytes:
+    given = row.settings.request.given if isinstance(row, JobRow) else None
     return b"" if given is None else hashlib.sha256(given.midi).digest()
-
-
-def _digest(checkpoint: Path) -> str:
-    """Return what tells a checkpoint from others."""
-    sums = [(path.name, *sum_of(path)) for path in checked_files(checkpoint)]
-    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()

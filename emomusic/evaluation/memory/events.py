@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.data.songs import shared_tokenizer
+from emomusic.data.prepared import shared_tokenizer
 from emomusic.evaluation.quality.music import music_ids
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 from emomusic.music.passage import MAX_PARTNERS

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.compose.clip import Clip
-from emomusic.data.songs import shared_tokenizer
+from emomusic.data.prepared import shared_tokenizer
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows

@@ -1,1 +1,0 @@
-"""What is kept of a job: clips, packs, the manifest, and what is known of it while it runs."""

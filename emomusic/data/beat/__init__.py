@@ -1,1 +1,0 @@
-"""Beats and bars of performances that have none: tracked, with confidence."""

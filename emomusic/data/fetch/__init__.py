@@ -1,1 +1,0 @@
-"""The data from its public homes: fetched, unpacked, laid out."""

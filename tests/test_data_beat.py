@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from emomusic.data.beat import (
+    N_FEATURES,
+    OCTAVE_TRAITS,
+    BeatGrid,
+    BeatNet,
+    DecodeParams,
+    beat_features,
+    decode_bars,
+    decode_beats,
+    default_net,
+    find_beats,
+    octave_traits,
+    to_beats,
+    track_beats,
+)
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Played = tuple[FloatArray, IntArray, IntArray]
+
+CHORDS = ((0, 4, 7), (9, 12, 16), (5, 9, 12), (7, 11, 14))  # C, Am, F, G above C
+
+
+def perform(
+    beats_per_bar: int, tempo: float, *, n_bars: int = 16, rubato: float = 0.0, seed: int = 0
+) -> tuple[Played, FloatArray]:
+    """Play bass, chords and a melody, each note up to 15 ms off; return the notes and the beats."""
+    rng = np.random.default_rng(seed)
+    notes: list[tuple[float, int, int]] = []  # beat, pitch, velocity
+    for bar in range(n_bars):
+        chord, at = CHORDS[bar % 4], bar * beats_per_bar
+        notes.append((at, 36 + chord[0] % 12, 75))
+        for k in range(1, beats_per_bar):
+            notes += [(at + k, 48 + tone, 60) for tone in chord]
+        if beats_per_bar == 4:
+            notes.append((at + 2, 43 + chord[0] % 12, 70))
+        step = 0.5 if bar % 2 == 0 else 1.0
+        for offset in np.arange(0, beats_per_bar, step):
+            notes.append((at + float(offset), 72 + int(rng.choice(chord)), 80))
+    beat = np.arange(n_bars * beats_per_bar + 1)
+    length = 60 / tempo * (1 + rubato * np.sin(2 * np.pi * beat / 16))
+    beats_s = 1.0 + np.concatenate([[0.0], np.cumsum(length[:-1])])
+    onset = np.interp([n[0] for n in notes], beat, beats_s)
+    onset = onset + rng.uniform(-0.015, 0.015, len(onset))
+    order = np.argsort(onset)
+    pitch, velocity = (np.asarray([n[k] for n in notes])[order] for k in (1, 2))
+    return (onset[order], pitch, velocity), beats_s[:-1]
+
+
+def share_found(true: FloatArray, found: FloatArray, tolerance: float = 0.05) -> float:
+    return float(np.mean(np.abs(true[:, None] - found[None, :]).min(axis=1) <= tolerance))
+
+
+@pytest.mark.parametrize("tempo", [72.0, 90.0, 110.0, 140.0])
+def test_steady_pop_is_tracked_with_its_bars(tempo: float) -> None:
+    notes, beats = perform(4, tempo)
+    grid = track_beats(*notes)
+    assert grid.tempo == pytest.approx(tempo, rel=0.03)
+    assert grid.beats_per_bar == 4
+    assert share_found(beats, grid.beats_s) >= 0.95
+    assert share_found(beats[::4], grid.beats_s[grid.downbeats]) >= 0.95
+
+
+def test_rubato_of_ten_percent_is_followed() -> None:
+    notes, beats = perform(4, 100.0, rubato=0.1)
+    grid = track_beats(*notes)
+    assert share_found(beats, grid.beats_s) >= 0.95
+    assert share_found(beats[::4], grid.beats_s[grid.downbeats]) >= 0.9
+
+
+@pytest.mark.parametrize("tempo", [100.0, 150.0])
+def test_a_waltz_has_three_beats_a_bar(tempo: float) -> None:
+    notes, beats = perform(3, tempo, n_bars=24)
+    grid = track_beats(*notes)
+    assert grid.beats_per_bar == 3
+    assert share_found(beats, grid.beats_s) >= 0.9
+    assert share_found(beats[::3], grid.beats_s[grid.downbeats]) >= 0.9
+
+
+def test_notes_fall_on_the_sixteenths_of_their_grid() -> None:
+    notes, _ = perform(4, 96.0)
+    at = to_beats(notes[0], track_beats(*notes))
+    assert at.min() >= 0
+    assert np.mean(np.abs(at * 4 - np.rint(at * 4)) < 0.25) > 0.95
+
+
+def test_time_shift_and_order_do_not_matter() -> None:
+    (onset, pitch, velocity), _ = perform(4, 90.0)
+    grid = track_beats(onset, pitch, velocity)
+    turned = track_beats(onset[::-1] + 7.0, pitch[::-1], velocity[::-1])
+    np.testing.assert_allclose(turned.beats_s - 7.0, grid.beats_s, atol=0.03)
+    again = track_beats(onset, pitch, velocity)
+    np.testing.assert_array_equal(again.beats_s, grid.beats_s)
+
+
+def test_an_upbeat_puts_beat_zero_before_the_first_onset() -> None:
+    (onset, pitch, velocity), beats = perform(4, 96.0)
+    late = onset > beats[2] + 0.1
+    grid = track_beats(onset[late], pitch[late], velocity[late])
+    assert grid.beats_s[0] <= onset[late][0]
+    assert to_beats(beats[4], grid) == pytest.approx(4.0, abs=0.2)
+
+
+def test_the_grid_covers_all_notes_to_their_ends() -> None:
+    (onset, pitch, velocity), _ = perform(4, 90.0)
+    duration = np.full_like(onset, 0.5)
+    duration[-1] = 10.0
+    grid = track_beats(onset, pitch, velocity, duration)
+    assert grid.beats_s[0] <= onset[0]
+    assert grid.beats_s[-1] > onset[-1] + 10.0
+
+
+@pytest.mark.parametrize("onsets", [[], [3.0], [3.0, 3.0, 3.0, 3.0], [3.0, 3.02]])
+def test_music_without_a_tempo_gets_a_steady_grid(onsets: list[float]) -> None:
+    grid = track_beats(onsets, [60] * len(onsets), [64] * len(onsets))
+    assert grid.tempo == pytest.approx(120.0)
+    assert grid.confidence == 0.0
+    assert grid.beats_per_bar == 4
+    assert grid.beats_s[0] == pytest.approx(onsets[0] if onsets else 0.0)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_few_notes_are_covered(n: int) -> None:
+    onset = 1.0 + 0.5 * np.arange(n)
+    grid = track_beats(onset, np.full(n, 60), np.full(n, 64))
+    assert grid.beats_s[0] <= onset[0] < onset[-1] < grid.beats_s[-1]
+    assert (to_beats(onset, grid) >= 0).all()
+
+
+def test_a_long_silence_is_bridged() -> None:
+    (onset, pitch, velocity), _ = perform(4, 90.0)
+    onset = onset + 20.0 * (onset > onset.mean())
+    grid = track_beats(onset, pitch, velocity)
+    assert np.diff(grid.beats_s).max() < 2.0
+
+
+def test_to_beats_is_linear_between_beats_and_goes_on_outside() -> None:
+    grid = BeatGrid(np.array([1.0, 1.5, 2.0, 3.0, 4.0]), 4, 0.5)
+    times = [[1.0, 1.25, 3.5], [0.25, 4.75, 1.75]]
+    expected = [[0.0, 0.5, 3.5], [-1.0, 5.0, 1.5]]
+    np.testing.assert_allclose(to_beats(times, grid), expected)
+    assert grid.downbeats.tolist() == [True, False, False, False, True]
+    assert grid.tempo == pytest.approx(80.0)
+
+
+@pytest.mark.parametrize(
+    ("beats", "per_bar", "confidence", "words"),
+    [
+        ([1.0, 1.0], 4, 0.5, "ascending times"),
+        ([1.0], 4, 0.5, "two or more"),
+        ([1.0, 2.0], 5, 0.5, "beats_per_bar must be 3 or 4, got 5"),
+        ([1.0, 2.0], 4, 1.5, r"confidence must be in \[0, 1\], got 1.5"),
+    ],
+)
+def test_a_wrong_grid_is_refused(
+    beats: list[float], per_bar: int, confidence: float, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        BeatGrid(np.array(beats), per_bar, confidence)
+
+
+def test_wrong_columns_are_refused() -> None:
+    with pytest.raises(ValueError, match="one dimension and length"):
+        track_beats([1.0, 2.0], [60], [64, 64])
+    with pytest.raises(ValueError, match="must be finite"):
+        track_beats([1.0, np.nan], [60, 60], [64, 64])
+
+
+def test_wrong_params_are_refused() -> None:
+    with pytest.raises(ValueError, match="min_tempo < max_tempo, got 100 and 90"):
+        DecodeParams(min_tempo=100, max_tempo=90)
+    with pytest.raises(ValueError, match=r"beat_share must be in \(0, 1\), got 0"):
+        DecodeParams(beat_share=0)
+    with pytest.raises(ValueError, match="must be >= 0, got -1"):
+        DecodeParams(steadiness=-1)
+
+
+def test_decoded_beats_follow_a_change_of_tempo() -> None:
+    frames = np.concatenate([np.arange(10, 300, 25), np.arange(310, 600, 28)])
+    probability = np.full(620, 0.02)
+    probability[frames] = 0.9
+    found = decode_beats(probability, 0.02, DecodeParams())
+    assert share_found(frames.astype(float), found.astype(float), 1.0) >= 0.95
+
+
+def test_bars_follow_the_downbeats() -> None:
+    probability = np.full(41, 0.1)
+    probability[2::4] = 0.8
+    assert decode_bars(probability, DecodeParams()) == (4, 2)
+    probability = np.full(41, 0.1)
+    probability[1::3] = 0.8
+    assert decode_bars(probability, DecodeParams()) == (3, 1)
+
+
+def test_features_ignore_a_transcriptions_velocity_scale() -> None:
+    onset, pitch, velocity = perform(4, 90.0)[0]
+    start, features = beat_features(onset, pitch, velocity)
+    assert start < onset[0]
+    assert features.shape[1] == N_FEATURES
+    assert len(features) % 2 == 0
+    louder = beat_features(onset, pitch, velocity * 2)[1]
+    np.testing.assert_allclose(louder, features, atol=1e-9)
+
+
+def test_a_network_survives_writing_and_reading() -> None:
+    net = default_net()
+    again = BeatNet.from_json(net.to_json())
+    features = np.random.default_rng(0).random((40, N_FEATURES))
+    np.testing.assert_array_equal(again.probabilities(features), net.probabilities(features))
+
+
+def test_every_other_beat_and_every_beat_differ_in_their_traits() -> None:
+    probability = np.full((400, 2), 0.02)
+    probability[10::20] = (0.9, 0.1)
+    probability[10::80] = (0.9, 0.8)
+    beats = np.arange(10, 400, 20)
+    onsets = beats.astype(np.float64)
+    traits = dict(zip(OCTAVE_TRAITS, octave_traits(probability, beats, onsets), strict=True))
+    slow = dict(zip(OCTAVE_TRAITS, octave_traits(probability, beats[::2], onsets), strict=True))
+    tempo, _, _, density, middles, quarters = OCTAVE_TRAITS
+    assert traits[tempo] == pytest.approx(np.log2(150 / 110))
+    assert slow[tempo] == pytest.approx(np.log2(75 / 110))
+    assert (traits[density], slow[density]) == (1.0, 2.0)
+    assert (traits[middles], slow[middles]) == (0.0, 1.0)
+    assert (traits[quarters], slow[quarters]) == (0.0, 0.0)
+
+
+def test_the_chosen_octave_is_searched_again() -> None:
+    (onset, pitch, velocity), _ = perform(4, 100.0)
+    start, features = beat_features(onset, pitch, velocity)
+    weights = dict(default_net().weights)
+    found = []
+    for octave in range(3):
+        weights["octave.weight"] = np.zeros((len(OCTAVE_TRAITS), 3))
+        weights["octave.bias"] = np.eye(3)[octave]
+        net = BeatNet(weights)
+        frames = find_beats(features, (onset - start) / 0.02, net, DecodeParams()).frames
+        found.append(60 / 0.02 / float(np.median(np.diff(frames))))
+    assert found == pytest.approx([100.0, 200.0, 50.0], rel=0.05)

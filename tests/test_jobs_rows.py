@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from helpers.jobs import read
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic import make_score
+
+from emomusic.compose.asking.options import settings_of
+from emomusic.compose.asking.settings import Settings
+from emomusic.compose.jobs import rows as rows_module
+from emomusic.compose.jobs.columns import COLUMNS
+from emomusic.compose.jobs.rows import BadRow, JobRow, SpecError, read_rows
+from emomusic.music.score import write_score
+
+JOY = settings_of({"emotion": "joy"})
+
+
+def reasons(text: str | bytes, **defaults: Any) -> dict[int, str]:
+    """Return what is told of the rows that cannot be used, by line."""
+    return {row.line: row.reason for row in read(text, **defaults) if isinstance(row, BadRow)}
+
+
+def good(text: str | bytes, **defaults: Any) -> list[int | None]:
+    """Return the lines of the rows that can be used."""
+    return [row.line for row in read(text, **defaults) if isinstance(row, JobRow)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"emotion": "joy", "bars": 8, "seed": 3},
+        {"valence": -0.5, "arousal": 0.25, "seconds": 20.0, "tempo": 90.0},
+        {"mix": "joy:2 sadness:1", "key": "F# minor", "time_signature": "3/4"},
+        {"curve": "0:calm 16:joy", "bars": 16, "take": 2},
+        {"free": True, "set": {"register": 60.0, "note_density": 2.0}},
+        {"emotion": "Q3", "temperature": 0.8, "top_p": 0.9, "guidance": 1.5, "guided_bars": 4,
+         "steering": False, "best_of": 4, "diversity": 0.5},
+    ],
+)  # fmt: skip
+def test_a_row_is_what_the_same_options_are(options: dict[str, Any]) -> None:
+    (row,) = read(json.dumps(options))
+    assert row == JobRow(1, settings_of(options))
+    texts = {name: str(value) for name, value in options.items() if name != "set"}
+    texts |= {name: str(value) for name, value in options.get("set", {}).items()}
+    table = f"{','.join(texts)}\n{','.join(texts.values())}\n"
+    assert read(table) == [JobRow(2, settings_of(options))]
+
+
+def test_music_is_read_from_the_file_that_a_row_names(tmp_path: Any) -> None:
+    path = tmp_path / "given.mid"
+    write_score(make_score([60, 64, 67, 72]), path)
+    for use in ("continue", "vary"):
+        assert read(f"{use},bars\n{path},4\n") == [JobRow(2, settings_of({use: path, "bars": 4}))]
+    words = reasons(f"continue\n{tmp_path / 'none.mid'}\n{tmp_path}\n")
+    assert "none.mid" in words[2] and str(tmp_path) in words[3]
+
+
+def test_the_same_rows_come_from_csv_and_from_json() -> None:
+    table = 'id,emotion,count,set\na,joy,2,"register=60 mode=0.1"\nb,calm,,\n'
+    text = (
+        '{"id": "a", "emotion": "joy", "count": 2, "set": {"register": 60, "mode": 0.1}}\n'
+        '{"id": "b", "emotion": "calm", "count": null}\n'
+    )
+    first, second = read(table), read(text)
+    assert [(row.settings, row.count, row.id) for row in first if isinstance(row, JobRow)] == [
+        (row.settings, row.count, row.id) for row in second if isinstance(row, JobRow)
+    ]
+    assert len(first) == len(second) == 2 and first[0] == JobRow(
+        2, settings_of({"emotion": "joy", "set": {"register": 60.0, "mode": 0.1}}), 2, "a"
+    )
+
+
+def test_options_fill_what_rows_leave_open() -> None:
+    (one, other) = read("seed,bars\n4,\n5,2\n", emotion="joy", bars=8, count=3)
+    assert one == JobRow(2, settings_of({"emotion": "joy", "bars": 8, "seed": 4}), 3)
+    assert other == JobRow(3, settings_of({"emotion": "joy", "bars": 2, "seed": 5}), 3)
+    assert reasons("seed\n1\n") == {
+        2: "say what to feel: --emotion NAME, or --valence V and --arousal A, or --mix, or --curve"
+    }
+
+
+def test_a_line_of_settings_is_a_row() -> None:
+    own = Settings(settings_of({"emotion": "calm", "bars": 4}).request, seed=9, index=7)
+    text = f"{json.dumps(own.to_dict())}\n" + '{"emotion": "joy"}\n'
+    assert read(text, seed=1) == [
+        JobRow(1, own),
+        JobRow(2, settings_of({"emotion": "joy", "seed": 1})),
+    ]
+    assert "these settings cannot be used" in reasons(
+        json.dumps({**own.to_dict(), "seed": -1}), emotion="joy"
+    )[1]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffemotion\njoy\n",
+        "emotion\r\njoy\r\n",
+        "emotion\njoy",
+        '"emotion"\n"joy"\n',
+        " Emotion \n joy \n",
+        "\n\nemotion\n\n\njoy\n\n",
+        "emotion,bars,seed\njoy\n",
+        "emotion,bars,seed\njoy,,\n",
+        "\ufeff" + '{"emotion": "joy"}\n',
+        '\n\n {"emotion": "joy"}\r\n\r\n',
+        '{"emotion": "joy"}',
+        '{"emotion": "\\u006aoy", "bars": null}',
+    ],
+)
+def test_a_text_is_read_however_it_was_written(text: str) -> None:
+    assert [row.settings for row in read(text) if isinstance(row, JobRow)] == [JOY]
+
+
+def test_line_numbers_count_the_lines_of_the_file() -> None:
+    table = 'emotion,mix,id\n\njoy,,"two\nlines"\nnone,,\n\ncalm,,"a\n\nb"\nnone,,\njoy,,"\n"\n'
+    assert good(table) == [3, 7, 11] and set(reasons(table)) == {5, 10}
+    text = '\n{"emotion": "joy"}\n\nnonsense\n{"emotion": "calm"}\n'
+    assert good(text) == [2, 5] and set(reasons(text)) == {4}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("emotion\nj\xffoy\n".encode("latin-1"), "the row is no UTF-8 text"),
+        (b'{"emotion": "joy"}\n{"emotion": "\xff"}\n', "the row is no UTF-8 text"),
+        ('{"emotion": "joy"}\n{"emotion": "\\ud800"}\n', "the row is no UTF-8 text"),
+        ("emotion\njo\0y\n", "unknown emotion 'jo\\x00y'"),
+        ('{"emotion": "joy"}\n{"bars": NaN}\n', "numbers must be finite, got NaN"),
+        ('{"emotion": "joy"}\n{"bars": 1e999}\n', "bars must be a number, got inf"),
+        ('{"emotion": "joy"}\n{"bars": ' + "9" * 5000 + "}\n", "Exceeds the limit"),
+        ('{"emotion": "joy"}\n{"seed": -1, "emotion": "joy"}\n', "seed must be in [0, 9223"),
+        ('{"emotion": "joy"}\n{"seed": 9223372036854775808, "emotion": "joy"}\n', "seed must be"),
+        ('{"emotion": "joy"}\n' + '{"set": ' * 100_000 + "\n", "the row is nested too deeply"),
+        ('{"emotion": "joy"}\n{"emotion": "joy"\n', "the row is no JSON: Expecting"),
+        ('{"emotion": "joy"}\n["emotion", "joy"]\n', "the row is no JSON object"),
+        ('{"emotion": "joy"}\n{"colour": "red"}\n', "unknown column 'colour'; known are"),
+        ("emotion\njoy,7\n", "the row has 2 cells for 1 columns"),
+        ('emotion\n"joy\n', "the row is no CSV: unexpected end of data"),
+        ('emotion\njoy"s\n"joy"s\n', "unknown emotion"),
+        ("emotion\n" + "j" * 200_000 + "\n", "the row is no CSV: field larger than"),
+        ("emotion,set\njoy,loud=1\n", "unknown attribute 'loud'"),
+        ("emotion,valence\njoy,0.5\n", "give one of --emotion, --valence with --arousal"),
+        ("emotion,count\njoy,0\n", "count must be in [1, 10000000], got 0"),
+        ("valence,arousal\n2,0\n", "valence must be in [-1, 1], got 2"),
+        ("emotion,time_signature\njoy,5/4\n", "time_signature must be one of 2/4, 3/4, 4/4"),
+        ('{"emotion": "joy"}\n{"emotion": {}}\n', "emotion must be a text, got {}"),
+    ],
+)
+def test_a_bad_row_is_told_with_its_line(text: str | bytes, words: str) -> None:
+    found = reasons(text)
+    assert found[2].startswith(words), found
+    assert all(len(told) <= 400 and told.isprintable() for told in found.values())
+
+
+def test_a_bad_row_does_not_stop_the_rest() -> None:
+    table = 'emotion\njoy\nfoo\n"calm"x\njoy,1\ncalm\n'
+    assert good(table) == [2, 6] and sorted(reasons(table)) == [3, 4, 5]
+
+
+def test_a_quote_that_is_never_closed_does_not_swallow_the_rest() -> None:
+    table = 'emotion\n"joy\n' + "calm\n" * 40_000 + "joy\n"
+    found = read(table)
+    assert isinstance(found[0], BadRow) and found[0].line == 2
+    assert found[-1] == JobRow(40_003, JOY)
+
+
+@pytest.mark.parametrize("head", ["emotion\n", '{"emotion": "calm"}\n'])
+def test_a_line_without_end_takes_no_memory(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "MAX_LINE", 100)
+    last = "joy" if head == "emotion\n" else '{"emotion": "joy"}'
+    text = head + "x" * 1000 + "\n" + "y" * 99 + "\n" + last + "\n"
+    assert reasons(text)[2] == "the row is longer than 24 MiB"
+    assert good(text)[-1] == 4 and 3 in reasons(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "the job has no rows"),
+        (b"\xef\xbb\xbf\r\n \n", "the job has no rows"),
+        (b"emotion,colour\njoy,red\n", "unknown column 'colour'; known are id, count"),
+        (b"emotion,\njoy,\n", "unknown column ''"),
+        (b"joy\ncalm\n", "unknown column 'joy'"),
+        (b"emotion,bars,emotion\n", "the column emotion comes twice"),
+        (b",,\n,,\n", "it has no line of column names"),
+        (b'"emotion\n', "the job cannot be read: unexpected end of data"),
+        (b"emo\xfftion\n", "is no UTF-8 text"),
+        (b"\xff\xfee\0m\0o\0t\0i\0o\0n\0\n\0", "is no UTF-8 text"),
+        (b"[1]\n", "unknown column '[1]'"),
+    ],
+)
+def test_a_file_without_rows_is_refused(text: bytes, words: str) -> None:
+    with pytest.raises(SpecError) as error:
+        read(text)
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+NAMES = st.sampled_from([*COLUMNS, "format", "colour"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    | st.sampled_from(["joy", "0:joy 4:calm", "3/4", "register=60", "emomusic settings 1"]),
+    lambda own: st.lists(own, max_size=3) | st.dictionaries(NAMES, own, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+LINES = st.dictionaries(NAMES, VALUES, max_size=5).map(lambda row: json.dumps(row).encode())
+CELLS = st.lists(st.text(max_size=8) | st.sampled_from(["joy", '"', ",", "4", "0.5"]), max_size=6)
+TABLES = st.tuples(st.lists(NAMES, unique=True, min_size=1, max_size=5), st.lists(CELLS)).map(
+    lambda parts: "\n".join(map(",".join, (parts[0], *parts[1]))).encode("utf-8", "surrogatepass")
+)
+TEXTS = st.binary() | st.lists(LINES).map(b"\n".join) | TABLES
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=TEXTS, noise=st.binary(max_size=4), at=st.integers(0, 200))
+def test_any_bytes_give_rows_or_reasons(data: bytes, noise: bytes, at: int) -> None:
+    data = data[:at] + noise + data[at:]
+    try:
+        rows = list(read_rows(io.BytesIO(data), {"emotion": "joy"}))
+    except SpecError as error:
+        assert "\n" not in str(error)
+        return
+    lines = [row.line for row in rows if row.line is not None]
+    assert lines == sorted(set(lines)) and all(1 <= n <= data.count(b"\n") + 1 for n in lines)
+    for row in rows:
+        if isinstance(row, BadRow):
+            assert row.reason and row.reason.isprintable()
+        else:
+            assert row.count >= 1 and json.dumps(row.settings.to_dict(), allow_nan=False)
