@@ -25,6 +25,9 @@ NEAR = 0.35
 MAX_STRENGTH = 3.0
 MAX_VALUE, MAX_WEIGHT = 1e6, 1e6
 HARMONY = frozenset({"mode", "chord_mode", "chromaticism", "dissonance", "key_clarity"})
+HELD = frozenset({"note_length", "polyphony", "articulation"})
+HELD_STRENGTH = 0.6
+"""As `Mapper.strength`: the clips that are recognised most surely hold more notes than others do."""
 FARTHEST = 0.35
 """How much further than its prototype an emotion at the corner (1, 1) lies from the middle."""
 
@@ -127,8 +130,10 @@ class Mapper:
         for quadrant, share in zip(QUADRANTS, shares.T, strict=True):
             drawn = self._draw(quadrant, _between(emotions, share), rng, diversity)
             offsets += share[:, None] * (drawn - middle)
-        harmonic = np.array([name in HARMONY for name in self.attributes])
-        strength = np.where(harmonic, self.strength, 1.0)
+        strength = np.array([
+            self.strength if name in HARMONY else HELD_STRENGTH if name in HELD else 1.0
+            for name in self.attributes
+        ])  # fmt: skip
         reach = np.array([[self.reach(emotion)] for emotion in emotions])
         targets = middle + offsets * strength * reach
         bounded = np.clip(targets, self._vector(self.low), self._vector(self.high))
