@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.measure import Bench, Clock
-from emomusic.compose.drafting.guide import BarPlan, Plan, clip_grammar, script_of
+from emomusic.compose.token_plan import BarPlan, TokenPlan, clip_grammar, to_script
 from emomusic.model.engine import Engine, Row, Uniforms
 from emomusic.model.events import EventLayout
 from emomusic.model.grammar import Grammar, Script
@@ -64,7 +64,7 @@ def open_engine(shape: ModelConfig, weights: Weights, bench: Bench, name: str) -
     return TorchEngine(model, threads=bench.threads)
 
 
-class Writer:
+class ClipGenerator:
     """Write clips with an engine, and count their notes."""
 
     def __init__(self, engine: Engine, vocabulary: Vocabulary) -> None:
@@ -91,15 +91,15 @@ class Writer:
 
 
 def _script(vocabulary: Vocabulary, grammar: Grammar, context: int, *, n_bars: int) -> Script:
-    plan = Plan((), (BarPlan(),) * n_bars)
-    return replace(script_of(plan, vocabulary, grammar, context=context), max_notes=MAX_NOTES)
+    plan = TokenPlan((), (BarPlan(),) * n_bars)
+    return replace(to_script(plan, vocabulary, grammar, context=context), max_notes=MAX_NOTES)
 
 
 def measure(bench: Bench, *, engine: str, n_clips: int = 1) -> None:
     """Measure notes a second, and for one clip the time until its first note is known."""
     vocabulary = built_vocabulary()
     name = ("int8" if is_built() else "torch") if engine == "auto" else engine
-    writer = Writer(open_engine(*network(bench, vocabulary), bench, name), vocabulary)
+    writer = ClipGenerator(open_engine(*network(bench, vocabulary), bench, name), vocabulary)
     told = getattr(writer.engine, "instructions", "")
     bench.remark(f"the engine is {writer.engine.name}{told and f' with {told}'}")
     writer.write(writer.note, n_clips)

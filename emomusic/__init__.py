@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from emomusic.compose.asking.given import Given
-    from emomusic.compose.asking.request import Request
     from emomusic.compose.checkpoint import hear
     from emomusic.compose.clip import Clip
     from emomusic.compose.composer import Composer
+    from emomusic.compose.primer import Given
+    from emomusic.compose.request import Request
     from emomusic.emotion import (
         Emotion,
         EmotionCurve,
@@ -51,8 +51,8 @@ else:
         "Clip": "compose.clip",
         "Composer": "compose.composer",
         "EngineError": "model.choose",
-        "Given": "compose.asking.given",
-        "Request": "compose.asking.request",
+        "Given": "compose.primer",
+        "Request": "compose.request",
         "ScoreError": "music.score",
         "Verdict": "verify.verifier",
         "Verifier": "verify.verifier",

@@ -109,7 +109,7 @@ def load_composer(
         engine: What writes: `auto`, `int8`, `torch` or `cuda`.
     """
     from emomusic.compose.checkpoint import find_checkpoint
-    from emomusic.compose.output import OutputError, check_folder
+    from emomusic.compose.export import OutputError, check_folder
 
     try:
         check_folder(out)

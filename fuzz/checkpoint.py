@@ -72,9 +72,9 @@ def _split(data: bytes) -> tuple[str, bytes]:
 
 def _read(folder: Path, name: str, corners: list[Any]) -> None:
     """Read one file, and use what it says as far as no music is needed."""
-    from emomusic.compose.drafting.controls import read_tables
-    from emomusic.compose.realness import Realness
-    from emomusic.compose.steering.response import Response
+    from emomusic.compose.best_of import Realness
+    from emomusic.compose.directions import Response
+    from emomusic.compose.token_plan import read_tables
     from emomusic.mapping.mapper import Mapper
     from emomusic.model.weights import CheckpointError, read_shape, read_tensors
     from emomusic.music.notes import make_notes
@@ -149,9 +149,8 @@ def _made() -> dict[str, bytes]:
 
 def _tables() -> dict[str, bytes]:
     """Return tokenizer, bins, steering and realness, made up."""
-    from emomusic.compose.realness import Realness
-    from emomusic.compose.steering.levers import LEVERS
-    from emomusic.compose.steering.response import Response
+    from emomusic.compose.best_of import Realness
+    from emomusic.compose.directions import LEVERS, Response
     from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
     from emomusic.music.tokenizer import N_BINS, Tokenizer
 

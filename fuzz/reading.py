@@ -6,7 +6,8 @@ import zlib
 
 import numpy as np
 
-from emomusic.compose.asking.given import CONTINUE, Given, joined, read_theme
+from emomusic.compose.primer import Primer, join_scores, read_primer
+from emomusic.compose.request import CONTINUE
 from emomusic.music.attributes import measure
 from emomusic.music.key import estimate_key
 from emomusic.music.notes import Notes
@@ -56,14 +57,14 @@ def _check(notes: Notes) -> None:
 
 def _take_up(data: bytes) -> None:
     """Continue a file by a bar of its own, write it, and read it back."""
-    given = Given(data, CONTINUE)
+    given = Primer(data, CONTINUE)
     try:
-        theme = read_theme(given.score, TOKENIZER)
+        theme = read_primer(given.score, TOKENIZER)
     except ScoreError:
         return
     estimate_key(theme.like.notes)
     added = TOKENIZER.decode([TOKENIZER.vocabulary.id_of("Bar_None"), *theme.bars[-1]])
-    whole = joined(given.score, added, at=theme.end)
+    whole = join_scores(given.score, added, at=theme.end)
     again = parse_score(dump_score(whole))
     end = np.array([given.score.end()])
     assert np.isfinite(seconds_at(again, end)).all()

@@ -39,7 +39,7 @@ def _load_midi() -> Run:
 
 
 def _load_settings() -> Run:
-    from emomusic.compose.asking.settings import SettingsError, parse_settings_file
+    from emomusic.compose.parse import SettingsError, parse_settings_file
 
     def run(data: bytes) -> bool:
         try:
@@ -98,7 +98,7 @@ def _load_mix() -> Run:
 
 
 def _load_key() -> Run:
-    from emomusic.compose.asking.request import parse_key
+    from emomusic.compose.parse import parse_key
 
     def run(data: bytes) -> bool:
         try:

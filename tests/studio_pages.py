@@ -16,8 +16,8 @@ import pytest
 import soundfile
 from studio_server import ROOT, open_studio
 
-from emomusic.compose.asking.request import Request
-from emomusic.compose.asking.settings import Settings
+from emomusic.compose.parse import ClipSpec
+from emomusic.compose.request import Request
 from emomusic.emotion import find_emotion
 
 SHIPPED = ROOT / "checkpoints" / "emomusic-12m"
@@ -284,4 +284,4 @@ def visitor(comer: Visitor) -> Visitor:
 def small(emotion: str = "nostalgia", *, seed: int = 1, **wishes: Any) -> str:
     """Return settings of a clip that is soon composed: four bars, the first draw."""
     request = Request(find_emotion(emotion), **{"n_bars": 4, **wishes})
-    return json.dumps(Settings(request, seed).to_dict())
+    return json.dumps(ClipSpec(request, seed).to_dict())

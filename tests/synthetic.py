@@ -11,8 +11,7 @@ import symusic
 import torch
 from helpers.verifier import fitted
 
-from emomusic.compose.steering.levers import LEVERS
-from emomusic.compose.steering.response import Response
+from emomusic.compose.directions import LEVERS, Response
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS
 from emomusic.mapping.mapper import Mapper, Prototype
 from emomusic.model.checkpoint import save_model

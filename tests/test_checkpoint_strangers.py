@@ -15,9 +15,9 @@ import pytest
 from safetensors.numpy import save
 from synthetic import make_response, make_rows
 
-from emomusic.compose.drafting.controls import read_tables
-from emomusic.compose.realness import Realness
-from emomusic.compose.steering.response import Response
+from emomusic.compose.best_of import Realness
+from emomusic.compose.directions import Response
+from emomusic.compose.token_plan import read_tables
 from emomusic.mapping.mapper import Mapper
 from emomusic.model import weights
 from emomusic.model.weights import CheckpointError, read_shape, read_tensors

@@ -6,15 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from composing_cases import band, struck, tune
+from helpers.composing import struck, tune
 from midi import score_of
 from test_cli import Shell, lines
 from test_cli import shell as shell
-from typer.main import get_command
 
-from emomusic.cli import app
-from emomusic.compose.asking.given import CONTINUE
-from emomusic.compose.asking.request import Request
+from emomusic.compose.request import CONTINUE
 from emomusic.emotion import find_emotion, parse_mix
 from emomusic.music.score import read_score, write_score
 
@@ -61,23 +58,6 @@ def test_a_curve_is_composed(generate: Generate) -> None:
     assert (again / "clip_00000.mid").read_bytes() == (out / "clip_00000.mid").read_bytes()
 
 
-def test_a_curve_of_one_point_is_the_emotion(generate: Generate) -> None:
-    found = [generate(*asked, "--bars", 3)[0] / "clip_00000.mid"
-             for asked in (("--curve", "0:joy"), ("--emotion", "joy"))]  # fmt: skip
-    assert found[0].read_bytes() == found[1].read_bytes()
-
-
-def test_a_tempo_is_kept_along_a_curve(generate: Generate) -> None:
-    for asked in (("--tempo", 80), ("--set", "tempo=80")):
-        out, (card,) = generate("--curve", "0:calm 4:anger", "--bars", 4, *asked)
-        assert card["tempo"] == 80.0 and len(read_score(out / "clip_00000.mid").tempos) == 1
-
-
-def test_a_curve_lasts_as_many_seconds_as_are_asked_for(generate: Generate) -> None:
-    _, (card,) = generate("--curve", "0:calm 4:anger", "--seconds", 30)
-    assert card["bars"] * 240 / card["tempo"] == pytest.approx(30, rel=5e-3)
-
-
 def test_a_mixture_is_composed(generate: Generate) -> None:
     _, (card,) = generate("--mix", "joy:2 fear:1", "--bars", 2)
     mixed = parse_mix("joy:2 fear:1")
@@ -97,14 +77,6 @@ def test_a_file_is_continued(generate: Generate, music: Path) -> None:
     assert card["emotion"] == "joy"
 
 
-def test_a_file_is_continued_as_it_is(generate: Generate, tmp_path: Path) -> None:
-    write_score(band(), tmp_path / "band.mid")
-    out, (card,) = generate("--continue", tmp_path / "band.mid")
-    assert (card["bars"], card["given_bars"], card["time_signature"]) == (10, 2, "3/4")
-    whole = read_score(out / "clip_00000.mid")
-    assert [track.is_drum for track in whole.tracks] == [False, False, True, False]
-
-
 def test_a_file_is_varied(generate: Generate, music: Path) -> None:
     out, (card,) = generate("--vary", music)
     assert (card["given"], card["given_bars"], card["bars"], card["tempo"]) == ("vary", 0, 4, 93.0)
@@ -113,15 +85,6 @@ def test_a_file_is_varied(generate: Generate, music: Path) -> None:
     assert (moved["emotion"], moved["bars"]) == ("fear", 2)
     _, (curved,) = generate("--vary", music, "--curve", "0:fear 4:joy")
     assert curved["curve"] == "0:fear 4:joy" and curved["given"] == "vary"
-
-
-def test_a_take_has_the_same_plan_and_other_notes(generate: Generate) -> None:
-    (one, (first,)), (two, (second,)) = (
-        generate("--emotion", "joy", "--bars", 2, "--take", take) for take in (0, 1)
-    )
-    assert first["targets"] == second["targets"] and first["key"] == second["key"]
-    assert (one / "clip_00000.mid").read_bytes() != (two / "clip_00000.mid").read_bytes()
-    assert (first["take"], second["take"]) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -140,15 +103,6 @@ def test_settings_bring_a_clip_back(generate: Generate, asked: tuple[object, ...
     assert card == cards[2] and not generate.said.err
 
 
-def test_settings_of_given_music_hold_it(generate: Generate, music: Path) -> None:
-    found = [generate(use, music, "--bars", 2, "--format", "json,mid")[0]
-             for use in ("--continue", "--vary")]  # fmt: skip
-    music.unlink()
-    for out in found:
-        again, _ = generate("--settings", out / "clip_00000.json")
-        assert (again / "clip_00000.mid").read_bytes() == (out / "clip_00000.mid").read_bytes()
-
-
 def test_settings_of_another_checkpoint_are_told_and_used(generate: Generate) -> None:
     out, _ = generate("--emotion", "joy", "--bars", 1, "--format", "json")
     path = out / "clip_00000.json"
@@ -159,38 +113,13 @@ def test_settings_of_another_checkpoint_are_told_and_used(generate: Generate) ->
     )  # fmt: skip
 
 
-def test_notation_is_written(generate: Generate) -> None:
-    asked = ("--emotion", "joy", "--bars", 2, "--format", "musicxml,svg,mid")
-    out, (card,) = generate(*asked)
-    assert card["files"] == ["clip_00000.musicxml", "clip_00000.svg", "clip_00000.mid"]
-    assert {"clip_00000.musicxml", "clip_00000.svg"} < {path.name for path in out.iterdir()}
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--curve", "0:joy", "--emotion", "joy"], "a curve says what to feel: give no other"),
-        (["--curve", "0:joy", "--free"], "a curve says what to feel"),
-        (["--curve", "0:joy", "--mix", "joy"], "a curve says what to feel"),
         (["--curve", ""], "a curve must have 1 to 64 points, got none"),
-        (["--curve", "joy"], "'joy' is not a point of a curve; write BAR:NAME"),
-        (["--curve", "0:joyy"], "unknown emotion 'joyy', nearest are: joy"),
-        (["--curve", "4:joy 0:fear"], "bars of a curve must rise from point to point"),
-        (["--curve", "0:joy 600:fear"], "bar must be in [0, 512], got 600"),
         (["--curve", "0:2,0"], "valence must be in [-1, 1], got 2"),
-        (["--curve", "0:joy", "--bars", "513"], "in [1, 512], got 513"),
-        (["--curve", "0:joy", "--bars", "0"], "bars must be in [1, 512], got 0"),
-        (["--mix", "joy:x"], "weight"),
         (["--mix", ""], "mixture"),
-        (["--mix", "joy", "--emotion", "joy"], "give one of --emotion"),
-        (["--emotion", "joy", "--take", "-1"], "take must be in"),
-        (["--emotion", "joy", "--continue", "none.mid"], "none.mid: cannot read the file"),
-        (["--continue", "none.mid", "--vary", "none.mid"], "give --continue or --vary, not both"),
         (["--settings", "none.json"], "cannot read none.json: No such file or directory"),
-        (
-            ["--emotion", "joy", "--format", "pdf"],
-            "format must be of mid, wav, flac, mp3,",
-        ),
     ],
 )
 def test_a_mistake_is_one_line(generate: Generate, arguments: list[str], words: str) -> None:
@@ -235,10 +164,3 @@ def test_music_that_cannot_be_taken_up_is_refused(
     write_score(score_of([(4.0 * 512, 1, 60, 60)]), tmp_path / "long.mid")
     for name, words in (("five", "5 quarter notes a bar"), ("long", "has 513 bars, at most 512")):
         assert words in generate.refused("--continue", tmp_path / f"{name}.mid")
-
-
-def test_what_is_not_said_is_what_a_request_has_by_itself() -> None:
-    generate = get_command(app).commands["generate"]  # type: ignore[attr-defined] # it is a group
-    offered, asked = {option.name: option.default for option in generate.params}, Request(None)
-    for name in ("temperature", "top_p", "guidance", "steering", "two_hands", "best_of"):
-        assert offered[name] == getattr(asked, name), name

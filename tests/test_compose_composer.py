@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.composing import band, curve_of, given, tune
 from synthetic import make_checkpoint, make_response
 
-from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import Composer
-from emomusic.compose.drafting.draft import make_draft
-from emomusic.compose.drafting.guide import transposition
+from emomusic.compose.plan import plan_clip
+from emomusic.compose.quadrants import asked_and_heard, compose_quadrants
+from emomusic.compose.request import VARY, Request
+from emomusic.compose.token_plan import transposition
 from emomusic.emotion import QUADRANTS, Emotion
 from emomusic.model.checkpoint import CheckpointError
 from emomusic.model.events import EventLayout
@@ -100,14 +102,6 @@ def test_requests_composed_at_once_are_as_each_alone(composer: Composer) -> None
         assert data_of(found[i : i + 1]) == data_of(clips(composer, request, start=7 + i))
 
 
-def test_a_fresh_composer_writes_the_same(composer: Composer, tiny_checkpoint: Path) -> None:
-    request = Request(JOY, n_bars=2)
-    again = clips(Composer(tiny_checkpoint), request, count=2)
-    found = clips(composer, request, count=2)
-    assert data_of(again) == data_of(found)
-    assert [clip.card() for clip in again] == [clip.card() for clip in found]
-
-
 @pytest.mark.parametrize("n_bars", [1, 2, 5, 16])
 @pytest.mark.parametrize("beats_per_bar", [3, 4])
 def test_a_clip_has_the_bars_asked_for(composer: Composer, n_bars: int, beats_per_bar: int) -> None:
@@ -156,14 +150,6 @@ def test_seconds_are_met_by_bars_and_a_little_tempo(composer: Composer, seconds:
     assert abs(fixed.n_bars * 2.4 - seconds) <= 1.2 or fixed.n_bars == 1
 
 
-def test_attributes_that_are_fixed_are_among_the_targets(composer: Composer) -> None:
-    fixed = {"note_density": 3.25, "tempo": 77.0, "mode": -0.2}
-    (clip,) = clips(composer, Request(JOY, n_bars=1, fixed=fixed))
-    assert {name: clip.targets[name] for name in fixed} == fixed
-    assert clip.key.endswith("minor") and clip.tempo == 77.0
-    assert tuple(clip.targets) == tuple(clip.achieved) == ATTRIBUTE_NAMES
-
-
 def test_without_an_emotion_nothing_is_aimed_at(composer: Composer) -> None:
     (clip,) = clips(composer, Request(None, n_bars=3))
     assert clip.targets == {} and tuple(clip.achieved) == ATTRIBUTE_NAMES
@@ -175,30 +161,12 @@ def test_without_an_emotion_nothing_is_aimed_at(composer: Composer) -> None:
     assert tempo.qpm == pytest.approx(clip.tempo, abs=0.01)
 
 
-def test_without_an_emotion_what_is_fixed_is_aimed_at(composer: Composer) -> None:
-    fixed = {"register": 66.0, "mode": -0.2}
-    (clip,) = clips(composer, Request(None, n_bars=2, tempo=77.0, tonic=9, fixed=fixed))
-    assert clip.targets == {**fixed, "tempo": 77.0}
-    assert clip.key == "A minor" and clip.tempo == clip.achieved["tempo"] == 77.0
-
-
-def test_a_clip_without_an_emotion_is_the_same_whatever_is_composed_with_it(
-    composer: Composer,
-) -> None:
-    requests = [Request(None, n_bars=2), Request(JOY, n_bars=2),
-                Request(None, n_bars=2, per_bar={"register": [50.0, 70.0]})]  # fmt: skip
-    found = list(composer.compose_each(requests, seed=1))
-    assert len(set(data_of(found))) == 3
-    for i, request in enumerate(requests):
-        assert data_of(found[i : i + 1]) == data_of(clips(composer, request, start=i))
-
-
 def test_what_is_asked_bar_by_bar_changes_the_music(composer: Composer) -> None:
     def asked(values: list[float]) -> list[list[int]]:
         return struck(composer, Request(JOY, n_bars=4, per_bar={"register": values}))
 
-    low, turns = asked([45.0] * 4), asked([45.0, 45.0, 80.0, 80.0])
-    assert low[:2] == turns[:2] and low[2:] != turns[2:]
+    low, gains = asked([45.0] * 4), asked([45.0, 45.0, 80.0, 80.0])
+    assert low[:2] == gains[:2] and low[2:] != gains[2:]
 
 
 def test_chords_are_kept_whatever_the_key(composer: Composer) -> None:
@@ -238,12 +206,12 @@ def test_the_best_of_several_is_kept(composer: Composer) -> None:
 
 def test_one_candidate_is_the_first_of_many(composer: Composer) -> None:
     request = Request(JOY, n_bars=2, best_of=3)
-    drafts = [
-        make_draft(request, composer.mapper, seed=1, index=0, candidate=candidate)
+    plans = [
+        plan_clip(request, composer.mapper, seed=1, index=0, candidate=candidate)
         for candidate in range(3)
     ]
-    single = make_draft(Request(JOY, n_bars=2), composer.mapper, seed=1, index=0)
-    assert single.targets == drafts[0].targets != drafts[1].targets
+    single = plan_clip(Request(JOY, n_bars=2), composer.mapper, seed=1, index=0)
+    assert single.targets == plans[0].targets != plans[1].targets
 
 
 def test_a_card_says_what_was_asked_and_heard(composer: Composer) -> None:
@@ -306,16 +274,13 @@ def test_a_missing_part_is_told_in_one_line(own_checkpoint: Path, part: str) -> 
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[1, 2]", b"\x80\x04\x95\xff", b"null"])
-def test_a_damaged_part_is_told_in_one_line(own_checkpoint: Path, part: str, damage: bytes) -> None:
-    (own_checkpoint / part).write_bytes(damage)
-    refused(own_checkpoint)
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_a_truncated_part_is_told_in_one_line(own_checkpoint: Path, part: str) -> None:
+@pytest.mark.parametrize("damage", [None, b"", b"{}", b"[1, 2]", b"\x80\x04\x95\xff", b"null"])
+def test_a_damaged_part_is_told_in_one_line(
+    own_checkpoint: Path, part: str, damage: bytes | None
+) -> None:
     path = own_checkpoint / part
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    half = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(half if damage is None else damage)
     refused(own_checkpoint)
 
 
@@ -371,7 +336,7 @@ own = '    Attribute("colour", "notes", 0, 9, "ours", "Black keys.", lambda p: l
 sys.modules[spec.name] = module
 exec(compile(source.replace(mark, own + mark), spec.origin, "exec"), module.__dict__)
 
-from emomusic.compose.asking.request import Request
+from emomusic.compose.request import VARY, Request
 from emomusic.compose.composer import Composer
 from emomusic.emotion import Emotion
 
@@ -407,48 +372,28 @@ def steered(steered_checkpoint: Path) -> Composer:
     return Composer(steered_checkpoint)
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
-def test_a_steered_clip_is_the_same_whatever_is_composed_with_it(
-    steered: Composer, steered_checkpoint: Path, guidance: float
+def test_requests_of_all_kinds_are_as_each_alone(
+    steered: Composer, steered_checkpoint: Path
 ) -> None:
-    request = Request(JOY, n_bars=10, guidance=guidance)  # enough for bars that come back
-    full = data_of(clips(steered, request, count=9, batch_size=9))
-    assert len(set(full)) == 9
-    for batch_size in (1, 2, 4):
-        assert data_of(clips(steered, request, count=9, batch_size=batch_size)) == full
-    assert data_of(clips(steered, request, start=5, count=2)) == full[5:7]
-    assert data_of(clips(steered, request, start=5, count=1)) == full[5:6]
-    several = Composer(steered_checkpoint, threads=3)
-    assert data_of(clips(several, request, count=9)) == full
-
-
-def test_steered_requests_of_all_kinds_are_as_each_alone(steered: Composer) -> None:
+    curve = curve_of((0, -0.6, -0.6), (3, 0.6, 0.6))
     requests = [
-        Request(JOY, n_bars=9),
-        Request(None, n_bars=9),
+        Request(JOY, n_bars=10),  # enough for bars that come back
+        Request(None, n_bars=9, guidance=2.0),
         Request(JOY, n_bars=6, steering=False),
         Request(None, n_bars=3, per_bar={"register": [45.0, 80.0, 45.0]}, fixed={"mode": 0.3}),
         Request(Emotion(-0.5, -0.5), n_bars=3, beats_per_bar=3, best_of=2),
         Request(JOY, seconds=9.0, tonic=11, is_major=False),
+        Request(curve.mean(6), curve=curve, n_bars=6),
+        Request(JOY, given=given(tune(6)), n_bars=3),
+        Request(None, given=given(tune(4, beats=3, tonic=5), VARY)),
+        Request(None, given=given(band()), n_bars=2),
     ]
+    several = Composer(steered_checkpoint, threads=3)
     found = list(steered.compose_each(requests, seed=1, batch_size=4))
+    assert data_of(list(several.compose_each(requests, seed=1))) == data_of(found)
     for i, request in enumerate(requests):
-        assert data_of(found[i : i + 1]) == data_of(clips(steered, request, start=i))
-
-
-def test_without_steering_a_clip_is_as_without_the_file(
-    steered: Composer, composer: Composer
-) -> None:
-    on, off = Request(JOY, n_bars=9), Request(JOY, n_bars=9, steering=False)
-    plain = data_of(clips(composer, on, count=3))
-    assert data_of(clips(steered, off, count=3)) == plain == data_of(clips(composer, off, count=3))
-    assert data_of(clips(steered, on, count=3)) != plain
-
-
-def test_a_card_says_whether_it_was_steered(steered: Composer) -> None:
-    for steering in (True, False):
-        (clip,) = clips(steered, Request(JOY, n_bars=1, steering=steering))
-        assert clip.card()["steering"] == steering
+        alone = clips(steered, request, start=i)
+        assert data_of(found[i : i + 1]) == data_of(alone) and found[i].card() == alone[0].card()
 
 
 def test_steering_brings_clips_nearer_to_what_is_asked(
@@ -488,8 +433,28 @@ def test_what_lies_beyond_the_context_is_steered_too(tmp_path: Path) -> None:
     assert data_of(clips(composer, request, start=2)) == data_of(found[2:])
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[1, 2]", b"\x80\x04\x95\xff", b"null"])
-def test_a_damaged_steering_is_told_in_one_line(own_checkpoint: Path, damage: bytes) -> None:
-    (own_checkpoint / "steering.json").write_bytes(damage)
-    assert "cannot read the steering" in (told := refused(own_checkpoint))
-    assert "steering.json" in told
+# one clip or many of each quadrant
+
+
+def test_quadrants_follow_each_other_and_each_clip_is_its_own(tiny_checkpoint: Path) -> None:
+    composer = Composer(tiny_checkpoint)
+    done: list[int] = []
+    clips = compose_quadrants(composer, count=3, seed=4, n_bars=2, progress=done.append)
+    assert [clip.request.emotion.quadrant for clip in clips] == [
+        q for q in ("Q1", "Q2", "Q3", "Q4") for _ in range(3)
+    ]
+    assert [clip.index for clip in clips] == list(range(12))
+    assert sum(done) == 12
+    alone = next(composer.compose(clips[9].request, seed=4, start=9))
+    assert alone.score.dumps_midi() == clips[9].score.dumps_midi()
+
+
+def test_table_says_asked_and_heard(tiny_checkpoint: Path) -> None:
+    clips = compose_quadrants(Composer(tiny_checkpoint), seed=4, n_bars=2)
+    cards = [{"file": f"clip_{clip.index:05d}.mid", **clip.card()} for clip in clips]
+    lines = asked_and_heard(cards).splitlines()
+    assert len(lines) == 5
+    for line, card in zip(lines[1:], cards, strict=True):
+        assert line.split()[:3] == [card["file"], card["emotion"], card["verdict"]["quadrant"]]
+        assert card["key"] in line
+        assert f"{card['tempo']:g} bpm" in line

@@ -4,26 +4,24 @@ from typing import Any
 
 import pytest
 
-from emomusic.compose.asking.options import OPTIONS
 from emomusic.compose.jobs.columns import (
     COLUMNS,
-    MAX_COUNT,
     RowError,
     check_columns,
-    count_of,
     options_of,
 )
+from emomusic.compose.parse import OPTIONS, ROW
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 
 
 def refused(**values: Any) -> str:
-    with pytest.raises(RowError) as error:
+    with pytest.raises(ValueError) as error:
         options_of(values, {})
     return str(error.value)
 
 
 def test_each_option_and_each_attribute_has_a_column() -> None:
-    assert {*OPTIONS, *ATTRIBUTE_NAMES, "count", "id", "attributes"} == set(COLUMNS)
+    assert {*OPTIONS, *ROW, *ATTRIBUTE_NAMES, "count", "id"} == set(COLUMNS)
 
 
 def test_texts_become_values() -> None:
@@ -56,33 +54,23 @@ def test_attributes_come_as_columns_as_a_text_and_as_a_table() -> None:
 
 def test_an_attribute_is_given_once() -> None:
     assert refused(set="register=60", register="61") == "register is given twice"
-    assert refused(set="register=60 register=61") == "set gives an attribute twice"
+    assert refused(set="register=60 register=61") == "set gives register twice"
     assert refused(set="register=60", attributes={"register": 60}) == "register is given twice"
 
 
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
-        ("bars", "eight", "bars must be a number, got 'eight'"),
-        ("bars", 4.5, "bars must be a whole number, got 4.5"),
-        ("bars", True, "bars must be a number, got True"),
-        ("seed", "--5", "seed must be a number, got '--5'"),
-        ("seed", "9" * 400, "seed must be a number, got '9999"),
+        ("bars", "eight", "bars must be a whole number, got 'eight'"),
+        ("seed", "--5", "seed must be a whole number, got '--5'"),
+        ("seed", "9" * 400, "seed must be a whole number, got '9999"),
         ("tempo", "nan", "tempo must be a number, got 'nan'"),
         ("tempo", "1e999", "tempo must be a number, got '1e999'"),
-        ("tempo", [90], "tempo must be a number, got [90]"),
-        ("emotion", 7, "emotion must be a text, got 7"),
-        ("emotion", "x" * 5000, "emotion must be at most 4000 characters long, got 5000"),
-        ("free", "maybe", "free must be true or false, got 'maybe'"),
-        ("free", 0.5, "free must be true or false, got 0.5"),
-        ("set", 5, "set must be attributes with their values, got 5"),
-        ("set", {"register": "high"}, "register must be a number, got 'high'"),
+        ("set", "register=high", "set takes ATTRIBUTE=VALUE with a number, got 'register=high'"),
         ("register", "high", "register must be a number, got 'high'"),
-        ("id", "x" * 201, "id must be at most 200 characters long, got 201"),
-        ("id", {}, "id must be a text, got {}"),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_named(column: str, value: Any, words: str) -> None:
+def test_a_word_of_the_wrong_kind_is_named(column: str, value: str, words: str) -> None:
     assert refused(**{column: value}).startswith(words)
 
 
@@ -123,11 +111,3 @@ def test_defaults_are_left_as_they_were() -> None:
     defaults = {"emotion": "joy", "set": {"register": 60.0}}
     options_of({"emotion": "calm", "set": "register=50"}, defaults)
     assert defaults == {"emotion": "joy", "set": {"register": 60.0}}
-
-
-def test_the_count_is_taken_out() -> None:
-    options = {"count": MAX_COUNT, "seed": 1}
-    assert count_of(options) == MAX_COUNT and options == {"seed": 1} and count_of(options) == 1
-    for wrong in (0, -1, MAX_COUNT + 1):
-        with pytest.raises(RowError, match=f"count must be in \\[1, 10000000\\], got {wrong}"):
-            count_of({"count": wrong})

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import symusic
 
-from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.evaluation.control.asking import Design
 from emomusic.evaluation.control.real import RealMusic, real_music
 from emomusic.evaluation.control.report import ControlReport

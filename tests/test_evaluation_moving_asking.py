@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.evaluation.moving import asking
 

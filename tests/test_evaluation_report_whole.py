@@ -8,7 +8,7 @@ from synthetic import make_score
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.output import write_clips
+from emomusic.compose.export import write_clips
 from emomusic.compose.quadrants import compose_quadrants
 from emomusic.evaluation.report.whole import whole_clips
 

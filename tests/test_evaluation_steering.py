@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from synthetic import make_response
 
-from emomusic.compose.steering.levers import LEVERS
-from emomusic.compose.steering.response import Response
+from emomusic.compose.directions import LEVERS, Response
 from emomusic.evaluation.steering import has_model, measure_response
 from emomusic.mapping.mapper import Mapper
 from emomusic.model.weights import CheckpointError

@@ -19,6 +19,7 @@ from helpers.jobs import begun, item, job_of, keep_batches, tree
 from synthetic import make_score
 
 from emomusic.compose.composer import Composer
+from emomusic.compose.export import OutputError
 from emomusic.compose.jobs import executors
 from emomusic.compose.jobs.executors import (
     Compose,
@@ -32,7 +33,6 @@ from emomusic.compose.jobs.executors import (
 )
 from emomusic.compose.jobs.job import Batch, Item, Job, Output
 from emomusic.compose.jobs.storage import Line, Shard, Store
-from emomusic.compose.output import OutputError
 from emomusic.music.score import dump_score, write_score
 
 TABLE = "emotion,count\njoy,20\nfoo,1\ncalm,80\n"

@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import make_score
 
-from emomusic.compose.asking.options import settings_of
-from emomusic.compose.asking.settings import Settings
 from emomusic.compose.jobs import job as job_module
 from emomusic.compose.jobs.job import Job, Output
 from emomusic.compose.jobs.rows import JobRow
+from emomusic.compose.parse import ClipSpec, spec_from_options
 from emomusic.music.score import write_score
 
 TABLE = "id,emotion,count,seed\na,joy,3,1\nb,foo,,\nc,calm,2,5\n"
@@ -37,7 +36,7 @@ def test_clips_are_numbered_through_and_counted_within_their_row() -> None:
 
 
 def test_settings_keep_the_number_that_they_say() -> None:
-    own = Settings(settings_of({"emotion": "joy"}).request, seed=4, index=9)
+    own = ClipSpec(spec_from_options({"emotion": "joy"}).request, seed=4, index=9)
     found = [(o.number, o.settings.index) for o in Job([JobRow(None, own, 2)]).items()]
     assert found == [(9, 9), (10, 10)]
     found = [(o.number, o.settings.index) for o in Job([JobRow(1, own), JobRow(2, own)]).items()]

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from helpers.jobs import begun, job_of, keep, keep_batches, manifest_line, tree
 
+from emomusic.compose.export import OutputError
 from emomusic.compose.jobs import storage
 from emomusic.compose.jobs.job import Job, Output
 from emomusic.compose.jobs.storage import BatchWriter, Shard, Store, Summary, write_manifest
-from emomusic.compose.output import OutputError
 
 TABLE = "emotion,count\njoy,20\nfoo,1\ncalm,80\n"
 PARTS = [Shard(index, 3) for index in range(3)]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from helpers.jobs import tree
 
+from emomusic.compose.export import MANIFEST_NAME, OutputError
 from emomusic.compose.jobs.storage import DONE, PARTIAL, Shard, Store, parse_shard
-from emomusic.compose.output import MANIFEST_NAME, OutputError
 
 IDENTITY = {"format": "emomusic job 1", "clips": 40, "settings": "a" * 64}
 

@@ -12,10 +12,10 @@ from helpers.jobs import item, tree
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
+from emomusic.compose.export import OutputError, write_files
 from emomusic.compose.jobs import storage
 from emomusic.compose.jobs.job import Item, ItemResult, Output
 from emomusic.compose.jobs.storage import PARTIAL, BatchWriter, Shard, Store
-from emomusic.compose.output import OutputError, write_files
 
 
 @pytest.fixture(scope="module")

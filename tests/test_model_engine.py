@@ -39,7 +39,7 @@ from model_cases import (
     written,
 )
 
-from emomusic.model.engine import Engine, Lean, Row, Segments, Uniforms
+from emomusic.model.engine import Engine, LogitBias, Row, Segments, Uniforms
 from emomusic.model.events import NONE, SLOTS, to_events
 from emomusic.model.grammar import FREE, Grammar, Script
 from emomusic.model.transformer import Transformer
@@ -120,7 +120,7 @@ def test_a_low_temperature_takes_the_likeliest_and_a_high_one_many(engine: Engin
     assert len({str(segments) for segments in first(2.0)}) == 8
 
 
-def leaning_to(segments: Segments) -> Lean | None:
+def leaning_to(segments: Segments) -> LogitBias | None:
     """Return a lean that follows from what was written; none every third time."""
     if len(segments) % 3 == 2:
         return None
@@ -129,18 +129,18 @@ def leaning_to(segments: Segments) -> Lean | None:
     pairs = [(-1, POSITIONS[1]), (POSITIONS[1], PITCHES[5]), (POSITIONS[1], POSITIONS[3]),
              (PITCHES[5], VELOCITIES[0]), (POSITIONS[3], BAR), (POSITIONS[3], V),
              (0, BAR)]  # fmt: skip
-    return Lean(bias, np.array(pairs), np.full(len(pairs), 4.0))
+    return LogitBias(bias, np.array(pairs), np.full(len(pairs), 4.0))
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_a_lean_is_asked_for_before_each_bar(engine: Engine, guidance: float) -> None:
     asked: list[int] = []
 
-    def steer(segments: Segments) -> Lean | None:
+    def steer(segments: Segments) -> LogitBias | None:
         asked.append(len(segments))
         return leaning_to(segments)
 
-    def row(steer: Callable[[Segments], Lean | None] | None) -> Row:
+    def row(steer: Callable[[Segments], LogitBias | None] | None) -> Row:
         return make_row(4, make_script(4), steer=steer, guidance=guidance)
 
     found = written(engine, [row(steer)])
@@ -155,7 +155,7 @@ def test_pairs_lead_along_what_they_tell(engine: Engine) -> None:
         [(-1, order[0]), (order[0], order[1]), (order[1], order[2]), (order[2], order[3]),
          (order[0], V), (order[1], order[5]), (order[3], order[3]), (order[2], order[2])]
     )  # fmt: skip
-    lean = Lean(ZEROS, pairs, np.full(len(pairs), 200.0))
+    lean = LogitBias(ZEROS, pairs, np.full(len(pairs), 200.0))
     script = make_script(1, max_notes=2)
     found = written(engine, [make_row(3, script, steer=lambda segments: lean)])[0][0]
     assert found == [*order[:4], order[5], order[2], order[3]]
@@ -164,15 +164,15 @@ def test_pairs_lead_along_what_they_tell(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("lean", "words"),
     [
-        (Lean(np.zeros(V, np.float32)), f"a bias must be 2 × {V + 1} finite numbers"),
-        (Lean(ZEROS + np.float32(np.nan)), f"a bias must be 2 × {V + 1} finite numbers"),
-        (Lean(ZEROS, np.zeros((3, 2)), np.zeros(2)), "pairs and weights do not fit"),
-        (Lean(ZEROS, np.array([[1, V + 1]]), np.zeros(1)), f"ids outside the {V + 1}"),
-        (Lean(ZEROS, np.array([[-2, 1]]), np.zeros(1)), f"ids outside the {V + 1}"),
-        (Lean(ZEROS, np.array([[1, 1]]), np.full(1, np.inf)), "weights that are not finite"),
+        (LogitBias(np.zeros(V, np.float32)), f"a bias must be 2 × {V + 1} finite numbers"),
+        (LogitBias(ZEROS + np.float32(np.nan)), f"a bias must be 2 × {V + 1} finite numbers"),
+        (LogitBias(ZEROS, np.zeros((3, 2)), np.zeros(2)), "pairs and weights do not fit"),
+        (LogitBias(ZEROS, np.array([[1, V + 1]]), np.zeros(1)), f"ids outside the {V + 1}"),
+        (LogitBias(ZEROS, np.array([[-2, 1]]), np.zeros(1)), f"ids outside the {V + 1}"),
+        (LogitBias(ZEROS, np.array([[1, 1]]), np.full(1, np.inf)), "weights that are not finite"),
     ],
 )
-def test_a_lean_that_does_not_fit_is_refused(engine: Engine, lean: Lean, words: str) -> None:
+def test_a_lean_that_does_not_fit_is_refused(engine: Engine, lean: LogitBias, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         written(engine, [make_row(1, steer=lambda segments: lean)])
 

@@ -6,11 +6,11 @@ import struct
 from pathlib import Path
 
 import pytest
-from composing_cases import tune
+from helpers.composing import tune
 from midi import score_of
 
-from emomusic.compose.asking.request import Request
-from emomusic.compose.asking.settings import Settings, SettingsError
+from emomusic.compose.parse import ClipSpec, SettingsError
+from emomusic.compose.request import Request
 from emomusic.emotion import find_emotion
 from emomusic.music.score import ScoreError, dump_score
 from emomusic.studio.desk.bringing import read_piece, read_settings
@@ -143,7 +143,7 @@ def test_a_name_is_short_and_printable(tmp_path: Path, verifier: Verifier) -> No
 
 
 def test_settings_are_read_from_a_file(tmp_path: Path) -> None:
-    settings = Settings(Request(find_emotion("joy"), n_bars=3), 7, 2, "tiny")
+    settings = ClipSpec(Request(find_emotion("joy"), n_bars=3), 7, 2, "tiny")
     path = tmp_path / "settings.json"
     path.write_text(settings.to_json())
 

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from composing_cases import given, tune
+from helpers.composing import given, tune
 from midi import score_of
 
 import emomusic.studio.desk.composing as composing
-from emomusic.compose.asking.given import VARY
-from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import Composer
+from emomusic.compose.request import VARY, Request
 from emomusic.emotion import Emotion
 from emomusic.music.score import dump_score
 from emomusic.studio.desk.composing import Growing, compose

@@ -12,13 +12,13 @@ from xml.etree import ElementTree
 
 import pytest
 import soundfile
-from composing_cases import tune
+from helpers.composing import tune
 from midi import score_of
 
 import emomusic.studio.desk.saving as saving
-from emomusic.compose.asking.request import Request
-from emomusic.compose.asking.settings import parse_settings_file
 from emomusic.compose.composer import Composer
+from emomusic.compose.parse import parse_settings_file
+from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.music.score import dump_score, read_score
 from emomusic.studio.desk.saving import save, settings_text, stem_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from composing_cases import tune
+from helpers.composing import tune
 from midi import score_of
 
 from emomusic.studio.desk.session import MAX_TAKES, MAX_VERSIONS, Piece, Session, Take

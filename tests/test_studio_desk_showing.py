@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from composing_cases import tune
+from helpers.composing import tune
 from midi import score_of
 
-from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.studio.desk.session import Piece, Session, Take
 from emomusic.studio.desk.showing import (

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from composing_cases import tune
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from helpers.composing import tune
 from studio_server import (
     POINT,
     ROOT,
@@ -29,8 +29,8 @@ from studio_server import (
 )
 
 import emomusic.studio.launch as launch
-from emomusic.compose.asking.settings import parse_settings_file
 from emomusic.compose.composer import Composer
+from emomusic.compose.parse import parse_settings_file
 from emomusic.music.score import dump_score, read_score
 from emomusic.studio.launch import LaunchError
 from emomusic.studio.wiring import AT_ONCE
@@ -171,7 +171,7 @@ def test_a_client_composes_a_clip_and_brings_it_back(
 def test_a_client_is_refused_with_a_sentence(studio: Studio) -> None:
     client = Client(studio.url, verbose=False)
 
-    with pytest.raises(AppError, match=r"^bars must be a whole number in \[1, 128\], got 1000\.$"):
+    with pytest.raises(AppError, match=r"^bars must be in \[1, 128\], got 1000\.$"):
         client.predict(emotion="joy", bars=1_000, api_name="/compose")
 
 
@@ -190,7 +190,7 @@ def test_a_client_is_refused_with_a_sentence(studio: Studio) -> None:
         ({"length": 10_000}, "greater than maximum value 256"),
         ({"length": float("nan")}, "bars must be a whole number, got nan."),
         ({"key": None}, "key must be one of any, C, "),
-        ({"metre": None}, "metre must be one of 4/4, 3/4."),
+        ({"time_signature": None}, "time_signature must be one of 4/4, 3/4, got None."),
         ({"best_of": 64}, "greater than maximum value 16"),
         ({"variations": float("nan")}, "variations must be a whole number, got nan."),
         ({"seed": None}, "seed must be a whole number, got None."),

@@ -17,8 +17,8 @@ import pytest
 from gradio_client import Client
 from studio_server import Studio, Visitor, form, open_studio, settings_of, status_of
 
-from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.emotion import find_emotion
 from emomusic.music.score import dump_score
 from emomusic.studio.endpoint import N_FILES

@@ -10,8 +10,8 @@ import gradio as gr
 import pytest
 
 import emomusic.studio.desk.saving as saving
-from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.studio.components.picker import point_feeling
 from emomusic.studio.components.roll import Roll

@@ -105,9 +105,9 @@ def show_bad_rows(job: Job, *, ends_with: str = ", all are in failures.jsonl") -
 
 def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None) -> None:
     """Do a job, or the part of it that is asked for, and end with its status."""
+    from emomusic.compose.export import OutputError
     from emomusic.compose.jobs.executors import RunReport
     from emomusic.compose.jobs.storage import Store
-    from emomusic.compose.output import OutputError
 
     show_bad_rows(job)
     if not job.n_clips:
@@ -189,13 +189,13 @@ def _executor(composer: Composer, store: Store, options: RunOptions) -> Compose:
 
 def _check_music(job: Job, composer: Composer) -> None:
     """Refuse given music that cannot be taken up before anything is written."""
-    from emomusic.compose.asking.given import read_theme
+    from emomusic.compose.primer import read_primer
     from emomusic.music.score import ScoreError
 
     request = next(job.items()).settings.request
     if request.given is not None:
         try:
-            read_theme(request.given.score, composer.tokenizer, tonic=request.given.tonic)
+            read_primer(request.given.score, composer.tokenizer, tonic=request.given.tonic)
         except ScoreError as error:
             stop(str(error), ExitStatus.USAGE)
 

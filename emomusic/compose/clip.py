@@ -11,7 +11,8 @@ from typing import Any
 from symusic.core import ScoreTick
 
 import emomusic
-from emomusic.compose.asking.request import Request
+from emomusic.compose.fields import Door
+from emomusic.compose.request import VALUES, Request
 from emomusic.music.key import TONIC_NAMES, key_correlations, parse_tonic
 from emomusic.music.score import notes_of
 from emomusic.verify.verifier import Verdict
@@ -91,12 +92,11 @@ class Clip:
             "best_of": request.best_of,
             "candidate": self.candidate,
             "take": request.take,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "guidance": request.guidance,
-            "guided_bars": request.guided_bars,
-            "steering": request.steering,
-            "two_hands": request.two_hands,
+            **{
+                name: getattr(request, name)
+                for name, own in VALUES.items()
+                if Door.CARD in own.doors
+            },
             "checkpoint": self.checkpoint,
             "version": emomusic.__version__,
         }
@@ -115,13 +115,12 @@ class Clip:
             OSError: If it cannot be written.
             ValueError: If the ending is another, or the piece is too long for notation.
         """
-        from emomusic.compose.asking.request import parse_formats
-        from emomusic.compose.asking.settings import Settings
-        from emomusic.compose.output import writers_of
+        from emomusic.compose.export import writers_of
+        from emomusic.compose.parse import ClipSpec, parse_formats
 
         formats = parse_formats(Path(path).suffix.removeprefix("."))
         for _, write in writers_of(
-            self.score, formats, key=self.sounding_key, settings=Settings.of(self).to_json
+            self.score, formats, key=self.sounding_key, settings=ClipSpec.of(self).to_json
         ):
             write(Path(path))
         return Path(path)

@@ -11,19 +11,17 @@ from typing import Self
 
 from symusic.core import ScoreTick
 
-from emomusic.compose.asking.given import Themes
-from emomusic.compose.asking.request import Request
-from emomusic.compose.asking.settings import Settings, numbered
+from emomusic.compose.best_of import Candidates, Realness
 from emomusic.compose.checkpoint import checkpoint_name, find_checkpoint, save_checkpoint
-from emomusic.compose.choose import Candidates
 from emomusic.compose.clip import Clip as Clip
-from emomusic.compose.drafting.controls import TABLES_NAME as TABLES_NAME
-from emomusic.compose.drafting.controls import read_tables
-from emomusic.compose.finish import Finisher, Sketch
-from emomusic.compose.realness import Realness
-from emomusic.compose.steering.pilot import Pilot, weights_of
-from emomusic.compose.steering.response import Response
-from emomusic.compose.writer import Writer
+from emomusic.compose.directions import Response
+from emomusic.compose.generate import ClipBuilder, ClipGenerator, PartialClip
+from emomusic.compose.parse import ClipSpec, number_specs
+from emomusic.compose.primer import PrimerCache
+from emomusic.compose.request import Request
+from emomusic.compose.steerer import Steerer, attribute_weights
+from emomusic.compose.token_plan import TABLES_NAME as TABLES_NAME
+from emomusic.compose.token_plan import read_tables
 from emomusic.mapping.mapper import Mapper
 from emomusic.model.choose import open_engine
 from emomusic.model.engine import Engine
@@ -55,7 +53,7 @@ class Composer:
         *,
         threads: int = 1,
         engine: str | Engine = "auto",
-        pilot: Pilot | None = None,
+        steerer: Steerer | None = None,
     ) -> None:
         """Load a checkpoint.
 
@@ -63,7 +61,7 @@ class Composer:
             folder: The checkpoint.
             threads: Of the engine, on the CPU.
             engine: Its name (`auto`, `int8`, `torch`, `cuda`), or one that holds the weights.
-            pilot: What steers; None takes the checkpoint's.
+            steerer: What steers; None takes the checkpoint's.
 
         Raises:
             CheckpointError: If a part of it is missing or damaged, or does not fit the others.
@@ -78,21 +76,21 @@ class Composer:
             self.mapper = Mapper.load(folder)
             self.verifier = Verifier.load(folder)
             self._realness = Realness.load(folder)
-            self._finisher = Finisher(self.tokenizer, self.verifier, self.name)
-            self._writer = Writer(
+            self._builder = ClipBuilder(self.tokenizer, self.verifier, self.name)
+            self._generator = ClipGenerator(
                 engine=self.engine,
                 tokenizer=self.tokenizer,
                 mapper=self.mapper,
                 tables=read_tables(folder / TABLES_NAME, self.tokenizer.vocabulary),
-                pilot=pilot or self._read_pilot(),
-                themes=Themes(self.tokenizer, lambda n: self.verifier.verdict(n).quadrant),
+                steerer=steerer or self._load_steerer(),
+                primers=PrimerCache(self.tokenizer, lambda n: self.verifier.verdict(n).quadrant),
             )
         except ValueError as error:
             raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
 
-    def _read_pilot(self) -> Pilot:
-        weights = weights_of(self.mapper.telling())
-        return Pilot(self.tokenizer, Response.load(self.folder), weights=weights)
+    def _load_steerer(self) -> Steerer:
+        weights = attribute_weights(self.mapper.telling())
+        return Steerer(self.tokenizer, Response.load(self.folder), weights=weights)
 
     def compose(
         self,
@@ -121,7 +119,7 @@ class Composer:
             ValueError: If seed, count, start or batch_size is out of range.
         """
         _check_run(seed=seed, count=count, start=start, batch_size=batch_size)
-        asked = numbered(repeat(request, count), seed, start)
+        asked = number_specs(repeat(request, count), seed, start)
         return self._in_order(asked, batch_size, progress)
 
     def compose_each(
@@ -148,10 +146,10 @@ class Composer:
             ValueError: If seed, start or batch_size is out of range.
         """
         _check_run(seed=seed, start=start, batch_size=batch_size)
-        return self._in_order(numbered(requests, seed, start), batch_size, progress)
+        return self._in_order(number_specs(requests, seed, start), batch_size, progress)
 
     def compose_all(
-        self, settings: Iterable[Settings], *, batch_size: int = BATCH
+        self, settings: Iterable[ClipSpec], *, batch_size: int = BATCH
     ) -> Iterator[Clip]:
         """Compose one clip for each settings, of whatever runs they are, in order.
 
@@ -167,7 +165,7 @@ class Composer:
 
     def stream(
         self, requests: Iterable[Request], *, seed: int, start: int = 0, batch_size: int = BATCH
-    ) -> Generator[Sketch | Clip, None, None]:
+    ) -> Generator[PartialClip | Clip, None, None]:
         """Compose one clip for each request, and tell of each bar as it is written.
 
         Clips are the same as those of `compose_each`; close the iterator to stop.
@@ -179,43 +177,43 @@ class Composer:
             batch_size: Candidates in hand at once.
 
         Yields:
-            A sketch each time one has more bars, and each clip as soon as it is done.
+            A partial each time one has more bars, and each clip as soon as it is done.
 
         Raises:
             ValueError: If seed, start or batch_size is out of range.
         """
         _check_run(seed=seed, start=start, batch_size=batch_size)
-        return self._stream(numbered(requests, seed, start), batch_size)
+        return self._stream(number_specs(requests, seed, start), batch_size)
 
     def _stream(
-        self, asked: Iterable[Settings], batch_size: int
-    ) -> Generator[Sketch | Clip, None, None]:
+        self, asked: Iterable[ClipSpec], batch_size: int
+    ) -> Generator[PartialClip | Clip, None, None]:
         candidates: dict[int, Candidates] = {}
         with closing(
-            self._writer.written(asked, batch_size=batch_size, by_segment=True)
+            self._generator.generate(asked, batch_size=batch_size, by_segment=True)
         ) as written:
-            for order, sketch in written:
-                yield sketch
-                if sketch.is_whole:
-                    yield from self._chosen(order, sketch, candidates)
+            for order, partial in written:
+                yield partial
+                if partial.is_whole:
+                    yield from self._chosen(order, partial, candidates)
 
-    def settle(self, sketch: Sketch) -> Clip:
-        """Return a clip of what is there of a sketch that was stopped, of at least one bar."""
-        return self._finisher.clip(sketch)
+    def settle(self, partial: PartialClip) -> Clip:
+        """Return a clip of what is there of a partial that was stopped, of at least one bar."""
+        return self._builder.clip(partial)
 
-    def score(self, sketch: Sketch) -> ScoreTick:
-        """Return the score of what is there of a sketch, of at least one bar."""
-        return self._finisher.score(sketch)
+    def score(self, partial: PartialClip) -> ScoreTick:
+        """Return the score of what is there of a partial, of at least one bar."""
+        return self._builder.score(partial)
 
     def _in_order(
-        self, asked: Iterable[Settings], batch_size: int, progress: Progress = lambda n: None
+        self, asked: Iterable[ClipSpec], batch_size: int, progress: Progress = lambda n: None
     ) -> Iterator[Clip]:
         candidates: dict[int, Candidates] = {}
         done: dict[int, Clip] = {}
         wanted = 0
-        with closing(self._writer.written(asked, batch_size=batch_size)) as written:
-            for order, sketch in written:
-                for clip in self._chosen(order, sketch, candidates):
+        with closing(self._generator.generate(asked, batch_size=batch_size)) as written:
+            for order, partial in written:
+                for clip in self._chosen(order, partial, candidates):
                     done[order] = clip
                     progress(1)
                 while wanted in done:
@@ -223,12 +221,12 @@ class Composer:
                     wanted += 1
 
     def _chosen(
-        self, order: int, sketch: Sketch, candidates: dict[int, Candidates]
+        self, order: int, partial: PartialClip, candidates: dict[int, Candidates]
     ) -> Iterator[Clip]:
         """Yield the best candidate of a clip once the last of them is whole."""
-        draft = sketch.draft
-        own = candidates.setdefault(order, Candidates(draft.request.best_of))
-        own.found[draft.candidate] = self._finisher.clip(sketch)
+        plan = partial.plan
+        own = candidates.setdefault(order, Candidates(plan.request.best_of))
+        own.found[plan.candidate] = self._builder.clip(partial)
         if own.complete:
             yield candidates.pop(order).best(self.verifier, self._realness)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANTS, find_emotion
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from emomusic.compose.asking.request import Request
+from emomusic.compose.best_of import Realness, features_of
 from emomusic.compose.composer import Composer
-from emomusic.compose.realness import Realness, features_of
+from emomusic.compose.request import Request
 from emomusic.data.clean import SkippedError, Song
 from emomusic.data.sources import CorpusFile, read_song, track_song
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emomusic.compose.drafting.guide import BarPlan, Plan, clip_grammar, ids_of, script_of
+from emomusic.compose.token_plan import BarPlan, TokenPlan, body_ids, clip_grammar, to_script
 from emomusic.model.choose import open_engine
 from emomusic.model.engine import Row, Uniforms
 from emomusic.music.score import write_score
@@ -41,9 +41,9 @@ def write_samples(folder: Path, step: int) -> None:
     grammar = clip_grammar(vocabulary)
     density = int(vocabulary.control_ids(("note_density",))[0])
     asked = {"free": (), "low": (density,), "high": (density + N_BINS - 1,)}
-    plans = [Plan(asked[name], (BarPlan(),) * N_BARS) for name in ASKED]
+    plans = [TokenPlan(asked[name], (BarPlan(),) * N_BARS) for name in ASKED]
     context = engine.config.context
-    scripts = [script_of(plan, vocabulary, grammar, context=context) for plan in plans]
+    scripts = [to_script(plan, vocabulary, grammar, context=context) for plan in plans]
     rows = [
         Row(script, Uniforms(np.random.default_rng([step, i])), number=i)
         for i, script in enumerate(scripts)
@@ -51,5 +51,5 @@ def write_samples(folder: Path, step: int) -> None:
     edges = tables["edges"][names.index("tempo")]
     tempo = float(edges[len(edges) // 2])
     for at, segments in engine.write(rows, grammar):
-        score = tokenizer.decode(ids_of(scripts[at], segments), tempo=tempo)
+        score = tokenizer.decode(body_ids(scripts[at], segments), tempo=tempo)
         write_score(score, samples_dir / f"step_{step:06d}_{ASKED[at]}.mid")

@@ -8,16 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import TABLES_NAME, TOKENIZER_NAME, Composer
-from emomusic.compose.drafting.draft import Draft
-from emomusic.compose.steering.hearing import hear
-from emomusic.compose.steering.helm import REACH
-from emomusic.compose.steering.levers import LEVERS, Levers
-from emomusic.compose.steering.pilot import Pilot, centre_of, written
-from emomusic.compose.steering.response import Response, fit_response
+from emomusic.compose.controller import LEVER_REACH, measure_written
+from emomusic.compose.directions import LEVERS, ControlDirections, Response, fit_response
+from emomusic.compose.plan import ClipPlan
+from emomusic.compose.request import Request
+from emomusic.compose.steerer import Steerer, operating_point, targets_in_c
 from emomusic.emotion import Emotion
-from emomusic.model.engine import Lean, Steer
+from emomusic.model.engine import LogitBias, Steer
 from emomusic.model.grammar import Script
 from emomusic.model.weights import CONFIG_NAME, CheckpointError
 from emomusic.music.passage import passage_of
@@ -30,17 +28,17 @@ N_BARS = 12
 Progress = Callable[[int], None]
 
 
-class _Probe(Pilot):
+class _Probe(Steerer):
     """Pull levers of each clip at random, and leave them there."""
 
     def __init__(self, tokenizer: Tokenizer, pulled: NDArray[np.float64]) -> None:
         super().__init__(tokenizer, None)
         self._pulled = pulled
 
-    def steer(self, draft: Draft, script: Script) -> Steer:
-        levers: Levers = self.levers(draft)
-        pulled, centre = self._pulled[draft.index], centre_of(written(draft))
-        return lambda segments: Lean(levers.bias(pulled, centre, bar=len(segments)))
+    def steer(self, draft: ClipPlan, script: Script) -> Steer:
+        levers: ControlDirections = self.levers(draft)
+        pulled, centre = self._pulled[draft.index], operating_point(targets_in_c(draft))
+        return lambda segments: LogitBias(levers.bias(pulled, centre, bar=len(segments)))
 
 
 def has_model(checkpoint: Path) -> bool:
@@ -69,13 +67,13 @@ def measure_response(
         CheckpointError: If it cannot be used.
     """
     rng = np.random.default_rng(seed)
-    pulled = rng.standard_normal((n_clips, len(LEVERS))) * [PULLED * REACH[x] for x in LEVERS]
+    pulled = rng.standard_normal((n_clips, len(LEVERS))) * [PULLED * LEVER_REACH[x] for x in LEVERS]
     pulled[rng.random(pulled.shape) >= SHARE] = 0.0
     try:
         pilot = _Probe(Tokenizer(checkpoint / TOKENIZER_NAME), pulled)
     except ValueError as error:
         raise CheckpointError(f"the checkpoint {checkpoint} cannot be used: {error}") from error
-    composer = Composer(checkpoint, threads=threads, pilot=pilot)
+    composer = Composer(checkpoint, threads=threads, steerer=pilot)
     requests = [
         Request(Emotion(*point), n_bars=N_BARS, tonic=0, guidance=1.0, diversity=1.0)
         for point in rng.uniform(-1, 1, (n_clips, 2)).tolist()
@@ -84,7 +82,7 @@ def measure_response(
     for clip in composer.compose_each(requests, seed=seed, progress=progress):
         asked.append([clip.targets[name] for name in names])
         passage = passage_of(notes_of(clip.score), n_beats=4.0 * N_BARS, tempo=clip.tempo)
-        achieved.append(hear(passage, names).values)
+        achieved.append(measure_written(passage, names).values)
     return fit_response(
         np.array(asked),
         pulled,

@@ -50,7 +50,7 @@ class Uniforms:
 
 
 @dataclass(frozen=True)
-class Lean:
+class LogitBias:
     """Hold what is added to the logits until a bar ends.
 
     Attributes:
@@ -68,7 +68,7 @@ class Lean:
     weights: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
-Steer = Callable[[Segments], Lean | None]
+Steer = Callable[[Segments], LogitBias | None]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Row:
         return self.guidance if n_segments < self.n_guided else 1.0
 
 
-def steered(row: Row, segments: Segments, grammar: Grammar) -> Lean | None:
+def steered(row: Row, segments: Segments, grammar: Grammar) -> LogitBias | None:
     """Return what a row's next segment leans to, in contiguous arrays, or None.
 
     Raises:
@@ -133,7 +133,7 @@ def steered(row: Row, segments: Segments, grammar: Grammar) -> Lean | None:
     if found is None:
         return None
     size, n = grammar.vocab_size + 1, len(found.weights)
-    lean = Lean(
+    lean = LogitBias(
         np.ascontiguousarray(found.bias, np.float32),
         np.ascontiguousarray(found.pairs, np.int32),
         np.ascontiguousarray(found.weights, np.float32),

@@ -284,7 +284,7 @@ class Walk:
     def leaning(
         self, bias: NDArray[np.float32], pairs: NDArray[np.int32], weights: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Return what is added to the slot's logits now, shape (n_choices,); see `Lean`."""
+        """Return what is added to the slot's logits now, shape (n_choices,); see `LogitBias`."""
         grammar, layout = self.grammar, self.grammar.layout
         ids = grammar.slot_ids[self.slot]
         leaning: NDArray[np.float32] = bias[0][ids]

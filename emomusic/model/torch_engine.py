@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emomusic.model.engine import Lean, Row, check_row, checked_events, steered
+from emomusic.model.engine import LogitBias, Row, check_row, checked_events, steered
 from emomusic.model.events import NONE, SLOTS
 from emomusic.model.grammar import Grammar, Segments, Walk
 from emomusic.model.sampling import sample_ids
@@ -122,7 +122,7 @@ class TorchEngine:
         return found.numpy()
 
 
-def _event(row: Row, walk: Walk, voices: _Voices, lean: Lean | None) -> list[list[int]]:
+def _event(row: Row, walk: Walk, voices: _Voices, lean: LogitBias | None) -> list[list[int]]:
     """Choose slot by slot until an event is whole or the row done; return what comes next."""
     temperature, top_p = (np.broadcast_to(x, len(SLOTS)) for x in (row.temperature, row.top_p))
     chosen = np.full(len(SLOTS), NONE)

@@ -148,6 +148,6 @@ def _check_mcp() -> None:
 
 def _warm_up(composer: Composer) -> None:
     """Compose a bar, so that the first person does not wait for tables and memory."""
-    from emomusic.compose.asking.request import Request
+    from emomusic.compose.request import Request
 
     list(composer.compose(Request(find_emotion(DEFAULT_FEELING), n_bars=1), seed=0))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from emomusic.compose.asking.request import Request
-from emomusic.compose.asking.settings import Settings, parse_settings_file
 from emomusic.compose.composer import Composer
+from emomusic.compose.fields import Field, Kind
+from emomusic.compose.parse import PAGE, ClipSpec, parse_settings_file
+from emomusic.compose.request import Request
 from emomusic.mapping.mapper import Mapper
 from emomusic.studio.components.faders import FaderValues
 from emomusic.studio.components.picker import (
@@ -22,25 +23,24 @@ from emomusic.studio.components.picker import (
     point_feeling,
 )
 from emomusic.studio.components.variations import Choice
-from emomusic.studio.desk.asking import BARS, Sheet, continued, moved, sheet_of, varied, whole
+from emomusic.studio.desk.asking import BARS, FINE, Form, continue_piece, shift_piece, vary_piece
 from emomusic.studio.desk.bringing import read_piece, read_settings
 from emomusic.studio.desk.composing import Growing, compose
 from emomusic.studio.desk.session import Piece, Session, Take
 from emomusic.studio.desk.showing import label_of
 from emomusic.studio.page import (
-    MAX_CANDIDATES,
     MAX_LENGTH,
-    MAX_TEMPERATURE,
-    MIN_SAMPLING,
     Parts,
     said,
 )
 from emomusic.studio.screen import Screen, Stream, Updates, chosen
 
 ADDED_BARS = 8
+MAX_CANDIDATES = int((FINE["best_of"].studio or (1, 1))[1])
 USUAL_TEMPO = 110.0
 """By which the bars of a length in seconds are guessed before there is a tempo."""
-MAX_SEED = 2**53 - 1
+SEED = PAGE["seed"]
+VARIATIONS = Field(Kind.WHOLE, name="variations")
 
 
 class Listeners:
@@ -75,8 +75,11 @@ class Listeners:
     def compose(self, session: Session, feeling: Feeling, *values: Any) -> Stream:
         """Compose variations of what the page asks for."""
         *form, n_variations, seed = values
-        request, seed = asked(feeling, *form), counted("seed", seed)
-        n = counted("variations", n_variations)
+        try:
+            request = asked(feeling, dict(zip(self.parts.form, form, strict=True)))
+            seed, n = SEED.read(seed), VARIATIONS.read(n_variations)
+        except ValueError as error:
+            raise gr.Error(f"{error}.", print_exception=False) from error
         if session.last == (request, seed, n):  # pressed again: another one, then
             seed = self.roll_dice()
         session.last = request, seed, n
@@ -129,7 +132,7 @@ class Listeners:
             emotion = feeling.emotion
             if feeling.curve is not None:
                 emotion = feeling.curve.points[-1].emotion
-        request = continued(take.piece, ADDED_BARS, emotion=emotion)
+        request = continue_piece(take.piece, ADDED_BARS, emotion=emotion)
         for growing in self._written(session, [request], _seed_of(take.piece)):
             if not growing.is_over:
                 yield self.screen.growing_alone(growing)
@@ -151,13 +154,13 @@ class Listeners:
     def vary(self, session: Session) -> Stream:
         """Add a variation of the chosen piece."""
         piece = chosen(session).piece
-        request = varied(piece, take=session.n_titled + 1)
+        request = vary_piece(piece, take=session.n_titled + 1)
         yield from self._beside(session, request, piece)
 
     def move(self, session: Session, move: str) -> Stream:
         """Add the chosen piece in another mood."""
         piece = chosen(session).piece
-        yield from self._beside(session, moved(piece, move), piece)
+        yield from self._beside(session, shift_piece(piece, move), piece)
 
     def _beside(self, session: Session, request: Request, piece: Piece) -> Stream:
         index = 0 if piece.clip is None else piece.clip.index
@@ -217,7 +220,7 @@ class Listeners:
         if text:
             yield from self._again(session, lambda: parse_settings_file(text))
 
-    def _again(self, session: Session, read: Callable[[], Settings]) -> Stream:
+    def _again(self, session: Session, read: Callable[[], ClipSpec]) -> Stream:
         try:
             settings = read()
         except ValueError as error:
@@ -238,27 +241,22 @@ class Listeners:
         yield self._set(settings)
         yield from self._compose(session, [settings.request], settings.seed, settings.index)
 
-    def _set(self, settings: Settings) -> Updates:
+    def _set(self, settings: ClipSpec) -> Updates:
         """Show settings in the controls."""
-        p, sheet = self.parts, sheet_of(settings.request)
-        updates: Updates = {
-            p.unit: sheet.unit,
-            p.length: sheet.length,
-            p.key: sheet.key,
-            p.mode: sheet.mode,
-            p.metre: sheet.metre,
-            p.faders: FaderValues(fixed=sheet.fixed),
-            p.temperature: min(max(sheet.temperature, MIN_SAMPLING), MAX_TEMPERATURE),
-            p.top_p: max(sheet.top_p, MIN_SAMPLING),
-            p.best_of: sheet.best_of,
-            p.seed: min(settings.seed, MAX_SEED),
-        }
-        feeling = None if sheet.curve is None else curved_feeling(sheet.curve)
-        if sheet.emotion is not None:
-            feeling = point_feeling(sheet.emotion)
+        p, form = self.parts, Form.of(settings.request)
+        feeling = None if form.curve is None else curved_feeling(form.curve)
+        if form.emotion is not None:
+            feeling = point_feeling(form.emotion)
+        free = None if feeling is None else suggested(self.composer.mapper, feeling)
+        shown = {
+            "unit": form.unit, "length": form.length, "key": form.key, "mode": form.mode,
+            "time_signature": form.time_signature, "fixed": FaderValues(form.fixed, free),
+            **{name: clipped(FINE[name], value) for name, value in form.fine.items()},
+        }  # fmt: skip
+        updates: Updates = {p.form[name]: value for name, value in shown.items()}
+        updates[p.seed] = clipped(SEED, settings.seed)
         if feeling is not None:
-            free = suggested(self.composer.mapper, feeling)
-            updates |= {p.picker: feeling, p.faders: FaderValues(sheet.fixed, free)}
+            updates[p.picker] = feeling
         return updates
 
 
@@ -271,28 +269,24 @@ def suggested(mapper: Mapper, feeling: Feeling) -> dict[str, float]:
     return {name: sum(bar[name] for bar in bars) / len(bars) for name in bars[0]}
 
 
-def asked(feeling: Feeling, *form: Any) -> Request:
+def asked(feeling: Feeling, form: Mapping[str, Any]) -> Request:
     """Return the request that the page's controls make.
 
-    Raises:
-        gr.Error: If a value is out of its range.
-    """
-    try:
-        return Sheet(feeling.emotion, feeling.curve, *form).request()
-    except (TypeError, ValueError) as error:
-        raise gr.Error(f"{error}.", print_exception=False) from error
-
-
-def counted(name: str, value: object) -> int:
-    """Return the whole number of a control.
+    Args:
+        feeling: What the picker holds.
+        form: What all other controls hold, by name.
 
     Raises:
-        gr.Error: If it is empty, or holds something else.
+        ValueError: If a value is of another kind or out of its range.
     """
-    try:
-        return whole(name, value)
-    except ValueError as error:
-        raise gr.Error(f"{error}.", print_exception=False) from error
+    fine = {name: form[name] for name in FINE}
+    shape = {name: value for name, value in form.items() if name not in FINE}
+    return Form(emotion=feeling.emotion, curve=feeling.curve, fine=fine, **shape).request()
+
+
+def clipped(field: Field, value: Any) -> Any:
+    """Return a value as near as its control can show it."""
+    return value if field.studio is None else min(max(value, field.studio[0]), field.studio[1])
 
 
 def _seed_of(piece: Piece) -> int:

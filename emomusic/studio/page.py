@@ -8,13 +8,15 @@ from typing import Any
 
 import gradio as gr
 
-from emomusic.compose.asking.onward import MOVES
-from emomusic.compose.asking.request import TOP_P
+from emomusic.compose.derive import MOVES
+from emomusic.compose.fields import Field
+from emomusic.compose.parse import LARGEST_SAFE_SEED
+from emomusic.compose.request import DEFAULT_BARS, METRES
 from emomusic.studio.components.faders import Faders, FaderValues
 from emomusic.studio.components.picker import EmotionPicker
 from emomusic.studio.components.roll import PianoRoll
 from emomusic.studio.components.variations import Variations
-from emomusic.studio.desk.asking import BARS, KEYS, METRES, MODES, SECONDS
+from emomusic.studio.desk.asking import ANY, BARS, FINE, KEYS, MODES, SECONDS
 from emomusic.studio.desk.session import MAX_TAKES, Session
 from emomusic.studio.result import style
 
@@ -28,8 +30,8 @@ FORMATS = {
     "zip": "All in a ZIP",
 }
 MIN_LENGTH, MAX_LENGTH = 1, 256
-MAX_CANDIDATES = 16
-MIN_SAMPLING, MAX_TEMPERATURE = 0.1, 2.0
+USUAL = {"best_of": 4}
+"""What the page begins with, where that is not what a request has by itself."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,7 @@ class Parts:
     n_variations: gr.Slider
     compose: gr.Button
     stop: gr.Button
-    unit: gr.Radio
-    length: gr.Slider
-    key: gr.Dropdown
-    mode: gr.Radio
-    metre: gr.Radio
-    faders: Faders
-    temperature: gr.Slider
-    top_p: gr.Slider
-    best_of: gr.Slider
+    form: dict[str, Any]
     seed: gr.Number
     dice: gr.Button
     status: gr.HTML
@@ -71,12 +65,11 @@ class Parts:
 
     def changed(self) -> set[gr.components.Component]:
         """Return all components that a listener may change."""
-        found: set[gr.components.Component] = {*self.moves.values(), *self.downloads.values()}
+        found: set[gr.components.Component] = set()
         for field in fields(self):
             part = getattr(self, field.name)
-            if not isinstance(part, dict) and part is not self.session:
-                found.add(part)
-        return found
+            found |= {*part.values()} if isinstance(part, dict) else {part}
+        return found - {self.session}
 
 
 def lay_out(suggested: Mapping[str, float]) -> Parts:
@@ -127,17 +120,19 @@ def _feeling(made: dict[str, Any]) -> None:
 
 
 def _shape(made: dict[str, Any], suggested: Mapping[str, float]) -> None:
+    form = made["form"] = {}
     with gr.Accordion("Shape it", open=False, elem_id="shape"):
         with gr.Row():
-            made["unit"] = gr.Radio([BARS, SECONDS], value=BARS, label="Length in", scale=1)
-            made["length"] = gr.Slider(
-                MIN_LENGTH, MAX_LENGTH, value=16, step=1, label="Length", scale=2, elem_id="length"
-            )
+            form["unit"] = gr.Radio([BARS, SECONDS], value=BARS, label="Length in", scale=1)
+            form["length"] = gr.Slider(
+                MIN_LENGTH, MAX_LENGTH, value=DEFAULT_BARS, step=1, label="Length", scale=2,
+                elem_id="length",
+            )  # fmt: skip
         with gr.Row():
-            made["key"] = gr.Dropdown(list(KEYS), value=KEYS[0], label="Key", elem_id="key")
-            made["mode"] = gr.Radio(list(MODES), value=MODES[0], label="Mode", elem_id="mode")
-            made["metre"] = gr.Radio(list(METRES), value=METRES[0], label="Time signature")
-        made["faders"] = Faders(FaderValues(suggested=suggested), elem_id="faders")
+            form["key"] = gr.Dropdown(list(KEYS), value=ANY, label="Key", elem_id="key")
+            form["mode"] = gr.Radio(list(MODES), value=ANY, label="Mode", elem_id="mode")
+            form["time_signature"] = gr.Radio(list(METRES), value=METRES[0], label="Time signature")
+        form["fixed"] = Faders(FaderValues(suggested=suggested), elem_id="faders")
 
 
 def _fine_print(made: dict[str, Any]) -> None:
@@ -145,22 +140,22 @@ def _fine_print(made: dict[str, Any]) -> None:
         with gr.Row():
             made["seed"] = gr.Number(
                 0, label="Seed", info="The same seed gives the same clip.", precision=0,
-                minimum=0, maximum=2**53 - 1, elem_id="seed", scale=3,
+                minimum=0, maximum=LARGEST_SAFE_SEED, elem_id="seed", scale=3,
             )  # fmt: skip
             made["dice"] = gr.Button("Another seed", elem_id="dice", scale=1, min_width=120)
-        made["best_of"] = gr.Slider(
-            1, MAX_CANDIDATES, value=4, step=1, label="Candidates",
-            info="The verifier keeps the best of so many; 1 is the first draw.",
-            elem_id="best-of",
-        )  # fmt: skip
-        made["temperature"] = gr.Slider(
-            MIN_SAMPLING, MAX_TEMPERATURE, value=1.0, step=0.05, label="Temperature",
-            info="Higher surprises more.",
-        )  # fmt: skip
-        made["top_p"] = gr.Slider(
-            MIN_SAMPLING, 1.0, value=TOP_P, step=0.01, label="Top-p",
-            info="Lower leaves the unlikely out.",
-        )  # fmt: skip
+        made["form"] |= {name: _control(name, own) for name, own in FINE.items()}
+
+
+def _control(name: str, field: Field) -> gr.components.Component:
+    """Return what asks for a value that a request describes."""
+    own: dict[str, Any] = {
+        "value": USUAL.get(name, field.default), "label": field.label, "info": field.help,
+        "elem_id": name.replace("_", "-"),
+    }  # fmt: skip
+    if field.studio is None:
+        return gr.Checkbox(**own)
+    low, high, step = field.studio
+    return gr.Slider(low, high, step=step, **own)
 
 
 def _growing(made: dict[str, Any]) -> None:

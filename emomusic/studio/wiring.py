@@ -47,15 +47,16 @@ WRITE_LINK = """(settings) => {
 def wire(blocks: gr.Blocks, parts: Parts, listeners: Listeners) -> None:
     """Connect components and listeners; none of them is an endpoint for programs."""
     p, do = parts, listeners
-    form = [p.unit, p.length, p.key, p.mode, p.metre, p.faders, p.temperature, p.top_p, p.best_of]
+    form, faders = p.form.values(), p.form["fixed"]
+    length = [p.form["unit"], p.form["length"]]
     quick: dict[str, Any] = {
         "queue": False,
         "show_progress": "hidden",
         "api_visibility": "private",
     }
-    p.picker.change(do.suggest, [p.picker, p.faders], p.faders, trigger_mode="always_last", **quick)
-    for control in (p.unit, p.length):
-        control.change(do.set_length, [p.unit, p.length], p.picker, **quick)
+    p.picker.change(do.suggest, [p.picker, faders], faders, trigger_mode="always_last", **quick)
+    for control in length:
+        control.change(do.set_length, length, p.picker, **quick)
     p.dice.click(do.roll_dice, None, p.seed, **quick)
     p.compose.click(None, js=SHOW_ROLL, **quick)
     p.stop.click(do.stop, p.session, None, **quick)

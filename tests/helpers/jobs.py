@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from emomusic.compose.asking.options import settings_of
 from emomusic.compose.jobs.job import Item, ItemResult, Job, Output
 from emomusic.compose.jobs.rows import BadRow, JobRow, read_rows
 from emomusic.compose.jobs.storage import BatchWriter, Shard, Store
+from emomusic.compose.parse import spec_from_options
 
 
 def read(text: str | bytes, **defaults: Any) -> list[JobRow | BadRow]:
@@ -26,7 +26,7 @@ def job_of(text: str | bytes, **defaults: Any) -> Job:
 
 def item(number: int, **options: Any) -> Item:
     """Return an item of one bar, made of options."""
-    return Item(number, settings_of({"emotion": "joy", "bars": 1, "seed": number, **options}))
+    return Item(number, spec_from_options({"emotion": "joy", "bars": 1, "seed": number, **options}))
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -17,10 +17,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from emomusic.compose.asking.settings import Settings
 from emomusic.compose.composer import BATCH, Composer
 from emomusic.compose.jobs.job import Batch, Item, ItemResult, Job, Output
 from emomusic.compose.jobs.storage import BatchWriter, Line, Shard, Store, Summary, write_manifest
+from emomusic.compose.parse import ClipSpec
 
 MAX_TRIES = 3
 """A batch whose process has died this often is what kills it."""
@@ -110,7 +110,7 @@ def compose_items(
     while not is_over:
         taken: deque[Item] = deque()
 
-        def take(taken: deque[Item] = taken) -> Iterator[Settings]:
+        def take(taken: deque[Item] = taken) -> Iterator[ClipSpec]:
             for item in source:
                 taken.append(item)
                 yield item.settings

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import emomusic
-from emomusic.compose.asking.settings import Settings
 from emomusic.compose.checkpoint import checkpoint_files, file_checksum
 from emomusic.compose.clip import Clip
 from emomusic.compose.jobs.rows import BadRow, JobRow, read_rows
+from emomusic.compose.parse import ClipSpec
 
 SMALLEST_BATCH, LARGEST_BATCH, MANY_BATCHES = 16, 512, 64
 PACKS = ("files", "tar", "parquet")
@@ -36,7 +36,7 @@ class Item:
     """
 
     number: int
-    settings: Settings
+    settings: ClipSpec
     row: int | None = None
     id: str | None = None
 

@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO
 
-from emomusic.compose.asking.options import settings_of
-from emomusic.compose.asking.settings import FORMAT, MAX_SEED, Settings, parse_settings_file
-from emomusic.compose.jobs.columns import RowError, check_columns, count_of, options_of
+from emomusic.compose.jobs.columns import RowError, check_columns, options_of
+from emomusic.compose.parse import (
+    COUNT,
+    FORMAT,
+    ClipSpec,
+    parse_settings_file,
+    refuse_constant,
+    spec_from_options,
+)
 from emomusic.files import UNREADABLE
 
 MAX_LINE = 24 * 2**20
@@ -40,7 +46,7 @@ class JobRow:
     """
 
     line: int | None
-    settings: Settings
+    settings: ClipSpec
     count: int = 1
     id: str | None = None
 
@@ -93,11 +99,8 @@ def _json_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[JobRow |
 
 
 def _json_values(line: bytes) -> dict[str, Any]:
-    def refuse(text: str) -> float:
-        raise ValueError(f"numbers must be finite, got {text}")
-
     try:
-        values = json.loads(line.decode(), parse_constant=refuse)
+        values = json.loads(line.decode(), parse_constant=refuse_constant)
         if b"\\ud" in line.lower():  # half a character can be written so, and not kept as text
             json.dumps(values, ensure_ascii=False).encode()
     except UnicodeError:
@@ -171,11 +174,8 @@ def _row(
         if values.get("format") == FORMAT:
             return JobRow(number, parse_settings_file(json.dumps(values)))
         options = options_of(values, defaults)
-        count, name = count_of(options), options.pop("id", None)
-        settings = settings_of(options)
-        if not 0 <= settings.seed <= MAX_SEED:
-            raise ValueError(f"seed must be in [0, {MAX_SEED}], got {settings.seed}")
-        return JobRow(number, settings, count, name)
+        count, name = options.pop("count", COUNT.default), options.pop("id", None)
+        return JobRow(number, spec_from_options(options), count, name)
     except UNREADABLE as error:
         reason = str(error) if isinstance(error, ValueError) else "a value is of the wrong kind"
         shown = "".join(c if c.isprintable() else " " for c in reason[: 2 * MAX_REASON])

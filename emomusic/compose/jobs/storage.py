@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from emomusic.compose.export import MANIFEST_NAME, OutputError, line_of, stem_of, write_files
 from emomusic.compose.jobs.job import ItemResult, Job, Output
-from emomusic.compose.output import MANIFEST_NAME, OutputError, line_of, stem_of, write_files
 from emomusic.emotion import Emotion
 from emomusic.files import UNREADABLE, write_text
 from emomusic.verify.verifier import Verifier

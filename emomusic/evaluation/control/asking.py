@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emomusic.compose.asking.request import DEFAULT_BARS, Request
+from emomusic.compose.request import DEFAULT_BARS, Request
 from emomusic.evaluation.control.real import Column, RealMusic
 
 MAX_STEP_BARS = 4

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from emomusic.compose.asking.request import DEFAULT_BARS, parse_key
 from emomusic.compose.composer import Clip, Composer
-from emomusic.compose.drafting.guide import transposition
+from emomusic.compose.parse import parse_key
+from emomusic.compose.request import DEFAULT_BARS
+from emomusic.compose.token_plan import transposition
 from emomusic.evaluation.control.asking import FULL, Design, Question, ask
 from emomusic.evaluation.control.joint import GIVEN
 from emomusic.evaluation.control.measures import (

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.judged.recipe import Recipe
 from emomusic.music.key import parse_tonic

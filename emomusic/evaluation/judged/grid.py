@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from emomusic.compose.asking.request import Request
 from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.evaluation.judged.hearing import Matrix, listen
 from emomusic.evaluation.judges import Judge

@@ -8,10 +8,10 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.quadrants import compose_quadrants
+from emomusic.compose.request import Request
 from emomusic.emotion import find_emotion
 from emomusic.evaluation.judged.baselines import (
     apply_rules,

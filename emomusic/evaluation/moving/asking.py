@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from emomusic.compose.asking.request import Request, parse_key
 from emomusic.compose.clip import Clip
+from emomusic.compose.parse import parse_key
+from emomusic.compose.request import Request
 from emomusic.emotion import (
     QUADRANTS,
     CurvePoint,

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from emomusic.compose.asking.onward import MOVES, continued, moved, shifted, varied
-from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
+from emomusic.compose.derive import MOVES, continue_clip, shift_clip, shift_emotion, vary_clip
+from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANTS, EmotionCurve
 from emomusic.evaluation.judged.hearing import NO_VELOCITY, Panel
 from emomusic.evaluation.judges import Judge
@@ -217,21 +217,21 @@ class _Desk:
         """Compose each piece in other moods, and another take of it; hear them."""
         made = {}
         for move in MOVES:
-            results = self.compose([moved(clip, move) for clip in sources])
+            results = self.compose([shift_clip(clip, move) for clip in sources])
             fresh = [
-                fresh_request(clip, shifted(emotion_of(clip), move), n_bars=self.n_bars)
+                fresh_request(clip, shift_emotion(emotion_of(clip), move), n_bars=self.n_bars)
                 for clip in sources
             ]
             made[move] = results, self.compose(fresh, fresh=True)
         fresh = [fresh_request(clip, emotion_of(clip), n_bars=self.n_bars) for clip in sources]
-        others = self.compose([varied(clip, take=1) for clip in sources])
+        others = self.compose([vary_clip(clip, take=1) for clip in sources])
         made[ANOTHER_TAKE] = others, self.compose(fresh, fresh=True)
         return compare_moves(self.judges, sources, made)
 
     def go_on(self, what: str, sources: Sequence[Clip], emotions: Sequence[Any]) -> GoneOn:
         """Continue each piece; hear the new bars."""
         n_bars, pairs = max(self.n_bars // 2, 1), list(zip(sources, emotions, strict=True))
-        results = self.compose([continued(clip, n_bars, emotion=e) for clip, e in pairs])
+        results = self.compose([continue_clip(clip, n_bars, emotion=e) for clip, e in pairs])
         others = self.compose(
             [fresh_request(clip, e, n_bars=n_bars, tempo=clip.tempo) for clip, e in pairs],
             fresh=True,

@@ -12,9 +12,9 @@ from typing import Any
 import emomusic
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.output import write_clips
+from emomusic.compose.export import write_clips
 from emomusic.compose.quadrants import compose_quadrants
-from emomusic.compose.steering.pilot import Pilot
+from emomusic.compose.steerer import Steerer
 from emomusic.evaluation.judged.hearing import Panel, make_panel
 from emomusic.evaluation.judged.run import FirstDraws, evaluate_emotion
 from emomusic.evaluation.quality.music import POP_PIANO, Piece, composed_pieces, real_pieces
@@ -97,8 +97,8 @@ class Context:
         """
         self.composer = composer
         if not settings.steering:
-            unsteered = Pilot(composer.tokenizer, None)
-            self.composer = Composer(checkpoint, engine=composer.engine, pilot=unsteered)
+            unsteered = Steerer(composer.tokenizer, None)
+            self.composer = Composer(checkpoint, engine=composer.engine, steerer=unsteered)
         self.checkpoint, self.source, self.out = checkpoint, source, out
         self.rows_path, self.settings = rows_path, settings
         self.tell: Tell = lambda done, total: None

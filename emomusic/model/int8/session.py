@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engine import Lean, Row, check_row, steered
+from emomusic.model.engine import LogitBias, Row, check_row, steered
 from emomusic.model.events import SLOTS
 from emomusic.model.grammar import BarScript, Grammar, Segments
 from emomusic.model.int8 import library as lib
@@ -264,7 +264,7 @@ def _row_arg(
     return argument, kept
 
 
-def _lean_arg(lean: Lean | None) -> Any:
+def _lean_arg(lean: LogitBias | None) -> Any:
     """Return a pointer to the argument, which points to the lean's own arrays."""
     if lean is None:
         return None

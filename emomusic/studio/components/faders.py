@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from emomusic.compose.asking.request import check_attribute_value
+from emomusic.compose.request import check_attribute
 from emomusic.music.attributes import ATTRIBUTES, Attribute
 from emomusic.studio.components.assets import asset
 
@@ -61,7 +61,7 @@ class FaderValues:
     def __post_init__(self) -> None:
         """Check the values that are set."""
         for name, value in (self.fixed or {}).items():
-            check_attribute_value(name, value)
+            check_attribute(name, value)
 
 
 def attribute_rows() -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def fixed_of(value: object) -> dict[str, float]:
             raise ValueError(f"there is no fader for {name!r:.40}")
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise TypeError(f"{name} must be a number, got {number!r:.40}")
-        check_attribute_value(name, number)
+        check_attribute(name, number)
     return {name: float(number) for name, number in fixed.items()}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emomusic.compose.asking.settings import MAX_CHARACTERS, Settings, parse_settings_file
+from emomusic.compose.parse import MAX_CHARACTERS, ClipSpec, parse_settings_file
 from emomusic.music.key import estimate_key
 from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of
 from emomusic.studio.desk.session import Piece
@@ -53,7 +53,7 @@ def _check_bars(piece: Piece) -> None:
         raise ScoreError(f"a bar must last {MIN_BAR_S:g} s at least, one lasts {shortest:.2g} s")
 
 
-def read_settings(path: Path) -> Settings:
+def read_settings(path: Path) -> ClipSpec:
     """Read a settings file.
 
     Raises:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.finish import Sketch
+from emomusic.compose.generate import PartialClip
+from emomusic.compose.request import Request
 from emomusic.music.key import TONIC_NAMES
 from emomusic.studio.desk.session import Piece, Session
 
@@ -55,22 +55,22 @@ class _Desk:
 
     def __post_init__(self) -> None:
         self.clips: dict[int, Clip] = {}
-        self.sketches: dict[int, Sketch] = {}
+        self.partials: dict[int, PartialClip] = {}
 
-    def take(self, event: Sketch | Clip, start: int) -> None:
+    def take(self, event: PartialClip | Clip, start: int) -> None:
         if self.first_s is None:
             self.first_s = time.perf_counter() - self.started
         if isinstance(event, Clip):
             self.clips[event.index - start] = event
-        elif event.draft.candidate == event.draft.request.candidate:
+        elif event.plan.candidate == event.plan.request.candidate:
             # The first of several is watched, whichever will be kept.
-            self.sketches[event.draft.index - start] = event
+            self.partials[event.plan.index - start] = event
 
     def settle(self) -> None:
         """Keep what there is of clips that are not whole."""
-        for at, sketch in self.sketches.items():
+        for at, partial in self.partials.items():
             if at not in self.clips:
-                self.clips[at] = self.composer.settle(sketch)
+                self.clips[at] = self.composer.settle(partial)
 
     def picture(self, *, is_over: bool = False, is_stopped: bool = False) -> Growing:
         places = range(len(self.requests))
@@ -87,21 +87,21 @@ class _Desk:
     def _piece(self, at: int) -> Piece | None:
         if at in self.clips:
             return Piece.of(self.clips[at])
-        sketch = self.sketches.get(at)
-        if sketch is None:
+        partial = self.partials.get(at)
+        if partial is None:
             return None
-        key = f"{TONIC_NAMES[sketch.draft.tonic]} {'major' if sketch.draft.is_major else 'minor'}"
-        return Piece(self.composer.score(sketch), key, sketch.draft.tempo)
+        key = f"{TONIC_NAMES[partial.plan.tonic]} {'major' if partial.plan.is_major else 'minor'}"
+        return Piece(self.composer.score(partial), key, partial.plan.tempo)
 
     def _n_bars(self, at: int) -> int:
         if at in self.clips:
             return self.clips[at].n_bars
-        sketch, request = self.sketches.get(at), self.requests[at]
-        if sketch is None:
+        partial, request = self.partials.get(at), self.requests[at]
+        if partial is None:
             return request.n_bars or request.default_bars
-        theme = sketch.draft.theme
-        n_given = theme.n_bars if theme is not None and request.continues else 0
-        return n_given + sketch.draft.n_bars
+        primer = partial.plan.primer
+        n_given = primer.n_bars if primer is not None and request.continues else 0
+        return n_given + partial.plan.n_bars
 
 
 def compose(

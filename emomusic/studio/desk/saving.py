@@ -7,9 +7,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from emomusic.compose.asking.request import FORMATS
-from emomusic.compose.asking.settings import Settings
-from emomusic.compose.output import writers_of
+from emomusic.compose.export import writers_of
+from emomusic.compose.parse import ClipSpec
+from emomusic.compose.request import FORMATS
 from emomusic.files import write_atomically
 from emomusic.music.score import ScoreError
 from emomusic.studio.desk.session import Piece
@@ -30,7 +30,7 @@ MAX_SOUND_S = 600.0
 
 def settings_text(piece: Piece) -> str:
     """Return the settings file of a piece; empty if it was not composed here."""
-    return "" if piece.clip is None else Settings.of(piece.clip).to_json()
+    return "" if piece.clip is None else ClipSpec.of(piece.clip).to_json()
 
 
 def stem_of(piece: Piece) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from symusic.core import ScoreTick
 
-from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
+from emomusic.compose.request import Request
 from emomusic.music.hands import hands_of
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 from emomusic.music.score import grid_of, notes_of, seconds_at

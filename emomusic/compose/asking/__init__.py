@@ -1,1 +1,0 @@
-"""What is asked for, and what of it can be kept and taken further."""

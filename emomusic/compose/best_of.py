@@ -1,0 +1,283 @@
+"""Which of several candidates becomes the clip: heard as asked, and built like real music."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.compose.clip import Clip
+from emomusic.emotion import EmotionCurve
+from emomusic.files import UNREADABLE, write_text
+from emomusic.music.chord_names import chord_tones
+from emomusic.music.chords import NO_CHORD
+from emomusic.music.hands import LEFT, hands_of
+from emomusic.music.key import key_correlations
+from emomusic.music.notes import FloatColumn, Notes, make_notes
+from emomusic.music.reading import read_json
+from emomusic.music.score import notes_of
+from emomusic.verify.verifier import Verifier
+
+FORMAT = "emomusic-realness-1"
+REALNESS_NAME = "realness.json"
+MAX_BYTES = 2**18
+STEPS = 12
+LAGS = (1, 2, 4, 8)
+TRIADS = chord_tones()[:NO_CHORD].reshape(12, -1, 12)[:, :2].reshape(24, 12)
+"""Major and minor triads, by root."""
+Places = list[frozenset[int]]
+
+
+def features_of(notes: Notes, *, n_beats: float, beats_per_bar: int) -> dict[str, float]:
+    """Return how the notes of a clip hang together: nothing of velocity, tempo or density.
+
+    Args:
+        notes: In beats, on the grid, at least one.
+        n_beats: Of whole bars.
+        beats_per_bar: Of each.
+    """
+    n_bars = max(round(n_beats / beats_per_bar), 1)
+    bar = np.minimum((notes.onset / beats_per_bar + 1e-6).astype(np.int64), n_bars - 1)
+    step = np.rint((notes.onset - bar * beats_per_bar) * STEPS).astype(np.int64)
+    left = hands_of(notes) == LEFT
+
+    def places(values: NDArray[np.int64], *, of: NDArray[np.bool_] | None = None) -> Places:
+        own = np.ones(len(notes), dtype=bool) if of is None else of
+        return [frozenset(values[own & (bar == at)].tolist()) for at in range(n_bars)]
+
+    rhythm, struck = places(step), places(step * 128 + notes.pitch)
+    figure = places(step, of=left)
+    return {
+        "rhythm_again": _again(rhythm, (1,)),
+        "rhythm_returns": _again(rhythm, LAGS),
+        "figure_again": _again(figure, (1,)),
+        "notes_again": _again(struck, (1,)),
+        "notes_return": _again(struck, LAGS),
+        **_line(_top(notes), "melody"),
+        **_line(_bottom(notes, left), "bass"),
+        **_harmony(notes, n_beats),
+        "left_on_beat": float(np.mean([0 in own for own in figure])),
+        "on_beat": float((step % STEPS == 0).mean()),
+        "on_eighth": float((step % STEPS == STEPS // 2).mean()),
+        "on_sixteenth": float(np.isin(step % STEPS, (3, 9)).mean()),
+        "rhythms": _entropy(np.diff(np.unique(bar * 1000 + step))),
+        "lengths": _entropy(np.rint(notes.duration * STEPS).astype(np.int64)),
+        "uneven": float(np.bincount(bar, minlength=n_bars).std() / (len(notes) / n_bars)),
+        "drift": _drift(notes, n_beats),
+    }
+
+
+def _again(bars: Places, lags: tuple[int, ...]) -> float:
+    """Return how much bars have in common with the likest of some earlier ones (Jaccard)."""
+    found = []
+    for at, own in enumerate(bars):
+        earlier = [bars[at - lag] for lag in lags if lag <= at]
+        if own and earlier:
+            found.append(max(len(own & other) / len(own | other) for other in earlier))
+    return float(np.mean(found)) if found else 0.0
+
+
+def _top(notes: Notes) -> NDArray[np.int64]:
+    last = np.append(np.diff(notes.onset) > 1e-6, True)  # sorted by onset, then pitch
+    top: NDArray[np.int64] = notes.pitch[last]
+    return top
+
+
+def _bottom(notes: Notes, left: NDArray[np.bool_]) -> NDArray[np.int64]:
+    first = np.append(True, np.diff(notes.onset) > 1e-6)
+    bottom: NDArray[np.int64] = notes.pitch[first & left]
+    return bottom
+
+
+def _line(pitches: NDArray[np.int64], name: str) -> dict[str, float]:
+    leaps = np.abs(np.diff(pitches))
+    leaps = leaps if len(leaps) else np.zeros(1)
+    return {
+        f"{name}_repeats": float((leaps == 0).mean()),
+        f"{name}_steps": float(((leaps > 0) & (leaps <= 2)).mean()),
+        f"{name}_leaps": float((leaps > 7).mean()),
+    }
+
+
+def _harmony(notes: Notes, n_beats: float) -> dict[str, float]:
+    half = np.minimum((notes.onset / 2 + 1e-6).astype(np.int64), int(n_beats / 2))
+    length = np.minimum(notes.duration, 2.0)
+    cell = half * 12 + notes.pitch % 12
+    sound = np.bincount(cell, length, minlength=12 * (int(half.max()) + 1)).reshape(-1, 12)
+    sound = sound[sound.any(axis=1)]
+    fit = sound @ TRIADS.T / sound.sum(axis=1, keepdims=True)
+    best = fit.argmax(axis=1)
+    onset, pitch = notes.onset, notes.pitch
+    end, rubs = onset + notes.duration, []
+    for back in range(1, min(6, len(pitch) - 1) + 1):
+        together = onset[back:] < end[:-back] - 1e-6
+        rubs.append((np.abs(pitch[back:] - pitch[:-back]) == 1)[together])
+    sounding = np.concatenate(rubs) if rubs else np.zeros(0)
+    return {
+        "in_chord": float(fit.max(axis=1).mean()),
+        "chord_moves": float((np.diff(best) != 0).mean()) if len(best) > 1 else 0.0,
+        "in_key": float(key_correlations(notes).max()),
+        "rubs": float(sounding.mean()) if len(sounding) else 0.0,
+    }
+
+
+def _entropy(values: NDArray[np.int64]) -> float:
+    share = np.unique(values, return_counts=True)[1] / max(len(values), 1)
+    return float(-(share * np.log2(share)).sum()) + 0.0
+
+
+def _drift(notes: Notes, n_beats: float) -> float:
+    late = notes.onset >= 0.75 * n_beats
+    if late.all() or not late.any():
+        return 0.0
+    return float(abs(notes.pitch[late].mean() - notes.pitch[~late].mean()))
+
+
+@dataclass(frozen=True)
+class Realness:
+    """Tell real music from composed, by a logistic regression on `features_of`.
+
+    Attributes:
+        mean: Of each feature, by name.
+        scale: Standard deviation of each, above 0.
+        weight: Of each, in log odds a deviation.
+        bias: Log odds in the middle.
+    """
+
+    mean: Mapping[str, float]
+    scale: Mapping[str, float]
+    weight: Mapping[str, float]
+    bias: float
+
+    def __post_init__(self) -> None:
+        """Check the tables.
+
+        Raises:
+            ValueError: If their names differ, a number is not finite or a scale not above 0.
+        """
+        numbers: FloatColumn = np.array(
+            [[table[name] for name in self.mean] for table in (self.mean, self.scale, self.weight)]
+        )
+        names = set(self.mean)
+        if {frozenset(t) for t in (self.mean, self.scale, self.weight)} != {frozenset(names)}:
+            raise ValueError("its tables are of different features")
+        plain = numbers.shape == (3, len(names)) and np.ndim(self.bias) == 0
+        if not (plain and np.isfinite(numbers).all() and np.isfinite(self.bias)):
+            raise ValueError("what it holds are not finite numbers")
+        if not (numbers[1] > 0).all():
+            raise ValueError("a scale is not above 0")
+
+    def of(self, notes: Notes, *, n_beats: float, beats_per_bar: int) -> float:
+        """Return the probability that a clip is real, 0 to 1; arguments as of `features_of`."""
+        found = features_of(notes, n_beats=n_beats, beats_per_bar=beats_per_bar)
+        odds = self.bias + sum(
+            self.weight[name] * (found[name] - self.mean[name]) / self.scale[name]
+            for name in self.mean
+        )
+        return float(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
+
+    def save(self, folder: Path) -> None:
+        """Write `realness.json`."""
+        tables = {
+            name: {key: float(f"{value:.5g}") for key, value in getattr(self, name).items()}
+            for name in ("mean", "scale", "weight")
+        }
+        content = {"format": FORMAT, **tables, "bias": round(self.bias, 5)}
+        write_text(folder / REALNESS_NAME, json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Realness | None:
+        """Read `realness.json`; None where a checkpoint has none.
+
+        Raises:
+            ValueError: If it is damaged or of another format.
+        """
+        path = folder / REALNESS_NAME
+        if not path.exists():
+            return None
+        try:
+            content = read_json(path, max_bytes=MAX_BYTES)
+            if content.pop("format") != FORMAT:
+                raise ValueError(f"its format is not {FORMAT}")
+            found = cls(**content)
+            one = np.ones(1)
+            heard = features_of(make_notes(one, one, one.astype(int), one.astype(int)),
+                                n_beats=4.0, beats_per_bar=4)  # fmt: skip
+            if unknown := sorted(set(found.mean) - set(heard)):
+                raise ValueError(f"unknown feature {unknown[0]!r:.40}")
+            return found
+        except UNREADABLE as error:
+            raise ValueError(f"cannot read the realness {path}: {error}") from error
+
+
+WINDOW_BARS, MIN_NOTES = 4, 4
+"""A curve is heard in windows of so many bars, those of fewer notes left out."""
+
+
+REAL = 0.5
+"""What a clip that is surely real gains over one that surely is not; to be surely heard in its
+quadrant, and not at all, are 1 apart."""
+
+
+@dataclass
+class Candidates:
+    """Gather the candidates of one clip."""
+
+    n_wanted: int
+    found: dict[int, Clip] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether all are there."""
+        return len(self.found) == self.n_wanted
+
+    def best(self, verifier: Verifier, realness: Realness | None) -> Clip:
+        """Return the one that is heard best as what was asked, and is built most like music."""
+        clips = [self.found[i] for i in sorted(self.found)]
+        if len(clips) == 1:
+            return clips[0]
+        return max(clips, key=lambda clip: _merit(clip, verifier) + _music(clip, realness))
+
+
+def _music(clip: Clip, realness: Realness | None) -> float:
+    """Return what a clip gains for being built like real music, 0 to `REAL`."""
+    if realness is None or clip.n_given:
+        return 0.0
+    beats = clip.request.beats_per_bar
+    notes, n_beats = notes_of(clip.score), float(clip.n_bars * beats)
+    return REAL * realness.of(notes, n_beats=n_beats, beats_per_bar=beats)
+
+
+def _merit(clip: Clip, verifier: Verifier) -> float:
+    """Return how well the verifier hears what was asked; the nearest by listeners' values."""
+    request, verdict = clip.request, clip.verdict
+    if request.curve is not None and request.curve.moves and not clip.n_given:
+        return -_distance(clip, request.curve, verifier)
+    if request.emotion is None:
+        return 0.0
+    valence, arousal = request.emotion.valence, request.emotion.arousal
+    away = math.hypot(verdict.valence - valence, verdict.arousal - arousal)
+    return verdict.probabilities[request.emotion.quadrant] - 0.1 * away
+
+
+def _distance(clip: Clip, curve: EmotionCurve, verifier: Verifier) -> float:
+    """Return the mean distance between a curve and what is heard along it; 2 where nothing is."""
+    notes, beats = notes_of(clip.score), clip.request.beats_per_bar
+    windows, asked = [], []
+    for first in range(0, clip.n_bars, WINDOW_BARS):
+        last = min(first + WINDOW_BARS, clip.n_bars)
+        inside = notes.where((notes.onset >= first * beats) & (notes.onset < last * beats))
+        if len(inside) >= MIN_NOTES:
+            windows.append(inside)
+            asked.append(curve.at((first + last) / 2))
+    if not windows:
+        return 2.0
+    heard = verifier.verdicts(windows)
+    pairs = zip(heard, asked, strict=True)
+    away = [math.hypot(h.valence - a.valence, h.arousal - a.arousal) for h, a in pairs]
+    return math.fsum(away) / len(away)

@@ -1,0 +1,122 @@
+"""What can be made of a clip: more of it, a variation, another mood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from emomusic.compose.clip import Clip
+from emomusic.compose.parse import parse_key
+from emomusic.compose.primer import Primer
+from emomusic.compose.request import CONTINUE, VARY, Request
+from emomusic.emotion import CurvePoint, Emotion, EmotionCurve
+from emomusic.music.score import dump_score
+
+STEP = 0.4
+MOVES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "happier": (STEP, 0.0),
+        "sadder": (-STEP, 0.0),
+        "livelier": (0.0, STEP),
+        "calmer": (0.0, -STEP),
+    }
+)
+"""What each move adds to valence and arousal."""
+
+
+def continue_clip(clip: Clip, n_bars: int, *, emotion: Emotion | None = None) -> Request:
+    """Return the request for what goes on from a clip.
+
+    Args:
+        clip: Composed.
+        n_bars: Bars to add.
+        emotion: What they are to carry; None is what the clip carries, at its end.
+    """
+    before = clip.request
+    if emotion is None:
+        emotion = before.emotion if before.curve is None else before.curve.points[-1].emotion
+    best_of = 1 if emotion is None else before.best_of
+    return replace(
+        _plain(clip), emotion=emotion, given=_given(clip, CONTINUE), n_bars=n_bars, best_of=best_of
+    )
+
+
+def vary_clip(clip: Clip, *, take: int) -> Request:
+    """Return the request for a clip's plan with other notes, which take up its bars.
+
+    Args:
+        clip: Composed.
+        take: Another number gives another variation.
+    """
+    return replace(
+        _plain(clip),
+        given=_given(clip, VARY),
+        take=take,
+        curve=clip.request.curve,
+        best_of=1,
+        candidate=clip.candidate,
+    )
+
+
+def shift_clip(clip: Clip, move: str) -> Request:
+    """Return the request for a clip in another mood.
+
+    Args:
+        clip: Composed for an emotion.
+        move: One of `MOVES`.
+
+    Raises:
+        ValueError: If it was composed for none.
+    """
+    emotion, curve = clip.request.emotion, clip.request.curve
+    if emotion is None:
+        raise ValueError("the clip was composed for no emotion that could be moved")
+    emotion = shift_emotion(emotion, move)
+    if curve is not None:
+        points = tuple(CurvePoint(p.bar, shift_emotion(p.emotion, move)) for p in curve.points)
+        curve = EmotionCurve(points)
+        emotion = curve.mean(clip.n_bars)
+    return replace(
+        _plain(clip),
+        emotion=emotion,
+        curve=curve,
+        given=_given(clip, VARY),
+        is_major=None,
+        chords=None,
+    )
+
+
+def shift_emotion(emotion: Emotion, move: str) -> Emotion:
+    """Return an emotion a step away, within the plane.
+
+    Args:
+        emotion: Any.
+        move: One of `MOVES`.
+    """
+    by_valence, by_arousal = MOVES[move]
+    return Emotion(_kept(emotion.valence + by_valence), _kept(emotion.arousal + by_arousal))
+
+
+def _kept(value: float) -> float:
+    return min(max(value, -1.0), 1.0)
+
+
+def _given(clip: Clip, use: str) -> Primer:
+    return Primer(dump_score(clip.score), use, parse_key(clip.key)[0])
+
+
+def _plain(clip: Clip) -> Request:
+    """Return a clip's request without what belongs to one run of it; the key stays."""
+    return replace(
+        clip.request,
+        curve=None,
+        given=None,
+        per_bar={},
+        n_bars=None,
+        seconds=None,
+        n_kept=None,
+        take=0,
+        candidate=0,
+        tonic=parse_key(clip.key)[0],
+    )

@@ -1,0 +1,247 @@
+"""Describe a value that may be asked of a clip: its kind, its range, and how it is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, MISSING, dataclass, fields, replace
+from enum import Enum, Flag, auto
+from numbers import Real
+from pathlib import PurePath
+from typing import Any
+
+MAX_TEXT = 4_000
+"""Characters of a text."""
+MAX_ATTRIBUTES = 64
+_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class Kind(Enum):
+    """What a value is, and what JSON Schema calls it."""
+
+    TEXT = "string"
+    WHOLE = "integer"
+    NUMBER = "number"
+    FLAG = "boolean"
+    CHOICE = "enum"
+    PATH = "path"
+    ATTRIBUTES = "object"
+
+
+class Door(Flag):
+    """Where a value may be given, or is shown."""
+
+    OPTION = auto()
+    ROW = auto()
+    FILE = auto()
+    CARD = auto()
+    ENDPOINT = auto()
+    PAGE = auto()
+    COMMAND = OPTION | ROW
+    CLIP = COMMAND | FILE | CARD
+
+
+@dataclass(frozen=True)
+class Field:
+    """Describe one value.
+
+    Attributes:
+        kind: What its values are.
+        help: A sentence for whoever asks.
+        name: What it is called outside, in options with hyphens; as in Python where it is empty.
+        bounds: Least and greatest value; None where there is no range.
+        open_low: Whether the least value itself is out of the range.
+        unit: Of the range, as errors name it.
+        choices: Words that are accepted.
+        default: What holds where nothing is said.
+        flag: How its option is written, where that does not follow from the name.
+        metavar: What stands for its value in the help.
+        doors: Where it is offered.
+        studio: Low, high and step in the studio, where many people share one machine.
+        label: Its name on the page, where it has a control of its own there.
+    """
+
+    kind: Kind
+    help: str = ""
+    _: KW_ONLY
+    name: str = ""
+    bounds: tuple[float, float] | None = None
+    open_low: bool = False
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    default: Any = None
+    flag: str | None = None
+    metavar: str | None = None
+    doors: Door = Door.CLIP
+    studio: tuple[float, float, float] | None = None
+    label: str = ""
+
+    def read(self, value: Any) -> Any:
+        """Return a value as plain Python has it, within its range.
+
+        Raises:
+            ValueError: If it is of another kind or out of range.
+        """
+        value = value.item() if hasattr(value, "item") else value  # of numpy
+        if self.kind in (Kind.WHOLE, Kind.NUMBER):
+            return self._number(value)
+        if self.kind is Kind.FLAG and type(value) is not bool:
+            raise ValueError(f"{self.name} must be true or false, got {shown(value)}")
+        if self.kind is Kind.CHOICE and value not in self.choices:
+            known = ", ".join(self.choices)
+            raise ValueError(f"{self.name} must be one of {known}, got {shown(value)}")
+        if self.kind in (Kind.TEXT, Kind.PATH):
+            is_path = self.kind is Kind.PATH and isinstance(value, PurePath)
+            text = str(value) if is_path else value
+            if type(text) is not str:
+                raise ValueError(f"{self.name} must be a text, got {shown(value)}")
+            if len(text) > MAX_TEXT:
+                raise ValueError(
+                    f"{self.name} must be at most {MAX_TEXT} characters long, got {len(text)}"
+                )
+        if self.kind is Kind.ATTRIBUTES:
+            return self._attributes(value)
+        return value
+
+    def read_word(self, value: Any) -> Any:
+        """Return a value as `read` does; one of a table of texts is taken as what it says.
+
+        Raises:
+            ValueError: If it is of another kind or out of range.
+        """
+        if not isinstance(value, str):
+            return self.read(value)
+        word = value.strip()
+        if self.kind is Kind.FLAG:
+            return self.read(_FLAGS.get(word.lower(), value))
+        if self.kind is Kind.ATTRIBUTES:
+            return parse_attributes(word.replace(",", " ").split(), name=self.name)
+        if self.kind is Kind.WHOLE and word.removeprefix("-").isdecimal() and len(word) <= 20:
+            return self.read(int(word))
+        if self.kind in (Kind.WHOLE, Kind.NUMBER):
+            try:
+                number = float(word)
+            except ValueError:
+                number = math.inf
+            return self.read(number if math.isfinite(number) else value)
+        return self.read(value)
+
+    @property
+    def range(self) -> str:
+        """Return its range, as it is written."""
+        low, high = map(_written, self.bounds or (-math.inf, math.inf))
+        return f"{'(' if self.open_low else '['}{low}, {high}]{self.unit and ' '}{self.unit}"
+
+    @property
+    def explanation(self) -> str:
+        """Return its help with its form, for who sees no more of it than that."""
+        form = " or ".join(self.choices)
+        if self.metavar and self.metavar.startswith('"'):
+            form = self.metavar
+        return f"{self.help} Write {form}." if form else self.help
+
+    def to_schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        if self.kind is Kind.CHOICE:
+            return {"enum": list(self.choices), "description": self.explanation}
+        if self.kind in (Kind.TEXT, Kind.PATH):
+            return {"type": "string", "maxLength": MAX_TEXT, "description": self.explanation}
+        schema: dict[str, Any] = {"type": self.kind.value}
+        if self.bounds is not None:
+            least = "exclusiveMinimum" if self.open_low else "minimum"
+            schema |= {least: self.bounds[0], "maximum": self.bounds[1]}
+        return schema | {"description": self.explanation}
+
+    def _number(self, value: Any) -> float:
+        what = "a whole number" if self.kind is Kind.WHOLE else "a number"
+        try:
+            is_number = isinstance(value, Real) and not isinstance(value, bool)
+            number: float = float(value) if is_number else math.nan
+        except OverflowError:
+            is_number = False
+        if not is_number or (self.kind is Kind.WHOLE and not number.is_integer()):
+            raise ValueError(f"{self.name} must be {what}, got {shown(value)}")
+        if self.kind is Kind.WHOLE:
+            number = int(value)
+        if self.bounds is not None:
+            low, high = self.bounds
+            is_in = low < number <= high if self.open_low else low <= number <= high
+            if not is_in:  # nan never is
+                raise ValueError(f"{self.name} must be in {self.range}, got {_written(number)}")
+        return number
+
+    def _attributes(self, value: Any) -> dict[str, float]:
+        if not isinstance(value, Mapping) or len(value) > MAX_ATTRIBUTES:
+            raise ValueError(
+                f"{self.name} must be attributes with their values, got {shown(value)}"
+            )
+        numbers = (Field(Kind.NUMBER, name=str(name).replace("-", "_")[:64]) for name in value)
+        return {
+            number.name: number.read_word(own)
+            for number, own in zip(numbers, value.values(), strict=True)
+        }
+
+
+def describe(kind: Kind, help: str = "", **more: Any) -> dict[str, Any]:
+    """Return the metadata of a dataclass's field that says what its value is, see `Field`."""
+    return {"own": Field(kind, help, **more)}
+
+
+def asked_as(*spoken: Field) -> dict[str, Any]:
+    """Return the metadata that says how a value is asked for where not as the value itself."""
+    return {"spoken": spoken}
+
+
+def described(owner: type) -> dict[str, Field]:
+    """Return what the values of a dataclass are, by name, with the defaults that it states."""
+    found = {}
+    for value in fields(owner):
+        if (field := value.metadata.get("own")) is not None:
+            default = None if value.default is MISSING else value.default
+            found[value.name] = replace(field, name=field.name or value.name, default=default)
+    return found
+
+
+def offered(door: Door, *owners: type) -> dict[str, Field]:
+    """Return what dataclasses let be asked for at a door, by the name it has outside."""
+    found: list[Field] = []
+    for owner in owners:
+        values = described(owner)
+        for value in fields(owner):
+            found += [values[value.name]] if value.name in values else []
+            found += value.metadata.get("spoken", ())
+    return {field.name: field for field in found if door in field.doors}
+
+
+def parse_attributes(texts: Iterable[str], *, name: str = "--set") -> dict[str, float]:
+    """Return attribute values from texts of the form `attribute=value`.
+
+    Raises:
+        ValueError: If a text has another form, or an attribute comes twice.
+    """
+    found: dict[str, float] = {}
+    for text in texts:
+        attribute, equals, number = text.partition("=")
+        attribute = attribute.strip().replace("-", "_")
+        try:
+            value = float(number)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise ValueError(f"{name} takes ATTRIBUTE=VALUE with a number, got {text!r}")
+        if attribute in found:
+            raise ValueError(f"{name} gives {attribute} twice")
+        found[attribute] = value
+    return found
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error shows it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _written(number: float) -> str:
+    if type(number) is int:
+        return str(number) if abs(number) < 10**20 else f"{str(number)[:20]}..."
+    return f"{number:g}"

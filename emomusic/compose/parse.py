@@ -1,0 +1,380 @@
+"""From words to what a clip follows from: options, rows, settings files."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import emomusic
+from emomusic.compose.fields import (
+    MAX_TEXT,
+    Door,
+    Field,
+    Kind,
+    describe,
+    described,
+    offered,
+    shown,
+)
+from emomusic.compose.request import CALL, CONTINUE, FORMATS, VALUES, VARY, Request
+from emomusic.emotion import (
+    CurvePoint,
+    Emotion,
+    EmotionCurve,
+    find_emotion,
+    parse_curve,
+    parse_mix,
+)
+from emomusic.files import UNREADABLE
+
+if TYPE_CHECKING:
+    from emomusic.compose.clip import Clip
+    from emomusic.compose.primer import Primer
+
+FORMAT = "emomusic settings 1"
+MAX_CHARACTERS = 16 * 2**20
+MAX_REASON = 600
+MAX_SEED = 2**63 - 1
+LARGEST_SAFE_SEED = 2**53 - 1
+"""JavaScript, and so the page and many readers of JSON, know no larger whole numbers."""
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """Hold all that a clip follows from, but the checkpoint's own files.
+
+    Attributes:
+        request: What was asked for.
+        seed: Of the run.
+        index: The clip's number in the run.
+        checkpoint: Name of the checkpoint; None if it is not known.
+    """
+
+    request: Request
+    seed: int = field(
+        default=0,
+        metadata=describe(
+            Kind.WHOLE, "Same seed, same clips.", bounds=(0, MAX_SEED),
+            doors=CALL | Door.FILE | Door.PAGE, studio=(0, LARGEST_SAFE_SEED, 1),
+        ),
+    )  # fmt: skip
+    index: int = field(
+        default=0, metadata=describe(Kind.WHOLE, bounds=(0, MAX_SEED), doors=Door.FILE)
+    )
+    checkpoint: str | None = field(default=None, metadata=describe(Kind.TEXT, doors=Door.FILE))
+
+    def __post_init__(self) -> None:
+        """Check the numbers and the name.
+
+        Raises:
+            ValueError: If one is of another kind or out of range.
+        """
+        for name, known in described(ClipSpec).items():
+            if (value := getattr(self, name)) is not None or known.default is not None:
+                object.__setattr__(self, name, known.read(value))
+
+    @classmethod
+    def of(cls, clip: Clip) -> ClipSpec:
+        """Return what a clip followed from."""
+        return cls(clip.request, clip.seed, clip.index, clip.checkpoint)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a settings file, those that say something."""
+        values: dict[str, Any] = {
+            "format": FORMAT,
+            "version": emomusic.__version__,
+            "checkpoint": self.checkpoint,
+            "seed": self.seed,
+            "index": self.index,
+        }
+        for own in sorted(fields(Request), key=lambda own: own.name in _PLAIN):
+            name, encode, _ = _FILED[own.name]
+            value = getattr(self.request, own.name)
+            values[name] = None if value is None else encode(value)
+        return {name: value for name, value in values.items() if value not in (None, {})}
+
+    def to_json(self) -> str:
+        """Return the text of a settings file."""
+        return json.dumps(self.to_dict(), indent=1) + "\n"
+
+
+def number_specs(requests: Iterable[Request], seed: int, start: int = 0) -> Iterator[ClipSpec]:
+    """Yield what the clips of one run follow from, numbered from `start` on."""
+    return (ClipSpec(request, seed, index) for index, request in enumerate(requests, start))
+
+
+# Options and rows
+
+COUNT = Field(Kind.WHOLE, "Clips.", name="count", bounds=(1, 10_000_000), default=1)
+OPTIONS = offered(Door.OPTION, Request, ClipSpec) | {COUNT.name: COUNT}
+"""What `emomusic generate` lets be asked of a clip, by the name that rows use."""
+ROW = offered(Door.ROW, Request, ClipSpec)
+ENDPOINT = offered(Door.ENDPOINT, Request, ClipSpec)
+PAGE = offered(Door.PAGE, Request, ClipSpec)
+
+
+def spec_from_options(options: Mapping[str, Any]) -> ClipSpec:
+    """Return what the first clip that options ask for follows from.
+
+    Args:
+        options: Values by the names of `ROW`; what is missing or None takes its default. `set` is
+            a mapping of attributes to values, `continue` and `vary` are paths.
+
+    Raises:
+        ValueError: If one is out of range, or they contradict each other.
+    """
+    said = {name: ROW[name].read(own) for name, own in options.items() if own is not None}
+    music = _read_music(said.get(CONTINUE), said.get(VARY))
+    curve = parse_curve(said["curve"]) if "curve" in said else None
+    tonic, is_major = parse_key(said["key"]) if "key" in said else (None, None)
+    plain = {own: said[value.name] for own, value in VALUES.items() if value.name in said}
+    if "time_signature" in said:
+        plain["beats_per_bar"] = int(said["time_signature"][0])
+    request = Request(
+        _emotion_asked(said, curve, may_be_free=music is not None),
+        curve=curve,
+        given=music,
+        tonic=tonic,
+        is_major=is_major,
+        fixed=said.get("set", {}),
+        **plain,
+    )
+    return ClipSpec(request, said.get("seed", 0))
+
+
+def _emotion_asked(
+    said: Mapping[str, Any], curve: EmotionCurve | None, *, may_be_free: bool
+) -> Emotion | None:
+    """Return the emotion that options ask for; a curve's mean stands for it as a whole."""
+    named = {name: said.get(name) for name in ("emotion", "valence", "arousal", "mix")}
+    is_free, says_nothing = said.get("free", False), not any(v is not None for v in named.values())
+    if curve is None:
+        return make_emotion(**named, free=is_free or (may_be_free and says_nothing))
+    if is_free or not says_nothing:
+        raise ValueError("a curve says what to feel: give no other emotion")
+    return curve.mean(said.get("bars", curve.n_bars))
+
+
+def make_emotion(
+    emotion: str | None = None,
+    *,
+    valence: float | None = None,
+    arousal: float | None = None,
+    mix: str | None = None,
+    free: bool = False,
+) -> Emotion | None:
+    """Return the emotion that is named, mixed, or at a point, or None where there is to be none.
+
+    Raises:
+        ValueError: If not one of these is given, or a name is unknown, or the point outside.
+    """
+    ways = (emotion is not None, (valence, arousal) != (None, None), mix is not None, free)
+    if sum(ways) > 1:
+        raise ValueError(
+            "give one of --emotion, --valence with --arousal, --mix, --curve and --free"
+        )
+    if free:
+        return None
+    if mix is not None:
+        return parse_mix(mix)
+    if emotion is not None:
+        return find_emotion(emotion)
+    if valence is None or arousal is None:
+        raise ValueError(
+            "say what to feel: --emotion NAME, or --valence V and --arousal A, or --mix, or --curve"
+        )
+    return Emotion(valence, arousal)
+
+
+def parse_key(text: str) -> tuple[int, bool | None]:
+    """Return tonic and mode of a text such as `D`, `F# minor`, `Bbm` or `c major`.
+
+    Returns:
+        The pitch class, and True for major, False for minor, None where not said.
+
+    Raises:
+        ValueError: If the text is no key.
+    """
+    from emomusic.music.key import TONIC_NAMES, parse_tonic
+
+    words = text.replace("_", " ").split()
+    try:
+        if len(words) == 2 and words[1].lower() in {"major", "minor", "maj", "min"}:
+            return parse_tonic(words[0]), words[1].lower().startswith("maj")
+        if len(words) == 1 and len(words[0]) > 1 and words[0].endswith("m"):
+            return parse_tonic(words[0][:-1]), False
+        if len(words) == 1:
+            return parse_tonic(words[0]), None
+    except ValueError:
+        pass
+    raise ValueError(
+        f"key must be a note name, alone or with major or minor, such as D, {TONIC_NAMES[3]} "
+        f"major or F# minor, got {shown(text)}"
+    )
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """Return the file formats of a text such as `mid,mp3`, without repetition.
+
+    Raises:
+        ValueError: If one is unknown or none is given.
+    """
+    wanted = [part.strip().lower() for part in text.split(",") if part.strip()]
+    unknown = [part for part in wanted if part not in FORMATS]
+    if unknown or not wanted:
+        raise ValueError(f"format must be of {', '.join(FORMATS)}, got {text!r}")
+    return tuple(dict.fromkeys(wanted))
+
+
+def _read_music(continued: Path | str | None, varied: Path | str | None) -> Primer | None:
+    """Return the music of a file that is to be continued or varied."""
+    from emomusic.compose.primer import Primer
+    from emomusic.music.score import ScoreError, read_bytes
+
+    if continued is not None and varied is not None:
+        raise ValueError("give --continue or --vary, not both")
+    path = continued or varied
+    if path is None:
+        return None
+    try:
+        return Primer(read_bytes(Path(path)), CONTINUE if continued else VARY)
+    except ScoreError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+# Settings files
+
+
+class SettingsError(ValueError):
+    """Tell in one line why settings cannot be used."""
+
+
+def parse_settings_file(text: str) -> ClipSpec:
+    """Return what the clip of a settings file follows from.
+
+    Raises:
+        SettingsError: If it is no settings file, or a value is out of its range.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise SettingsError(f"settings are at most {MAX_CHARACTERS // 2**20} MiB long")
+    try:
+        values = json.loads(text, parse_constant=refuse_constant)
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise ValueError(f"they do not say that they are {FORMAT}")
+        own = {value.name: name for name, value in described(ClipSpec).items()}
+        known = {"format", "version", *own, *(name for name, _, _ in _FILED.values())}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(
+                f"unknown are {', '.join(unknown)[:80]}; known: {', '.join(sorted(known))}"
+            )
+        said = {name: value for name, value in values.items() if value is not None}
+        request = {
+            own: decode(said[name]) for own, (name, _, decode) in _FILED.items() if name in said
+        }
+        spec = {name: said[name] for name in own if name in said}
+        return ClipSpec(Request(**{"emotion": None, **request}), **{"seed": None, **spec})
+    except UNREADABLE as error:
+        told = str(error) if isinstance(error, ValueError) else "a value is of the wrong kind"
+        told = " ".join(told.split())[:MAX_REASON]
+        raise SettingsError(f"these settings cannot be used: {told}") from error
+
+
+def refuse_constant(text: str) -> float:
+    """Refuse what JSON of Python knows beyond numbers: NaN and infinity."""
+    raise ValueError(f"numbers must be finite, got {text}")
+
+
+def _point(emotion: Emotion) -> dict[str, Any]:
+    point = {"valence": emotion.valence, "arousal": emotion.arousal, "name": emotion.name}
+    return {name: value for name, value in point.items() if value is not None}
+
+
+def _emotion(values: Mapping[str, Any]) -> Emotion:
+    name = values.get("name")
+    if name is not None and len(name) > MAX_TEXT:
+        raise ValueError(f"a name is at most {MAX_TEXT} characters long")
+    return Emotion(_number("valence", values), _number("arousal", values), name)
+
+
+def _number(name: str, values: Mapping[str, Any]) -> float:
+    number: float = Field(Kind.NUMBER, name=name).read(values[name])
+    return number
+
+
+def _curve(points: Iterable[Mapping[str, Any]]) -> EmotionCurve:
+    return EmotionCurve(tuple(CurvePoint(_number("bar", p), _emotion(p)) for p in points))
+
+
+def _primer(values: Mapping[str, Any]) -> Primer:
+    from emomusic.compose.primer import Primer
+
+    tonic = None if values.get("key") is None else _tonic(values["key"])
+    return Primer(base64.b64decode(values["midi"], validate=True), values["use"], tonic)
+
+
+def _music(primer: Primer) -> dict[str, Any]:
+    key = {} if primer.tonic is None else {"key": _tonic_name(primer.tonic)}
+    return {"use": primer.use, "midi": base64.b64encode(primer.midi).decode(), **key}
+
+
+def _tonic(name: str) -> int:
+    from emomusic.music.key import parse_tonic
+
+    return parse_tonic(name)
+
+
+def _tonic_name(tonic: int) -> str:
+    from emomusic.music.key import TONIC_NAMES
+
+    return TONIC_NAMES[tonic]
+
+
+def _bar_by_bar(values: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    return {
+        str(name): tuple(_number(str(name), {str(name): own}) for own in column)
+        for name, column in values.items()
+    }
+
+
+def _choice(name: str, *choices: str) -> Callable[[Any], str]:
+    return Field(Kind.CHOICE, name=name, choices=choices).read
+
+
+_PLAIN = {name for name, own in VALUES.items() if own.name == name and Door.FILE in own.doors}
+"""What a file says as a request does; all else comes before."""
+_MODE = _choice("mode", "major", "minor")
+_FILED: dict[str, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
+    own.name: (own.name, lambda value: value, lambda value: value) for own in fields(Request)
+}
+_FILED |= {name: (own.name, lambda value: value, own.read) for name, own in VALUES.items()}
+_FILED |= {
+    "emotion": ("emotion", _point, _emotion),
+    "curve": (
+        "curve",
+        lambda curve: [{"bar": p.bar, **_point(p.emotion)} for p in curve.points],
+        _curve,
+    ),
+    "given": ("given", _music, _primer),
+    "tonic": ("key", _tonic_name, _tonic),
+    "is_major": (
+        "mode",
+        lambda is_major: "major" if is_major else "minor",
+        lambda word: _MODE(word) == "major",
+    ),
+    "beats_per_bar": (
+        "time_signature",
+        lambda beats: f"{beats}/4",
+        lambda text: int(ROW["time_signature"].read(text)[0]),
+    ),
+    "fixed": ("set", dict, lambda values: ROW["set"].read(values)),
+    "per_bar": (
+        "bar_by_bar",
+        lambda values: {name: list(column) for name, column in values.items()},
+        _bar_by_bar,
+    ),
+}
+"""By name in a request: the name in a settings file, and how a value is written and read there."""

@@ -1,0 +1,284 @@
+"""Music that is there already: how it is read to be continued, or varied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from symusic.core import (
+    NoteTickList,
+    ScoreTick,
+    TimeSignatureTick,
+    TimeSignatureTickList,
+    TrackTick,
+    TrackTickList,
+)
+
+from emomusic.compose.request import CONTINUE, MAX_TEMPO, MIN_TEMPO, VARY
+from emomusic.compose.token_plan import N_HEAD, chord_ids, transposition
+from emomusic.music.chords import NO_CHORD, find_chords
+from emomusic.music.key import estimate_key, key_correlations
+from emomusic.music.notes import FloatColumn, Notes
+from emomusic.music.passage import Passage, passage_of
+from emomusic.music.score import ScoreError, grid_of, notes_of, parse_score
+from emomusic.music.tokenizer import (
+    BEATS_PER_BAR,
+    HIGHEST_PITCH,
+    LOWEST_PITCH,
+    STEPS_PER_BEAT,
+    Tokenizer,
+)
+
+USES = (CONTINUE, VARY)
+MAX_GIVEN_BARS = 512
+HEARD_BARS = 16
+"""So many last bars tell key, tempo and what the music is like."""
+
+
+@dataclass(frozen=True)
+class Primer:
+    """Hold music that is there already, as a MIDI file: so it can be told apart, and kept.
+
+    Attributes:
+        midi: The bytes of a MIDI file with pitched notes.
+        use: `continue` or `vary`.
+        tonic: Pitch class of its key, where it is known; None finds it.
+    """
+
+    midi: bytes
+    use: str
+    tonic: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check both.
+
+        Raises:
+            ScoreError: If the file cannot be used.
+            ValueError: If the use is another word, or the tonic no pitch class.
+        """
+        if self.tonic is not None and not 0 <= self.tonic <= 11:
+            raise ValueError(f"tonic must be in [0, 11], got {self.tonic}")
+        if self.use not in USES:
+            raise ValueError(f"given music is used to {' or to '.join(USES)}, got {self.use!r}")
+        _ = self.score
+
+    def known_tonic(self, asked: int | None) -> int | None:
+        """Return the pitch class of its key, if that is known.
+
+        Args:
+            asked: That of the new music's key: what is continued counts as being in it, what is
+                varied is moved there.
+        """
+        if self.tonic is not None or self.use != CONTINUE:
+            return self.tonic
+        return asked
+
+    @cached_property
+    def score(self) -> ScoreTick:
+        """Return the music; leave it as it is."""
+        return parse_score(self.midi)
+
+
+Given = Primer
+"""What programs call it (`docs/python.md`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class PrimerContext:
+    """Hold what the composer knows of given music.
+
+    Attributes:
+        bars: Ids of each bar, its chords first, heads left out, moved to C; the last bars, all of
+            one metre.
+        beats_per_bar: 2, 3 or 4.
+        tonic: Pitch class of the key.
+        is_major: Its mode.
+        tempo: Quarter notes a minute.
+        like: The last bars, as they sound.
+        end: Beats from the start of the given music to its last bar line.
+        n_bars: All of its bars.
+        quadrant: Which one is heard in the last bars.
+    """
+
+    bars: tuple[tuple[int, ...], ...]
+    beats_per_bar: int
+    tonic: int
+    is_major: bool
+    tempo: float
+    like: Passage
+    end: float
+    n_bars: int
+    quadrant: str
+
+
+def read_primer(
+    score: ScoreTick,
+    tokenizer: Tokenizer,
+    *,
+    tonic: int | None = None,
+    hear: Callable[[Notes], str] = lambda notes: "",
+) -> PrimerContext:
+    """Read given music: its last bars of one metre in ids, moved to C, its key and its tempo.
+
+    A bar of six quarter notes counts as two of three. Onsets are moved to the nearest step of the
+    grid, for the model's eyes alone.
+
+    Args:
+        score: Notes, tempos and time signatures.
+        tokenizer: Writes the ids.
+        tonic: Pitch class; None finds it.
+        hear: Returns the quadrant heard in notes.
+
+    Raises:
+        ScoreError: If it has no notes, too many bars, or ends in another metre than 2, 3, 4 or 6
+            quarter notes a bar.
+    """
+    notes = notes_of(score)
+    lines, _ = grid_of(score, float(notes.onset.max()) + 1e-6)
+    if len(lines) - 1 > MAX_GIVEN_BARS:
+        raise ScoreError(
+            f"the music has {len(lines) - 1} bars, at most {MAX_GIVEN_BARS} can be taken up"
+        )
+    n_bars, lines = len(lines) - 1, _of_one_metre(lines)
+    beats = round(float(lines[1] - lines[0]))
+    like = _like(notes, lines)
+    found = estimate_key(like.notes)
+    tonic = found.tonic if tonic is None else tonic
+    major, minor = key_correlations(like.notes)[:, tonic]
+    moved = _written(notes, lines, beats=beats, shift=-transposition(tonic))
+    bars = [bar[N_HEAD:] for bar in tokenizer.encode(moved)]
+    bars += [[] for _ in range(len(lines) - 1 - len(bars))]  # silent ones at the end
+    chords = [[NO_CHORD] * 2] * len(bars)
+    if any(bars):
+        chords = find_chords(notes_of(moved), lines - lines[0])[0].tolist()
+    own = zip(chords, bars, strict=True)
+    return PrimerContext(
+        bars=tuple((*chord_ids(tokenizer.vocabulary, pair), *bar) for pair, bar in own),
+        beats_per_bar=beats,
+        tonic=tonic,
+        is_major=bool(major >= minor),
+        tempo=like.tempo,
+        like=like,
+        end=float(lines[-1]),
+        n_bars=n_bars,
+        quadrant=hear(like.notes),
+    )
+
+
+class PrimerCache:
+    """Read given music, once for all requests in a row that have the same."""
+
+    def __init__(self, tokenizer: Tokenizer, hear: Callable[[Notes], str]) -> None:
+        """Take what writes ids, and what returns the quadrant heard in notes."""
+        self._tokenizer, self._hear = tokenizer, hear
+        self._last: tuple[tuple[Primer, int | None], PrimerContext] | None = None
+
+    def context(self, given: Primer | None, *, asked_tonic: int | None) -> PrimerContext | None:
+        """Return what is to be known of given music, or None where there is none.
+
+        Args:
+            given: The music, and what it is for.
+            asked_tonic: Pitch class of the key that is asked for.
+
+        Raises:
+            ScoreError: As `read_primer`.
+        """
+        if given is None:
+            return None
+        known, key = self._last, (given, given.known_tonic(asked_tonic))
+        if known is None or known[0] != key:
+            primer = read_primer(given.score, self._tokenizer, tonic=key[1], hear=self._hear)
+            self._last = known = key, primer
+        return known[1]
+
+
+def _of_one_metre(lines: FloatColumn) -> FloatColumn:
+    """Return the bar lines from where the last metre begins."""
+    length = np.diff(lines)
+    other = np.flatnonzero(np.abs(length - length[-1]) > 1e-6)
+    own = lines[other[-1] + 1 if len(other) else 0 :]
+    beats = float(length[-1])
+    if abs(beats - 6) < 1e-6:
+        return np.arange(own[0], own[-1] + 1e-6, 3.0)
+    if not any(abs(beats - known) < 1e-6 for known in BEATS_PER_BAR):
+        raise ScoreError(
+            f"music with {beats:g} quarter notes a bar cannot be taken up, only with 2, 3, 4 or 6"
+        )
+    return own
+
+
+def _like(notes: Notes, lines: FloatColumn) -> Passage:
+    """Return the last bars as they sound, at their mean tempo."""
+    first = max(len(lines) - 1 - HEARD_BARS, 0)
+    start, stop = float(lines[first]), float(lines[-1])
+    inside = notes.where((notes.onset >= start - 1e-9) & (notes.onset < stop - 1e-9))
+    last = int(inside.onset.argmax())
+    beats = float(inside.onset[last] + inside.duration[last] - inside.onset[0])
+    seconds = float(inside.onset_s[last] + inside.duration_s[last] - inside.onset_s[0])
+    tempo = min(max(60.0 * beats / seconds, MIN_TEMPO), MAX_TEMPO)
+    return passage_of(notes, start=start, n_beats=stop - start, tempo=round(tempo, 2))
+
+
+def _written(notes: Notes, lines: FloatColumn, *, beats: int, shift: int) -> ScoreTick:
+    """Return the notes between bar lines as the tokenizer reads them, moved by semitones."""
+    start, n_steps = float(lines[0]), beats * STEPS_PER_BEAT * (len(lines) - 1)
+    own = notes.where(notes.onset >= start - 1e-9)
+    tick = np.rint((own.onset - start) * STEPS_PER_BEAT).astype(np.int32)
+    tick = np.minimum(tick, n_steps - 1)  # what anticipates the next bar is still of the last
+    length = np.maximum(np.rint(own.duration * STEPS_PER_BEAT), 1).astype(np.int32)
+    score, track = ScoreTick(STEPS_PER_BEAT), TrackTick("Piano", 0, False)
+    pitch = own.pitch + shift
+    on_piano = (pitch >= LOWEST_PITCH) & (pitch <= HIGHEST_PITCH)
+    columns = (tick, length, pitch.astype(np.int8), own.velocity.astype(np.int8))
+    track.notes = NoteTickList.from_numpy(*(column[on_piano] for column in columns))
+    score.tracks = TrackTickList([track])
+    score.time_signatures = TimeSignatureTickList([TimeSignatureTick(0, beats, 4)])
+    return score
+
+
+def join_scores(given: ScoreTick, added: ScoreTick, *, at: float) -> ScoreTick:
+    """Return given music and, from a beat on, what was written after it.
+
+    The given notes, pedals and tracks stay as they are. What is added goes into the only track
+    there is, or into a track of its own; notes that ring on end where it takes up their pitch.
+
+    Args:
+        given: Any score.
+        added: One track, beginning at 0.
+        at: Beats from the start of the given music.
+    """
+    whole = given.copy()
+    per_beat = whole.ticks_per_quarter
+    new = added if added.ticks_per_quarter == per_beat else added.resample(per_beat, min_dur=1)
+    start = round(at * per_beat)
+    new = new.shift_time(start)
+    whole.tempos = _followed(whole.tempos, new.tempos, start)
+    whole.time_signatures = _followed(whole.time_signatures, new.time_signatures, start)
+    pitched = [track for track in whole.tracks if not track.is_drum]
+    if len(pitched) == 1 and not pitched[0].pedals and not pitched[0].controls:
+        pitched[0].notes = _ended(pitched[0].notes, new.tracks[0].notes)
+        pitched[0].notes.extend(new.tracks[0].notes)
+    else:
+        whole.tracks.append(new.tracks[0])
+    return whole
+
+
+def _ended(notes: NoteTickList, new: NoteTickList) -> NoteTickList:
+    """Return notes that end where later ones take up their pitch, as a MIDI file has it."""
+    own, later = notes.numpy(), new.numpy()
+    taken_up = np.full(128, np.iinfo(np.int32).max)
+    np.minimum.at(taken_up, later["pitch"], later["time"])
+    length = np.minimum(own["duration"], taken_up[own["pitch"]] - own["time"])
+    return NoteTickList.from_numpy(
+        own["time"], length.astype(np.int32), own["pitch"], own["velocity"]
+    )
+
+
+def _followed(before: Any, after: Any, start: int) -> Any:
+    """Return what holds before a tick, and what holds from there on."""
+    kept = before.filter(lambda event: event.time < start, inplace=False)
+    kept.extend(after)
+    return kept

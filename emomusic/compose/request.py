@@ -1,0 +1,331 @@
+"""What is asked for: an emotion, a length, and whatever of the music is to be fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, cast
+
+from emomusic.compose.fields import Door, Field, Kind, asked_as, describe, described
+from emomusic.emotion import Emotion, EmotionCurve
+
+if TYPE_CHECKING:
+    from emomusic.compose.primer import Primer
+
+CONTINUE, VARY = "continue", "vary"
+MAX_BARS = 512
+MAX_TAKE = 2**31 - 1
+MIN_TEMPO, MAX_TEMPO = 20.0, 300.0
+DEFAULT_BARS, CONTINUED_BARS = 16, 8
+TOUCH_TOP_P = 0.99
+"""How much of the probability is kept of velocities and durations, where the tail is touch."""
+METRES = ("4/4", "3/4")
+"""Time signatures that are offered to people; a row may say 2/4, too."""
+FORMATS = ("mid", "wav", "flac", "mp3", "musicxml", "svg", "json")
+NOWHERE = Door(0)
+SPEC = Door.COMMAND | Door.FILE
+CALL = Door.COMMAND | Door.ENDPOINT
+EVERYWHERE = Door.CLIP | Door.PAGE
+
+
+@dataclass(frozen=True)
+class Request:
+    """Hold what a clip is to be.
+
+    What a field is, how it is asked for and where, stands once: in its metadata.
+
+    Attributes:
+        emotion: What the clip is to carry; None asks for nothing but what is fixed here. With a
+            curve, what stands for it as a whole.
+        curve: How the emotion moves over the bars; None lets it stay.
+        given: Music that is there already, to be continued or varied. Its metre holds, and its
+            tempo and key where none is asked for; without an emotion, what it is like holds.
+        n_bars: Bars to write, 1 to 512; None where seconds are given, or 16; or as many as a
+            curve spans; or 8 to continue, and to vary as many as are given.
+        n_kept: Bars after which the writing stops, as by hand; None writes to the end.
+        seconds: Length, 0.5 to 1,800; the nearest number of bars is taken, and, unless a tempo is
+            given, the tempo is bent to meet the length.
+        tempo: Quarter notes a minute, 20 to 300; None lets the emotion decide.
+        tonic: Pitch class, 0 to 11; None draws one.
+        is_major: Mode; None lets the emotion decide.
+        beats_per_bar: 3 or 4.
+        fixed: Attribute values that replace those of the emotion.
+        per_bar: Attribute values of each bar, as many as `n_bars`; those of the bar attributes.
+        temperature: Of sampling, in (0, 5].
+        top_p: Of sampling moments, pitches and chords, where the tail is wrong notes, in (0, 1].
+        guidance: How strongly the controls are followed, 1 to 5; 1 samples plainly.
+        guided_bars: Bars at the beginning for which guidance holds; what follows takes after
+            them. It doubles the cost of a bar.
+        steering: Whether what is heard so far corrects what is written next.
+        two_hands: Whether nothing is struck that two hands cannot reach.
+        chords: Names of chords, one for each bar, two of a bar with a comma between them, such as
+            `Am F C,G7`; again and again to the end. None lets the network write its own.
+        best_of: Candidates a clip, 1 to 64; the verifier keeps one. 1 is the first draw.
+        diversity: How far targets may be from a quadrant's mean, 0 to 1.
+        take: Another number writes other notes for the same targets.
+        candidate: Number of the first candidate; what a clip of several becomes again is asked
+            for by its own number, with `best_of` 1.
+    """
+
+    # fmt: off
+    emotion: Emotion | None = field(
+        metadata=asked_as(
+            Field(
+                Kind.TEXT, "A named emotion, or Q1 to Q4.", name="emotion", doors=Door.COMMAND
+            ),
+            Field(
+                Kind.TEXT, "A named emotion, Q1 to Q4, or a mixture as nostalgia:0.7 hope:0.3.",
+                name="emotion", doors=Door.ENDPOINT,
+            ),
+            Field(
+                Kind.NUMBER, "Unpleasant -1 to pleasant 1.", name="valence", bounds=(-1, 1),
+                doors=CALL,
+            ),
+            Field(Kind.NUMBER, "Calm -1 to excited 1.", name="arousal", bounds=(-1, 1), doors=CALL),
+            Field(
+                Kind.TEXT, "A mixture of emotions.", name="mix", metavar='"NAME:WEIGHT …"',
+                doors=Door.COMMAND,
+            ),
+            Field(
+                Kind.FLAG, "No emotion: ask for what --set and others say alone.", name="free",
+                default=False, flag="--free", doors=Door.COMMAND,
+            ),
+        )
+    )
+    curve: EmotionCurve | None = field(
+        default=None,
+        metadata=asked_as(
+            Field(
+                Kind.TEXT, "An emotion that moves, from bar 0 on.", name="curve",
+                metavar='"BAR:NAME …"', doors=CALL,
+            )
+        ),
+    )
+    given: Primer | None = field(
+        default=None,
+        metadata=asked_as(
+            Field(
+                Kind.PATH, "MIDI to go on from.", name=CONTINUE, flag="--continue", metavar="FILE",
+                doors=Door.COMMAND,
+            ),
+            Field(
+                Kind.PATH, "MIDI to write a variation of.", name=VARY, metavar="FILE",
+                doors=Door.COMMAND,
+            ),
+        ),
+    )
+    n_bars: int | None = field(
+        default=None,
+        metadata=describe(
+            Kind.WHOLE, "Length in bars; else 16, a curve's, or 8 to continue.", name="bars",
+            bounds=(1, MAX_BARS), doors=CALL | Door.FILE, studio=(1, 128, 1),
+        ),
+    )
+    n_kept: int | None = field(
+        default=None,
+        metadata=describe(Kind.WHOLE, name="kept_bars", bounds=(1, MAX_BARS), doors=Door.FILE),
+    )
+    seconds: float | None = field(
+        default=None,
+        metadata=describe(
+            Kind.NUMBER, "Length in seconds, instead of bars.", bounds=(0.5, 1_800.0), doors=SPEC
+        ),
+    )
+    tempo: float | None = field(
+        default=None,
+        metadata=describe(
+            Kind.NUMBER, "Quarter notes a minute.", bounds=(MIN_TEMPO, MAX_TEMPO),
+            doors=CALL | Door.FILE,
+        ),
+    )
+    tonic: int | None = field(
+        default=None,
+        metadata=describe(Kind.WHOLE, bounds=(0, 11), doors=NOWHERE)
+        | asked_as(Field(Kind.TEXT, "Such as D, 'F# minor' or Bbm.", name="key", doors=CALL)),
+    )
+    is_major: bool | None = field(default=None, metadata=describe(Kind.FLAG, doors=NOWHERE))
+    beats_per_bar: int = field(
+        default=4,
+        metadata=describe(Kind.WHOLE, bounds=(2, 4), doors=NOWHERE)
+        | asked_as(
+            Field(
+                Kind.CHOICE, "Metre.", name="time_signature", choices=METRES, default=METRES[0],
+                doors=Door.OPTION | Door.ENDPOINT,
+            ),
+            Field(
+                Kind.CHOICE, "Metre.", name="time_signature", choices=("2/4", "3/4", "4/4"),
+                doors=Door.ROW,
+            ),
+        ),
+    )
+    fixed: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata=asked_as(
+            Field(
+                Kind.ATTRIBUTES, "Fix an attribute; repeatable.", name="set",
+                metavar="ATTRIBUTE=VALUE", doors=Door.OPTION,
+            ),
+            Field(
+                Kind.ATTRIBUTES, "Attributes to fix; each may be a column of its own, too.",
+                name="set", doors=Door.ROW,
+            ),
+            Field(
+                Kind.ATTRIBUTES, "Musical attributes to fix, such as register, with their values.",
+                name="attributes", doors=Door.ROW | Door.ENDPOINT,
+            ),
+        ),
+    )
+    per_bar: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    temperature: float = field(
+        default=1.0,
+        metadata=describe(
+            Kind.NUMBER, "Of sampling, up to 5; higher surprises more.", bounds=(0, 5),
+            open_low=True, doors=EVERYWHERE, studio=(0.1, 2.0, 0.05), label="Temperature",
+        ),
+    )
+    top_p: float = field(
+        default=0.9,
+        metadata=describe(
+            Kind.NUMBER, "Of sampling pitches and moments, up to 1; lower leaves the unlikely out.",
+            bounds=(0, 1), open_low=True, doors=EVERYWHERE, studio=(0.1, 1.0, 0.01), label="Top-p",
+        ),
+    )
+    guidance: float = field(
+        default=1.0,
+        metadata=describe(
+            Kind.NUMBER, "How strongly controls count, 1 to 5; 1 is fastest.", bounds=(1, 5)
+        ),
+    )
+    guided_bars: int = field(
+        default=8,
+        metadata=describe(
+            Kind.WHOLE, "Bars at the beginning that guidance holds for.", bounds=(0, MAX_BARS)
+        ),
+    )
+    steering: bool = field(
+        default=True,
+        metadata=describe(Kind.FLAG, "Whether what is heard so far corrects what is written next."),
+    )
+    two_hands: bool = field(
+        default=True,
+        metadata=describe(
+            Kind.FLAG, "Strike nothing that two hands cannot reach.", flag="--two-hands/--any-hands"
+        ),
+    )
+    chords: str | None = field(
+        default=None,
+        metadata=describe(
+            Kind.TEXT, "A chord a bar, or two with a comma; else its own.",
+            metavar='"Am F C,G7 …"', doors=SPEC,
+        ),
+    )
+    best_of: int = field(
+        default=1,
+        metadata=describe(
+            Kind.WHOLE, "Candidates a clip, of which the verifier keeps one; 1 is the first draw.",
+            bounds=(1, 64), doors=EVERYWHERE | Door.ENDPOINT, studio=(1, 16, 1), label="Candidates",
+        ),
+    )
+    diversity: float = field(
+        default=0.85,
+        metadata=describe(Kind.NUMBER, "Spread of the targets, 0 to 1.", bounds=(0, 1), doors=SPEC),
+    )
+    take: int = field(
+        default=0,
+        metadata=describe(Kind.WHOLE, "Other notes for the same plan.", bounds=(0, MAX_TAKE)),
+    )
+    candidate: int = field(
+        default=0, metadata=describe(Kind.WHOLE, bounds=(0, MAX_TAKE), doors=Door.FILE)
+    )
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        """Check the request, and make its values plain.
+
+        Raises:
+            ValueError: If a value is of another kind or out of range; the message names it.
+        """
+        if self.n_bars is not None and self.seconds is not None:
+            raise ValueError("give bars or seconds, not both")
+        for name, known in VALUES.items():
+            value = getattr(self, name)
+            if value is not None or known.default is not None:
+                object.__setattr__(self, name, known.read(value))
+        if self.n_kept is not None and self.n_bars is not None:
+            replace(VALUES["n_kept"], bounds=(1, self.n_bars)).read(self.n_kept)
+        if self.chords is not None:
+            from emomusic.music.chord_names import format_chords, parse_chords
+
+            object.__setattr__(self, "chords", format_chords(parse_chords(self.chords)))
+        fixed = {name: check_attribute(name, value) for name, value in self.fixed.items()}
+        object.__setattr__(self, "fixed", fixed)
+        if "tempo" in fixed:
+            if self.tempo is not None:
+                raise ValueError("give the tempo once, not also as an attribute")
+            VALUES["tempo"].read(fixed["tempo"])
+        self._check_bars()
+        if self.emotion is None and self.best_of > 1:
+            raise ValueError("best_of needs an emotion by which the best is found")
+        if self.curve is not None and (self.emotion is None or self.per_bar):
+            raise ValueError("a curve needs an emotion, and no attributes asked for bar by bar")
+
+    @property
+    def continues(self) -> bool:
+        """Tell whether the clip goes on from given music."""
+        return self.given is not None and self.given.use == CONTINUE
+
+    @property
+    def default_bars(self) -> int:
+        """Return how many bars are written where nothing is said of the length."""
+        if self.curve is not None and self.curve.moves:
+            return self.curve.n_bars
+        return CONTINUED_BARS if self.continues else DEFAULT_BARS
+
+    def _check_bars(self) -> None:
+        from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES
+
+        for name, values in self.per_bar.items():
+            if name not in BAR_ATTRIBUTE_NAMES:
+                raise ValueError(
+                    f"{name} cannot be asked for bar by bar, only {', '.join(BAR_ATTRIBUTE_NAMES)}"
+                )
+            if len(values) != self.n_bars:
+                raise ValueError(
+                    f"{name} needs a value for each of the bars asked for, got {len(values)} "
+                    f"for {self.n_bars}"
+                )
+            for value in values:
+                check_attribute(name, value)
+
+
+VALUES = described(Request)
+"""What the values of a request are, by name."""
+
+
+def attribute_field(name: str) -> Field:
+    """Return what values of an attribute are: of its natural range, or its width beyond it.
+
+    Raises:
+        ValueError: If there is no such attribute.
+    """
+    from emomusic.music.attributes import attribute
+
+    found = attribute(name)
+    width = found.high - found.low
+    return Field(
+        Kind.NUMBER,
+        found.explanation,
+        name=name,
+        bounds=(found.low - width, found.high + width),
+        unit=found.unit,
+        doors=Door.ROW,
+    )
+
+
+def check_attribute(name: str, value: float) -> float:
+    """Return a value for an attribute as a plain number.
+
+    Raises:
+        ValueError: If there is no such attribute, or the value is not within reason.
+    """
+    return cast(float, attribute_field(name).read(value))

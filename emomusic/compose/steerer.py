@@ -1,0 +1,260 @@
+"""What steers each clip of a checkpoint: the controller, repetition, chords that are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.compose.controller import ALONG_A_CURVE, BAR_BY_BAR, FeedbackController
+from emomusic.compose.directions import ControlDirections, OperatingPoint, Pairs, Response
+from emomusic.compose.plan import ClipPlan
+from emomusic.compose.token_plan import body_ids, transposition
+from emomusic.model.engine import LogitBias, Steer
+from emomusic.model.grammar import Script, Segments
+from emomusic.music.attributes import attribute
+from emomusic.music.chords import shift_chords
+from emomusic.music.form import FORM_BARS, bars_back
+from emomusic.music.passage import Passage, passage_of
+from emomusic.music.score import notes_of
+from emomusic.music.tokenizer import BEATS_PER_BAR, Tokenizer, Vocabulary
+
+# How strongly a bar is led along the one that it takes up, in nats.
+REPEAT_ONSET = 2.5
+REPEAT_PITCH = 3.5
+REPEAT_LENGTH = 1.0
+REPEAT_VELOCITY = 0.25
+REPEAT_CHORD = 2.5
+# How much an attribute matters to the controller, where 1 tells emotions apart best.
+LEAST_WEIGHT = 0.2
+ASKED_WEIGHT = 5.0
+"""Of what is asked for by itself."""
+GENTLE_WEIGHT = 2.0
+GENTLE = frozenset({"mode", "chord_mode", "key_clarity", "pitch_class_entropy"})
+"""The same of these: pulled hard for them, music loses its key."""
+# What levers turn about where nothing is asked for.
+MIDDLE_PITCH = 62.0
+"""MIDI pitch."""
+MIDDLE_VELOCITY = 64.0
+MIDDLE_LENGTH = 0.7
+"""Beats."""
+USUAL_SHARE = 0.75
+"""Most notes are shorter than the mean, by so much."""
+SHORTEST = 0.1
+"""Beats."""
+TO_MINOR, TO_MAJOR = {4: 3, 9: 8, 11: 10}, {3: 4, 8: 9, 10: 11}
+"""Pitch classes of C major, and of C minor, that the other mode has beside them."""
+
+
+class RepetitionBias:
+    """Lead a bar along the ids of an earlier one: the same onsets, pitches, lengths.
+
+    What leads are pairs of an id and one that followed it, so that the bar may leave the other
+    anywhere, and come back.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        """Look up what each id says."""
+        self._kind = np.full(len(vocabulary), "", dtype=object)
+        for kind in ("Position", "Pitch", "Velocity", "Duration"):
+            self._kind[vocabulary.kind_ids(kind)] = kind
+        self._is_chord = np.zeros(len(vocabulary), dtype=bool)
+        self._is_chord[[*vocabulary.kind_ids("ChordA"), *vocabulary.kind_ids("ChordB")]] = True
+        self._end, self._same = vocabulary.id_of("Bar_None"), len(vocabulary)
+        self._to = {
+            is_major: _other_mode(vocabulary, TO_MAJOR if is_major else TO_MINOR)
+            for is_major in (False, True)
+        }
+
+    def chords(self, bar: Sequence[int]) -> NDArray[np.int64]:
+        """Return the ids of a bar's chords."""
+        ids = np.array(bar, np.int64)
+        return ids[self._is_chord[ids]]
+
+    def pairs(
+        self, bar: Sequence[int], *, to_major: bool | None = None, whole: bool = True
+    ) -> Pairs:
+        """Return the pairs of `LogitBias` that lead along a bar.
+
+        Args:
+            bar: Its sampled ids.
+            to_major: The mode in which it is taken up, where that is another one: its third,
+                sixth and seventh are altered. None takes it as it is.
+            whole: Whether notes are taken up too, and not only when they are struck.
+        """
+        if to_major is not None:
+            bar = self._to[to_major][np.array(bar, np.int64)].tolist()
+        found: dict[tuple[int, int], float] = {}
+        position = pitch = struck = -1
+        for token in bar:
+            kind = self._kind[token]
+            if not kind:
+                continue  # its chords
+            if kind == "Position":
+                found[position, token] = REPEAT_ONSET
+                position = token
+            elif not whole:
+                continue
+            elif kind == "Pitch":
+                found[position, token] = REPEAT_PITCH
+                if struck == position:
+                    found[pitch, self._same] = REPEAT_ONSET
+                struck, pitch = position, token
+            else:
+                found[pitch, token] = REPEAT_VELOCITY if kind == "Velocity" else REPEAT_LENGTH
+        found[position, self._end] = REPEAT_ONSET
+        return np.array(list(found), np.int32), np.array(list(found.values()), np.float32)
+
+
+def _other_mode(vocabulary: Vocabulary, altered: Mapping[int, int]) -> NDArray[np.int64]:
+    """Return the id that stands for each in the other mode, shape (vocab_size,)."""
+    ids = np.arange(len(vocabulary))
+    own = vocabulary.kind_ids("Pitch")
+    pitches = [int(text) for text in vocabulary.values("Pitch")]
+    of_pitch = dict(zip(pitches, own.tolist(), strict=True))
+    for pitch, token in of_pitch.items():
+        to = pitch - pitch % 12 + altered.get(pitch % 12, pitch % 12)
+        ids[token] = of_pitch.get(to, token)
+    return ids
+
+
+class Steerer:
+    """Make the controller of each clip."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        response: Response | None,
+        *,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        """Take what was measured on a checkpoint.
+
+        Args:
+            tokenizer: Its tokens.
+            response: What its levers do; None steers nothing.
+            weights: How much each attribute matters for an emotion; what is asked for by itself
+                matters more.
+        """
+        self.tokenizer, self.response, self.weights = tokenizer, response, weights or {}
+        self._repetition = RepetitionBias(tokenizer.vocabulary)
+        self._levers = {
+            beats: ControlDirections(tokenizer.vocabulary, beats_per_bar=beats)
+            for beats in BEATS_PER_BAR
+        }
+
+    def levers(self, plan: ClipPlan) -> ControlDirections:
+        """Return the levers for a clip's metre."""
+        return self._levers[plan.request.beats_per_bar]
+
+    def steer(self, plan: ClipPlan, script: Script) -> Steer | None:
+        """Return what steers a clip, or None."""
+        if self.response is None or not plan.request.steering:
+            return None
+        levers = self.levers(plan)
+        controller = FeedbackController(
+            goals_by_bar(plan),
+            self.response,
+            levers=levers,
+            listen=lambda segments: self.passage(plan, script, segments),
+            n_bars=plan.n_bars,
+            points=operating_points(plan),
+            weights=self._weights(plan),
+            gains=ALONG_A_CURVE if plan.moves else BAR_BY_BAR,
+        )
+
+        chords = shift_chords(np.array(plan.chords, np.int64), -transposition(plan.tonic))
+
+        def steer(segments: Segments) -> LogitBias:
+            bar = len(segments)
+            bias, led = controller(segments).bias, self._led(plan, segments)
+            if len(chords):
+                first, second = chords[bar].tolist()
+                after = int(chords[bar + 1, 0]) if bar + 1 < len(chords) else second
+                more, pairs = levers.along((first, second), after)
+                bias = bias + more
+                led = [*led, pairs]
+            elif plan.harmony[bar]:
+                repeated = self._repetition.chords(segments[bar - plan.harmony[bar]])
+                bias = bias.copy()
+                bias[0, repeated] += REPEAT_CHORD
+            if not led:
+                return LogitBias(bias)
+            return LogitBias(bias, *(np.concatenate(own) for own in zip(*led, strict=True)))
+
+        return steer
+
+    def _led(self, plan: ClipPlan, segments: Segments) -> list[Pairs]:
+        """Return what leads the next bar along the one that it takes up, if it does."""
+        bar = len(segments)
+        followed, code = plan.follows[bar], plan.form[bar]
+        if followed is not None and plan.primer is not None:
+            is_major = plan.is_major_at(bar)
+            to_major = is_major if is_major != plan.primer.is_major else None
+            return [self._repetition.pairs(plan.primer.bars[followed], to_major=to_major)]
+        if code and bars_back(code) <= bar:
+            whole = code <= len(FORM_BARS)
+            return [self._repetition.pairs(segments[bar - bars_back(code)], whole=whole)]
+        return []
+
+    def _weights(self, plan: ClipPlan) -> dict[str, float]:
+        request = plan.request
+        asked = {*request.fixed, *request.per_bar}
+        if request.is_major is not None:
+            asked.add("mode")
+        names = () if self.response is None else self.response.attributes
+        weights = {name: self.weights.get(name, 1.0) for name in names}
+        return weights | {name: GENTLE_WEIGHT if name in GENTLE else ASKED_WEIGHT for name in asked}
+
+    def passage(self, plan: ClipPlan, script: Script, segments: Segments) -> Passage:
+        """Return neighbouring bars as they are written, in C; all heads say the same of a bar."""
+        n_beats = float(len(segments) * plan.request.beats_per_bar)
+        score = self.tokenizer.decode(body_ids(script, segments), tempo=plan.tempo, n_beats=n_beats)
+        return passage_of(notes_of(score), n_beats=n_beats, tempo=plan.tempo)
+
+
+def operating_point(targets: Mapping[str, float]) -> OperatingPoint:
+    """Return what levers turn about, from the targets as they are written in C."""
+    return OperatingPoint(
+        pitch=targets.get("register", MIDDLE_PITCH),
+        velocity=targets.get("velocity_mean", MIDDLE_VELOCITY),
+        length=max(targets.get("note_length", MIDDLE_LENGTH) * USUAL_SHARE, SHORTEST),
+        is_major=targets.get("mode", targets.get("chord_mode", 0.0)) >= 0,
+    )
+
+
+def operating_points(plan: ClipPlan) -> list[OperatingPoint]:
+    """Return what the levers of each bar turn about: it moves with a curve only."""
+    if not plan.moves:
+        return [operating_point(targets_in_c(plan))] * plan.n_bars
+    goals = goals_by_bar(plan).items()
+    return [operating_point({name: own[bar] for name, own in goals}) for bar in range(plan.n_bars)]
+
+
+def goals_by_bar(plan: ClipPlan) -> dict[str, Sequence[float]]:
+    """Return what each bar aims at, moved to C: the clip's targets, or the bar's own."""
+    shift = transposition(plan.tonic)
+    goals: dict[str, Sequence[float]] = {
+        name: [value] * plan.n_bars for name, value in targets_in_c(plan).items()
+    }
+    for name, values in plan.bar_targets.items():
+        goals[name] = [value - shift * attribute(name).per_semitone for value in values]
+    return goals
+
+
+def targets_in_c(plan: ClipPlan) -> dict[str, float]:
+    """Return a clip's targets, moved to C, where it is written."""
+    shift = transposition(plan.tonic)
+    return {
+        name: value - shift * attribute(name).per_semitone for name, value in plan.targets.items()
+    }
+
+
+def attribute_weights(telling: Mapping[str, float]) -> dict[str, float]:
+    """Return how much attributes matter from how far they tell emotions apart."""
+    most = max(telling.values())
+    return {
+        name: LEAST_WEIGHT + (1 - LEAST_WEIGHT) * (value / most) ** 0.5
+        for name, value in telling.items()
+    }

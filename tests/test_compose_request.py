@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emomusic.compose.fields import parse_attributes
+from emomusic.compose.parse import make_emotion, parse_formats, parse_key
+from emomusic.compose.request import FORMATS, Request
+from emomusic.emotion import Emotion
+from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, attribute
+from emomusic.music.key import TONIC_NAMES
+
+JOY = Emotion(0.8, 0.6)
+
+
+def test_all_but_the_emotion_may_be_left_free() -> None:
+    request = Request(JOY)
+    assert request.n_bars is request.seconds is request.tempo is request.tonic is None
+    assert request.best_of == 1 and request.fixed == {} == request.per_bar
+    assert request.steering
+
+
+def test_the_emotion_may_be_left_free_too() -> None:
+    assert Request(None).emotion is None
+    request = Request(None, n_bars=2, fixed={"register": 60}, per_bar={"polyphony": (1, 2.5)})
+    assert request.fixed == {"register": 60} and request.per_bar == {"polyphony": (1, 2.5)}
+
+
+def test_the_best_cannot_be_found_without_an_emotion() -> None:
+    with pytest.raises(ValueError, match="best_of needs an emotion by which the best is found"):
+        Request(None, best_of=2)
+    assert Request(None, best_of=1).best_of == 1
+
+
+@pytest.mark.parametrize("name", BAR_ATTRIBUTE_NAMES)
+def test_bars_may_be_asked_for_what_bars_have(name: str) -> None:
+    low, high = attribute(name).low, attribute(name).high
+    for emotion in (JOY, None):
+        request = Request(emotion, n_bars=3, per_bar={name: [low, high, (low + high) / 2]})
+        assert request.per_bar[name][1] == high
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"tempo": [100.0] * 3},
+            "tempo cannot be asked for bar by bar, only note_density, onset_density, polyphony, "
+            "velocity_mean, register, articulation, chord_mode$",
+        ),
+        ({"loudness": [1.0] * 3}, "loudness cannot be asked for bar by bar, only note_density"),
+        (
+            {"register": [60.0] * 2},
+            "register needs a value for each of the bars asked for, got 2 for 3",
+        ),
+        ({"register": []}, "register needs a value for each of the bars asked for, got 0 for 3"),
+        ({"register": [60.0, 60.0, 500.0]}, r"register must be in \[10, 115\] MIDI pitch, got 500"),
+        ({"polyphony": [1.0, float("nan"), 1.0]}, "polyphony must be in .* notes, got nan"),
+        (
+            {"polyphony": [1.0] * 3, "chord_mode": [0.0, float("-inf"), 0.0]},
+            "chord_mode must be in .* got -inf",
+        ),
+    ],
+)
+def test_bars_that_are_asked_for_amiss_are_named(values: dict[str, Any], words: str) -> None:
+    for emotion in (JOY, None):
+        with pytest.raises(ValueError, match=words):
+            Request(emotion, n_bars=3, per_bar=values)
+
+
+@pytest.mark.parametrize("length", [{}, {"seconds": 8.0}])
+def test_asking_bar_by_bar_needs_a_number_of_bars(length: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="register needs a value for each of the bars asked for"):
+        Request(JOY, per_bar={"register": [60.0] * 16}, **length)
+
+
+def test_values_become_plain() -> None:
+    request = Request(JOY, n_bars=np.int64(4), tempo=90, top_p=np.float32(0.5), best_of=2.0)  # type: ignore[arg-type]
+    assert [type(v) for v in (request.n_bars, request.tempo, request.best_of)] == [int, float, int]
+    assert type(request.top_p) is float and request == Request(
+        JOY, n_bars=4, tempo=90.0, top_p=0.5, best_of=2
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "tonic", "is_major"),
+    [
+        ("C", 0, None), ("c", 0, None), ("D", 2, None), ("F#", 6, None), ("Gb", 6, None),
+        ("Bb", 10, None), ("bb", 10, None), ("Bm", 11, False), ("bm", 11, False),
+        ("Bbm", 10, False), ("F# minor", 6, False), ("F#_minor", 6, False), ("c major", 0, True),
+        ("Eb MAJOR", 3, True), ("A min", 9, False), ("A maj", 9, True), (" E  minor ", 4, False),
+        ("B#", 0, None), ("Cb", 11, None),
+    ],
+)  # fmt: skip
+def test_keys_are_understood(text: str, tonic: int, is_major: bool | None) -> None:
+    assert parse_key(text) == (tonic, is_major)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "m", "H", "C dur", "C major minor", "minor", "C##", "3", "Cx"]
+)
+def test_what_is_no_key_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="key must be a note name, alone or with major or minor"):
+        parse_key(text)
+
+
+def test_an_emotion_is_named_placed_or_free() -> None:
+    assert make_emotion("q2") == Emotion(-0.6, 0.6, "Q2")
+    assert make_emotion(valence=0.0, arousal=-0.5) == Emotion(0.0, -0.5)
+    assert make_emotion(free=True) is None
+
+
+def test_attributes_are_understood() -> None:
+    assert parse_attributes([]) == {}
+    assert parse_attributes(["note-density=2", " mode = -0.5"]) == {"note_density": 2, "mode": -0.5}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["tempo"], "--set takes ATTRIBUTE=VALUE with a number, got 'tempo'"),
+        (["tempo=fast"], "--set takes ATTRIBUTE=VALUE with a number, got 'tempo=fast'"),
+        (["tempo="], "--set takes ATTRIBUTE=VALUE"),
+        (["mode=1", "mode=0"], "--set gives mode twice"),
+    ],
+)
+def test_attributes_of_another_form_are_refused(settings: list[str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        parse_attributes(settings)
+
+
+def test_formats_are_understood() -> None:
+    assert parse_formats("mid") == ("mid",)
+    assert parse_formats(" MP3, mid,mp3 ,") == ("mp3", "mid")
+
+
+@pytest.mark.parametrize("text", ["", ",", "ogg", "mid,xyz"])
+def test_unknown_formats_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=f"format must be of mid, wav, .*, got '{text}'"):
+        parse_formats(text)
+
+
+# whatever is said in words
+
+
+QUIETLY = settings(max_examples=100, deadline=None, database=None, derandomize=True)
+WORDS = st.lists(
+    st.sampled_from((*TONIC_NAMES, "c", "f#", "m", " ", "_", "major", "MINOR", "min", "ſ", "٣")),
+    max_size=4,
+).map("".join)  # fmt: skip
+
+
+@QUIETLY
+@given(WORDS | st.text(max_size=10))
+def test_a_text_is_a_key_or_refused(text: str) -> None:
+    try:
+        tonic, is_major = parse_key(text)
+    except ValueError as error:
+        assert str(error).startswith("key must be a note name")
+    else:
+        mode = {None: "", True: " major", False: " minor"}[is_major]
+        assert parse_key(f"{TONIC_NAMES[tonic]}{mode}") == (tonic, is_major)
+
+
+@QUIETLY
+@given(st.lists(st.sampled_from((*FORMATS, "MID", " mp3 ", "", "doc", "mid;wav"))).map(",".join))
+def test_formats_are_named_once_each_or_refused(text: str) -> None:
+    try:
+        formats = parse_formats(text)
+    except ValueError as error:
+        assert str(error).startswith("format must be of")
+    else:
+        assert len(set(formats)) == len(formats) > 0 and set(formats) <= set(FORMATS)
+        assert parse_formats(",".join(formats)) == formats
+
+
+@QUIETLY
+@given(st.lists(st.tuples(st.sampled_from(("mode", "note-density", " tempo")), st.floats())))
+def test_settings_of_attributes_are_read_as_written(said: list[tuple[str, float]]) -> None:
+    names = [name.strip().replace("-", "_") for name, _ in said]
+    texts = [f"{name}={value!r}" for name, value in said]
+    try:
+        found = parse_attributes(texts)
+    except ValueError as error:
+        assert len(set(names)) < len(names) and "twice" in str(error)
+    else:
+        assert list(found) == names
+        for value, (_, written) in zip(found.values(), said, strict=True):
+            assert value == written or (math.isnan(value) and math.isnan(written))

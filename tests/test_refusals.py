@@ -1,0 +1,288 @@
+"""One table of refusals: what is amiss in a request is told in the same words at every door."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from helpers.jobs import read
+from test_cli import Shell
+from test_cli import shell as shell
+
+from emomusic.compose.composer import Composer
+from emomusic.compose.fields import Door, Field, Kind
+from emomusic.compose.jobs.columns import COLUMNS
+from emomusic.compose.jobs.rows import BadRow
+from emomusic.compose.parse import (
+    ENDPOINT,
+    OPTIONS,
+    ROW,
+    ClipSpec,
+    SettingsError,
+    parse_settings_file,
+)
+from emomusic.compose.request import VALUES, Request
+from emomusic.emotion import Emotion
+from emomusic.studio.desk.asking import FINE, Form
+from emomusic.studio.endpoint import endpoint
+
+JOY = Emotion(0.8, 0.6)
+TOO_LONG = "x" * 4001
+WHOLES = {
+    "bars": "[1, 512]",
+    "kept_bars": "[1, 512]",
+    "guided_bars": "[0, 512]",
+    "best_of": "[1, 64]",
+    "take": "[0, 2147483647]",
+    "candidate": "[0, 2147483647]",
+    "count": "[1, 10000000]",
+    "seed": "[0, 9223372036854775807]",
+    "index": "[0, 9223372036854775807]",
+}
+NUMBERS = {
+    "valence": "[-1, 1]",
+    "arousal": "[-1, 1]",
+    "seconds": "[0.5, 1800]",
+    "tempo": "[20, 300]",
+    "temperature": "(0, 5]",
+    "top_p": "(0, 1]",
+    "guidance": "[1, 5]",
+    "diversity": "[0, 1]",
+    "register": "[10, 115] MIDI pitch",
+}
+REFUSED: list[tuple[str, Any, str]] = [
+    ("emotion", "joyy", "unknown emotion 'joyy', nearest are: joy"),
+    ("emotion", "../../etc/passwd", "unknown emotion '../../etc/passwd'"),
+    ("emotion", 7, "emotion must be a text, got 7"),
+    ("emotion", TOO_LONG, "emotion must be at most 4000 characters long, got 4001"),
+    ("mix", "joy:x", "weight"),
+    ("mix", 7, "mix must be a text, got 7"),
+    ("curve", "joy", "'joy' is not a point of a curve; write BAR:NAME"),
+    ("curve", "4:joy 0:fear", "bars of a curve must rise from point to point"),
+    ("curve", "0:joy 600:fear", "bar must be in [0, 512], got 600"),
+    ("curve", {"0": "calm"}, "curve must be a text, got {'0': 'calm'}"),
+    ("free", 0.5, "free must be true or false, got 0.5"),
+    ("free", "maybe", "free must be true or false, got 'maybe'"),
+    ("continue", "none.mid", "none.mid: cannot read the file"),
+    ("vary", "none.mid", "none.mid: cannot read the file"),
+    ("vary", 7, "vary must be a text, got 7"),
+    ("key", "H dur", "key must be a note name, alone or with major or minor, such as D, Eb"),
+    ("key", 3, "key must be a text, got 3"),
+    ("time_signature", "5/4", "time_signature must be one of "),
+    ("time_signature", 4, "time_signature must be one of "),
+    ("set", {"loud": 1}, "unknown attribute 'loud'; known are tempo, note_density"),
+    ("set", {"mode": 9}, "mode must be in [-1.2, 1.2] correlation margin, got 9"),
+    ("set", {"tempo": 10}, "tempo must be in [20, 300], got 10"),
+    ("set", {"register": math.nan}, "register must be in [10, 115] MIDI pitch, got nan"),
+    ("set", {"register": "high"}, "register must be a number, got 'high'"),
+    ("set", 5, "must be attributes with their values, got 5"),
+    ("set", dict.fromkeys(map(str, range(65)), 1), "must be attributes with their values"),
+    ("chords", "Am H", "'H'"),
+    ("chords", ["C"], "chords must be a text, got ['C']"),
+    ("steering", "perhaps", "steering must be true or false, got 'perhaps'"),
+    ("two_hands", 1, "two_hands must be true or false, got 1"),
+    ("mode", "dorian", "mode must be one of major, minor, got 'dorian'"),
+    ("id", {}, "id must be a text, got {}"),
+    ("id", "x" * 201, "id must be at most 200 characters long, got 201"),
+    ("checkpoint", 5, "checkpoint must be a text, got 5"),
+    *((name, "few", f"{name} must be a whole number, got 'few'") for name in WHOLES),
+    *((name, 2.5, f"{name} must be a whole number, got 2.5") for name in WHOLES),
+    *((name, True, f"{name} must be a whole number, got True") for name in WHOLES),
+    *((name, -1, f"{name} must be in {span}, got -1") for name, span in WHOLES.items()),
+    *((name, 2**64, f"{name} must be in {span}, got 1844") for name, span in WHOLES.items()),
+    *((name, "few", f"{name} must be a number, got 'few'") for name in NUMBERS),
+    *((name, [1], f"{name} must be a number, got [1]") for name in NUMBERS),
+    *((name, True, f"{name} must be a number, got True") for name in NUMBERS),
+    *((name, 10**400, f"{name} must be a number, got 1000") for name in NUMBERS),
+    *((name, -2, f"{name} must be in {span}, got -2") for name, span in NUMBERS.items()),
+    *((name, 1e9, f"{name} must be in {span}, got 1e+09") for name, span in NUMBERS.items()),
+    *((name, math.nan, f"{name} must be in {span}, got nan") for name, span in NUMBERS.items()),
+    *((name, math.inf, f"{name} must be in {span}, got inf") for name, span in NUMBERS.items()),
+]
+TOGETHER: list[tuple[dict[str, Any], str]] = [
+    ({}, "say what to feel: --emotion NAME, or --valence V and --arousal A, or --mix, or --curve"),
+    ({"valence": 0.5}, "say what to feel"),
+    ({"emotion": "joy", "valence": 0.0}, "give one of --emotion, --valence with --arousal"),
+    ({"emotion": "joy", "mix": "joy"}, "give one of --emotion, --valence with --arousal"),
+    ({"free": True, "emotion": "joy"}, "give one of --emotion, --valence with --arousal"),
+    ({"free": True, "valence": 0.0}, "give one of --emotion, --valence with --arousal"),
+    ({"curve": "0:joy", "emotion": "joy"}, "a curve says what to feel: give no other emotion"),
+    ({"curve": "0:joy", "free": True}, "a curve says what to feel: give no other emotion"),
+    ({"curve": "0:joy", "mix": "joy"}, "a curve says what to feel: give no other emotion"),
+    ({"emotion": "joy", "bars": 4, "seconds": 9.0}, "give bars or seconds, not both"),
+    ({"free": True, "best_of": 2}, "best_of needs an emotion by which the best is found"),
+    ({"emotion": "joy", "continue": "a.mid", "vary": "a.mid"}, "give --continue or --vary, not"),
+    ({"emotion": "joy", "tempo": 90, "set": {"tempo": 90}}, "give the tempo once, not also as"),
+]
+
+
+def fits(field: Field, value: Any) -> bool:
+    """Tell whether a value is of a field's kind, so that a command's parser lets it pass."""
+    if field.kind in (Kind.TEXT, Kind.PATH):
+        return isinstance(value, str) and len(value) < 99_999
+    if field.kind is Kind.ATTRIBUTES:
+        return isinstance(value, dict) and all(isinstance(v, int | float) for v in value.values())
+    number = (type(value) is int and abs(value) < 2**99) or type(value) is float
+    if field.kind is Kind.WHOLE:
+        return number and value == value // 1
+    return number and field.kind is Kind.NUMBER
+
+
+def beside(name: str) -> dict[str, Any]:
+    """Return what is said beside a value so that nothing but it is amiss."""
+    point = {"valence": 0.0, "arousal": 0.0}
+    if name in point:
+        return {other: value for other, value in point.items() if other != name}
+    return {} if name in ("emotion", "mix", "curve") else {"emotion": "joy"}
+
+
+def table(door: dict[str, Field], *, parsed: bool = False) -> list[Any]:
+    """Return the part of the table that a door can say."""
+    return [
+        pytest.param(name, value, words, id=f"{name}={value!r:.20}")
+        for name, value, words in REFUSED
+        if name in door
+        and (not parsed or fits(door[name], value))
+        and (door is not COLUMNS or name != "mode")  # there it is the attribute
+    ]
+
+
+def as_options(said: dict[str, Any]) -> list[str]:
+    found = []
+    for name, value in said.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            found.append(option)
+        elif isinstance(value, dict):
+            found += [part for own in value.items() for part in (option, "{}={}".format(*own))]
+        else:
+            found.append(f"{option}={value}")
+    return found
+
+
+def test_the_table_has_all_that_may_be_asked() -> None:
+    offered = {*OPTIONS, *ROW, *ENDPOINT, *COLUMNS, *(own.name for own in VALUES.values())}
+    attributes = {name for name in COLUMNS if name not in ROW} - {"id", "count"}
+    alone = {"tonic", "is_major", "beats_per_bar", "attributes"}
+    assert offered - attributes - alone <= {name for name, _, _ in REFUSED}
+
+
+@pytest.mark.parametrize(("name", "value", "words"), table(OPTIONS, parsed=True))
+def test_options(shell: Shell, tmp_path: Path, name: str, value: Any, words: str) -> None:
+    said = as_options({**beside(name), name: value})
+    assert words in shell.refused("generate", "--out", tmp_path / "out", *said)
+
+
+@pytest.mark.parametrize(("said", "words"), TOGETHER)
+def test_options_together(shell: Shell, tmp_path: Path, said: dict[str, Any], words: str) -> None:
+    assert words in shell.refused("generate", "--out", tmp_path / "out", *as_options(said))
+
+
+def row_refused(said: dict[str, Any]) -> str:
+    (row,) = read(json.dumps(said).replace("NaN", "1e999").replace("Infinity", "1e999"))
+    assert isinstance(row, BadRow)
+    return row.reason
+
+
+@pytest.mark.parametrize(("name", "value", "words"), table(COLUMNS))
+def test_rows(name: str, value: Any, words: str) -> None:
+    said = row_refused({**beside(name), name: value})
+    assert words.replace("got nan", "got inf") in said
+
+
+@pytest.mark.parametrize(("said", "words"), TOGETHER)
+def test_rows_together(said: dict[str, Any], words: str) -> None:
+    assert words in row_refused(said)
+
+
+FILED = {own.name: own for own in VALUES.values() if Door.FILE in own.doors} | {
+    name: Field(Kind.TEXT, name=name) for name in ("mode", "time_signature", "set", "index", "seed")
+}
+
+
+@pytest.mark.parametrize(("name", "value", "words"), table(FILED))
+def test_settings_files(name: str, value: Any, words: str) -> None:
+    known = {**ClipSpec(Request(JOY), 1).to_dict(), name: value}
+    with pytest.raises(SettingsError) as error:
+        parse_settings_file(json.dumps(known).replace("NaN", "1e999").replace("Infinity", "1e999"))
+    told = str(error.value)
+    assert told.startswith("these settings cannot be used: ")
+    assert words.replace("got nan", "got inf") in told
+
+
+@pytest.fixture(scope="module")
+def compose(tiny_composer: Composer) -> Callable[..., Any]:
+    return endpoint(tiny_composer)
+
+
+@pytest.mark.parametrize(("name", "value", "words"), [
+    *table(ENDPOINT),
+    *(pytest.param("attributes", *own, id=f"attributes={own[0]!r:.20}")
+      for name, *own in REFUSED if name == "set"),
+    ("bars", 129, "bars must be in [1, 128], got 129"),
+    ("bars", None, "bars must be a whole number, got None"),
+    ("best_of", 17, "best_of must be in [1, 16], got 17"),
+    ("seed", 2**53, "seed must be in [0, 9007199254740991], got 9007199254740992"),
+])  # fmt: skip
+def test_the_endpoint(compose: Callable[..., Any], name: str, value: Any, words: str) -> None:
+    online = {"bars": "[1, 128]", "best_of": "[1, 16]", "seed": "[0, 9007199254740991]"}
+    words = words.replace(WHOLES.get(name, "-"), online.get(name, "-"))
+    with pytest.raises(gr.Error) as error:
+        compose(**{**beside(name), name: value})
+    told = str(error.value.message)
+    assert words in told and told.endswith(".") and "\n" not in told and len(told) < 700
+    assert not error.value.print_exception
+
+
+@pytest.mark.parametrize(("said", "words"), [own for own in TOGETHER if set(own[0]) <= {*ENDPOINT}])
+def test_the_endpoint_together(
+    compose: Callable[..., Any], said: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(gr.Error, match=words):
+        compose(**said)
+
+
+@pytest.mark.parametrize(("name", "value", "words"), table(FINE))
+def test_the_page(name: str, value: Any, words: str) -> None:
+    with pytest.raises(ValueError) as error:
+        Form(emotion=JOY, fine={name: value}).request()
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"length": 2.5}, "bars must be a whole number, got 2.5"),
+        ({"length": None}, "bars must be a whole number, got None"),
+        ({"length": 600}, "bars must be in [1, 512], got 600"),
+        ({"unit": "seconds", "length": 0.1}, "seconds must be in [0.5, 1800], got 0.1"),
+        ({"unit": "miles"}, "unit must be one of bars, seconds, got 'miles'"),
+        ({"key": None}, "key must be one of any, C, "),
+        ({"mode": "dorian"}, "mode must be one of any, major, minor, got 'dorian'"),
+        ({"time_signature": None}, "time_signature must be one of 4/4, 3/4, got None"),
+        ({"fixed": {"register": 1e9}}, "register must be in [10, 115] MIDI pitch, got 1e+09"),
+        ({"fixed": {"beauty": 1.0}}, "unknown attribute 'beauty'"),
+    ],
+)
+def test_controls_of_the_page(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError) as error:
+        Form(emotion=JOY, **changes).request()
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "value", "words"), [
+    *table({own.name: own for own in VALUES.values()}),
+    ("tonic", 12, "tonic must be in [0, 11], got 12"),
+    ("is_major", "minor", "is_major must be true or false, got 'minor'"),
+    ("beats_per_bar", 5, "beats_per_bar must be in [2, 4], got 5"),
+])  # fmt: skip
+def test_requests(name: str, value: Any, words: str) -> None:
+    (own,) = (own for own, field in VALUES.items() if field.name == name)
+    with pytest.raises(ValueError) as error:
+        Request(JOY, **{own: value})
+    assert words in str(error.value)
