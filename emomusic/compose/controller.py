@@ -56,6 +56,13 @@ MAX_ENDING_OFFSET = 3.0
 """Semitones by which an ending may lie off the bars before it."""
 ENDING_GAIN = 0.12
 """Nats of the pull back for each semitone more."""
+STILL_SHARE = 0.75
+"""Share of the onsets asked for below which the last bars have come to a halt: music that has
+would stay so, because the model takes after it."""
+STILL_BARS = 2
+"""So many are the last bars."""
+STILL_GAIN = 2.5
+"""Nats of `soon` where nothing is struck any more, beyond what it is pulled at most."""
 KEY_MARGIN = 0.12
 """By how much the key asked for is to fit better than any other, in correlation."""
 KEY_GAIN = 0.25
@@ -240,6 +247,8 @@ class FeedbackController:
                     heard.lately - MAX_PITCH_CLASS_SHARE, 0.0
                 ).round(6)
             pulled = np.clip(pulled, -self._max_pull, self._max_pull)
+            if n and "onset_density" in self._names:
+                pulled[LEVERS.index("soon")] += STILL_GAIN * self._stillness(passage, n)
             exact = (pulled * PULL_STEPS).round() / PULL_STEPS
             self._last = (
                 n,
@@ -278,6 +287,14 @@ class FeedbackController:
         added = np.where(full, 0.0, self._integral_gain * error)
         self._integral = np.clip(self._integral + added, -most, most)
         return correction
+
+    def _stillness(self, passage: Passage, n: int) -> float:
+        """Return how far the onsets of the last bars fall short of a halt, 0 to 1."""
+        asked = self._goals[max(n - STILL_BARS, 0) : n, self._names.index("onset_density")].mean()
+        n_beats = passage.n_beats / min(n, self._gains.window) * min(n, STILL_BARS)
+        is_late = passage.onsets >= passage.n_beats - n_beats - SAME_ONSET_BEATS
+        share = float(is_late.sum()) / n_beats / max(float(asked), 0.1)
+        return max(STILL_SHARE - share, 0.0) / STILL_SHARE
 
     def _home(self, heard: MeasuredBars, bar: int) -> float:
         """Return the pull away from keys that would be taken for the one asked for."""

@@ -30,6 +30,8 @@ REPEAT_CHORD = 2.5
 LEAST_WEIGHT = 0.2
 ASKED_WEIGHT = 5.0
 """Of what is asked for by itself."""
+MOTION = {"onset_density": 2.0}
+"""What weighs more than it tells emotions apart: else length is reached where nothing moves."""
 GENTLE_WEIGHT = 2.0
 GENTLE = frozenset({"mode", "chord_mode", "key_clarity", "pitch_class_entropy"})
 """The same of these: pulled hard for them, music loses its key."""
@@ -204,7 +206,7 @@ class Steerer:
         if request.is_major is not None:
             asked.add("mode")
         names = () if self.response is None else self.response.attributes
-        weights = {name: self.weights.get(name, 1.0) for name in names}
+        weights = {name: self.weights.get(name, 1.0) for name in names} | MOTION
         return weights | {name: GENTLE_WEIGHT if name in GENTLE else ASKED_WEIGHT for name in asked}
 
     def passage(self, plan: ClipPlan, script: Script, segments: Segments) -> Passage:

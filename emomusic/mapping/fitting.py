@@ -18,7 +18,7 @@ from emomusic.mapping.mapper import Mapper, Prototype
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 
 Matrix = NDArray[np.float64]
-STRENGTH = 1.3
+STRENGTH, HELD = 1.3, 0.6
 MAX_DEVIATION = 2.5
 """Standard deviations at which values are cut for clustering, so that no outlier is a cluster."""
 
@@ -46,6 +46,7 @@ class MapperFitter:
         sharpness: float = 5.0,
         min_clips: int = 5,
         strength: float = STRENGTH,
+        held: float = HELD,
         seed: int = 0,
     ) -> None:
         """Set up.
@@ -56,10 +57,11 @@ class MapperFitter:
                 clips alike.
             min_clips: A cluster of fewer is no prototype.
             strength: Kept with the mapper.
+            held: As strength.
             seed: Of k-means.
         """
         self.n_prototypes, self.sharpness = n_prototypes, sharpness
-        self.min_clips, self.strength, self.seed = min_clips, strength, seed
+        self.min_clips, self.strength, self.held, self.seed = min_clips, strength, held, seed
 
     def fit(
         self,
@@ -110,6 +112,7 @@ class MapperFitter:
             _named(high),
             dict(about),
             self.strength,
+            self.held,
         )
         return self
 

@@ -26,8 +26,6 @@ MAX_STRENGTH = 3.0
 MAX_VALUE, MAX_WEIGHT = 1e6, 1e6
 HARMONY = frozenset({"mode", "chord_mode", "chromaticism", "dissonance", "key_clarity"})
 HELD = frozenset({"note_length", "polyphony", "articulation"})
-HELD_STRENGTH = 0.6
-"""As `Mapper.strength`: the clips that are recognised most surely hold more notes than others do."""
 FARTHEST = 0.35
 """How much further than its prototype an emotion at the corner (1, 1) lies from the middle."""
 
@@ -75,6 +73,8 @@ class Mapper:
         about: Which songs it was fitted on, and how.
         strength: How far from the middle the targets of harmony lie, as a share of where the
             prototypes do; harmony carries valence, and is the weaker signal.
+        held: As `strength`, of how long and how many notes are held: clips that are recognised
+            most surely hold more than others do.
     """
 
     prototypes: tuple[Prototype, ...]
@@ -83,6 +83,7 @@ class Mapper:
     high: Mapping[str, float]
     about: Mapping[str, Any]
     strength: float = 1.0
+    held: float = 1.0
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -131,7 +132,7 @@ class Mapper:
             drawn = self._draw(quadrant, _between(emotions, share), rng, diversity)
             offsets += share[:, None] * (drawn - middle)
         strength = np.array([
-            self.strength if name in HARMONY else HELD_STRENGTH if name in HELD else 1.0
+            self.strength if name in HARMONY else self.held if name in HELD else 1.0
             for name in self.attributes
         ])  # fmt: skip
         reach = np.array([[self.reach(emotion)] for emotion in emotions])
@@ -243,8 +244,9 @@ class Mapper:
                 raise ValueError(f"the clips of a prototype of {p.quadrant} are not whole")
             if not ((trust >= 0).all() and 0 < trust.sum() < np.inf):
                 raise ValueError(f"no clip of a prototype of {p.quadrant} counts")
-        if not 0 < self.strength <= MAX_STRENGTH:
-            raise ValueError(f"its strength must be in (0, {MAX_STRENGTH}], got {self.strength}")
+        for what, strength in (("strength", self.strength), ("held", self.held)):
+            if not 0 < strength <= MAX_STRENGTH:
+                raise ValueError(f"its {what} must be in (0, {MAX_STRENGTH}], got {strength}")
         if {p.quadrant for p in self.prototypes} != set(QUADRANTS):
             raise ValueError("it lacks a quadrant")
 
