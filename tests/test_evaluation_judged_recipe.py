@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from emomusic.evaluation.fitting import MeasuredClips
 from judged_cases import labelled
 
-from emomusic.evaluation.fitting import MeasuredClips
 from emomusic.evaluation.judged import recipe as module
 from emomusic.evaluation.judged.recipe import RECIPE_NAME, Recipe, find_recipe, fit_recipe
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES

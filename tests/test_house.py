@@ -24,9 +24,19 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "training": ("model",),
     "compose": BELOW_COMPOSE,
     "data": ("music", "verify.labels", "training.rows"),
-    "evaluation": (*BELOW_COMPOSE, "compose", "data", "training"),
+    "fit": (*BELOW_COMPOSE, "compose", "data"),
+    "evaluation": (*BELOW_COMPOSE, "compose", "data", "training", "fit"),
     "studio": (*BELOW_COMPOSE, "compose", "data", "training", "evaluation"),
-    "commands": (*BELOW_COMPOSE, "compose", "data", "training", "evaluation", "studio", "terminal"),
+    "commands": (
+        *BELOW_COMPOSE,
+        "compose",
+        "data",
+        "training",
+        "fit",
+        "evaluation",
+        "studio",
+        "terminal",
+    ),
 }
 BARE = ("torch", "numpy", "safetensors", "emomusic", *sys.stdlib_module_names)
 HEAVY = ("torch", "gradio", "miditok", "music21", "sklearn", "symusic", "numpy")
@@ -49,7 +59,9 @@ def imported(nodes: Iterator[ast.AST] | list[ast.stmt]) -> Iterator[str]:
 
 def room_of(path: Path) -> str:
     below = path.relative_to(PACKAGE)
-    return below.parts[0] if len(below.parts) > 1 else ""
+    return (
+        below.parts[0] if len(below.parts) > 1 else below.stem if below.stem in MAY_IMPORT else ""
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

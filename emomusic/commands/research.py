@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from emomusic.terminal import MAX_SEED, ExitStatus, load_composer, progress_bar, stop
+
+SAMPLE_BARS = 8
 
 
 def prepare(
@@ -88,11 +91,6 @@ def train(
     from emomusic.training.train import train as run
 
     try:
-        from emomusic.evaluation.samples import write_samples
-    except ImportError:  # a machine that trains needs no music libraries; ids are all there is
-        write_samples = _no_samples
-
-    try:
         with progress_bar() as bar:
             task = bar.add_task("training", total=1.0)
 
@@ -117,8 +115,51 @@ def _line_of(record: Mapping[str, Any]) -> str:
     return f"{where}  held back: {record['validation_nats_per_note']:.4f} nats a note"
 
 
-def _no_samples(folder: Path, step: int) -> None:
-    """Write no samples."""
+def write_samples(folder: Path, step: int) -> None:
+    """Write clips of a checkpoint to `run/samples`: nothing asked, all low, all high density.
+
+    The tokenizer of the checkpoint's attributes is written into it, too. Nothing is written for
+    a model of another vocabulary, nor where the music libraries are missing: to train, ids do.
+
+    Args:
+        folder: The checkpoint.
+        step: Names the files.
+    """
+    try:
+        import numpy as np
+
+        from emomusic.compose.drafting.guide import BarPlan, Plan, clip_grammar, ids_of, script_of
+        from emomusic.model.choose import open_engine
+        from emomusic.model.engine import Row, Uniforms
+        from emomusic.music.score import write_score
+        from emomusic.music.tokenizer import N_BINS, Tokenizer
+        from emomusic.music.vocabulary import built_vocabulary, special_tokens, write_vocabulary
+    except ImportError:
+        return
+    tables = json.loads((folder / "tables.json").read_text(encoding="utf-8"))
+    names = tables["attributes"]
+    vocabulary = built_vocabulary(special_tokens(names, tables["bar_attributes"]))
+    engine = open_engine(folder)
+    if len(vocabulary) != engine.config.vocab_size:
+        return
+    write_vocabulary(vocabulary, folder / "tokenizer.json")
+    tokenizer = Tokenizer(folder / "tokenizer.json")
+    samples_dir = folder / "run" / "samples"
+    samples_dir.mkdir(parents=True, exist_ok=True)
+    grammar, context = clip_grammar(vocabulary), engine.config.context
+    low = int(vocabulary.control_ids(("note_density",))[0])
+    asked = {"free": (), "low": (low,), "high": (low + N_BINS - 1,)}
+    plans = [Plan(own, (BarPlan(),) * SAMPLE_BARS) for own in asked.values()]
+    scripts = [script_of(plan, vocabulary, grammar, context=context) for plan in plans]
+    rows = [
+        Row(script, Uniforms(np.random.default_rng([step, i])), number=i)
+        for i, script in enumerate(scripts)
+    ]
+    edges = tables["edges"][names.index("tempo")]
+    tempo = float(edges[len(edges) // 2])
+    for at, segments in engine.write(rows, grammar):
+        score = tokenizer.decode(ids_of(scripts[at], segments), tempo=tempo)
+        write_score(score, samples_dir / f"step_{step:06d}_{list(asked)[at]}.mid")
 
 
 def fit(
@@ -133,8 +174,13 @@ def fit(
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
 ) -> None:
     """Fit mapper, verifier and realness on labelled clips, and measure how to steer the model."""
-    from emomusic.evaluation.fitting import N_COMPOSED, fit_checkpoint, fit_realness
-    from emomusic.evaluation.steering import has_model, measure_response
+    from emomusic.fit import (
+        N_COMPOSED,
+        fit_checkpoint,
+        fit_realness,
+        has_model,
+        measure_response,
+    )
 
     try:
         with progress_bar() as bar:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from emomusic.data.packing import read_tables
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.fitting import measure_clips
 from emomusic.files import write_text
+from emomusic.fit import measure_clips
 from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
 from emomusic.music.tokenizer import N_BINS
 from emomusic.verify.labels import LabelledClip

@@ -4,18 +4,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import make_score
+from synthetic import make_response, make_score
 
+from emomusic.compose.steering.levers import LEVERS
+from emomusic.compose.steering.response import Response
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
-from emomusic.evaluation.fitting import (
+from emomusic.fit import (
     Excerpt,
     fit_checkpoint,
     fit_mapper,
     fit_realness,
+    fit_separation,
+    has_model,
     measure_clips,
-    told_apart,
+    measure_response,
 )
 from emomusic.mapping.mapper import Mapper
+from emomusic.model.weights import CheckpointError
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.score import notes_of, read_score, write_score
 from emomusic.verify.labels import LabelError, read_labels
@@ -130,7 +135,7 @@ def excerpt(seed: int, *, repeats: bool) -> Excerpt:
 
 def test_realness_tells_apart_what_it_was_fitted_on() -> None:
     real, composed = ([excerpt(i, repeats=r) for i in range(40)] for r in (True, False))
-    fitted = told_apart(real[:30], composed[:30])
+    fitted = fit_separation(real[:30], composed[:30])
     heard = [
         [fitted.of(e.notes, n_beats=32.0, beats_per_bar=4) for e in own[30:]]
         for own in (real, composed)
@@ -147,3 +152,78 @@ def test_realness_is_fitted_on_a_checkpoints_own_clips(tiny_checkpoint: Path) ->
     assert fitted.of(real[0].notes, n_beats=32.0, beats_per_bar=4) > 0.5
     with pytest.raises(ValueError, match="realness needs labelled clips of at least 8 bars"):
         fit_realness(tiny_checkpoint, [], n_clips=4, threads=1)
+
+
+N, K = len(ATTRIBUTE_NAMES), len(LEVERS)
+
+
+def responded(checkpoint: Path, **settings: int) -> Response:
+    return measure_response(checkpoint, **{"n_clips": 5, "threads": 1, **settings})
+
+
+def same(one: Response, other: Response) -> bool:
+    return all(np.array_equal(table, getattr(other, name)) for name, table in vars(one).items())
+
+
+@pytest.fixture(scope="module")
+def response(tiny_checkpoint: Path) -> Response:
+    return responded(tiny_checkpoint)
+
+
+def test_what_levers_do_is_measured_on_a_few_clips(
+    response: Response, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    assert response.pulled.shape == (N, K) and response.asked.shape == (N, N)
+    np.testing.assert_array_equal(response.scale, Mapper.load(tiny_checkpoint).spread())
+    response.save(tmp_path)
+    loaded = Response.load(tmp_path)
+    assert loaded is not None
+    np.testing.assert_allclose(loaded.pulled, response.pulled, atol=1e-4)
+
+
+def test_one_seed_is_one_response(response: Response, tiny_checkpoint: Path) -> None:
+    assert same(responded(tiny_checkpoint, threads=2), response)
+    assert not same(responded(tiny_checkpoint, seed=2), response)
+
+
+def test_a_steering_that_is_there_is_not_used(response: Response, own_checkpoint: Path) -> None:
+    make_response().save(own_checkpoint)
+    assert same(responded(own_checkpoint), response)
+    (own_checkpoint / "steering.json").write_text("{", encoding="utf-8")
+    assert same(responded(own_checkpoint), response)
+
+
+def test_levers_that_work_are_found(tiny_checkpoint: Path) -> None:
+    response = responded(tiny_checkpoint, n_clips=150)
+    for name, lever in (("register", "higher"), ("velocity_mean", "louder")):
+        assert response.pulled[ATTRIBUTE_NAMES.index(name), LEVERS.index(lever)] > 0
+    assert (abs(response.pulled[ATTRIBUTE_NAMES.index("tempo")]) < 0.1).all()  # it is given
+
+
+@pytest.mark.parametrize("part", ["config.json", "tokenizer.json", "tables.json"])
+def test_a_folder_without_what_composes_has_no_model(own_checkpoint: Path, part: str) -> None:
+    assert has_model(own_checkpoint)
+    (own_checkpoint / part).unlink()
+    assert not has_model(own_checkpoint)
+
+
+def test_mapper_and_verifier_are_no_part_of_the_model(own_checkpoint: Path) -> None:
+    for name in ("mapper.json", "verifier.safetensors"):
+        (own_checkpoint / name).unlink()
+    assert has_model(own_checkpoint)
+    with pytest.raises(CheckpointError, match=r"mapper\.json"):
+        responded(own_checkpoint)
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"{}"])
+@pytest.mark.parametrize("part", ["tokenizer.json", "tables.json", "config.json"])
+def test_a_checkpoint_that_cannot_be_used_is_refused(
+    own_checkpoint: Path, part: str, damage: bytes | None
+) -> None:
+    if damage is None:
+        (own_checkpoint / part).unlink()
+    else:
+        (own_checkpoint / part).write_bytes(damage)
+    with pytest.raises(CheckpointError) as caught:
+        responded(own_checkpoint)
+    assert "\n" not in str(caught.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 from model_cases import TEXTS
 from synthetic import make_model
 
-from emomusic.evaluation.samples import N_BARS, write_samples
+from emomusic.commands.research import SAMPLE_BARS, write_samples
 from emomusic.model.checkpoint import save_model
 from emomusic.music.score import notes_of, read_score
 from emomusic.music.tokenizer import Tokenizer
@@ -23,7 +23,7 @@ def test_samples_of_a_checkpoint_are_music(own_checkpoint: Path) -> None:
     ]
     for path in files:
         notes = notes_of(read_score(path))
-        assert len(notes) and notes.onset.max() < 4 * N_BARS
+        assert len(notes) and notes.onset.max() < 4 * SAMPLE_BARS
 
 
 def test_same_step_gives_the_same_samples(own_checkpoint: Path) -> None:

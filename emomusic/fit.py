@@ -1,4 +1,4 @@
-"""Fit what a checkpoint needs of labelled music: mapper, verifier and realness."""
+"""Fit mapper, verifier, steering and realness of a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,13 +12,22 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from emomusic.compose.asking.request import Request
-from emomusic.compose.composer import Composer
+from emomusic.compose.composer import TABLES_NAME, TOKENIZER_NAME, Composer
+from emomusic.compose.drafting.draft import Draft
 from emomusic.compose.realness import Realness, features_of
+from emomusic.compose.steering.hearing import hear
+from emomusic.compose.steering.helm import REACH
+from emomusic.compose.steering.levers import LEVERS, Levers
+from emomusic.compose.steering.pilot import Pilot, centre_of, written
+from emomusic.compose.steering.response import Response, fit_response
 from emomusic.data.clean import SkippedError, Song
 from emomusic.data.sources import CorpusFile, read_song, track_song
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
 from emomusic.mapping.fitting import MapperFitter
 from emomusic.mapping.mapper import Mapper
+from emomusic.model.engine import Lean, Steer
+from emomusic.model.grammar import Script
+from emomusic.model.weights import CONFIG_NAME, CheckpointError
 from emomusic.music.attributes import measure
 from emomusic.music.notes import Notes
 from emomusic.music.passage import passage_of
@@ -35,6 +44,9 @@ MIN_EXCERPT, MAX_EXCERPT = 8, 16
 """Bars that realness hears, real ones and composed ones."""
 N_COMPOSED = 400
 INVERSE_PENALTY = 0.3
+PULLED, SHARE = 1.3, 0.4
+"""Levers are drawn with a spread of so many reaches, and so large a share of them is pulled."""
+PROBE_BARS = 12
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ def measure_clips(
     for done, clip in enumerate(clips):
         progress(done, len(clips))
         try:
-            song = _read(clip)
+            song = _read_clip(clip)
         except (ScoreError, SkippedError) as error:
             skipped[str(error)] += 1
             continue
@@ -99,7 +111,7 @@ def measure_clips(
     return MeasuredClips(kept, np.array(values, dtype=np.float64), skipped, excerpts)
 
 
-def _read(clip: LabelledClip) -> Song:
+def _read_clip(clip: LabelledClip) -> Song:
     if clip.source == "emopia":
         return track_song(notes_of(read_score(clip.path)), min_confidence=MIN_CONFIDENCE)
     return read_song(CorpusFile(clip.path, clip.path.name, clip.source))
@@ -112,18 +124,15 @@ def fit_mapper(measured: MeasuredClips, *, about: str, n_prototypes: int = 6) ->
         ValueError: If there are too few clips or songs.
     """
     clips = measured.clips
-    centre = [QUADRANT_CENTRES[clip.quadrant] for clip in clips]
-    valence = [
-        v if c.valence is None else c.valence for c, (v, _) in zip(clips, centre, strict=True)
-    ]
-    arousal = [
-        a if c.arousal is None else c.arousal for c, (_, a) in zip(clips, centre, strict=True)
-    ]
+    rated = [
+        [centre if said is None else said for said, centre in zip(
+            (clip.valence, clip.arousal), QUADRANT_CENTRES[clip.quadrant], strict=True)]
+        for clip in clips
+    ]  # fmt: skip
     fitter = MapperFitter(n_prototypes=n_prototypes).fit(
         measured.values,
         [clip.quadrant for clip in clips],
-        np.array(valence),
-        np.array(arousal),
+        *np.array(rated, dtype=np.float64).T,
         [clip.group for clip in clips],
         about={
             "songs": about,
@@ -173,10 +182,10 @@ def fit_realness(
             composer.compose_each(requests, seed=seed, progress=progress), lengths, strict=True
         )
     ]
-    return told_apart(real, composed)
+    return fit_separation(real, composed)
 
 
-def told_apart(real: Sequence[Excerpt], composed: Sequence[Excerpt]) -> Realness:
+def fit_separation(real: Sequence[Excerpt], composed: Sequence[Excerpt]) -> Realness:
     """Fit a logistic regression that tells real music from composed, both counting alike."""
     names = list(features_of(real[0].notes, n_beats=4.0, beats_per_bar=COMMON_TIME))
     values = np.array([excerpt.features() for excerpt in (*real, *composed)])
@@ -231,3 +240,67 @@ def fit_checkpoint(
         f"skipped: {skipped}\nverifier: {len(clips)} clips"
     )
     return told, measured.excerpts
+
+
+class _Probe(Pilot):
+    """Pull levers of each clip at random, and leave them there."""
+
+    def __init__(self, tokenizer: Tokenizer, pulled: NDArray[np.float64]) -> None:
+        super().__init__(tokenizer, None)
+        self._pulled = pulled
+
+    def steer(self, draft: Draft, script: Script) -> Steer:
+        levers: Levers = self.levers(draft)
+        pulled, centre = self._pulled[draft.index], centre_of(written(draft))
+        return lambda segments: Lean(levers.bias(pulled, centre, bar=len(segments)))
+
+
+def has_model(checkpoint: Path) -> bool:
+    """Tell whether a checkpoint holds what composing needs, a mapper and a verifier apart."""
+    return all((checkpoint / name).is_file() for name in (CONFIG_NAME, TOKENIZER_NAME, TABLES_NAME))
+
+
+def measure_response(
+    checkpoint: Path,
+    *,
+    n_clips: int = 3000,
+    seed: int = 1,
+    threads: int = 2,
+    progress: Callable[[int], None] = lambda n_done: None,
+) -> Response:
+    """Compose clips of random emotions under random levers, and fit what the levers do.
+
+    Args:
+        checkpoint: With a mapper; a steering that it has is not used.
+        n_clips: Clips.
+        seed: Of emotions, levers and clips.
+        threads: CPU cores.
+        progress: Called with 1 for each clip that is done.
+
+    Raises:
+        CheckpointError: If it cannot be used.
+    """
+    rng = np.random.default_rng(seed)
+    pulled = rng.standard_normal((n_clips, len(LEVERS))) * [PULLED * REACH[x] for x in LEVERS]
+    pulled[rng.random(pulled.shape) >= SHARE] = 0.0
+    try:
+        pilot = _Probe(Tokenizer(checkpoint / TOKENIZER_NAME), pulled)
+    except ValueError as error:
+        raise CheckpointError(f"the checkpoint {checkpoint} cannot be used: {error}") from error
+    composer = Composer(checkpoint, threads=threads, pilot=pilot)
+    requests = [
+        Request(Emotion(*point), n_bars=PROBE_BARS, tonic=0, guidance=1.0, diversity=1.0)
+        for point in rng.uniform(-1, 1, (n_clips, 2)).tolist()
+    ]
+    names, asked, achieved = composer.mapper.attributes, [], []
+    for clip in composer.compose_each(requests, seed=seed, progress=progress):
+        asked.append([clip.targets[name] for name in names])
+        passage = passage_of(notes_of(clip.score), n_beats=4.0 * PROBE_BARS, tempo=clip.tempo)
+        achieved.append(hear(passage, names).values)
+    return fit_response(
+        np.array(asked),
+        pulled,
+        np.array(achieved),
+        scale=composer.mapper.spread(),
+        attributes=names,
+    )
