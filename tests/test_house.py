@@ -75,6 +75,11 @@ def test_rooms_import_only_what_they_may(path: Path) -> None:
             assert any(name == own or name.startswith(f"{own}.") for own in may), name
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_package_knows_of_no_study(path: Path) -> None:
+    assert "studies" not in {name.split(".")[0] for name in imported(ast.walk(tree_of(path)))}
+
+
 @pytest.mark.parametrize("room", ["model", "training"])
 def test_what_trains_needs_few_libraries(room: str) -> None:
     for path in (PACKAGE / room).rglob("*.py"):
@@ -116,7 +121,8 @@ def test_nothing_heavy_is_loaded_for_help(code: str) -> None:
 
 
 def everything() -> list[Path]:
-    beside = (p for name in ("scripts", "benchmarks", "fuzz") for p in (ROOT / name).rglob("*.py"))
+    names = ("scripts", "studies", "benchmarks", "fuzz")
+    beside = (p for name in names for p in (ROOT / name).rglob("*.py"))
     return [*FILES, *sorted(beside), *sorted(ROOT.glob("*.py"))]
 
 

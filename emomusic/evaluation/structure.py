@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.evaluation.quality.music import Piece
-from emomusic.evaluation.quality.statistics import MAJOR, MINOR, bar_similarity, structure
+from emomusic.evaluation.pieces import Piece
+from emomusic.evaluation.rows import Matrix
+from emomusic.evaluation.statistics import LAGS, MAJOR, MINOR, bar_similarity, bars_return
 from emomusic.music.hands import LEFT, RIGHT, hands_of
 from emomusic.music.notes import FloatColumn, IntColumn
 from emomusic.verify.features.analysis import CHORDS
 
-Matrix = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Values = dict[str, float]
 CELLS_PER_BEAT = 4
@@ -30,7 +30,6 @@ WIDE = 14
 N_MOTIF = 4
 """Notes of a motif."""
 LAST_BARS = 4
-LAGS = (1, 2, 4, 8)
 STYLE = frozenset(
     ("left_on_first_beat", "melody_steps", "melody_repeats", "melody_leaps", "melody_turns",
      "melody_range", "rhythm_motif_returns", "hand_gap", "minor_seconds", "chord_changes",
@@ -313,7 +312,7 @@ def form(grid: Grid, similarity: Matrix) -> Values:
 
     `chroma_lag_k`: cosine of sounding pitch classes of bars k apart; `chroma_decay`: the first
     less the last of these. `theme_returns`: greatest mean similarity of four bars in a row with
-    four others. The rest is that of `statistics.structure`.
+    four others. The rest is that of `statistics.bars_return`.
 
     Args:
         grid: The piece.
@@ -329,7 +328,7 @@ def form(grid: Grid, similarity: Matrix) -> Values:
         **{f"chroma_lag_{k}": value for k, value in alike.items()},
         "chroma_decay": alike[lags[0]] - alike[lags[-1]],
         "theme_returns": max(themes, default=float("nan")),
-        **structure(similarity, lags=lags),
+        **bars_return(similarity, lags=lags),
     }
 
 
