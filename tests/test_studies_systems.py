@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.evaluation import labelled, piece_of, row, some_panel, walks
+from helpers.evaluation import Note, labelled, piece_of, row, some_panel, walks
 
 from emomusic.compose.composer import Composer
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.accuracy import compose_uncontrolled, quadrants_of
 from emomusic.evaluation.pieces import Piece
+from emomusic.evaluation.structure import bar_similarity, bars_return
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES
 from emomusic.music.notes import Notes, make_notes
 from emomusic.music.tokenizer import N_BINS
@@ -18,9 +20,12 @@ from studies.baselines.study import RULES, Given, apply_rules, fit_recipe, ruled
 from studies.distributions.study import (
     QUANTITIES,
     distance_overlap,
+    groove_similarity,
     histograms,
     overlap,
     overlap_area,
+    statistics,
+    statistics_of,
 )
 
 MAJOR, MINOR = {0, 2, 4, 5, 7, 9, 11}, {0, 2, 3, 5, 7, 8, 10}
@@ -184,3 +189,116 @@ def test_the_like_overlap_and_what_differs_is_found_where_it_differs() -> None:
 def test_too_few_songs_are_refused() -> None:
     with pytest.raises(ValueError, match="two halves of at least 8 real pieces"):
         list(overlap(walks(8, seed=1), walks(16, seed=2, per_song=16)))
+
+
+C_MAJOR = [60, 62, 64, 65, 67, 69, 71]
+
+
+def bars_of(patterns: str, *, seed: int = 0) -> Piece:
+    """Return a piece with a bar for each letter; bars of one letter are the same."""
+    rng = np.random.default_rng(seed)
+    drawn: dict[str, list[Note]] = {}
+    notes: list[Note] = []
+    for bar, letter in enumerate(patterns):
+        if letter not in drawn:
+            steps = np.sort(rng.choice(16, 6, replace=False)) / 4
+            drawn[letter] = [(float(s), 0.25, int(rng.integers(60, 84)), 60) for s in steps]
+        notes += [(4.0 * bar + onset, *rest) for onset, *rest in drawn[letter]]  # type: ignore[misc]
+    return piece_of(notes, n_bars=len(patterns))
+
+
+def test_statistics_of_a_scale_are_as_counted_by_hand() -> None:
+    notes = [(float(i), 1.0, C_MAJOR[i % 7], 60) for i in range(19)] + [(19.0, 1.0, 61, 60)]
+    found = statistics_of(piece_of(notes, n_bars=5), lags=(1, 2, 4))
+    assert found["scale_consistency"] == pytest.approx(19 / 20)
+    assert found["pitch_class_entropy_1"] == pytest.approx(2.0)  # four classes in every bar
+    assert found["pitch_range"] == 11
+    assert found["n_pitch_classes"] == 8
+    assert found["polyphony"] == pytest.approx(1.0)
+    assert found["notes_per_beat"] == 1.0
+    assert found["groove_similarity"] == 1.0
+
+
+def test_entropy_over_four_bars_is_of_windows_that_slide() -> None:
+    one_class_a_bar = [(4.0 * bar, 4.0, 60 + min(bar, 3), 60) for bar in range(5)]
+    found = statistics_of(piece_of(one_class_a_bar, n_bars=5), lags=(1,))
+    assert found["pitch_class_entropy_1"] == 0.0
+    assert found["pitch_class_entropy_4"] == pytest.approx((2.0 + 1.5) / 2)
+
+
+def test_empty_bars_have_no_entropy_and_resemble_none() -> None:
+    piece = piece_of([(0.0, 1.0, 60, 60), (16.0, 1.0, 60, 60)], n_bars=6)
+    assert statistics_of(piece, lags=(1,))["pitch_class_entropy_1"] == 0.0
+    similarity = bar_similarity(piece)
+    assert similarity[0, 4] == pytest.approx(1.0)
+    assert similarity.sum() == pytest.approx(4.0)
+
+
+def test_groove_counts_the_steps_that_one_of_two_bars_lacks() -> None:
+    piece = piece_of([(0.0, 1, 60, 60), (2.0, 1, 60, 60), (4.0, 1, 72, 60)], n_bars=2)
+    assert groove_similarity(piece) == pytest.approx(1 - 1 / 48)
+
+
+def test_bars_are_alike_by_onset_and_pitch_class() -> None:
+    notes: list[Note] = [(0, 1, 60, 60), (1, 1, 64, 60)]  # an octave up, half of it, another
+    notes += [(4, 1, 72, 60), (5, 1, 76, 60), (8, 1, 60, 60), (9, 1, 65, 60), (12.5, 1, 60, 60)]
+    similarity = bar_similarity(piece_of(notes, n_bars=4))
+    assert similarity[0].tolist() == pytest.approx([1.0, 1.0, 0.5, 0.0])
+
+
+def test_played_bars_are_alike_on_the_nearest_sixteenth() -> None:
+    early = [(0.0, 1, 60, 60), (1.0, 1, 64, 60), (4 + 1 / 12, 1, 60, 60), (4 + 11 / 12, 1, 64, 60)]
+    assert bar_similarity(piece_of(early, n_bars=2))[0, 1] == pytest.approx(1.0)
+
+
+def test_a_theme_that_comes_back_is_told_from_bars_that_wander() -> None:
+    theme = bars_return(bar_similarity(bars_of("ABCDEFGHABCDEFGH")))
+    wandering = bars_return(bar_similarity(bars_of("ABCDEFGHIJKLMNOP")))
+    assert theme["similarity_lag_8"] == pytest.approx(1.0)
+    assert theme["structure_lag_8"] > 0.7
+    assert theme["returning_bars"] == pytest.approx(8 / 12)
+    assert theme["returning_bars_excess"] > 0.05
+    assert wandering["returning_bars"] == 0.0
+    assert abs(wandering["structure_lag_8"]) < 0.1
+
+
+def test_one_bar_over_and_over_is_no_form() -> None:
+    found = bars_return(bar_similarity(bars_of("A" * 16)))
+    assert found["returning_bars"] == 1.0
+    assert found["structure_lag_4"] == pytest.approx(0.0)
+    assert found["returning_bars_excess"] == pytest.approx(0.0)
+
+
+def test_a_bar_copied_within_three_bars_has_not_come_back() -> None:
+    assert bars_return(bar_similarity(bars_of("AAABBBCCCDDDEEE")))["returning_bars"] == 0.0
+
+
+def test_the_same_pieces_do_not_shift_and_others_do() -> None:
+    real = walks(40, seed=1)
+    shifts = []
+    for pieces in (walks(40, seed=2), walks(40, seed=2, gap=0.25)):
+        found = list(statistics(pieces, real, n_draws=200))
+        shifts.append(row(found, "statistic", statistic="notes_per_beat", of="shift"))
+    same, apart = shifts
+    assert same.low is not None and same.high is not None and apart.low is not None
+    assert same.low < 0 < same.high and apart.low > 0
+    names = {own.by["statistic"] for own in found}
+    assert names >= {"similarity_lag_4", "returning_bars"}
+    assert "similarity_lag_8" not in names  # pieces have eight bars
+
+
+def test_moments_are_those_of_numpy() -> None:
+    composed, real = walks(10, seed=1), walks(20, seed=2)
+    found = {own.by["of"]: own.value for own in statistics(composed, real)
+             if own.by["statistic"] == "pitch_range"}  # fmt: skip
+    mine, theirs = ([float(np.ptp(p.notes.pitch)) for p in own] for own in (composed, real))
+    assert found["composed mean"] == pytest.approx(np.mean(mine))
+    assert found["real sd"] == pytest.approx(np.std(theirs))
+    assert found["shift"] == pytest.approx((np.mean(mine) - np.mean(theirs)) / np.std(theirs))
+    assert found["spread"] == pytest.approx(np.std(mine) / np.std(theirs))
+
+
+def test_too_few_bars_are_refused() -> None:
+    short = [replace(piece, n_bars=3) for piece in walks(16, seed=2)]
+    with pytest.raises(ValueError, match="pieces must have more than 4 bars, got one of 3"):
+        list(statistics(walks(8, seed=1), short))

@@ -105,9 +105,6 @@ def ask(
 
     Args:
         real: Where values come from.
-        design: How much.
-        seed: Of the values that are drawn.
-        n_bars: Bars of each clip.
     """
     design = replace(
         design,
@@ -304,10 +301,6 @@ def control_rows(
         answers: Of one checkpoint.
         real: What it knows of real music.
         per_bar: Which of the answers.
-        seed: Of the bootstrap.
-
-    Raises:
-        ValueError: If no attribute was asked for alone.
     """
     asked: dict[tuple[str, ...], list[Answer]] = {}
     for found in answers:
@@ -401,7 +394,6 @@ def following(
         name: The attribute.
         answers: What came of asking for it.
         distribution: The attribute in real music, with its bins.
-        by: What the rows are of.
         seed: Of the bootstrap, which draws whole clips.
     """
     asked, achieved = _matrices(name, answers)

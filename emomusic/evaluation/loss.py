@@ -62,9 +62,6 @@ def held_back_losses(engine: Engine, rows: Rows, *, max_events: int = MAX_EVENTS
         engine: What foretells.
         rows: Packed rows of the same vocabulary.
         max_events: Events from which on no further clip is looked at.
-
-    Raises:
-        ValueError: If the rows are of another vocabulary, or hold no song held back.
     """
     config = engine.config
     batches = ClipBatches(

@@ -94,11 +94,6 @@ def memorisation(
         sources: Names of the sources that the windows are drawn from; None takes all. Training
             songs are always those of all sources.
         n_windows: Windows for each clip.
-        seed: Of the windows and of the bootstrap.
-
-    Raises:
-        ValueError: If there are no clips, a source is unknown, or the rows hold no training or
-            no held-back songs to draw from.
 
     Reference:
         Yin et al. (2021), the originality report, also set a baseline of real music beside
@@ -184,7 +179,6 @@ def excess_of(
         composed: Shape (n_composed,), one known at least.
         real: Shape (n_real,), one known at least.
         real_group: The song of each real one, shape (n_real,).
-        seed: Of the bootstrap.
     """
     has, real_has = np.isfinite(composed), np.isfinite(real)
     composed, real, group = composed[has], real[real_has], real_group[real_has]
@@ -327,9 +321,6 @@ def stretches_of(rows: Rows) -> Iterator[Stretch]:
     """Walk through the songs of packed rows, each bar that clips are cut from once.
 
     A stretch ends where its song ends, and before bars that no clip holds (empty ones).
-
-    Raises:
-        ValueError: If the rows' music is in other tokens than the tokenizer's.
     """
     tokenizer, all_ids = shared_tokenizer(), music_ids(rows)
     beats_of = np.array([_beats(text) for text in tokenizer.vocabulary.texts])
@@ -378,9 +369,6 @@ def longest_runs(known: Sequence[Line], asked: Sequence[Line]) -> list[Runs]:
     Args:
         known: At least one line.
         asked: Lines of the same kind.
-
-    Raises:
-        ValueError: If nothing is known.
 
     Reference:
         Suffix arrays by prefix doubling of Manber and Myers (1993); the ranks of each doubling

@@ -45,11 +45,7 @@ class Piece:
     tempo: float | None = None
 
     def __post_init__(self) -> None:
-        """Check that there is music.
-
-        Raises:
-            ValueError: If there are no notes, or no bars or beats.
-        """
+        """Check that there is music."""
         if not len(self.notes):
             raise ValueError(f"a piece must hold notes, got none from {self.group!r}")
         if (self.n_bars is not None and self.n_bars < 1) or self.beats_per_bar < 1:
@@ -57,11 +53,7 @@ class Piece:
 
     @property
     def bars(self) -> int:
-        """Return the number of bars.
-
-        Raises:
-            ValueError: If only seconds are known.
-        """
+        """Return the number of bars."""
         if self.n_bars is None:
             raise ValueError(f"{self.group!r} has no bars: this measure needs a beat")
         return self.n_bars
@@ -104,17 +96,12 @@ def real_pieces(
     Args:
         rows: Packed rows.
         sources: Their names in the rows.
-        n_bars: Bars of each window.
         n: How many at most; None stops at one window a song.
         held_back: Songs held back from training (True), those trained on (False) or all (None).
             A song of which one clip was trained on is not held back.
-        seed: Draws the songs and their windows.
 
     Returns:
         At most n pieces; fewer where the songs hold no more. EMOPIA's have their quadrant.
-
-    Raises:
-        ValueError: If a source or the vocabulary is unknown, or a number is below 1.
     """
     unknown = [name for name in sources if name not in rows.meta["sources"]]
     if unknown:
@@ -134,9 +121,6 @@ def music_ids(rows: Rows) -> NDArray[np.int64]:
     """Return the ids of packed rows as this version's tokenizer has them, shape (n_ids,).
 
     Rows know a checkpoint's attributes, perhaps others than ours; the music stands behind them.
-
-    Raises:
-        ValueError: If their music is in other tokens.
     """
     texts = shared_tokenizer().vocabulary.texts
     own, n_music = rows.meta["vocabulary"], len(texts) - texts.index("Bar_None")
@@ -146,11 +130,7 @@ def music_ids(rows: Rows) -> NDArray[np.int64]:
 
 
 def checked_pieces(composed: Sequence[Piece], real: Sequence[Piece]) -> None:
-    """Check that there is enough to compare.
-
-    Raises:
-        ValueError: If there are fewer than 8 composed or 16 real pieces.
-    """
+    """Check that there is enough to compare."""
     for what, pieces, least in (("composed", composed, 1), ("real", real, 2)):
         if len(pieces) < least * MIN_PIECES:
             raise ValueError(
@@ -247,11 +227,6 @@ def splits(
     Args:
         n_composed: Composed pieces that there are.
         groups: Song of each real piece.
-        rng: Draws the halves.
-        n_splits: How many to yield.
-
-    Raises:
-        ValueError: If the songs cannot be parted into two halves of at least 8 pieces.
     """
     song = np.unique(np.asarray(groups), return_inverse=True)[1]
     for _ in range(n_splits):

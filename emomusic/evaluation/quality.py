@@ -21,7 +21,6 @@ from emomusic.evaluation.rows import (
     section,
     weights,
 )
-from emomusic.evaluation.statistics import reached_lags, statistics_of
 from emomusic.verify.features import feature_matrix
 
 if TYPE_CHECKING:
@@ -49,25 +48,20 @@ Drawn = tuple[Matrix, Matrix]
         Table(("diversity",), "pieces", note=
               "Mean distance between two pieces of different songs, in standard deviations of real "
               "music; real: windows of EMOPIA."),
-        Table(("statistic",), "of", note=
-              "Means and standard deviations of clips and of windows of pop piano; shift in "
-              "standard deviations of the real, spread over theirs."),
     ),
     plots=(Plot("diversity", "bars", "quadrant", where={"pieces": "ratio"}),),
 )  # fmt: skip
 def quality(context: Context) -> Iterator[Row | str]:
     """Set the first draws beside windows of real songs; what has too few pieces says so."""
     pieces, real = context.pieces, context.real
-    pop, emopia = real["pop piano"], real["EMOPIA"]
     n = ", ".join(f"{len(own)} windows of {name}" for name, own in real.items())
     yield (f"Beside {n}. Pop piano is as many windows of EMOPIA as of Pop1K7, of songs trained on "
            "or not; no two windows of a song share a bar.")  # fmt: skip
-    labelled = [piece for piece in emopia if piece.quadrant]
+    labelled = [piece for piece in real["EMOPIA"] if piece.quadrant]
     measures: dict[str, Callable[[], Iterator[Row]]] = {
         **{f"manifold among {name}": lambda own=own, name=name: manifold(pieces, own, among=name)
            for name, own in real.items()},  # type: ignore[misc]
         "diversity": lambda: diversity(pieces, labelled),
-        "statistics": lambda: statistics(pieces, pop),
     }  # fmt: skip
     for name, measure in measures.items():
         try:
@@ -91,7 +85,6 @@ def beside(
         real: The same of real pieces.
         names: Of the measures.
         n: Pieces of each set.
-        by: What the rows are of.
     """
     mine, theirs = (
         (np.mean([value for value, _ in own], axis=0),
@@ -125,11 +118,6 @@ def manifold(
         real: At least 16 pieces of at least two songs.
         among: Names the real pieces.
         k: Neighbours, fewer than the pieces of a half.
-        n_draws: Of the bootstrap.
-        seed: Of halvings and draws.
-
-    Raises:
-        ValueError: If there are too few pieces.
     """
     checked_pieces(composed, real)
     rng = np.random.default_rng(seed)
@@ -252,12 +240,6 @@ def diversity(
     Args:
         composed: Pieces with quadrants, at least 8 of each quadrant that they name.
         real: The same of real clips.
-        n_draws: Of the bootstrap by songs.
-        seed: Of the bootstrap.
-
-    Raises:
-        ValueError: If no quadrant is in both, or one has fewer than 8 pieces in either or only
-            one song.
 
     Reference:
         The mean pairwise distance within a set of Yang and Lerch (2020), On the evaluation of
@@ -322,51 +304,3 @@ def _shared_quadrants(composed: Sequence[Piece], real: Sequence[Piece]) -> list[
                     f"got {len(songs)} of {len(set(songs))}"
                 )
     return shared
-
-
-def statistics(
-    composed: Sequence[Piece], real: Sequence[Piece], *, n_draws: int = N_DRAWS, seed: int = 0
-) -> Iterator[Row]:
-    """Measure each piece and compare means and spreads of composed and real pieces.
-
-    `shift` is the composed mean less the real one, in standard deviations of the real pieces; an
-    interval that holds 0 is no difference that chance cannot make. Lags that the shortest piece
-    does not reach are left out.
-
-    Args:
-        composed: At least 8 pieces with bars.
-        real: At least 16 pieces with bars.
-        n_draws: Of the bootstrap by songs.
-        seed: Of the bootstrap.
-
-    Raises:
-        ValueError: If there are too few pieces, or one has no bars or fewer than five.
-    """
-    checked_pieces(composed, real)
-    lags = reached_lags([*composed, *real])
-    tables = [[statistics_of(piece, lags=lags) for piece in own] for own in (composed, real)]
-    values = [np.array([list(row.values()) for row in table]) for table in tables]
-    rng = np.random.default_rng(seed)
-    counts = [weights([p.group for p in own], n_draws, rng=rng) for own in (composed, real)]
-    # Each (1 or n_draws, n_statistics); the first draw of each is the pieces as they are.
-    (mean, sd), (real_mean, real_sd) = (
-        _moments(own, np.vstack([np.ones(len(own)), count]))
-        for own, count in zip(values, counts, strict=True)
-    )
-    unit = np.maximum(real_sd, 1e-9)
-    shift, spread = (mean - real_mean) / unit, sd / unit
-    for k, name in enumerate(tables[0][0]):
-        for of, column in (("composed mean", mean), ("composed sd", sd),
-                           ("real mean", real_mean), ("real sd", real_sd)):  # fmt: skip
-            yield Row("statistic", float(column[0, k]), by={"statistic": name, "of": of})
-        for of, column in (("shift", shift), ("spread", spread)):
-            own = interval(column[0, k], column[1:, k])
-            yield row_of("statistic", own, statistic=name, of=of)
-
-
-def _moments(values: Matrix, counts: Matrix) -> tuple[Matrix, Matrix]:
-    """Return mean and standard deviation in each draw, both of shape (n_draws, n_names)."""
-    mean = drawn_means(values, counts)
-    square = drawn_means((values - values.mean(axis=0)) ** 2, counts)
-    variance = square - (mean - values.mean(axis=0)) ** 2
-    return mean, np.sqrt(np.maximum(variance, 0.0))

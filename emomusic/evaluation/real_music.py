@@ -162,10 +162,6 @@ def real_music(folder: Path, *, rows: Rows | None = None, seed: int = 0) -> Real
     Args:
         folder: The checkpoint.
         rows: The corpus, packed.
-        seed: Of what is drawn.
-
-    Raises:
-        ValueError: If the tables or the mapper cannot be read, or the rows lack an attribute.
     """
     mapper = Mapper.load(folder)
     path = folder / TABLES_NAME

@@ -259,7 +259,6 @@ def weights(groups: Sequence[Any], n_draws: int, *, rng: np.random.Generator) ->
     Args:
         groups: Group of each item, such as its song: clips of one song are not independent.
         n_draws: How many draws.
-        rng: Draws the groups.
 
     Returns:
         How often each item occurs in each draw, shape (n_draws, n_items).

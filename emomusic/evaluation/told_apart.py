@@ -143,10 +143,6 @@ def tell_apart(
         real: Real pieces.
         other: Real pieces of another corpus, as a scale to read by.
         n_repeats: How often they learn anew, on other folds; what they heard is added up.
-        seed: Of folds, trees and draws.
-
-    Raises:
-        ValueError: If there are fewer songs than folds.
     """
     names = ear_names(real)
     X = np.concatenate([composed.table(names), real.table(names)])

@@ -105,9 +105,6 @@ def filled_real_bars(rows: Rows, source: str) -> Iterator[Row]:
     """Count how the bars of a source's songs are filled, those of packed rows.
 
     The clips that end where their song ends stand for the endings.
-
-    Raises:
-        ValueError: If the rows hold no such source.
     """
     if source not in rows.meta["sources"]:
         raise ValueError(f"the rows hold no source {source!r}")

@@ -18,10 +18,29 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.pretrained.find import find_checkpoint
 from emomusic.evaluation.pieces import Piece, checked_pieces
 from emomusic.evaluation.quality import N_DRAWS, Drawn, beside, halvings
-from emomusic.evaluation.rows import Matrix, Plot, Row, Table, drawn_means, section
+from emomusic.evaluation.rows import (
+    Matrix,
+    Plot,
+    Row,
+    Table,
+    drawn_means,
+    interval,
+    row_of,
+    section,
+    weights,
+)
 from emomusic.evaluation.run import Context, Settings
+from emomusic.evaluation.structure import (
+    FAR_BARS,
+    LAGS,
+    SCALES,
+    bar_similarity,
+    bars_return,
+    places_of,
+)
+from emomusic.music.attributes import measure
 from emomusic.music.key import estimate_key
-from emomusic.music.passage import SAME_ONSET_BEATS
+from emomusic.music.passage import SAME_ONSET_BEATS, passage_of
 from studies import run_study
 
 STEPS_PER_BEAT = 12
@@ -241,6 +260,137 @@ def _counted(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], n_bins: 
     return np.bincount(own, minlength=n_bins).astype(np.float64)
 
 
+@section(
+    "Statistics of each piece",
+    uses=(),
+    tables=(Table(("statistic",), "of", note=
+                  "Means and standard deviations of clips and of windows of pop piano; shift in "
+                  "standard deviations of the real, spread over theirs."),),
+)  # fmt: skip
+def pieces(context: Context) -> Iterator[Row]:
+    """Measure the first draws and windows of pop piano one by one."""
+    yield from statistics(context.pieces, context.real["pop piano"])
+
+
+def statistics_of(piece: Piece, *, lags: Sequence[int] = LAGS) -> dict[str, float]:
+    """Measure one piece.
+
+    `scale_consistency`: largest share of notes within one of the 24 major and natural minor
+    scales. `pitch_class_entropy_1` and `_4`: bits, mean over all windows of one and four bars
+    that hold notes. `groove_similarity`: mean over all pairs of bars of 1 less the share of
+    steps at which only one of them has an onset. `polyphony`: sounding notes while any sounds.
+    `notes_per_beat`, `pitch_range` in semitones, `n_pitch_classes`; and those of `bars_return`.
+
+    Args:
+        piece: With at least five bars.
+        lags: In bars, below the number of bars.
+
+    Reference:
+        Dong, Chen, McAuley and Berg-Kirkpatrick (2020), MusPy (scale consistency, polyphony,
+        range, pitch classes); Wu and Yang (2020), The Jazz Transformer, MusDr (entropies,
+        groove similarity: theirs is over 64 steps of at most 1,000 drawn pairs, ours over
+        twelve steps a beat of all pairs).
+    """
+    notes = piece.notes
+    classes = np.bincount(notes.pitch % 12, minlength=12)
+    passage = passage_of(notes, n_beats=piece.n_beats, tempo=piece.tempo or 120.0)
+    taken = measure(passage, ("pitch_range", "polyphony"))
+    return {
+        "scale_consistency": float((SCALES @ classes).max() / classes.sum()),
+        "pitch_class_entropy_1": _window_entropy(piece, 1),
+        "pitch_class_entropy_4": _window_entropy(piece, 4),
+        "groove_similarity": groove_similarity(piece),
+        "pitch_range": taken["pitch_range"],
+        "n_pitch_classes": float((classes > 0).sum()),
+        "polyphony": taken["polyphony"],
+        "notes_per_beat": len(notes) / piece.n_beats,
+        **bars_return(bar_similarity(piece), lags=lags),
+    }
+
+
+def groove_similarity(piece: Piece) -> float:
+    """Return how alike the onsets of all pairs of bars are, 0 to 1; at least two bars."""
+    bar, step = places_of(piece, STEPS_PER_BEAT)
+    grid = np.zeros((piece.bars, piece.beats_per_bar * STEPS_PER_BEAT))
+    grid[bar, step] = 1.0
+    filled = grid.sum(axis=1)
+    apart = filled[:, None] + filled[None, :] - 2.0 * grid @ grid.T
+    pairs = np.triu_indices(piece.bars, 1)
+    return 1.0 - float(apart[pairs].mean()) / grid.shape[1]
+
+
+def _window_entropy(piece: Piece, n_bars: int) -> float:
+    bar = places_of(piece, STEPS_PER_BEAT)[0]
+    counts = np.zeros((piece.bars, 12))
+    np.add.at(counts, (bar, piece.notes.pitch % 12), 1.0)
+    n_bars = min(n_bars, piece.bars)
+    windows = np.lib.stride_tricks.sliding_window_view(counts, n_bars, axis=0).sum(axis=-1)
+    filled = windows[windows.any(axis=1)]
+    share = filled / filled.sum(axis=1, keepdims=True)
+    terms = share * np.log2(share, where=share > 0, out=np.zeros_like(share))
+    return float(-terms.sum(axis=1).mean()) + 0.0
+
+
+def reached_lags(pieces: Sequence[Piece]) -> tuple[int, ...]:
+    """Return the lags below the length of the shortest piece.
+
+    Raises:
+        ValueError: If one has no bars or fewer than five.
+    """
+    shortest = min(piece.bars for piece in pieces)
+    if shortest <= FAR_BARS:
+        raise ValueError(f"pieces must have more than {FAR_BARS} bars, got one of {shortest}")
+    return tuple(lag for lag in LAGS if lag < shortest)
+
+
+def statistics(
+    composed: Sequence[Piece], real: Sequence[Piece], *, n_draws: int = N_DRAWS, seed: int = 0
+) -> Iterator[Row]:
+    """Measure each piece and compare means and spreads of composed and real pieces.
+
+    `shift` is the composed mean less the real one, in standard deviations of the real pieces; an
+    interval that holds 0 is no difference that chance cannot make. Lags that the shortest piece
+    does not reach are left out.
+
+    Args:
+        composed: At least 8 pieces with bars.
+        real: At least 16 pieces with bars.
+        n_draws: Of the bootstrap by songs.
+        seed: Of the bootstrap.
+
+    Raises:
+        ValueError: If there are too few pieces, or one has no bars or fewer than five.
+    """
+    checked_pieces(composed, real)
+    lags = reached_lags([*composed, *real])
+    tables = [[statistics_of(piece, lags=lags) for piece in own] for own in (composed, real)]
+    values = [np.array([list(row.values()) for row in table]) for table in tables]
+    rng = np.random.default_rng(seed)
+    counts = [weights([p.group for p in own], n_draws, rng=rng) for own in (composed, real)]
+    # Each (1 or n_draws, n_statistics); the first draw of each is the pieces as they are.
+    (mean, sd), (real_mean, real_sd) = (
+        _moments(own, np.vstack([np.ones(len(own)), count]))
+        for own, count in zip(values, counts, strict=True)
+    )
+    unit = np.maximum(real_sd, 1e-9)
+    shift, spread = (mean - real_mean) / unit, sd / unit
+    for k, name in enumerate(tables[0][0]):
+        for of, column in (("composed mean", mean), ("composed sd", sd),
+                           ("real mean", real_mean), ("real sd", real_sd)):  # fmt: skip
+            yield Row("statistic", float(column[0, k]), by={"statistic": name, "of": of})
+        for of, column in (("shift", shift), ("spread", spread)):
+            own = interval(column[0, k], column[1:, k])
+            yield row_of("statistic", own, statistic=name, of=of)
+
+
+def _moments(values: Matrix, counts: Matrix) -> tuple[Matrix, Matrix]:
+    """Return mean and standard deviation in each draw, both of shape (n_draws, n_names)."""
+    mean = drawn_means(values, counts)
+    square = drawn_means((values - values.mean(axis=0)) ** 2, counts)
+    variance = square - (mean - values.mean(axis=0)) ** 2
+    return mean, np.sqrt(np.maximum(variance, 0.0))
+
+
 def main() -> None:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -259,7 +409,9 @@ def main() -> None:
             composer, folder, folder, args.out, rows_path=args.rows, settings=settings
         )
         about = {"checkpoint": composer.name, "clips": f"{args.count} a quadrant, seed {args.seed}"}
-        print(run_study("Distributions", [distributions], context, about=about, out=args.out))
+        print(
+            run_study("Distributions", [distributions, pieces], context, about=about, out=args.out)
+        )
     except (OSError, ValueError) as error:
         sys.exit(f"Error: {error}")
 
