@@ -27,7 +27,7 @@ ABOUT_GOALS = (
     "asked, the number itself does not. A mean ρ takes its interval from those of its "
     "attributes, each measured on clips of its own."
 )
-NEEDS_MATPLOTLIB = "no pictures: matplotlib is not installed (pip install matplotlib)"
+NEEDS_MATPLOTLIB = "no pictures: matplotlib is not installed (pip install 'emomusic[pictures]')"
 
 
 def number(value: float) -> str:
