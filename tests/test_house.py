@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "emomusic"
 FILES = sorted(PACKAGE.rglob("*.py"))
-EVERYWHERE = ("emomusic", "emomusic.files")
+EVERYWHERE = ("emomusic", "emomusic.files", "emomusic.extras")
 BELOW_COMPOSE = ("emotion", "music", "mapping", "verify", "model")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "emotion": (),

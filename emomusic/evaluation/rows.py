@@ -100,7 +100,8 @@ class Row:
 
 def row_of(name: str, found: Interval, n: int | None = None, **by: str) -> Row:
     """Return a row of a value that has an interval."""
-    return Row(name, *map(float, found), n=n, by=by)
+    value, low, high = map(float, found)
+    return Row(name, value, low, high, n, by)
 
 
 @cache
