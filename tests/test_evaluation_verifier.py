@@ -23,7 +23,7 @@ from emomusic.evaluation.verifier import (
     weighted_correlation,
 )
 from emomusic.verify.labels import LabelError, read_labels
-from emomusic.verify.verifier import Answers
+from emomusic.verify.verifier import Predictions
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +99,10 @@ def test_a_wrong_table_is_told(tmp_path: Path, table: str | None, words: str) ->
             labelled_rows(tmp_path)
 
 
-def answers(probabilities: list[list[float]]) -> Answers:
+def answers(probabilities: list[list[float]]) -> Predictions:
     n = len(probabilities)
     values = np.linspace(-1, 1, 2 * n).reshape(n, 2)
-    return Answers(np.array(probabilities), values, np.full((n, 2), 0.5), np.ones(n))
+    return Predictions(np.array(probabilities), values, np.full((n, 2), 0.5), np.ones(n))
 
 
 def test_answers_are_scored_as_worked_by_hand() -> None:

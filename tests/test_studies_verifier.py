@@ -6,16 +6,15 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from explanation_cases import USUAL, Rules, clip
 from helpers.evaluation import N_SONGS, row, write_clip, write_folder
+from helpers.explanation import USUAL, Rules, clip
 
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.accuracy import flattened
 from emomusic.evaluation.rows import Row
 from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import notes_of, read_score
-from emomusic.verify.explanation.causes import CAUSES
-from emomusic.verify.explanation.typical import MEASURES
+from emomusic.verify.counterfactuals import FACTORS
 from emomusic.verify.labels import Curve
 from emomusic.verify.verifier import Verdict
 from studies import run_study
@@ -154,16 +153,16 @@ def test_curves_that_are_followed_are_told_from_those_of_other_pieces() -> None:
 
 
 def test_there_are_other_edits_for_every_cause() -> None:
-    assert OTHER_EDITS.keys() == CAUSES.keys()
+    assert OTHER_EDITS.keys() == FACTORS.keys()
 
 
 @pytest.mark.parametrize("cause", ["tempo", "loudness", "register", "density"])
 @pytest.mark.parametrize("side", [1, -1])
 def test_other_edits_move_their_cause_to_the_other_side(cause: str, side: int) -> None:
     notes = clip(velocity=90 if side > 0 else 40, tonic=64)
-    before = MEASURES[cause](notes)
+    before = FACTORS[cause].measure(notes)
     for edit in OTHER_EDITS[cause].values():
-        after = MEASURES[cause](edit(notes, side))
+        after = FACTORS[cause].measure(edit(notes, side))
         assert before is not None and after is not None and (before - after) * side > 0
 
 
@@ -171,8 +170,8 @@ def test_other_edits_move_their_cause_to_the_other_side(cause: str, side: int) -
 def test_other_edits_turn_the_mode(major: bool) -> None:
     for edit in OTHER_EDITS["mode"].values():
         before, after = (
-            MEASURES["mode"](clip(major=major)),
-            MEASURES["mode"](edit(clip(major=major), 1)),
+            FACTORS["mode"].measure(clip(major=major)),
+            FACTORS["mode"].measure(edit(clip(major=major), 1)),
         )
         assert before is not None and after is not None
         assert (before - after) * (1 if major else -1) > 0

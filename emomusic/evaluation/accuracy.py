@@ -17,6 +17,7 @@ from emomusic.compose.asking.request import Request
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.emotion import QUADRANTS, Emotion, find_emotion
+from emomusic.evaluation.judges import FeatureJudge, Judge, SequenceJudge
 from emomusic.evaluation.rows import (
     Interval,
     Matrix,
@@ -33,10 +34,9 @@ from emomusic.evaluation.rows import (
 from emomusic.mapping.mapper import Mapper
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
+from emomusic.verify.calibration import AXES
 from emomusic.verify.features import feature_matrix
-from emomusic.verify.judges import FeatureJudge, Judge, SequenceJudge
-from emomusic.verify.labelled import notes_of_clips, weights_of
-from emomusic.verify.labels import LabelledClip, read_labels
+from emomusic.verify.labels import LabelledClip, clip_weights, read_labels, read_notes
 
 if TYPE_CHECKING:
     from emomusic.evaluation.run import Context
@@ -51,7 +51,6 @@ HALVES = {
     "valence": np.array([1, 0, 0, 1]),
 }
 """Which quadrants count as the same."""
-AXES = ("valence", "arousal")
 SIGNS = np.stack([HALVES[axis] for axis in AXES], axis=1).astype(np.float64)
 """What Q1 to Q4 count for valence and for arousal, shape (4, 2)."""
 N_GRID_DRAWS = 500
@@ -125,7 +124,7 @@ def make_panel(mapper: Mapper, source_dir: Path) -> Panel:
         raise ValueError("the mapper was fitted on the judges' songs: accuracy would mean nothing")
     clips = read_labels(source_dir)
     own = [clip for clip in clips if clip.part == "judge"]
-    notes, quadrant, weight = notes_of_clips(own), [c.quadrant for c in own], weights_of(own)
+    notes, quadrant, weight = read_notes(own), [c.quadrant for c in own], clip_weights(own)
     judges: dict[str, Judge] = {
         "features": FeatureJudge(),
         "sequence": SequenceJudge(),
@@ -209,7 +208,7 @@ def emotion(context: Context) -> Iterator[Row]:
     clips, real = context.clips, panel.real
     heard = {
         COMPOSED: ([notes_of(clip.score) for clip in clips], quadrants_of(s.count)),
-        REAL: (notes_of_clips(real), [clip.quadrant for clip in real]),
+        REAL: (read_notes(real), [clip.quadrant for clip in real]),
     }
     commonest = Counter(clip.quadrant for clip in panel.own).most_common(1)[0][0]
     for what, (notes, asked) in heard.items():
@@ -244,7 +243,7 @@ def shuffled_rows(
         wrong = [replace(clip, quadrant=clips[i].quadrant)
                  for clip, i in zip(clips, order, strict=True)]  # fmt: skip
         truth = classes_of([clip.quadrant for clip in wrong])
-        judges.append(FeatureJudge().fit_features(X, truth, weights_of(wrong)))
+        judges.append(FeatureJudge().fit_features(X, truth, clip_weights(wrong)))
     for what, (notes, asked) in heard.items():
         truth, columns = classes_of(asked), feature_matrix(notes)
         said = np.array([judge.judge_features(columns).argmax(axis=1) for judge in judges])

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emomusic.emotion.space import QUADRANTS
-from emomusic.evaluation.accuracy import AXES, HALVES, Classes, macro_f1
+from emomusic.emotion import QUADRANTS
+from emomusic.evaluation.accuracy import HALVES, Classes, macro_f1
 from emomusic.evaluation.rows import (
     N_DRAWS,
     Matrix,
@@ -30,16 +30,17 @@ from emomusic.evaluation.rows import (
 )
 from emomusic.music.notes import Notes
 from emomusic.music.score import ScoreError, notes_of, read_score
-from emomusic.verify.fitting import Heard, fit_on, listen
-from emomusic.verify.labelled import (
-    Rows,
-    listener_values,
-    notes_of_clips,
-    quadrants_of,
+from emomusic.verify.calibration import AXES
+from emomusic.verify.groups import FeatureBatch, Rows, featurize
+from emomusic.verify.labels import (
+    FittingLabels,
+    LabelError,
+    LabelledClip,
+    read_labels,
+    read_notes,
     song_folds,
 )
-from emomusic.verify.labels import LabelError, LabelledClip, read_labels
-from emomusic.verify.verifier import Answers, Verifier
+from emomusic.verify.verifier import Predictions, Verifier
 
 NEEDED = ("path", "source", "song")
 N_BINS, N_SIMULATED = 10, 200
@@ -82,7 +83,7 @@ class Truth(NamedTuple):
 
 
 def score_rows(
-    runs: Sequence[Answers], truth: Truth, *, calibrated: bool = True, **by: str
+    runs: Sequence[Predictions], truth: Truth, *, calibrated: bool = True, **by: str
 ) -> Iterator[Row]:
     """Measure answers to the same n clips in one or more runs.
 
@@ -226,7 +227,7 @@ def trained(given: Trained) -> Iterator[Row | str]:
     names = sorted(set(sources.tolist()))
     for name in [*names, "all"] if len(names) > 1 else names:
         own = np.flatnonzero((sources == name) | (name == "all"))
-        answers = Answers(*(column[own] for column in columns[:4]))
+        answers = Predictions(*(column[own] for column in columns[:4]))
         yield from score_rows([answers], truth.take(own), heard=name)
     kinds = Counter(reason.partition(":")[0].partition(", got")[0] for reason in skipped)
     told = "; ".join(f"{n} × {why}" for why, n in kinds.items()) or "none"
@@ -306,7 +307,7 @@ class Corpus:
 
     clips: tuple[LabelledClip, ...]
     notes: tuple[Notes, ...]
-    heard: Heard
+    heard: FeatureBatch
 
     @classmethod
     def read(cls, source: str | os.PathLike[str]) -> Corpus:
@@ -317,15 +318,15 @@ class Corpus:
             ScoreError: If a file cannot be read.
         """
         clips = read_labels(source)
-        notes = notes_of_clips(clips)
-        return cls(tuple(clips), tuple(notes), listen(notes))
+        notes = read_notes(clips)
+        return cls(tuple(clips), tuple(notes), featurize(notes))
 
     @cached_property
     def truth(self) -> Truth:
         """Return what people said."""
-        rated = np.stack(listener_values(self.clips), axis=1)
-        groups = np.array([clip.group for clip in self.clips])
-        return Truth(quadrants_of(self.clips), rated, groups)
+        labels = FittingLabels.of(self.clips)
+        y = np.array([QUADRANTS.index(clip.quadrant) for clip in self.clips], dtype=np.int64)
+        return Truth(y, labels.values, np.array(labels.songs))
 
     @cached_property
     def sources(self) -> dict[str, Rows]:
@@ -351,22 +352,24 @@ class Corpus:
     def fit(self, rows: Rows, *, clips: Sequence[LabelledClip] = (), seed: int = 0) -> Verifier:
         """Fit a verifier as shipped on some clips; `clips` stand in for all, with other labels."""
         own = [(clips or self.clips)[row] for row in rows.tolist()]
-        return fit_on(Verifier(seed=seed), self.heard.take(rows), own)
+        return Verifier(seed=seed).fit(self.heard.take(rows), FittingLabels.of(own))
 
-    def answer(self, verifier: Verifier, rows: Rows) -> Answers:
+    def answer(self, verifier: Verifier, rows: Rows) -> Predictions:
         """Let a verifier hear some clips; the answers stand at their places, NaN elsewhere."""
         n = len(self.clips)
-        whole = Answers(*(np.full(shape, np.nan) for shape in ((n, 4), (n, 2), (n, 2), (n,))))
-        for name, value in vars(verifier.hear(self.heard.take(rows))).items():
+        whole = Predictions(*(np.full(shape, np.nan) for shape in ((n, 4), (n, 2), (n, 2), (n,))))
+        for name, value in vars(verifier.predict(self.heard.take(rows))).items():
             getattr(whole, name)[rows] = value
         return whole
 
-    def scored(self, runs: Sequence[Answers], **by: Any) -> Iterator[Row]:
+    def scored(self, runs: Sequence[Predictions], **by: Any) -> Iterator[Row]:
         """Yield the measures of each source of which clips were answered in all runs."""
         for source, own in self.sources.items():
             missing = np.isnan([run.probabilities[own, 0] for run in runs]).any(axis=0)
             if len(places := own[~missing]):
-                taken = [Answers(*(value[places] for value in vars(run).values())) for run in runs]
+                taken = [
+                    Predictions(*(value[places] for value in vars(run).values())) for run in runs
+                ]
                 yield from score_rows(taken, self.truth.take(places), **{**by, "heard": source})
 
 
@@ -403,7 +406,7 @@ def learned(given: Learned) -> Iterator[Row | str]:
         for seed in range(given.n_seeds)
         for fold in corpus.folds(every, n_folds=given.n_folds, seed=seed)
     ]
-    runs: dict[int, Answers] = {}
+    runs: dict[int, Predictions] = {}
     for at, (seed, test, answers) in enumerate(_answered(corpus, jobs, given.processes)):
         given.progress(at + 1, len(jobs))
         run = runs.setdefault(seed, answers)
@@ -418,7 +421,7 @@ def learned(given: Learned) -> Iterator[Row | str]:
 
 def _answered(
     corpus: Corpus, jobs: Sequence[tuple[int, Rows, Rows]], processes: int
-) -> Iterator[tuple[int, Rows, Answers]]:
+) -> Iterator[tuple[int, Rows, Predictions]]:
     if processes < 2:
         _CORPUS[:] = [corpus]
         yield from map(_answer, jobs)
@@ -440,6 +443,6 @@ def _begin(corpus: Corpus) -> None:
     _CORPUS[:] = [corpus]
 
 
-def _answer(job: tuple[int, Rows, Rows]) -> tuple[int, Rows, Answers]:
+def _answer(job: tuple[int, Rows, Rows]) -> tuple[int, Rows, Predictions]:
     seed, fit, test = job
     return seed, test, _CORPUS[0].answer(_CORPUS[0].fit(fit, seed=seed), test)

@@ -31,7 +31,6 @@ from emomusic.emotion import (
     quadrant_of,
 )
 from emomusic.evaluation.accuracy import (
-    AXES,
     NO_VELOCITY,
     SIGNS,
     Panel,
@@ -39,6 +38,7 @@ from emomusic.evaluation.accuracy import (
     make_panel,
     right_rows,
 )
+from emomusic.evaluation.judges import Judge
 from emomusic.evaluation.rows import (
     N_DRAWS,
     Matrix,
@@ -55,9 +55,9 @@ from emomusic.evaluation.rows import (
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import STEPS_PER_BEAT
+from emomusic.verify.calibration import AXES
 from emomusic.verify.features import feature_matrix
-from emomusic.verify.judges import Judge
-from emomusic.verify.labelled import notes_of_clips
+from emomusic.verify.labels import read_notes
 from studies import run_study
 
 LEAST_APART = 0.5
@@ -297,7 +297,7 @@ def curves(given: Given) -> Iterator[Row]:
     every = list(range(len(drawn)))
     composed, stays = heard(requests, groups, fresh=False), heard(still, every, fresh=True)
     slices = {
-        name: [own for own in map(_slices, notes_of_clips(
+        name: [own for own in map(_slices, read_notes(
             [clip for clip in given.panel.real if clip.quadrant == name])) if own]
         for name in QUADRANTS
     }  # fmt: skip

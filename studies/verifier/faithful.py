@@ -12,13 +12,13 @@ import numpy as np
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.rows import Matrix, Row, Table, row_of, section, share
 from emomusic.music.notes import Notes
-from emomusic.verify.explanation import edits
-from emomusic.verify.explanation.explain import AGAINST, FOR, Effect, Explanation, explain
-from emomusic.verify.explanation.hearing import AXES, SIGNS, Hears, odds_of
-from emomusic.verify.explanation.typical import Typical, typical
-from emomusic.verify.features.hearing import key_correlations
-from emomusic.verify.fitting import fit_verifier
-from emomusic.verify.labelled import notes_of_clips
+from emomusic.verify import counterfactuals
+from emomusic.verify.calibration import AXES, SIGNS
+from emomusic.verify.counterfactuals import Reference, default_reference
+from emomusic.verify.explain import AGAINST, FOR, Effect, Explanation, explain, verdict_odds
+from emomusic.verify.features.analysis import key_correlations
+from emomusic.verify.labels import read_notes
+from emomusic.verify.verifier import Verifier, fit_verifier
 
 Edit = Callable[[Notes, int], Notes]
 """From a clip, and 1 if it has much of the cause (fast, loud, major), else -1."""
@@ -36,42 +36,42 @@ def _third_alone(notes: Notes, side: int) -> Notes:
     major, minor = key_correlations(counts)
     is_major = bool(major.max() >= minor.max())
     tonic = int(np.argmax(major if is_major else minor))
-    return edits.in_other_mode(notes, tonic=tonic, is_major=is_major, degrees=("third",))
+    return counterfactuals.switch_mode(notes, tonic=tonic, is_major=is_major, degrees=("third",))
 
 
 def _third_and_sixth(notes: Notes, side: int) -> Notes:
     """Move third and sixth of the key heard, leave the seventh."""
     del side
-    tonic, is_major = edits.heard_key(notes)
+    tonic, is_major = counterfactuals.find_key(notes)
     degrees = ("third", "sixth")
-    return edits.in_other_mode(notes, tonic=tonic, is_major=is_major, degrees=degrees)
+    return counterfactuals.switch_mode(notes, tonic=tonic, is_major=is_major, degrees=degrees)
 
 
 def _relative(notes: Notes, side: int) -> Notes:
     """Move everything two steps of the scale: C major becomes A minor, and back."""
     del side
-    tonic, is_major = edits.heard_key(notes)
+    tonic, is_major = counterfactuals.find_key(notes)
     root = tonic if is_major else (tonic + 3) % 12
     steps = np.array(DOWN_A_THIRD if is_major else UP_A_THIRD)
     pitch = np.clip(notes.pitch + steps[(notes.pitch - root) % 12], 0, 127)
-    return edits.in_order(replace(notes, pitch=pitch))
+    return counterfactuals.sort_notes(replace(notes, pitch=pitch))
 
 
 def _tempo(factor: float) -> Edit:
-    return lambda notes, side: edits.stretched(notes, factor**side)
+    return lambda notes, side: counterfactuals.stretch(notes, factor**side)
 
 
 def _tempo_of_onsets(notes: Notes, side: int) -> Notes:
     """Stretch the onsets by half, keep the seconds that notes are held."""
-    return replace(edits.stretched(notes, 1.5**side), duration_s=notes.duration_s)
+    return replace(counterfactuals.stretch(notes, 1.5**side), duration_s=notes.duration_s)
 
 
 def _loudness(by: int) -> Edit:
-    return lambda notes, side: edits.shifted_loudness(notes, -side * by)
+    return lambda notes, side: counterfactuals.set_loudness(notes, notes.velocity - side * by)
 
 
 def _scaled(notes: Notes, side: int) -> Notes:
-    return edits.scaled_loudness(notes, 1.3**-side)
+    return counterfactuals.set_loudness(notes, notes.velocity * 1.3**-side)
 
 
 def _compressed(notes: Notes, side: int) -> Notes:
@@ -82,21 +82,21 @@ def _compressed(notes: Notes, side: int) -> Notes:
 
 
 def _register(semitones: int) -> Edit:
-    return lambda notes, side: edits.transposed(notes, -side * semitones)
+    return lambda notes, side: counterfactuals.transpose(notes, -side * semitones)
 
 
 def _by_chance(notes: Notes, side: int) -> Notes:
     """Delete a third of the notes by chance; or double as many an octave above."""
     if side > 0:
-        return edits.thinned_by_chance(notes, 0.67, seed=7)
-    return edits.doubled(notes, 1.33, step=edits.OCTAVE)
+        return counterfactuals.thin_randomly(notes, 0.67, seed=7)
+    return counterfactuals.double_notes(notes, 1.33, step=counterfactuals.OCTAVE)
 
 
 def _onsets(notes: Notes, side: int) -> Notes:
     """Delete every third onset; or strike every second one again half-way."""
     if side > 0:
         return _without_onsets(notes)
-    return edits.repeated(notes, 1.5)
+    return counterfactuals.repeat_onsets(notes, 1.5)
 
 
 def _without_onsets(notes: Notes) -> Notes:
@@ -108,7 +108,7 @@ def _chords(notes: Notes, side: int) -> Notes:
     """Delete every second note; or double every second one two octaves below."""
     if side > 0:
         return notes.where(np.arange(len(notes)) % 2 == 0)
-    return edits.doubled(notes, 1.5, step=-2 * edits.OCTAVE)
+    return counterfactuals.double_notes(notes, 1.5, step=-2 * counterfactuals.OCTAVE)
 
 
 OTHER_EDITS: Mapping[str, Mapping[str, Edit]] = MappingProxyType(
@@ -181,9 +181,9 @@ def explanations(given: Any) -> Iterator[Row | str]:
     clips, trials, n_clips = given.corpus.clips, [], 0
     for part in ("mapper", "judge"):
         own = [clip for clip in clips if clip.part == part]
-        notes = notes_of_clips(own)
-        others = notes_of_clips([clip for clip in clips if clip.part != part][:: given.every])
-        verifier, usual = fit_verifier(own, notes=notes), Typical.measured(notes)
+        notes = read_notes(own)
+        others = read_notes([clip for clip in clips if clip.part != part][:: given.every])
+        verifier, usual = fit_verifier(own, notes=notes), Reference.measure(notes)
         trials += undo_causes(verifier, others, usual=usual, first=n_clips)
         n_clips += len(others)
     named = len({trial.clip for trial in trials if trial.role == FOR})
@@ -192,7 +192,7 @@ def explanations(given: Any) -> Iterator[Row | str]:
 
 
 def undo_causes(
-    verifier: Hears, clips: Iterable[Notes], *, usual: Typical | None = None, first: int = 0
+    verifier: Verifier, clips: Iterable[Notes], *, usual: Reference | None = None, first: int = 0
 ) -> list[Trial]:
     """Explain clips, and undo every cause by edits that explanations do not use.
 
@@ -202,11 +202,11 @@ def undo_causes(
         usual: What is usual, as `explain` takes it.
         first: Number of the first clip.
     """
-    usual = typical() if usual is None else usual
+    usual = default_reference() if usual is None else usual
     return [
         trial
         for at, notes in enumerate(clips)
-        for trial in _trials(first + at, notes, explain(notes, verifier, usual=usual), verifier)
+        for trial in _trials(first + at, notes, explain(notes, verifier, reference=usual), verifier)
     ]
 
 
@@ -239,14 +239,14 @@ def _moved_rows(trials: Sequence[Trial], undone: str) -> Iterator[Row]:
     yield Row("flips", float(np.mean([trial.flipped for trial in trials])), by=by)
 
 
-def _trials(clip: int, notes: Notes, explanation: Explanation, verifier: Hears) -> list[Trial]:
+def _trials(clip: int, notes: Notes, explanation: Explanation, verifier: Verifier) -> list[Trial]:
     tried = [
         (effect, name, edit(notes, _side(effect)))
         for effect in explanation.effects
         for name, edit in OTHER_EDITS[effect.cause].items()
     ]
     verdicts = verifier.verdicts([notes, *(edited for _, _, edited in tried)])
-    odds = odds_of(verdicts, explanation.quadrant)
+    odds = verdict_odds(verdicts, explanation.quadrant)
     lost = (odds[0] - odds[1:]) * np.append(SIGNS[QUADRANTS.index(explanation.quadrant)], 1.0)
     ranks = _ranks(explanation.effects)
     return [

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emomusic.evaluation.accuracy import AXES, HALVES, flattened
+from emomusic.evaluation.accuracy import HALVES, flattened
 from emomusic.evaluation.rows import (
     LeftOutError,
     Matrix,
@@ -32,12 +32,11 @@ from emomusic.evaluation.rows import (
 from emomusic.evaluation.verifier import TABLES, Corpus, Learned, learned
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of, read_score, write_score
+from emomusic.verify.calibration import AXES, log_odds
 from emomusic.verify.features import feature_matrix
-from emomusic.verify.fitting import listen
-from emomusic.verify.labelled import Rows
+from emomusic.verify.groups import Rows, featurize
 from emomusic.verify.labels import Curve, read_curves
-from emomusic.verify.members import log_odds
-from emomusic.verify.verifier import Answers, Verifier
+from emomusic.verify.verifier import Predictions, Verifier
 from studies import run_study
 from studies.verifier.faithful import explanations
 
@@ -102,7 +101,7 @@ def controls(given: Given) -> Iterator[Row]:
     said = {name: np.full((len(every), 4), np.nan) for name in ("majority", "forest", "dealt")}
     for fit, test in corpus.folds(every, n_folds=given.n_folds, seed=0):
         verifier = corpus.fit(fit, clips=wrong)
-        said["dealt"][test] = verifier.hear(corpus.heard.take(test)).probabilities
+        said["dealt"][test] = verifier.predict(corpus.heard.take(test)).probabilities
         forest = RandomForestClassifier(N_TREES, random_state=0, n_jobs=1).fit(
             features[fit], y[fit]
         )
@@ -131,10 +130,10 @@ def dealt_labels(corpus: Corpus, *, seed: int) -> Rows:
     return dealt
 
 
-def without_spread(probabilities: Matrix) -> Answers:
+def without_spread(probabilities: Matrix) -> Predictions:
     """Return probabilities as answers that state no spread."""
     n = len(probabilities)
-    return Answers(probabilities, log_odds(probabilities), np.full((n, 2), np.nan), np.ones(n))
+    return Predictions(probabilities, log_odds(probabilities), np.full((n, 2), np.nan), np.ones(n))
 
 
 @section("Another corpus", uses=(), tables=TABLES)
@@ -162,7 +161,7 @@ def learning(given: Given) -> Iterator[Row]:
     corpus, every = given.corpus, np.arange(len(given.corpus.clips))
     folds = corpus.folds(every, n_folds=given.n_folds, seed=0)
     for percent in PERCENTS:
-        run = Answers(*(np.full((len(every), *own), np.nan) for own in ((4,), (2,), (2,), ())))
+        run = Predictions(*(np.full((len(every), *own), np.nan) for own in ((4,), (2,), (2,), ())))
         try:
             for fit, test in folds:
                 own = drawn_songs(corpus, fit, percent, seed=0)
@@ -272,13 +271,15 @@ def robustness(given: Given) -> Iterator[Row]:
             yield Row("trust", float(own.trust[at].mean()), by=by)
 
 
-def _heard(given: Given, change: Change) -> Answers:
+def _heard(given: Given, change: Change) -> Predictions:
     corpus, parts = given.corpus, []
     for verifier, test in given.fitted:
         pairs = [(corpus.notes[row], corpus.clips[row].path) for row in test.tolist()]
-        parts.append(vars(verifier.hear(listen([change(*pair) for pair in pairs]))))
+        parts.append(vars(verifier.predict(featurize([change(*pair) for pair in pairs]))))
     order = np.argsort(np.concatenate([test for _, test in given.fitted]))
-    return Answers(*(np.concatenate([part[name] for part in parts])[order] for name in parts[0]))
+    return Predictions(
+        *(np.concatenate([part[name] for part in parts])[order] for name in parts[0])
+    )
 
 
 @section(
@@ -299,7 +300,9 @@ def course(given: Given) -> Iterator[Row]:
         for row in (row for row in test.tolist() if row in of_clip):
             windows = windows_of(corpus.notes[row], of_clip[row])
             if len(windows) >= FEWEST_WINDOWS:
-                verdicts = verifier.course(corpus.notes[row], [notes for notes, _ in windows])
+                verdicts = verifier.window_verdicts(
+                    [notes for notes, _ in windows], trust=verifier.verdict(corpus.notes[row]).trust
+                )
                 heard = np.array([[v.valence, v.arousal] for v in verdicts])
                 found.append((heard, np.array([said for _, said in windows])))
     if not found:
