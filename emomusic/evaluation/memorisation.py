@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.data.songs import shared_tokenizer
+from emomusic.data.prepared import shared_tokenizer
 from emomusic.evaluation.pieces import POP_PIANO, music_ids
 from emomusic.evaluation.rows import (
     Interval,

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from emomusic.compose.asking.request import Request
+from emomusic.compose.checkpoint import find_checkpoint
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.pretrained.find import find_checkpoint
 from emomusic.data.packing import read_tables
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.accuracy import (

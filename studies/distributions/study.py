@@ -14,8 +14,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.distance import cdist
 
+from emomusic.compose.checkpoint import find_checkpoint
 from emomusic.compose.composer import Composer
-from emomusic.compose.pretrained.find import find_checkpoint
 from emomusic.evaluation.pieces import Piece, checked_pieces
 from emomusic.evaluation.quality import N_DRAWS, Drawn, beside, halvings
 from emomusic.evaluation.rows import (

@@ -18,9 +18,9 @@ import numpy as np
 
 from emomusic.compose.asking.onward import MOVES, continued, moved, varied
 from emomusic.compose.asking.request import Request, parse_key
+from emomusic.compose.checkpoint import find_checkpoint
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.pretrained.find import find_checkpoint
 from emomusic.emotion import (
     QUADRANTS,
     CurvePoint,

@@ -18,7 +18,7 @@ from synthetic import make_score
 from emomusic.compose.composer import Composer
 from emomusic.data.clean import clean_score
 from emomusic.data.packing import pack
-from emomusic.data.songs import prepare_clean
+from emomusic.data.prepared import prepare_clean
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.accuracy import Panel
 from emomusic.evaluation.control import Design
