@@ -129,10 +129,12 @@ def fit_mapper(measured: MeasuredClips, *, about: str, n_prototypes: int = 6) ->
             (clip.valence, clip.arousal), QUADRANT_CENTRES[clip.quadrant], strict=True)]
         for clip in clips
     ]  # fmt: skip
+    valence, arousal = np.array(rated, dtype=np.float64).T
     fitter = MapperFitter(n_prototypes=n_prototypes).fit(
         measured.values,
         [clip.quadrant for clip in clips],
-        *np.array(rated, dtype=np.float64).T,
+        valence,
+        arousal,
         [clip.group for clip in clips],
         about={
             "songs": about,

@@ -319,10 +319,10 @@ def control_rows(
     for name, own in alone.items():
         of = {**by, "attribute": name}
         distribution = real.distribution(name, per_bar=per_bar)
-        found = list(following(name, own, distribution, by=of, seed=seed))
-        rho[name] = found[0]
+        followed = list(following(name, own, distribution, by=of, seed=seed))
+        rho[name] = followed[0]
         sizes = [abs(leak.rho) for leak in pairs if leak.asked == name]
-        yield from found
+        yield from followed
         yield from (Row("leakage", float(np.mean(sizes)), by=of) for _ in sizes[:1])
         if not per_bar:
             yield from fader(name, own, real, by=of)

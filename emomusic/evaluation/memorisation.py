@@ -183,8 +183,8 @@ def excess_of(
     has, real_has = np.isfinite(composed), np.isfinite(real)
     composed, real, group = composed[has], real[real_has], real_group[real_has]
     rng = np.random.default_rng(seed)
-    draws: Matrix = drawn_means(composed, weights(np.arange(len(composed)), N_DRAWS, rng=rng))
-    draws = draws - drawn_means(real, weights(group, N_DRAWS, rng=rng))
+    mine = drawn_means(composed, weights(np.arange(len(composed)), N_DRAWS, rng=rng))
+    draws: Matrix = np.subtract(mine, drawn_means(real, weights(group, N_DRAWS, rng=rng)))
     return interval(float(composed.mean() - real.mean()), draws)
 
 

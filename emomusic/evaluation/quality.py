@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,8 +60,10 @@ def quality(context: Context) -> Iterator[Row | str]:
            "or not; no two windows of a song share a bar.")  # fmt: skip
     labelled = [piece for piece in real["EMOPIA"] if piece.quadrant]
     measures: dict[str, Callable[[], Iterator[Row]]] = {
-        **{f"manifold among {name}": lambda own=own, name=name: manifold(pieces, own, among=name)
-           for name, own in real.items()},  # type: ignore[misc]
+        **{
+            f"manifold among {name}": partial(manifold, pieces, own, among=name)
+            for name, own in real.items()
+        },
         "diversity": lambda: diversity(pieces, labelled),
     }  # fmt: skip
     for name, measure in measures.items():
@@ -137,7 +140,7 @@ def manifold(
             pairs = zip(values, (own, of_reference) * 2, strict=True)
             draws = np.array([drawn_means(value, count) for value, count in pairs])
             into.append((np.array([value.mean() for value in values]), draws))
-    yield from beside(*found, MEASURES, len(drawn[0].reference), among=among)
+    yield from beside(found[0], found[1], MEASURES, len(drawn[0].reference), among=among)
 
 
 def halvings(

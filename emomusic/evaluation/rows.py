@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
+Groups = Sequence[Any] | NDArray[Any]
 GOALS_PATH = Path(__file__).with_name("goals.toml")
 DIGITS = 4
 N_DRAWS = 1000
@@ -98,7 +99,7 @@ class Row:
         return cls(**known, goal=Goal(**plain["goal"]) if "goal" in plain else None)
 
 
-def row_of(name: str, found: Interval, n: int | None = None, **by: str) -> Row:
+def row_of(name: str, found: Interval, n: int | None = None, /, **by: str) -> Row:
     """Return a row of a value that has an interval."""
     value, low, high = map(float, found)
     return Row(name, value, low, high, n, by)
@@ -254,7 +255,7 @@ def share(right: int, n: int) -> Interval:
     return Interval(p, max(float(centre - half), 0.0), min(float(centre + half), 1.0))
 
 
-def weights(groups: Sequence[Any], n_draws: int, *, rng: np.random.Generator) -> Matrix:
+def weights(groups: Groups, n_draws: int, *, rng: np.random.Generator) -> Matrix:
     """Draw whole groups, as many as there are, with replacement: the cluster bootstrap.
 
     Args:
@@ -293,7 +294,7 @@ def interval(value: float, draws: Matrix) -> Interval:
 
 
 def mean_interval(
-    values: Matrix, groups: Sequence[Any], *, n_draws: int = N_DRAWS, seed: int = 0
+    values: Matrix, groups: Groups, *, n_draws: int = N_DRAWS, seed: int = 0
 ) -> Interval:
     """Return the mean of values with its interval, drawing whole groups."""
     counts = weights(groups, n_draws, rng=np.random.default_rng(seed))
@@ -301,7 +302,7 @@ def mean_interval(
 
 
 def ratio_interval(
-    above: Matrix, below: Matrix, groups: Sequence[Any], *, n_draws: int = N_DRAWS, seed: int = 0
+    above: Matrix, below: Matrix, groups: Groups, *, n_draws: int = N_DRAWS, seed: int = 0
 ) -> Interval:
     """Return Σ above / Σ below with its interval, drawing whole groups."""
     counts = weights(groups, n_draws, rng=np.random.default_rng(seed))

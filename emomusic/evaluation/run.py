@@ -189,8 +189,12 @@ class Context:
         if missing:
             raise LeftOutError(f"the packed rows hold no songs of {', '.join(missing)}")
         s = self.settings
-        how = {"n_bars": s.bars, "n": ALL_WINDOWS, "held_back": None, "seed": s.seed}
-        found = [real_pieces(self.rows, (source,), **how) for source in POP_PIANO]
+        found = [
+            real_pieces(
+                self.rows, (source,), n_bars=s.bars, n=ALL_WINDOWS, held_back=None, seed=s.seed
+            )
+            for source in POP_PIANO
+        ]
         n = min(map(len, found))
         return {"pop piano": [piece for own in found for piece in own[:n]], "EMOPIA": found[0]}
 

@@ -79,7 +79,7 @@ class Truth(NamedTuple):
 
     def take(self, rows: Rows) -> Truth:
         """Return what was said of some of them."""
-        return Truth(*(own[rows] for own in self))
+        return Truth(self.y[rows], self.rated[rows], self.groups[rows])
 
 
 def score_rows(

@@ -108,7 +108,7 @@ def overlap(
                 pairs = [area(reference, own, count) for area in both]
                 into.append((np.array([value for value, _ in pairs]),
                              np.array([draws for _, draws in pairs])))  # fmt: skip
-        for row in beside(*found, kinds, len(drawn[0].reference), quantity=quantity):
+        for row in beside(found[0], found[1], kinds, len(drawn[0].reference), quantity=quantity):
             by = {"quantity": quantity, "kind": row.name, "pieces": row.by["pieces"]}
             means.setdefault((row.name, row.by["pieces"]), []).append(row.value)
             yield Row("overlap", row.value, row.low, row.high, row.n, by)
