@@ -24,8 +24,8 @@ from symusic.core import ScoreTick, TempoTick, TempoTickList
 from emomusic.data.clean import SkippedError, Song
 from emomusic.data.sources import CorpusFile, corpus_files, read_song, track_song
 from emomusic.data.split import EMOPIA_CLIP
-from emomusic.evaluation.quality.music import Piece
-from emomusic.evaluation.quality.resampling import Interval
+from emomusic.evaluation.pieces import Piece
+from emomusic.evaluation.rows import Interval
 from emomusic.evaluation.told_apart import (
     RATES,
     Measured,
@@ -170,7 +170,7 @@ def as_dict(
         },
         "rates": {
             rate.what: {
-                name: None if (found := own.rate(rate)) is None else found.to_list()
+                name: None if (found := own.rate(rate)) is None else _list(found)
                 for name, own in sets.items()
             }
             for rate in RATES
@@ -187,7 +187,11 @@ def as_dict(
 
 
 def _lists(found: dict[str, Interval]) -> dict[str, list[float]]:
-    return {ear: own.to_list() for ear, own in found.items()}
+    return {ear: _list(own) for ear, own in found.items()}
+
+
+def _list(found: Interval) -> list[float]:
+    return [round(x, 4) for x in found]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

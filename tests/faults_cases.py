@@ -20,7 +20,7 @@ NURSERY = """
 import json, os, resource, signal, sys, traceback
 
 import torch._dynamo  # what optimisers load
-import emomusic.data.prepare, emomusic.evaluation.fitting, emomusic.evaluation.samples
+import emomusic.data.prepare, emomusic.fit
 import emomusic.training.train
 from emomusic.cli import main
 from emomusic.training import state

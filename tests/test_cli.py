@@ -377,7 +377,7 @@ def test_one_section_is_evaluated(shell: Shell, tiny_checkpoint: Path, tmp_path:
     said = shell(*asked)
     assert said.status == 0, said.err
     assert "- clips: 1 first draws a quadrant, 2 bars, seed 0" in said.out
-    assert "Of 4 clips, read from their files, 4 hold the notes" in said.out
+    assert "| files that hold the notes composed | 4 | 4 |" in said.out
     assert "- emotion: it was not asked for" in said.out
     assert {"clip_00003.mid", "manifest.jsonl", "evaluation.md", "evaluation.json", "sections"} <= {
         path.name for path in (tmp_path / "out").iterdir()

@@ -13,7 +13,11 @@ from typer.main import get_command
 from emomusic.cli import app
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "studies").rglob("*.md")),
+]
 COMMAND = re.compile(r"^\.venv/bin/emomusic ([^#\n]*)", re.MULTILINE)
 
 
@@ -40,7 +44,7 @@ def test_pages_that_a_script_writes_are_as_it_writes_them(name: str) -> None:
     assert path.read_text("utf-8") == page()
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), target

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from quality_pieces import Note, piece_of, walks
+from helpers.evaluation import Note, piece_of, walks
 
-from emomusic.evaluation.quality.music import Piece
+from emomusic.evaluation.pieces import Piece
 from emomusic.evaluation.structure import STYLE, features_of, grid_of, louder_end
 from emomusic.evaluation.told_apart import (
     RATES,

@@ -24,9 +24,19 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "training": ("model",),
     "compose": BELOW_COMPOSE,
     "data": ("music", "verify.labels", "training.rows"),
-    "evaluation": (*BELOW_COMPOSE, "compose", "data", "training"),
+    "fit": (*BELOW_COMPOSE, "compose", "data"),
+    "evaluation": (*BELOW_COMPOSE, "compose", "data", "training", "fit"),
     "studio": (*BELOW_COMPOSE, "compose", "data", "training", "evaluation"),
-    "commands": (*BELOW_COMPOSE, "compose", "data", "training", "evaluation", "studio", "terminal"),
+    "commands": (
+        *BELOW_COMPOSE,
+        "compose",
+        "data",
+        "training",
+        "fit",
+        "evaluation",
+        "studio",
+        "terminal",
+    ),
 }
 BARE = ("torch", "numpy", "safetensors", "emomusic", *sys.stdlib_module_names)
 HEAVY = ("torch", "gradio", "miditok", "music21", "sklearn", "symusic", "numpy")
@@ -49,7 +59,9 @@ def imported(nodes: Iterator[ast.AST] | list[ast.stmt]) -> Iterator[str]:
 
 def room_of(path: Path) -> str:
     below = path.relative_to(PACKAGE)
-    return below.parts[0] if len(below.parts) > 1 else ""
+    return (
+        below.parts[0] if len(below.parts) > 1 else below.stem if below.stem in MAY_IMPORT else ""
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -61,6 +73,11 @@ def test_rooms_import_only_what_they_may(path: Path) -> None:
     for name in imported(ast.walk(tree_of(path))):
         if name.split(".")[0] == "emomusic" and name not in EVERYWHERE:
             assert any(name == own or name.startswith(f"{own}.") for own in may), name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_package_knows_of_no_study(path: Path) -> None:
+    assert "studies" not in {name.split(".")[0] for name in imported(ast.walk(tree_of(path)))}
 
 
 @pytest.mark.parametrize("room", ["model", "training"])
@@ -104,7 +121,8 @@ def test_nothing_heavy_is_loaded_for_help(code: str) -> None:
 
 
 def everything() -> list[Path]:
-    beside = (p for name in ("scripts", "benchmarks", "fuzz") for p in (ROOT / name).rglob("*.py"))
+    names = ("scripts", "studies", "benchmarks", "fuzz")
+    beside = (p for name in names for p in (ROOT / name).rglob("*.py"))
     return [*FILES, *sorted(beside), *sorted(ROOT.glob("*.py"))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+import emomusic
 from emomusic.terminal import MAX_SEED, ExitStatus, load_composer, progress_bar, stop
+
+SAMPLE_BARS = 8
 
 
 def prepare(
@@ -88,11 +92,6 @@ def train(
     from emomusic.training.train import train as run
 
     try:
-        from emomusic.evaluation.samples import write_samples
-    except ImportError:  # a machine that trains needs no music libraries; ids are all there is
-        write_samples = _no_samples
-
-    try:
         with progress_bar() as bar:
             task = bar.add_task("training", total=1.0)
 
@@ -117,8 +116,57 @@ def _line_of(record: Mapping[str, Any]) -> str:
     return f"{where}  held back: {record['validation_nats_per_note']:.4f} nats a note"
 
 
-def _no_samples(folder: Path, step: int) -> None:
-    """Write no samples."""
+def write_samples(folder: Path, step: int) -> None:
+    """Write clips of a checkpoint to `run/samples`: nothing asked, all low, all high density.
+
+    The tokenizer of the checkpoint's attributes is written into it, too. Nothing is written for
+    a model of another vocabulary, nor where the music libraries are missing: to train, ids do.
+
+    Args:
+        folder: The checkpoint.
+        step: Names the files.
+    """
+    try:
+        import numpy as np
+
+        from emomusic.compose.token_plan import (
+            BarPlan,
+            TokenPlan,
+            body_ids,
+            clip_grammar,
+            to_script,
+        )
+        from emomusic.model.choose import open_engine
+        from emomusic.model.engine import Row, Uniforms
+        from emomusic.music.score import write_score
+        from emomusic.music.tokenizer import N_BINS, Tokenizer
+        from emomusic.music.vocabulary import built_vocabulary, special_tokens, write_vocabulary
+    except ImportError:
+        return
+    tables = json.loads((folder / "tables.json").read_text(encoding="utf-8"))
+    names = tables["attributes"]
+    vocabulary = built_vocabulary(special_tokens(names, tables["bar_attributes"]))
+    engine = open_engine(folder)
+    if len(vocabulary) != engine.config.vocab_size:
+        return
+    write_vocabulary(vocabulary, folder / "tokenizer.json")
+    tokenizer = Tokenizer(folder / "tokenizer.json")
+    samples_dir = folder / "run" / "samples"
+    samples_dir.mkdir(parents=True, exist_ok=True)
+    grammar, context = clip_grammar(vocabulary), engine.config.context
+    low = int(vocabulary.control_ids(("note_density",))[0])
+    asked = {"free": (), "low": (low,), "high": (low + N_BINS - 1,)}
+    plans = [TokenPlan(own, (BarPlan(),) * SAMPLE_BARS) for own in asked.values()]
+    scripts = [to_script(plan, vocabulary, grammar, context=context) for plan in plans]
+    rows = [
+        Row(script, Uniforms(np.random.default_rng([step, i])), number=i)
+        for i, script in enumerate(scripts)
+    ]
+    edges = tables["edges"][names.index("tempo")]
+    tempo = float(edges[len(edges) // 2])
+    for at, segments in engine.write(rows, grammar):
+        score = tokenizer.decode(body_ids(scripts[at], segments), tempo=tempo)
+        write_score(score, samples_dir / f"step_{step:06d}_{list(asked)[at]}.mid")
 
 
 def fit(
@@ -133,8 +181,13 @@ def fit(
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
 ) -> None:
     """Fit mapper, verifier and realness on labelled clips, and measure how to steer the model."""
-    from emomusic.evaluation.fitting import N_COMPOSED, fit_checkpoint, fit_realness
-    from emomusic.evaluation.steering import has_model, measure_response
+    from emomusic.fit import (
+        N_COMPOSED,
+        fit_checkpoint,
+        fit_realness,
+        has_model,
+        measure_response,
+    )
 
     try:
         with progress_bar() as bar:
@@ -190,37 +243,28 @@ def evaluate(
     """Measure a model: emotion, control, quality, memory; goes on where it was stopped."""
     composer = load_composer(checkpoint, out, threads=threads)
     from emomusic.compose.checkpoint import find_checkpoint
-    from emomusic.evaluation.report.context import FULL_COUNT, QUICK_COUNT, Context, Settings
-    from emomusic.evaluation.report.run import check_names, run_sections
-    from emomusic.evaluation.report.write import write_report
+    from emomusic.evaluation import run
 
     try:
-        check_names(only or ())
+        run.check_names(only or ())
     except ValueError as error:
         stop(str(error), ExitStatus.USAGE)
     if count is None:
-        count = QUICK_COUNT if quick else FULL_COUNT
-    settings = Settings(count=count, bars=bars, seed=seed, quick=quick, steering=steering)
+        count = run.QUICK_COUNT if quick else run.FULL_COUNT
+    settings = run.Settings(count=count, bars=bars, seed=seed, quick=quick, steering=steering)
     try:
-        context = Context(
-            composer,
-            find_checkpoint(checkpoint),
-            source,
-            out,
-            rows_path=rows,
-            settings=settings,
-        )
+        folder = find_checkpoint(checkpoint)
+        context = run.Context(composer, folder, source, out, rows_path=rows, settings=settings)
         with progress_bar() as bar:
             tasks: dict[str, Any] = {}
 
             def show(name: str, done: int, total: int | None) -> None:
-                task = tasks.get(name)
-                if task is None:
-                    task = tasks[name] = bar.add_task(name, total=None)
-                bar.update(task, completed=done, total=total)
+                if name not in tasks:
+                    tasks[name] = bar.add_task(name, total=None)
+                bar.update(tasks[name], completed=done, total=total)
 
-            evaluation = run_sections(context, only=only or (), baselines=baselines, progress=show)
-        typer.echo(write_report(evaluation.to_dict(), out))
+            found = run.run_sections(context, only=only or (), baselines=baselines, progress=show)
+        typer.echo(found.write(out))
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)
 
@@ -237,54 +281,38 @@ def check_verifier(
     quick: Annotated[bool, typer.Option("--quick", help="Few fits, to see all work.")] = False,
     seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Repetitions; 5.")] = None,
     folds: Annotated[int | None, typer.Option(min=2, max=20, help="Folds by song; 5.")] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PART", help="Measure this part alone; repeatable."),
-    ] = None,
     processes: Annotated[int, typer.Option(min=1, max=256, help="How many work.")] = 2,
 ) -> None:
     """Measure how far the verifier can be trusted: trained anew by folds, or as it is on --data."""
-    from dataclasses import replace
-
-    from emomusic.compose.checkpoint import find_checkpoint
-    from emomusic.evaluation.trust import run, write
-    from emomusic.evaluation.trust.unseen.trained import check_trained
-
     if source is None and data is None:
         stop("name --source, to measure by folds, or --data, or both", ExitStatus.USAGE)
-    if unknown := [name for name in only or () if name not in run.PARTS]:
-        stop(f"unknown part {unknown[0]!r}; known: {', '.join(run.PARTS)}", ExitStatus.USAGE)
+    from emomusic.compose.checkpoint import find_checkpoint
+
     try:
         folder = None if data is None else find_checkpoint(checkpoint)
     except ValueError as error:
         stop(str(error), ExitStatus.USAGE)
-    settings = run.QUICK if quick else run.Settings()
-    settings = replace(
-        settings, n_seeds=seeds or settings.n_seeds, n_folds=folds or settings.n_folds
-    )
+    from emomusic.evaluation import verifier
+    from emomusic.evaluation.render import Report
+    from emomusic.evaluation.rows import Found
+
     try:
         with progress_bar() as bar:
-            task = bar.add_task("hearing" if source is None else "fitting", total=None)
+            task = bar.add_task("hearing", total=None)
 
-            def show(*done: Any) -> None:
-                bar.update(task, completed=done[-2], total=done[-1])
+            def show(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
 
-            if source is None and data is not None and folder is not None:
-                found = check_trained(data, folder, progress=show)
-                typer.echo(write.write_trained(found, out))
-            elif source is not None:
-                check = run.check_verifier(
-                    source,
-                    out,
-                    settings=settings,
-                    checkpoint=folder,
-                    data=data,
-                    only=only or (),
-                    processes=processes,
-                    progress=show,
-                )
-                for remark in write.write_check(check, out):
-                    typer.echo(remark, err=True)
-                typer.echo(f"the report is {out / 'verifier.md'}")
+            found = {}
+            if data is not None and folder is not None:
+                given = verifier.Trained(data, folder, show)
+                found[verifier.trained] = Found.of(verifier.trained, given)
+            if source is not None:
+                n_seeds, n_folds = seeds or (1 if quick else 5), folds or (3 if quick else 5)
+                learned = verifier.Learned(source, n_seeds, n_folds, processes, show)
+                found[verifier.learned] = Found.of(verifier.learned, learned)
+        report = Report({"emomusic": emomusic.__version__}, found, title="The verifier, measured")
+        text = report.write(out, "trained" if source is None else "verifier")
     except (OSError, ValueError) as error:
         stop(str(error), ExitStatus.FAILED)
+    typer.echo(text)

@@ -15,22 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.evaluation.quality.music import Piece
-from emomusic.evaluation.quality.statistics import MAJOR, MINOR, bar_similarity, structure
+from emomusic.evaluation.pieces import Piece
+from emomusic.evaluation.rows import Matrix
 from emomusic.music.hands import LEFT, RIGHT, hands_of
 from emomusic.music.notes import FloatColumn, IntColumn
 from emomusic.verify.features.analysis import CHORDS
 
-Matrix = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Values = dict[str, float]
+MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 CELLS_PER_BEAT = 4
+LAGS = (1, 2, 4, 8)
+NEAR_COPY, FAR_BARS, N_SHUFFLES = 0.7, 4, 32
 WIDE = 14
 """Semitones that a hand can span: more than a ninth is for few."""
 N_MOTIF = 4
 """Notes of a motif."""
 LAST_BARS = 4
-LAGS = (1, 2, 4, 8)
 STYLE = frozenset(
     ("left_on_first_beat", "melody_steps", "melody_repeats", "melody_leaps", "melody_turns",
      "melody_range", "rhythm_motif_returns", "hand_gap", "minor_seconds", "chord_changes",
@@ -46,7 +47,7 @@ def _templates(shapes: Iterable[Sequence[int]]) -> Matrix:
     return np.array(rows, dtype=np.float64)
 
 
-_SCALES, _CHORD_TONES = _templates((MAJOR, MINOR)), _templates(CHORDS.values())
+SCALES, _CHORD_TONES = _templates((MAJOR, MINOR)), _templates(CHORDS.values())
 _CHORDS = _CHORD_TONES / np.linalg.norm(_CHORD_TONES, axis=1, keepdims=True)
 
 
@@ -249,7 +250,7 @@ def harmony(grid: Grid) -> Values:
     classes = np.bincount(grid.pitch % 12, minlength=12)
     seconds = np.flatnonzero((grid.roll[:, 1:] & grid.roll[:, :-1]).any(axis=1))
     return {
-        "in_scale": float((_SCALES @ classes).max() / classes.sum()),
+        "in_scale": float((SCALES @ classes).max() / classes.sum()),
         "minor_seconds": _mean(np.isin(grid.moments, seconds)),
         "chord_changes": _mean(root[1:] != root[:-1]),
         "change_on_bar": _mean(changes % 2 == 0),
@@ -313,7 +314,7 @@ def form(grid: Grid, similarity: Matrix) -> Values:
 
     `chroma_lag_k`: cosine of sounding pitch classes of bars k apart; `chroma_decay`: the first
     less the last of these. `theme_returns`: greatest mean similarity of four bars in a row with
-    four others. The rest is that of `statistics.structure`.
+    four others. The rest is that of `bars_return`.
 
     Args:
         grid: The piece.
@@ -329,8 +330,69 @@ def form(grid: Grid, similarity: Matrix) -> Values:
         **{f"chroma_lag_{k}": value for k, value in alike.items()},
         "chroma_decay": alike[lags[0]] - alike[lags[-1]],
         "theme_returns": max(themes, default=float("nan")),
-        **structure(similarity, lags=lags),
+        **bars_return(similarity, lags=lags),
     }
+
+
+def bar_similarity(piece: Piece) -> Matrix:
+    """Return the cosine between each two bars' sets of (sixteenth, pitch class), (bars, bars).
+
+    Onsets count to the nearest sixteenth, so that played bars can be alike; an octave does
+    not matter. A bar without onsets is like none.
+    """
+    bar, step = places_of(piece, CELLS_PER_BEAT)
+    grid = np.zeros((piece.bars, piece.beats_per_bar * CELLS_PER_BEAT, 12))
+    grid[bar, step, piece.notes.pitch % 12] = 1.0
+    flat = grid.reshape(piece.bars, -1)
+    norm = np.maximum(np.linalg.norm(flat, axis=1), 1e-9)
+    similarity: Matrix = (flat / norm[:, None]) @ (flat / norm[:, None]).T
+    return similarity
+
+
+def bars_return(similarity: Matrix, *, lags: Sequence[int] = LAGS) -> dict[str, float]:
+    """Summarise how bars come back.
+
+    `similarity_lag_k`: mean similarity of bars k apart. `structure_lag_k`: the same less its
+    mean if the bars were shuffled, which is the mean over all pairs. `returning_bars`: share of
+    the bars from the fifth on that have a near copy (0.7 or more) at least four bars earlier.
+    `returning_bars_excess`: the same less its mean over 32 fixed shuffles of the bars.
+
+    Args:
+        similarity: Of bars, shape (n_bars, n_bars), n_bars above 4 and all lags.
+
+    Reference:
+        In the spirit of Wu and Yang's (2020) structureness indicator; theirs looks for
+        repetition in rendered audio, ours in the notes of bars.
+    """
+    n = len(similarity)
+    shuffled = float(similarity[np.triu_indices(n, 1)].mean())
+    at_lags = {lag: float(np.diagonal(similarity, lag).mean()) for lag in lags}
+    orders = np.random.default_rng(0).permuted(np.tile(np.arange(n), (N_SHUFFLES, 1)), axis=1)
+    control = float(_returning(similarity[orders[:, :, None], orders[:, None, :]]).mean())
+    returning = float(_returning(similarity[None])[0])
+    return {
+        **{f"similarity_lag_{lag}": value for lag, value in at_lags.items()},
+        **{f"structure_lag_{lag}": value - shuffled for lag, value in at_lags.items()},
+        "returning_bars": returning,
+        "returning_bars_excess": returning - control,
+    }
+
+
+def _returning(similarity: Matrix) -> Matrix:
+    """Return the share of returning bars in each matrix, shape (n_matrices,)."""
+    n = similarity.shape[-1]
+    earlier = np.tri(n, k=-FAR_BARS, dtype=bool)
+    copied = ((similarity >= NEAR_COPY - 1e-9) & earlier).any(axis=2)
+    share: Matrix = copied[:, FAR_BARS:].mean(axis=1)
+    return share
+
+
+def places_of(piece: Piece, per_beat: int) -> tuple[IntColumn, IntColumn]:
+    """Return bar and step of each note, rounded to the grid; none beyond the last step."""
+    last = piece.n_beats * per_beat - 1
+    at = np.clip(np.floor(piece.notes.onset * per_beat + 0.5).astype(np.int64), 0, last)
+    bar, step = np.divmod(at, piece.beats_per_bar * per_beat)
+    return bar, step
 
 
 def louder_end(piece: Piece) -> float:

@@ -1,0 +1,408 @@
+"""Emotion asked against heard, by judges that selected nothing: first draws and the plane."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from emomusic.compose.clip import Clip
+from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
+from emomusic.emotion import QUADRANTS, Emotion, find_emotion
+from emomusic.evaluation.judges import FeatureJudge, Judge, SequenceJudge
+from emomusic.evaluation.rows import (
+    Interval,
+    Matrix,
+    Plot,
+    Row,
+    Table,
+    correlation,
+    interval,
+    row_of,
+    section,
+    share,
+    spearman,
+)
+from emomusic.mapping.mapper import Mapper
+from emomusic.music.notes import Notes
+from emomusic.music.score import notes_of
+from emomusic.verify.calibration import AXES
+from emomusic.verify.features import feature_matrix
+from emomusic.verify.labels import LabelledClip, clip_weights, read_labels, read_notes
+
+if TYPE_CHECKING:
+    from emomusic.evaluation.run import Context
+
+Classes = NDArray[np.int64]
+NO_VELOCITY, BOTH = "no velocity", "both"
+COMPOSED, REAL = "composed", "real EMOPIA"
+FLAT = 64
+HALVES = {
+    "quadrant": np.array([0, 1, 2, 3]),
+    "arousal": np.array([1, 1, 0, 0]),
+    "valence": np.array([1, 0, 0, 1]),
+}
+"""Which quadrants count as the same."""
+SIGNS = np.stack([HALVES[axis] for axis in AXES], axis=1).astype(np.float64)
+"""What Q1 to Q4 count for valence and for arousal, shape (4, 2)."""
+N_GRID_DRAWS = 500
+GIVEN = ("tempo",)
+"""Attributes that the composer sets itself; they always arrive."""
+
+
+def flattened(notes: Notes) -> Notes:
+    """Return the notes with every velocity 64."""
+    return replace(notes, velocity=np.full_like(notes.velocity, FLAT))
+
+
+class NoVelocity:
+    """Judge by features of notes that are all equally loud, in fitting and in hearing."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        """Set the seed of the judge that is made deaf to velocity."""
+        self.judge = FeatureJudge(seed=seed)
+
+    def fit(
+        self, clips: Sequence[Notes], quadrant: Sequence[str], *, weight: Matrix | None = None
+    ) -> Self:
+        """Learn from labelled clips, as `FeatureJudge` does."""
+        self.judge.fit([flattened(notes) for notes in clips], quadrant, weight=weight)
+        return self
+
+    def predict_proba(self, clips: Sequence[Notes]) -> Matrix:
+        """Return the probability of Q1 to Q4 for each clip, shape (n, 4)."""
+        return self.judge.predict_proba([flattened(notes) for notes in clips])
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Hold judges, and the labelled clips from which they and others learnt.
+
+    Attributes:
+        judges: By name: `features`, `sequence`, `no velocity`.
+        clips: All labelled clips.
+        notes: Those of the judges' half of the songs, in the order of `own`.
+    """
+
+    judges: Mapping[str, Judge]
+    clips: Sequence[LabelledClip]
+    notes: Sequence[Notes]
+
+    @property
+    def own(self) -> list[LabelledClip]:
+        """Return the clips that the judges learnt from."""
+        return [clip for clip in self.clips if clip.part == "judge"]
+
+    @property
+    def real(self) -> list[LabelledClip]:
+        """Return clips of EMOPIA that they did not learn from."""
+        return [clip for clip in self.clips if clip.part == "mapper" and clip.source == "emopia"]
+
+
+def make_panel(mapper: Mapper, source_dir: Path) -> Panel:
+    """Fit judges on the half of the labelled songs that neither mapper nor model saw.
+
+    Two judges are of different kinds; a third hears no velocity.
+
+    Args:
+        mapper: Of the checkpoint that is to be judged.
+        source_dir: A folder with `emotion/labels.csv`.
+
+    Raises:
+        ValueError: If the labels cannot be read, a quadrant is missing, or the mapper saw the
+            judges' songs.
+    """
+    if mapper.about.get("songs") != "mapper part":
+        raise ValueError("the mapper was fitted on the judges' songs: accuracy would mean nothing")
+    clips = read_labels(source_dir)
+    own = [clip for clip in clips if clip.part == "judge"]
+    notes, quadrant, weight = read_notes(own), [c.quadrant for c in own], clip_weights(own)
+    judges: dict[str, Judge] = {
+        "features": FeatureJudge(),
+        "sequence": SequenceJudge(),
+        NO_VELOCITY: NoVelocity(),
+    }
+    fitted = {name: judge.fit(notes, quadrant, weight=weight) for name, judge in judges.items()}
+    return Panel(fitted, clips, notes)
+
+
+def listen(judges: Mapping[str, Judge], notes: Sequence[Notes]) -> dict[str, Matrix]:
+    """Return what each judge hears in clips, and `both`, probabilities of shape (n, 4).
+
+    `both` is the mean of all judges but the one without velocity, where there are several.
+    """
+    heard = {name: judge.predict_proba(notes) for name, judge in judges.items()}
+    counted = [probabilities for name, probabilities in heard.items() if name != NO_VELOCITY]
+    if len(counted) > 1:
+        heard[BOTH] = np.mean(counted, axis=0)
+    return heard
+
+
+def classes_of(quadrants: Sequence[str]) -> Classes:
+    """Return quadrants as 0 to 3, shape (n,)."""
+    return np.array([QUADRANTS.index(quadrant) for quadrant in quadrants], dtype=np.int64)
+
+
+def right_rows(truth: Classes, heard: Classes, *, name: str, **by: str) -> Iterator[Row]:
+    """Yield how many clips are heard right, with Wilson intervals, and the confusion.
+
+    Args:
+        truth: Quadrant asked for or known, 0 to 3, shape (n,).
+        heard: Quadrant heard, shape (n,).
+        name: Of the measure.
+        by: Which clips, which judge.
+    """
+    confusion = np.zeros((4, 4), dtype=np.int64)
+    np.add.at(confusion, (truth, heard), 1)
+    for axis, half in HALVES.items():
+        right = share(int((half[truth] == half[heard]).sum()), len(truth))
+        yield row_of(name, right, len(truth), **by, of=axis)
+    yield Row("macro F1", macro_f1(confusion), by=by)
+    for (i, j), count in np.ndenumerate(confusion):
+        of = {"asked": QUADRANTS[i], "heard": QUADRANTS[j]}
+        yield Row("confusion", int(count), by={**by, **of})
+
+
+def macro_f1(confusion: Matrix | Classes) -> float:
+    """Return the mean F1 of the quadrants that occur, asked (rows) against heard (columns)."""
+    asked, heard = confusion.sum(axis=1), confusion.sum(axis=0)
+    f1 = 2.0 * confusion.diagonal() / np.maximum(asked + heard, 1)
+    return float(f1[asked > 0].mean())
+
+
+def quadrants_of(count: int) -> list[str]:
+    """Return each quadrant `count` times, one after the other."""
+    return [quadrant for quadrant in QUADRANTS for _ in range(count)]
+
+
+@section(
+    "Emotion: asked against heard",
+    uses=("count", "bars", "seed", "steering", "quick", "labels"),
+    tables=(
+        Table(("heard right", "macro F1"), "of", note=
+              "Share right with its 95 % Wilson interval; `both` is the judges' mean probability, "
+              "`no velocity` a judge of features that hears none, `majority` answers always the "
+              "commonest quadrant of what judges learn from, `shuffled labels` are judges that "
+              "learnt from such (mean, least and greatest share). Nothing is picked."),
+        Table(("confusion",), "heard", {"clips": COMPOSED, "judge": BOTH}),
+        Table(("best of 8 heard right",), "of", note=
+              "The best of several, as one judge chose and another heard, on clips of another "
+              "seed."),
+        Table(("ρ over emotions",), note=
+              "Spearman's ρ between asked and achieved values over the first draws; the mapper "
+              "moves several attributes at once."),
+    ),
+    plots=(Plot("confusion", "heat", "heard", "asked", "clips", {"judge": BOTH}),),
+)  # fmt: skip
+def emotion(context: Context) -> Iterator[Row]:
+    """Hear the first draws and real clips, and the best of several by another judge's choice."""
+    panel, extent, s = context.panel, context.extent, context.settings
+    clips, real = context.clips, panel.real
+    heard = {
+        COMPOSED: ([notes_of(clip.score) for clip in clips], quadrants_of(s.count)),
+        REAL: (read_notes(real), [clip.quadrant for clip in real]),
+    }
+    commonest = Counter(clip.quadrant for clip in panel.own).most_common(1)[0][0]
+    for what, (notes, asked) in heard.items():
+        truth = classes_of(asked)
+        for judge, said in listen(panel.judges, notes).items():
+            found = said.argmax(axis=1)
+            yield from right_rows(truth, found, name="heard right", clips=what, judge=judge)
+        same = classes_of([commonest] * len(truth))
+        yield from right_rows(truth, same, name="heard right", clips=what, judge="majority")
+    yield from shuffled_rows(panel, heard, n_shuffles=extent.n_shuffles, seed=s.seed)
+    yield from best_of_rows(context, count=max(s.count // extent.best_of_share, 1))
+    ordered = sorted(rank_correlations(clips).items(), key=lambda item: -item[1])
+    yield from (Row("ρ over emotions", rho, by={"attribute": name}) for name, rho in ordered)
+
+
+def shuffled_rows(
+    panel: Panel,
+    heard: Mapping[str, tuple[Sequence[Notes], Sequence[str]]],
+    *,
+    n_shuffles: int,
+    seed: int,
+) -> Iterator[Row]:
+    """Let feature judges that learnt from shuffled labels hear clips: mean, least, greatest share.
+
+    Clips that sound alike are heard alike, so single shuffles scatter more widely than their
+    Wilson intervals say; the mean is what counts.
+    """
+    clips, X, rng = panel.own, feature_matrix(panel.notes), np.random.default_rng(seed)
+    judges = []
+    for _ in range(n_shuffles):
+        order = rng.permutation(len(clips))
+        wrong = [replace(clip, quadrant=clips[i].quadrant)
+                 for clip, i in zip(clips, order, strict=True)]  # fmt: skip
+        truth = classes_of([clip.quadrant for clip in wrong])
+        judges.append(FeatureJudge().fit_features(X, truth, clip_weights(wrong)))
+    for what, (notes, asked) in heard.items():
+        truth, columns = classes_of(asked), feature_matrix(notes)
+        said = np.array([judge.judge_features(columns).argmax(axis=1) for judge in judges])
+        for axis, half in HALVES.items():
+            shares = (half[said] == half[truth]).mean(axis=1)
+            found = Interval(shares.mean(), shares.min(), shares.max())
+            by = {"clips": what, "judge": "shuffled labels", "of": axis}
+            yield row_of("heard right", found, len(truth), **by)
+
+
+def best_of_rows(context: Context, *, count: int) -> Iterator[Row]:
+    """Let one judge choose among candidates and another hear what it chose, each way round.
+
+    The judge that hears no velocity, being of a kind with another, takes no part.
+    """
+    n, s = context.extent.n_candidates, context.settings
+    asked = quadrants_of(count)
+    requests = [Request(find_emotion(q), n_bars=s.bars) for q in asked for _ in range(n)]
+    clips = context.composer.compose_each(
+        requests, seed=(s.seed + 1) % 2**63, progress=context.counted(len(requests))
+    )
+    notes = [notes_of(clip.score) for clip in clips]
+    judged = {
+        name: judge.predict_proba(notes).reshape(len(asked), n, 4)
+        for name, judge in context.panel.judges.items()
+        if name != NO_VELOCITY
+    }
+    truth = classes_of(asked)
+    for chooser, judge in permutations(judged, 2):
+        said = judged[judge][np.arange(len(truth)), best_of(judged[chooser], truth)]
+        by = {"chosen by": chooser, "judge": judge}
+        yield from right_rows(truth, said.argmax(axis=1), name=f"best of {n} heard right", **by)
+
+
+def best_of(selector: Matrix, truth: Classes) -> Classes:
+    """Return the candidate likeliest to be what was asked, the first of equal ones, shape (n,).
+
+    Args:
+        selector: Probabilities by the judge that chooses, shape (n_clips, n_candidates, 4).
+        truth: Quadrant asked of each clip, shape (n_clips,).
+    """
+    return selector[np.arange(len(truth)), :, truth].argmax(axis=1)
+
+
+def rank_correlations(clips: Sequence[Clip]) -> dict[str, float]:
+    """Return Spearman's ρ between asked and achieved values of each attribute, over clips.
+
+    The values asked for come from the mapper, so attributes move together here; it is no
+    measure of how well one attribute follows when asked for alone.
+
+    Args:
+        clips: At least one, of one mapper.
+
+    Returns:
+        ρ in [-1, 1] for each attribute that is not simply set; 0 where one side is constant.
+    """
+    return {
+        name: spearman(*np.array([(c.targets[name], c.achieved[name]) for c in clips]).T)
+        for name in clips[0].targets
+        if name not in GIVEN
+    }
+
+
+@section(
+    "Emotion over the plane",
+    uses=("bars", "seed", "steering", "quick", "labels"),
+    tables=(
+        Table(("ρ",), "axis", note=
+              "Spearman's ρ between what was asked and what was judged (the probability of the "
+              "quadrants on that side), over single clips and over the mean of each point."),
+        Table(("judged",), "valence", {"judge": BOTH}, "As `both` judged."),
+    ),
+    plots=(Plot("judged", "heat", "valence", "arousal", "axis", {"judge": BOTH}),),
+)  # fmt: skip
+def grid(context: Context) -> Iterator[Row]:
+    """Sweep valence and arousal over the plane; see whether what is judged follows."""
+    n_levels, count, s = context.extent.n_levels, context.extent.n_clips, context.settings
+    levels = np.linspace(-1.0, 1.0, n_levels)
+    requests = [
+        Request(Emotion(valence, arousal), n_bars=s.bars)
+        for arousal in levels.tolist()
+        for valence in levels.tolist()
+        for _ in range(count)
+    ]
+    progress = context.counted(len(requests))
+    clips = context.composer.compose_each(requests, seed=s.seed, progress=progress)
+    heard = listen(context.panel.judges, [notes_of(clip.score) for clip in clips])
+    planes = {name: (own @ SIGNS).reshape(n_levels, n_levels, count, 2)
+              for name, own in heard.items()}  # fmt: skip
+    for judge, plane in planes.items():
+        for k, axis in enumerate(AXES):
+            for over in ("clips", "points"):
+                found = grid_rho(levels, plane[..., k], axis=axis, of_cells=over == "points")
+                n = plane[..., 0].size if over == "clips" else n_levels**2
+                yield row_of("ρ", found, n, judge=judge, over=over, axis=axis)
+    for judge, plane in planes.items():
+        for k, axis in enumerate(AXES):
+            for i, j in ((n_levels - 1 - i, j) for i, j in np.ndindex(n_levels, n_levels)):
+                by = {"judge": judge, "axis": axis, "arousal": f"{levels[i]:+.2f}",
+                      "valence": f"{levels[j]:+.2f}"}  # fmt: skip
+                yield Row("judged", float(plane[i, j, :, k].mean()), by=by)
+
+
+def grid_rho(
+    levels: Matrix, judged: Matrix, *, axis: str, of_cells: bool, seed: int = 0
+) -> Interval:
+    """Return Spearman's ρ between asked and judged with its 95 % bootstrap interval.
+
+    Clips are drawn anew within each cell, as the grid is given. Drawing adds noise to what is
+    noisy already and so lowers ρ: the interval is moved by as much, its median onto the estimate.
+
+    Args:
+        levels: Valence, and arousal, of the grid's lines, rising, shape (n_levels,).
+        judged: Shape (n_levels arousals, n_levels valences, n_clips).
+        axis: `valence` or `arousal`.
+        of_cells: Over the cells' means instead of single clips. Asked values being tied, seven
+            levels allow no more than 0.99 either way.
+        seed: Of the bootstrap.
+    """
+    n = judged.shape[2]
+    cells = dict(zip(AXES, np.meshgrid(levels, levels), strict=True))[axis]
+    asked = np.repeat(cells[..., None], n, axis=2)
+    which = np.random.default_rng(seed).integers(n, size=(N_GRID_DRAWS, *judged.shape))
+    drawn = np.take_along_axis(judged[None], which, axis=3)
+    if of_cells:
+        asked, judged, drawn = cells, judged.mean(axis=2), drawn.mean(axis=3)
+    rho = spearman(asked.ravel(), judged.ravel())
+    ranks = rankdata(drawn.reshape(N_GRID_DRAWS, -1), axis=1)
+    again = correlation(rankdata(asked.ravel())[None], ranks)
+    low, high = np.clip(np.array(interval(rho, again)[1:]) - np.median(again) + rho, -1.0, 1.0)
+    return Interval(rho, float(low), float(high))
+
+
+@section(
+    "A simpler system under the same judges",
+    uses=("count", "bars", "seed", "steering", "labels"),
+    tables=(Table(("heard right",), "of", note=
+                  "`no controls`: the same network, asked for nothing. Template and recipe of "
+                  "others are a study of their own (`studies/baselines`)."),),
+)  # fmt: skip
+def baselines(context: Context) -> Iterator[Row]:
+    """Let the judges hear as many clips that were asked for nothing."""
+    s = context.settings
+    free = compose_uncontrolled(
+        context.composer,
+        count=s.count,
+        seed=s.seed,
+        n_bars=s.bars,
+        progress=context.counted(4 * s.count),
+    )
+    truth = classes_of(quadrants_of(s.count))
+    for judge, said in listen(context.panel.judges, [notes_of(c.score) for c in free]).items():
+        by = {"clips": "no controls", "judge": judge}
+        yield from right_rows(truth, said.argmax(axis=1), name="heard right", **by)
+
+
+def compose_uncontrolled(
+    composer: Composer, *, count: int, seed: int, n_bars: int, progress: Callable[[int], None]
+) -> list[Clip]:
+    """Compose `count` clips for each quadrant, asking for nothing."""
+    request = Request(None, n_bars=n_bars, guidance=1.0)
+    return list(composer.compose(request, seed=seed, count=4 * count, progress=progress))

@@ -1,1 +1,0 @@
-"""Whether explanations of verdicts hold when the causes they name are undone."""

@@ -1,0 +1,556 @@
+"""Memorisation: what composed clips share with the training songs, beside what real music does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emomusic.data.prepared import shared_tokenizer
+from emomusic.evaluation.pieces import POP_PIANO, music_ids
+from emomusic.evaluation.rows import (
+    Interval,
+    Matrix,
+    Row,
+    Table,
+    drawn_means,
+    interval,
+    row_of,
+    section,
+    weights,
+)
+from emomusic.music.notes import FloatColumn, IntColumn, Notes
+from emomusic.music.passage import MAX_PARTNERS
+from emomusic.music.score import notes_of
+from emomusic.music.tokenizer import STEPS_PER_BEAT
+from emomusic.training.rows import Rows
+
+if TYPE_CHECKING:
+    from emomusic.evaluation.run import Context
+
+N_DRAWS = 2000
+TRIMMED = 0.02
+"""Share of the real windows, those with the longest runs, that the second floor leaves out."""
+N_SHOWN = 10
+GRAMS = (4, 8, 16, 32)
+Ranks = NDArray[np.int32]
+END_OF_KNOWN, END_OF_ASKED, FIRST_SYMBOL = 0, 1, 2
+Codes = NDArray[np.uint64]
+N_PITCHES = 128
+HALF = 64
+"""Pitches in one of the two columns that tell a chord."""
+
+
+@section(
+    "Overlap with the training songs",
+    uses=("count", "bars", "seed", "steering", "quick", "rows"),
+    needs_rows=True,
+    tables=(
+        Table(("measures above real music",)),
+        Table(("longest_events", "longest_beats", *(f"share_{n}" for n in GRAMS)), "of", note=
+              "Over the clips and over windows of held-back songs, matched event by event with the "
+              "training songs, whatever the key and tempo. Strict: without the 2 % of real windows "
+              "that match best, likely covers."),
+        Table(("longest match",), note=
+              "Events of the longest runs that are found in a training song; distinct: different "
+              "events among them, few of which mean a scale or a repeated chord."),
+    ),
+)  # fmt: skip
+def memory(context: Context) -> Iterator[Row | str]:
+    """Hold the first draws against the training songs, pop piano held back as the floor."""
+    sources = [name for name in POP_PIANO if name in context.rows.meta["sources"]]
+    notes = [piece.notes for piece in context.pieces]
+    yield from memorisation(
+        notes,
+        context.rows,
+        sources=sources or None,
+        n_windows=context.extent.n_windows,
+        seed=context.settings.seed,
+    )
+
+
+def memorisation(
+    clips: Sequence[Notes],
+    rows: Rows,
+    *,
+    sources: Sequence[str] | None = None,
+    n_windows: int = 5,
+    seed: int = 0,
+) -> Iterator[Row | str]:
+    """Hold clips against the training songs, and held-back songs against them as the floor.
+
+    Each clip is matched by windows of held-back songs that have as many events as it has, in
+    each view, so that both had as many chances of a match. Music is compared in beats and
+    relative to the onset before, so transposed and at another tempo it is the same; written in
+    notes of half or double the length it is not. A run of events never goes beyond its song.
+
+    Args:
+        clips: Notes of each clip, on the grid of the tokenizer (finer onsets are rounded).
+        rows: Packed rows that the model was trained on.
+        sources: Names of the sources that the windows are drawn from; None takes all. Training
+            songs are always those of all sources.
+        n_windows: Windows for each clip.
+
+    Reference:
+        Yin et al. (2021), the originality report, also set a baseline of real music beside
+        generated music; we differ in taking exact runs of events, not a similarity of windows.
+    """
+    if not clips or n_windows < 1:
+        raise ValueError(f"clips and windows are needed, got {len(clips)} and {n_windows}")
+    training, held_back = _parted(rows, sources)
+    composed = [views_of(notes) for notes in clips]
+    song = np.array([stretch.song for stretch in held_back])
+    above: list[str] = []
+    for view in VIEWS:
+        own = [lines[view] for lines in composed]
+        real = [stretch.views[view] for stretch in held_back]
+        runs = longest_runs([stretch.views[view] for stretch in training], [*own, *real])
+        parts = [Part(o, r, 0, len(o)) for o, r in zip(own, runs, strict=False)]
+        windows, songs = draw_windows(
+            parts, real, runs[len(own) :], song, n_windows=n_windows, seed=seed
+        )
+        for row in _compared(parts, windows, songs, view=view, seed=seed):
+            yield row
+            if row.by["of"] == "excess" and row.low is not None and row.low > 0:
+                above.append(f"{view} {row.name}")
+        yield from _matches(parts, training, rows, view)
+    yield Row("measures above real music", len(above), n=len(clips))
+    yield (f"{len(clips)} clips and {n_windows * len(clips)} windows of {len(np.unique(song))} "
+           f"held-back songs, {len({own.song for own in training})} training songs. Above real by "
+           f"more than chance: {', '.join(above) or 'none'}.")  # fmt: skip
+
+
+def _parted(rows: Rows, sources: Sequence[str] | None) -> tuple[list[Stretch], list[Stretch]]:
+    """Return the stretches of the training songs and those of held-back songs of the sources."""
+    names = rows.meta["sources"]
+    chosen = names if sources is None else sources
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise ValueError(f"unknown source {unknown[0]!r}; known are {', '.join(names)}")
+    training, held_back = [], []
+    for stretch in stretches_of(rows):
+        if not rows.song_is_validation[stretch.song]:
+            training.append(stretch)
+        elif names[rows.song_source[stretch.song]] in chosen:
+            held_back.append(stretch)
+    if not training or not held_back:
+        raise ValueError(
+            "the rows must hold training songs and held-back songs of the sources "
+            f"{', '.join(chosen)}, got {len(training)} and {len(held_back)} stretches"
+        )
+    return training, held_back
+
+
+def _compared(
+    composed: Sequence[Part], real: Sequence[Part], songs: IntColumn, *, view: str, seed: int
+) -> Iterator[Row]:
+    """Yield each measure of clips and of windows, and by how much the clips exceed these."""
+    columns, real_columns = columns_of(composed), columns_of(real)
+    n_trimmed = int(np.ceil(TRIMMED * len(real)))
+    longest_first = np.argsort(-real_columns["longest_events"], kind="stable")
+    kept = np.sort(longest_first[n_trimmed:]) if n_trimmed < len(real) else longest_first
+    for name, own in columns.items():
+        other = real_columns[name]
+        if not (np.isfinite(own).any() and np.isfinite(other[kept]).any()):
+            continue
+        for what, column in (("composed", own), ("real", other)):
+            known = column[np.isfinite(column)]
+            for of, value in (("mean", known.mean()), ("95 %", np.quantile(known, 0.95)),
+                              ("greatest", known.max())):  # fmt: skip
+                by = {"view": view, "of": f"{what} {of}" if of != "mean" else what}
+                yield Row(name, float(value), by=by)
+        for of, at in (("excess", np.arange(len(other))), ("excess, strict", kept)):
+            found = excess_of(own, other[at], real_group=songs[at], seed=seed)
+            yield row_of(name, found, view=view, of=of)
+
+
+def excess_of(
+    composed: FloatColumn, real: FloatColumn, *, real_group: IntColumn, seed: int = 0
+) -> Interval:
+    """Return the mean of composed clips less that of real ones; NaN is left out.
+
+    The bootstrap draws composed clips one by one, and real ones song by song.
+
+    Args:
+        composed: Shape (n_composed,), one known at least.
+        real: Shape (n_real,), one known at least.
+        real_group: The song of each real one, shape (n_real,).
+    """
+    has, real_has = np.isfinite(composed), np.isfinite(real)
+    composed, real, group = composed[has], real[real_has], real_group[real_has]
+    rng = np.random.default_rng(seed)
+    mine = drawn_means(composed, weights(np.arange(len(composed)), N_DRAWS, rng=rng))
+    draws: Matrix = np.subtract(mine, drawn_means(real, weights(group, N_DRAWS, rng=rng)))
+    return interval(float(composed.mean() - real.mean()), draws)
+
+
+def _matches(
+    parts: Sequence[Part], training: Sequence[Stretch], rows: Rows, view: str
+) -> Iterator[Row]:
+    """Yield the longest run of each clip, the longest first, and where it stands in training."""
+    lengths = np.array([part.best()[1] for part in parts])
+    for clip in np.argsort(-lengths, kind="stable")[:N_SHOWN].tolist():
+        first, n_events = parts[clip].best()
+        if not n_events:
+            continue
+        line, runs = parts[clip].line, parts[clip].runs
+        stretch = training[int(runs.line[first])]
+        begins = stretch.views[view].step[int(runs.at[first])] / STEPS_PER_BEAT
+        distinct = len(np.unique(line.codes[first : first + n_events], axis=0))
+        by = {
+            "view": view,
+            "clip": str(clip),
+            "beat": f"{line.step[first] / STEPS_PER_BEAT:g}",
+            "beats": f"{line.beats(first, n_events):g}",
+            "distinct": str(distinct),
+            "song": str(rows.meta["song_names"][stretch.song]),
+            "bar": str(stretch.bar_at(float(begins))),
+        }
+        yield Row("longest match", n_events, by=by)
+
+
+@dataclass(frozen=True)
+class Line:
+    """Hold one stretch of music as events, each told from the onset before it.
+
+    Attributes:
+        codes: What happens, shape (n_events, n_columns); two events are equal where their rows
+            are equal, and not otherwise.
+        step: Onsets in twelfths of a beat, shape (n_events + 1,): event i leads from onset i to
+            onset i + 1. A line without music has one onset, 0.
+    """
+
+    codes: Codes
+    step: IntColumn
+
+    def __len__(self) -> int:
+        """Return the number of events."""
+        return len(self.codes)
+
+    def beats(self, first: int, n_events: int) -> float:
+        """Return how long a run of events lasts, from its first onset to its last, in beats."""
+        return float(self.step[first + n_events] - self.step[first]) / STEPS_PER_BEAT
+
+
+def melody_line(notes: Notes) -> Line:
+    """Return the skyline: interval to the previous note of the melody and gap between onsets.
+
+    The melody is that of `Passage`: the top pitch of each onset that no held note lies above.
+    """
+    step, length, pitch = _on_the_grid(notes)
+    first = np.flatnonzero(np.diff(step, prepend=-1))
+    if not len(first):
+        return _line(np.zeros((0, 1), dtype=np.uint64), step)
+    onset, top = step[first], np.maximum.reduceat(pitch, first)
+    covered = np.zeros(len(first), dtype=bool)
+    for back in range(1, MAX_PARTNERS + 1):
+        held = first - back
+        index = np.maximum(held, 0)
+        sounds = (held >= 0) & (step[index] + length[index] > onset)
+        covered |= sounds & (pitch[index] > top)
+    onset, top = onset[~covered], top[~covered]
+    return _line(_moves(onset, top)[:, None], onset)
+
+
+def texture_line(notes: Notes) -> Line:
+    """Return all onsets: gap, how the lowest pitch moves, and the pitches struck above it."""
+    step, _, pitch = _on_the_grid(notes)
+    first = np.flatnonzero(np.diff(step, prepend=-1))
+    if not len(first):
+        return _line(np.zeros((0, 3), dtype=np.uint64), step)
+    lowest = np.minimum.reduceat(pitch, first)
+    above = pitch - np.repeat(lowest, np.diff(first, append=len(pitch)))
+    struck = np.uint64(1) << (above % HALF).astype(np.uint64)
+    halves = [np.where(above // HALF == half, struck, np.uint64(0)) for half in (0, 1)]
+    chord = [np.bitwise_or.reduceat(half, first)[1:] for half in halves]
+    return _line(np.stack([_moves(step[first], lowest), *chord], axis=1), step[first])
+
+
+VIEWS: Mapping[str, Callable[[Notes], Line]] = {"melody": melody_line, "texture": texture_line}
+
+
+def views_of(notes: Notes) -> dict[str, Line]:
+    """Return the notes as events in each view."""
+    return {view: line_of(notes) for view, line_of in VIEWS.items()}
+
+
+def _line(codes: Codes, onset: IntColumn) -> Line:
+    return Line(codes, onset if len(onset) else np.zeros(1, dtype=np.int64))
+
+
+def _on_the_grid(notes: Notes) -> tuple[IntColumn, IntColumn, IntColumn]:
+    """Return onsets and lengths in steps, and pitches, by onset, then pitch."""
+    step = np.rint(notes.onset * STEPS_PER_BEAT).astype(np.int64)
+    length = np.rint(notes.duration * STEPS_PER_BEAT).astype(np.int64)
+    order = np.lexsort((notes.pitch, step))
+    return step[order], length[order], notes.pitch[order]
+
+
+def _moves(onset: IntColumn, pitch: IntColumn) -> Codes:
+    """Return gap and interval to the onset before as one number each, shape (n_onsets - 1,)."""
+    codes: Codes = (np.diff(onset) * 2 * N_PITCHES + np.diff(pitch) + N_PITCHES).astype(np.uint64)
+    return codes
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Hold bars of a song that follow each other and that clips are cut from.
+
+    Attributes:
+        song: Its index in the rows.
+        bar: Bars of the song before this stretch, from its first that a clip is cut from.
+        lines: Beat at which each bar begins, from the start of the stretch, shape (n_bars,).
+        views: The music as events, by the names of VIEWS.
+    """
+
+    song: int
+    bar: int
+    lines: FloatColumn
+    views: Mapping[str, Line]
+
+    def bar_at(self, beat: float) -> int:
+        """Return how many bars of the song lie before a beat of this stretch."""
+        return self.bar + int(np.searchsorted(self.lines, beat + 1e-9)) - 1
+
+
+def stretches_of(rows: Rows) -> Iterator[Stretch]:
+    """Walk through the songs of packed rows, each bar that clips are cut from once.
+
+    A stretch ends where its song ends, and before bars that no clip holds (empty ones).
+    """
+    tokenizer, all_ids = shared_tokenizer(), music_ids(rows)
+    beats_of = np.array([_beats(text) for text in tokenizer.vocabulary.texts])
+    song_of = np.full(len(rows.bar_start) - 1, -1, dtype=np.int64)
+    for first, n_bars, song in zip(rows.clip_bar, rows.clip_n_bars, rows.clip_song, strict=True):
+        song_of[first : first + n_bars] = song
+    first_of: dict[int, int] = {}
+    for first, end in pairwise(np.flatnonzero(np.diff(song_of, prepend=-2, append=-2)).tolist()):
+        song = int(song_of[first])
+        if song < 0:
+            continue
+        beats = beats_of[all_ids[rows.bar_start[first:end] + 1]]
+        ids = all_ids[rows.bar_start[first] : rows.bar_start[end]].tolist()
+        bar = first - first_of.setdefault(song, first)
+        views = views_of(notes_of(tokenizer.decode(ids)))
+        yield Stretch(song, bar, np.cumsum(beats) - beats, views)
+
+
+def _beats(text: str) -> float:
+    """Return the beats of a bar that a time signature token names, 0 of other tokens."""
+    return float(text.removeprefix("TimeSig_")[0]) if text.startswith("TimeSig_") else 0.0
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Hold what of one line is known, event by event.
+
+    Attributes:
+        length: Events of the longest known run that begins at each event, shape (n_events,).
+        line: Index of a known line that holds that run, shape (n_events,); where the length is
+            0 it means nothing.
+        at: The event of that line at which it begins, shape (n_events,).
+    """
+
+    length: IntColumn
+    line: IntColumn
+    at: IntColumn
+
+
+def longest_runs(known: Sequence[Line], asked: Sequence[Line]) -> list[Runs]:
+    """Find, for each event of each line asked, the longest run from there that is known.
+
+    Nothing is hashed: the result is exact. A run never leaves its line. Lines of all together
+    millions of events take seconds and about 250 bytes an event.
+
+    Args:
+        known: At least one line.
+        asked: Lines of the same kind.
+
+    Reference:
+        Suffix arrays by prefix doubling of Manber and Myers (1993); the ranks of each doubling
+        are kept, so that the length two suffixes share is read off them, longest step first.
+    """
+    if not sum(len(line) for line in known):
+        raise ValueError("there are no known events to compare with")
+    lines = [*known, *asked]
+    start = np.cumsum([0, *(len(line) + 1 for line in lines)])
+    first_asked = int(start[len(known)])
+    text = _text(lines, start, n_known=len(known))
+    levels = _levels(text, first_asked)
+    where = np.arange(first_asked, len(text))
+    length, place = _best_neighbour(levels, where, first_asked)
+    line = np.searchsorted(start, place, side="right") - 1
+    found = []
+    for first, end in zip(start[len(known) : -1], start[len(known) + 1 :] - 1, strict=True):
+        own = slice(first - first_asked, end - first_asked)
+        found.append(Runs(length[own], line[own], (place - start[line])[own]))
+    return found
+
+
+def _text(lines: Sequence[Line], start: IntColumn, *, n_known: int) -> IntColumn:
+    """Return the symbols of all lines end to end, each line with an end of its kind."""
+    text = np.full(start[-1], END_OF_KNOWN, dtype=np.int64)
+    ends = start[1:] - 1
+    text[ends[n_known:]] = END_OF_ASKED
+    is_event = np.ones(len(text), dtype=bool)
+    is_event[ends] = False
+    text[is_event] = _symbols(np.concatenate([line.codes for line in lines])) + FIRST_SYMBOL
+    return text
+
+
+def _symbols(codes: Codes) -> IntColumn:
+    """Return one number for each row of codes, equal for equal rows."""
+    symbol = np.unique(codes[:, 0], return_inverse=True)[1]
+    for column in codes.T[1:]:
+        values, other = np.unique(column, return_inverse=True)
+        symbol = np.unique(symbol * len(values) + other, return_inverse=True)[1]
+    return symbol.astype(np.int64)
+
+
+def _levels(text: IntColumn, first_asked: int) -> list[Ranks]:
+    """Return the ranks of all suffixes by their first 1, 2, 4, ... symbols.
+
+    The last ranks are those by which no suffix asked equals a known one: no run is as long.
+    """
+    rank = np.unique(text, return_inverse=True)[1]
+    levels = [rank.astype(np.int32)]
+    n_symbols = 1
+    while _agree(rank, first_asked):
+        key = rank * (int(rank.max()) + 1)
+        key[:-n_symbols] += rank[n_symbols:]
+        rank = np.unique(key, return_inverse=True)[1]
+        levels.append(rank.astype(np.int32))
+        n_symbols *= 2
+    return levels
+
+
+def _agree(rank: IntColumn, first_asked: int) -> bool:
+    """Tell whether a suffix asked has the rank of a known one."""
+    is_known = np.zeros(int(rank.max()) + 1, dtype=bool)
+    is_known[rank[:first_asked]] = True
+    return bool(is_known[rank[first_asked:]].any())
+
+
+def _best_neighbour(
+    levels: Sequence[Ranks], where: IntColumn, n_known: int
+) -> tuple[IntColumn, IntColumn]:
+    """Return how far the suffixes at `where` agree with a known one, and with which.
+
+    The known suffix that agrees furthest stands next before or next after in the order.
+
+    Args:
+        levels: Ranks of the suffixes.
+        where: Places of the suffixes asked.
+        n_known: Places before this one are known.
+    """
+    order = np.argsort(levels[-1], kind="stable")
+    place_of = np.empty(len(order), dtype=np.int64)
+    place_of[order] = np.arange(len(order))
+    known = np.flatnonzero(order < n_known)
+    after = np.searchsorted(known, place_of[where])
+    length, place = np.full(len(where), -1), np.zeros(len(where), dtype=np.int64)
+    for index in (after - 1, after):
+        candidate = order[known[np.clip(index, 0, len(known) - 1)]]
+        shared = _shared(levels, where, candidate)
+        place = np.where(shared > length, candidate, place)
+        length = np.maximum(length, shared)
+    return length, place
+
+
+def _shared(levels: Sequence[Ranks], one: IntColumn, other: IntColumn) -> IntColumn:
+    """Return how many first symbols the suffixes at two places share."""
+    shared = np.zeros(len(one), dtype=np.int64)
+    for power, ranks in reversed(list(enumerate(levels))):
+        shared += (ranks[one + shared] == ranks[other + shared]) * 2**power
+    return shared
+
+
+@dataclass(frozen=True)
+class Part:
+    """Hold part of a line, and what of it is known.
+
+    Attributes:
+        line: The line.
+        runs: What of the whole line is known.
+        first: First event of the part.
+        end: The event after its last.
+    """
+
+    line: Line
+    runs: Runs
+    first: int
+    end: int
+
+    def lengths(self) -> IntColumn:
+        """Return the longest known run from each event that ends in the part."""
+        left = np.arange(self.end - self.first, 0, -1)
+        return np.minimum(self.runs.length[self.first : self.end], left)
+
+    def best(self) -> tuple[int, int]:
+        """Return the event at which the longest run begins, and its length."""
+        lengths = self.lengths()
+        if not len(lengths):
+            return self.first, 0
+        at = int(lengths.argmax())
+        return self.first + at, int(lengths[at])
+
+    def measures(self) -> dict[str, float]:
+        """Return the measures by name; a share of more events than there are is NaN."""
+        lengths, (at, longest) = self.lengths(), self.best()
+        found = {"longest_events": float(longest), "longest_beats": self.line.beats(at, longest)}
+        for n in GRAMS:
+            whole = lengths[: max(len(lengths) - n + 1, 0)] >= n
+            found[f"share_{n}"] = float(whole.mean()) if len(whole) else np.nan
+        return found
+
+
+def columns_of(pieces: Sequence[Part]) -> dict[str, FloatColumn]:
+    """Return each measure over pieces, at least one, shape (n_pieces,)."""
+    found = [piece.measures() for piece in pieces]
+    return {name: np.array([one[name] for one in found]) for name in found[0]}
+
+
+def draw_windows(
+    pieces: Sequence[Part],
+    lines: Sequence[Line],
+    runs: Sequence[Runs],
+    song: IntColumn,
+    *,
+    n_windows: int,
+    seed: int,
+) -> tuple[list[Part], IntColumn]:
+    """Draw windows as long as each piece: first a song, then a place in it, all places alike.
+
+    Where no song is as long as a piece, the longest stretch of all stands in whole.
+
+    Args:
+        pieces: What windows are drawn for.
+        lines: Lines to draw from, at least one.
+        runs: What of them is known.
+        song: The song of each line.
+        n_windows: Windows for each piece.
+        seed: Of the draw.
+
+    Returns:
+        The windows and the song of each.
+    """
+    rng = np.random.default_rng(seed)
+    size = np.array([len(line) for line in lines])
+    drawn, songs = [], []
+    for piece in pieces:
+        n = min(piece.end, int(size.max()))
+        places = np.maximum(size - n + 1, 0)
+        for one in rng.choice(np.unique(song[places > 0]), n_windows):
+            own = np.flatnonzero((song == one) & (places > 0))
+            place = int(rng.integers(places[own].sum()))
+            ends = np.cumsum(places[own])
+            which = int(np.searchsorted(ends, place, side="right"))
+            line = int(own[which])
+            first = place - int(ends[which] - places[line])
+            drawn.append(Part(lines[line], runs[line], first, first + n))
+            songs.append(int(one))
+    return drawn, np.array(songs)

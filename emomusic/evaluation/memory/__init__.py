@@ -1,1 +1,0 @@
-"""Whether composed clips repeat the songs that the model learnt from."""

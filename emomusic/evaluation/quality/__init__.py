@@ -1,1 +1,0 @@
-"""Quality and variety: composed pieces beside real ones, and real beside real."""

@@ -1,0 +1,324 @@
+"""Results as rows: a measure with its interval, what it is of, and the goal it is held against."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+Groups = Sequence[Any] | NDArray[Any]
+GOALS_PATH = Path(__file__).with_name("goals.toml")
+DIGITS = 4
+N_DRAWS = 1000
+
+
+class LeftOutError(ValueError):
+    """Tell why a section is left out, though the others can be measured."""
+
+
+class Interval(NamedTuple):
+    """Hold a value and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Hold the number that a row should reach.
+
+    Attributes:
+        limit: The number.
+        at_most: Whether it is to be reached from above.
+    """
+
+    limit: float
+    at_most: bool = False
+
+    def __str__(self) -> str:
+        """Return it as a table shows it."""
+        return f"{'≤' if self.at_most else '≥'} {self.limit:.2f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold one measured number.
+
+    Attributes:
+        name: The measure.
+        value: The number; an integer where it counts something.
+        low: Lower end of its 95 % interval; None where there is none.
+        high: Upper end.
+        n: How many clips, pairs or pieces it is over; None where that says nothing.
+        by: What it is of, such as `{"clips": "composed", "judge": "features"}`.
+        goal: What is asked of it; None where nothing is.
+    """
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    by: Mapping[str, str] = field(default_factory=dict)
+    goal: Goal | None = None
+
+    @property
+    def met(self) -> str:
+        """Return `yes`, `no`, or `within chance` where only the interval reaches the goal."""
+        if self.goal is None:
+            return ""
+        sign = -1.0 if self.goal.at_most else 1.0
+        best = self.low if self.goal.at_most else self.high
+        if sign * self.value >= sign * self.goal.limit:
+            return "yes"
+        return "no" if best is None or sign * best < sign * self.goal.limit else "within chance"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all as plain rounded values; what is None is left out."""
+        plain = {key: value for key, value in vars(self).items() if value not in (None, {})}
+        for key in ("value", "low", "high"):
+            if isinstance(plain.get(key), float):
+                plain[key] = round(float(plain[key]), DIGITS)
+        if self.goal is not None:
+            plain |= {"goal": vars(self.goal), "met": self.met}
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` was given, as rounded there."""
+        known = {key: value for key, value in plain.items() if key not in ("goal", "met")}
+        return cls(**known, goal=Goal(**plain["goal"]) if "goal" in plain else None)
+
+
+def row_of(name: str, found: Interval, n: int | None = None, /, **by: str) -> Row:
+    """Return a row of a value that has an interval."""
+    value, low, high = map(float, found)
+    return Row(name, value, low, high, n, by)
+
+
+@cache
+def _goals() -> tuple[Mapping[str, Any], ...]:
+    return tuple(tomllib.loads(GOALS_PATH.read_text(encoding="utf-8"))["goal"])
+
+
+def with_goals(section: str, rows: Iterable[Row]) -> list[Row]:
+    """Return the rows of a section with the goals of `goals.toml`.
+
+    A goal is of the rows of its name whose `by` has all that it names; where it names several
+    values for one key, any of them will do.
+    """
+    own = [goal for goal in _goals() if goal["section"] == section]
+    return [replace(row, goal=_goal_of(row, own)) for row in rows]
+
+
+def _goal_of(row: Row, goals: Sequence[Mapping[str, Any]]) -> Goal | None:
+    for goal in goals:
+        wanted = {key: np.atleast_1d(value).tolist() for key, value in goal["by"].items()}
+        if goal["name"] == row.name and all(row.by.get(k) in v for k, v in wanted.items()):
+            at_most = "at_most" in goal
+            return Goal(goal["at_most" if at_most else "at_least"], at_most)
+    return None
+
+
+class Table(NamedTuple):
+    """Say which rows of a section stand in one table.
+
+    Attributes:
+        names: Measures.
+        across: The key whose values are the columns; `name` for a column a measure, "" for one.
+        where: What `by` must have.
+        note: What must be known to read it.
+        most: Lines at most; 0 is all.
+    """
+
+    names: tuple[str, ...]
+    across: str = ""
+    where: Mapping[str, str] = {}
+    note: str = ""
+    most: int = 0
+
+
+class Plot(NamedTuple):
+    """Say which rows of a section are drawn, and how.
+
+    Attributes:
+        name: The measure.
+        kind: `bars`, `heat` or `curve`.
+        along: The key of places on the axis.
+        series: The key that has a colour each; of a heat map, the key of its lines.
+        facet: The key that has a panel each, or "".
+        where: What `by` must have.
+    """
+
+    name: str
+    kind: str
+    along: str
+    series: str = ""
+    facet: str = ""
+    where: Mapping[str, str] = {}
+
+
+def chosen(rows: Iterable[Row], names: Sequence[str], where: Mapping[str, str]) -> list[Row]:
+    """Return the rows of some names whose `by` has what is wanted."""
+    return [
+        row for row in rows
+        if row.name in names and all(row.by.get(key) == value for key, value in where.items())
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """Hold a part of an evaluation.
+
+    Attributes:
+        name: Of its file, and on the command line.
+        title: Its heading.
+        measure: Yields rows; and sentences, such as why something is missing.
+        uses: Settings, and `labels` or `rows`, that change what it finds.
+        tables: What the report shows of it.
+        plots: What is drawn of it.
+        needs_rows: Whether there is none without packed rows.
+    """
+
+    name: str
+    title: str
+    measure: Callable[[Any], Iterable[Row | str]]
+    uses: tuple[str, ...]
+    tables: tuple[Table, ...]
+    plots: tuple[Plot, ...] = ()
+    needs_rows: bool = False
+
+
+def section(
+    title: str,
+    *,
+    uses: tuple[str, ...],
+    tables: tuple[Table, ...],
+    plots: tuple[Plot, ...] = (),
+    needs_rows: bool = False,
+) -> Callable[[Callable[[Any], Iterable[Row | str]]], Section]:
+    """Make a section of the function that measures it, named as the function is."""
+
+    def made(measure: Callable[[Any], Iterable[Row | str]]) -> Section:
+        return Section(measure.__name__, title, measure, uses, tables, plots, needs_rows)
+
+    return made
+
+
+@dataclass(frozen=True)
+class Found:
+    """Hold what a section found.
+
+    Attributes:
+        rows: What was measured.
+        remarks: Sentences, such as why something is missing.
+        seconds: How long it took.
+    """
+
+    rows: tuple[Row, ...]
+    remarks: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, section: Section, given: Any) -> Found:
+        """Measure a section."""
+        begun = time.monotonic()
+        found = list(section.measure(given))
+        rows = with_goals(section.name, [row for row in found if isinstance(row, Row)])
+        remarks = tuple(remark for remark in found if isinstance(remark, str))
+        return cls(tuple(rows), remarks, round(time.monotonic() - begun, 1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all as plain values."""
+        rows = [row.to_dict() for row in self.rows]
+        return {"rows": rows, "remarks": list(self.remarks), "seconds": self.seconds}
+
+
+def share(right: int, n: int) -> Interval:
+    """Return a share of n independent clips with its 95 % Wilson interval.
+
+    Reference:
+        Wilson (1927), Probable inference, the law of succession, and statistical inference.
+    """
+    z, p = 1.96, right / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return Interval(p, max(float(centre - half), 0.0), min(float(centre + half), 1.0))
+
+
+def weights(groups: Groups, n_draws: int, *, rng: np.random.Generator) -> Matrix:
+    """Draw whole groups, as many as there are, with replacement: the cluster bootstrap.
+
+    Args:
+        groups: Group of each item, such as its song: clips of one song are not independent.
+        n_draws: How many draws.
+
+    Returns:
+        How often each item occurs in each draw, shape (n_draws, n_items).
+
+    Reference:
+        Efron and Tibshirani (1993), An Introduction to the Bootstrap.
+    """
+    group = np.unique(np.asarray(groups), return_inverse=True)[1]
+    n_groups = int(group.max()) + 1
+    drawn = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=n_draws)
+    return drawn[:, group].astype(np.float64)
+
+
+def drawn_means(values: Matrix, counts: Matrix) -> Matrix:
+    """Return the mean over items in each draw, shape (n_draws, ...).
+
+    Args:
+        values: One or more numbers of each item, shape (n_items, ...).
+        counts: Of `weights`; a draw that holds none of the items takes each once.
+    """
+    counts = np.where(counts.any(axis=1, keepdims=True), counts, 1.0)
+    means: Matrix = np.tensordot(counts / counts.sum(axis=1, keepdims=True), values, axes=1)
+    return means
+
+
+def interval(value: float, draws: Matrix) -> Interval:
+    """Return a value with the middle 95 % of its draws; NaN draws do not count."""
+    known = draws[~np.isnan(draws)]
+    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
+    return Interval(float(value), float(low), float(high))
+
+
+def mean_interval(
+    values: Matrix, groups: Groups, *, n_draws: int = N_DRAWS, seed: int = 0
+) -> Interval:
+    """Return the mean of values with its interval, drawing whole groups."""
+    counts = weights(groups, n_draws, rng=np.random.default_rng(seed))
+    return interval(float(values.mean()), drawn_means(values, counts))
+
+
+def ratio_interval(
+    above: Matrix, below: Matrix, groups: Groups, *, n_draws: int = N_DRAWS, seed: int = 0
+) -> Interval:
+    """Return Σ above / Σ below with its interval, drawing whole groups."""
+    counts = weights(groups, n_draws, rng=np.random.default_rng(seed))
+    return interval(float(above.sum() / below.sum()), (counts @ above) / (counts @ below))
+
+
+def spearman(asked: Matrix, achieved: Matrix) -> float:
+    """Return Spearman's ρ, shape (n,) each; 0 where one side is constant."""
+    from scipy.stats import rankdata
+
+    return float(correlation(rankdata(asked), rankdata(achieved)))
+
+
+def correlation(x: Matrix, y: Matrix) -> Matrix:
+    """Return Pearson's correlation along the last axis; 0 where one side is constant."""
+    x, y = (side - side.mean(axis=-1, keepdims=True) for side in (x, y))
+    norm = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
+    product = (x * y).sum(axis=-1)
+    return np.where(norm > 1e-12, product / np.maximum(norm, 1e-12), 0.0)

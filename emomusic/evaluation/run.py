@@ -1,0 +1,328 @@
+"""An evaluation of a checkpoint: what its sections share, each kept when it is done, the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import emomusic
+from emomusic.compose.clip import Clip
+from emomusic.compose.composer import Composer
+from emomusic.compose.export import write_clips
+from emomusic.compose.quadrants import compose_quadrants
+from emomusic.compose.steerer import Steerer
+from emomusic.evaluation import accuracy, control, loss, memorisation, quality, told_apart, validity
+from emomusic.evaluation.accuracy import Panel, make_panel
+from emomusic.evaluation.control import FULL, QUICK, Design
+from emomusic.evaluation.pieces import POP_PIANO, Piece, composed_pieces, real_pieces
+from emomusic.evaluation.render import Report
+from emomusic.evaluation.rows import Found, LeftOutError, Row, Section
+from emomusic.files import write_text
+from emomusic.training.rows import Rows
+
+SECTIONS: tuple[Section, ...] = (
+    accuracy.emotion, accuracy.grid, control.control, quality.quality, told_apart.structure,
+    memorisation.memory, loss.loss, accuracy.baselines, validity.shape,
+)  # fmt: skip
+"""In the order in which they are measured: the first draws are composed by the first."""
+FULL_COUNT, QUICK_COUNT = 25, 8
+MAX_SEED = 2**63
+ALL_WINDOWS = 10**6
+LABELS = ("emotion/labels.csv", "labels.csv")
+READ = (".json", ".safetensors")
+"""Endings of the files of a checkpoint that change what it composes."""
+SECTIONS_DIR = "sections"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Hold how much is measured; the defaults are those of a full run.
+
+    Attributes:
+        n_shuffles: Judges that learn from shuffled labels.
+        n_candidates: First draws among which one judge chooses.
+        best_of_share: One clip is chosen in place of so many first draws.
+        n_levels: Values of valence and of arousal in the grid.
+        n_clips: Clips of each cell of the grid.
+        design: What is asked to see control.
+        max_control_bars: Most bars of the clips that show control.
+        max_events: Notes and bars of unseen songs that are foretold, at most.
+        n_windows: Real windows for each clip that is held against the training songs.
+    """
+
+    n_shuffles: int = 8
+    n_candidates: int = 8
+    best_of_share: int = 4
+    n_levels: int = 7
+    n_clips: int = 8
+    design: Design = FULL
+    max_control_bars: int = 512
+    max_events: int = loss.MAX_EVENTS
+    n_windows: int = 5
+
+
+FULL_EXTENT = Extent()
+QUICK_EXTENT = Extent(2, 8, 8, 3, 2, QUICK, 8, 2_000, 2)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hold what a run is asked for.
+
+    Attributes:
+        count: First draws of each quadrant.
+        bars: Bars of each clip.
+        seed: Of the run.
+        quick: Whether little is measured, to see whether all works.
+        steering: Whether clips are steered, where the checkpoint can be.
+    """
+
+    count: int = FULL_COUNT
+    bars: int = 16
+    seed: int = 0
+    quick: bool = False
+    steering: bool = True
+
+
+class Context:
+    """Hold what sections work on, each part made when it is first needed.
+
+    Attributes:
+        composer: The checkpoint, as the settings have it composing.
+        checkpoint: Its folder.
+        source: The folder with `emotion/labels.csv`.
+        out: Where clips, sections and the report go.
+        settings: What is asked for.
+        extent: How much is measured.
+        tell: Called with what is done of a section, and how much there is, if that is known.
+    """
+
+    def __init__(
+        self,
+        composer: Composer,
+        checkpoint: Path,
+        source: Path,
+        out: Path,
+        *,
+        rows_path: Path | None = None,
+        settings: Settings = Settings(),
+    ) -> None:
+        """Take what there is.
+
+        Raises:
+            CheckpointError: If the checkpoint cannot be loaded a second time, unsteered.
+        """
+        self.composer = composer
+        if not settings.steering:
+            unsteered = Steerer(composer.tokenizer, None)
+            self.composer = Composer(checkpoint, engine=composer.engine, steerer=unsteered)
+        self.checkpoint, self.source, self.out = checkpoint, source, out
+        self.rows_path, self.settings = rows_path, settings
+        self.extent = QUICK_EXTENT if settings.quick else FULL_EXTENT
+        self.tell: Callable[[int, int | None], None] = lambda done, total: None
+
+    def counted(self, total: int) -> Callable[[int], None]:
+        """Return what is to be called with the number of clips just finished, of so many."""
+        done = 0
+
+        def count(n: int) -> None:
+            nonlocal done
+            done += n
+            self.tell(done, total)
+
+        self.tell(0, total)
+        return count
+
+    @cached_property
+    def panel(self) -> Panel:
+        """Return the judges; fitting them takes seconds."""
+        return make_panel(self.composer.mapper, self.source)
+
+    @cached_property
+    def clips(self) -> list[Clip]:
+        """Return the first draws, one quadrant after the other; they are written as composed."""
+        s = self.settings
+        clips = compose_quadrants(
+            self.composer,
+            count=s.count,
+            seed=s.seed,
+            n_bars=s.bars,
+            progress=self.counted(4 * s.count),
+        )
+        for _ in write_clips(clips, self.out):
+            pass
+        return clips
+
+    @cached_property
+    def pieces(self) -> list[Piece]:
+        """Return the first draws as pieces to compare."""
+        return composed_pieces(self.clips)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Return the packed rows.
+
+        Raises:
+            ValueError: If there are none, or they cannot be read.
+        """
+        if self.rows_path is None:
+            raise ValueError("packed rows are needed: name them with --rows")
+        return Rows.load(self.rows_path)
+
+    @cached_property
+    def real(self) -> dict[str, list[Piece]]:
+        """Return windows of real songs as long as the clips, trained on or not.
+
+        `EMOPIA` are all of its windows; `pop piano` are as many windows of EMOPIA as of Pop1K7,
+        as many as the smaller of the two has. No two of a song share a bar.
+
+        Raises:
+            LeftOutError: If the rows hold no pop piano.
+            ValueError: If they are of another vocabulary.
+        """
+        missing = [name for name in POP_PIANO if name not in self.rows.meta["sources"]]
+        if missing:
+            raise LeftOutError(f"the packed rows hold no songs of {', '.join(missing)}")
+        s = self.settings
+        found = [
+            real_pieces(
+                self.rows, (source,), n_bars=s.bars, n=ALL_WINDOWS, held_back=None, seed=s.seed
+            )
+            for source in POP_PIANO
+        ]
+        n = min(map(len, found))
+        return {"pop piano": [piece for own in found for piece in own[:n]], "EMOPIA": found[0]}
+
+    @cached_property
+    def _files(self) -> dict[str, Any]:
+        labels = next((self.source / n for n in LABELS if (self.source / n).is_file()), None)
+        read = sorted(path for path in self.checkpoint.iterdir() if path.suffix in READ)
+        return {
+            "checkpoint": {path.name: _sha256(path) for path in read},
+            "labels": None if labels is None else _sha256(labels),
+            "rows": None if self.rows_path is None else _sha256(self.rows_path),
+        }
+
+    def made_with(self, uses: tuple[str, ...]) -> dict[str, Any]:
+        """Return the fingerprint of a section: the checkpoint's files and what else it uses.
+
+        Args:
+            uses: Names of settings, and `labels` or `rows`, each once.
+
+        Raises:
+            ValueError: If a file cannot be read.
+        """
+        known = {**vars(self.settings), **self._files}
+        return {
+            "version": emomusic.__version__,
+            "engine": self.composer.engine.name,
+            **{name: known[name] for name in ("checkpoint", *uses)},
+        }
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Check that there are such sections.
+
+    Raises:
+        ValueError: If one is unknown; the message lists those known.
+    """
+    known = [section.name for section in SECTIONS]
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"unknown section {unknown[0]!r}; known are {', '.join(known)}")
+
+
+def run_sections(
+    context: Context,
+    *,
+    only: Sequence[str] = (),
+    baselines: bool | None = None,
+    progress: Callable[[str, int, int | None], None] = lambda name, done, total: None,
+) -> Report:
+    """Measure the sections asked for, or go on where an earlier run stopped.
+
+    A section is kept with the sums of the checkpoint's files and the settings that it depends
+    on; one that is kept and was made with the same is not made again. Of the sections not asked
+    for, those kept are in the result too.
+
+    Args:
+        context: What they work on.
+        only: Names of sections; none means all.
+        baselines: Whether simpler systems are heard; None hears them where they are asked for by
+            name, and in all runs that are not quick.
+        progress: Called with a section, what is done of it and how much there is, if known.
+
+    Raises:
+        ValueError: If a section is unknown, or something cannot be measured.
+    """
+    check_names(only)
+    if baselines is None:
+        baselines = not context.settings.quick or "baselines" in only
+    sections: dict[Section, Found] = {}
+    left_out: dict[str, str] = {}
+    for section in SECTIONS:
+        path = context.out / SECTIONS_DIR / f"{section.name}.json"
+        kept = _kept(path, context.made_with(section.uses))
+        if section.needs_rows and context.rows_path is None:
+            left_out[section.name] = "it needs packed rows (--rows)"
+        elif kept is not None:
+            sections[section] = kept
+            progress(section.name, 1, 1)
+        elif only and section.name not in only:
+            left_out[section.name] = "it was not asked for"
+        elif section.name == "baselines" and not baselines:
+            left_out[section.name] = "it was not asked for (--baselines)"
+        else:
+            context.tell = lambda done, total, name=section.name: progress(name, done, total)  # type: ignore[misc]
+            try:
+                sections[section] = _measured(context, section, path)
+            except LeftOutError as error:
+                left_out[section.name] = str(error)
+    return Report(_about(context), sections, left_out)
+
+
+def _measured(context: Context, section: Section, path: Path) -> Found:
+    context.tell(0, None)
+    made, wanted = Found.of(section, context), context.made_with(section.uses)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps({"made_with": wanted, **made.to_dict()}, indent=1) + "\n")
+    context.tell(1, 1)
+    # As read again from the file, so that a run that went on reports what a whole one does.
+    return _kept(path, wanted) or made
+
+
+def _kept(path: Path, wanted: dict[str, Any]) -> Found | None:
+    """Return the result kept in a file if it was made with what is wanted."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["made_with"] != wanted:
+            return None
+        rows = tuple(Row.from_dict(row) for row in content["rows"])
+        return Found(rows, tuple(content["remarks"]), content["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _about(context: Context) -> dict[str, str]:
+    s = context.settings
+    about = {
+        "checkpoint": context.composer.name,
+        "clips": f"{s.count} first draws a quadrant, {s.bars} bars, seed {s.seed}",
+        "judges": "fitted on the half of the labelled songs that the mapper never saw",
+        "steering": "as the checkpoint has it" if s.steering else "off",
+    }
+    if s.quick:
+        about["quick"] = "few clips, to see whether all works: no numbers to show"
+    return about

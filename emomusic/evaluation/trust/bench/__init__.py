@@ -1,1 +1,0 @@
-"""What all parts work on: the clips, the folds, kernels shared among fits, tasks that are kept."""

@@ -1,1 +1,0 @@
-"""The parts of the check, each a question of its own."""

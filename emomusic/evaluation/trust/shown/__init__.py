@@ -1,1 +1,0 @@
-"""The check as tables and pictures, beside what others report."""

@@ -1,0 +1,448 @@
+"""How far a verifier can be trusted on labelled clips: as it is, or learned anew by folds."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from emomusic.emotion import QUADRANTS
+from emomusic.evaluation.accuracy import HALVES, Classes, macro_f1
+from emomusic.evaluation.rows import (
+    N_DRAWS,
+    Matrix,
+    Row,
+    Table,
+    interval,
+    mean_interval,
+    row_of,
+    section,
+    weights,
+)
+from emomusic.music.notes import Notes
+from emomusic.music.score import ScoreError, notes_of, read_score
+from emomusic.verify.calibration import AXES
+from emomusic.verify.groups import FeatureBatch, Rows, featurize
+from emomusic.verify.labels import (
+    FittingLabels,
+    LabelError,
+    LabelledClip,
+    read_labels,
+    read_notes,
+    song_folds,
+)
+from emomusic.verify.verifier import Predictions, Verifier
+
+NEEDED = ("path", "source", "song")
+N_BINS, N_SIMULATED = 10, 200
+FEWEST = 3
+"""Of fewer rated clips no correlation is taken."""
+SPREADS = {"within 1 sd": 1.0, "within 1.64 sd": 1.645}
+"""A normal error lies within in 68 % and 90 %."""
+Progress = Callable[[int, int], None]
+TABLES = (
+    Table(("right", "macro F1"), "of", note=
+          "Arousal and valence are the signs of the quadrant said, so that all three come from one "
+          "answer. Shares with the 95 % bootstrap interval over songs: clips of a song are not "
+          "independent."),
+    Table(("calibration error", "error by chance", "log loss", "Brier score"), "name", note=
+          "Expected calibration error in ten bins; by chance: what perfect probabilities would "
+          "show on as many clips. Log loss 1.386 and Brier 0.75 for equal shares."),
+    Table(("r with listeners", "error", "spread stated", *SPREADS), "name", note=
+          "Against listeners' means; a normal error lies within 1 sd in 0.68, within 1.64 sd in "
+          "0.90."),
+    Table(("confusion",), "said"),
+)  # fmt: skip
+
+
+class Truth(NamedTuple):
+    """Hold what people said of n clips.
+
+    Attributes:
+        y: Quadrants, 0 to 3, and -1 where nobody said one, shape (n,).
+        rated: Listeners' valence and arousal, NaN where nobody was asked, shape (n, 2).
+        groups: Song of each clip, shape (n,).
+    """
+
+    y: Classes
+    rated: Matrix
+    groups: Any
+
+    def take(self, rows: Rows) -> Truth:
+        """Return what was said of some of them."""
+        return Truth(self.y[rows], self.rated[rows], self.groups[rows])
+
+
+def score_rows(
+    runs: Sequence[Predictions], truth: Truth, *, calibrated: bool = True, **by: str
+) -> Iterator[Row]:
+    """Measure answers to the same n clips in one or more runs.
+
+    Args:
+        runs: At least one.
+        truth: What people said.
+        calibrated: Whether the probabilities mean something beyond their order.
+        by: What the rows are of.
+    """
+    known = np.flatnonzero(truth.y >= 0)
+    if len(known):
+        y, groups = truth.y[known], truth.groups[known]
+        said = [run.probabilities[known] for run in runs]
+        heard = np.array([own.argmax(axis=1) for own in said])  # (n_runs, n)
+        for axis, half in HALVES.items():
+            hits = (half[heard] == half[y]).mean(axis=0)
+            yield row_of("right", mean_interval(hits, groups), len(y), **by, of=axis)
+        confusion = np.zeros((4, 4))
+        np.add.at(confusion, (np.tile(y, len(runs)), heard.ravel()), 1.0 / len(runs))
+        yield Row("macro F1", macro_f1(confusion), by=by)
+        yield from _calibration(said, y, by) if calibrated else ()
+        for (i, j), count in np.ndenumerate(confusion.round(2)):
+            of = {"label": QUADRANTS[i], "said": QUADRANTS[j]}
+            yield Row("confusion", float(count), by={**by, **of})
+    for k, axis in enumerate(AXES):
+        values, spreads = (np.array([getattr(run, name)[:, k] for run in runs])
+                           for name in ("values", "spreads"))  # fmt: skip
+        asked = np.flatnonzero(~np.isnan(truth.rated[:, k]))
+        if len(asked) >= FEWEST:
+            yield from _agreement(
+                values[:, asked], spreads[:, asked], truth.take(asked), k, {**by, "axis": axis}
+            )
+
+
+def _calibration(said: Sequence[Matrix], y: Classes, by: dict[str, str]) -> Iterator[Row]:
+    """Yield whether a probability of 0.8 means right in eight of ten.
+
+    Reference:
+        Guo, Pleiss, Sun and Weinberger (2017), On Calibration of Modern Neural Networks.
+    """
+    confidence = said[0].max(axis=1)
+    rng = np.random.default_rng(0)
+    drawn = rng.random((N_SIMULATED, len(confidence))) < confidence
+    by_chance = np.array([calibration_error(confidence, right) for right in drawn])
+    own = np.arange(len(y))
+    measured = {
+        "calibration error": [calibration_error(p.max(axis=1), p.argmax(axis=1) == y)
+                              for p in said],
+        "log loss": [-np.log(np.maximum(p[own, y], 1e-12)).mean() for p in said],
+        "Brier score": [((p - np.eye(4)[y]) ** 2).sum(axis=1).mean() for p in said],
+    }  # fmt: skip
+    yield from (Row(name, float(np.mean(found)), by=by) for name, found in measured.items())
+    yield row_of("error by chance", interval(by_chance.mean(), by_chance), **by)
+
+
+def calibration_error(confidence: Matrix, right: Any) -> float:
+    """Return how far confidence and accuracy lie apart, mean over clips, in ten equal bins."""
+    bins = np.minimum((confidence * N_BINS).astype(np.int64), N_BINS - 1)
+    gaps = np.bincount(bins, weights=right.astype(np.float64) - confidence, minlength=N_BINS)
+    return float(np.abs(gaps).sum() / len(right))
+
+
+def _agreement(
+    values: Matrix, spreads: Matrix, truth: Truth, axis: int, by: dict[str, str]
+) -> Iterator[Row]:
+    """Yield how answers on one axis follow listeners, shape (n_runs, n) each."""
+    rated = truth.rated[:, axis]
+    counts = weights(truth.groups, N_DRAWS, rng=np.random.default_rng(0))
+    pairs = [(run, rated) for run in values]
+    once = np.mean([weighted_correlation(*pair, np.ones((1, len(rated)))) for pair in pairs])
+    if np.isnan(once):
+        return
+    draws = np.mean([weighted_correlation(*pair, counts) for pair in pairs], axis=0)
+    yield row_of("r with listeners", interval(float(once), draws), len(rated), **by)
+    errors = values - rated
+    yield Row("error", float(np.sqrt((errors**2).mean())), by=by)
+    if not np.isnan(spreads).any():
+        yield Row("spread stated", float(spreads.mean()), by=by)
+        for name, z in SPREADS.items():
+            yield Row(name, float((np.abs(errors) <= z * spreads).mean()), by=by)
+
+
+def weighted_correlation(x: Matrix, y: Matrix, counts: Matrix) -> Matrix:
+    """Return Pearson's correlation in each draw, shape (n_draws,); NaN where one never varies."""
+    x, y = x - x.mean(), y - y.mean()
+    n, sx, sy = counts.sum(axis=1), counts @ x, counts @ y
+    spread = np.sqrt(np.maximum((n * (counts @ x**2) - sx**2) * (n * (counts @ y**2) - sy**2), 0))
+    r: Matrix = np.full(len(counts), np.nan)
+    np.divide(n * (counts @ (x * y)) - sx * sy, spread, out=r, where=spread > 1e-9)
+    return r
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Name the verifier of a checkpoint, and labelled clips that it hears.
+
+    Attributes:
+        data: Folder with `labels.csv` (path, source, song, and quadrant, valence, arousal where
+            known), or with a folder `emotion` that has it.
+        checkpoint: Folder of the verifier, or its file.
+        progress: Called with how many clips were heard and how many there are.
+    """
+
+    data: Path
+    checkpoint: Path
+    progress: Progress = field(default=lambda n_done, n: None)
+
+
+@section("The trained verifier", uses=(), tables=TABLES)
+def trained(given: Trained) -> Iterator[Row | str]:
+    """Let the verifier of a checkpoint hear all clips of a folder.
+
+    A clip whose row or file cannot be used is counted, with the reason. A row may lack the
+    quadrant, or valence and arousal; what it has is used.
+
+    Raises:
+        LabelError: If the table cannot be read, lacks a column, or no clip of it can be used.
+        VerifierError: If there is no verifier.
+    """
+    verifier = Verifier.load(given.checkpoint)
+    rows, skipped = labelled_rows(given.data)
+    heard: list[tuple[Any, ...]] = []
+    for at, (path, source, group, y, rated) in enumerate(rows):
+        given.progress(at, len(rows))
+        try:
+            verdict = verifier.verdict(notes_of(read_score(path)))
+        except ScoreError as error:
+            skipped.append(str(error))
+        else:
+            values = [verdict.valence, verdict.arousal], [verdict.valence_sd, verdict.arousal_sd]
+            said = [verdict.probabilities[quadrant] for quadrant in QUADRANTS]
+            heard.append((said, *values, verdict.trust, y, rated, group, source))
+    given.progress(len(rows), len(rows))
+    if not heard:
+        reason = skipped[0] if skipped else "it is empty"
+        raise LabelError(
+            f"no clip of {_folder_of(given.data) / 'labels.csv'} can be used: {reason}"
+        )
+    columns = [np.array(column) for column in zip(*heard, strict=True)]
+    truth, sources = Truth(*columns[4:7]), columns[7]
+    names = sorted(set(sources.tolist()))
+    for name in [*names, "all"] if len(names) > 1 else names:
+        own = np.flatnonzero((sources == name) | (name == "all"))
+        answers = Predictions(*(column[own] for column in columns[:4]))
+        yield from score_rows([answers], truth.take(own), heard=name)
+    kinds = Counter(reason.partition(":")[0].partition(", got")[0] for reason in skipped)
+    told = "; ".join(f"{n} × {why}" for why, n in kinds.items()) or "none"
+    names = [path.resolve().name for path in (given.checkpoint, given.data)]
+    yield f"`{names[0]}` on `{names[1]}`: {len(heard)} clips heard."
+    yield f"Skipped: {told}."
+    yield "Songs that it learned from are no test."
+
+
+def labelled_rows(
+    data: str | os.PathLike[str],
+) -> tuple[list[tuple[Path, str, str, int, tuple[float, float]]], list[str]]:
+    """Read the table of a folder of labelled clips, leniently.
+
+    Returns:
+        Path, source, song, quadrant (-1 where none is told) and listeners' values (NaN) of its
+        usable rows, and for each other one why it cannot be used.
+
+    Raises:
+        LabelError: If the table cannot be read or lacks a column.
+    """
+    table = _folder_of(data) / "labels.csv"
+    found, skipped = [], []
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            if missing := [name for name in NEEDED if name not in (reader.fieldnames or ())]:
+                raise LabelError(f"{table} lacks the columns {missing}")
+            for row in reader:
+                try:
+                    found.append(_row(table.parent, row))
+                except ValueError as error:
+                    skipped.append(str(error))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LabelError(f"cannot read {table}: {error}") from error
+    return found, skipped
+
+
+def _folder_of(data: str | os.PathLike[str]) -> Path:
+    below = Path(data) / "emotion"
+    return below if (below / "labels.csv").is_file() else Path(data)
+
+
+def _row(folder: Path, row: dict[str, Any]) -> tuple[Path, str, str, int, tuple[float, float]]:
+    path, source, song = ((row[name] or "").strip() for name in NEEDED)
+    if not (path and source and song):
+        raise ValueError("path, source and song must be named")
+    quadrant = (row.get("quadrant") or "").strip()
+    if quadrant and quadrant not in QUADRANTS:
+        raise ValueError(f"quadrant must be one of {', '.join(QUADRANTS)}, got {quadrant!r}")
+    valence, arousal = (_value(row.get(name) or "") for name in AXES)
+    if not quadrant and np.isnan([valence, arousal]).all():
+        raise ValueError("neither a quadrant nor valence or arousal is told")
+    y = QUADRANTS.index(quadrant) if quadrant else -1
+    return folder / path, source, f"{source}/{song}", y, (valence, arousal)
+
+
+def _value(text: str) -> float:
+    try:
+        value = float(text) if text.strip() else float("nan")
+    except ValueError:
+        value = 2.0
+    if not (np.isnan(value) or -1.0 <= value <= 1.0) or text.strip().lower() == "nan":
+        raise ValueError(f"valence and arousal must be numbers in [-1, 1], got {text!r}")
+    return value
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Hold labelled clips and what was measured in them.
+
+    Attributes:
+        clips: n labelled clips.
+        notes: Of each clip.
+        heard: Features and patterns of the clips and their parts.
+    """
+
+    clips: tuple[LabelledClip, ...]
+    notes: tuple[Notes, ...]
+    heard: FeatureBatch
+
+    @classmethod
+    def read(cls, source: str | os.PathLike[str]) -> Corpus:
+        """Read and measure the labelled clips of a folder.
+
+        Raises:
+            LabelError: If the table of labels cannot be used.
+            ScoreError: If a file cannot be read.
+        """
+        clips = read_labels(source)
+        notes = read_notes(clips)
+        return cls(tuple(clips), tuple(notes), featurize(notes))
+
+    @cached_property
+    def truth(self) -> Truth:
+        """Return what people said."""
+        labels = FittingLabels.of(self.clips)
+        y = np.array([QUADRANTS.index(clip.quadrant) for clip in self.clips], dtype=np.int64)
+        return Truth(y, labels.values, np.array(labels.songs))
+
+    @cached_property
+    def sources(self) -> dict[str, Rows]:
+        """Return the places of the clips of each source."""
+        own = np.array([clip.source for clip in self.clips])
+        return {name: np.flatnonzero(own == name) for name in sorted(set(own.tolist()))}
+
+    def folds(self, rows: Rows, *, n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+        """Return the clips to fit on and to test on, by song, balanced over quadrants and sources.
+
+        Raises:
+            ValueError: If there are fewer songs than folds.
+        """
+        source = np.zeros(len(self.clips), dtype=np.int64)
+        for k, places in enumerate(self.sources.values()):
+            source[places] = k
+        groups = self.truth.groups[rows].tolist()
+        folds = song_folds(
+            self.truth.y[rows] + 4 * source[rows], groups, n_folds=n_folds, seed=seed
+        )
+        return [(np.sort(rows[fit]), np.sort(rows[test])) for fit, test in folds]
+
+    def fit(self, rows: Rows, *, clips: Sequence[LabelledClip] = (), seed: int = 0) -> Verifier:
+        """Fit a verifier as shipped on some clips; `clips` stand in for all, with other labels."""
+        own = [(clips or self.clips)[row] for row in rows.tolist()]
+        return Verifier(seed=seed).fit(self.heard.take(rows), FittingLabels.of(own))
+
+    def answer(self, verifier: Verifier, rows: Rows) -> Predictions:
+        """Let a verifier hear some clips; the answers stand at their places, NaN elsewhere."""
+        n = len(self.clips)
+        whole = Predictions(*(np.full(shape, np.nan) for shape in ((n, 4), (n, 2), (n, 2), (n,))))
+        for name, value in vars(verifier.predict(self.heard.take(rows))).items():
+            getattr(whole, name)[rows] = value
+        return whole
+
+    def scored(self, runs: Sequence[Predictions], **by: Any) -> Iterator[Row]:
+        """Yield the measures of each source of which clips were answered in all runs."""
+        for source, own in self.sources.items():
+            missing = np.isnan([run.probabilities[own, 0] for run in runs]).any(axis=0)
+            if len(places := own[~missing]):
+                taken = [
+                    Predictions(*(value[places] for value in vars(run).values())) for run in runs
+                ]
+                yield from score_rows(taken, self.truth.take(places), **{**by, "heard": source})
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Say what a verifier learns from, and how often.
+
+    Attributes:
+        source: Folder of labelled clips.
+        n_seeds: Repetitions, at least 1.
+        n_folds: By song, at least 2.
+        processes: How many work, each with one thread for linear algebra.
+        progress: Called with how many fits are done and how many there are.
+    """
+
+    source: Path
+    n_seeds: int = 5
+    n_folds: int = 5
+    processes: int = 2
+    progress: Progress = field(default=lambda n_done, n: None)
+
+
+@section("Songs left out", uses=(), tables=TABLES)
+def learned(given: Learned) -> Iterator[Row | str]:
+    """Fit as shipped on all folds but one, hear that one; no song is on both sides.
+
+    Raises:
+        ValueError: If a label or a file cannot be used, or there are too few songs.
+    """
+    corpus = Corpus.read(given.source)
+    every = np.arange(len(corpus.clips))
+    jobs = [
+        (seed, *fold)
+        for seed in range(given.n_seeds)
+        for fold in corpus.folds(every, n_folds=given.n_folds, seed=seed)
+    ]
+    runs: dict[int, Predictions] = {}
+    for at, (seed, test, answers) in enumerate(_answered(corpus, jobs, given.processes)):
+        given.progress(at + 1, len(jobs))
+        run = runs.setdefault(seed, answers)
+        for name, value in vars(answers).items():
+            getattr(run, name)[test] = value[test]
+    yield from corpus.scored(list(runs.values()))
+    songs = {name: len(set(corpus.truth.groups[own])) for name, own in corpus.sources.items()}
+    told = "; ".join(f"{name}: {len(own)} clips of {songs[name]} songs"
+                     for name, own in corpus.sources.items())  # fmt: skip
+    yield f"{told}. {given.n_folds} folds by song, {given.n_seeds} seeds."
+
+
+def _answered(
+    corpus: Corpus, jobs: Sequence[tuple[int, Rows, Rows]], processes: int
+) -> Iterator[tuple[int, Rows, Predictions]]:
+    if processes < 2:
+        _CORPUS[:] = [corpus]
+        yield from map(_answer, jobs)
+        return
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(corpus,)
+    ) as pool:
+        yield from pool.map(_answer, jobs)
+
+
+_CORPUS: list[Corpus] = []
+"""In a process, the clips that it works on."""
+
+
+def _begin(corpus: Corpus) -> None:
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
+    _CORPUS[:] = [corpus]
+
+
+def _answer(job: tuple[int, Rows, Rows]) -> tuple[int, Rows, Predictions]:
+    seed, fit, test = job
+    return seed, test, _CORPUS[0].answer(_CORPUS[0].fit(fit, seed=seed), test)

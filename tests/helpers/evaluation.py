@@ -1,0 +1,246 @@
+"""What evaluations work on, made in code and small: judges, pieces, rows, labelled folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import symusic
+from midi import song
+from numpy.typing import NDArray
+from synthetic import make_score
+
+from emomusic.compose.composer import Composer
+from emomusic.data.clean import clean_score
+from emomusic.data.packing import pack
+from emomusic.data.prepared import prepare_clean
+from emomusic.emotion import QUADRANTS
+from emomusic.evaluation.accuracy import Panel
+from emomusic.evaluation.control import Design
+from emomusic.evaluation.pieces import Piece
+from emomusic.evaluation.rows import Row
+from emomusic.evaluation.run import Context, Extent, Settings
+from emomusic.music.notes import Notes, make_notes
+from emomusic.music.score import write_score
+from emomusic.training.rows import Rows
+from emomusic.verify.labels import LabelledClip, Part
+
+
+def row(rows: Iterable[object], name: str, **by: str) -> Row:
+    """Return the one row of a name whose `by` has what is wanted."""
+    (found,) = (
+        own for own in rows
+        if isinstance(own, Row) and own.name == name and by.items() <= dict(own.by).items()
+    )  # fmt: skip
+    return found
+
+
+class PitchJudge:
+    """Hear Q1 in high and Q3 in low clips."""
+
+    def fit(
+        self,
+        clips: Sequence[Notes],
+        quadrant: Sequence[str],
+        *,
+        weight: NDArray[np.float64] | None = None,
+    ) -> Self:
+        return self
+
+    def predict_proba(self, clips: Sequence[Notes]) -> NDArray[np.float64]:
+        high = np.array([clip.pitch.mean() > 60 for clip in clips])
+        return np.where(high[:, None], [0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1])
+
+
+class SureJudge(PitchJudge):
+    """Hear Q2 in everything, surer than the other."""
+
+    def predict_proba(self, clips: Sequence[Notes]) -> NDArray[np.float64]:
+        return np.tile([0.0, 1.0, 0.0, 0.0], (len(clips), 1))
+
+
+def clip_at(pitch: int) -> Notes:
+    one = np.array([0.0])
+    return make_notes(one, one + 1, np.array([pitch]), np.array([64]))
+
+
+def labelled(n: int, part: Part) -> list[LabelledClip]:
+    """Return labelled clips whose files are not there, n of each quadrant."""
+    return [
+        LabelledClip(
+            Path("data") / "emotion" / f"{part}_{q}_{i}.mid", "game", f"{part} {q} {i}", q,
+            None, None, part,
+        )
+        for q in QUADRANTS
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def make_panel(n: int = 4) -> Panel:
+    """Return a panel of two judges, and clips of a note each that they seem to have heard."""
+    clips = [*labelled(n, "judge"), *labelled(n, "mapper")]
+    notes = [clip_at(40 + 10 * QUADRANTS.index(clip.quadrant)) for clip in clips[: 4 * n]]
+    return Panel({"pitch": PitchJudge(), "sure": SureJudge()}, clips, notes)
+
+
+Note = tuple[float, float, int, int]
+
+
+def piece_of(notes: list[Note], *, n_bars: int, group: str = "a", beats_per_bar: int = 4) -> Piece:
+    """Return a piece of notes given as (onset, duration, pitch, velocity), in beats."""
+    onset, duration, pitch, velocity = (np.array(column) for column in zip(*notes, strict=True))
+    return Piece(
+        make_notes(onset.astype(float), duration.astype(float), pitch, velocity, tempo=120.0),
+        group=group,
+        n_bars=n_bars,
+        beats_per_bar=beats_per_bar,
+        tempo=120.0,
+    )
+
+
+def walks(
+    n: int,
+    *,
+    seed: int,
+    centre: int = 66,
+    velocity: int = 60,
+    gap: float = 0.5,
+    same: bool = False,
+    per_song: int = 1,
+) -> list[Piece]:
+    """Return melodies of eight bars that wander about a pitch over a bass.
+
+    Args:
+        n: How many.
+        seed: Draws them.
+        centre: Mean pitch they wander about.
+        velocity: Mean velocity.
+        gap: Beats between their notes; each has its own, up to three times as long.
+        same: Whether all are the same piece but for one velocity.
+        per_song: How many pieces in a row are of one song.
+    """
+    rng = np.random.default_rng(seed)
+    pieces = []
+    for index in range(n):
+        own = np.random.default_rng(seed) if same else rng
+        step = gap * float(own.integers(1, 4))
+        home, loud = centre + int(own.integers(-6, 7)), velocity + int(own.integers(-15, 16))
+        notes: list[Note] = []
+        for place in range(int(32 / step)):
+            pitch, hit = home + int(own.integers(-7, 8)), loud + int(own.integers(-8, 9))
+            notes.append((place * step, step, pitch, hit))
+        notes += [(4.0 * bar, 4.0, home - 20 + int(own.integers(0, 8)), loud) for bar in range(8)]
+        notes[0] = (*notes[0][:3], notes[0][3] + index % 3)
+        pieces.append(piece_of(notes, n_bars=8, group=f"{seed}/{index // per_song}"))
+    return pieces
+
+
+def with_quadrants(pieces: list[Piece]) -> list[Piece]:
+    """Return the pieces with the four quadrants in turn."""
+    return [
+        Piece(p.notes, p.group, QUADRANTS[i % 4], p.n_bars, p.beats_per_bar, p.tempo)
+        for i, p in enumerate(pieces)
+    ]
+
+
+N_SONGS = 40
+"""Of each source."""
+
+
+def write_clip(path: Path, quadrant: str, rng: np.random.Generator, *, seconds: float) -> None:
+    """Write a clip: thirds tell valence, gaps arousal."""
+    score = symusic.Score(480)
+    track = symusic.Track()
+    third = 4 if quadrant in ("Q1", "Q4") else 3
+    gap = 240 if quadrant in ("Q1", "Q2") else 720
+    for k in range(int(seconds * 960 / gap)):
+        pitch = 60 + int(rng.choice([0, third, 7, -12]))
+        track.notes.append(symusic.Note(k * gap, gap, pitch, int(rng.integers(40, 90))))
+    score.tracks.append(track)
+    path.write_bytes(score.dumps_midi())
+
+
+def write_folder(folder: Path) -> None:
+    """Write clips, labels.csv and listeners' curves: EMOPIA with a split, VGMIDI with values."""
+    rng = np.random.default_rng(0)
+    lines = ["path,source,song,quadrant,split,valence,arousal"]
+    curves = {}
+    for source, value in (("emopia", ""), ("vgmidi", "0.2")):
+        for k in range(N_SONGS):
+            quadrant = f"Q{k % 4 + 1}"
+            name = f"{source}{k}.mid"
+            write_clip(folder / name, quadrant, rng, seconds=10.0)
+            signs = ("-" if quadrant in ("Q2", "Q3") else "", "-" if k % 4 > 1 else "")
+            values = [f"{sign}{value}" if value else "" for sign in signs]
+            split = "val" if k >= N_SONGS - 4 and not value else "train"
+            lines.append(f"{name},{source},{k},{quadrant},{split},{','.join(values)}")
+            if value:
+                valence, arousal = (
+                    [float(one) + 0.01 * bar for bar in range(20)] for one in values
+                )
+                curves[name] = {
+                    "duration_s": 10.0,
+                    "valence": valence,
+                    "arousal": arousal,
+                    "valence_std": [0.2] * 20,
+                    "arousal_std": [0.3] * 20,
+                }
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    (folder / "vgmidi_curves.json").write_text(json.dumps(curves))
+
+
+TINY = Extent(
+    n_shuffles=1, n_candidates=2, best_of_share=2, n_levels=2, n_clips=1,
+    design=Design(
+        attributes=("tempo", "register", "mode"), bar_attributes=("register",), n_levels=2,
+        n_each=1, n_bar_clips=2, n_sets=1, n_set_clips=2, n_bar_sets=0,
+    ),
+    max_events=100, n_windows=1,
+)  # fmt: skip
+SETTINGS = Settings(count=2, bars=5, seed=3, quick=True)
+
+
+@cache
+def some_rows() -> Rows:
+    """Return songs of pop piano, of 20 bars; the first of either source held back."""
+    names = [
+        *((f"emopia/{quadrant}_{quadrant}_0.mid", "emopia") for quadrant in QUADRANTS),
+        *((f"pop1k7/{i}.mid", "pop1k7") for i in range(4)),
+    ]
+    prepared = [
+        prepare_clean(clean_score(song(seed, n_bars=20), performed=False), name, source)
+        for seed, (name, source) in enumerate(names)
+    ]
+    return replace(pack(prepared, []), song_is_validation=np.arange(8) % 4 == 0)
+
+
+def some_panel(folder: Path) -> Panel:
+    """Return a panel with real clips: one of each quadrant, of notes high in Q1 only."""
+    made = make_panel()
+    folder.mkdir(parents=True, exist_ok=True)
+    real = []
+    for quadrant in QUADRANTS:
+        path = folder / f"{quadrant}.mid"
+        write_score(make_score([72 if quadrant == "Q1" else 48] * 4), path)
+        real.append(LabelledClip(path, "emopia", quadrant, quadrant, None, None, "mapper"))
+    return Panel(made.judges, [*made.own, *real], made.notes)
+
+
+def make_context(
+    checkpoint: Path, out: Path, *, settings: Settings = SETTINGS, with_rows: bool = True
+) -> Context:
+    """Return what a small evaluation works on; its folder is made."""
+    out.mkdir(parents=True, exist_ok=True)
+    rows_path = out / "rows.npz" if with_rows else None
+    if rows_path is not None and not rows_path.is_file():
+        some_rows().save(rows_path)
+    context = Context(
+        Composer(checkpoint), checkpoint, out, out, rows_path=rows_path, settings=settings
+    )
+    context.panel = some_panel(out / "labelled")
+    return context

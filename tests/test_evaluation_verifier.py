@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.evaluation import N_SONGS, row, write_clip, write_folder
+from synthetic import make_verifier
+from typer.testing import CliRunner
+
+from emomusic.cli import app
+from emomusic.evaluation.rows import Row
+from emomusic.evaluation.verifier import (
+    Learned,
+    Trained,
+    Truth,
+    calibration_error,
+    labelled_rows,
+    learned,
+    score_rows,
+    trained,
+    weighted_correlation,
+)
+from emomusic.verify.labels import LabelError, read_labels
+from emomusic.verify.verifier import Predictions
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("labelled")
+    write_folder(folder)
+    make_verifier().save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def crossed(folder: Path) -> list[Row | str]:
+    return list(learned.measure(Learned(folder, n_seeds=1, n_folds=2, processes=1)))
+
+
+def test_emotions_made_in_code_are_learned_and_heard(crossed: list[Row | str]) -> None:
+    for source in ("emopia", "vgmidi"):
+        right = row(crossed, "right", heard=source, of="quadrant")
+        assert right.n == N_SONGS and right.value >= 0.8
+    assert "emopia: 40 clips of 40 songs" in str(crossed[-1])
+
+
+def test_values_are_held_against_listeners_where_these_were_asked(
+    crossed: list[Row | str],
+) -> None:
+    axes = [own.by for own in crossed if isinstance(own, Row) and own.name == "r with listeners"]
+    assert axes == [{"heard": "vgmidi", "axis": axis} for axis in ("valence", "arousal")]
+    assert row(crossed, "r with listeners", axis="arousal").value > 0.5
+    within = [row(crossed, f"within {sd} sd", axis="arousal").value for sd in ("1", "1.64")]
+    assert 0.0 <= within[0] <= within[1] <= 1.0
+
+
+def test_the_trained_verifier_hears_any_folder(folder: Path) -> None:
+    told: list[tuple[int, int]] = []
+    given = Trained(folder, folder, lambda *now: told.append(now))
+    found = list(trained.measure(given))
+    n = len(read_labels(folder))
+    assert told[0] == (0, n) and told[-1] == (n, n)
+    assert {own.by["heard"] for own in found if isinstance(own, Row)} == {"emopia", "vgmidi", "all"}
+    assert row(found, "right", heard="all", of="arousal").n == n
+    assert "Skipped: none." in found and f"{n} clips heard." in str(found[-3])
+
+
+def test_what_cannot_be_used_is_counted(tmp_path: Path) -> None:
+    write_clip(tmp_path / "good.mid", "Q1", np.random.default_rng(0), seconds=10.0)
+    (tmp_path / "bad.mid").write_bytes(b"no music")
+    lines = ["good.mid,made,a,Q1,,", "good.mid,made,b,,0.5,-0.1", "good.mid,made,c,,,",
+             "good.mid,made,d,Q5,,", "good.mid,made,e,Q1,loud,", "good.mid,made,f,Q1,1.5,",
+             "bad.mid,made,g,Q1,,", "gone.mid,made,h,Q1,,"]  # fmt: skip
+    table = "\n".join(["path,source,song,quadrant,valence,arousal", *lines])
+    (tmp_path / "labels.csv").write_text(table + "\n")
+    make_verifier().save(tmp_path)
+    found = list(trained.measure(Trained(tmp_path, tmp_path)))
+    assert row(found, "right", of="quadrant").n == 1
+    (skipped,) = (own for own in found if str(own).startswith("Skipped"))
+    assert "1 × not a MIDI file" in str(skipped)
+    assert sum(int(part.split(" × ")[0]) for part in str(skipped)[9:].split("; ")) == 6
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [("path,source\n", "lacks the columns"), (None, "cannot read"),
+     ("path,source,song,quadrant\n", "can be used: it is empty")],
+)  # fmt: skip
+def test_a_wrong_table_is_told(tmp_path: Path, table: str | None, words: str) -> None:
+    if table is not None:
+        (tmp_path / "labels.csv").write_text(table)
+    make_verifier().save(tmp_path)
+    with pytest.raises(LabelError, match=words):
+        list(trained.measure(Trained(tmp_path, tmp_path)))
+    if words != "can be used: it is empty":
+        with pytest.raises(LabelError, match=words):
+            labelled_rows(tmp_path)
+
+
+def answers(probabilities: list[list[float]]) -> Predictions:
+    n = len(probabilities)
+    values = np.linspace(-1, 1, 2 * n).reshape(n, 2)
+    return Predictions(np.array(probabilities), values, np.full((n, 2), 0.5), np.ones(n))
+
+
+def test_answers_are_scored_as_worked_by_hand() -> None:
+    said = answers([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1], [0.1, 0.7, 0.1, 0.1]])
+    truth = Truth(np.array([0, 3, -1]), np.full((3, 2), np.nan), np.array(["a", "b", "c"]))
+    found = list(score_rows([said], truth))
+    assert [row(found, "right", of=axis).value for axis in ("quadrant", "arousal", "valence")] == [
+        0.5, 1.0, 0.5,
+    ]  # fmt: skip
+    assert row(found, "calibration error").value == pytest.approx(0.2)
+    assert row(found, "log loss").value == pytest.approx(-np.log([0.7, 0.1]).mean())
+    brier = (0.3**2 + 3 * 0.1**2 + 0.9**2 + 0.7**2 + 2 * 0.1**2) / 2
+    assert row(found, "Brier score").value == pytest.approx(brier)
+    assert "r with listeners" not in {own.name for own in found}
+
+
+def test_confidence_and_accuracy_lie_apart_bin_by_bin() -> None:
+    confidence = np.array([0.55, 0.58, 0.95, 0.95])
+    assert calibration_error(confidence, np.array([1, 0, 1, 1])) == pytest.approx(
+        (abs(1 - 1.13) + abs(2 - 1.9)) / 4
+    )
+
+
+def test_a_correlation_is_that_of_resampled_rows() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(60) + 5.0
+    y = x + rng.standard_normal(60)
+    drawn = rng.integers(0, 60, (50, 60))
+    counts = np.array([np.bincount(own, minlength=60) for own in drawn]).astype(float)
+    by_hand = [np.corrcoef(x[own], y[own])[0, 1] for own in drawn]
+    assert weighted_correlation(x, y, counts) == pytest.approx(by_hand)
+    assert np.isnan(weighted_correlation(np.ones(60), y, counts)).all()
+
+
+def test_users_labels_are_heard_and_learned_by_one_command(folder: Path, tmp_path: Path) -> None:
+    command = ["check-verifier", "--data", str(folder), "--checkpoint", str(folder)]
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "clips heard" in done.stdout and "Skipped:" in done.stdout
+    assert (tmp_path / "trained.md").read_text("utf-8") == done.stdout.rstrip("\n") + "\n"
+    assert json.loads((tmp_path / "trained.json").read_text("utf-8"))["sections"]["trained"]["rows"]
+    command = ["check-verifier", "--source", str(folder), "--quick", "--folds", "2"]
+    done = CliRunner().invoke(app, [*command, "--processes", "1", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "## Songs left out" in (tmp_path / "verifier.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "words"),
+    [
+        (["--source", "none"], 1, "cannot read none"),
+        (["--data", ".", "--checkpoint", "none"], 2, "no such checkpoint folder: none"),
+        ([], 2, "name --source, to measure by folds, or --data, or both"),
+    ],
+)
+def test_mistakes_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], status: int, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["check-verifier", *options, "--out", "out"])
+    assert done.exit_code == status
+    assert words in done.stderr and done.stderr.count("\n") == 1

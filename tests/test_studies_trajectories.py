@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.evaluation import row, some_panel
+
+from emomusic.compose.composer import Composer
+from emomusic.emotion import CurvePoint, EmotionCurve, find_emotion
+from emomusic.evaluation.rows import Row
+from emomusic.music.notes import Notes, make_notes
+from studies.trajectories.study import (
+    Course,
+    Given,
+    asked_course,
+    bars_heard,
+    continuations,
+    course_rows,
+    curves,
+    distances,
+    draw_curve,
+    likeness,
+    moods,
+    named_emotions,
+)
+
+N_BARS = 24
+
+
+def made_courses(n: int = 16, *, gain: float = 4.0, noise: float = 0.3) -> list[Course]:
+    """Return courses across the plane that are heard `gain` times as asked, and noise."""
+    rng, courses = np.random.default_rng(0), []
+    for group in range(n):
+        names = rng.permutation(["calm", "anger", "joy", "sadness"])[:3]
+        bars = [0, int(rng.integers(4, 17)), N_BARS]
+        points = [CurvePoint(b, find_emotion(str(e))) for b, e in zip(bars, names, strict=True)]
+        asked = asked_course(EmotionCurve(tuple(points)).over(N_BARS))
+        courses.append(Course(group, asked, gain * asked + noise * rng.normal(size=asked.shape)))
+    return courses
+
+
+def test_what_is_heard_as_asked_follows_and_strangers_do_not() -> None:
+    composed = made_courses()
+    still = [Course(own.group, own.asked, np.ones_like(own.asked)) for own in composed]
+    found = list(course_rows(composed, still, composed))
+    for axis in ("valence", "arousal"):
+        own = row(found, "r within pieces", axis=axis)
+        assert own.low is not None and own.high is not None
+        assert own.value > 0.9 and own.low <= own.value <= own.high
+        assert row(found, "r of real music", axis=axis).value == own.value
+        assert row(found, "r by chance", axis=axis).value < 0.5
+        assert row(found, "farthest apart in order", axis=axis).value == 1.0
+        assert row(found, "slope, log odds for 1", axis=axis).value == pytest.approx(4.0, abs=0.4)
+        assert row(found, "wandering of pieces that stay", axis=axis).value == pytest.approx(0)
+
+
+def test_noise_follows_nothing_and_a_mood_throughout_does_not_count() -> None:
+    noise = list(course_rows(made_courses(gain=0.0, noise=1.0), (), ()))
+    assert all(abs(own.value) < 0.4 for own in noise if own.name == "r within pieces")
+    shifted = [Course(own.group, own.asked, own.heard + 10.0 * own.group)
+               for own in made_courses(noise=0.0)]  # fmt: skip
+    found = [own for own in course_rows(shifted, (), ()) if own.name == "r within pieces"]
+    assert [own.value for own in found] == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize("n_bars", [4, 16, 32])
+def test_a_curve_goes_from_the_first_bar_to_the_end_in_wide_steps(n_bars: int) -> None:
+    for seed in range(30):
+        curve = draw_curve(n_bars, np.random.default_rng(seed))
+        bars = [point.bar for point in curve.points]
+        assert bars[0] == 0 and bars[-1] == n_bars
+        assert 2 <= len(bars) <= min(4, n_bars // 4 + 1)
+        assert all(after - before >= 4 for before, after in pairwise(bars))
+        for one, other in pairwise(point.emotion for point in curve.points):
+            away = math.dist((one.valence, one.arousal), (other.valence, other.arousal))
+            assert away >= 0.5 and one.name and other.name
+
+
+def test_curves_of_16_bars_have_two_to_four_points() -> None:
+    rng = np.random.default_rng(0)
+    assert {len(draw_curve(16, rng).points) for _ in range(40)} == {2, 3, 4}
+
+
+def test_bare_quadrants_are_no_named_emotions() -> None:
+    names = {emotion.name for emotion in named_emotions()}
+    assert "joy" in names and not names & {"Q1", "Q2", "Q3", "Q4"}
+
+
+def melody(*pitches: int, beat: float = 1.0) -> Notes:
+    onset = beat * np.arange(len(pitches), dtype=np.float64)
+    return make_notes(onset, np.ones(len(pitches)), np.array(pitches), np.full(len(pitches), 64))
+
+
+def bars(notes: Notes, *, tonic: int = 0, n_bars: int = 2) -> list[frozenset[tuple[int, int]]]:
+    return bars_heard(notes, tonic=tonic, n_bars=n_bars)
+
+
+def test_major_and_minor_of_one_tune_are_the_same() -> None:
+    major, minor = melody(60, 64, 67, 69, 71), melody(60, 63, 67, 68, 70)
+    assert likeness(bars(major), bars(minor)) == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_octaves_do_not_count_and_the_tonic_does() -> None:
+    assert bars(melody(60, 76)) == bars(melody(72, 64))
+    assert bars(melody(62, 66), tonic=2) == bars(melody(60, 64))
+
+
+def test_each_view_counts_its_own() -> None:
+    four, other = bars(melody(60, 62, 64, 65)), bars(melody(60, 62, 67, 69))
+    assert likeness(four, other) == pytest.approx([0.5, 1.0, 0.5])
+    double = bars(melody(60, 60, 60, 60, 60, 60, 60, 60, beat=0.5))
+    assert likeness(four, double) == pytest.approx([2 / 12, 8 / 12, 2 / 5])
+
+
+def test_bars_in_which_one_has_nothing_do_not_count() -> None:
+    one, two = bars(melody(60, 62, 64, 65)), bars(melody(60, 62, 64, 65, 60, 60))
+    assert likeness(one, two) == pytest.approx([1.0, 1.0, 1.0])
+    assert np.isnan(likeness([frozenset()], two)).all()
+
+
+def test_what_lies_beyond_the_last_bar_is_left_out() -> None:
+    assert len(bars(melody(60, 62, 64, 65, 67), n_bars=1)) == 1
+
+
+def test_distances_are_in_spreads_of_the_given() -> None:
+    given = [melody(60, 62, 64, 65), melody(72, 74, 76, 77)]
+    found = distances(given, given)
+    assert found.diagonal() == pytest.approx([0, 0]) and found[0, 1] == found[1, 0] > 1
+
+
+def test_all_parts_are_composed_and_heard(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    given = Given(Composer(tiny_checkpoint), some_panel(tmp_path), 2, 2, 0, 4)
+    found = [own for part in (curves, moods, continuations) for own in part.measure(given)
+             if isinstance(own, Row)]  # fmt: skip
+    names = {own.name for own in found}
+    assert names >= {"r within pieces", "shift", "right", "shared"}
+    moves = {own.by["move"] for own in found if own.name == "shift"}
+    assert moves >= {"another take", "happier", "sadder", "livelier", "calmer"}

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pytest
+from helpers.evaluation import N_SONGS, row, write_clip, write_folder
+from helpers.explanation import USUAL, Rules, clip
+
+from emomusic.emotion import QUADRANTS
+from emomusic.evaluation.accuracy import flattened
+from emomusic.evaluation.rows import Row
+from emomusic.music.notes import Notes, make_notes
+from emomusic.music.score import notes_of, read_score
+from emomusic.verify.counterfactuals import FACTORS
+from emomusic.verify.labels import Curve
+from emomusic.verify.verifier import Verdict
+from studies import run_study
+from studies.verifier import study as module
+from studies.verifier.faithful import OTHER_EDITS, Trial, moved_rows, undo_causes
+from studies.verifier.study import (
+    CHANGES,
+    Given,
+    beats_unknown,
+    controls,
+    course,
+    drawn_songs,
+    followed_rows,
+    louder,
+    misread,
+    quantised,
+    robustness,
+    transfer,
+    transposed,
+    windows_of,
+    with_more_ticks,
+)
+
+CLIPS = [
+    clip(major=major, gap_s=gap_s, velocity=velocity, tonic=tonic)
+    for major in (True, False)
+    for gap_s, velocity, tonic in ((0.2, 100, 50), (1.0, 40, 75), (0.2, 40, 60))
+]
+HARMLESS = ("ticks doubled", "beats unknown")
+TRIED = (*HARMLESS, "tempo misread x 0.5")
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Given:
+    folder = tmp_path_factory.mktemp("labelled")
+    write_folder(folder)
+    return Given(folder, n_seeds=1, n_folds=2, processes=1)
+
+
+def test_what_is_learned_on_one_source_is_heard_in_the_other(given: Given) -> None:
+    found = list(transfer.measure(given))
+    for own, other in (("emopia", "vgmidi"), ("vgmidi", "emopia")):
+        assert row(found, "right", learned=own, heard=other, of="quadrant").value >= 0.7
+
+
+def test_controls_are_deaf_and_a_forest_is_not(
+    given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "N_TREES", 20)
+    found = list(controls.measure(given))
+    right = {own.by["what"]: own.value for own in found if isinstance(own, Row)
+             and own.name == "right" and own.by["of"] == "quadrant"
+             and own.by["heard"] == "emopia"}  # fmt: skip
+    assert right["random forest"] >= 0.6 and right["majority"] <= 0.4
+    assert right["verifier, labels dealt to other songs"] < 0.6
+
+
+def test_harmless_changes_change_no_verdict_and_a_wrong_tempo_may(
+    given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHANGES", {name: CHANGES[name] for name in TRIED})
+    found = list(robustness.measure(given))
+    changed = {own.by["change"]: own.value for own in found if isinstance(own, Row)
+               and own.name == "verdicts changed" and own.by["heard"] == "emopia"}  # fmt: skip
+    assert all(changed[name] == 0.0 for name in HARMLESS)
+    assert changed["tempo misread x 0.5"] > 0.2
+
+
+def test_a_share_of_the_songs_holds_every_quadrant_and_the_smaller_shares(given: Given) -> None:
+    every = np.arange(2 * N_SONGS)
+    few, more = (drawn_songs(given.corpus, every, percent, seed=0) for percent in (1, 50))
+    assert len(few) == 4 and set(given.corpus.truth.y[few].tolist()) == {0, 1, 2, 3}
+    assert set(few.tolist()) < set(more.tolist()) and len(more) == N_SONGS
+
+
+def test_curves_of_listeners_are_held_against_what_is_heard(given: Given, tmp_path: Path) -> None:
+    text = run_study("A study", [course], given, about={}, out=tmp_path, only=["course"])
+    assert "another piece's" in text and (tmp_path / "study.json").is_file()
+    with pytest.raises(ValueError, match="unknown part 'tea'; known: course"):
+        run_study("A study", [course], given, about={}, out=tmp_path, only=["tea"])
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return make_notes(
+        np.array([0.01, 0.26]), np.array([0.005, 0.3]), np.array([60, 126]), np.array([20, 110])
+    )
+
+
+def test_clips_are_changed_as_named(notes: Notes) -> None:
+    assert flattened(notes).velocity.tolist() == [64, 64]
+    assert louder(notes, 1.3).velocity.tolist() == [26, 127]
+    assert transposed(notes, 2).pitch.tolist() == [62, 127]
+    assert misread(notes, 2.0).onset_s.tolist() == pytest.approx((notes.onset_s / 2).tolist())
+    assert misread(notes, 2.0).onset.tolist() == notes.onset.tolist()
+    coarse = quantised(notes)  # half a second a beat, 24 steps a second
+    assert (coarse.onset_s * 24).tolist() == pytest.approx([0, 3])
+    assert (coarse.duration_s * 24).tolist() == pytest.approx([1, 4])
+
+
+def test_a_recording_has_beats_of_half_a_second() -> None:
+    notes = make_notes(np.arange(2.0), np.ones(2), np.array([60, 62]), np.array([50, 50]), tempo=60)
+    unknown = beats_unknown(notes)
+    assert unknown.onset.tolist() == [0.0, 2.0]
+    assert unknown.onset_s.tolist() == notes.onset_s.tolist()
+
+
+def test_twice_the_ticks_are_the_same_music(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mid"
+    write_clip(path, "Q1", np.random.default_rng(0), seconds=4.0)
+    plain = notes_of(read_score(path))
+    for one, other in zip(plain.columns, with_more_ticks(path).columns, strict=True):
+        np.testing.assert_allclose(one, other)
+
+
+def test_windows_are_four_bars_of_the_listeners() -> None:
+    onset = np.arange(0.0, 20.0, 0.5)  # 0.5 s each: 40 notes over 20 s
+    notes = make_notes(onset, np.full(40, 0.5), np.full(40, 60), np.full(40, 64), tempo=60.0)
+    valence = tuple(np.repeat([0.1, 0.3, 0.5], [4, 4, 2]).tolist())
+    curve = Curve(20.0, valence, (0.1,) * 10, valence, (0.1,) * 10)
+    windows = windows_of(notes, curve)
+    assert [len(own) for own, _ in windows] == [16, 16, 8]
+    assert [said[0] for _, said in windows] == pytest.approx([0.1, 0.3, 0.5])
+
+
+def test_curves_that_are_followed_are_told_from_those_of_other_pieces() -> None:
+    rng = np.random.default_rng(0)
+    said = [rng.standard_normal((8, 2)) * 0.1 for _ in range(20)]
+    pieces = [(own + 0.05 * rng.standard_normal((8, 2)), own) for own in said]
+    found = list(followed_rows(pieces))
+    for axis in ("valence", "arousal"):
+        own, other = (row(found, "r within a piece", axis=axis, **{"with": kind})
+                      for kind in ("its own curve", "another piece's"))  # fmt: skip
+        assert own.low is not None and own.low > 0.6
+        assert other.high is not None and other.high < 0.5
+
+
+def test_there_are_other_edits_for_every_cause() -> None:
+    assert OTHER_EDITS.keys() == FACTORS.keys()
+
+
+@pytest.mark.parametrize("cause", ["tempo", "loudness", "register", "density"])
+@pytest.mark.parametrize("side", [1, -1])
+def test_other_edits_move_their_cause_to_the_other_side(cause: str, side: int) -> None:
+    notes = clip(velocity=90 if side > 0 else 40, tonic=64)
+    before = FACTORS[cause].measure(notes)
+    for edit in OTHER_EDITS[cause].values():
+        after = FACTORS[cause].measure(edit(notes, side))
+        assert before is not None and after is not None and (before - after) * side > 0
+
+
+@pytest.mark.parametrize("major", [True, False])
+def test_other_edits_turn_the_mode(major: bool) -> None:
+    for edit in OTHER_EDITS["mode"].values():
+        before, after = (
+            FACTORS["mode"].measure(clip(major=major)),
+            FACTORS["mode"].measure(edit(clip(major=major), 1)),
+        )
+        assert before is not None and after is not None
+        assert (before - after) * (1 if major else -1) > 0
+
+
+def test_explanations_of_a_plain_verifier_hold() -> None:
+    trials = undo_causes(Rules(), CLIPS, usual=USUAL)
+    found = list(moved_rows(trials))
+    for name in ("axis moves as said", "quadrant moves as said"):
+        first = row(found, name, undone="first cause")
+        assert first.n == len(CLIPS) and first.value == 1.0
+    assert {own.by["undone"].split(":")[0] for own in found} >= {"mode", "tempo"}
+    registers = [trial for trial in trials if trial.cause == "register"]
+    assert registers and not any(trial.role in ("for", "against") for trial in registers)
+    assert max(abs(trial.moved) for trial in registers) < 1e-9
+
+
+def test_a_verifier_of_chance_is_seen_through() -> None:
+    class Chance(Rules):
+        def verdict(self, notes: Notes) -> Verdict:
+            seed = crc32(notes.onset_s.tobytes() + notes.pitch.tobytes() + notes.velocity.tobytes())
+            drawn = np.random.default_rng(seed).dirichlet(np.ones(4)).tolist()
+            shares = dict(zip(QUADRANTS, drawn, strict=True))
+            return Verdict(max(shares, key=shares.__getitem__), shares, 0.0, 0.0, 0.2, 0.2, 1.0)
+
+    clips = [replace(c, onset_s=c.onset_s * (1 + i / 100)) for i in range(8) for c in CLIPS]
+    trials = undo_causes(Chance(), clips, usual=USUAL)
+    named = [trial.moved > 0 for trial in trials if trial.role in ("for", "against")]
+    assert len(named) > 50 and np.mean(named) < 0.9
+
+
+def test_each_clip_counts_once() -> None:
+    trials = [
+        Trial(clip, "tempo", "for", 0, edit, moved, moved, flipped=False)
+        for clip, moved in ((0, 1.0), (1, -1.0))
+        for edit in ("quarter", "double", "onsets")
+    ]
+    found = [own for own in moved_rows(trials) if own.name == "axis moves as said"]
+    assert [(own.by["undone"], own.n, own.value) for own in found] == [
+        ("first cause", 2, 0.5), ("tempo: quarter", 2, 0.5), ("tempo: double", 2, 0.5),
+        ("tempo: onsets", 2, 0.5),
+    ]  # fmt: skip
