@@ -10,7 +10,7 @@ import typer
 
 import emomusic
 from emomusic.commands.generate import generate, quadrants
-from emomusic.commands.listen import attributes, verify
+from emomusic.commands.listen import attributes, emotions, verify
 from emomusic.commands.open import studio
 from emomusic.commands.research import check_verifier, evaluate, fit, prepare, train
 from emomusic.extras import missing_extra
@@ -65,6 +65,7 @@ def _root(
 
 
 for command in (
-    generate, quadrants, studio, verify, attributes, prepare, train, fit, evaluate, check_verifier,
+    generate, quadrants, studio, verify, attributes, emotions,
+    prepare, train, fit, evaluate, check_verifier,
 ):  # fmt: skip
     app.command()(command)

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "torch": ("torch",),
-    "audio": ("midirenderer", "pretty_midi", "soundfile"),
+    "audio": ("soundfile", "pretty_midi"),  # and midirenderer, where it has a wheel
     "notation": ("music21", "verovio"),
     "pictures": ("matplotlib",),
     "hub": ("huggingface_hub",),

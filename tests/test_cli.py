@@ -444,3 +444,12 @@ def test_scripts_are_the_commands(name: str) -> None:
         cwd=ROOT / "tests",
     )
     assert result.returncode == 0 and f" {name} " in result.stdout, result.stderr
+
+
+def test_what_can_be_asked_is_listed(shell: Shell) -> None:
+    for command, n, first in ((("emotions",), 102, "admiration"),
+                              (("attributes", "--list"), 22, "tempo")):  # fmt: skip
+        rows = lines(shell(*command, "--json").out)
+        assert len(rows) == n and rows[0]["name"] == first
+        assert len(shell(*command).out.splitlines()) == n + 1
+    assert shell.refused("attributes") == shell.refused("attributes", "a.mid", "--list")

@@ -48,7 +48,12 @@ def test_composing_and_hearing_need_no_extra(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("package", "extra", "args"),
-    [("gradio", "studio", ["studio"]), ("torch", "torch", ["generate", "--engine", "torch"])],
+    [
+        ("gradio", "studio", ["studio"]),
+        ("torch", "torch", ["generate", "--engine", "torch"]),
+        ("music21", "notation", ["generate", "--format", "mid,svg"]),
+        ("matplotlib", "pictures", ["verify", "no.mid", "--pictures", "pictures"]),
+    ],
 )
 def test_a_missing_package_is_one_line(
     package: str, extra: str, args: list[str], tmp_path: Path

@@ -23,12 +23,16 @@ from emomusic.compose.parse import (
     spec_from_options,
 )
 from emomusic.compose.request import DEFAULT_BARS, FORMATS, MAX_BARS
+from emomusic.extras import need
 from emomusic.terminal import ExitStatus, load_composer, progress_bar, stop
 
 if TYPE_CHECKING:
     from emomusic.compose.jobs.job import Job
 
 JOBS = "Jobs of many clips"
+EXTRA_OF = {
+    "wav": "audio", "flac": "audio", "mp3": "audio", "musicxml": "notation", "svg": "notation",
+}  # fmt: skip
 TYPES: Mapping[Kind, Any] = {
     Kind.TEXT: str,
     Kind.CHOICE: StrEnum,
@@ -135,7 +139,7 @@ def generate(
     from emomusic.compose.jobs.storage import parse_shard
 
     try:
-        output = Output(parse_formats(format_), pack, explained)
+        output = Output(_formats(format_), pack, explained)
         part = parse_shard(shard)
         job, made_by = _job(asked, _said(context), settings=settings, spec=spec)
     except (OSError, ValueError) as error:
@@ -156,6 +160,15 @@ def generate(
     if dry_run:
         show_plan(job, options)
     do_job(job, options, checkpoint_asked=made_by)
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    """Read formats, and check that what writes them is installed before anything is composed."""
+    formats = parse_formats(text)
+    for name in formats:
+        if name in EXTRA_OF:
+            need(EXTRA_OF[name])
+    return formats
 
 
 def _said(context: typer.Context) -> set[str]:
@@ -222,7 +235,7 @@ def quadrants(
 ) -> None:
     """Compose one clip for each quadrant, and show what was asked and heard."""
     try:
-        formats = parse_formats(format_)
+        formats = _formats(format_)
     except ValueError as error:
         stop(str(error), ExitStatus.USAGE)
     from emomusic.compose.export import OutputError, write_clips

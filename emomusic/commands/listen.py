@@ -1,4 +1,4 @@
-"""Commands that judge music: verify, attributes."""
+"""Commands that judge music or list what can be asked: verify, attributes, emotions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emomusic.extras import need
 from emomusic.terminal import ExitStatus, stop
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def verify(
     """Tell which emotion MIDI files carry, and why."""
     from emomusic.compose.checkpoint import find_checkpoint
 
+    if pictures is not None:
+        need("pictures")
     try:
         folder = find_checkpoint(checkpoint)
     except ValueError as error:
@@ -41,11 +44,55 @@ def verify(
 
 
 def attributes(
-    paths: Annotated[list[Path], typer.Argument(metavar="FILE|DIR…", help="MIDI files.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE|DIR…]", help="MIDI files.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Tell which attributes there are.")
+    ] = False,
+) -> None:
+    """Measure the musical attributes of MIDI files, or list them."""
+    if bool(paths) == listed:
+        stop("give MIDI files, or --list", ExitStatus.USAGE)
+    if not listed:
+        _report(paths or [], None, as_json=as_json)
+        return
+    from emomusic.music.attributes import ATTRIBUTES
+
+    names = ("name", "unit", "low", "high", "explanation", "source")
+    _list([{name: getattr(own, name) for name in names} for own in ATTRIBUTES], as_json=as_json)
+
+
+def emotions(
     as_json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False,
 ) -> None:
-    """Measure the musical attributes of MIDI files."""
-    _report(paths, None, as_json=as_json)
+    """List the emotions that have a name: valence, arousal, quadrant."""
+    from emomusic.emotion import emotion_names, find_emotion
+
+    found = map(find_emotion, emotion_names())
+    _list(
+        [
+            {"name": e.name, "valence": e.valence, "arousal": e.arousal, "quadrant": e.quadrant}
+            for e in found
+        ],
+        as_json=as_json,
+    )
+
+
+def _list(rows: list[dict[str, str | float | None]], *, as_json: bool) -> None:
+    import json
+
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(row))
+        return
+    table: list[list[str | float | None]] = [list(rows[0]), *(list(row.values()) for row in rows)]
+    lines = [[f"{x:g}" if isinstance(x, (int, float)) else str(x) for x in row] for row in table]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
 def _report(

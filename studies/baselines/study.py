@@ -77,7 +77,7 @@ RULES = {
 
 
 @dataclass(frozen=True)
-class Primer:
+class Given:
     """Hold a checkpoint, its judges and how much is composed.
 
     Attributes:
@@ -98,7 +98,7 @@ class Primer:
 
 
 @section("Heard right", uses=(), tables=(Table(("heard right", "macro F1"), "of"),))
-def systems(given: Primer) -> Iterator[Row]:
+def systems(given: Given) -> Iterator[Row]:
     """Let the judges hear clips asked for nothing, these ruled by hand, and EmoGen's recipe."""
     asked = quadrants_of(given.count)
     free = compose_uncontrolled(
@@ -258,7 +258,7 @@ def main() -> None:
         folder = find_checkpoint(args.checkpoint)
         composer = Composer(folder)
         panel = make_panel(composer.mapper, args.source)
-        given = Primer(composer, folder, panel, args.count, args.seed, args.bars)
+        given = Given(composer, folder, panel, args.count, args.seed, args.bars)
         about = {"checkpoint": composer.name, "clips": f"{args.count} a quadrant, seed {args.seed}"}
         print(run_study("Simpler systems", [systems], given, about=about, out=args.out))
     except (OSError, ValueError) as error:

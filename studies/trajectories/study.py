@@ -87,7 +87,7 @@ Bar = frozenset[tuple[int, int]]
 
 
 @dataclass(frozen=True)
-class Primer:
+class Given:
     """Hold a checkpoint, its judges and how much is composed; all are first draws.
 
     Attributes:
@@ -278,7 +278,7 @@ def _glue(
                   "the quadrant asked for there, which knows the quadrant alone and has no "
                   "transitions. Intervals draw curves again, with all their pieces."),),
 )  # fmt: skip
-def curves(given: Primer) -> Iterator[Row]:
+def curves(given: Given) -> Iterator[Row]:
     """Compose along random curves of named emotions; hear whether the course follows."""
     rng, judges = np.random.default_rng(given.seed), given.panel.judges
     fewest = max(given.n_bars // PHRASE_BARS, 1)
@@ -387,7 +387,7 @@ def _chance(courses: Sequence[Course], k: int, *, seed: int) -> Any:
     ),
     plots=(Plot("shared", "bars", "move", "with", "view"),),
 )  # fmt: skip
-def moods(given: Primer) -> Iterator[Row]:
+def moods(given: Given) -> Iterator[Row]:
     """Compose each piece in other moods, and another take of it; hear how far it moves."""
     sources, judges = given.sources, given.panel.judges
     made = {ANOTHER_TAKE: given.compose([vary_clip(clip, take=1) for clip in sources])}
@@ -439,7 +439,7 @@ def likeness_of(one: Clip, other: Clip) -> Matrix:
               "Of features, in standard deviations over the pieces' last bars."),
     ),
 )  # fmt: skip
-def continuations(given: Primer) -> Iterator[Row]:
+def continuations(given: Given) -> Iterator[Row]:
     """Continue each piece by half its length, in its emotion and in one of another quadrant."""
     rng, n_bars = np.random.default_rng([given.seed, 2]), max(given.n_bars // 2, 1)
     judges = {k: judge for k, judge in given.panel.judges.items() if k != NO_VELOCITY}
@@ -543,7 +543,7 @@ def main() -> None:
     try:
         composer = Composer(find_checkpoint(args.checkpoint))
         panel = make_panel(composer.mapper, args.source)
-        given = Primer(composer, panel, args.count, args.count, args.seed, args.bars)
+        given = Given(composer, panel, args.count, args.count, args.seed, args.bars)
         about = {"checkpoint": composer.name, "count": str(args.count), "seed": str(args.seed)}
         parts = (curves, moods, continuations)
         title = "Does music move as it is asked to?"
