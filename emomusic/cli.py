@@ -69,3 +69,7 @@ for command in (
     prepare, train, fit, evaluate, check_verifier,
 ):  # fmt: skip
     app.command()(command)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,7 @@ import pytest
 from faults_cases import contents, full_disk, is_one_sentence, nursery, small_disk
 from midi import write_songs
 from synthetic import make_mapper, make_model, make_rows, make_verifier, row_vocabulary
-from test_evaluation_fitting import write_folder
+from test_fit import write_folder
 
 from emomusic.model.checkpoint import load_model, save_model
 from emomusic.training.rows import Rows

@@ -28,7 +28,7 @@ from emomusic.compose.jobs.executors import RunReport, compose_batches, run_job
 from emomusic.compose.jobs.job import Job, Output
 from emomusic.compose.jobs.storage import Shard, Store
 
-TABLE = "id,emotion,bars,count,seed\na,joy,4,40,1\nb,calm,4,20,\nc,anger,4,36,5\n"
+TABLE = "id,emotion,bars,count,seed\na,joy,8,40,1\nb,calm,8,20,\nc,anger,8,36,5\n"
 CODE = "from emomusic.cli import main; main()"
 
 
@@ -131,7 +131,7 @@ def test_a_job_killed_again_and_again_is_resumed(work: Work, whole: dict[str, by
 def test_a_job_stopped_politely_names_what_is_there(work: Work, whole: dict[str, bytes]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         started = work.start("--workers", 2)
-        started.wait_for_clips(5)
+        started.wait_for_clips(1)
         assert started.end(number) == 130
         said = started.labels.read_text()
         assert is_one_sentence(said) and "stopped; " in said

@@ -49,7 +49,7 @@ def test_every_format_is_what_it_says(comer: Visitor, tmp_path: Path) -> None:
 
 def assert_the_command_line_writes_the_same(paths: dict[str, Path], folder: Path) -> None:
     out = folder / "again"
-    command = [sys.executable, "-m", "emomusic.cli", "generate", "--settings", paths["json"]]
+    command = [sys.executable, "-m", "emomusic", "generate", "--settings", paths["json"]]
     done = subprocess.run([*command, "--out", out], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (midi,) = out.glob("*.mid")
