@@ -64,7 +64,7 @@ def open_engine(shape: ModelConfig, weights: Weights, bench: Bench, name: str) -
     return TorchEngine(model, threads=bench.threads)
 
 
-class ClipGenerator:
+class Writer:
     """Write clips with an engine, and count their notes."""
 
     def __init__(self, engine: Engine, vocabulary: Vocabulary) -> None:
@@ -99,7 +99,7 @@ def measure(bench: Bench, *, engine: str, n_clips: int = 1) -> None:
     """Measure notes a second, and for one clip the time until its first note is known."""
     vocabulary = built_vocabulary()
     name = ("int8" if is_built() else "torch") if engine == "auto" else engine
-    writer = ClipGenerator(open_engine(*network(bench, vocabulary), bench, name), vocabulary)
+    writer = Writer(open_engine(*network(bench, vocabulary), bench, name), vocabulary)
     told = getattr(writer.engine, "instructions", "")
     bench.remark(f"the engine is {writer.engine.name}{told and f' with {told}'}")
     writer.write(writer.note, n_clips)

@@ -21,8 +21,8 @@ from emomusic.model.int8.library import is_built
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "checkpoints" / "emomusic-12m"
 INSIDE = "emomusic/checkpoints/emomusic-12m/"
-READ_AT_RUN_TIME = (".py", ".json", ".html", ".css", ".js", ".safetensors", ".md", ".typed", ".so",
-                    ".pyd")  # fmt: skip
+READ_AT_RUN_TIME = (".py", ".json", ".toml", ".html", ".css", ".js", ".safetensors", ".md",
+                    ".typed", ".so", ".pyd")  # fmt: skip
 NO_NETWORK = """
 import socket
 def refuse(*arguments, **settings):
@@ -89,7 +89,7 @@ def check_contents(wheel: Path) -> None:
     package = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "emomusic").rglob("*")
-        if path.suffix in {".py", ".json", ".html", ".css", ".js", ".typed"}
+        if path.suffix in {".py", ".json", ".toml", ".html", ".css", ".js", ".typed"}
     }
     assert package == {n for n in names if not n.startswith(INSIDE) and "_kernel" not in n}
     assert "License-Expression: MIT AND LicenseRef-emomusic-weights" in told
