@@ -87,7 +87,11 @@ def _run(cases: list[Case], settings: Settings, out: Path) -> None:
     start = time.monotonic()
 
     def keep(outcomes: Sequence[Outcome]) -> None:
-        plain = asdict(settings) | {"took_s": round(time.monotonic() - start)}
+        names = {
+            name: value.name if isinstance(value, Path) else value
+            for name, value in asdict(settings).items()
+        }
+        plain = names | {"took_s": round(time.monotonic() - start)}
         told = results(outcomes, settings=plain, **about)
         text = json.dumps(told, indent=1, default=str) + "\n"
         (out / "results.json").write_text(text, encoding="utf-8")
