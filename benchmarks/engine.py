@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.measure import Bench, Clock
 from emomusic.compose.token_plan import BarPlan, TokenPlan, clip_grammar, to_script
-from emomusic.model.engine import Engine, Row, Uniforms
+from emomusic.model.engine import Engine, EngineRow, Uniforms
 from emomusic.model.events import EventLayout
 from emomusic.model.grammar import Grammar, Script
 from emomusic.model.int8.library import is_built
@@ -83,7 +83,7 @@ class Writer:
     def _notes(self, script: Script, n_clips: int) -> Iterator[int]:
         first, n = self.grammar.layout.pitch
         rows = [
-            Row(script, Uniforms(np.random.default_rng(number)), number, top_p=TOP_P)
+            EngineRow(script, Uniforms(np.random.default_rng(number)), number, top_p=TOP_P)
             for number in range(n_clips)
         ]
         for _, segments in self.engine.write(rows, self.grammar):

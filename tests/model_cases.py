@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emomusic.model.engine import Engine, Row, Segments, Uniforms, steered
+from emomusic.model.engine import Engine, EngineRow, Segments, Uniforms, steered
 from emomusic.model.events import (
     ADVANCE,
     CHORD_A,
@@ -123,15 +123,15 @@ def shown(given: Iterable[GivenNote]) -> list[int]:
     return [token for note in given for token in (GIVEN, *note) if token != FREE]
 
 
-def make_row(seed: int, script: Script | None = None, **settings: Any) -> Row:
+def make_row(seed: int, script: Script | None = None, **settings: Any) -> EngineRow:
     """Return a row whose numbers and controls follow from the seed, and its number too."""
     if script is None:
         script = make_script(2 + seed % 3, controls=(seed % 4, (seed + 1 + seed // 4 % 3) % 4))
     uniforms = Uniforms(np.random.default_rng(seed))
-    return Row(script, uniforms, **{"number": seed, **settings})
+    return EngineRow(script, uniforms, **{"number": seed, **settings})
 
 
-def written(engine: Engine, rows: Iterable[Row]) -> list[Segments]:
+def written(engine: Engine, rows: Iterable[EngineRow]) -> list[Segments]:
     """Return the segments of rows, in the rows' order."""
     found = dict(engine.write(rows, GRAMMAR))
     return [found[at] for at in range(len(found))]
@@ -159,7 +159,7 @@ def choices_of(ids: list[int]) -> list[tuple[int, int]]:
     return found
 
 
-def reference(engine: Engine, row: Row, *, context: int = CONTEXT - 1) -> Segments:
+def reference(engine: Engine, row: EngineRow, *, context: int = CONTEXT - 1) -> Segments:
     """Write a row from what an engine says of whole sequences, guidance spelt out.
 
     Args:
@@ -176,7 +176,7 @@ def reference(engine: Engine, row: Row, *, context: int = CONTEXT - 1) -> Segmen
     return walk.segments
 
 
-def _next_event(engine: Engine, row: Row, walk: Walk, ids: list[int]) -> list[int]:
+def _next_event(engine: Engine, row: EngineRow, walk: Walk, ids: list[int]) -> list[int]:
     """Return the ids of an event, or an end and the head after it."""
     lean, n_bars = steered(row, walk.segments, GRAMMAR), len(walk.segments)
     guidance, own = row.guidance_after(n_bars), list[int]()

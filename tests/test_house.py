@@ -153,3 +153,12 @@ def test_functions_are_short() -> None:
 def test_files_are_short() -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert not {str(path.relative_to(ROOT)) for path, n in lengths.items() if n > MAX_FILE_LINES}
+
+
+def test_public_class_names_stand_once() -> None:
+    places: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

@@ -39,7 +39,7 @@ from model_cases import (
     written,
 )
 
-from emomusic.model.engine import Engine, LogitBias, Row, Segments, Uniforms
+from emomusic.model.engine import Engine, EngineRow, LogitBias, Segments, Uniforms
 from emomusic.model.events import NONE, SLOTS, to_events
 from emomusic.model.grammar import FREE, Grammar, Script
 from emomusic.model.transformer import Transformer
@@ -65,7 +65,7 @@ def engine(make: Callable[[Transformer], Engine]) -> Engine:
     return make(make_model())
 
 
-def rows(*seeds: int, **settings: Any) -> list[Row]:
+def rows(*seeds: int, **settings: Any) -> list[EngineRow]:
     return [make_row(seed, **settings) for seed in seeds]
 
 
@@ -140,7 +140,7 @@ def test_a_lean_is_asked_for_before_each_bar(engine: Engine, guidance: float) ->
         asked.append(len(segments))
         return leaning_to(segments)
 
-    def row(steer: Callable[[Segments], LogitBias | None] | None) -> Row:
+    def row(steer: Callable[[Segments], LogitBias | None] | None) -> EngineRow:
         return make_row(4, make_script(4), steer=steer, guidance=guidance)
 
     found = written(engine, [row(steer)])
@@ -185,7 +185,7 @@ def test_where_the_context_is_full_a_row_begins_anew_with_its_last_bars(
     bars = make_bars(8, writes_chords=True)
     script = make_script(bars=bars, max_notes=4, max_repeated=18)
 
-    def row() -> Row:
+    def row() -> EngineRow:
         return make_row(0, script, guidance=guidance, n_guided=n_guided, steer=leaning_to)
 
     found = written(short, [row()])
@@ -195,7 +195,7 @@ def test_where_the_context_is_full_a_row_begins_anew_with_its_last_bars(
 
 @pytest.mark.parametrize("n_guided", [0, 1, 3])
 def test_guidance_may_hold_for_the_first_bars_only(engine: Engine, n_guided: int) -> None:
-    def row(**settings: Any) -> Row:
+    def row(**settings: Any) -> EngineRow:
         return make_row(5, make_script(5), **settings)
 
     found = written(engine, [row(guidance=3.0, n_guided=n_guided)])
@@ -225,7 +225,7 @@ def test_a_row_is_the_same_whatever_is_beside_it(engine: Engine, guidance: float
         assert dict(engine.write(asked, GRAMMAR, at_once=at_once)) == dict(enumerate(full))
 
 
-def rows_of_all_kinds() -> list[Row]:
+def rows_of_all_kinds() -> list[EngineRow]:
     kinds = [make_row(seed, script) for seed, script in enumerate(SCRIPTS.values())]
     settings: list[dict[str, Any]] = [
         {"temperature": 0.3}, {"guidance": 2.0}, {"guidance": 1.5, "top_p": 0.5}, BY_SLOT,
@@ -295,7 +295,7 @@ def test_one_number_is_used_for_each_choice(engine: Engine, kind: str, guidance:
 def test_rows_are_taken_as_places_come_free(engine: Engine) -> None:
     taken: list[int] = []
 
-    def endless() -> Iterator[Row]:
+    def endless() -> Iterator[EngineRow]:
         while True:
             taken.append(len(taken))
             yield make_row(taken[-1])
@@ -309,7 +309,7 @@ def test_rows_are_taken_as_places_come_free(engine: Engine) -> None:
 
 
 def test_bars_are_told_as_they_come(engine: Engine) -> None:
-    def asked() -> list[Row]:
+    def asked() -> list[EngineRow]:
         return [make_row(seed, make_script(2 + seed)) for seed in range(8)]
 
     told: dict[int, list[Segments]] = {}
@@ -333,7 +333,7 @@ def test_an_engine_may_be_left_in_the_middle_and_used_again(engine: Engine) -> N
 
 
 def test_what_goes_wrong_with_the_rows_is_passed_on(engine: Engine) -> None:
-    def failing() -> Iterator[Row]:
+    def failing() -> Iterator[EngineRow]:
         yield from rows(0, 1)
         raise RuntimeError("no more rows")
 

@@ -13,7 +13,7 @@ from emomusic.compose.derive import MOVES
 from emomusic.compose.request import CONTINUE, VARY, Request
 from emomusic.emotion import Emotion, find_emotion
 from emomusic.studio.desk.asking import Form, continue_piece, shift_piece, vary_piece
-from emomusic.studio.desk.session import Piece
+from emomusic.studio.desk.session import StudioPiece
 from emomusic.verify.verifier import Verifier
 
 JOY = find_emotion("joy")
@@ -26,15 +26,15 @@ def composer(tiny_checkpoint: Path) -> Composer:
 
 
 @pytest.fixture(scope="module")
-def brought(tiny_checkpoint: Path) -> Piece:
+def brought(tiny_checkpoint: Path) -> StudioPiece:
     score = tune(4, tonic=2)
-    verdict = Verifier.load(tiny_checkpoint).verdict(Piece(score, "D major", 96.0).notes)
-    return Piece(score, "D major", 96.0, verdict, name="tune.mid")
+    verdict = Verifier.load(tiny_checkpoint).verdict(StudioPiece(score, "D major", 96.0).notes)
+    return StudioPiece(score, "D major", 96.0, verdict, name="tune.mid")
 
 
-def composed(composer: Composer, request: Request) -> Piece:
+def composed(composer: Composer, request: Request) -> StudioPiece:
     (clip,) = composer.compose(request, seed=3)
-    return Piece.of(clip)
+    return StudioPiece.of(clip)
 
 
 def place(emotion: Emotion | None) -> tuple[float, float]:
@@ -81,13 +81,13 @@ def test_a_continuation_goes_on_from_where_the_curve_ended(composer: Composer) -
     assert continue_piece(piece, 8, emotion=JOY).emotion == JOY
 
 
-def test_what_was_brought_goes_on_as_it_is_unless_told_otherwise(brought: Piece) -> None:
+def test_what_was_brought_goes_on_as_it_is_unless_told_otherwise(brought: StudioPiece) -> None:
     assert continue_piece(brought, 2).emotion is None
     assert continue_piece(brought, 2, emotion=JOY).emotion == JOY
 
 
 def test_variations_differ_by_their_take_and_keep_the_key(
-    composer: Composer, brought: Piece
+    composer: Composer, brought: StudioPiece
 ) -> None:
     piece = composed(composer, Request(JOY, n_bars=2, tonic=7))
 
@@ -132,7 +132,7 @@ def test_a_move_of_a_curve_shifts_all_its_points(composer: Composer) -> None:
     assert [place(point.emotion) for point in curve.points] == [(-0.9, 0.5), (0.5, -0.9)]
 
 
-def test_what_was_brought_is_moved_from_where_it_is_heard(brought: Piece) -> None:
+def test_what_was_brought_is_moved_from_where_it_is_heard(brought: StudioPiece) -> None:
     assert brought.verdict is not None
     for move, (by_valence, by_arousal) in MOVES.items():
         valence = min(max(brought.verdict.valence + by_valence, -1.0), 1.0)
@@ -141,7 +141,9 @@ def test_what_was_brought_is_moved_from_where_it_is_heard(brought: Piece) -> Non
         assert place(shift_piece(brought, move).emotion) == there
 
 
-def test_whatever_follows_from_a_piece_can_be_composed(composer: Composer, brought: Piece) -> None:
+def test_whatever_follows_from_a_piece_can_be_composed(
+    composer: Composer, brought: StudioPiece
+) -> None:
     own = composed(composer, Request(JOY, n_bars=2, beats_per_bar=3, best_of=2))
     for piece in (own, brought):
         for request in (

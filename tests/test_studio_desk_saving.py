@@ -22,20 +22,20 @@ from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.music.score import dump_score, read_score
 from emomusic.studio.desk.saving import save, settings_text, stem_of
-from emomusic.studio.desk.session import Piece
+from emomusic.studio.desk.session import StudioPiece
 
 REQUEST = Request(Emotion(0.8, 0.6, "joy"), n_bars=2)
-BROUGHT = Piece(tune(2), "C major", 96.0, name="../../tune.mid")
+BROUGHT = StudioPiece(tune(2), "C major", 96.0, name="../../tune.mid")
 
 
 @pytest.fixture(scope="module")
-def composed(tiny_checkpoint: Path) -> Piece:
+def composed(tiny_checkpoint: Path) -> StudioPiece:
     (clip,) = Composer(tiny_checkpoint).compose(REQUEST, seed=5)
-    return Piece.of(clip)
+    return StudioPiece.of(clip)
 
 
 @pytest.fixture(scope="module")
-def files(composed: Piece, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def files(composed: StudioPiece, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return dict(save(composed, tmp_path_factory.mktemp("saved")))
 
 
@@ -44,7 +44,7 @@ def test_what_is_heard_first_is_written_first(files: dict[str, Path]) -> None:
     assert {path.name for path in files.values()} == {f"emomusic-joy-5-0.{s}" for s in files}
 
 
-def test_each_file_is_what_its_name_says(files: dict[str, Path], composed: Piece) -> None:
+def test_each_file_is_what_its_name_says(files: dict[str, Path], composed: StudioPiece) -> None:
     assert dump_score(read_score(files["mid"])) == files["mid"].read_bytes()
     assert parse_settings_file(files["json"].read_text()).request == REQUEST
     for suffix in ("flac", "mp3", "wav"):
@@ -83,7 +83,7 @@ def test_what_was_brought_has_no_settings_and_a_plain_name(tmp_path: Path) -> No
         (None, "emomusic-q1-5-0"),
     ],
 )
-def test_names_are_of_plain_letters(composed: Piece, name: str | None, stem: str) -> None:
+def test_names_are_of_plain_letters(composed: StudioPiece, name: str | None, stem: str) -> None:
     assert composed.clip is not None
     request = replace(REQUEST, emotion=Emotion(0.5, 0.5, name))
 
@@ -91,7 +91,9 @@ def test_names_are_of_plain_letters(composed: Piece, name: str | None, stem: str
 
 
 def test_music_of_over_ten_minutes_is_not_rendered(tmp_path: Path) -> None:
-    long = Piece(score_of([(0, 1, 60, 64), (1_300, 1, 60, 64)], tempo=120.0), "C major", 120.0)
+    long = StudioPiece(
+        score_of([(0, 1, 60, 64), (1_300, 1, 60, 64)], tempo=120.0), "C major", 120.0
+    )
 
     files = dict(save(long, tmp_path))
 

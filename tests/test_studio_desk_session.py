@@ -11,11 +11,11 @@ import pytest
 from helpers.composing import tune
 from midi import score_of
 
-from emomusic.studio.desk.session import MAX_TAKES, MAX_VERSIONS, Piece, Session, Take
+from emomusic.studio.desk.session import MAX_TAKES, MAX_VERSIONS, Session, StudioPiece, Take
 
 
-def piece(n_bars: int = 1) -> Piece:
-    return Piece(tune(n_bars), "C major", 96.0)
+def piece(n_bars: int = 1) -> StudioPiece:
+    return StudioPiece(tune(n_bars), "C major", 96.0)
 
 
 def takes(n: int) -> list[Take]:
@@ -26,7 +26,7 @@ def titles(session: Session) -> list[str]:
     return [take.title for take in session.takes]
 
 
-def written(session: Session, own: Piece) -> Path:
+def written(session: Session, own: StudioPiece) -> Path:
     folder = session.folder / str(len(session.files))
     folder.mkdir()
     (folder / "clip.mid").write_bytes(b"music")
@@ -37,7 +37,7 @@ def written(session: Session, own: Piece) -> Path:
 def test_bars_of_a_piece_begin_where_its_tempo_and_metre_say() -> None:
     score = score_of([(0, 1, 60, 64), (6, 1, 62, 64)], signatures=((0, 3, 4),), tempo=60.0)
 
-    own = Piece(score, "C major", 60.0)
+    own = StudioPiece(score, "C major", 60.0)
 
     assert own.n_bars == 3
     assert np.allclose(own.bars_s, [0, 3, 6, 9])

@@ -13,7 +13,7 @@ from midi import score_of
 from emomusic.compose.composer import Composer
 from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
-from emomusic.studio.desk.session import Piece, Session, Take
+from emomusic.studio.desk.session import Session, StudioPiece, Take
 from emomusic.studio.desk.showing import (
     CARD_NOTES,
     deck_of,
@@ -28,9 +28,9 @@ REQUEST = Request(Emotion(0.8, 0.6, "joy"), n_bars=2, tonic=2, is_major=True, te
 
 
 @pytest.fixture(scope="module")
-def composed(tiny_checkpoint: Path) -> Piece:
+def composed(tiny_checkpoint: Path) -> StudioPiece:
     (clip,) = Composer(tiny_checkpoint).compose(REQUEST, seed=5)
-    return Piece.of(clip)
+    return StudioPiece.of(clip)
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +39,18 @@ def verifier(tiny_checkpoint: Path) -> Verifier:
 
 
 @pytest.fixture(scope="module")
-def brought(verifier: Verifier) -> Piece:
-    piece = Piece(tune(4, tonic=2), "D major", 96.0, name="<b>tune.mid")
+def brought(verifier: Verifier) -> StudioPiece:
+    piece = StudioPiece(tune(4, tonic=2), "D major", 96.0, name="<b>tune.mid")
     return replace(piece, verdict=verifier.verdict(piece.notes))
 
 
-def session_of(*pieces: Piece) -> Session:
+def session_of(*pieces: StudioPiece) -> Session:
     session = Session()
     session.replace_others([Take(session.title(), [piece]) for piece in pieces])
     return session
 
 
-def test_a_whole_piece_is_drawn_with_all_its_notes_and_its_sound(composed: Piece) -> None:
+def test_a_whole_piece_is_drawn_with_all_its_notes_and_its_sound(composed: StudioPiece) -> None:
     roll = roll_of(composed, audio="clip.flac")
 
     assert len(roll.notes) == len(composed.notes)
@@ -58,18 +58,18 @@ def test_a_whole_piece_is_drawn_with_all_its_notes_and_its_sound(composed: Piece
     assert len(roll.bars) == 3 and roll.bars == tuple(sorted(roll.bars))
 
 
-def test_a_growing_piece_is_drawn_with_room_for_what_comes(composed: Piece) -> None:
+def test_a_growing_piece_is_drawn_with_room_for_what_comes(composed: StudioPiece) -> None:
     roll = roll_of(composed, n_bars=16)
 
     assert (roll.n_bars, roll.composing, roll.audio) == (16, True, None)
 
 
-def test_a_piece_is_told_in_plain_words(composed: Piece, brought: Piece) -> None:
+def test_a_piece_is_told_in_plain_words(composed: StudioPiece, brought: StudioPiece) -> None:
     assert label_of(composed) == f"joy, 2 bars, {composed.key}, 90 bpm"
     assert label_of(brought) == "<b>tune.mid, 4 bars, D major, 96 bpm"
 
 
-def test_a_clip_of_a_point_is_told_by_its_quadrant(composed: Piece) -> None:
+def test_a_clip_of_a_point_is_told_by_its_quadrant(composed: StudioPiece) -> None:
     assert composed.clip is not None
     point = replace(composed.clip, request=replace(REQUEST, emotion=Emotion(-0.5, -0.5)))
     free = replace(composed.clip, request=replace(REQUEST, emotion=None))
@@ -78,7 +78,7 @@ def test_a_clip_of_a_point_is_told_by_its_quadrant(composed: Piece) -> None:
     assert label_of(replace(composed, clip=free)).startswith("free, ")
 
 
-def test_cards_say_what_is_heard(composed: Piece, brought: Piece) -> None:
+def test_cards_say_what_is_heard(composed: StudioPiece, brought: StudioPiece) -> None:
     session = session_of(composed, brought)
     session.takes[1].is_favourite = True
 
@@ -93,7 +93,9 @@ def test_cards_say_what_is_heard(composed: Piece, brought: Piece) -> None:
         assert (card.valence, card.arousal) == (piece.verdict.valence, piece.verdict.arousal)
 
 
-def test_growing_cards_stand_behind_the_favourites(composed: Piece, brought: Piece) -> None:
+def test_growing_cards_stand_behind_the_favourites(
+    composed: StudioPiece, brought: StudioPiece
+) -> None:
     session = session_of(composed, brought)
     session.takes[1].is_favourite = True
     begun = replace(composed, verdict=None)
@@ -113,13 +115,13 @@ def test_an_empty_table_shows_no_cards() -> None:
     assert deck.cards == () and deck.selected is None
 
 
-def test_a_choice_is_kept_if_it_is_not_told(composed: Piece) -> None:
+def test_a_choice_is_kept_if_it_is_not_told(composed: StudioPiece) -> None:
     assert deck_of(session_of(composed), select=False).selected is None
 
 
-def test_a_card_of_a_long_piece_shows_its_beginning(brought: Piece) -> None:
+def test_a_card_of_a_long_piece_shows_its_beginning(brought: StudioPiece) -> None:
     notes = [(at / 4, 0.25, 60, 64) for at in range(2 * CARD_NOTES)]
-    long = replace(Piece(score_of(notes), "C major", 120.0), verdict=brought.verdict)
+    long = replace(StudioPiece(score_of(notes), "C major", 120.0), verdict=brought.verdict)
 
     (card,) = deck_of(session_of(long)).cards
 
@@ -127,18 +129,18 @@ def test_a_card_of_a_long_piece_shows_its_beginning(brought: Piece) -> None:
     assert np.isclose(card.length_s, long.bars_s[-1])
 
 
-def test_a_clip_is_told_with_what_was_asked(composed: Piece, verifier: Verifier) -> None:
+def test_a_clip_is_told_with_what_was_asked(composed: StudioPiece, verifier: Verifier) -> None:
     assert "joy" in told(composed, verifier)
 
 
-def test_a_file_name_is_told_as_text(brought: Piece, verifier: Verifier) -> None:
+def test_a_file_name_is_told_as_text(brought: StudioPiece, verifier: Verifier) -> None:
     page = told(brought, verifier)
 
     assert "&lt;b&gt;tune.mid" in page
     assert "<b>tune" not in page
 
 
-def test_what_was_fixed_is_told_apart(composed: Piece) -> None:
+def test_what_was_fixed_is_told_apart(composed: StudioPiece) -> None:
     assert composed.clip is not None
     plain = replace(REQUEST, tempo=None, is_major=None, fixed={"register": 60.0})
 

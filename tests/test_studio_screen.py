@@ -15,7 +15,7 @@ from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.studio.components.picker import point_feeling
 from emomusic.studio.components.roll import Roll
-from emomusic.studio.desk.session import Piece, Session, Take
+from emomusic.studio.desk.session import Session, StudioPiece, Take
 from emomusic.studio.listeners import suggested
 from emomusic.studio.page import Parts, lay_out
 from emomusic.studio.screen import Screen, Updates
@@ -43,7 +43,7 @@ def screen(composer: Composer, parts: Parts) -> Screen:
 def session(composer: Composer) -> Iterator[Session]:
     session = Session()
     clips = composer.compose(Request(JOY, n_bars=1), seed=1, count=2)
-    session.replace_others([Take(session.title(), [Piece.of(clip)]) for clip in clips])
+    session.replace_others([Take(session.title(), [StudioPiece.of(clip)]) for clip in clips])
     yield session
     session.close()
 

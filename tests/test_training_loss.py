@@ -11,7 +11,7 @@ from synthetic import make_model, make_rows
 from training_cases import LIVELY, STILL, TEXTS, choices, read_clip
 
 from emomusic.model.events import SLOTS
-from emomusic.training.batches import Batch, ClipBatches
+from emomusic.training.batches import ClipBatches, EventBatch
 from emomusic.training.loss import (
     faster_precision,
     mean_loss,
@@ -27,11 +27,11 @@ MADE = ClipBatches(
 )
 
 
-def batch_of(*clips: int) -> Batch:
+def batch_of(*clips: int) -> EventBatch:
     return MADE.batch(np.array(clips), 0, 0)
 
 
-def by_event(batch: Batch) -> torch.Tensor:
+def by_event(batch: EventBatch) -> torch.Tensor:
     """Return the nats at each event and slot, nought where nothing is learnt."""
     found = torch.zeros(batch.chosen.shape)
     with torch.no_grad():

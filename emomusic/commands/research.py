@@ -137,7 +137,7 @@ def write_samples(folder: Path, step: int) -> None:
             to_script,
         )
         from emomusic.model.choose import open_engine
-        from emomusic.model.engine import Row, Uniforms
+        from emomusic.model.engine import EngineRow, Uniforms
         from emomusic.music.score import write_score
         from emomusic.music.tokenizer import N_BINS, Tokenizer
         from emomusic.music.vocabulary import built_vocabulary, special_tokens, write_vocabulary
@@ -159,7 +159,7 @@ def write_samples(folder: Path, step: int) -> None:
     plans = [TokenPlan(own, (BarPlan(),) * SAMPLE_BARS) for own in asked.values()]
     scripts = [to_script(plan, vocabulary, grammar, context=context) for plan in plans]
     rows = [
-        Row(script, Uniforms(np.random.default_rng([step, i])), number=i)
+        EngineRow(script, Uniforms(np.random.default_rng([step, i])), number=i)
         for i, script in enumerate(scripts)
     ]
     edges = tables["edges"][names.index("tempo")]

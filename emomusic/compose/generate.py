@@ -24,7 +24,7 @@ from emomusic.compose.token_plan import (
     transposition,
 )
 from emomusic.mapping.mapper import Mapper
-from emomusic.model.engine import Engine, Row, Uniforms
+from emomusic.model.engine import Engine, EngineRow, Uniforms
 from emomusic.model.events import DURATION, SLOTS, VELOCITY
 from emomusic.model.grammar import Grammar, Script, Segments
 from emomusic.music.attributes import measure
@@ -218,7 +218,7 @@ class ClipGenerator:
 
     def _rows(
         self, asked: Iterable[ClipSpec], plans: dict[int, tuple[int, int, ClipPlan, Script]]
-    ) -> Iterator[Row]:
+    ) -> Iterator[EngineRow]:
         """Return a row for each candidate, and note what it is; several threads may ask."""
         at = 0
         for order, own in enumerate(asked):
@@ -250,7 +250,7 @@ class ClipGenerator:
         self.tables.clip.check(request.fixed)
         self.tables.bar.check(request.per_bar)
 
-    def _row(self, plan: ClipPlan) -> Row:
+    def _row(self, plan: ClipPlan) -> EngineRow:
         request = plan.request
         script = to_script(
             plan.to_tokens(self.tables.clip, self.tables.bar),
@@ -260,7 +260,7 @@ class ClipGenerator:
         )
         top_p = [request.top_p] * len(SLOTS)
         top_p[VELOCITY] = top_p[DURATION] = TOUCH_TOP_P
-        return Row(
+        return EngineRow(
             script,
             Uniforms(plan.rng),
             number=plan.index * request.best_of + plan.candidate,

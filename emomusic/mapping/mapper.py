@@ -25,7 +25,7 @@ NEAR = 0.35
 MAX_STRENGTH = 3.0
 MAX_VALUE, MAX_WEIGHT = 1e6, 1e6
 HARMONY = frozenset({"mode", "chord_mode", "chromaticism", "dissonance", "key_clarity"})
-HELD = frozenset({"note_length", "polyphony", "articulation"})
+SUSTAIN = frozenset({"note_length", "polyphony", "articulation"})
 FARTHEST = 0.35
 """How much further than its prototype an emotion at the corner (1, 1) lies from the middle."""
 
@@ -132,7 +132,7 @@ class Mapper:
             drawn = self._draw(quadrant, _between(emotions, share), rng, diversity)
             offsets += share[:, None] * (drawn - middle)
         strength = np.array([
-            self.strength if name in HARMONY else self.held if name in HELD else 1.0
+            self.strength if name in HARMONY else self.held if name in SUSTAIN else 1.0
             for name in self.attributes
         ])  # fmt: skip
         reach = np.array([[self.reach(emotion)] for emotion in emotions])

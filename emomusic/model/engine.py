@@ -72,7 +72,7 @@ Steer = Callable[[Segments], LogitBias | None]
 
 
 @dataclass(frozen=True)
-class Row:
+class EngineRow:
     """Hold one sequence that is to be written.
 
     Attributes:
@@ -123,7 +123,7 @@ class Row:
         return self.guidance if n_segments < self.n_guided else 1.0
 
 
-def steered(row: Row, segments: Segments, grammar: Grammar) -> LogitBias | None:
+def steered(row: EngineRow, segments: Segments, grammar: Grammar) -> LogitBias | None:
     """Return what a row's next segment leans to, in contiguous arrays, or None.
 
     Raises:
@@ -163,7 +163,7 @@ class Engine(Protocol):
 
     def write(
         self,
-        rows: Iterable[Row],
+        rows: Iterable[EngineRow],
         grammar: Grammar,
         *,
         at_once: int | None = None,
@@ -225,7 +225,7 @@ def checked_events(ids: NDArray[np.int64], config: ModelConfig) -> Events:
     return events
 
 
-def check_row(row: Row, grammar: Grammar, config: ModelConfig) -> None:
+def check_row(row: EngineRow, grammar: Grammar, config: ModelConfig) -> None:
     """Check that a row can be written with a model of this shape.
 
     Raises:

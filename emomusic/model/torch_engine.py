@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emomusic.model.engine import LogitBias, Row, check_row, checked_events, steered
+from emomusic.model.engine import EngineRow, LogitBias, check_row, checked_events, steered
 from emomusic.model.events import NONE, SLOTS
 from emomusic.model.grammar import Grammar, Segments, Walk
 from emomusic.model.sampling import sample_ids
@@ -53,7 +53,7 @@ class TorchEngine:
 
     def write(
         self,
-        rows: Iterable[Row],
+        rows: Iterable[EngineRow],
         grammar: Grammar,
         *,
         at_once: int | None = None,
@@ -78,15 +78,17 @@ class TorchEngine:
                 at, found = running.popleft()
                 yield at, found.result()
 
-    def _checked(self, rows: Iterable[Row], grammar: Grammar) -> Iterator[tuple[int, Row]]:
+    def _checked(
+        self, rows: Iterable[EngineRow], grammar: Grammar
+    ) -> Iterator[tuple[int, EngineRow]]:
         for at, row in enumerate(rows):
             check_row(row, grammar, self.config)
             yield at, row
 
-    def _whole(self, row: Row, grammar: Grammar) -> Segments:
+    def _whole(self, row: EngineRow, grammar: Grammar) -> Segments:
         return deque(self._bars(row, grammar), maxlen=1)[0]
 
-    def _bars(self, row: Row, grammar: Grammar) -> Iterator[Segments]:
+    def _bars(self, row: EngineRow, grammar: Grammar) -> Iterator[Segments]:
         """Write a row; yield its whole segments after each."""
         walk = Walk(grammar, row.script)
         voices = _Voices(self.model, row, walk)
@@ -122,7 +124,7 @@ class TorchEngine:
         return found.numpy()
 
 
-def _event(row: Row, walk: Walk, voices: _Voices, lean: LogitBias | None) -> list[list[int]]:
+def _event(row: EngineRow, walk: Walk, voices: _Voices, lean: LogitBias | None) -> list[list[int]]:
     """Choose slot by slot until an event is whole or the row done; return what comes next."""
     temperature, top_p = (np.broadcast_to(x, len(SLOTS)) for x in (row.temperature, row.top_p))
     chosen = np.full(len(SLOTS), NONE)
@@ -152,7 +154,7 @@ class _Voices:
         guidance: 1 where there is no twin, or where it is to be heard no more.
     """
 
-    def __init__(self, model: Transformer, row: Row, walk: Walk) -> None:
+    def __init__(self, model: Transformer, row: EngineRow, walk: Walk) -> None:
         """Begin, or begin anew, after the segments that the row has; nothing is heard yet."""
         self.opening = walk.grammar.rows(row.script.opening(walk.segments))
         self.guidance = row.guidance_after(len(walk.segments))

@@ -26,7 +26,7 @@ from emomusic.studio.components.variations import Choice
 from emomusic.studio.desk.asking import BARS, FINE, Form, continue_piece, shift_piece, vary_piece
 from emomusic.studio.desk.bringing import read_piece, read_settings
 from emomusic.studio.desk.composing import Growing, compose
-from emomusic.studio.desk.session import Piece, Session, Take
+from emomusic.studio.desk.session import Session, StudioPiece, Take
 from emomusic.studio.desk.showing import label_of
 from emomusic.studio.page import (
     MAX_LENGTH,
@@ -162,7 +162,7 @@ class Listeners:
         piece = chosen(session).piece
         yield from self._beside(session, shift_piece(piece, move), piece)
 
-    def _beside(self, session: Session, request: Request, piece: Piece) -> Stream:
+    def _beside(self, session: Session, request: Request, piece: StudioPiece) -> Stream:
         index = 0 if piece.clip is None else piece.clip.index
         for growing in self._written(session, [request], _seed_of(piece), index):
             if not growing.is_over:
@@ -289,5 +289,5 @@ def clipped(field: Field, value: Any) -> Any:
     return value if field.studio is None else min(max(value, field.studio[0]), field.studio[1])
 
 
-def _seed_of(piece: Piece) -> int:
+def _seed_of(piece: StudioPiece) -> int:
     return 0 if piece.clip is None else piece.clip.seed

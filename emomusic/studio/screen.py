@@ -13,7 +13,7 @@ import gradio as gr
 
 from emomusic.studio.desk.composing import Growing
 from emomusic.studio.desk.saving import BUNDLE, PLAYED, save, settings_text
-from emomusic.studio.desk.session import Piece, Session, Take
+from emomusic.studio.desk.session import Session, StudioPiece, Take
 from emomusic.studio.desk.showing import deck_of, roll_of, told
 from emomusic.studio.page import FORMATS, Parts, said
 from emomusic.verify.verifier import Verifier
@@ -107,7 +107,7 @@ class Screen:
                 session.writing = None if session.writing is piece else session.writing
         session.tidy()
 
-    def _written(self, session: Session, piece: Piece) -> Stream:
+    def _written(self, session: Session, piece: StudioPiece) -> Stream:
         files: dict[str, str] = {}
         for suffix, path in self._saved(session, piece):
             files[suffix] = str(path)
@@ -121,7 +121,7 @@ class Screen:
         if PLAYED not in files:
             yield {self.parts.status: said("Too long to be played here: take the MIDI file.")}
 
-    def _sound(self, session: Session, piece: Piece, files: dict[str, str]) -> Updates:
+    def _sound(self, session: Session, piece: StudioPiece, files: dict[str, str]) -> Updates:
         """Give the roll its sound, if it has none and the file is there."""
         if session.sounding is piece or PLAYED not in files:
             return {}
@@ -133,7 +133,7 @@ class Screen:
             updates[self.parts.status] = said(f"{words[:-1]}, with sound after {waited:.1f} s.")
         return updates
 
-    def _saved(self, session: Session, piece: Piece) -> Iterator[tuple[str, Path]]:
+    def _saved(self, session: Session, piece: StudioPiece) -> Iterator[tuple[str, Path]]:
         """Write the files of a piece; where it is left half-way, none of them stays."""
         folder = None
         try:

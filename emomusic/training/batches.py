@@ -110,7 +110,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Batch:
+class EventBatch:
     """Hold sequences of events.
 
     Attributes:
@@ -138,10 +138,10 @@ class Batch:
         """Return how many choices are to be learnt."""
         return int(self.learnt.sum())
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> EventBatch:
         """Return the same on another device."""
         tensors = {n: t.to(device) for n, t in vars(self).items() if isinstance(t, Tensor)}
-        return Batch(**tensors, shape=self.shape, n_notes=self.n_notes)
+        return EventBatch(**tensors, shape=self.shape, n_notes=self.n_notes)
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ class ClipBatches:
     def _padded(self, length: int) -> int:
         return min(-(-length // MULTIPLE) * MULTIPLE, self.context)
 
-    def batch(self, clips: Ints, epoch: int, index: int) -> Batch:
+    def batch(self, clips: Ints, epoch: int, index: int) -> EventBatch:
         """Return the events of a batch.
 
         Args:
@@ -271,7 +271,7 @@ class ClipBatches:
         within = np.arange(events.first[-1]) - np.repeat(events.first[:-1], lengths)
         sequence = np.repeat(np.arange(len(found)), lengths)
         of = torch.from_numpy
-        return Batch(
+        return EventBatch(
             rows=of(events.rows),
             start=of(events.start),
             place=of(sequence * width + within),

@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812 - the name torch itself uses
 
 from emomusic.model.events import SLOTS
 from emomusic.model.transformer import Transformer
-from emomusic.training.batches import Batch, ClipBatches
+from emomusic.training.batches import ClipBatches, EventBatch
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 MULTIPLE = 256
@@ -45,7 +45,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def slot_losses(model: Transformer, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+def slot_losses(model: Transformer, batch: EventBatch) -> list[tuple[Tensor, Tensor]]:
     """Return for each slot the cross-entropies in nats, and the events that they stand at.
 
     Args:
@@ -68,13 +68,13 @@ def slot_losses(model: Transformer, batch: Batch) -> list[tuple[Tensor, Tensor]]
     return found
 
 
-def summed_loss(model: Transformer, batch: Batch) -> Tensor:
+def summed_loss(model: Transformer, batch: EventBatch) -> Tensor:
     """Return the sum of all cross-entropies of a batch in nats."""
     return torch.stack([loss.sum() for loss, _ in slot_losses(model, batch)]).sum()
 
 
 @torch.no_grad()
-def sequence_losses(model: Transformer, batch: Batch) -> NDArray[np.float64]:
+def sequence_losses(model: Transformer, batch: EventBatch) -> NDArray[np.float64]:
     """Return the nats of each slot in each sequence, shape (n_sequences, n_slots)."""
     sums = torch.zeros(batch.shape[0], len(SLOTS), dtype=torch.float64)
     for slot, (loss, at) in enumerate(slot_losses(model, batch)):

@@ -19,7 +19,7 @@ from emomusic.files import alone_in, clear_parts, write_text
 from emomusic.model.checkpoint import load_model, save_model
 from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer
-from emomusic.training.batches import Augmentation, Batch, ClipBatches
+from emomusic.training.batches import Augmentation, ClipBatches, EventBatch
 from emomusic.training.config import TrainConfig
 from emomusic.training.distributed import Ranks, device_of
 from emomusic.training.log import Log
@@ -329,7 +329,7 @@ class _Run:
         # The mean over all choices, times choices a note: nats a note.
         return self.ranks.sum(loss) * (n_learnt / max(n_notes, 1.0))
 
-    def _backward(self, batch: Batch, n_learnt: float) -> Tensor:
+    def _backward(self, batch: EventBatch, n_learnt: float) -> Tensor:
         """Add a batch's share of the mean loss over all choices of the step to the gradients."""
         with autocast(self.device, self.precision):
             loss = summed_loss(self.model, batch) / max(n_learnt, 1.0)

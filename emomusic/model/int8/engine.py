@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engine import Row, check_row, checked_events
+from emomusic.model.engine import EngineRow, check_row, checked_events
 from emomusic.model.events import NONE, SLOTS
 from emomusic.model.grammar import Grammar, Segments
 from emomusic.model.int8 import library as lib
-from emomusic.model.int8.session import Event, Jobs, Session
+from emomusic.model.int8.session import Event, Jobs, KernelSession
 from emomusic.model.shape import ModelConfig
 from emomusic.model.weights import (
     BFLOAT16,
@@ -88,7 +88,7 @@ class Int8Engine:
             missing.discard(name)
         if missing:
             raise ValueError(f"the weights lack {sorted(missing)[0]}")
-        self._idle: dict[tuple[Grammar, int, int], list[Session]] = {}
+        self._idle: dict[tuple[Grammar, int, int], list[KernelSession]] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -133,7 +133,7 @@ class Int8Engine:
 
     def write(
         self,
-        rows: Iterable[Row],
+        rows: Iterable[EngineRow],
         grammar: Grammar,
         *,
         at_once: int | None = None,
@@ -232,7 +232,7 @@ class Int8Engine:
         return out
 
     @contextmanager
-    def _session(self, grammar: Grammar, n_places: int, threads: int) -> Iterator[Session]:
+    def _session(self, grammar: Grammar, n_places: int, threads: int) -> Iterator[KernelSession]:
         """Lend places to write in; they are kept for the next call."""
         key = (grammar, n_places, threads)
         with self._lock:
@@ -240,7 +240,7 @@ class Int8Engine:
             self._idle[key] = idle
             session = idle.pop() if idle else None
         if session is None:
-            session = Session(
+            session = KernelSession(
                 self._model, self._config, grammar, n_places=n_places, threads=threads
             )
         try:

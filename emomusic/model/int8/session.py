@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engine import LogitBias, Row, check_row, steered
+from emomusic.model.engine import EngineRow, LogitBias, check_row, steered
 from emomusic.model.events import SLOTS
 from emomusic.model.grammar import BarScript, Grammar, Segments
 from emomusic.model.int8 import library as lib
@@ -42,7 +42,7 @@ class Jobs:
 
     def __init__(
         self,
-        rows: Iterator[tuple[int, Row]],
+        rows: Iterator[tuple[int, EngineRow]],
         config: ModelConfig,
         grammar: Grammar,
         tells_segments: bool,
@@ -52,7 +52,7 @@ class Jobs:
         self._config, self._grammar = config, grammar
         self.tells_segments = tells_segments
 
-    def take(self) -> tuple[int, Row] | None:
+    def take(self) -> tuple[int, EngineRow] | None:
         """Return the next row and its number, or None where there is none.
 
         Raises:
@@ -70,7 +70,7 @@ class _Place:
     """Follow the row in one place."""
 
     index: int
-    row: Row
+    row: EngineRow
     segments: Segments = field(default_factory=list)
     n_before: int = 0
 
@@ -83,7 +83,7 @@ class _Place:
         return len(ends) - 1 > new
 
 
-class Session:
+class KernelSession:
     """Places for rows in the compiled part.
 
     Attributes:

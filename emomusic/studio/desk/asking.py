@@ -14,7 +14,7 @@ from emomusic.compose.request import CONTINUE, DEFAULT_BARS, METRES, VALUES, VAR
 from emomusic.emotion import Emotion, EmotionCurve
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.score import dump_score
-from emomusic.studio.desk.session import Piece
+from emomusic.studio.desk.session import StudioPiece
 
 ANY = "any"
 BARS, SECONDS = "bars", "seconds"
@@ -94,7 +94,7 @@ class Form:
         )
 
 
-def continue_piece(piece: Piece, n_bars: int, *, emotion: Emotion | None = None) -> Request:
+def continue_piece(piece: StudioPiece, n_bars: int, *, emotion: Emotion | None = None) -> Request:
     """Return what goes on from a piece.
 
     Args:
@@ -107,7 +107,7 @@ def continue_piece(piece: Piece, n_bars: int, *, emotion: Emotion | None = None)
     return Request(emotion, given=_given(piece, CONTINUE), n_bars=n_bars)
 
 
-def vary_piece(piece: Piece, *, take: int) -> Request:
+def vary_piece(piece: StudioPiece, *, take: int) -> Request:
     """Return what takes up a piece with other notes.
 
     Args:
@@ -119,7 +119,7 @@ def vary_piece(piece: Piece, *, take: int) -> Request:
     return Request(None, given=_given(piece, VARY), take=take)
 
 
-def shift_piece(piece: Piece, move: str) -> Request:
+def shift_piece(piece: StudioPiece, move: str) -> Request:
     """Return what takes up a piece in another mood; from where it is heard if none was asked.
 
     Args:
@@ -133,5 +133,5 @@ def shift_piece(piece: Piece, move: str) -> Request:
     return Request(derive.shift_emotion(here, move), given=_given(piece, VARY))
 
 
-def _given(piece: Piece, use: str) -> Primer:
+def _given(piece: StudioPiece, use: str) -> Primer:
     return Primer(dump_score(piece.score), use)

@@ -10,7 +10,7 @@ import numpy as np
 from emomusic.compose.parse import MAX_CHARACTERS, ClipSpec, parse_settings_file
 from emomusic.music.key import estimate_key
 from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of
-from emomusic.studio.desk.session import Piece
+from emomusic.studio.desk.session import StudioPiece
 from emomusic.verify.verifier import Verifier
 
 MAX_NOTES = 20_000
@@ -21,7 +21,7 @@ MIN_BAR_S = 0.01
 """Shorter bars are no music, and cannot be told apart on the page."""
 
 
-def read_piece(path: Path, verifier: Verifier) -> Piece:
+def read_piece(path: Path, verifier: Verifier) -> StudioPiece:
     """Read a MIDI file and hear it.
 
     Args:
@@ -40,12 +40,12 @@ def read_piece(path: Path, verifier: Verifier) -> Piece:
     if length_s > MAX_S:
         raise ScoreError(f"the music lasts {length_s:.0f} seconds, at most {MAX_S:.0f} are taken")
     name = "".join(c if c.isprintable() else "?" for c in path.name)[:MAX_NAME]
-    piece = Piece(score, estimate_key(notes).name, tempo_of(score), name=name)
+    piece = StudioPiece(score, estimate_key(notes).name, tempo_of(score), name=name)
     _check_bars(piece)
     return replace(piece, verdict=verifier.verdict(notes))
 
 
-def _check_bars(piece: Piece) -> None:
+def _check_bars(piece: StudioPiece) -> None:
     if piece.n_bars > MAX_BARS:
         raise ScoreError(f"the music has {piece.n_bars} bars, at most {MAX_BARS} are taken here")
     shortest = float(np.diff(piece.bars_s).min())

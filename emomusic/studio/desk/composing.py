@@ -12,7 +12,7 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.generate import PartialClip
 from emomusic.compose.request import Request
 from emomusic.music.key import TONIC_NAMES
-from emomusic.studio.desk.session import Piece, Session
+from emomusic.studio.desk.session import Session, StudioPiece
 
 EVERY_S = 0.2
 """Seconds between two pictures of what is being written."""
@@ -32,7 +32,7 @@ class Growing:
         total_s: Seconds from the start until now.
     """
 
-    pieces: tuple[Piece | None, ...]
+    pieces: tuple[StudioPiece | None, ...]
     n_bars: tuple[int, ...]
     n_done: int
     first_s: float | None
@@ -41,7 +41,7 @@ class Growing:
     total_s: float = 0.0
 
     @property
-    def whole(self) -> list[Piece]:
+    def whole(self) -> list[StudioPiece]:
         """Return the pieces that have been heard: all, once it is over."""
         return [piece for piece in self.pieces if piece is not None and piece.verdict is not None]
 
@@ -84,14 +84,14 @@ class _Desk:
             time.perf_counter() - self.started,
         )
 
-    def _piece(self, at: int) -> Piece | None:
+    def _piece(self, at: int) -> StudioPiece | None:
         if at in self.clips:
-            return Piece.of(self.clips[at])
+            return StudioPiece.of(self.clips[at])
         partial = self.partials.get(at)
         if partial is None:
             return None
         key = f"{TONIC_NAMES[partial.plan.tonic]} {'major' if partial.plan.is_major else 'minor'}"
-        return Piece(self.composer.score(partial), key, partial.plan.tempo)
+        return StudioPiece(self.composer.score(partial), key, partial.plan.tempo)
 
     def _n_bars(self, at: int) -> int:
         if at in self.clips:

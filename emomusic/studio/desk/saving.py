@@ -12,7 +12,7 @@ from emomusic.compose.parse import ClipSpec
 from emomusic.compose.request import FORMATS
 from emomusic.files import write_atomically
 from emomusic.music.score import ScoreError
-from emomusic.studio.desk.session import Piece
+from emomusic.studio.desk.session import StudioPiece
 
 ORDER = ("mid", "json", "flac", "mp3", "wav", "musicxml", "svg")
 """What is wanted first comes first."""
@@ -28,12 +28,12 @@ MAX_SOUND_S = 600.0
 """Longer sound fills the memory, and nobody else hears anything while it is made."""
 
 
-def settings_text(piece: Piece) -> str:
+def settings_text(piece: StudioPiece) -> str:
     """Return the settings file of a piece; empty if it was not composed here."""
     return "" if piece.clip is None else ClipSpec.of(piece.clip).to_json()
 
 
-def stem_of(piece: Piece) -> str:
+def stem_of(piece: StudioPiece) -> str:
     """Return a file name for a piece, of plain letters, digits and hyphens."""
     if piece.clip is None:
         return "emomusic-brought"
@@ -43,7 +43,7 @@ def stem_of(piece: Piece) -> str:
     return f"emomusic-{plain}-{clip.seed}-{clip.index}"
 
 
-def save(piece: Piece, folder: Path) -> Iterator[tuple[str, Path]]:
+def save(piece: StudioPiece, folder: Path) -> Iterator[tuple[str, Path]]:
     """Write a piece in all formats, and a ZIP of them.
 
     Args:

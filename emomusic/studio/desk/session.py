@@ -27,7 +27,7 @@ MAX_VERSIONS = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class StudioPiece:
     """Hold music that was composed or brought.
 
     Attributes:
@@ -47,7 +47,7 @@ class Piece:
     name: str = ""
 
     @classmethod
-    def of(cls, clip: Clip) -> Piece:
+    def of(cls, clip: Clip) -> StudioPiece:
         """Return the piece that a clip is."""
         return cls(clip.score, clip.sounding_key, clip.tempo, clip.verdict, clip)
 
@@ -85,15 +85,15 @@ class Take:
     """
 
     title: str
-    versions: list[Piece]
+    versions: list[StudioPiece]
     is_favourite: bool = False
 
     @property
-    def piece(self) -> Piece:
+    def piece(self) -> StudioPiece:
         """Return the piece as it is now."""
         return self.versions[-1]
 
-    def change(self, piece: Piece) -> None:
+    def change(self, piece: StudioPiece) -> None:
         """Put a new version on top."""
         self.versions = [*self.versions, piece][-MAX_VERSIONS:]
 
@@ -127,9 +127,9 @@ class Session:
         self.takes: list[Take] = []
         self.selected = self.run = self.n_titled = 0
         self.stopping, self.lock = threading.Event(), threading.Lock()
-        self.files: dict[Piece, dict[str, str]] = {}
-        self.writing: Piece | None = None
-        self.sounding: Piece | None = None
+        self.files: dict[StudioPiece, dict[str, str]] = {}
+        self.writing: StudioPiece | None = None
+        self.sounding: StudioPiece | None = None
         self.told: tuple[str, float] | None = None
         self.last: tuple[Request, int, int] | None = None
         self._folder: Path | None = None
@@ -161,7 +161,7 @@ class Session:
         """Return the chosen take, or None where there is none."""
         return self.takes[self.selected] if self.takes else None
 
-    def shows(self, piece: Piece) -> bool:
+    def shows(self, piece: StudioPiece) -> bool:
         """Tell whether a piece is the chosen one, and nothing is being composed."""
         return not self.lock.locked() and self.take is not None and self.take.piece is piece
 

@@ -13,7 +13,7 @@ from emomusic.music.attributes import measure
 from emomusic.music.passage import passage_of
 from emomusic.studio.components.roll import NoteRows, Roll, note_rows
 from emomusic.studio.components.variations import Card, Deck
-from emomusic.studio.desk.session import Piece, Session
+from emomusic.studio.desk.session import Session, StudioPiece
 from emomusic.studio.result import heard_page, result_page
 from emomusic.verify.timeline import explain_score
 from emomusic.verify.verifier import Verifier
@@ -22,7 +22,7 @@ CARD_NOTES = 1_500
 """A card is small: of longer pieces it shows the beginning."""
 
 
-def roll_of(piece: Piece, *, audio: str | None = None, n_bars: int | None = None) -> Roll:
+def roll_of(piece: StudioPiece, *, audio: str | None = None, n_bars: int | None = None) -> Roll:
     """Return the piano roll of a piece.
 
     Args:
@@ -40,7 +40,7 @@ def roll_of(piece: Piece, *, audio: str | None = None, n_bars: int | None = None
     )
 
 
-def label_of(piece: Piece) -> str:
+def label_of(piece: StudioPiece) -> str:
     """Return a piece in plain words, such as `nostalgia, 16 bars, D minor, 84 bpm`."""
     name = piece.name
     if piece.clip is not None:
@@ -51,7 +51,7 @@ def label_of(piece: Piece) -> str:
 
 
 def deck_of(
-    session: Session, *, growing: Sequence[tuple[Piece | None, int]] = (), select: bool = True
+    session: Session, *, growing: Sequence[tuple[StudioPiece | None, int]] = (), select: bool = True
 ) -> Deck:
     """Return the cards.
 
@@ -72,7 +72,7 @@ def deck_of(
     )
 
 
-def _growing(title: str, piece: Piece | None, n_bars: int) -> Card:
+def _growing(title: str, piece: StudioPiece | None, n_bars: int) -> Card:
     if piece is None:
         return Card(title, n_bars=n_bars, composing=True)
     if piece.verdict is not None:
@@ -81,7 +81,7 @@ def _growing(title: str, piece: Piece | None, n_bars: int) -> Card:
     return Card(title, _thin(piece), length_s=length, n_bars=n_bars, composing=True)
 
 
-def _card(title: str, piece: Piece, *, is_favourite: bool | None = None) -> Card:
+def _card(title: str, piece: StudioPiece, *, is_favourite: bool | None = None) -> Card:
     verdict = piece.verdict
     assert verdict is not None  # what is on the table has been heard
     return Card(
@@ -100,13 +100,13 @@ def _card(title: str, piece: Piece, *, is_favourite: bool | None = None) -> Card
     )
 
 
-def _thin(piece: Piece) -> NoteRows:
+def _thin(piece: StudioPiece) -> NoteRows:
     notes = piece.notes
     columns = (notes.onset_s, notes.duration_s, notes.pitch)
     return np.column_stack(columns).astype(np.float64)[:CARD_NOTES]
 
 
-def told(piece: Piece, verifier: Verifier) -> str:
+def told(piece: StudioPiece, verifier: Verifier) -> str:
     """Return the page that tells what is heard in a piece, and what was asked."""
     explanation, course = explain_score(piece.score, verifier)
     explained: dict[str, Any] = {"explanation": explanation.to_dict(), "course": course.to_dict()}
@@ -122,7 +122,7 @@ def fixed_of(clip: Clip) -> tuple[str, ...]:
     return (*request.fixed, *(name for name, is_asked in named.items() if is_asked))
 
 
-def _heard(piece: Piece) -> dict[str, Any]:
+def _heard(piece: StudioPiece) -> dict[str, Any]:
     verdict = piece.verdict
     assert verdict is not None  # what was brought has been heard
     attributes = measure(passage_of(piece.notes, tempo=piece.tempo))

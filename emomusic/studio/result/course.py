@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from emomusic.emotion import Emotion
-from emomusic.studio.result.reading import Asked, Run, Stretch
+from emomusic.studio.result.reading import Asked, HeardWindow, Run
 from emomusic.studio.result.words import drawing, joined, said, shape, tag, text_at
 
 WIDTH, LEFT, RIGHT = 340.0, 28.0, 334.0
@@ -82,7 +82,7 @@ def _panel(axis: str, scale: _Scale, wanted: Asked | None, run: Run) -> str:
     return tag("g", "".join(parts), class_=f"emo-panel emo-panel-{axis}")
 
 
-def _gap(axis: str, scale: _Scale, wanted: Asked, stretch: Stretch) -> str:
+def _gap(axis: str, scale: _Scale, wanted: Asked, stretch: HeardWindow) -> str:
     """Shade what lies between asked and heard in a window."""
     start = max(stretch.start, wanted.start)
     if start >= stretch.end:
@@ -93,13 +93,13 @@ def _gap(axis: str, scale: _Scale, wanted: Asked, stretch: Stretch) -> str:
     return shape("polygon", class_=f"emo-gap {_kind(stretch)}", points=joined(corners))
 
 
-def _step(axis: str, scale: _Scale, stretch: Stretch) -> str:
+def _step(axis: str, scale: _Scale, stretch: HeardWindow) -> str:
     y = scale.y(_value(stretch.point, axis))
     x1, x2 = scale.x(stretch.start) + 1.5, scale.x(stretch.end) - 1.5
     return shape("line", class_=f"emo-step {_kind(stretch)}", x1=x1, x2=x2, y1=y, y2=y)
 
 
-def _risers(axis: str, scale: _Scale, stretches: Sequence[Stretch]) -> Iterator[str]:
+def _risers(axis: str, scale: _Scale, stretches: Sequence[HeardWindow]) -> Iterator[str]:
     """Join windows in a row by thin lines, so that the eye follows."""
     for left, right in pairwise(stretches):
         if left.end == right.start:
@@ -121,7 +121,7 @@ def _band(scale: _Scale, run: Run) -> str:
     return "".join(_cell(scale, stretch) for stretch in run.stretches)
 
 
-def _cell(scale: _Scale, stretch: Stretch) -> str:
+def _cell(scale: _Scale, stretch: HeardWindow) -> str:
     x, width = scale.x(stretch.start) + 0.75, scale.x(stretch.end) - scale.x(stretch.start) - 1.5
     box = shape("rect", class_="emo-cell", x=x, y=scale.top, width=width, height=BAND, rx=2)
     words = ""
@@ -178,5 +178,5 @@ def _value(point: Emotion, axis: str) -> float:
     return point.valence if axis == "valence" else point.arousal
 
 
-def _kind(stretch: Stretch) -> str:
+def _kind(stretch: HeardWindow) -> str:
     return f"emo-{stretch.quadrant.lower()}"

@@ -76,7 +76,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class HeardWindow:
     """Hold what is heard in one window of a piece.
 
     Attributes:
@@ -107,7 +107,7 @@ class Run:
         sentence: Of the card, or empty.
     """
 
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[HeardWindow, ...]
     in_bars: bool
     sentence: str
 
@@ -116,7 +116,7 @@ class Run:
         """Return the place where the last window ends."""
         return max((stretch.end for stretch in self.stretches), default=0.0)
 
-    def where(self, stretch: Stretch) -> str:
+    def where(self, stretch: HeardWindow) -> str:
         """Name a window by its bars, or by its time."""
         if self.in_bars:
             return name_bars(round(stretch.start) + 1, round(stretch.end))
@@ -192,13 +192,13 @@ def _curve(points: Sequence[Mapping[str, float]]) -> EmotionCurve:
     )
 
 
-def _stretch(window: Mapping[str, Any], in_bars: bool) -> Stretch:
+def _stretch(window: Mapping[str, Any], in_bars: bool) -> HeardWindow:
     if in_bars:
         first, last = window["bars"]
         start, end = number(first, "bars") - 1, number(last, "bars")
     else:
         start, end = (number(window.get(name), name) for name in ("start_s", "end_s"))
-    return Stretch(start, end, _quadrant(window), _point(window))
+    return HeardWindow(start, end, _quadrant(window), _point(window))
 
 
 def _point(values: Mapping[str, Any], name: str | None = None) -> Emotion:

@@ -32,7 +32,7 @@ NAMED = ("for", "against")
 
 
 @dataclass(frozen=True)
-class Row:
+class TargetRow:
     """Hold one attribute of a clip.
 
     Attributes:
@@ -63,14 +63,14 @@ class Row:
         return "close" if self.apart <= CLOSE else "off" if self.apart < FAR else "far"
 
 
-def rows_of(achieved: Mapping[str, Any], targets: Mapping[str, Any]) -> tuple[Row, ...]:
+def rows_of(achieved: Mapping[str, Any], targets: Mapping[str, Any]) -> tuple[TargetRow, ...]:
     """Return the attributes that were measured, in the order of the registry.
 
     Raises:
         ValueError: If a value is no finite number.
     """
     return tuple(
-        Row(
+        TargetRow(
             attribute=entry,
             achieved=number(achieved[entry.name], entry.name),
             asked=number(targets[entry.name], entry.name) if entry.name in targets else None,
@@ -114,7 +114,9 @@ def targets(card: Mapping[str, Any], *, fixed: Collection[str] = ()) -> str:
     return "".join([*parts, _legend(asked)])
 
 
-def _first(rows: tuple[Row, ...], card: Mapping[str, Any], fixed: Collection[str]) -> set[str]:
+def _first(
+    rows: tuple[TargetRow, ...], card: Mapping[str, Any], fixed: Collection[str]
+) -> set[str]:
     """Choose the attributes that stand open."""
     effects = section(card, "explanation").get("effects") or ()
     named = [CAUSED.get(str(e.get("cause"))) for e in effects if e.get("role") in NAMED]
@@ -125,7 +127,7 @@ def _first(rows: tuple[Row, ...], card: Mapping[str, Any], fixed: Collection[str
     return {*must, *list(dict.fromkeys(rest))[:n_more]}
 
 
-def _table(rows: list[Row], asked: bool, fixed: Collection[str], words: str) -> str:
+def _table(rows: list[TargetRow], asked: bool, fixed: Collection[str], words: str) -> str:
     kind = "Asked and achieved: " if asked else "Measured: "
     caption = tag("caption", kind + words, class_="emo-sr")
     values = ("asked", "achieved") if asked else ("measured",)
@@ -137,7 +139,7 @@ def _table(rows: list[Row], asked: bool, fixed: Collection[str], words: str) -> 
     return tag("table", caption + head + body, class_="emo-targets")
 
 
-def _row(row: Row, asked: bool, is_fixed: bool) -> str:
+def _row(row: TargetRow, asked: bool, is_fixed: bool) -> str:
     entry = row.attribute
     unit = tag("span", f" {escaped(entry.unit)}", class_="emo-unit")
     own = tag("span", " fixed", class_="emo-fixed") if is_fixed else ""
@@ -156,7 +158,7 @@ def _row(row: Row, asked: bool, is_fixed: bool) -> str:
     return tag("tr", "".join(cells), class_=kind, data_attribute=entry.name)
 
 
-def _miss(row: Row) -> str:
+def _miss(row: TargetRow) -> str:
     """Tell those who see no colour how far a value is off."""
     if row.apart is None or row.closeness == "close":
         return ""
@@ -164,11 +166,11 @@ def _miss(row: Row) -> str:
     return tag("span", words, class_="emo-sr")
 
 
-def _above(row: Row) -> bool:
+def _above(row: TargetRow) -> bool:
     return row.asked is not None and row.achieved > row.asked
 
 
-def _bar(row: Row) -> str:
+def _bar(row: TargetRow) -> str:
     """Draw the range as a line, what was asked as a ring, what came out as a dot."""
     here, parts = _share(row, row.achieved), []
     parts.append(shape("line", class_="emo-range", x1="0%", x2="100%", y1=8, y2=8))
@@ -182,7 +184,7 @@ def _bar(row: Row) -> str:
     return tag("svg", "".join(parts), class_="emo-bar", focusable="false")
 
 
-def _end(row: Row) -> str:
+def _end(row: TargetRow) -> str:
     """Draw an arrowhead at the end of the range beyond which the value lies."""
     side = 1 if row.achieved > row.attribute.high else -1
     head = shape(
@@ -191,7 +193,7 @@ def _end(row: Row) -> str:
     return tag("svg", head, x="100%" if side > 0 else "0%", y=8)
 
 
-def _share(row: Row, value: float) -> str:
+def _share(row: TargetRow, value: float) -> str:
     """Return the place of a value in its range, in per cent; beyond an end counts as the end."""
     share = (value - row.attribute.low) / row.width
     return f"{100 * min(1.0, max(0.0, share)):.1f}%"
