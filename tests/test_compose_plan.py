@@ -200,12 +200,14 @@ def test_every_bar_has_its_place_in_the_form() -> None:
     assert plan_clip(Request(JOY), MAPPER, seed=1, index=0).form == (0,) * 16
 
 
-def test_chords_are_repeated_as_in_the_piece_whose_form_is_drawn() -> None:
-    forms = FormTable(("0" * 16,), ("0000" + "1" * 12,))
+def test_chords_copies_and_figures_are_as_in_the_piece_whose_form_is_drawn() -> None:
+    forms = FormTable(("0" * 16,), ("0000" + "1" * 12,), ("0" * 8 + "4" * 8,), ("5" + "1" * 15,))
     free = plan_clip(Request(JOY), MAPPER, seed=1, index=0, forms=forms)
     assert free.harmony == (0,) * 4 + (4,) * 10 + (0,) * 2
+    assert free.copies == (0,) * 8 + (8,) * 6 + (0,) * 2
+    assert free.figures == (0,) + (1,) * 13 + (0,) * 2
     bound = plan_clip(Request(JOY, chords="C F"), MAPPER, seed=1, index=0, forms=forms)
-    assert not any(bound.harmony)
+    assert not any(bound.harmony) and not any(bound.copies) and any(bound.figures)
     assert not any(draft_of(Request(JOY)).harmony)
 
 

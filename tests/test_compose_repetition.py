@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from emomusic.compose.directions import Pairs
 from emomusic.compose.steerer import RepetitionBias
 from emomusic.compose.token_plan import clip_grammar
 from emomusic.model.events import ADVANCE
@@ -55,13 +56,19 @@ def push(walk: Walk, tokens: list[int]) -> None:
         walk.push(slot.index(token))
 
 
-def led(walk: Walk, bar: list[int]) -> set[int]:
-    """Return the ids that may be written now and that are led to."""
+def leaning(walk: Walk, pairs: Pairs) -> dict[int, float]:
+    """Return by how much the ids that may be written now are led to, or away from."""
     bias = np.zeros((2, len(VOCABULARY) + 1), np.float32)
-    leaning = walk.leaning(bias, *ECHOES.pairs(bar))
-    assert (leaning >= 0).all()
-    choices = np.flatnonzero((leaning > 0) & walk.allowed())
-    return set(walk.grammar.slot_ids[walk.slot][choices].tolist())
+    found, allowed = walk.leaning(bias, *pairs), walk.allowed()
+    own = walk.grammar.slot_ids[walk.slot].tolist()
+    return {own[at]: float(found[at]) for at in np.flatnonzero((found != 0) & allowed)}
+
+
+def led(walk: Walk, bar: list[int]) -> set[int]:
+    """Return the ids that may be written now and that are led to along the notes of a bar."""
+    found = leaning(walk, ECHOES.notes(bar))
+    assert all(weight > 0 for weight in found.values())
+    return set(found)
 
 
 def test_every_id_of_the_bar_is_led_to_in_its_turn() -> None:
@@ -113,7 +120,7 @@ def test_notes_struck_together_keep_their_own_velocities_and_lengths() -> None:
 def test_a_bar_that_left_may_come_back() -> None:
     walk = start()
     push(walk, OTHER)
-    assert not led(walk, BAR)
+    assert led(walk, BAR) == set(ids("Position_12"))
     push(walk, ids("Position_12"))
     assert led(walk, BAR) == set(ids("Pitch_65"))
 
@@ -130,12 +137,47 @@ def test_the_end_is_led_to_after_the_last_onset_alone() -> None:
 
 @pytest.mark.parametrize("bar", [BAR, OTHER, BAR[:4], []])
 def test_pairs_are_what_an_engine_takes(bar: list[int]) -> None:
-    pairs, weights = ECHOES.pairs(bar)
+    pairs, weights = ECHOES.notes(bar)
     assert pairs.dtype == np.int32 and weights.dtype == np.float32
     assert pairs.shape == (len(weights), 2) and len(weights) >= 1
     assert (pairs[:, 0] >= -1).all() and (pairs[:, 1] >= 0).all()
     assert (pairs <= SAME).all() and (weights > 0).all()
     assert len({tuple(pair) for pair in pairs.tolist()}) == len(pairs)
+
+
+def test_a_rhythm_leads_to_onsets_and_about_as_many_notes_about_as_high() -> None:
+    walk = start()
+    assert set(leaning(walk, ECHOES.rhythm(BAR))) == set(ids("Position_0"))
+    push(walk, ids("Position_0"))
+    near = {*range(48 - 5, 48 + 6), *range(64 - 5, 64 + 6)}
+    assert set(leaning(walk, ECHOES.rhythm(BAR))) == set(ids(" ".join(f"Pitch_{p}" for p in near)))
+    push(walk, ids(note(50)))
+    assert set(leaning(walk, ECHOES.rhythm(BAR))) == set(ids("Position_12"))  # of two 0, see below
+
+
+@pytest.mark.parametrize(("n_notes", "more"), [(1, -1.0), (2, 0.0), (3, 0.5), (4, 1.0), (5, 1.0)])
+def test_a_rhythm_thins_out_single_notes_and_fills_chords(n_notes: int, more: float) -> None:
+    chord = ids(" ".join(["Position_0", *(note(60 + 3 * at) for at in range(n_notes))]))
+    walk = start()
+    push(walk, ids(f"Position_0 {note(60)}"))
+    assert leaning(walk, ECHOES.rhythm(chord)).get(SAME, 0.0) == more
+
+
+def test_no_onset_of_the_left_hand_is_passed_by_and_the_right_hand_is_free() -> None:
+    figure = ECHOES.left_hand(np.array([0, 24]), np.array([48, 55]))
+    walk = start()
+    away = leaning(walk, figure)
+    assert set(away) == set(ids(" ".join(f"Position_{step}" for step in range(1, 48))))
+    assert set(away.values()) == {-2.0}
+    push(walk, ids("Position_0"))
+    assert leaning(walk, figure) == dict.fromkeys(
+        ids(" ".join(f"Pitch_{p}" for p in range(41, 56))), 1.0
+    )
+    push(walk, ids(note(50)))
+    away = leaning(walk, figure)
+    assert set(away) == {END, *ids(" ".join(f"Position_{step}" for step in range(25, 48)))}
+    push(walk, ids(f"Position_24 {note(50)}"))
+    assert not leaning(walk, figure)  # nothing of it is left
 
 
 def texts(bar: list[int]) -> list[str]:
@@ -144,7 +186,7 @@ def texts(bar: list[int]) -> list[str]:
 
 def along(bar: list[int], *, to_major: bool | None) -> set[str]:
     """Return the pitches that a bar is led along."""
-    pairs, _ = ECHOES.pairs(bar, to_major=to_major)
+    pairs, _ = ECHOES.notes(bar, to_major=to_major)
     return {text for text in texts(pairs[:, 1].tolist()) if text.startswith("Pitch_")}
 
 
@@ -168,14 +210,14 @@ def test_in_the_other_mode_third_sixth_and_seventh_are_altered(octave: int) -> N
 
 
 def test_chords_of_the_bar_lead_to_nothing() -> None:
-    for own, other in zip(ECHOES.pairs(BAR), ECHOES.pairs([*ids("ChordA_0:maj ChordB_none"), *BAR]),
+    for own, other in zip(ECHOES.notes(BAR), ECHOES.notes([*ids("ChordA_0:maj ChordB_none"), *BAR]),
                           strict=True):  # fmt: skip
         np.testing.assert_array_equal(own, other)
 
 
 def test_the_other_mode_alters_pitches_alone() -> None:
-    plain, plain_weights = ECHOES.pairs(BAR)
-    minor, weights = ECHOES.pairs(BAR, to_major=False)
+    plain, plain_weights = ECHOES.notes(BAR)
+    minor, weights = ECHOES.notes(BAR, to_major=False)
     to = dict(zip(ids("Pitch_64"), ids("Pitch_63"), strict=True))
     moved = [[to.get(first, first), to.get(second, second)] for first, second in plain.tolist()]
     assert minor.tolist() == moved and weights.tolist() == plain_weights.tolist()

@@ -252,14 +252,41 @@ def test_notes_are_led_along_chords_that_are_given_moved_to_c(tonic: int) -> Non
     assert not len(lean_of(plain).pairs) and len(lean_of(plan).pairs)
 
 
-def test_a_bar_of_the_clips_own_is_followed_whole_or_in_rhythm() -> None:
-    plan = replace(draft_of(), form=(0, 1, 6, 0))
-    kinds = [
+WHOLE, RHYTHM = {"Position", "Pitch", "Velocity", "Duration", "Bar"}, {"Position", "Pitch", "Bar"}
+
+
+@pytest.mark.parametrize(
+    ("taken_up", "kinds"),
+    [
+        ({"form": (0, 1, 6, 0)}, [set(), WHOLE, RHYTHM, set()]),
+        ({"copies": (0, 0, 2, 0), "form": (0, 0, 6, 0)}, [set(), set(), WHOLE, set()]),
+        ({"figures": (0, 1, 0, 2)}, [set(), RHYTHM, set(), RHYTHM]),
+        ({"figures": (0, 1, 0, 0), "form": (0, 1, 0, 0)}, [set(), WHOLE, set(), set()]),
+    ],
+)
+def test_a_bar_of_the_clips_own_is_followed_whole_in_rhythm_or_by_the_left_hand(
+    taken_up: dict[str, tuple[int, ...]], kinds: list[set[str]]
+) -> None:
+    plan = replace(draft_of(), **taken_up)
+    assert kinds == [
         {VOCABULARY.texts[i].split("_")[0] for i in lean_of(plan, n).pairs[:, 1] if i < SAME}
         for n in range(4)
     ]
-    assert kinds[0] == kinds[3] == set() and kinds[2] == {"Position", "Bar"}
-    assert kinds[1] == {"Position", "Pitch", "Velocity", "Duration", "Bar"}
+
+
+def test_harmony_moves_away_from_the_bar_before_where_the_drawn_piece_does() -> None:
+    chords = ("ChordA_0:maj ChordB_7:maj", "ChordA_5:maj ChordB_9:min")
+    written = [[*ids(own), *BAR] for own in chords]
+    biases = []
+    for harmony in ((0, 0, 2, 0), (0, 0, 0, 0)):
+        plan = replace(draft_of(), harmony=harmony)
+        steer = Steerer(TOKENIZER, RESPONSE).steer(plan, script(plan))
+        assert steer is not None
+        biases.append(steer(written))
+    assert biases[0] is not None and biases[1] is not None
+    more = (biases[0].bias - biases[1].bias)[0]
+    assert all(more[ids(chords[0])] > 0) and all(more[ids(chords[1])] < 0)
+    assert np.count_nonzero(more) == 4
 
 
 def test_a_bar_is_led_to_the_chords_that_it_repeats() -> None:

@@ -221,11 +221,13 @@ def test_forms_are_those_of_the_songs_from_their_first_bar(tmp_path: Path) -> No
     rows = Rows.load(tmp_path / "rows.npz")
     table = measure_forms(rows)
     assert table is not None and rows.meta["forms"] == list(table.forms)
-    assert rows.meta["harmonies"] == list(table.harmonies)
-    assert [len(own) for own in table.harmonies] == [20, 20]
+    for name in ("harmonies", "copies", "figures"):
+        assert rows.meta[name] == list(getattr(table, name))
+        assert [len(own) for own in rows.meta[name]] == [20, 20]
     # Four bars of eighths that come five times: within the phrase their rhythm is one bar back,
     # later each is that of four bars back, note for note.
     assert set(table.forms) == {"0666" + "3333" * 4}
+    assert set(table.copies) == {"0000" + "3333" * 4}
     assert len(table.forms) == 2  # one of three songs is held back
 
 

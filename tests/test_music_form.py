@@ -7,11 +7,16 @@ import pytest
 
 from emomusic.music.chords import NO_CHORD, UNKNOWN
 from emomusic.music.form import (
+    FORM_BARS,
+    FORM_COLUMNS,
     HARMONY_BARS,
     N_FORMS,
     FormTable,
+    bar_copies,
+    bar_figures,
     bar_form,
     bar_harmony,
+    harmony_moves,
     written_form,
 )
 from emomusic.music.notes import Notes, make_notes
@@ -76,20 +81,48 @@ def test_a_drawn_form_is_that_of_one_piece_as_far_as_it_goes() -> None:
     table = FormTable(("0101", "00220022", "0000"))
     rng = np.random.default_rng(0)
     assert {tuple(table.draw(4, rng)[0]) for _ in range(20)} == {(0, 1, 0, 1), (0, 0, 2, 2)}
-    assert table.draw(8, rng) == ([0, 0, 2, 2, 0, 0, 2, 2], [0] * 8)
+    assert table.draw(8, rng) == ([0, 0, 2, 2, 0, 0, 2, 2], *[[0] * 8] * 3)
     assert FormTable(("0000", "00000001")).draw(4, rng)[0] == [0, 0, 0, 0]
     long = table.draw(20, rng)[0]
     assert len(long) == 20
     assert long[:8] == table.draw(8, rng)[0]
 
 
-def test_the_harmony_is_that_of_the_same_piece() -> None:
-    table = FormTable(("0101", "0022"), ("0001", "0505"))
+def test_harmony_copies_and_figures_are_those_of_the_same_piece() -> None:
+    table = FormTable(("0101", "0022"), ("0001", "0505"), ("0003", "0050"), ("0111", "0000"))
     rng = np.random.default_rng(0)
+    of_form = {
+        (0, 1, 0, 1): ([0, 0, 0, 1], [0, 0, 0, 3], [0, 1, 1, 1]),
+        (0, 0, 2, 2): ([0, 5, 0, 5], [0, 0, 5, 0], [0, 0, 0, 0]),
+    }
     for _ in range(10):
-        form, harmony = table.draw(6, rng)
-        own = {(0, 1, 0, 1): [0, 0, 0, 1], (0, 0, 2, 2): [0, 5, 0, 5]}
-        assert harmony[:4] == own[tuple(form[:4])] and len(harmony) == len(form) == 6
+        form, *others = table.draw(6, rng)
+        assert tuple(own[:4] for own in others) == of_form[tuple(form[:4])]
+        assert {len(own) for own in (form, *others)} == {6}
+
+
+def test_a_bar_copies_the_likest_of_those_before() -> None:
+    theme = {(0, 0), (4, 4), (8, 7), (12, 0)}
+    nearly, other = theme - {(12, 0)} | {(12, 11)}, {(2, 2), (6, 5)}
+    cells = [theme, other, nearly, other, theme, set(), set()]
+    # 3 of 4 cells: 0.75; the theme itself is four back, before which the nearly same is two back.
+    assert [(0, *FORM_BARS)[code] for code in bar_copies(cells)] == [0, 0, 2, 2, 4, 0, 0]
+
+
+def test_half_of_the_cells_is_no_copy() -> None:
+    assert bar_copies([{(0, 0), (4, 4)}, {(0, 0), (4, 5)}]) == [0, 0]
+
+
+def test_a_figure_is_the_nearest_bars_with_four_in_five_onsets() -> None:
+    eighths, most, few = set(range(0, 48, 6)), set(range(0, 36, 6)), {0, 24}
+    onsets = [eighths, most, few, eighths, {0}, {0}, set()]
+    # 6 of 8 and 6: 0.86; one onset is no figure.
+    assert [(0, *FORM_BARS)[code] for code in bar_figures(onsets)] == [0, 1, 0, 2, 0, 0, 0]
+
+
+def test_harmony_moves_where_it_comes_from_another_bar_than_the_one_before_does() -> None:
+    assert harmony_moves([0, 0, 1, 2, 4, 4]) == [False, True, False, False, True, True]
+    assert harmony_moves([0, 1, 1]) == [False] * 3
 
 
 C, AM, A7, F = 0, 9 * 9 + 1, 9 * 9 + 5, 5 * 9
@@ -120,6 +153,7 @@ def test_a_table_of_other_codes_is_refused() -> None:
     for forms in ((), ("",), ("012b",)):
         with pytest.raises(ValueError, match="forms must be texts"):
             FormTable(forms)
-    for harmonies in (("00",), ("0000", "0000"), ("0006",)):
-        with pytest.raises(ValueError, match="harmonies must be"):
-            FormTable(("0101",), harmonies)
+    for codes in (("00",), ("0000", "0000"), ("0006",)):
+        for name in FORM_COLUMNS[1:]:
+            with pytest.raises(ValueError, match=f"{name} must be"):
+                FormTable(("0101",), **{name: codes})

@@ -32,6 +32,9 @@ LEVER_REACH = {
 """How far each lever is easily pulled, in nats: in the solution it costs alike at this."""
 MAX_PULL = 1.25
 """Times its reach that a lever is pulled at most."""
+LENGTH_LEVERS, LENGTH_REACH = ("longer", "unequal"), 0.1
+"""These reach no further where nothing is asked for by itself: an emotion is told as well without
+them, and what they draw out is no longer struck, the left hand first."""
 RIDGE = 0.6
 """What a pull costs in the solution, squared standard deviations a squared reach."""
 MIN_SENSITIVITY = 0.1
@@ -197,8 +200,10 @@ class FeedbackController:
         by_name = np.array([_reachable(name, goals[name]) for name in names])
         self._goals = by_name.reshape(len(names), n_bars).T  # (n_bars, n_attributes)
 
-        reach = np.array([LEVER_REACH[name] for name in LEVERS])  # (n_levers,)
         matters = np.array([weights[name] for name in names])  # (n_attributes,)
+        reach = np.array([LEVER_REACH[name] for name in LEVERS])  # (n_levers,)
+        if not (matters >= FIRM_WEIGHT).any():
+            reach[np.isin(LEVERS, LENGTH_LEVERS)] = LENGTH_REACH
         slopes = response.pulled[self._own] * reach  # S R: (n_attributes, n_levers)
         sensitivity = (slopes**2).sum(axis=1)
         self._weight = sensitivity / (sensitivity + MIN_SENSITIVITY) * matters  # W

@@ -49,6 +49,8 @@ class ClipPlan:
         bar_targets: What is asked for bar by bar.
         form: Which earlier bar each bar takes up and how, see `bar_form`; 0 where it is free.
         harmony: How many bars back each bar's chords come from; 0 where they are free.
+        copies: How many bars back the bar lies that each bar nearly copies; 0 where none does.
+        figures: The same of the bar whose figure the left hand takes up.
         follows: Which given bar each bar is led along, None where there is none.
         chords: Numbers of the two chords of each bar, as they are to be heard; none where the
             network writes its own.
@@ -65,6 +67,8 @@ class ClipPlan:
     bar_targets: BarTargets
     form: tuple[int, ...]
     harmony: tuple[int, ...]
+    copies: tuple[int, ...]
+    figures: tuple[int, ...]
     follows: tuple[int | None, ...]
     chords: Chords
     primer: PrimerContext | None
@@ -188,9 +192,11 @@ def plan_clip(
     if "tempo" in targets or request.emotion is not None:
         targets["tempo"] = tempo
     tempi, course = _course(bars, n_bars, tempo)
-    form, harmony, follows = _form(request, n_bars, primer, forms, generator(FORM_STREAM))
+    form, (harmony, copies, figures), follows = _form(
+        request, n_bars, primer, forms, generator(FORM_STREAM)
+    )
     if chords or "mode" in course:
-        harmony = (0,) * n_bars
+        harmony = copies = (0,) * n_bars
     return ClipPlan(
         request,
         index,
@@ -201,6 +207,8 @@ def plan_clip(
         course | {name: tuple(values) for name, values in request.per_bar.items()},
         _of_one_harmony(form, course.get("mode"), chords),
         harmony,
+        copies,
+        figures,
         follows,
         chords,
         primer,
@@ -280,24 +288,29 @@ def _form(
     primer: PrimerContext | None,
     forms: FormTable | None,
     rng: np.random.Generator,
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int | None, ...]]:
-    """Return each bar's form, how far back its chords lie, and the given bar it is led along."""
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...], tuple[int | None, ...]]:
+    """Return each bar's form, how far back its chords, copy and figure lie, and the given bar
+    that it is led along."""
     n_before = 0 if primer is None else len(primer.bars)
     free, alone = (0,) * n_bars, (None,) * n_bars
     if n_before and not request.continues:  # a variation: each bar takes up that at its place
-        return free, free, tuple(at if at < n_before else None for at in range(n_bars))
+        return free, (free,) * 3, tuple(at if at < n_before else None for at in range(n_bars))
     if request.per_bar or forms is None:  # what bars are to be is said, or nothing is known
-        return free, free, alone
-    form, harmony = (codes[n_before:] for codes in forms.draw(n_before + n_bars, rng))
+        return free, (free,) * 3, alone
+    form, *others = (codes[n_before:] for codes in forms.draw(n_before + n_bars, rng))
     form[-FREE_ENDING:] = [0] * len(form[-FREE_ENDING:])
-    harmony[-FREE_ENDING:] = [0] * len(harmony[-FREE_ENDING:])
-    back = [HARMONY_BARS[code - 1] if code else 0 for code in harmony]
-    repeats = tuple(bars if bars <= at else 0 for at, bars in enumerate(back))
+    back = tuple(
+        tuple(
+            far[code - 1] if code and far[code - 1] <= at < n_bars - FREE_ENDING else 0
+            for at, code in enumerate(codes)
+        )
+        for far, codes in zip((HARMONY_BARS, FORM_BARS, FORM_BARS), others, strict=True)
+    )
     if _goes_on(request, primer):
-        return tuple(form), repeats, alone
+        return tuple(form), back, alone
     place = [at - bars_back(code) if code else at for at, code in enumerate(form)]
     seen = (code if earlier >= 0 else 0 for code, earlier in zip(form, place, strict=True))
-    return tuple(seen), repeats, tuple(n_before + at if at < 0 else None for at in place)
+    return tuple(seen), back, tuple(n_before + at if at < 0 else None for at in place)
 
 
 def _chords(request: Request, n_bars: int) -> Chords:

@@ -15,10 +15,11 @@ from emomusic.model.engine import LogitBias, Steer
 from emomusic.model.grammar import Script, Segments
 from emomusic.music.attributes import attribute
 from emomusic.music.chords import shift_chords
-from emomusic.music.form import FORM_BARS, bars_back
+from emomusic.music.form import FORM_BARS, bars_back, harmony_moves
+from emomusic.music.hands import LEFT, hands_of
 from emomusic.music.passage import Passage, passage_of
 from emomusic.music.score import notes_of
-from emomusic.music.tokenizer import BEATS_PER_BAR, Tokenizer, Vocabulary
+from emomusic.music.tokenizer import BEATS_PER_BAR, STEPS_PER_BEAT, Tokenizer, Vocabulary
 
 # How strongly a bar is led along the one that it takes up, in nats.
 REPEAT_ONSET = 2.5
@@ -26,6 +27,14 @@ REPEAT_PITCH = 3.5
 REPEAT_LENGTH = 1.0
 REPEAT_VELOCITY = 0.25
 REPEAT_CHORD = 2.5
+MOVE_CHORD = 1.5
+"""Away from the chords of the bar before, where harmony is to move."""
+TEXTURE_PITCH, TEXTURE_SEMITONES = 1.0, 5
+"""To about the height of what is struck there in a bar whose rhythm is taken up."""
+TEXTURE_MORE = {1: -1.0, 2: 0.0, 3: 0.5}
+"""To another note at the same moment, by how many are struck there; to one of more 1."""
+FIGURE_ONSET, FIGURE_PITCH, FIGURE_SEMITONES = 2.0, 1.0, 7
+"""Not to pass by an onset of the left hand, and to about the height of its note."""
 # How much an attribute matters to the controller, where 1 tells emotions apart best.
 LEAST_WEIGHT = 0.2
 ASKED_WEIGHT = 5.0
@@ -50,10 +59,10 @@ TO_MINOR, TO_MAJOR = {4: 3, 9: 8, 11: 10}, {3: 4, 8: 9, 10: 11}
 
 
 class RepetitionBias:
-    """Lead a bar along the ids of an earlier one: the same onsets, pitches, lengths.
+    """Lead a bar along an earlier one: its notes, its rhythm and texture, its left hand.
 
-    What leads are pairs of an id and one that followed it, so that the bar may leave the other
-    anywhere, and come back.
+    What leads are pairs of an id and one that followed it; onsets are led to from wherever the
+    bar is, so that it may leave the other anywhere, and comes back.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -64,6 +73,11 @@ class RepetitionBias:
         self._is_chord = np.zeros(len(vocabulary), dtype=bool)
         self._is_chord[[*vocabulary.kind_ids("ChordA"), *vocabulary.kind_ids("ChordB")]] = True
         self._end, self._same = vocabulary.id_of("Bar_None"), len(vocabulary)
+        self._positions, self._pitches = (
+            vocabulary.kind_ids("Position"),
+            vocabulary.kind_ids("Pitch"),
+        )
+        self._lowest = int(vocabulary.values("Pitch")[0])
         self._to = {
             is_major: _other_mode(vocabulary, TO_MAJOR if is_major else TO_MINOR)
             for is_major in (False, True)
@@ -74,16 +88,13 @@ class RepetitionBias:
         ids = np.array(bar, np.int64)
         return ids[self._is_chord[ids]]
 
-    def pairs(
-        self, bar: Sequence[int], *, to_major: bool | None = None, whole: bool = True
-    ) -> Pairs:
-        """Return the pairs of `LogitBias` that lead along a bar.
+    def notes(self, bar: Sequence[int], *, to_major: bool | None = None) -> Pairs:
+        """Return the pairs of `LogitBias` that lead along all that a bar has.
 
         Args:
             bar: Its sampled ids.
             to_major: The mode in which it is taken up, where that is another one: its third,
                 sixth and seventh are altered. None takes it as it is.
-            whole: Whether notes are taken up too, and not only when they are struck.
         """
         if to_major is not None:
             bar = self._to[to_major][np.array(bar, np.int64)].tolist()
@@ -91,22 +102,83 @@ class RepetitionBias:
         position = pitch = struck = -1
         for token in bar:
             kind = self._kind[token]
-            if not kind:
-                continue  # its chords
             if kind == "Position":
-                found[position, token] = REPEAT_ONSET
                 position = token
-            elif not whole:
-                continue
             elif kind == "Pitch":
                 found[position, token] = REPEAT_PITCH
                 if struck == position:
                     found[pitch, self._same] = REPEAT_ONSET
                 struck, pitch = position, token
-            else:
+            elif kind:
                 found[pitch, token] = REPEAT_VELOCITY if kind == "Velocity" else REPEAT_LENGTH
-        found[position, self._end] = REPEAT_ONSET
-        return np.array(list(found), np.int32), np.array(list(found.values()), np.float32)
+        return _joined(self._onsets(bar), _pairs(found))
+
+    def rhythm(self, bar: Sequence[int]) -> Pairs:
+        """Return what leads along a bar's onsets, with as many notes at about the same height."""
+        found: dict[tuple[int, int], float] = {}
+        for position, pitches in self._moments(bar).items():
+            found[position, self._same] = TEXTURE_MORE.get(len(pitches), 1.0)
+            for pitch in pitches:
+                near = self._near(pitch, TEXTURE_SEMITONES)
+                found |= dict.fromkeys(((position, other) for other in near), TEXTURE_PITCH)
+        return _joined(self._onsets(bar), _pairs(found))
+
+    def left_hand(self, steps: NDArray[np.int64], pitches: NDArray[np.int64]) -> Pairs:
+        """Return what leads along the notes of a bar's left hand, leaving the right hand free.
+
+        Args:
+            steps: Where in the bar they begin, in positions, shape (n,), at least one.
+            pitches: MIDI pitches, in the same order.
+        """
+        found: dict[tuple[int, int], float] = {}
+        for position, pitch in zip(self._positions[steps].tolist(), pitches.tolist(), strict=True):
+            near = self._near(self._pitches[pitch - self._lowest], FIGURE_SEMITONES)
+            found |= dict.fromkeys(((position, other) for other in near), FIGURE_PITCH)
+        firsts = np.append(-1, self._positions)
+        onsets = np.unique(self._positions[steps])
+        follows = np.searchsorted(onsets, firsts, side="right")  # of each first, its next onset
+        nexts = np.append(onsets, self._end)[follows]
+        passes = (self._positions > nexts[:, None]) & (follows < len(onsets))[:, None]
+        first, second = np.nonzero(passes)
+        past = np.stack([firsts[first], self._positions[second]], axis=1)
+        ends = firsts[follows < len(onsets)]
+        past = np.concatenate([past, np.stack([ends, np.full(len(ends), self._end)], axis=1)])
+        weights = np.full(len(past), -FIGURE_ONSET, np.float32)
+        return _joined(_pairs(found), (past.astype(np.int32), weights))
+
+    def _onsets(self, bar: Sequence[int]) -> Pairs:
+        """Return what leads from each position, and from none, to the bar's next onset."""
+        firsts = np.append(-1, self._positions)
+        ids = np.array(bar, np.int64)
+        onsets = np.unique(ids[np.isin(ids, self._positions)])
+        nexts = np.append(onsets, self._end)[np.searchsorted(onsets, firsts, side="right")]
+        pairs = np.stack([firsts, nexts], axis=1).astype(np.int32)
+        return pairs, np.full(len(pairs), REPEAT_ONSET, np.float32)
+
+    def _moments(self, bar: Sequence[int]) -> dict[int, list[int]]:
+        """Return the ids of the pitches that are struck at each position."""
+        found: dict[int, list[int]] = {}
+        position = -1
+        for token in bar:
+            if self._kind[token] == "Position":
+                position = token
+            elif self._kind[token] == "Pitch":
+                found.setdefault(position, []).append(token)
+        return found
+
+    def _near(self, pitch: int, semitones: int) -> list[int]:
+        """Return the ids of the pitches at most so far away."""
+        inside = np.abs(self._pitches - pitch) <= semitones  # their ids go up by semitones
+        return list(self._pitches[inside].tolist())
+
+
+def _pairs(found: Mapping[tuple[int, int], float]) -> Pairs:
+    pairs = np.array(list(found), np.int32).reshape(-1, 2)
+    return pairs, np.array(list(found.values()), np.float32)
+
+
+def _joined(*led: Pairs) -> Pairs:
+    return np.concatenate([pairs for pairs, _ in led]), np.concatenate([w for _, w in led])
 
 
 def _other_mode(vocabulary: Vocabulary, altered: Mapping[int, int]) -> NDArray[np.int64]:
@@ -168,37 +240,51 @@ class Steerer:
 
         chords = shift_chords(np.array(plan.chords, np.int64), -transposition(plan.tonic))
 
+        moves = harmony_moves(plan.harmony) if any(plan.harmony) else [False] * plan.n_bars
+
         def steer(segments: Segments) -> LogitBias:
-            bar = len(segments)
-            bias, led = controller(segments).bias, self._led(plan, segments)
+            bar, back = len(segments), plan.harmony[len(segments)]
+            bias, led = controller(segments).bias, self._led(plan, script, segments)
             if len(chords):
                 first, second = chords[bar].tolist()
                 after = int(chords[bar + 1, 0]) if bar + 1 < len(chords) else second
                 more, pairs = levers.along((first, second), after)
                 bias = bias + more
-                led = [*led, pairs]
-            elif plan.harmony[bar]:
-                repeated = self._repetition.chords(segments[bar - plan.harmony[bar]])
+                led.append(pairs)
+            elif back or moves[bar]:
                 bias = bias.copy()
-                bias[0, repeated] += REPEAT_CHORD
-            if not led:
-                return LogitBias(bias)
-            return LogitBias(bias, *(np.concatenate(own) for own in zip(*led, strict=True)))
+                if moves[bar]:
+                    bias[0, self._repetition.chords(segments[bar - 1])] -= MOVE_CHORD
+                if back:
+                    bias[0, self._repetition.chords(segments[bar - back])] += REPEAT_CHORD
+            return LogitBias(bias, *_joined(*led)) if led else LogitBias(bias)
 
         return steer
 
-    def _led(self, plan: ClipPlan, segments: Segments) -> list[Pairs]:
-        """Return what leads the next bar along the one that it takes up, if it does."""
+    def _led(self, plan: ClipPlan, script: Script, segments: Segments) -> list[Pairs]:
+        """Return what leads the next bar along those that it takes up."""
         bar = len(segments)
         followed, code = plan.follows[bar], plan.form[bar]
         if followed is not None and plan.primer is not None:
             is_major = plan.is_major_at(bar)
             to_major = is_major if is_major != plan.primer.is_major else None
-            return [self._repetition.pairs(plan.primer.bars[followed], to_major=to_major)]
-        if code and bars_back(code) <= bar:
-            whole = code <= len(FORM_BARS)
-            return [self._repetition.pairs(segments[bar - bars_back(code)], whole=whole)]
-        return []
+            return [self._repetition.notes(plan.primer.bars[followed], to_major=to_major)]
+        back = bars_back(code) if code else 0
+        if 0 < code <= len(FORM_BARS) and back <= bar:
+            return [self._repetition.notes(segments[bar - back])]
+        led = []
+        if plan.copies[bar]:
+            led.append(self._repetition.notes(segments[bar - plan.copies[bar]]))
+        elif code and back <= bar:
+            led.append(self._repetition.rhythm(segments[bar - back]))
+        if plan.figures[bar]:
+            at = bar - plan.figures[bar]
+            notes = self.passage(plan, script, segments[at : at + 1]).notes
+            notes = notes.where(hands_of(notes) == LEFT)
+            if len(notes):
+                steps = np.rint(notes.onset * STEPS_PER_BEAT).astype(np.int64)
+                led.append(self._repetition.left_hand(steps, notes.pitch))
+        return led
 
     def _weights(self, plan: ClipPlan) -> dict[str, float]:
         request = plan.request

@@ -15,7 +15,7 @@ from emomusic.model.engine import MAX_LATE
 from emomusic.model.events import EventLayout
 from emomusic.model.grammar import REACH, BarScript, GivenNote, Grammar, Script, Segments
 from emomusic.music.attributes import attribute
-from emomusic.music.form import FormTable
+from emomusic.music.form import FORM_COLUMNS, FormTable
 from emomusic.music.reading import read_json
 from emomusic.music.tokenizer import (
     ENDING_BARS,
@@ -103,7 +103,7 @@ def read_tables(path: Path, vocabulary: Vocabulary) -> Tables:
         clip, bar = (_controls(tables, vocabulary, kind) for kind in ("", "bar_"))
         forms = None
         if "forms" in tables:
-            forms = FormTable(tuple(tables["forms"]), tuple(tables.get("harmonies", ())))
+            forms = FormTable(*(tuple(tables.get(name, ())) for name in FORM_COLUMNS))
     except UNREADABLE as error:
         raise ValueError(f"cannot read the tables {path}: {error}") from error
     return Tables(clip, bar, forms)

@@ -16,13 +16,15 @@ from emomusic.data.prepared import PreparedSong, shared_tokenizer
 from emomusic.data.split import hold_back
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.chords import UNKNOWN
-from emomusic.music.form import FormTable, written_form, written_harmony
+from emomusic.music.form import FormTable, bar_copies, bar_figures, bar_harmony, written_form
 from emomusic.music.notes import IntColumn
+from emomusic.music.parts import RIGHT_HAND
 from emomusic.music.tokenizer import N_BINS, bin_edges
 from emomusic.music.vocabulary import built_vocabulary, special_tokens
 from emomusic.training.rows import Rows
 
 MAX_FORM_BARS, MIN_FORM_BARS = 64, 16
+STEPS_OF_SIXTEENTH = 3
 MIN_KNOWN_SHARE = 0.75
 """Half bars of a song whose chord is known, from which on it says how chords come back."""
 VALIDATION_SHARE, VALIDATION_SHARE_OF_FEW, FEW_SONGS = 0.04, 0.15, 50
@@ -205,10 +207,44 @@ def measure_forms(rows: Rows, *, n_forms: int = 1_500, seed: int = 0) -> FormTab
         return None
     songs = np.sort(np.random.default_rng(seed).permutation(songs)[:n_forms])
     bars = [slice(starts[song], min(stops[song], starts[song] + MAX_FORM_BARS)) for song in songs]
+    cells, figures = _bar_places(rows, bars)
     return FormTable(
         tuple(written_form(rows.bar_form[own].tolist()) for own in bars),
-        tuple(written_harmony(rows.bar_chords[own]) for own in bars),
+        tuple(_text(bar_harmony(rows.bar_chords[own]).tolist()) for own in bars),
+        tuple(_text(bar_copies(own)) for own in cells),
+        tuple(_text(bar_figures(own)) for own in figures),
     )
+
+
+def _text(codes: list[int]) -> str:
+    return "".join(map(str, codes))
+
+
+def _bar_places(
+    rows: Rows, stretches: Sequence[slice]
+) -> tuple[list[list[set[tuple[int, int]]]], list[list[set[int]]]]:
+    """Return what each bar of some stretches has: the (sixteenth, pitch class) of its notes, and
+    the steps at which its left hand strikes."""
+    texts = [text.partition("_") for text in rows.meta["vocabulary"]]
+    kind = np.array([{"Position": 1, "Pitch": 2}.get(name, 0) for name, _, _ in texts])
+    value = np.array([int(own) if k else 0 for (_, _, own), k in zip(texts, kind, strict=True)])
+    n_notes = np.add.reduceat(kind[rows.ids] == 2, rows.bar_start[:-1], dtype=np.int64)
+    first_note = np.append(0, np.cumsum(n_notes))
+    all_cells, all_onsets = [], []
+    for stretch in stretches:
+        cells, onsets = [], []
+        for bar in range(stretch.start, stretch.stop):
+            ids = rows.ids[rows.bar_start[bar] : rows.bar_start[bar + 1]]
+            moment = np.flatnonzero(kind[ids] == 1)
+            note = np.flatnonzero(kind[ids] == 2)
+            step = value[ids[moment]][np.searchsorted(moment, note) - 1]
+            cell = np.stack([(step + 1) // STEPS_OF_SIXTEENTH, value[ids[note]] % 12])
+            cells.append(set(map(tuple, cell.T.tolist())))
+            parts = rows.note_part[first_note[bar] : first_note[bar + 1]]
+            onsets.append(set(step[parts & RIGHT_HAND == 0].tolist()))
+        all_cells.append(cells)
+        all_onsets.append(onsets)
+    return all_cells, all_onsets
 
 
 def _song_bars(rows: Rows) -> tuple[IntColumn, IntColumn]:

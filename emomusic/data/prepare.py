@@ -20,6 +20,7 @@ from emomusic.data.packing import measure_forms, pack, read_tables
 from emomusic.data.prepared import PreparedSong, prepare_song
 from emomusic.data.sources import CorpusFile, corpus_files
 from emomusic.files import clear_parts, write_atomically
+from emomusic.music.form import FORM_COLUMNS
 from emomusic.music.score import ScoreError
 
 CHUNK = 16
@@ -76,7 +77,7 @@ def prepare(
     rows = pack(songs, skipped, tables=tables)
     forms = measure_forms(rows)
     if forms is not None:
-        rows.meta.update(forms=list(forms.forms), harmonies=list(forms.harmonies))
+        rows.meta.update({name: list(getattr(forms, name)) for name in FORM_COLUMNS})
     rows.save(out_path)
     for path in paths:
         path.unlink(missing_ok=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +25,16 @@ MIN_ALIKE = 3
 N_PITCHES = 128
 HARMONY_BARS = (4, 8, 16, 2, 1)
 """How many bars back the chords may lie that a bar repeats, the likeliest of pop first."""
+NEAR_COPY = 0.7
+"""Cosine of two bars' sets of (sixteenth, pitch class) from which one is a near copy."""
+SAME_FIGURE, MIN_FIGURE = 0.8, 2
+"""Share (Dice) of two bars' onsets in the left hand from which its figure is the same, and how
+many onsets a figure has."""
 IS_MINOR = np.array([False, True, True, False, False, False, False, True, True])
 """Of each chord quality, whether its third is minor."""
 TAKEN_UP = 0.25
 """Part of the bars of a drawn form that take up another: else it tells nothing."""
+FORM_COLUMNS = ("forms", "harmonies", "copies", "figures")
 _DIGITS = "0123456789a"
 
 
@@ -82,6 +89,41 @@ def bar_harmony(chords: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
     return found
 
 
+def bar_copies(cells: Sequence[Set[tuple[int, int]]]) -> list[int]:
+    """Return which earlier bar each bar is a near copy of: one more than the place in `FORM_BARS`
+    of how many bars back the likest lies, 0 for none.
+
+    Args:
+        cells: The (sixteenth, pitch class) of the notes of each bar.
+    """
+    found = []
+    for bar, own in enumerate(cells):
+        others = [cells[bar - back] if back <= bar else frozenset() for back in FORM_BARS]
+        alike = [len(own & other) / math.sqrt(max(len(own) * len(other), 1)) for other in others]
+        best = max(alike)
+        found.append(alike.index(best) + 1 if best >= NEAR_COPY - 1e-9 else 0)
+    return found
+
+
+def bar_figures(onsets: Sequence[Set[int]]) -> list[int]:
+    """Return whose figure the left hand of each bar takes up, in the codes of `bar_copies`: that
+    of the nearest bar whose is the same.
+
+    Args:
+        onsets: Where notes of the left hand begin in each bar.
+    """
+
+    def is_same(own: Set[int], other: Set[int]) -> bool:
+        shared, both = len(own & other), len(own) + len(other)
+        return min(len(own), len(other)) >= MIN_FIGURE and 2 * shared >= SAME_FIGURE * both - 1e-9
+
+    return [
+        next((code for code, back in enumerate(FORM_BARS, start=1)
+              if back <= bar and is_same(own, onsets[bar - back])), 0)
+        for bar, own in enumerate(onsets)
+    ]  # fmt: skip
+
+
 def _alike(
     marks: IntColumn, n_places: int, *, n_bars: int, back: int, share: float
 ) -> NDArray[np.bool_]:
@@ -108,13 +150,16 @@ class FormTable:
     """Hold the forms of real pieces, to draw forms from.
 
     Attributes:
-        forms: Codes of the bars of a stretch that begins with a piece, a digit each.
-        harmonies: Of the same bars, whose chords they repeat, see `bar_harmony`; none where
-            that is not known of any.
+        forms: Codes of `bar_form` of a stretch that begins with a piece, a digit a bar.
+        harmonies: Of the same bars, codes of `bar_harmony`; empty where no piece's are known.
+        copies: Of `bar_copies`, likewise.
+        figures: Of `bar_figures`.
     """
 
     forms: tuple[str, ...]
     harmonies: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the codes.
@@ -124,19 +169,21 @@ class FormTable:
         """
         if not self.forms or not all(form and set(form) <= set(_DIGITS) for form in self.forms):
             raise ValueError(f"forms must be texts of {_DIGITS}")
-        known = _DIGITS[: len(HARMONY_BARS) + 1]
-        if self.harmonies and list(map(len, self.harmonies)) != list(map(len, self.forms)):
-            raise ValueError("harmonies must be as many and as long as forms")
-        if not all(set(harmony) <= set(known) for harmony in self.harmonies):
-            raise ValueError(f"harmonies must be texts of {known}")
+        known, lengths = _DIGITS[: len(FORM_BARS) + 1], list(map(len, self.forms))
+        for name in FORM_COLUMNS[1:]:
+            own = getattr(self, name)
+            if own and list(map(len, own)) != lengths:
+                raise ValueError(f"{name} must be as many and as long as forms")
+            if not all(set(codes) <= set(known) for codes in own):
+                raise ValueError(f"{name} must be texts of {known}")
 
     @property
     def longest(self) -> int:
         """Return the number of bars of the longest form."""
         return max(map(len, self.forms))
 
-    def draw(self, n_bars: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-        """Draw the codes of so many bars: of their form, and whose chords they repeat.
+    def draw(self, n_bars: int, rng: np.random.Generator) -> tuple[list[int], ...]:
+        """Draw the codes of so many bars, for each of `FORM_COLUMNS`.
 
         One real piece's are taken, so that what returns late is what came early: one of which at
         least a quarter of the bars takes up another, if there is any. More bars than any piece
@@ -146,16 +193,17 @@ class FormTable:
             n_bars: At least 1.
             rng: Decides which piece.
         """
-        form, harmony = "", ""
-        while len(form) < n_bars:
-            n_left = min(n_bars - len(form), self.longest)
+        drawn = [""] * len(FORM_COLUMNS)
+        while len(drawn[0]) < n_bars:
+            n_left = min(n_bars - len(drawn[0]), self.longest)
             begun = [at for at, own in enumerate(self.forms) if len(own) >= n_left]
             most_free = (1 - TAKEN_UP) * n_left
             told = [at for at in begun if self.forms[at][:n_left].count("0") <= most_free] or begun
-            drawn = told[int(rng.integers(len(told)))]
-            form += self.forms[drawn][:n_left]
-            harmony += self.harmonies[drawn][:n_left] if self.harmonies else "0" * n_left
-        return list(map(_DIGITS.index, form)), list(map(_DIGITS.index, harmony))
+            piece = told[int(rng.integers(len(told)))]
+            for at, name in enumerate(FORM_COLUMNS):
+                column = getattr(self, name)
+                drawn[at] += column[piece][:n_left] if column else "0" * n_left
+        return tuple([_DIGITS.index(code) for code in own] for own in drawn)
 
 
 def written_form(codes: Sequence[int]) -> str:
@@ -165,9 +213,16 @@ def written_form(codes: Sequence[int]) -> str:
     )
 
 
-def written_harmony(chords: NDArray[np.integer[Any]]) -> str:
-    """Return whose chords the bars of a stretch repeat, as a text of `FormTable`."""
-    return "".join(_DIGITS[code] for code in bar_harmony(chords).tolist())
+def harmony_moves(back: Sequence[int]) -> list[bool]:
+    """Tell which bars have other chords than the bar before, from how many bars back they lie.
+
+    Args:
+        back: Of each bar, how many bars back its chords come from, 0 for chords of its own.
+    """
+    whose = list(range(len(back)))
+    for bar, bars in enumerate(back):
+        whose[bar] = whose[bar - bars]
+    return [bar > 0 and whose[bar] != whose[bar - 1] for bar in range(len(back))]
 
 
 def bars_back(code: int) -> int:

@@ -46,7 +46,8 @@ SLOW = 0.5
 """A run that is slower than this share of its own best speed says so."""
 TABLES_NAME = "tables.json"
 TABLES = (
-    "attributes", "bar_attributes", "n_bins", "edges", "bar_edges", "forms", "harmonies", "account",
+    "attributes", "bar_attributes", "n_bins", "edges", "bar_edges", "forms", "harmonies", "copies",
+    "figures", "account",
 )  # fmt: skip
 RUN_DIR = "run"
 Report = Callable[[dict[str, float]], None]
