@@ -122,7 +122,8 @@ def test_a_figure_is_the_nearest_bars_with_four_in_five_onsets() -> None:
 
 def test_harmony_moves_where_it_comes_from_another_bar_than_the_one_before_does() -> None:
     assert harmony_moves([0, 0, 1, 2, 4, 4]) == [False, True, False, False, True, True]
-    assert harmony_moves([0, 1, 1]) == [False] * 3
+    assert harmony_moves([4, 1, 4], n_before=4) == [True, False, True]
+    assert harmony_moves([0, 1, 1]) == [False] * 3 == harmony_moves([0, 0, 0], n_before=1)
 
 
 C, AM, A7, F = 0, 9 * 9 + 1, 9 * 9 + 5, 5 * 9

@@ -48,7 +48,8 @@ class ClipPlan:
         targets: Attribute values asked for, over the whole clip; what is not among them is free.
         bar_targets: What is asked for bar by bar.
         form: Which earlier bar each bar takes up and how, see `bar_form`; 0 where it is free.
-        harmony: How many bars back each bar's chords come from; 0 where they are free.
+        harmony: How many bars back each bar's chords come from; 0 where they are free. A bar of
+            given music that is gone on from may be meant, here and in the next two.
         copies: How many bars back the bar lies that each bar nearly copies; 0 where none does.
         figures: The same of the bar whose figure the left hand takes up.
         follows: Which given bar each bar is led along, None where there is none.
@@ -299,14 +300,18 @@ def _form(
         return free, (free,) * 3, alone
     form, *others = (codes[n_before:] for codes in forms.draw(n_before + n_bars, rng))
     form[-FREE_ENDING:] = [0] * len(form[-FREE_ENDING:])
+    goes_on = _goes_on(request, primer)
+    n_seen = n_before if goes_on else 0
     back = tuple(
         tuple(
-            far[code - 1] if code and far[code - 1] <= at < n_bars - FREE_ENDING else 0
+            far[code - 1]
+            if code and far[code - 1] <= n_seen + at < n_seen + n_bars - FREE_ENDING
+            else 0
             for at, code in enumerate(codes)
         )
         for far, codes in zip((HARMONY_BARS, FORM_BARS, FORM_BARS), others, strict=True)
     )
-    if _goes_on(request, primer):
+    if goes_on:
         return tuple(form), back, alone
     place = [at - bars_back(code) if code else at for at, code in enumerate(form)]
     seen = (code if earlier >= 0 else 0 for code, earlier in zip(form, place, strict=True))

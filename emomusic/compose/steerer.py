@@ -17,6 +17,7 @@ from emomusic.music.attributes import attribute
 from emomusic.music.chords import shift_chords
 from emomusic.music.form import FORM_BARS, bars_back, harmony_moves
 from emomusic.music.hands import LEFT, hands_of
+from emomusic.music.notes import Notes
 from emomusic.music.passage import Passage, passage_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import BEATS_PER_BAR, STEPS_PER_BEAT, Tokenizer, Vocabulary
@@ -239,12 +240,14 @@ class Steerer:
         )
 
         chords = shift_chords(np.array(plan.chords, np.int64), -transposition(plan.tonic))
-
-        moves = harmony_moves(plan.harmony) if any(plan.harmony) else [False] * plan.n_bars
+        shown = plan.primer.bars if plan.primer is not None and plan.shows_primer else ()
+        seen = [list(bar) for bar in shown]
+        moves = harmony_moves(plan.harmony, n_before=len(seen))
 
         def steer(segments: Segments) -> LogitBias:
             bar, back = len(segments), plan.harmony[len(segments)]
-            bias, led = controller(segments).bias, self._led(plan, script, segments)
+            written = [*seen, *segments]
+            bias, led = controller(segments).bias, self._led(plan, script, written, bar=bar)
             if len(chords):
                 first, second = chords[bar].tolist()
                 after = int(chords[bar + 1, 0]) if bar + 1 < len(chords) else second
@@ -254,32 +257,37 @@ class Steerer:
             elif back or moves[bar]:
                 bias = bias.copy()
                 if moves[bar]:
-                    bias[0, self._repetition.chords(segments[bar - 1])] -= MOVE_CHORD
+                    bias[0, self._repetition.chords(written[-1])] -= MOVE_CHORD
                 if back:
-                    bias[0, self._repetition.chords(segments[bar - back])] += REPEAT_CHORD
+                    bias[0, self._repetition.chords(written[-back])] += REPEAT_CHORD
             return LogitBias(bias, *_joined(*led)) if led else LogitBias(bias)
 
         return steer
 
-    def _led(self, plan: ClipPlan, script: Script, segments: Segments) -> list[Pairs]:
-        """Return what leads the next bar along those that it takes up."""
-        bar = len(segments)
+    def _led(self, plan: ClipPlan, script: Script, written: Segments, *, bar: int) -> list[Pairs]:
+        """Return what leads the next bar along those that it takes up.
+
+        Args:
+            plan: Of the clip.
+            script: Its heads.
+            written: The bars so far, given ones that the model sees first.
+            bar: Which bar of the clip is next.
+        """
         followed, code = plan.follows[bar], plan.form[bar]
         if followed is not None and plan.primer is not None:
             is_major = plan.is_major_at(bar)
             to_major = is_major if is_major != plan.primer.is_major else None
             return [self._repetition.notes(plan.primer.bars[followed], to_major=to_major)]
-        back = bars_back(code) if code else 0
-        if 0 < code <= len(FORM_BARS) and back <= bar:
-            return [self._repetition.notes(segments[bar - back])]
+        back = bars_back(code) if code and bars_back(code) <= len(written) else 0
+        if back and code <= len(FORM_BARS):
+            return [self._repetition.notes(written[-back])]
         led = []
         if plan.copies[bar]:
-            led.append(self._repetition.notes(segments[bar - plan.copies[bar]]))
-        elif code and back <= bar:
-            led.append(self._repetition.rhythm(segments[bar - back]))
+            led.append(self._repetition.notes(written[-plan.copies[bar]]))
+        elif back:
+            led.append(self._repetition.rhythm(written[-back]))
         if plan.figures[bar]:
-            at = bar - plan.figures[bar]
-            notes = self.passage(plan, script, segments[at : at + 1]).notes
+            notes = self._notes(plan, script, [written[-plan.figures[bar]]])
             notes = notes.where(hands_of(notes) == LEFT)
             if len(notes):
                 steps = np.rint(notes.onset * STEPS_PER_BEAT).astype(np.int64)
@@ -298,8 +306,12 @@ class Steerer:
     def passage(self, plan: ClipPlan, script: Script, segments: Segments) -> Passage:
         """Return neighbouring bars as they are written, in C; all heads say the same of a bar."""
         n_beats = float(len(segments) * plan.request.beats_per_bar)
-        score = self.tokenizer.decode(body_ids(script, segments), tempo=plan.tempo, n_beats=n_beats)
-        return passage_of(notes_of(score), n_beats=n_beats, tempo=plan.tempo)
+        return passage_of(self._notes(plan, script, segments), n_beats=n_beats, tempo=plan.tempo)
+
+    def _notes(self, plan: ClipPlan, script: Script, segments: Segments) -> Notes:
+        ids = body_ids(script, segments)
+        n_beats = float(len(segments) * plan.request.beats_per_bar)
+        return notes_of(self.tokenizer.decode(ids, tempo=plan.tempo, n_beats=n_beats))
 
 
 def operating_point(targets: Mapping[str, float]) -> OperatingPoint:

@@ -213,16 +213,18 @@ def written_form(codes: Sequence[int]) -> str:
     )
 
 
-def harmony_moves(back: Sequence[int]) -> list[bool]:
-    """Tell which bars have other chords than the bar before, from how many bars back they lie.
+def harmony_moves(back: Sequence[int], *, n_before: int = 0) -> list[bool]:
+    """Tell which bars have other chords than the bar before; none where nothing is known of any.
 
     Args:
         back: Of each bar, how many bars back its chords come from, 0 for chords of its own.
+        n_before: Bars before the first, all of chords of their own.
     """
-    whose = list(range(len(back)))
-    for bar, bars in enumerate(back):
+    whose = list(range(n_before + len(back)))
+    for bar, bars in enumerate(back, start=n_before):
         whose[bar] = whose[bar - bars]
-    return [bar > 0 and whose[bar] != whose[bar - 1] for bar in range(len(back))]
+    own = range(n_before, len(whose))
+    return [any(back) and bar > 0 and whose[bar] != whose[bar - 1] for bar in own]
 
 
 def bars_back(code: int) -> int:
