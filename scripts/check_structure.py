@@ -16,7 +16,6 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from symusic.core import ScoreTick, TempoTick, TempoTickList
@@ -25,13 +24,13 @@ from emomusic.data.clean import SkippedError, Song
 from emomusic.data.sources import CorpusFile, corpus_files, read_song, track_song
 from emomusic.data.split import EMOPIA_CLIP
 from emomusic.evaluation.pieces import Piece
-from emomusic.evaluation.rows import Interval
+from emomusic.evaluation.render import table
+from emomusic.evaluation.rows import chosen
 from emomusic.evaluation.told_apart import (
-    RATES,
-    Measured,
-    Told,
-    feature_aucs,
+    TABLES,
+    alone_rows,
     measure_pieces,
+    rate_rows,
     tell_apart,
 )
 from emomusic.music.notes import make_notes
@@ -118,80 +117,26 @@ def cut(args: argparse.Namespace) -> None:
     print(f"{n_written} clips of {args.bars} bars in {args.out}")
 
 
-def told(interval: Interval | None) -> str:
-    """Return a value with its interval."""
-    if interval is None:
-        return f"{'–':>21}"
-    return f"{interval.value:7.3f} [{interval.low:.3f}, {interval.high:.3f}]".rjust(21)
-
-
-def show(sets: dict[str, Measured], apart: dict[str, Told], aucs: dict[str, float]) -> None:
-    """Print what tells composed from real, the rates, and the features that tell most."""
-    for name, own in apart.items():
-        for ear, auc in own.auc.items():
-            beside = f"; the other real ones {told(own.other[ear])}" if own.other else ""
-            print(f"told apart, {name}, {ear:5} ear: {told(auc)}{beside}")
-    print(f"\n{'':52}" + "".join(f"{name} ({len(own.pieces)})".rjust(24) for name, own in
-                                 sets.items()))  # fmt: skip
-    for rate in RATES:
-        print(f"{rate.what:52}" + "".join(f"{told(own.rate(rate)):>24}" for own in sets.values()))
-    print("\nfeatures that tell most alone (AUC):")
-    ordered = sorted(aucs, key=lambda name: -abs(aucs[name] - 0.5))
-    print("  " + "\n  ".join(f"{name:24} {aucs[name]:.3f}" for name in ordered[:15]))
-
-
 def tell(args: argparse.Namespace) -> None:
-    """Measure folders and print a table, and JSON where it is asked for."""
+    """Measure folders and print tables, and write the rows as JSON where it is asked for."""
     folders = {"composed": args.composed, "real": args.real, "other": args.other}
-    sets = {
+    kinds = {
         name: measure_pieces(read_pieces(folder, first=args.first, n_bars=args.bars))
         for name, folder in folders.items()
         if folder is not None
     }
-    other = sets.get("other")
-    apart = {"composed | real": tell_apart(sets["composed"], sets["real"], other)}
-    if other is not None and args.controls:
-        apart["other | real"] = tell_apart(other, sets["real"])
-    aucs = feature_aucs(sets["composed"], sets["real"])
-    show(sets, apart, aucs)
+    composed, real = kinds["composed"], kinds["real"]
+    others = {name: own for name, own in kinds.items() if name == "other"}
+    told = list(tell_apart(composed, real, others))
+    if others and args.controls:
+        told += tell_apart(others["other"], real, name="other, learnt")
+    print(", ".join(f"{len(own.pieces)} {name}" for name, own in kinds.items()) + "\n")
+    found = [*told, *rate_rows(kinds), *alone_rows(composed, real)]
+    for own in TABLES:
+        print(table(chosen(found, own.names, own.where), across=own.across, most=own.most) + "\n")
     if args.json:
-        args.json.write_text(json.dumps(as_dict(sets, apart, aucs), indent=1), encoding="utf-8")
-
-
-def as_dict(
-    sets: dict[str, Measured], apart: dict[str, Told], aucs: dict[str, float]
-) -> dict[str, Any]:
-    """Return all as plain values."""
-    return {
-        "n": {name: len(own.pieces) for name, own in sets.items()},
-        "told_apart": {
-            name: {"auc": _lists(own.auc), "other": _lists(own.other)}
-            for name, own in apart.items()
-        },
-        "rates": {
-            rate.what: {
-                name: None if (found := own.rate(rate)) is None else _list(found)
-                for name, own in sets.items()
-            }
-            for rate in RATES
-        },
-        "means": {
-            feature: {
-                name: round(float(np.nanmean(own.table([feature]))), 4)
-                for name, own in sets.items()
-            }
-            for feature in aucs
-        },
-        "feature_auc": {name: round(value, 3) for name, value in aucs.items()},
-    }
-
-
-def _lists(found: dict[str, Interval]) -> dict[str, list[float]]:
-    return {ear: _list(own) for ear, own in found.items()}
-
-
-def _list(found: Interval) -> list[float]:
-    return [round(x, 4) for x in found]
+        plain = [row.to_dict() for row in found]
+        args.json.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -216,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     telling.add_argument("--controls", action="store_true", help="tell these from the real, too")
     telling.add_argument("--first", type=int, default=0, help="bar to begin with")
     telling.add_argument("--bars", type=int, default=16)
-    telling.add_argument("--json", type=Path, help="file to write all numbers to")
+    telling.add_argument("--json", type=Path, help="file to write all rows to")
     telling.set_defaults(run=tell)
     args = parser.parse_args(arguments)
     try:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from scipy.stats import pearsonr, spearmanr
 from emomusic.compose.clip import Clip
 from emomusic.compose.request import Request
 from emomusic.evaluation.control import (
-    Answer,
+    Answers,
+    Asked,
     Design,
-    Question,
     answer,
     ask,
     control_rows,
@@ -34,91 +34,83 @@ from emomusic.music.key import TONIC_NAMES
 SMALL = Design(
     attributes=("tempo", "register", "mode", "silence"),
     bar_attributes=("register", "velocity_mean", "polyphony"),
-    n_levels=4,
-    n_each=2,
-    n_bar_clips=3,
-    n_sets=4,
-    n_set_clips=5,
-    n_bar_sets=1,
-    n_bar_set_clips=2,
-)
+    n_levels=4, n_each=2, n_bar_clips=3, n_sets=4, n_set_clips=5, n_bar_sets=1, n_bar_set_clips=2,
+)  # fmt: skip
+DESIGN = Design(
+    attributes=("tempo", "register", "mode", "leap_size"),
+    bar_attributes=("register", "velocity_mean"),
+    n_levels=5, n_each=4, n_bar_clips=8, n_sets=4, n_set_clips=60, n_bar_sets=1,
+    n_bar_set_clips=30,
+)  # fmt: skip
+BAR_TICKS = 4 * 480
+Known = tuple[RealMusic, RealMusic]
 
 
 @pytest.fixture(scope="module")
-def real(tiny_checkpoint: Path) -> RealMusic:
+def real(tiny_checkpoint: Path) -> Known:
     return real_music(tiny_checkpoint)
 
 
 @pytest.fixture(scope="module")
-def asked(real: RealMusic) -> list[Question]:
-    return ask(real, SMALL)
+def asked(real: Known) -> list[Asked]:
+    return ask(*real, SMALL)
 
 
-def test_every_level_is_asked_alone_and_equally_often(
-    asked: list[Question], real: RealMusic
-) -> None:
-    alone = [q for q in asked if not q.per_bar and len(q.names) == 1]
-    assert len(alone) == 4 * 4 * 2
-    for name in SMALL.attributes:
-        values = Counter(q.request.fixed[name] for q in alone if q.names == (name,))
-        assert values == dict.fromkeys(real.clip[name].levels(4).tolist(), 2)
-    assert all(q.request.emotion is None and len(q.request.fixed) == 1 for q in alone)
+def values_of(asked: Sequence[Asked]) -> list[tuple[bool, list[tuple[str, Any]]]]:
+    return [(own.per_bar, [(n, v.tolist()) for n, v in own.values.items()]) for own in asked]
 
 
-def test_bars_change_after_one_to_four(asked: list[Question]) -> None:
-    bars = [q for q in asked if q.per_bar and len(q.names) == 1]
-    assert len(bars) == 3 * 3
-    for question in bars:
-        (values,) = question.request.per_bar.values()
+def test_every_level_is_asked_alone_and_equally_often(asked: list[Asked], real: Known) -> None:
+    alone = [own for own in asked if not own.per_bar and len(own.values) == 1]
+    assert [tuple(own.values) for own in alone] == [(name,) for name in SMALL.attributes]
+    for own, name in zip(alone, SMALL.attributes, strict=True):
+        requests = own.requests(16)
+        values = Counter(request.fixed[name] for request in requests)
+        assert values == dict.fromkeys(real[0].known[name].levels(4).tolist(), 2)
+        assert all(r.emotion is None and len(r.fixed) == 1 and not r.per_bar for r in requests)
+
+
+def test_bars_change_after_one_to_four(asked: list[Asked]) -> None:
+    requests = [request for own in asked if own.per_bar and len(own.values) == 1
+                for request in own.requests(16)]  # fmt: skip
+    assert len(requests) == 3 * 3
+    for request in requests:
+        (values,) = request.per_bar.values()
         changes = [0, *(i for i, (a, b) in enumerate(pairwise(values), 1) if a != b), len(values)]
-        assert len(values) == 16 and len(changes) > 3
-    assert len({tuple(q.request.per_bar.items()) for q in bars}) == len(bars)
+        assert len(values) == request.n_bars == 16 and len(changes) > 3 and not request.fixed
+    assert len({tuple(request.per_bar.items()) for request in requests}) == len(requests)
 
 
-def test_sets_hold_every_attribute_equally_often(asked: list[Question]) -> None:
-    sets = {q.names for q in asked if not q.per_bar and len(q.names) > 1}
+def test_sets_hold_every_attribute_equally_often(asked: list[Asked]) -> None:
+    sets = [tuple(own.values) for own in asked if not own.per_bar and len(own.values) > 1]
     assert Counter(name for names in sets for name in names) == dict.fromkeys(SMALL.attributes, 3)
-    assert all(set(q.request.fixed) == set(q.names) for q in asked if q.names in sets)
 
 
-def test_attributes_nearly_the_same_are_not_asked_at_once(real: RealMusic) -> None:
-    joint = real.joint.copy()
+def test_attributes_nearly_the_same_are_not_asked_at_once(real: Known) -> None:
+    joint = real[0].joint.copy()
     joint[:, 6] = joint[:, 0]  # register is tempo now
-    asked = ask(replace(real, joint=joint), SMALL)
-    assert not any({"tempo", "register"} <= set(q.names) for q in asked)
+    asked = ask(replace(real[0], joint=joint), real[1], SMALL)
+    assert not any({"tempo", "register"} <= set(own.values) for own in asked)
 
 
-def test_what_is_asked_at_once_goes_together(real: RealMusic) -> None:
+def test_what_is_asked_at_once_goes_together(real: Known) -> None:
     rng = np.random.default_rng(0)
-    apart, alike = real.joint.copy(), real.joint.copy()
+    apart, alike = real[0].joint.copy(), real[0].joint.copy()
     apart[:, 6] = rng.standard_normal(len(apart))
     alike[:, 6] = alike[:, 0] + rng.standard_normal(len(alike)) * alike[:, 0].std() / 2
     names = ("tempo", "register")
     design = replace(SMALL, attributes=names, n_sets=1, n_set_clips=60, n_bar_sets=0)
-    drawn = {}
-    for name, joint in (("apart", apart), ("alike", alike)):
-        asked = ask(replace(real, joint=joint), design)
-        both = [q.request.fixed for q in asked if len(q.names) == 2]
-        drawn[name] = np.corrcoef([[f["tempo"], f["register"]] for f in both], rowvar=False)[0, 1]
-    assert drawn["alike"] > drawn["apart"] + 0.2
+    drawn = []
+    for joint in (apart, alike):
+        (both,) = (own.values for own in ask(replace(real[0], joint=joint), real[1], design)
+                   if len(own.values) == 2)  # fmt: skip
+        drawn.append(np.corrcoef(both["tempo"][:, 0], both["register"][:, 0])[0, 1])
+    assert drawn[1] > drawn[0] + 0.2
 
 
-def test_same_seed_same_questions(real: RealMusic, asked: list[Question]) -> None:
-    assert ask(real, SMALL) == asked != ask(real, SMALL, seed=1)
-
-
-DESIGN = Design(
-    attributes=("tempo", "register", "mode", "leap_size"),
-    bar_attributes=("register", "velocity_mean"),
-    n_levels=5,
-    n_each=4,
-    n_bar_clips=8,
-    n_sets=4,
-    n_set_clips=60,
-    n_bar_sets=1,
-    n_bar_set_clips=30,
-)
-BAR_TICKS = 4 * 480
+def test_same_seed_same_questions(real: Known, asked: list[Asked]) -> None:
+    again, other = (values_of(ask(*real, SMALL, seed=seed)) for seed in (0, 1))
+    assert again == values_of(asked) != other
 
 
 class MadeComposer:
@@ -155,22 +147,26 @@ class MadeComposer:
         return score
 
 
-def rows_of(real: RealMusic, *, obeys: bool, design: Design = DESIGN) -> list[Row | str]:
+def rows_of(real: Known, *, obeys: bool) -> list[Row | str]:
     """Return what is found clip-wide and bar by bar."""
-    questions = ask(real, design)
-    clips = MadeComposer(obeys=obeys).compose_each([q.request for q in questions], seed=0)
-    answers = [answer(*pair) for pair in zip(questions, clips, strict=True)]
-    found = (control_rows(answers, real, per_bar=per_bar) for per_bar in (False, True))
-    return [own for rows in found for own in rows]
+    asked = ask(*real, DESIGN)
+    requests = [own.requests(16) for own in asked]
+    clips = MadeComposer(obeys=obeys).compose_each([r for own in requests for r in own], seed=0)
+    answers = [answer(own, list(islice(clips, len(requests[i])))) for i, own in enumerate(asked)]
+    found: list[Row | str] = []
+    for per_bar in (False, True):
+        own = [a for a, b in zip(answers, asked, strict=True) if b.per_bar == per_bar]
+        found += control_rows(own, real[per_bar], per_bar=per_bar)
+    return found
 
 
 @pytest.fixture(scope="module")
-def obeyed(real: RealMusic) -> list[Row | str]:
+def obeyed(real: Known) -> list[Row | str]:
     return rows_of(real, obeys=True)
 
 
 @pytest.fixture(scope="module")
-def ignored(real: RealMusic) -> list[Row | str]:
+def ignored(real: Known) -> list[Row | str]:
     return rows_of(real, obeys=False)
 
 
@@ -210,24 +206,23 @@ def test_indifference_is_seen(ignored: list[Row | str]) -> None:
 
 
 def test_what_is_simply_set_is_not_counted_and_like_attributes_count_once(
-    real: RealMusic,
+    real: Known, obeyed: list[Row | str]
 ) -> None:
-    found = rows_of(real, obeys=True)
-    assert row(found, "mean ρ", asked="clip-wide").n == len(DESIGN.attributes) - 1
-    assert "tempo" not in {own.by["on"] for own in found if isinstance(own, Row)
+    assert row(obeyed, "mean ρ", asked="clip-wide").n == len(DESIGN.attributes) - 1
+    assert "tempo" not in {own.by["on"] for own in obeyed if isinstance(own, Row)
                            and own.name == "leak"}  # fmt: skip
-    joint = real.joint.copy()
+    joint = real[0].joint.copy()
     at = [ATTRIBUTE_NAMES.index(name) for name in ("register", "mode")]
     joint[:, at[1]] = joint[:, at[0]]
-    found = rows_of(replace(real, joint=joint), obeys=True)
+    found = rows_of((replace(real[0], joint=joint), real[1]), obeys=True)
     assert row(found, "mean ρ", asked="clip-wide").n == len(DESIGN.attributes) - 2
     assert any("register = mode" in own or "mode = register" in own
                for own in found if isinstance(own, str))  # fmt: skip
 
 
-def test_nothing_asked_alone_is_no_control(real: RealMusic) -> None:
+def test_nothing_asked_alone_is_no_control(real: Known) -> None:
     with pytest.raises(ValueError, match="no attribute was asked for alone"):
-        list(control_rows([], real, per_bar=False))
+        list(control_rows([], real[0], per_bar=False))
 
 
 def test_the_mean_takes_its_interval_from_its_parts(obeyed: list[Row | str]) -> None:
@@ -239,54 +234,39 @@ def test_the_mean_takes_its_interval_from_its_parts(obeyed: list[Row | str]) -> 
     assert mean.value - (mean.low or 0) == pytest.approx(width / 2)
 
 
-TEN = Distribution("register", np.linspace(0, 1, 11), np.arange(11.0) * 10)
+TEN = Distribution(np.linspace(0, 1, 11), np.arange(11.0) * 10)
 
 
-def answers_of(
-    asked: Sequence[float], achieved: Sequence[float], *, shift: int = 0
-) -> list[Answer]:
-    """Return answers to one attribute asked for alone, each value once."""
-    return [
-        Answer(
-            Question(("register",), False, 0, Request(emotion=None, fixed={"register": a})),
-            {"register": np.array([b])},
-            shift,
-        )
-        for a, b in zip(asked, achieved, strict=True)
-    ]
-
-
-def values_of(
-    asked: Sequence[float], achieved: Sequence[float], *, shift: int = 0
-) -> dict[str, float]:
-    own = answers_of(asked, achieved, shift=shift)
-    return {row.name: row.value for row in following("register", own, TEN, by={})}
+def followed(asked: Sequence[float], achieved: Sequence[float], *, shift: int = 0) -> list[Row]:
+    """Return how the register follows, asked for alone, each value once."""
+    asked_for, found = ({"register": np.array(own)[:, None]} for own in (asked, achieved))
+    answers = Answers(asked_for, found, np.full(len(asked), shift))
+    return list(following("register", answers, TEN, by={}))
 
 
 def test_r2_of_the_identity_sees_an_offset_that_a_line_does_not() -> None:
-    asked = [21.0, 22, 23, 24]
-    assert values_of(asked, asked)["R² identity"] == 1
-    assert values_of(asked, [22.0, 23, 24, 25])["R² identity"] == pytest.approx(1 - 4 / 5)
-    noisy = [21.0, 23, 22, 25]
+    asked, noisy = [21.0, 22, 23, 24], [21.0, 23, 22, 25]
+    assert row(followed(asked, asked), "R² identity").value == 1
+    off = row(followed(asked, [22.0, 23, 24, 25]), "R² identity")
+    assert off.value == pytest.approx(1 - 4 / 5)
     linear = pearsonr(asked, noisy).statistic ** 2
-    assert values_of(asked, noisy)["R² linear"] == pytest.approx(linear)
-    assert values_of(asked, [7.0] * 4)["ρ"] == 0.0
+    assert row(followed(asked, noisy), "R² linear").value == pytest.approx(linear)
+    assert row(followed(asked, [7.0] * 4), "ρ").value == 0.0
 
 
-def test_bins_count_where_the_model_writes() -> None:
-    asked, achieved = np.array([12.0, 25, 38]), np.array([18.0, 31, 55])
-    found = values_of(asked.tolist(), achieved.tolist())
-    assert (found["bin"], found["one bin"]) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
-    moved = values_of((asked + 5).tolist(), (achieved + 5).tolist(), shift=5)
-    assert (moved["bin"], moved["one bin"]) == (found["bin"], found["one bin"])
+@pytest.mark.parametrize("shift", [0, 5])
+def test_bins_count_where_the_model_writes(shift: int) -> None:
+    asked, achieved = np.array([12.0, 25, 38]) + shift, np.array([18.0, 31, 55]) + shift
+    found = followed(asked.tolist(), achieved.tolist(), shift=shift)
+    assert row(found, "bin").value == pytest.approx(1 / 3)
+    assert row(found, "one bin").value == pytest.approx(2 / 3)
 
 
 def test_the_interval_draws_whole_clips() -> None:
     rng = np.random.default_rng(1)
     asked = rng.uniform(30, 90, 20)
     achieved = asked + rng.normal(0, 15, 20)
-    own = answers_of(asked.tolist(), achieved.tolist())
-    found = next(following("register", own, TEN, by={}))
+    found = followed(asked.tolist(), achieved.tolist())[0]
     assert found.low is not None and found.high is not None and found.n == 20
     assert found.low < spearmanr(asked, achieved).statistic < found.high
 
@@ -324,30 +304,19 @@ def test_chance_is_as_large_as_it_is() -> None:
     assert np.mean([leak.chance for leak in found]) == pytest.approx(size, rel=0.25)
 
 
-def test_a_fader_by_hand(real: RealMusic) -> None:
+def test_a_fader_by_hand(real: Known) -> None:
     achieved = [[0.0, 2], [1, 1], [2, 2], [3, 1]]  # spreads over sweeps 1, 0, 0, 1
     others = [[0.0, 5], [2.0, 5], [0.0, 5], [2.0, 5]]  # spreads over levels 1 and 0
-    one = Distribution("register", np.array([0, 0.5, 1]), np.array([0.0, 1, 2]))
+    one = Distribution(np.array([0, 0.5, 1]), np.array([0.0, 1, 2]))
     joint = np.random.default_rng(0).standard_normal((99, 2))
-    own = replace(real, clip={"register": one, "mode": one}, joint=joint)
-    answers = [
-        Answer(
-            Question(
-                ("register",),
-                False,
-                sweep,
-                Request(emotion=None, fixed={"register": 50 + level * one.spread}),
-            ),
-            {
-                "register": np.array([achieved[level][sweep]]) * one.spread,
-                "mode": np.array([others[level][sweep]]) * one.spread,
-            },
-            0,
-        )
-        for level in range(4)
-        for sweep in range(2)
-    ]
-    found = {row.name: row.value for row in fader("register", answers, own, by={})}
-    assert found["consistency"] == pytest.approx(0.5)
-    assert found["restrictiveness"] == pytest.approx(0.5)
-    assert found["linearity"] == pytest.approx((1 + 0.2) / 2)  # the second sweep falls slowly
+    own = RealMusic({"register": one, "mode": one}, joint)
+    asked = {"register": np.repeat(50 + np.arange(4) * one.spread, 2)[:, None]}
+    found_in = {
+        name: np.array(values).reshape(-1, 1) * one.spread
+        for name, values in (("register", achieved), ("mode", others))
+    }
+    found = list(fader("register", Answers(asked, found_in, np.zeros(8, int)), own, by={}))
+    assert row(found, "consistency").value == pytest.approx(0.5)
+    assert row(found, "restrictiveness").value == pytest.approx(0.5)
+    # the second sweep falls slowly
+    assert row(found, "linearity").value == pytest.approx((1 + 0.2) / 2)

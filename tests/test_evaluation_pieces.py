@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from helpers.evaluation import clip_at
 from midi import song
 
 from emomusic.compose.composer import Composer
@@ -20,10 +22,6 @@ from emomusic.evaluation.pieces import (
     real_pieces,
     splits,
 )
-from emomusic.evaluation.quality import (
-    beside,
-)
-from emomusic.music.notes import make_notes
 from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
 
@@ -56,9 +54,10 @@ def test_each_song_gives_a_window_before_one_gives_a_second(rows: Rows) -> None:
     assert len(pieces) == 6  # four songs of Pop1K7, two of EMOPIA
     assert most_of_a_song(pieces) == 1
     more = real_pieces(rows, n_bars=8, n=9, held_back=None)
-    assert len(more) == 9
-    assert len({piece.group for piece in more}) == 6
-    assert most_of_a_song(more) == 2
+    assert (len(more), len({piece.group for piece in more}), most_of_a_song(more)) == (9, 6, 2)
+    assert real_pieces(rows, n_bars=100, held_back=None) == []  # no song is as long
+    quadrants = {piece.group: piece.quadrant for piece in pieces if piece.quadrant}
+    assert quadrants == {"emopia/abc": "Q1", "emopia/def": "Q3"}
 
 
 def test_windows_are_whole_bars_of_their_song(rows: Rows) -> None:
@@ -90,20 +89,11 @@ def test_windows_of_a_song_share_no_bar(rows: Rows) -> None:
 
 def test_a_song_with_a_clip_in_training_is_not_held_back(rows: Rows) -> None:
     held_back = real_pieces(rows, n_bars=8)
-    assert {piece.group for piece in held_back} == {
-        "pop1k7/song_0.mid",
-        "pop1k7/song_1.mid",
-        "emopia/def",
-    }
+    groups = {"pop1k7/song_0.mid", "pop1k7/song_1.mid", "emopia/def"}
+    assert {piece.group for piece in held_back} == groups
     trained_on = real_pieces(rows, n_bars=8, held_back=False)
     assert not {p.group for p in held_back} & {p.group for p in trained_on}
     assert "emopia/abc" in {piece.group for piece in trained_on}
-
-
-def test_emopia_tells_the_quadrant(rows: Rows) -> None:
-    pieces = real_pieces(rows, n_bars=8, held_back=None)
-    found = {piece.group: piece.quadrant for piece in pieces if piece.quadrant}
-    assert found == {"emopia/abc": "Q1", "emopia/def": "Q3"}
 
 
 def test_one_seed_draws_the_same_windows(rows: Rows) -> None:
@@ -113,18 +103,19 @@ def test_one_seed_draws_the_same_windows(rows: Rows) -> None:
     assert [p.notes.pitch.tolist() for p in first] != [p.notes.pitch.tolist() for p in other]
 
 
-def test_songs_without_windows_give_none(rows: Rows) -> None:
-    assert real_pieces(rows, n_bars=100, held_back=None) == []
-
-
-def test_what_cannot_be_cut_is_said_in_a_sentence(rows: Rows) -> None:
-    with pytest.raises(ValueError, match="the rows hold no source 'jazz'"):
-        real_pieces(rows, ["jazz"])
-    with pytest.raises(ValueError, match="n_bars and n must be 1 or more, got 16 and 0"):
-        real_pieces(rows, n=0)
-    damaged = replace(rows, meta={**rows.meta, "vocabulary": ["Bar_None"]})
-    with pytest.raises(ValueError, match="the rows are of another vocabulary"):
-        real_pieces(damaged)
+@pytest.mark.parametrize(
+    ("asked", "meta", "words"),
+    [
+        ({"sources": ["jazz"]}, {}, "the rows hold no source 'jazz'"),
+        ({"n": 0}, {}, "n_bars and n must be 1 or more, got 16 and 0"),
+        ({}, {"vocabulary": ["Bar_None"]}, "the rows are of another vocabulary"),
+    ],
+)
+def test_what_cannot_be_cut_is_said_in_a_sentence(
+    rows: Rows, asked: dict[str, Any], meta: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        real_pieces(replace(rows, meta={**rows.meta, **meta}), **asked)
 
 
 def test_composed_clips_keep_their_bars_tempo_and_quadrant(tiny_checkpoint: Path) -> None:
@@ -137,10 +128,9 @@ def test_composed_clips_keep_their_bars_tempo_and_quadrant(tiny_checkpoint: Path
 
 
 def test_a_piece_needs_notes_and_bars() -> None:
-    none, one = np.zeros(0), np.ones(1)
-    notes = make_notes(one, one, np.array([60]), np.array([60]))
+    notes = clip_at(60)
     with pytest.raises(ValueError, match="must hold notes, got none from 'a'"):
-        Piece(make_notes(none, none, none.astype(int), none.astype(int)), "a")
+        Piece(notes.where(slice(0, 0)), "a")
     with pytest.raises(ValueError, match="must be 1 or more, got those of 'a'"):
         Piece(notes, "a", n_bars=0)
     with pytest.raises(ValueError, match="'a' has no bars: this measure needs a beat"):
@@ -148,8 +138,7 @@ def test_a_piece_needs_notes_and_bars() -> None:
 
 
 def test_too_few_pieces_are_counted() -> None:
-    one = np.ones(1)
-    piece = Piece(make_notes(one, one, np.array([60]), np.array([60])), "a")
+    piece = Piece(clip_at(60), "a")
     checked_pieces([piece] * 8, [piece] * 16)
     with pytest.raises(ValueError, match="at least 8 composed pieces are needed, got 7"):
         checked_pieces([piece] * 7, [piece] * 16)
@@ -162,29 +151,16 @@ def test_halves_share_no_song_and_are_as_many_as_the_composed() -> None:
     drawn = list(splits(20, groups, np.random.default_rng(0), n_splits=5))
     assert len(drawn) == 5
     for split in drawn:
-        assert len(split.composed) == len(split.reference) == len(split.other) == 20
-        assert len(set(split.reference)) == len(set(split.other)) == 20
-        assert not {groups[i] for i in split.reference} & {groups[i] for i in split.other}
-    assert sorted(drawn[0].composed) == list(range(20))
-    assert set(drawn[0].reference) != set(drawn[1].reference)
-
-
-def test_more_composed_pieces_than_a_half_holds_are_drawn_from() -> None:
+        assert [len(set(at.tolist())) for at in split] == [20] * 3
+        assert not {groups[i] for i in split[0]} & {groups[i] for i in split[2]}
+    assert sorted(drawn[0][1]) == list(range(20))
+    assert set(drawn[0][0]) != set(drawn[1][0])
+    # more composed pieces than a half holds are drawn from
     (split,) = splits(50, [str(i) for i in range(20)], np.random.default_rng(0), n_splits=1)
-    assert len(split.composed) == len(split.reference) == len(split.other) == 10
+    assert [len(at) for at in split] == [10] * 3
 
 
 @pytest.mark.parametrize("groups", [["one"] * 40, ["big"] * 35 + ["a", "b", "c", "d", "e"]])
 def test_songs_that_cannot_be_parted_are_refused(groups: list[str]) -> None:
     with pytest.raises(ValueError, match="two halves of at least 8 real pieces"):
         list(splits(20, groups, np.random.default_rng(0)))
-
-
-def test_composed_less_real_is_taken_draw_by_draw() -> None:
-    shared = np.linspace(-1, 1, 101)[None]
-    mine = [(np.array([1.0]), shared), (np.array([3.0]), shared + 5)]
-    theirs = [(np.array([1.0]), shared)] * 2
-    found = {own.by["pieces"]: own for own in beside(mine, theirs, ["a"], 7)}
-    assert [own.value for own in found.values()] == [2.0, 1.0, 1.0]
-    assert found["difference"].low == pytest.approx(1.0)  # what moves both moves no difference
-    assert found["composed"].low == pytest.approx(2.0 - 0.95)

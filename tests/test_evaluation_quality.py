@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 from helpers.evaluation import row, walks, with_quadrants
 
-from emomusic.evaluation.pieces import (
-    Piece,
-)
+from emomusic.evaluation.pieces import Piece
 from emomusic.evaluation.quality import (
-    Space,
+    beside,
     diversity,
     manifold,
     mean_distance,
     neighbourhood,
+    white_axes,
 )
 from emomusic.evaluation.rows import Row
 
@@ -53,12 +52,33 @@ def test_axes_are_white_and_freak_values_are_cut() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(200, 6)) @ rng.normal(size=(6, 10)) + 5.0
     features[:, 9] = 3.0  # never moves
-    space = Space(4).fit(features)
-    places = space.transform(features)
+    to_axes = white_axes(features, 4)
+    places = to_axes(features)
     assert places.shape == (200, 4)
     assert np.allclose(np.cov(places.T, bias=True), np.eye(4), atol=1e-9)
     features[0] = 1e9
-    assert np.abs(space.transform(features)[0]).max() < 100
+    assert np.abs(to_axes(features)[0]).max() < 100
+
+
+def test_composed_less_real_is_taken_draw_by_draw_over_halvings() -> None:
+    shared = np.linspace(-1, 1, 101)[None]
+    measured = np.full(16, 3.0), np.ones(32)
+    found = {
+        own.by["pieces"]: own
+        for own in beside(
+            (walks(16, seed=1), walks(32, seed=2)),
+            measured,
+            ["a"],
+            lambda reference, drawn, held, held_drawn: (np.array([held.mean()]), shared + 5),
+            n_draws=101,
+        )
+    }
+    assert {kind: own.value for kind, own in found.items()} == pytest.approx(
+        {"composed": 3.0, "real": 1.0, "difference": 2.0}
+    )
+    # what moves both moves no difference, and draws are moved onto the value
+    assert found["difference"].low == pytest.approx(2.0)
+    assert found["composed"].low == pytest.approx(3.0 - 0.95) and found["composed"].n == 16
 
 
 def test_other_real_songs_are_as_precise_as_the_like() -> None:
@@ -114,14 +134,18 @@ def test_clips_of_one_song_do_not_count_against_real_music() -> None:
     assert found[1] == pytest.approx(found[0])
 
 
-def test_quadrants_that_cannot_be_compared_are_refused() -> None:
-    pieces = with_quadrants(walks(32, seed=1))
-    with pytest.raises(ValueError, match="share no quadrant"):
-        list(diversity(walks(8, seed=1), pieces))
-    with pytest.raises(
-        ValueError, match="at least 8 composed pieces of Q1 and two songs are needed, got 7 of 7"
-    ):
-        list(diversity(pieces[:28], pieces))
-    one_song = with_quadrants(walks(32, seed=1, per_song=32))
-    with pytest.raises(ValueError, match="real pieces of Q1 and two songs are needed, got 8 of 1"):
-        list(diversity(pieces, one_song))
+@pytest.mark.parametrize(
+    ("composed", "real", "words"),
+    [
+        (walks(8, seed=1), walks(32, seed=1), "share no quadrant"),
+        (with_quadrants(walks(28, seed=1)), with_quadrants(walks(32, seed=1)),
+         "at least 8 composed pieces of Q1 and two songs are needed, got 7 of 7"),
+        (with_quadrants(walks(32, seed=1)), with_quadrants(walks(32, seed=1, per_song=32)),
+         "real pieces of Q1 and two songs are needed, got 8 of 1"),
+    ],
+)  # fmt: skip
+def test_quadrants_that_cannot_be_compared_are_refused(
+    composed: list[Piece], real: list[Piece], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        list(diversity(composed, real))

@@ -27,8 +27,11 @@ from emomusic.evaluation.rows import (
 )
 
 
-@section("Some numbers", uses=(), tables=(Table(("a", "b"), "of", note="What they are."),),
-         plots=(Plot("a", "bars", "of"), Plot("gone", "curve", "x")))  # fmt: skip
+@section(
+    "Some numbers",
+    Table(("a", "b"), "of", note="What they are."),
+    plots=(Plot("a", "bars", "of"), Plot("gone", "curve", "x")),
+)
 def numbers(given: int) -> list[Row | str]:
     """Yield as many rows as are given."""
     rows: list[Row | str] = [Row("a", at / 7, by={"of": str(at)}) for at in range(given)]

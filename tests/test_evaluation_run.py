@@ -36,7 +36,7 @@ class Measured:
             yield Row("third", 1 / 3, n=len(self.names))
             yield "Said."
 
-        return Section(name, name.capitalize(), measure, uses, (), (), needs_rows)
+        return Section(name, name.capitalize(), measure, uses=uses, needs_rows=needs_rows)
 
     def taken(self) -> list[str]:
         """Return what was measured since this was last asked."""

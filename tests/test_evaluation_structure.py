@@ -4,15 +4,18 @@ import math
 
 import numpy as np
 import pytest
-from helpers.evaluation import Note, piece_of, walks
+from helpers.evaluation import Note, piece_of, row, walks, with_quadrants
 
 from emomusic.evaluation.pieces import Piece
-from emomusic.evaluation.structure import STYLE, features_of, grid_of, louder_end
+from emomusic.evaluation.rows import Row
+from emomusic.evaluation.structure import STYLE, features_of, grid_of, louder_end, still_bars
 from emomusic.evaluation.told_apart import (
-    RATES,
+    BESIDE,
+    Measured,
+    alone_rows,
     ear_names,
-    feature_aucs,
     measure_pieces,
+    rate_rows,
     tell_apart,
 )
 from emomusic.music.hands import LEFT, RIGHT
@@ -140,38 +143,62 @@ def test_notes_outside_the_bars_are_left_out() -> None:
     assert features_of(both)["motif_returns"] == features_of(inside)["motif_returns"]
 
 
+def test_a_bar_with_two_onsets_at_most_is_still() -> None:
+    onsets = ((0, 1, 2), (0, 2), (0, 0, 3), (), (0.01, 0, 1, 2, 3))  # chords are one onset
+    notes = [(4.0 * bar + at, 4.0, 60 + i, 60) for bar, own in enumerate(onsets)
+             for i, at in enumerate(own)]  # fmt: skip
+    assert still_bars(piece_of(notes, n_bars=5)) == pytest.approx(3 / 5)
+
+
+def ears(*given: Measured, others: Measured | None = None) -> list[Row]:
+    named = None if others is None else {"others": others}
+    return list(tell_apart(*given, named, n_repeats=1))
+
+
 def test_what_is_built_otherwise_is_told_apart_and_what_is_built_alike_is_not() -> None:
     songs = [song(group=f"s{i}", figure=((0, 1, 2, 3), (0, 2), (0, 1.5, 3))[i % 3])
              for i in range(24)]  # fmt: skip
     loose = measure_pieces(walks(24, seed=1))
-    told = tell_apart(measure_pieces(songs), loose, n_repeats=1)
-    assert set(told.auc) == {"plain", "keen"} and told.other == {}
-    assert all(auc.low > 0.9 and auc.value > 0.95 for auc in told.auc.values())
-    others = (measure_pieces(walks(24, seed=seed)) for seed in (2, 4))
-    alike = tell_apart(next(others), loose, next(others), n_repeats=1)
-    assert all(0.2 < auc.value < 0.8 for auc in (*alike.auc.values(), *alike.other.values()))
+    told = ears(measure_pieces(songs), loose)
+    assert [own.by["ear"] for own in told] == ["plain", "keen"]
+    assert all(own.low is not None and own.low > 0.9 and own.value > 0.95 for own in told)
+    alike = ears(*(measure_pieces(walks(24, seed=2)), loose),
+                 others=measure_pieces(walks(24, seed=4)))  # fmt: skip
+    assert [own.by["pieces"] for own in alike] == ["composed", "others"] * 2
+    assert all(0.2 < own.value < 0.8 for own in alike)
 
 
 def test_pieces_of_one_song_are_never_learnt_and_told_at_once() -> None:
     """Two pieces a song, alike but for the side they are on: only the song could be learnt."""
-    mine, theirs = (walks(24, seed=5, per_song=2) for _ in range(2))
-    told = tell_apart(measure_pieces(mine), measure_pieces(theirs), n_repeats=1)
-    assert all(0.3 < auc.value < 0.7 for auc in told.auc.values())
+    mine, theirs = (measure_pieces(walks(24, seed=5, per_song=2)) for _ in range(2))
+    assert all(0.3 < own.value < 0.7 for own in ears(mine, theirs))
 
 
-def test_ears_hear_no_style_and_rates_are_means_over_pieces() -> None:
-    measured = measure_pieces([song(n_bars=16), song(n_bars=16, group="b", figure=(0, 2))])
-    names = ear_names(measured)
-    assert not STYLE & set(names) and "louder_end" not in names
-    assert set(measured.values[0]) >= STYLE
-    rates = {rate.what: measured.rate(rate) for rate in RATES}
-    assert rates["minor seconds sounding, Q3"] is None  # there is no piece of that quadrant
-    shared = rates["left hand's rhythm shared with the bar before"]
-    assert shared is not None and shared.value == 1.0
-    far = rates["last four bars over 8 semitones off"]
-    assert far is not None and (far.value, far.low, far.high) == (0.0, 0.0, 0.0)
+def test_ears_hear_no_style_nor_what_is_measured_beside_the_features() -> None:
+    measured = measure_pieces([song(n_bars=16)])
+    names = set(ear_names(measured))
+    assert names == set(features_of(song(n_bars=16))) - STYLE
+    assert not names & set(BESIDE)
+    alone = {own.by["feature"] for own in alone_rows(measured, measured)}
+    assert not alone & set(BESIDE)
+    assert set(measured.values[0]) >= STYLE | set(BESIDE)
+
+
+def test_rates_are_means_over_pieces() -> None:
+    pieces = [song(n_bars=16), song(n_bars=16, group="b", figure=(0, 2))]
+    rates = list(rate_rows({"composed": measure_pieces(pieces)}))
+    assert not [own for own in rates if own.name.endswith("Q3")]  # there is no such piece
+    assert row(rates, "left hand's rhythm shared with the bar before").value == 1.0
+    far = row(rates, "last four bars over 8 semitones off")
+    assert (far.value, far.low, far.high) == (0.0, 0.0, 0.0)
+    held = with_quadrants([piece_of([(8.0 * i, 8.0, 60, 60) for i in range(4)], n_bars=8)] * 4)
+    still = row(rate_rows({"held": measure_pieces(held)}), "bars with at most two onsets, Q3")
+    assert still.value == 1.0
 
 
 def test_a_feature_alone_tells_by_its_order() -> None:
-    aucs = feature_aucs(measure_pieces([song()]), measure_pieces(walks(8, seed=1)))
-    assert aucs["left_rhythm_same"] >= 0.5 and aucs["motif_returns"] == 1.0
+    found = list(alone_rows(measure_pieces([song()]), measure_pieces(walks(8, seed=1))))
+    assert row(found, "tells alone", feature="left_rhythm_same").value >= 0.5
+    assert row(found, "tells alone", feature="motif_returns").value == 1.0
+    sizes = [abs(own.value - 0.5) for own in found]
+    assert sizes == sorted(sizes, reverse=True)

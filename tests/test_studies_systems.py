@@ -9,7 +9,7 @@ from helpers.evaluation import Note, labelled, piece_of, row, some_panel, walks
 
 from emomusic.compose.composer import Composer
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.accuracy import compose_uncontrolled, quadrants_of
+from emomusic.evaluation.accuracy import ask_nothing, quadrants_of
 from emomusic.evaluation.pieces import Piece
 from emomusic.evaluation.structure import bar_similarity, bars_return
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES
@@ -52,8 +52,8 @@ def test_a_rule_sets_tempo_mode_register_and_loudness(degrees: set[int], quadran
 
 
 def test_rules_are_set_upon_clips_of_which_nothing_is_asked(tiny_checkpoint: Path) -> None:
-    size = {"count": 2, "seed": 4, "n_bars": 2}
-    clips = compose_uncontrolled(Composer(tiny_checkpoint), **size, progress=lambda n: None)
+    clips = list(Composer(tiny_checkpoint).compose_each([ask_nothing(2)] * 8, seed=4))
+    assert all(clip.targets == {} for clip in clips)
     found, again = (apply_rules(clips, quadrants_of(2), seed=4) for _ in range(2))
     assert all((a.onset_s == b.onset_s).all() for a, b in zip(found, again, strict=True))
     assert all(found[at].velocity.mean() > found[at + 2].velocity.mean() for at in (2, 3))

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from emomusic.compose.clip import Clip
-from emomusic.compose.composer import Composer
 from emomusic.compose.request import Request
 from emomusic.emotion import QUADRANTS, Emotion, find_emotion
-from emomusic.evaluation.judges import FeatureJudge, Judge, SequenceJudge
+from emomusic.evaluation.judges import Classes, FeatureJudge, Judge, NoVelocity, SequenceJudge
 from emomusic.evaluation.rows import (
     Interval,
     Matrix,
@@ -41,10 +39,8 @@ from emomusic.verify.labels import LabelledClip, clip_weights, read_labels, read
 if TYPE_CHECKING:
     from emomusic.evaluation.run import Context
 
-Classes = NDArray[np.int64]
 NO_VELOCITY, BOTH = "no velocity", "both"
 COMPOSED, REAL = "composed", "real EMOPIA"
-FLAT = 64
 HALVES = {
     "quadrant": np.array([0, 1, 2, 3]),
     "arousal": np.array([1, 1, 0, 0]),
@@ -58,39 +54,9 @@ GIVEN = ("tempo",)
 """Attributes that the composer sets itself; they always arrive."""
 
 
-def flattened(notes: Notes) -> Notes:
-    """Return the notes with every velocity 64."""
-    return replace(notes, velocity=np.full_like(notes.velocity, FLAT))
-
-
-class NoVelocity:
-    """Judge by features of notes that are all equally loud, in fitting and in hearing."""
-
-    def __init__(self, *, seed: int = 0) -> None:
-        """Set the seed of the judge that is made deaf to velocity."""
-        self.judge = FeatureJudge(seed=seed)
-
-    def fit(
-        self, clips: Sequence[Notes], quadrant: Sequence[str], *, weight: Matrix | None = None
-    ) -> Self:
-        """Learn from labelled clips, as `FeatureJudge` does."""
-        self.judge.fit([flattened(notes) for notes in clips], quadrant, weight=weight)
-        return self
-
-    def predict_proba(self, clips: Sequence[Notes]) -> Matrix:
-        """Return the probability of Q1 to Q4 for each clip, shape (n, 4)."""
-        return self.judge.predict_proba([flattened(notes) for notes in clips])
-
-
 @dataclass(frozen=True)
 class Panel:
-    """Hold judges, and the labelled clips from which they and others learnt.
-
-    Attributes:
-        judges: By name: `features`, `sequence`, `no velocity`.
-        clips: All labelled clips.
-        notes: Those of the judges' half of the songs, in the order of `own`.
-    """
+    """Hold judges by name, all labelled clips, and the notes of those learnt from (`own`)."""
 
     judges: Mapping[str, Judge]
     clips: Sequence[LabelledClip]
@@ -157,8 +123,6 @@ def right_rows(truth: Classes, heard: Classes, *, name: str, **by: str) -> Itera
     Args:
         truth: Quadrant asked for or known, 0 to 3, shape (n,).
         heard: Quadrant heard, shape (n,).
-        name: Of the measure.
-        by: Which clips, which judge.
     """
     confusion = np.zeros((4, 4), dtype=np.int64)
     np.add.at(confusion, (truth, heard), 1)
@@ -185,43 +149,45 @@ def quadrants_of(count: int) -> list[str]:
 
 @section(
     "Emotion: asked against heard",
-    uses=("count", "bars", "seed", "steering", "quick", "labels"),
-    tables=(
-        Table(("heard right", "macro F1"), "of", note=
-              "Share right with its 95 % Wilson interval; `both` is the judges' mean probability, "
-              "`no velocity` a judge of features that hears none, `majority` answers always the "
-              "commonest quadrant of what judges learn from, `shuffled labels` are judges that "
-              "learnt from such (mean, least and greatest share). Nothing is picked."),
-        Table(("confusion",), "heard", {"clips": COMPOSED, "judge": BOTH}),
-        Table(("best of 8 heard right",), "of", note=
-              "The best of several, as one judge chose and another heard, on clips of another "
-              "seed."),
-        Table(("ρ over emotions",), note=
-              "Spearman's ρ between asked and achieved values over the first draws; the mapper "
-              "moves several attributes at once."),
-    ),
+    Table(("heard right", "macro F1"), "of", note=
+          "Share right with its 95 % Wilson interval; `both` is the judges' mean probability, "
+          "`no velocity` a judge of features that hears none, `majority` answers always the "
+          "commonest quadrant of what judges learn from, `shuffled labels` are judges that "
+          "learnt from such (mean, least and greatest share). Nothing is picked."),
+    Table(("confusion",), "heard", {"clips": COMPOSED, "judge": BOTH}),
+    Table(("best of 8 heard right",), "of", note=
+          "The best of several, as one judge chose and another heard, on clips of another seed."),
+    Table(("ρ over emotions",), note=
+          "Spearman's ρ between asked and achieved values over the first draws; the mapper "
+          "moves several attributes at once."),
     plots=(Plot("confusion", "heat", "heard", "asked", "clips", {"judge": BOTH}),),
+    uses=("count", "bars", "seed", "steering", "quick", "labels"),
 )  # fmt: skip
 def emotion(context: Context) -> Iterator[Row]:
     """Hear the first draws and real clips, and the best of several by another judge's choice."""
     panel, extent, s = context.panel, context.extent, context.settings
-    clips, real = context.clips, panel.real
     heard = {
-        COMPOSED: ([notes_of(clip.score) for clip in clips], quadrants_of(s.count)),
-        REAL: (read_notes(real), [clip.quadrant for clip in real]),
+        COMPOSED: (context.notes, quadrants_of(s.count)),
+        REAL: (read_notes(panel.real), [clip.quadrant for clip in panel.real]),
     }
     commonest = Counter(clip.quadrant for clip in panel.own).most_common(1)[0][0]
     for what, (notes, asked) in heard.items():
-        truth = classes_of(asked)
-        for judge, said in listen(panel.judges, notes).items():
-            found = said.argmax(axis=1)
-            yield from right_rows(truth, found, name="heard right", clips=what, judge=judge)
-        same = classes_of([commonest] * len(truth))
+        yield from heard_rows(panel.judges, notes, asked, clips=what)
+        truth, same = classes_of(asked), classes_of([commonest] * len(asked))
         yield from right_rows(truth, same, name="heard right", clips=what, judge="majority")
     yield from shuffled_rows(panel, heard, n_shuffles=extent.n_shuffles, seed=s.seed)
     yield from best_of_rows(context, count=max(s.count // extent.best_of_share, 1))
-    ordered = sorted(rank_correlations(clips).items(), key=lambda item: -item[1])
+    ordered = sorted(rank_correlations(context.clips).items(), key=lambda item: -item[1])
     yield from (Row("ρ over emotions", rho, by={"attribute": name}) for name, rho in ordered)
+
+
+def heard_rows(
+    judges: Mapping[str, Judge], notes: Sequence[Notes], asked: Sequence[str], **by: str
+) -> Iterator[Row]:
+    """Yield how many clips each judge, and both, hear in the quadrant asked for or known."""
+    for judge, said in listen(judges, notes).items():
+        found = said.argmax(axis=1)
+        yield from right_rows(classes_of(asked), found, name="heard right", **by, judge=judge)
 
 
 def shuffled_rows(
@@ -236,17 +202,17 @@ def shuffled_rows(
     Clips that sound alike are heard alike, so single shuffles scatter more widely than their
     Wilson intervals say; the mean is what counts.
     """
-    clips, X, rng = panel.own, feature_matrix(panel.notes), np.random.default_rng(seed)
+    clips, columns, rng = panel.own, feature_matrix(panel.notes), np.random.default_rng(seed)
     judges = []
     for _ in range(n_shuffles):
         order = rng.permutation(len(clips))
         wrong = [replace(clip, quadrant=clips[i].quadrant)
                  for clip, i in zip(clips, order, strict=True)]  # fmt: skip
         truth = classes_of([clip.quadrant for clip in wrong])
-        judges.append(FeatureJudge().fit_features(X, truth, clip_weights(wrong)))
+        judges.append(FeatureJudge().fit_columns(columns, truth, clip_weights(wrong)))
     for what, (notes, asked) in heard.items():
-        truth, columns = classes_of(asked), feature_matrix(notes)
-        said = np.array([judge.judge_features(columns).argmax(axis=1) for judge in judges])
+        truth, heard_in = classes_of(asked), feature_matrix(notes)
+        said = np.array([judge.judge_columns(heard_in).argmax(axis=1) for judge in judges])
         for axis, half in HALVES.items():
             shares = (half[said] == half[truth]).mean(axis=1)
             found = Interval(shares.mean(), shares.min(), shares.max())
@@ -262,9 +228,7 @@ def best_of_rows(context: Context, *, count: int) -> Iterator[Row]:
     n, s = context.extent.n_candidates, context.settings
     asked = quadrants_of(count)
     requests = [Request(find_emotion(q), n_bars=s.bars) for q in asked for _ in range(n)]
-    clips = context.composer.compose_each(
-        requests, seed=(s.seed + 1) % 2**63, progress=context.counted(len(requests))
-    )
+    clips = context.compose(requests, seed=(s.seed + 1) % 2**63)
     notes = [notes_of(clip.score) for clip in clips]
     judged = {
         name: judge.predict_proba(notes).reshape(len(asked), n, 4)
@@ -282,8 +246,8 @@ def best_of(selector: Matrix, truth: Classes) -> Classes:
     """Return the candidate likeliest to be what was asked, the first of equal ones, shape (n,).
 
     Args:
-        selector: Probabilities by the judge that chooses, shape (n_clips, n_candidates, 4).
-        truth: Quadrant asked of each clip, shape (n_clips,).
+        selector: Probabilities by the judge that chooses, shape (n, n_candidates, 4).
+        truth: Quadrant asked of each clip, shape (n,).
     """
     return selector[np.arange(len(truth)), :, truth].argmax(axis=1)
 
@@ -292,13 +256,8 @@ def rank_correlations(clips: Sequence[Clip]) -> dict[str, float]:
     """Return Spearman's ρ between asked and achieved values of each attribute, over clips.
 
     The values asked for come from the mapper, so attributes move together here; it is no
-    measure of how well one attribute follows when asked for alone.
-
-    Args:
-        clips: At least one, of one mapper.
-
-    Returns:
-        ρ in [-1, 1] for each attribute that is not simply set; 0 where one side is constant.
+    measure of how well one attribute follows when asked for alone. What is simply set is left
+    out; where one side is constant, ρ is 0.
     """
     return {
         name: spearman(*np.array([(c.targets[name], c.achieved[name]) for c in clips]).T)
@@ -309,14 +268,12 @@ def rank_correlations(clips: Sequence[Clip]) -> dict[str, float]:
 
 @section(
     "Emotion over the plane",
-    uses=("bars", "seed", "steering", "quick", "labels"),
-    tables=(
-        Table(("ρ",), "axis", note=
-              "Spearman's ρ between what was asked and what was judged (the probability of the "
-              "quadrants on that side), over single clips and over the mean of each point."),
-        Table(("judged",), "valence", {"judge": BOTH}, "As `both` judged."),
-    ),
+    Table(("ρ",), "axis", note=
+          "Spearman's ρ between what was asked and what was judged (the probability of the "
+          "quadrants on that side), over single clips and over the mean of each point."),
+    Table(("judged",), "valence", {"judge": BOTH}, "As `both` judged."),
     plots=(Plot("judged", "heat", "valence", "arousal", "axis", {"judge": BOTH}),),
+    uses=("bars", "seed", "steering", "quick", "labels"),
 )  # fmt: skip
 def grid(context: Context) -> Iterator[Row]:
     """Sweep valence and arousal over the plane; see whether what is judged follows."""
@@ -328,9 +285,7 @@ def grid(context: Context) -> Iterator[Row]:
         for valence in levels.tolist()
         for _ in range(count)
     ]
-    progress = context.counted(len(requests))
-    clips = context.composer.compose_each(requests, seed=s.seed, progress=progress)
-    heard = listen(context.panel.judges, [notes_of(clip.score) for clip in clips])
+    heard = listen(context.panel.judges, [notes_of(c.score) for c in context.compose(requests)])
     planes = {name: (own @ SIGNS).reshape(n_levels, n_levels, count, 2)
               for name, own in heard.items()}  # fmt: skip
     for judge, plane in planes.items():
@@ -379,30 +334,19 @@ def grid_rho(
 
 @section(
     "A simpler system under the same judges",
+    Table(("heard right",), "of", note=
+          "`no controls`: the same network, asked for nothing. Template and recipe of others are "
+          "a study of their own (`studies/baselines`)."),
     uses=("count", "bars", "seed", "steering", "labels"),
-    tables=(Table(("heard right",), "of", note=
-                  "`no controls`: the same network, asked for nothing. Template and recipe of "
-                  "others are a study of their own (`studies/baselines`)."),),
 )  # fmt: skip
 def baselines(context: Context) -> Iterator[Row]:
     """Let the judges hear as many clips that were asked for nothing."""
-    s = context.settings
-    free = compose_uncontrolled(
-        context.composer,
-        count=s.count,
-        seed=s.seed,
-        n_bars=s.bars,
-        progress=context.counted(4 * s.count),
-    )
-    truth = classes_of(quadrants_of(s.count))
-    for judge, said in listen(context.panel.judges, [notes_of(c.score) for c in free]).items():
-        by = {"clips": "no controls", "judge": judge}
-        yield from right_rows(truth, said.argmax(axis=1), name="heard right", **by)
+    asked = quadrants_of(context.settings.count)
+    free = context.compose([ask_nothing(context.settings.bars)] * len(asked))
+    notes = [notes_of(clip.score) for clip in free]
+    yield from heard_rows(context.panel.judges, notes, asked, clips="no controls")
 
 
-def compose_uncontrolled(
-    composer: Composer, *, count: int, seed: int, n_bars: int, progress: Callable[[int], None]
-) -> list[Clip]:
-    """Compose `count` clips for each quadrant, asking for nothing."""
-    request = Request(None, n_bars=n_bars, guidance=1.0)
-    return list(composer.compose(request, seed=seed, count=4 * count, progress=progress))
+def ask_nothing(n_bars: int) -> Request:
+    """Return the request for a clip that nothing is asked of."""
+    return Request(None, n_bars=n_bars, guidance=1.0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,10 @@ KINDS = {False: "clip-wide", True: "bar by bar"}
 MAX_STEP_BARS = 4
 MAX_TRIES = 500
 N_FINE = 64
+"""Levels of each of several attributes that are asked for at once, clip-wide."""
 TOGETHER = 3
+Values = Mapping[str, Matrix]
+"""Of attributes over clips, shape (n_clips, n_values) each: one value, or one a bar."""
 
 
 @dataclass(frozen=True)
@@ -78,107 +82,80 @@ QUICK = Design(
 )
 
 
-@dataclass(frozen=True)
-class Question:
-    """Hold one clip to be asked for.
+class Asked(NamedTuple):
+    """Hold the values asked of some clips, all else free; several attributes to see leakage."""
 
-    Attributes:
-        names: What is asked for; several where leakage is to be seen.
-        per_bar: Whether bar by bar.
-        sample: Its number among those that ask for the same values, or for the same names.
-        request: What to compose.
-    """
-
-    names: tuple[str, ...]
+    values: Values
     per_bar: bool
-    sample: int
-    request: Request
+
+    def requests(self, n_bars: int) -> list[Request]:
+        """Return the request for each clip."""
+        found = []
+        for clip in range(len(next(iter(self.values.values())))):
+            own = {name: tuple(values[clip].tolist()) for name, values in self.values.items()}
+            fixed = {} if self.per_bar else {name: value for name, (value,) in own.items()}
+            per_bar = own if self.per_bar else {}
+            found.append(Request(emotion=None, fixed=fixed, per_bar=per_bar, n_bars=n_bars))
+        return found
 
 
 def ask(
-    real: RealMusic,
+    clips: RealMusic,
+    bars: RealMusic,
     design: Design,
     *,
     seed: int = 0,
     n_bars: int = DEFAULT_BARS,
-) -> list[Question]:
-    """Return all that is to be asked; the same numbers give the same questions.
+) -> list[Asked]:
+    """Return all that is to be asked; the same numbers give the same.
+
+    Alone, attributes are asked for at evenly spaced quantiles of real music, or, bar by bar, for
+    values that change at random after every one to four bars; several at once at independent
+    values that real music shows together.
 
     Args:
-        real: Where values come from.
+        clips: Where values of clips come from.
+        bars: Where those of bars do.
     """
-    design = replace(
-        design,
-        attributes=design.attributes or real.names(per_bar=False),
-        bar_attributes=design.bar_attributes or real.names(per_bar=True),
-    )
+    names, bar_names = design.attributes or clips.known, design.bar_attributes or bars.known
     rng = np.random.default_rng(np.random.SeedSequence([seed, 4]))
-    alone = [(name,) for name in design.bar_attributes]
-    sets = _sets(design.attributes, real.groups(per_bar=False), design.n_sets, rng)
-    bar_sets = _sets(design.bar_attributes, real.groups(per_bar=True), design.n_bar_sets, rng)
-    return [
-        *_ask_levels(real, design, n_bars),
-        *_ask_at_once(real, sets, design.n_set_clips, rng, n_bars),
-        *_ask_bars(real, alone, design.n_levels, design.n_bar_clips, rng, n_bars),
-        *_ask_bars(real, bar_sets, design.n_levels, design.n_bar_set_clips, rng, n_bars),
+    sets = _sets(tuple(names), clips.groups, design.n_sets, rng)
+    bar_sets = _sets(tuple(bar_names), bars.groups, design.n_bar_sets, rng)
+    levels = {name: clips.known[name].levels(design.n_levels) for name in names}
+    asked = [
+        Asked({name: np.repeat(own, design.n_each)[:, None]}, False) for name, own in levels.items()
     ]
-
-
-def _ask_levels(real: RealMusic, design: Design, n_bars: int) -> Iterator[Question]:
-    """Ask for one attribute alone, at evenly spaced quantiles of real music."""
-    for name in design.attributes:
-        for level in real.clip[name].levels(design.n_levels).tolist():
-            for sample in range(design.n_each):
-                request = Request(emotion=None, fixed={name: level}, n_bars=n_bars)
-                yield Question((name,), False, sample, request)
-
-
-def _ask_at_once(
-    real: RealMusic,
-    sets: Sequence[tuple[str, ...]],
-    n_clips: int,
-    rng: np.random.Generator,
-    n_bars: int,
-) -> Iterator[Question]:
-    """Ask for several attributes at independent values that real music shows together."""
-    for names in sets:
-        levels = {name: real.clip[name].levels(N_FINE) for name in names}
-        for sample in range(n_clips):
-            fixed = _draw(real, levels, rng, per_bar=False)
-            yield Question(names, False, sample, Request(emotion=None, fixed=fixed, n_bars=n_bars))
-
-
-def _ask_bars(
-    real: RealMusic,
-    sets: Sequence[tuple[str, ...]],
-    n_levels: int,
-    n_clips: int,
-    rng: np.random.Generator,
-    n_bars: int,
-) -> Iterator[Question]:
-    """Ask for values that change at random after every one to four bars."""
-    for names in sets:
-        levels = {name: real.bar[name].levels(n_levels) for name in names}
-        for sample in range(n_clips):
-            bars: list[dict[str, float]] = []
-            while len(bars) < n_bars:
-                step = int(rng.integers(1, MAX_STEP_BARS + 1))
-                bars += [_draw(real, levels, rng, per_bar=True)] * step
-            per_bar = {name: tuple(bar[name] for bar in bars[:n_bars]) for name in names}
-            yield Question(
-                names, True, sample, Request(emotion=None, per_bar=per_bar, n_bars=n_bars)
-            )
+    for own in sets:
+        fine = {name: clips.known[name].levels(N_FINE) for name in own}
+        asked.append(Asked(_draw(clips, fine, rng, n_clips=design.n_set_clips), False))
+    alone = [((name,), design.n_bar_clips) for name in bar_names]
+    for own, n_clips in [*alone, *((own, design.n_bar_set_clips) for own in bar_sets)]:
+        known = {name: bars.known[name].levels(design.n_levels) for name in own}
+        asked.append(Asked(_draw(bars, known, rng, n_clips=n_clips, n_bars=n_bars), True))
+    return asked
 
 
 def _draw(
-    real: RealMusic, levels: Mapping[str, Matrix], rng: np.random.Generator, *, per_bar: bool
-) -> dict[str, float]:
-    """Draw a value of each attribute; again where no real music lies near two of them."""
-    for _ in range(MAX_TRIES):
-        drawn = {name: float(rng.choice(own)) for name, own in levels.items()}
-        if len(drawn) == 1 or real.possible(drawn, rng, per_bar=per_bar):
-            break
-    return drawn
+    real: RealMusic,
+    levels: Mapping[str, Matrix],
+    rng: np.random.Generator,
+    *,
+    n_clips: int,
+    n_bars: int | None = None,
+) -> Values:
+    """Draw values of each clip, or of bars, again where no real music lies near two of them."""
+    clips = []
+    for _ in range(n_clips):
+        drawn: list[dict[str, float]] = []
+        while len(drawn) < (n_bars or 1):
+            step = 1 if n_bars is None else int(rng.integers(1, MAX_STEP_BARS + 1))
+            for _ in range(MAX_TRIES):
+                values = {name: float(rng.choice(own)) for name, own in levels.items()}
+                if len(values) == 1 or real.possible(values, rng):
+                    break
+            drawn += [values] * step
+        clips.append(drawn[: n_bars or 1])
+    return {name: np.array([[own[name] for own in drawn] for drawn in clips]) for name in levels}
 
 
 def _sets(
@@ -200,81 +177,58 @@ def _sets(
     return found
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Hold what came of a question.
+class Answers(NamedTuple):
+    """Hold what came of asking.
 
     Attributes:
-        question: What was asked.
-        values: Attribute values achieved, shape (n_bars,) where asked bar by bar, else (1,).
-        shift: Semitones by which the clip was moved after it was written.
+        asked: The values asked for.
+        achieved: Those achieved; clip-wide, of all other attributes too.
+        shift: Semitones by which each clip was moved after it was written, shape (n_clips,).
     """
 
-    question: Question
-    values: Mapping[str, Matrix]
-    shift: int
-
-    def asked(self, name: str) -> Matrix:
-        """Return the values asked for, of the shape of those achieved."""
-        request = self.question.request
-        asked = request.per_bar[name] if self.question.per_bar else [request.fixed[name]]
-        return np.array(asked, dtype=np.float64)
+    asked: Values
+    achieved: Values
+    shift: NDArray[np.int64]
 
 
-def answer(question: Question, clip: Clip) -> Answer:
-    """Measure what was asked for on a clip; clip-wide, all other attributes too."""
-    shift = transposition(parse_key(clip.key)[0])
-    if not question.per_bar:
-        values = {name: np.array([value]) for name, value in clip.achieved.items()}
-        return Answer(question, values, shift)
+def answer(asked: Asked, clips: Sequence[Clip]) -> Answers:
+    """Measure what was asked for on clips."""
+    shift = np.array([transposition(parse_key(clip.key)[0]) for clip in clips])
+    if asked.per_bar:
+        found = [_bar_values(clip, tuple(asked.values)) for clip in clips]
+    else:
+        found = [[clip.achieved] for clip in clips]
+    achieved = {name: np.array([[bar[name] for bar in bars] for bars in found])
+                for name in found[0][0]}  # fmt: skip
+    return Answers(asked.values, achieved, shift)
+
+
+def _bar_values(clip: Clip, names: tuple[str, ...]) -> list[Mapping[str, float]]:
     notes, n_beats = notes_of(clip.score), clip.request.beats_per_bar
     key = estimate_key(notes)
-    bars = [
-        measure(
-            passage_of(notes, start=bar * n_beats, n_beats=n_beats, tempo=clip.tempo, key=key),
-            question.names,
-        )
-        for bar in range(clip.n_bars)
+    return [
+        measure(passage_of(notes, start=start, n_beats=n_beats, tempo=clip.tempo, key=key), names)
+        for start in range(0, clip.n_bars * n_beats, n_beats)
     ]
-    return Answer(question, {n: np.array([b[n] for b in bars]) for n in question.names}, shift)
-
-
-@dataclass(frozen=True)
-class Leak:
-    """Hold how much one attribute moves when another is asked for at independent values.
-
-    Attributes:
-        asked: The attribute asked for.
-        moved: The other one, asked for as well.
-        rho: Rank correlation between the first as asked and the second as achieved.
-        chance: Its size to be expected by chance, from as many clips.
-    """
-
-    asked: str
-    moved: str
-    rho: float
-    chance: float
 
 
 @section(
     "Control of each attribute",
-    uses=("bars", "seed", "steering", "quick", "rows"),
-    tables=(
-        Table(("mean ρ", "worst ρ"), "asked"),
-        Table(("leakage on the whole",), "of", note=
-              "Each attribute is asked for alone, all others free. Leakage: mean |ρ| between one "
-              "attribute as asked and another as achieved, where three are asked for at "
-              "independent values that real music shows together; by chance: the same with the "
-              "clips exchanged; beyond chance: root mean square of those ρ less what chance adds."),
-        Table(("ρ", "R² identity", "R² linear", "bin", "one bin", "leakage", "consistency",
-               "restrictiveness", "linearity"), "name", note=
-              "ρ: Spearman's, with its 95 % bootstrap interval over clips. bin, one bin: share in "
-              "the bin asked for, and in it or one beside. Consistency, restrictiveness, "
-              "linearity: as FaderNets has them, in standard deviations of real music; what is "
-              "free varies, so restrictiveness cannot come near 1. `tempo` is simply set, and not "
-              "counted."),
-    ),
+    Table(("mean ρ", "worst ρ"), "asked"),
+    Table(("leakage on the whole",), "of", note=
+          "Each attribute is asked for alone, all others free. Leakage: mean |ρ| between one "
+          "attribute as asked and another as achieved, where three are asked for at "
+          "independent values that real music shows together; by chance: the same with the "
+          "clips exchanged; beyond chance: root mean square of those ρ less what chance adds."),
+    Table(("ρ", "R² identity", "R² linear", "bin", "one bin", "leakage", "consistency",
+           "restrictiveness", "linearity"), "name", note=
+          "ρ: Spearman's, with its 95 % bootstrap interval over clips. bin, one bin: share in "
+          "the bin asked for, and in it or one beside. Consistency, restrictiveness, "
+          "linearity: as FaderNets has them, in standard deviations of real music; what is "
+          "free varies, so restrictiveness cannot come near 1. `tempo` is simply set, and not "
+          "counted."),
     plots=(Plot("ρ", "bars", "attribute", "asked"),),
+    uses=("bars", "seed", "steering", "quick", "rows"),
 )  # fmt: skip
 def control(context: Context) -> Iterator[Row | str]:
     """Ask for each attribute alone, and for several at once, clip-wide and bar by bar."""
@@ -282,45 +236,43 @@ def control(context: Context) -> Iterator[Row | str]:
     rows = None if context.rows_path is None else context.rows
     real = real_music(context.checkpoint, rows=rows)
     n_bars = min(s.bars, extent.max_control_bars)
-    questions = ask(real, extent.design, seed=s.seed, n_bars=n_bars)
-    progress = context.counted(len(questions))
-    clips = context.composer.compose_each([q.request for q in questions], seed=s.seed)
-    answers = []
-    for question, clip in zip(questions, clips, strict=True):
-        answers.append(answer(question, clip))
-        progress(1)
+    asked = ask(*real, extent.design, seed=s.seed, n_bars=n_bars)
+    requests = [own.requests(n_bars) for own in asked]
+    clips = iter(context.compose([request for own in requests for request in own]))
+    answers = [answer(own, list(islice(clips, len(requests[i])))) for i, own in enumerate(asked)]
     for per_bar in (False, True):
-        yield from control_rows(answers, real, per_bar=per_bar, seed=s.seed)
+        own = [found for found, a in zip(answers, asked, strict=True) if a.per_bar == per_bar]
+        yield from control_rows(own, real[per_bar], per_bar=per_bar, seed=s.seed)
 
 
 def control_rows(
-    answers: Sequence[Answer], real: RealMusic, *, per_bar: bool, seed: int = 0
+    answers: Sequence[Answers], real: RealMusic, *, per_bar: bool, seed: int = 0
 ) -> Iterator[Row | str]:
-    """Yield how attributes follow, of all answers those clip-wide or bar by bar.
+    """Yield how attributes follow, clip-wide or bar by bar.
 
     Args:
-        answers: Of one checkpoint.
-        real: What it knows of real music.
-        per_bar: Which of the answers.
+        answers: Of one checkpoint, all of the one kind.
+        real: What it knows of real music, of the same kind.
+        per_bar: Which kind.
     """
-    asked: dict[tuple[str, ...], list[Answer]] = {}
-    for found in answers:
-        if found.question.per_bar == per_bar:
-            asked.setdefault(found.question.names, []).append(found)
-    alone = {names[0]: own for names, own in asked.items() if len(names) == 1}
+    alone = {next(iter(own.asked)): own for own in answers if len(own.asked) == 1}
     if not alone:
         raise ValueError("no attribute was asked for alone")
-    together = {names: own for names, own in asked.items() if len(names) > 1}
+    together: dict[tuple[str, ...], list[Answers]] = {}
+    for own in answers:
+        if len(own.asked) > 1:
+            together.setdefault(tuple(own.asked), []).append(own)
     pairs = [
-        leak for names, own in together.items()
-        for leak in leaks(names, *np.stack([_matrices(name, own) for name in names], axis=1))
+        leak for names, found in together.items()
+        for leak in leaks(names, *(
+            np.stack([np.concatenate([getattr(own, kind)[name] for own in found])
+                      for name in names]) for kind in ("asked", "achieved")))
         if leak.moved not in GIVEN
     ]  # fmt: skip
     by, rho = {"asked": KINDS[per_bar]}, {}
     for name, own in alone.items():
         of = {**by, "attribute": name}
-        distribution = real.distribution(name, per_bar=per_bar)
-        followed = list(following(name, own, distribution, by=of, seed=seed))
+        followed = list(following(name, own, real.known[name], by=of, seed=seed))
         rho[name] = followed[0]
         sizes = [abs(leak.rho) for leak in pairs if leak.asked == name]
         yield from followed
@@ -329,7 +281,7 @@ def control_rows(
             yield from fader(name, own, real, by=of)
     yield from (Row("leak", leak.rho, by={**by, "of": leak.asked, "on": leak.moved})
                 for leak in pairs)  # fmt: skip
-    yield from _on_the_whole(rho, pairs, real.groups(per_bar=per_bar), by=by)
+    yield from _on_the_whole(rho, pairs, real.groups, by=by)
 
 
 def _on_the_whole(
@@ -379,7 +331,7 @@ def _mean_rho(weighted: Sequence[tuple[Row, float]]) -> Interval:
 
 def following(
     name: str,
-    answers: Sequence[Answer],
+    answers: Answers,
     distribution: Distribution,
     *,
     by: Mapping[str, str],
@@ -389,17 +341,12 @@ def following(
 
     `R² identity`: 1 less the squared distance of achieved from asked, as a share of the variance
     of achieved; at most 1, below 0 where the mean would tell more. `R² linear`: the share that a
-    straight line over asked explains. Bins hold in C, in which the model writes.
-
-    Args:
-        name: The attribute.
-        answers: What came of asking for it.
-        distribution: The attribute in real music, with its bins.
-        seed: Of the bootstrap, which draws whole clips.
+    straight line over asked explains. Bins, those of `distribution`, hold in C, in which the
+    model writes. The bootstrap draws whole clips.
     """
-    asked, achieved = _matrices(name, answers)
-    moved = np.array([found.shift for found in answers]) * attribute(name).per_semitone
-    bins = [distribution.bins((values - moved[:, None]).ravel()) for values in (asked, achieved)]
+    asked, achieved = answers.asked[name], answers.achieved[name]
+    moved = answers.shift[:, None] * attribute(name).per_semitone
+    bins = [distribution.bins((values - moved).ravel()) for values in (asked, achieved)]
     away = np.abs(bins[0] - bins[1])
     n, x, y = len(asked), asked.ravel(), achieved.ravel()
     drawn = np.random.default_rng(seed).integers(n, size=(N_RESAMPLED, n))
@@ -413,10 +360,10 @@ def following(
     yield Row("one bin", float((away <= 1).mean()), by=by)
 
 
-def fader(
-    name: str, answers: Sequence[Answer], real: RealMusic, *, by: Mapping[str, str]
-) -> Iterator[Row]:
+def fader(name: str, answers: Answers, real: RealMusic, *, by: Mapping[str, str]) -> Iterator[Row]:
     """Yield FaderNets' measures of an attribute that is swept while all others are free.
+
+    Clips of one value stand one after the other, as many of each.
 
     Reference: Tan and Herremans (2020), `Music FaderNets`, as their code has it: consistency is
     1 less the mean over levels of the standard deviation over samples, restrictiveness 1 less
@@ -425,27 +372,34 @@ def fader(
     code stays; here a sample is a first draw with its own randomness, so restrictiveness holds
     the variety of free attributes too, and is the mean over several others.
     """
-    kin = next(group for group in real.groups(per_bar=False) if name in group)
-    others = [other for other in real.clip if other not in kin and other not in GIVEN]
-    n_sweeps = max(found.question.sample for found in answers) + 1
-    values = [
-        np.stack([found.values[n] for found in answers]) / max(real.clip[n].spread, 1e-9)
-        for n in (name, *others)
-    ]
-    own, *rest = (column.reshape(-1, n_sweeps) for column in values)  # (n_levels, n_sweeps)
-    levels = np.array([found.asked(name)[0] for found in answers]).reshape(-1, n_sweeps)[:, 0]
-    levels = levels / max(real.clip[name].spread, 1e-9)
+    kin = next(group for group in real.groups if name in group)
+    others = [other for other in real.known if other not in kin and other not in GIVEN]
+    n_levels = len(np.unique(answers.asked[name]))
+    levels, own, *rest = (
+        values[n].reshape(n_levels, -1) / max(real.known[n].spread, 1e-9)  # (n_levels, n_sweeps)
+        for values, n in [(answers.asked, name), *((answers.achieved, n) for n in (name, *others))]
+    )
     restrictive = 1.0 - float(np.stack(rest).std(axis=1).mean()) if rest else 1.0
     yield Row("consistency", 1.0 - float(own.std(axis=1).mean()), by=by)
     yield Row("restrictiveness", restrictive, by=by)
-    straight = [float(correlation(levels, sweep)) ** 2 for sweep in own.T]
+    straight = [float(correlation(levels[:, 0], sweep)) ** 2 for sweep in own.T]
     yield Row("linearity", float(np.mean(straight)), by=by)
 
 
-def _matrices(name: str, answers: Sequence[Answer]) -> NDArray[np.float64]:
-    """Return asked and achieved values, shape (2, n_clips, n_values)."""
-    return np.array([[found.asked(name) for found in answers],
-                     [found.values[name] for found in answers]])  # fmt: skip
+class Leak(NamedTuple):
+    """Hold how much one attribute moves when another is asked for at independent values.
+
+    Attributes:
+        asked: The attribute asked for.
+        moved: The other one, asked for as well.
+        rho: Rank correlation between the first as asked and the second as achieved.
+        chance: Its size to be expected by chance, from as many clips.
+    """
+
+    asked: str
+    moved: str
+    rho: float
+    chance: float
 
 
 def leaks(

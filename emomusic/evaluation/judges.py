@@ -6,10 +6,10 @@ fit them on clips whose part is "judge" only.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, ClassVar, Protocol, Self
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from emomusic.verify.features import FLAT_SPREAD, feature_matrix
 from emomusic.verify.features.analysis import analyse, seconds_until
 from emomusic.verify.groups import Matrix
 
+Classes = NDArray[np.int64]
+Roll = NDArray[np.float32]
 FRAME_S = 0.05
 """A frame of the piano roll: a thirty-second note at 150 quarter notes a minute."""
 MAX_ROLL_S = 600.0
@@ -37,55 +39,13 @@ N_SAMPLED, N_FRAMES = 24, 800
 """Clips, and frames of each, from which the sequence judge takes its biases."""
 FEATURE_JUDGE_TEMPERATURE = 0.7
 """Sharpens forest and machine, which are too modest (likeliest out of fold)."""
-MIDDLE_VELOCITY = 64.0
-BATCH = 64
-"""Rows predicted at a time by `KernelModel`, so that memory stays within some MiB."""
+MIDDLE_VELOCITY = 64
+RIGHT_LOGIT, WRONG_LOGIT = 4.5, -1.5
+"""Targets of the kernel model: p = 0.993 where all is fitted."""
 
 
-class Judge(Protocol):
-    """Judge the quadrants of clips."""
-
-    def fit(
-        self, clips: Sequence[Notes], quadrant: Sequence[str], *, weight: Matrix | None = None
-    ) -> Self:
-        """Learn from labelled clips."""
-        ...
-
-    def predict_proba(self, clips: Sequence[Notes]) -> Matrix:
-        """Return the probability of Q1 to Q4 for each clip, shape (n, 4)."""
-        ...
-
-
-def _classes(clips: Sequence[Notes], quadrant: Sequence[str]) -> NDArray[np.int64]:
-    if len(clips) != len(quadrant):
-        raise ValueError(
-            f"clips and quadrant must be equally long, got {len(clips)}, {len(quadrant)}"
-        )
-    odd = sorted(set(quadrant) ^ set(QUADRANTS))
-    if odd:
-        raise ValueError(f"quadrant must hold each of Q1 to Q4 and no other, see {odd}")
-    return np.array([QUADRANTS.index(name) for name in quadrant])
-
-
-def _weights(weight: Matrix | None, y: NDArray[np.int64]) -> Matrix:
-    if weight is not None and weight.shape != y.shape:
-        raise ValueError(f"weight must have shape {y.shape}, got {weight.shape}")
-    return np.ones(len(y)) if weight is None else weight
-
-
-class FeatureJudge:
-    """Judge by the features of `measure_features`: a random forest and a support vector machine.
-
-    Attributes:
-        forest_: The fitted forest.
-        machine_: The fitted support vector machine, one quadrant against the rest.
-    """
-
-    def __init__(self, *, n_trees: int = 300, C: float = 1.5, seed: int = 0) -> None:
-        """Set the number of trees, the machine's penalty and the seed."""
-        self.n_trees = n_trees
-        self.C = C
-        self.seed = seed
+class Judge(ABC):
+    """Judge the quadrants of clips by columns of numbers measured in each."""
 
     def fit(
         self, clips: Sequence[Notes], quadrant: Sequence[str], *, weight: Matrix | None = None
@@ -95,11 +55,56 @@ class FeatureJudge:
         Raises:
             ValueError: If a quadrant is missing or unknown, or the lengths differ.
         """
-        y = _classes(clips, quadrant)
-        return self.fit_features(feature_matrix(clips), y, _weights(weight, y))
+        if len(clips) != len(quadrant):
+            raise ValueError(
+                f"clips and quadrant must be equally long, got {len(clips)}, {len(quadrant)}"
+            )
+        if odd := sorted(set(quadrant) ^ set(QUADRANTS)):
+            raise ValueError(f"quadrant must hold each of Q1 to Q4 and no other, see {odd}")
+        y = np.array([QUADRANTS.index(name) for name in quadrant])
+        if weight is not None and weight.shape != y.shape:
+            raise ValueError(f"weight must have shape {y.shape}, got {weight.shape}")
+        columns = self.first_columns(clips)
+        return self.fit_columns(columns, y, np.ones(len(y)) if weight is None else weight)
 
-    def fit_features(self, X: Matrix, y: NDArray[np.int64], weight: Matrix) -> Self:
-        """Learn from features measured before, shape (n, n_features), quadrants being 0 to 3."""
+    def predict_proba(self, clips: Sequence[Notes]) -> Matrix:
+        """Return the probability of Q1 to Q4 for each clip, shape (n, 4).
+
+        Raises:
+            ValueError: If a clip holds no notes.
+        """
+        return self.judge_columns(self.columns(clips))
+
+    def first_columns(self, clips: Sequence[Notes]) -> Matrix:
+        """Return the columns of the clips that are learnt from."""
+        return self.columns(clips)
+
+    @abstractmethod
+    def columns(self, clips: Sequence[Notes]) -> Matrix:
+        """Measure clips, shape (n, n_columns)."""
+
+    @abstractmethod
+    def fit_columns(self, columns: Matrix, y: Classes, weight: Matrix) -> Self:
+        """Learn from columns measured before, quadrants being 0 to 3."""
+
+    @abstractmethod
+    def judge_columns(self, columns: Matrix) -> Matrix:
+        """Return the probability of Q1 to Q4 for columns measured before, shape (n, 4)."""
+
+
+class FeatureJudge(Judge):
+    """Judge by the verifier's features: a random forest and a support vector machine."""
+
+    def __init__(self, *, n_trees: int = 300, C: float = 1.5, seed: int = 0) -> None:
+        """Set the number of trees, the machine's penalty and the seed."""
+        self.n_trees, self.C, self.seed = n_trees, C, seed
+
+    def columns(self, clips: Sequence[Notes]) -> Matrix:
+        """Return the features of clips, shape (n, n_features)."""
+        return feature_matrix(clips)
+
+    def fit_columns(self, columns: Matrix, y: Classes, weight: Matrix) -> Self:
+        """Fit forest and machine."""
         from sklearn.ensemble import RandomForestClassifier
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
@@ -109,25 +114,28 @@ class FeatureJudge:
             self.n_trees, min_samples_leaf=3, max_features="sqrt", random_state=self.seed
         )
         machine = make_pipeline(StandardScaler(), SVC(C=self.C, gamma=0.004))
-        self.forest_: Any = forest.fit(X, y, sample_weight=weight)
-        self.machine_: Any = machine.fit(X, y, svc__sample_weight=weight)
+        self.forest_: Any = forest.fit(columns, y, sample_weight=weight)
+        self.machine_: Any = machine.fit(columns, y, svc__sample_weight=weight)
         return self
 
-    def predict_proba(self, clips: Sequence[Notes]) -> Matrix:
-        """Return the probability of Q1 to Q4 for each clip, shape (n, 4).
+    def judge_columns(self, columns: Matrix) -> Matrix:
+        """Average the forest's shares and the softmax of the machine's four decision values."""
+        shares = self.forest_.predict_proba(columns)
+        sides = softmax(self.machine_.decision_function(columns))
+        return temper((shares + sides) / 2.0, FEATURE_JUDGE_TEMPERATURE)
 
-        Raises:
-            ValueError: If a clip holds no notes.
-        """
-        return self.judge_features(feature_matrix(clips))
 
-    def judge_features(self, X: Matrix) -> Matrix:
-        """Return the probability of Q1 to Q4 for features measured before, shape (n, 4).
+class NoVelocity(FeatureJudge):
+    """Judge by features of notes that are all equally loud, in fitting and in hearing."""
 
-        The forest's shares and the softmax of the machine's four decision values, averaged.
-        """
-        shares = self.forest_.predict_proba(X), softmax(self.machine_.decision_function(X))
-        return temper((shares[0] + shares[1]) / 2.0, FEATURE_JUDGE_TEMPERATURE)
+    def columns(self, clips: Sequence[Notes]) -> Matrix:
+        """Return the features of flattened clips."""
+        return super().columns([flattened(notes) for notes in clips])
+
+
+def flattened(notes: Notes) -> Notes:
+    """Return the notes with every velocity 64."""
+    return replace(notes, velocity=np.full_like(notes.velocity, MIDDLE_VELOCITY))
 
 
 def temper(votes: Matrix, temperature: float) -> Matrix:
@@ -136,7 +144,7 @@ def temper(votes: Matrix, temperature: float) -> Matrix:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def roll_of(notes: Notes) -> NDArray[np.float32]:
+def roll_of(notes: Notes) -> Roll:
     """Draw a clip as a piano roll in twentieths of seconds, transposed to the key of C major.
 
     Args:
@@ -161,7 +169,8 @@ def roll_of(notes: Notes) -> NDArray[np.float32]:
     bass = _held(begin_s[low], notes.duration_s[low], degree[low], n_frames)
     seen = first < n_frames
     loudness = np.zeros(n_frames)
-    np.maximum.at(loudness, first[seen], _loudness(notes)[seen])
+    velocity = (notes if notes.velocity.std() >= FLAT_SPREAD else flattened(notes)).velocity
+    np.maximum.at(loudness, first[seen], (velocity[seen] / MIDDLE_VELOCITY) ** 2)
     struck = np.zeros((12 + N_BANDS, n_frames))
     band = np.clip((notes.pitch - 21) // 8, 0, N_BANDS - 1)
     np.add.at(struck, (degree[seen], first[seen]), 1.0)
@@ -169,14 +178,7 @@ def roll_of(notes: Notes) -> NDArray[np.float32]:
     return np.concatenate([held, bass, np.sqrt(struck) * loudness]).astype(np.float32)
 
 
-def _loudness(notes: Notes) -> Matrix:
-    """Return (velocity / 64) squared, 1 where a clip's velocity is flat, shape (n,)."""
-    if notes.velocity.std() < FLAT_SPREAD:
-        return np.ones(len(notes))
-    return (notes.velocity / MIDDLE_VELOCITY) ** 2
-
-
-def _held(begin_s: Matrix, duration_s: Matrix, degree: NDArray[np.int64], n_frames: int) -> Matrix:
+def _held(begin_s: Matrix, duration_s: Matrix, degree: Classes, n_frames: int) -> Matrix:
     """Return the share of each frame in which each degree sounds, at most 1, shape (12, n)."""
     edges_s = FRAME_S * np.arange(n_frames + 1, dtype=np.float64)
     held = np.zeros((12, n_frames))
@@ -187,7 +189,7 @@ def _held(begin_s: Matrix, duration_s: Matrix, degree: NDArray[np.int64], n_fram
     return np.clip(held, 0.0, 1.0)
 
 
-class SequenceJudge:
+class SequenceJudge(Judge):
     """Judge by the course of a clip: random convolutions over its beat-free piano roll.
 
     Each of many random filters is drawn along the roll, at six time scales; how often it answers
@@ -196,45 +198,22 @@ class SequenceJudge:
     Reference:
         Dempster, Petitjean and Webb (2020), ROCKET; here with rows of one roll as channels, and
         mean and standard deviation beside the share of answers above a bias.
-
-    Attributes:
-        filters_: Random filters of each time scale, shape (n_filters, 47, 7).
-        biases_: What an answer must exceed to count, shape (n_filters,) each.
-        row_scale_: Standard deviation of each row of the rolls, shape (47, 1).
-        mean_: Mean of each column, shape (n_columns,).
-        scale_: Standard deviation of each column, shape (n_columns,).
-        members_: The fitted models.
     """
 
     def __init__(
         self, *, n_filters: int = 150, C: float = 1e-3, ridge: float = 1.0, seed: int = 0
     ) -> None:
         """Set the filters of each time scale, the models' penalties and the seed."""
-        self.n_filters = n_filters
-        self.C = C
-        self.ridge = ridge
-        self.seed = seed
+        self.n_filters, self.C, self.ridge, self.seed = n_filters, C, ridge, seed
 
-    def fit(
-        self, clips: Sequence[Notes], quadrant: Sequence[str], *, weight: Matrix | None = None
-    ) -> Self:
-        """Learn from labelled clips, each counting as much as its weight, shape (n,), or alike.
-
-        Raises:
-            ValueError: If a quadrant is missing or unknown, or the lengths differ.
-        """
-        y, rolls = _classes(clips, quadrant), [roll_of(notes) for notes in clips]
-        self.draw(rolls)
-        return self.fit_columns(self.columns(rolls), y, _weights(weight, y))
-
-    def draw(self, rolls: Sequence[NDArray[np.float32]]) -> Self:
-        """Draw the filters, and their biases from answers to some of the rolls, unlabelled."""
-        rng = np.random.default_rng(self.seed)
+    def first_columns(self, clips: Sequence[Notes]) -> Matrix:
+        """Draw the filters, and their biases from answers to some of the clips, unlabelled."""
+        rolls, rng = [roll_of(notes) for notes in clips], np.random.default_rng(self.seed)
         spread = np.concatenate(rolls, axis=1).std(axis=1)[:, None]
-        self.row_scale_ = np.maximum(spread, 1e-3).astype(np.float32)
+        self.row_scale_ = np.maximum(spread, 1e-3).astype(np.float32)  # (47, 1)
         self.filters_ = [_random_filters(rng, self.n_filters) for _ in DILATIONS]
         sample = [rolls[row] for row in rng.permutation(len(rolls))[:N_SAMPLED]]
-        self.biases_ = []
+        self.biases_ = []  # what an answer must exceed to count, (n_filters,) each
         for filters, dilation in zip(self.filters_, DILATIONS, strict=True):
             found = [self._answers(roll[:, :N_FRAMES], filters, dilation) for roll in sample]
             answers = torch.cat(found, dim=1).numpy()
@@ -242,18 +221,16 @@ class SequenceJudge:
             rows = zip(answers, levels, strict=True)
             biases = np.array([np.quantile(row, level) for row, level in rows], dtype=np.float32)
             self.biases_.append(torch.from_numpy(biases))
-        return self
+        return self._columns(rolls)
 
-    def _answers(self, roll: NDArray[np.float32], filters: Tensor, dilation: int) -> Tensor:
-        scaled = torch.from_numpy(roll / self.row_scale_)[None]
-        padding = dilation * (FILTER_FRAMES - 1) // 2
-        return nn.functional.conv1d(scaled, filters, dilation=dilation, padding=padding)[0]
+    def columns(self, clips: Sequence[Notes]) -> Matrix:
+        """Return share above the bias, mean and deviation of all answers, (n, n_columns)."""
+        return self._columns([roll_of(notes) for notes in clips])
 
-    def columns(self, rolls: Sequence[NDArray[np.float32]]) -> Matrix:
-        """Return share above the bias, mean and deviation of all answers, (n, columns)."""
+    def _columns(self, rolls: Sequence[Roll]) -> Matrix:
         return np.array([self._row(roll) for roll in rolls], dtype=np.float64)
 
-    def _row(self, roll: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _row(self, roll: Roll) -> Roll:
         found = []
         for filters, biases, dilation in zip(self.filters_, self.biases_, DILATIONS, strict=True):
             answers = self._answers(roll, filters, dilation)
@@ -261,32 +238,31 @@ class SequenceJudge:
             found += [above, answers.mean(dim=1), answers.std(dim=1, correction=0)]
         return torch.cat(found).numpy()
 
-    def fit_columns(self, columns: Matrix, y: NDArray[np.int64], weight: Matrix) -> Self:
-        """Learn from columns computed before, quadrants being 0 to 3."""
+    def _answers(self, roll: Roll, filters: Tensor, dilation: int) -> Tensor:
+        scaled = torch.from_numpy(roll / self.row_scale_)[None]
+        padding = dilation * (FILTER_FRAMES - 1) // 2
+        return nn.functional.conv1d(scaled, filters, dilation=dilation, padding=padding)[0]
+
+    def fit_columns(self, columns: Matrix, y: Classes, weight: Matrix) -> Self:
+        """Fit a logistic regression, and a ridge regression on radial basis functions."""
+        from sklearn.kernel_ridge import KernelRidge
+        from sklearn.linear_model import LogisticRegression
+
         self.mean_, self.scale_ = columns.mean(axis=0), np.maximum(columns.std(axis=0), 1e-6)
         Z = self._standardised(columns)
-        gamma = 1.0 / (3.0 * Z.shape[1])
-        self.members_: tuple[LogisticModel, KernelModel] = (
-            LogisticModel.fit(Z, y, weight, C=self.C),
-            KernelModel.fit(Z, y, weight, ridge=self.ridge, gamma=gamma),
-        )
+        targets = np.where(y[:, None] == np.arange(len(QUADRANTS)), RIGHT_LOGIT, WRONG_LOGIT)
+        kernel = KernelRidge(alpha=self.ridge, kernel="rbf", gamma=1.0 / (3.0 * Z.shape[1]))
+        self.linear_: Any = LogisticRegression(C=self.C, max_iter=1000).fit(Z, y, weight)
+        self.kernel_: Any = kernel.fit(Z, targets, weight)
         return self
+
+    def judge_columns(self, columns: Matrix) -> Matrix:
+        """Average the probabilities of both models."""
+        Z = self._standardised(columns)
+        return (self.linear_.predict_proba(Z) + softmax(self.kernel_.predict(Z))) / 2.0
 
     def _standardised(self, columns: Matrix) -> Matrix:
         return np.clip((columns - self.mean_) / self.scale_, -4.0, 4.0)
-
-    def predict_proba(self, clips: Sequence[Notes]) -> Matrix:
-        """Return the probability of Q1 to Q4 for each clip, shape (n, 4).
-
-        Raises:
-            ValueError: If a clip holds no notes.
-        """
-        return self.judge_columns(self.columns([roll_of(notes) for notes in clips]))
-
-    def judge_columns(self, columns: Matrix) -> Matrix:
-        """Return the probability of Q1 to Q4 for columns computed before, shape (n, 4)."""
-        Z = self._standardised(columns)
-        return np.mean([member.probabilities(Z) for member in self.members_], axis=0)
 
 
 def _random_filters(rng: np.random.Generator, n_filters: int) -> Tensor:
@@ -299,75 +275,3 @@ def _random_filters(rng: np.random.Generator, n_filters: int) -> Tensor:
             weights -= weights.mean(axis=1, keepdims=True)
         row[rng.choice(N_ROWS, n_rows, replace=False)] = weights / np.sqrt(n_rows)
     return torch.from_numpy(filters)
-
-
-@dataclass(frozen=True)
-class LogisticModel:
-    """Vote by multinomial logistic regression.
-
-    Attributes:
-        weights: Shape (n_features, 4).
-        bias: Shape (4,).
-    """
-
-    weights: Matrix
-    bias: Matrix
-
-    @classmethod
-    def fit(cls, Z: Matrix, y: NDArray[np.int64], weight: Matrix, *, C: float) -> Self:
-        """Fit to quadrants 0 to 3 with one weight a row; C is the inverse of the ridge."""
-        from sklearn.linear_model import LogisticRegression
-
-        model = LogisticRegression(C=C, max_iter=1000).fit(Z, y, weight)
-        return cls(np.ascontiguousarray(model.coef_.T), model.intercept_)
-
-    def probabilities(self, Z: Matrix) -> Matrix:
-        """Compute the probability of Q1 to Q4 in each row, shape (n, 4)."""
-        return softmax(Z @ self.weights + self.bias)
-
-
-@dataclass(frozen=True)
-class KernelModel:
-    """Vote by ridge regression on radial basis functions, through a softmax.
-
-    Attributes:
-        support: Standardised rows seen in fitting, float32, shape (n_support, n_features).
-        alpha: Shape (n_support, 4).
-        gamma: The kernel is exp(-gamma * squared distance), shape (1,).
-    """
-
-    support: NDArray[np.float32]
-    alpha: Matrix
-    gamma: Matrix
-
-    TARGETS: ClassVar[tuple[float, float]] = (4.5, -1.5)
-    """Logit of the right quadrant and of the others: p = 0.993 where all is fitted."""
-
-    @classmethod
-    def fit(
-        cls, Z: Matrix, y: NDArray[np.int64], weight: Matrix, *, ridge: float, gamma: float
-    ) -> Self:
-        """Fit to quadrants 0 to 3 with one weight a row."""
-        from sklearn.kernel_ridge import KernelRidge
-
-        right, wrong = cls.TARGETS
-        targets = np.where(y[:, None] == np.arange(len(QUADRANTS)), right, wrong)
-        model = KernelRidge(alpha=ridge, kernel="rbf", gamma=gamma).fit(Z, targets, weight)
-        return cls(Z.astype(np.float32), model.dual_coef_, np.array([gamma]))
-
-    def probabilities(self, Z: Matrix) -> Matrix:
-        """Compute the probability of Q1 to Q4 in each row, shape (n, 4)."""
-        rows = [Z[start : start + BATCH] for start in range(0, len(Z), BATCH)]
-        logits = [self._logits(block) for block in rows]
-        return softmax(np.concatenate([np.empty((0, len(QUADRANTS))), *logits]))
-
-    @cached_property
-    def _wide(self) -> tuple[Matrix, Matrix]:
-        """The supports in float64, one a column, and their squared lengths."""
-        wide = self.support.astype(np.float64)
-        return np.ascontiguousarray(wide.T), (wide**2).sum(axis=1)
-
-    def _logits(self, Z: Matrix) -> Matrix:
-        columns, squares = self._wide
-        distance = (Z**2).sum(axis=1)[:, None] + squares - 2.0 * Z @ columns
-        return np.exp(-self.gamma * np.maximum(distance, 0.0)) @ self.alpha

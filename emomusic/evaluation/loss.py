@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,14 +45,11 @@ class Losses:
 
     def per_note(self) -> Interval:
         """Return nats a note with their 95 % interval, drawing songs."""
-        return self._ratio(self.nats.sum(axis=1), self.n_notes)
+        return ratio_interval(self.nats.sum(axis=1), self.n_notes.astype(np.float64), self.song)
 
     def ratio_to(self, other: Losses) -> Interval:
         """Return the ratio to the loss of another engine on the same clips, with its interval."""
-        return self._ratio(self.nats.sum(axis=1), other.nats.sum(axis=1))
-
-    def _ratio(self, above: NDArray[Any], below: NDArray[Any]) -> Interval:
-        return ratio_interval(above, below, self.song.tolist())
+        return ratio_interval(self.nats.sum(axis=1), other.nats.sum(axis=1), self.song)
 
 
 def held_back_losses(engine: Engine, rows: Rows, *, max_events: int = MAX_EVENTS) -> Losses:
@@ -91,14 +88,13 @@ def held_back_losses(engine: Engine, rows: Rows, *, max_events: int = MAX_EVENTS
 
 @section(
     "Unseen songs foretold",
+    Table(("nats a note", "nats of its slot"), note=
+          "Negative log-likelihood of notes of songs held back, all clip-wide controls given; "
+          "intervals draw songs again. `advance` says whether another note is struck at the same "
+          "moment, and else when the next one is, or that the bar or the clip ends. What is not "
+          "learnt, such as the velocities of songs without dynamics, costs nothing."),
     uses=("quick", "rows"),
     needs_rows=True,
-    tables=(Table(("nats a note", "nats of its slot"), note=
-                  "Negative log-likelihood of notes of songs held back, all clip-wide controls "
-                  "given; intervals draw songs again. `advance` says whether another note is "
-                  "struck at the same moment, and else when the next one is, or that the bar or "
-                  "the clip ends. What is not learnt, such as the velocities of songs without "
-                  "dynamics, costs nothing."),),
 )  # fmt: skip
 def loss(context: Context) -> Iterator[Row | str]:
     """Foretell songs held back."""

@@ -14,7 +14,6 @@ from emomusic.data.prepared import shared_tokenizer
 from emomusic.evaluation.pieces import POP_PIANO, music_ids
 from emomusic.evaluation.rows import (
     Interval,
-    Matrix,
     Row,
     Table,
     drawn_means,
@@ -47,25 +46,22 @@ HALF = 64
 
 @section(
     "Overlap with the training songs",
+    Table(("measures above real music",)),
+    Table(("longest_events", "longest_beats", *(f"share_{n}" for n in GRAMS)), "of", note=
+          "Over the clips and over windows of held-back songs, matched event by event with the "
+          "training songs, whatever the key and tempo. Strict: without the 2 % of real windows "
+          "that match best, likely covers."),
+    Table(("longest match",), note=
+          "Events of the longest runs that are found in a training song; distinct: different "
+          "events among them, few of which mean a scale or a repeated chord."),
     uses=("count", "bars", "seed", "steering", "quick", "rows"),
     needs_rows=True,
-    tables=(
-        Table(("measures above real music",)),
-        Table(("longest_events", "longest_beats", *(f"share_{n}" for n in GRAMS)), "of", note=
-              "Over the clips and over windows of held-back songs, matched event by event with the "
-              "training songs, whatever the key and tempo. Strict: without the 2 % of real windows "
-              "that match best, likely covers."),
-        Table(("longest match",), note=
-              "Events of the longest runs that are found in a training song; distinct: different "
-              "events among them, few of which mean a scale or a repeated chord."),
-    ),
 )  # fmt: skip
 def memory(context: Context) -> Iterator[Row | str]:
     """Hold the first draws against the training songs, pop piano held back as the floor."""
     sources = [name for name in POP_PIANO if name in context.rows.meta["sources"]]
-    notes = [piece.notes for piece in context.pieces]
     yield from memorisation(
-        notes,
+        context.notes,
         context.rows,
         sources=sources or None,
         n_windows=context.extent.n_windows,
@@ -102,22 +98,19 @@ def memorisation(
     if not clips or n_windows < 1:
         raise ValueError(f"clips and windows are needed, got {len(clips)} and {n_windows}")
     training, held_back = _parted(rows, sources)
-    composed = [views_of(notes) for notes in clips]
     song = np.array([stretch.song for stretch in held_back])
     above: list[str] = []
-    for view in VIEWS:
-        own = [lines[view] for lines in composed]
+    for view, line_of in VIEWS.items():
+        own = [line_of(notes) for notes in clips]
         real = [stretch.views[view] for stretch in held_back]
-        runs = longest_runs([stretch.views[view] for stretch in training], [*own, *real])
-        parts = [Part(o, r, 0, len(o)) for o, r in zip(own, runs, strict=False)]
-        windows, songs = draw_windows(
-            parts, real, runs[len(own) :], song, n_windows=n_windows, seed=seed
-        )
-        for row in _compared(parts, windows, songs, view=view, seed=seed):
+        found = longest_runs([stretch.views[view] for stretch in training], [*own, *real])
+        composed, real_matches = found[: len(own)], found[len(own) :]
+        windows, songs = draw_windows(composed, real_matches, song, n_windows=n_windows, seed=seed)
+        for row in _compared(composed, windows, songs, view=view, seed=seed):
             yield row
             if row.by["of"] == "excess" and row.low is not None and row.low > 0:
                 above.append(f"{view} {row.name}")
-        yield from _matches(parts, training, rows, view)
+        yield from _longest_matches(composed, training, rows, view)
     yield Row("measures above real music", len(above), n=len(clips))
     yield (f"{len(clips)} clips and {n_windows * len(clips)} windows of {len(np.unique(song))} "
            f"held-back songs, {len({own.song for own in training})} training songs. Above real by "
@@ -128,8 +121,7 @@ def _parted(rows: Rows, sources: Sequence[str] | None) -> tuple[list[Stretch], l
     """Return the stretches of the training songs and those of held-back songs of the sources."""
     names = rows.meta["sources"]
     chosen = names if sources is None else sources
-    unknown = [name for name in chosen if name not in names]
-    if unknown:
+    if unknown := [name for name in chosen if name not in names]:
         raise ValueError(f"unknown source {unknown[0]!r}; known are {', '.join(names)}")
     training, held_back = [], []
     for stretch in stretches_of(rows):
@@ -146,10 +138,13 @@ def _parted(rows: Rows, sources: Sequence[str] | None) -> tuple[list[Stretch], l
 
 
 def _compared(
-    composed: Sequence[Part], real: Sequence[Part], songs: IntColumn, *, view: str, seed: int
+    composed: Sequence[Matches], real: Sequence[Matches], songs: IntColumn, *, view: str, seed: int
 ) -> Iterator[Row]:
     """Yield each measure of clips and of windows, and by how much the clips exceed these."""
-    columns, real_columns = columns_of(composed), columns_of(real)
+    columns, real_columns = (
+        {name: np.array([one[name] for one in found]) for name in found[0]}
+        for found in ([own.measures() for own in kind] for kind in (composed, real))
+    )
     n_trimmed = int(np.ceil(TRIMMED * len(real)))
     longest_first = np.argsort(-real_columns["longest_events"], kind="stable")
     kept = np.sort(longest_first[n_trimmed:]) if n_trimmed < len(real) else longest_first
@@ -159,10 +154,9 @@ def _compared(
             continue
         for what, column in (("composed", own), ("real", other)):
             known = column[np.isfinite(column)]
-            for of, value in (("mean", known.mean()), ("95 %", np.quantile(known, 0.95)),
-                              ("greatest", known.max())):  # fmt: skip
-                by = {"view": view, "of": f"{what} {of}" if of != "mean" else what}
-                yield Row(name, float(value), by=by)
+            for of, value in ((what, known.mean()), (f"{what} 95 %", np.quantile(known, 0.95)),
+                              (f"{what} greatest", known.max())):  # fmt: skip
+                yield Row(name, float(value), by={"view": view, "of": of})
         for of, at in (("excess", np.arange(len(other))), ("excess, strict", kept)):
             found = excess_of(own, other[at], real_group=songs[at], seed=seed)
             yield row_of(name, found, view=view, of=of)
@@ -183,29 +177,28 @@ def excess_of(
     has, real_has = np.isfinite(composed), np.isfinite(real)
     composed, real, group = composed[has], real[real_has], real_group[real_has]
     rng = np.random.default_rng(seed)
-    mine = drawn_means(composed, weights(np.arange(len(composed)), N_DRAWS, rng=rng))
-    draws: Matrix = np.subtract(mine, drawn_means(real, weights(group, N_DRAWS, rng=rng)))
+    draws = drawn_means(composed, weights(np.arange(len(composed)), N_DRAWS, rng=rng))
+    draws = draws - drawn_means(real, weights(group, N_DRAWS, rng=rng))
     return interval(float(composed.mean() - real.mean()), draws)
 
 
-def _matches(
-    parts: Sequence[Part], training: Sequence[Stretch], rows: Rows, view: str
+def _longest_matches(
+    clips: Sequence[Matches], training: Sequence[Stretch], rows: Rows, view: str
 ) -> Iterator[Row]:
     """Yield the longest run of each clip, the longest first, and where it stands in training."""
-    lengths = np.array([part.best()[1] for part in parts])
-    for clip in np.argsort(-lengths, kind="stable")[:N_SHOWN].tolist():
-        first, n_events = parts[clip].best()
+    longest = [own.longest() for own in clips]
+    for clip in np.argsort([-n for _, n in longest], kind="stable")[:N_SHOWN].tolist():
+        own, (first, n_events) = clips[clip], longest[clip]
         if not n_events:
             continue
-        line, runs = parts[clip].line, parts[clip].runs
-        stretch = training[int(runs.line[first])]
-        begins = stretch.views[view].step[int(runs.at[first])] / STEPS_PER_BEAT
-        distinct = len(np.unique(line.codes[first : first + n_events], axis=0))
+        stretch = training[int(own.line[first])]
+        begins = stretch.views[view].step[int(own.at[first])] / STEPS_PER_BEAT
+        distinct = len(np.unique(own.events.codes[first : first + n_events], axis=0))
         by = {
             "view": view,
             "clip": str(clip),
-            "beat": f"{line.step[first] / STEPS_PER_BEAT:g}",
-            "beats": f"{line.beats(first, n_events):g}",
+            "beat": f"{own.events.step[first] / STEPS_PER_BEAT:g}",
+            "beats": f"{own.events.beats(first, n_events):g}",
             "distinct": str(distinct),
             "song": str(rows.meta["song_names"][stretch.song]),
             "bar": str(stretch.bar_at(float(begins))),
@@ -273,11 +266,6 @@ def texture_line(notes: Notes) -> Line:
 VIEWS: Mapping[str, Callable[[Notes], Line]] = {"melody": melody_line, "texture": texture_line}
 
 
-def views_of(notes: Notes) -> dict[str, Line]:
-    """Return the notes as events in each view."""
-    return {view: line_of(notes) for view, line_of in VIEWS.items()}
-
-
 def _line(codes: Codes, onset: IntColumn) -> Line:
     return Line(codes, onset if len(onset) else np.zeros(1, dtype=np.int64))
 
@@ -335,7 +323,8 @@ def stretches_of(rows: Rows) -> Iterator[Stretch]:
         beats = beats_of[all_ids[rows.bar_start[first:end] + 1]]
         ids = all_ids[rows.bar_start[first] : rows.bar_start[end]].tolist()
         bar = first - first_of.setdefault(song, first)
-        views = views_of(notes_of(tokenizer.decode(ids)))
+        notes = notes_of(tokenizer.decode(ids))
+        views = {view: line_of(notes) for view, line_of in VIEWS.items()}
         yield Stretch(song, bar, np.cumsum(beats) - beats, views)
 
 
@@ -345,22 +334,46 @@ def _beats(text: str) -> float:
 
 
 @dataclass(frozen=True)
-class Runs:
-    """Hold what of one line is known, event by event.
+class Matches:
+    """Hold a line, or part of one, and what of it is known, event by event.
 
     Attributes:
-        length: Events of the longest known run that begins at each event, shape (n_events,).
+        events: The line or part.
+        length: Events of the longest known run that begins at each event and ends in the part,
+            shape (n_events,).
         line: Index of a known line that holds that run, shape (n_events,); where the length is
             0 it means nothing.
         at: The event of that line at which it begins, shape (n_events,).
     """
 
+    events: Line
     length: IntColumn
     line: IntColumn
     at: IntColumn
 
+    def part(self, first: int, n_events: int) -> Matches:
+        """Return some events that follow each other."""
+        own = slice(first, first + n_events)
+        events = Line(self.events.codes[own], self.events.step[first : first + n_events + 1])
+        length = np.minimum(self.length[own], np.arange(n_events, 0, -1))
+        return Matches(events, length, self.line[own], self.at[own])
 
-def longest_runs(known: Sequence[Line], asked: Sequence[Line]) -> list[Runs]:
+    def longest(self) -> tuple[int, int]:
+        """Return the event at which the longest run begins, and its length."""
+        at = int(self.length.argmax()) if len(self.length) else 0
+        return at, int(self.length.max(initial=0))
+
+    def measures(self) -> dict[str, float]:
+        """Return the measures by name; a share of more events than there are is NaN."""
+        at, longest = self.longest()
+        found = {"longest_events": float(longest), "longest_beats": self.events.beats(at, longest)}
+        for n in GRAMS:
+            whole = self.length[: max(len(self.length) - n + 1, 0)] >= n
+            found[f"share_{n}"] = float(whole.mean()) if len(whole) else np.nan
+        return found
+
+
+def longest_runs(known: Sequence[Line], asked: Sequence[Line]) -> list[Matches]:
     """Find, for each event of each line asked, the longest run from there that is known.
 
     Nothing is hashed: the result is exact. A run never leaves its line. Lines of all together
@@ -379,36 +392,29 @@ def longest_runs(known: Sequence[Line], asked: Sequence[Line]) -> list[Runs]:
     lines = [*known, *asked]
     start = np.cumsum([0, *(len(line) + 1 for line in lines)])
     first_asked = int(start[len(known)])
-    text = _text(lines, start, n_known=len(known))
-    levels = _levels(text, first_asked)
-    where = np.arange(first_asked, len(text))
-    length, place = _best_neighbour(levels, where, first_asked)
+    length, place = _best_neighbour(_text(lines, start, len(known)), first_asked)
     line = np.searchsorted(start, place, side="right") - 1
     found = []
-    for first, end in zip(start[len(known) : -1], start[len(known) + 1 :] - 1, strict=True):
-        own = slice(first - first_asked, end - first_asked)
-        found.append(Runs(length[own], line[own], (place - start[line])[own]))
+    for own, first in zip(asked, (start[len(known) : -1] - first_asked).tolist(), strict=True):
+        at = slice(first, first + len(own))
+        found.append(Matches(own, length[at], line[at], (place - start[line])[at]))
     return found
 
 
-def _text(lines: Sequence[Line], start: IntColumn, *, n_known: int) -> IntColumn:
-    """Return the symbols of all lines end to end, each line with an end of its kind."""
-    text = np.full(start[-1], END_OF_KNOWN, dtype=np.int64)
+def _text(lines: Sequence[Line], start: IntColumn, n_known: int) -> IntColumn:
+    """Return the symbols of all lines end to end, equal for equal events; each line has an end.
+
+    The ends of known lines differ from those of lines asked, so that no run goes beyond one.
+    """
     ends = start[1:] - 1
-    text[ends[n_known:]] = END_OF_ASKED
-    is_event = np.ones(len(text), dtype=bool)
-    is_event[ends] = False
-    text[is_event] = _symbols(np.concatenate([line.codes for line in lines])) + FIRST_SYMBOL
-    return text
-
-
-def _symbols(codes: Codes) -> IntColumn:
-    """Return one number for each row of codes, equal for equal rows."""
+    codes = np.concatenate([line.codes for line in lines])
     symbol = np.unique(codes[:, 0], return_inverse=True)[1]
     for column in codes.T[1:]:
         values, other = np.unique(column, return_inverse=True)
         symbol = np.unique(symbol * len(values) + other, return_inverse=True)[1]
-    return symbol.astype(np.int64)
+    text = np.insert(symbol + FIRST_SYMBOL, ends - np.arange(len(ends)), END_OF_KNOWN)
+    text[ends[n_known:]] = END_OF_ASKED
+    return text
 
 
 def _levels(text: IntColumn, first_asked: int) -> list[Ranks]:
@@ -416,10 +422,9 @@ def _levels(text: IntColumn, first_asked: int) -> list[Ranks]:
 
     The last ranks are those by which no suffix asked equals a known one: no run is as long.
     """
-    rank = np.unique(text, return_inverse=True)[1]
+    rank, n_symbols = np.unique(text, return_inverse=True)[1], 1
     levels = [rank.astype(np.int32)]
-    n_symbols = 1
-    while _agree(rank, first_asked):
+    while np.isin(rank[first_asked:], rank[:first_asked], kind="table").any():
         key = rank * (int(rank.max()) + 1)
         key[:-n_symbols] += rank[n_symbols:]
         rank = np.unique(key, return_inverse=True)[1]
@@ -428,121 +433,57 @@ def _levels(text: IntColumn, first_asked: int) -> list[Ranks]:
     return levels
 
 
-def _agree(rank: IntColumn, first_asked: int) -> bool:
-    """Tell whether a suffix asked has the rank of a known one."""
-    is_known = np.zeros(int(rank.max()) + 1, dtype=bool)
-    is_known[rank[:first_asked]] = True
-    return bool(is_known[rank[first_asked:]].any())
+def _best_neighbour(text: IntColumn, n_known: int) -> tuple[IntColumn, IntColumn]:
+    """Return how far each suffix asked agrees with a known one, and the place of that one.
 
-
-def _best_neighbour(
-    levels: Sequence[Ranks], where: IntColumn, n_known: int
-) -> tuple[IntColumn, IntColumn]:
-    """Return how far the suffixes at `where` agree with a known one, and with which.
-
-    The known suffix that agrees furthest stands next before or next after in the order.
-
-    Args:
-        levels: Ranks of the suffixes.
-        where: Places of the suffixes asked.
-        n_known: Places before this one are known.
+    Suffixes before `n_known` are known. The one that agrees furthest stands next before or next
+    after in the order.
     """
+    levels = _levels(text, n_known)
     order = np.argsort(levels[-1], kind="stable")
     place_of = np.empty(len(order), dtype=np.int64)
     place_of[order] = np.arange(len(order))
     known = np.flatnonzero(order < n_known)
-    after = np.searchsorted(known, place_of[where])
-    length, place = np.full(len(where), -1), np.zeros(len(where), dtype=np.int64)
+    asked = np.arange(n_known, len(order))
+    after = np.searchsorted(known, place_of[asked])
+    length, place = np.full(len(asked), -1), np.zeros(len(asked), dtype=np.int64)
     for index in (after - 1, after):
         candidate = order[known[np.clip(index, 0, len(known) - 1)]]
-        shared = _shared(levels, where, candidate)
+        shared = np.zeros(len(asked), dtype=np.int64)
+        for power, ranks in reversed(list(enumerate(levels))):
+            shared += (ranks[asked + shared] == ranks[candidate + shared]) * 2**power
         place = np.where(shared > length, candidate, place)
         length = np.maximum(length, shared)
     return length, place
 
 
-def _shared(levels: Sequence[Ranks], one: IntColumn, other: IntColumn) -> IntColumn:
-    """Return how many first symbols the suffixes at two places share."""
-    shared = np.zeros(len(one), dtype=np.int64)
-    for power, ranks in reversed(list(enumerate(levels))):
-        shared += (ranks[one + shared] == ranks[other + shared]) * 2**power
-    return shared
-
-
-@dataclass(frozen=True)
-class Part:
-    """Hold part of a line, and what of it is known.
-
-    Attributes:
-        line: The line.
-        runs: What of the whole line is known.
-        first: First event of the part.
-        end: The event after its last.
-    """
-
-    line: Line
-    runs: Runs
-    first: int
-    end: int
-
-    def lengths(self) -> IntColumn:
-        """Return the longest known run from each event that ends in the part."""
-        left = np.arange(self.end - self.first, 0, -1)
-        return np.minimum(self.runs.length[self.first : self.end], left)
-
-    def best(self) -> tuple[int, int]:
-        """Return the event at which the longest run begins, and its length."""
-        lengths = self.lengths()
-        if not len(lengths):
-            return self.first, 0
-        at = int(lengths.argmax())
-        return self.first + at, int(lengths[at])
-
-    def measures(self) -> dict[str, float]:
-        """Return the measures by name; a share of more events than there are is NaN."""
-        lengths, (at, longest) = self.lengths(), self.best()
-        found = {"longest_events": float(longest), "longest_beats": self.line.beats(at, longest)}
-        for n in GRAMS:
-            whole = lengths[: max(len(lengths) - n + 1, 0)] >= n
-            found[f"share_{n}"] = float(whole.mean()) if len(whole) else np.nan
-        return found
-
-
-def columns_of(pieces: Sequence[Part]) -> dict[str, FloatColumn]:
-    """Return each measure over pieces, at least one, shape (n_pieces,)."""
-    found = [piece.measures() for piece in pieces]
-    return {name: np.array([one[name] for one in found]) for name in found[0]}
-
-
 def draw_windows(
-    pieces: Sequence[Part],
-    lines: Sequence[Line],
-    runs: Sequence[Runs],
+    clips: Sequence[Matches],
+    real: Sequence[Matches],
     song: IntColumn,
     *,
     n_windows: int,
     seed: int,
-) -> tuple[list[Part], IntColumn]:
-    """Draw windows as long as each piece: first a song, then a place in it, all places alike.
+) -> tuple[list[Matches], IntColumn]:
+    """Draw windows as long as each clip: first a song, then a place in it, all places alike.
 
-    Where no song is as long as a piece, the longest stretch of all stands in whole.
+    Where no song is as long as a clip, the longest stretch of all stands in whole.
 
     Args:
-        pieces: What windows are drawn for.
-        lines: Lines to draw from, at least one.
-        runs: What of them is known.
-        song: The song of each line.
-        n_windows: Windows for each piece.
+        clips: What windows are drawn for.
+        real: Lines to draw from, at least one.
+        song: The song of each of these.
+        n_windows: Windows for each clip.
         seed: Of the draw.
 
     Returns:
         The windows and the song of each.
     """
     rng = np.random.default_rng(seed)
-    size = np.array([len(line) for line in lines])
+    size = np.array([len(own.events) for own in real])
     drawn, songs = [], []
-    for piece in pieces:
-        n = min(piece.end, int(size.max()))
+    for clip in clips:
+        n = min(len(clip.events), int(size.max()))
         places = np.maximum(size - n + 1, 0)
         for one in rng.choice(np.unique(song[places > 0]), n_windows):
             own = np.flatnonzero((song == one) & (places > 0))
@@ -551,6 +492,6 @@ def draw_windows(
             which = int(np.searchsorted(ends, place, side="right"))
             line = int(own[which])
             first = place - int(ends[which] - places[line])
-            drawn.append(Part(lines[line], runs[line], first, first + n))
+            drawn.append(real[line].part(first, n))
             songs.append(int(one))
     return drawn, np.array(songs)

@@ -53,14 +53,14 @@ class Piece:
 
     @property
     def bars(self) -> int:
-        """Return the number of bars."""
+        """Return the number of bars; an error where there are none."""
         if self.n_bars is None:
             raise ValueError(f"{self.group!r} has no bars: this measure needs a beat")
         return self.n_bars
 
     @property
     def n_beats(self) -> int:
-        """Return the length in beats; as `bars`."""
+        """Return the length in beats, as `bars`."""
         return self.bars * self.beats_per_bar
 
 
@@ -117,7 +117,7 @@ def real_pieces(
     return [_window(rows, ids, int(at), int(song[at]), tempo[at : at + n_bars]) for at in starts]
 
 
-def music_ids(rows: Rows) -> NDArray[np.int64]:
+def music_ids(rows: Rows) -> Indices:
     """Return the ids of packed rows as this version's tokenizer has them, shape (n_ids,).
 
     Rows know a checkpoint's attributes, perhaps others than ours; the music stands behind them.
@@ -138,7 +138,7 @@ def checked_pieces(composed: Sequence[Piece], real: Sequence[Piece]) -> None:
             )
 
 
-def _songs_and_tempos(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _songs_and_tempos(rows: Rows) -> tuple[Indices, NDArray[np.float64]]:
     """Return song and tempo of each bar, -1 and NaN of bars that no clip holds."""
     n_bars = len(rows.bar_start) - 1
     song, tempo = np.full(n_bars, -1, dtype=np.int64), np.full(n_bars, np.nan)
@@ -164,7 +164,7 @@ def _chosen_songs(rows: Rows, sources: Sequence[str], held_back: bool | None) ->
 
 def _drawn_starts(
     rows: Rows,
-    song: NDArray[np.int64],
+    song: Indices,
     n_bars: int,
     n: int | None,
     rng: np.random.Generator,
@@ -193,9 +193,7 @@ def _group(rows: Rows, song: int) -> tuple[str, str | None]:
     return (f"{source}/{found[2]}", found[1]) if found else (name, None)
 
 
-def _window(
-    rows: Rows, ids: NDArray[np.int64], start: int, song: int, tempo: NDArray[np.float64]
-) -> Piece:
+def _window(rows: Rows, ids: Indices, start: int, song: int, tempo: NDArray[np.float64]) -> Piece:
     n_bars = len(tempo)
     own = ids[rows.bar_start[start] : rows.bar_start[start + n_bars]]
     pace = float(n_bars / (1.0 / tempo).sum())
@@ -204,29 +202,18 @@ def _window(
     return Piece(notes_of(score), group, quadrant, n_bars, 4, pace)
 
 
-@dataclass(frozen=True)
-class Split:
-    """Hold which pieces are compared once; all three are equally many.
-
-    Attributes:
-        composed: Indices of composed pieces, shape (n,).
-        reference: Indices of the real pieces that both others are held against, shape (n,).
-        other: Indices of real pieces of other songs than the reference's, shape (n,).
-    """
-
-    composed: Indices
-    reference: Indices
-    other: Indices
-
-
 def splits(
     n_composed: int, groups: Sequence[str], rng: np.random.Generator, *, n_splits: int = N_SPLITS
-) -> Iterator[Split]:
+) -> Iterator[tuple[Indices, Indices, Indices]]:
     """Yield drawn halves of the real pieces, no song in both, with as many composed pieces.
 
     Args:
         n_composed: Composed pieces that there are.
         groups: Song of each real piece.
+
+    Yields:
+        Indices of the real pieces that are held against, of the composed pieces, and of the
+        other real ones, shape (n,) each.
     """
     song = np.unique(np.asarray(groups), return_inverse=True)[1]
     for _ in range(n_splits):
@@ -241,4 +228,4 @@ def splits(
                 f"are needed, got {len(halves[0])} and {len(halves[1])}"
             )
         reference, other = (rng.choice(half, n, replace=False) for half in halves)
-        yield Split(rng.choice(n_composed, n, replace=False), reference, other)
+        yield reference, rng.choice(n_composed, n, replace=False), other

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.pieces import MIN_PIECES, Piece, Split, checked_pieces, splits
+from emomusic.evaluation.pieces import MIN_PIECES, Piece, checked_pieces, splits
 from emomusic.evaluation.rows import (
     Matrix,
     Plot,
@@ -31,6 +31,7 @@ N_DRAWS = 300
 NEIGHBOURS, N_AXES = 5, 32
 """Balls reach to so many neighbours, in a space of so many principal axes."""
 MAX_Z = 5.0
+"""A freak value is no axis of its own, and no distance."""
 MEASURES = ("precision", "recall", "density", "coverage")
 Drawn = tuple[Matrix, Matrix]
 """The value of each measure, shape (n_measures,), and its draws, shape (n_measures, n_draws)."""
@@ -38,19 +39,17 @@ Drawn = tuple[Matrix, Matrix]
 
 @section(
     "Quality and variety",
+    Table(MEASURES, "pieces", note=
+          "Among real music: the real pieces are halved by songs, several times; composed ones "
+          "and the other half, as many, are held against the same half, in the space of the "
+          "verifier's features, in seconds. Intervals draw the pieces again, whole songs at a "
+          "time."),
+    Table(("diversity",), "pieces", note=
+          "Mean distance between two pieces of different songs, in standard deviations of real "
+          "music; real: windows of EMOPIA."),
+    plots=(Plot("diversity", "bars", "quadrant", where={"pieces": "ratio"}),),
     uses=("count", "bars", "seed", "steering", "rows"),
     needs_rows=True,
-    tables=(
-        Table(MEASURES, "pieces", note=
-              "Among real music: the real pieces are halved by songs, several times; composed ones "
-              "and the other half, as many, are held against the same half, in the space of the "
-              "verifier's features, in seconds. Intervals draw the pieces again, whole songs at a "
-              "time."),
-        Table(("diversity",), "pieces", note=
-              "Mean distance between two pieces of different songs, in standard deviations of real "
-              "music; real: windows of EMOPIA."),
-    ),
-    plots=(Plot("diversity", "bars", "quadrant", where={"pieces": "ratio"}),),
 )  # fmt: skip
 def quality(context: Context) -> Iterator[Row | str]:
     """Set the first draws beside windows of real songs; what has too few pieces says so."""
@@ -64,8 +63,8 @@ def quality(context: Context) -> Iterator[Row | str]:
             f"manifold among {name}": partial(manifold, pieces, own, among=name)
             for name, own in real.items()
         },
-        "diversity": lambda: diversity(pieces, labelled),
-    }  # fmt: skip
+        "diversity": partial(diversity, pieces, labelled),
+    }
     for name, measure in measures.items():
         try:
             yield from list(measure())
@@ -74,35 +73,49 @@ def quality(context: Context) -> Iterator[Row | str]:
 
 
 def beside(
-    composed: Sequence[Drawn], real: Sequence[Drawn], names: Sequence[str], n: int, **by: str
+    pieces: tuple[Sequence[Piece], Sequence[Piece]],
+    measured: tuple[Matrix, Matrix],
+    names: Sequence[str],
+    compare: Callable[[Matrix, Matrix, Matrix, Matrix], Drawn],
+    *,
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+    **by: str,
 ) -> Iterator[Row]:
-    """Yield measures of composed pieces, of real ones, and their difference, over splits.
+    """Hold composed pieces against halves of the real ones, and the other halves beside them.
 
-    The intervals are those of drawing the pieces held against the reference again; that other
-    real songs might have been the reference is not in them. The draws of a split are moved so
-    that their mean is its value: a distribution that is drawn again is rougher than it was, and
-    overlaps less.
+    Yielded are the means over the halvings: of composed pieces, of real ones, their difference.
+    The intervals are those of drawing the pieces that are held against the reference again; that
+    other real songs might have been the reference is not in them. The draws of a halving are
+    moved so that their mean is its value: a distribution that is drawn again is rougher than it
+    was, and overlaps less.
 
     Args:
-        composed: Values and draws in each split, the draws of the same pieces in all.
-        real: The same of real pieces.
+        pieces: Composed ones, at least 8, and real ones, at least 16 of at least two songs.
+        measured: What is known of each of both, shape (n_pieces, ...).
         names: Of the measures.
-        n: Pieces of each set.
+        compare: From what is known of a reference, how often each of it is drawn, and the same of
+            the pieces that are held against it, to the measures.
+        n_draws: Of whole songs.
     """
-    mine, theirs = (
-        (np.mean([value for value, _ in own], axis=0),
-         np.mean([draws - draws.mean(axis=1, keepdims=True) + value[:, None]
-                  for value, draws in own], axis=0))
-        for own in (composed, real)
-    )  # fmt: skip
+    checked_pieces(*pieces)
+    rng = np.random.default_rng(seed)
+    groups = [[piece.group for piece in own] for own in pieces]
+    halvings = list(splits(len(pieces[0]), groups[1], rng))
+    counts = [weights(own, n_draws, rng=rng) for own in groups]
+    values, draws = np.zeros((2, len(names))), np.zeros((2, len(names), n_draws))
+    for reference, *held in halvings:
+        against = measured[1][reference], counts[1][:, reference]
+        for k, at in enumerate(held):
+            value, drawn = compare(*against, measured[k][at], counts[k][:, at])
+            values[k] += value / len(halvings)
+            draws[k] += (drawn - drawn.mean(axis=1, keepdims=True) + value[:, None]) / len(halvings)
+    kinds = {"composed": (values[0], draws[0]), "real": (values[1], draws[1]),
+             "difference": (values[0] - values[1], draws[0] - draws[1])}  # fmt: skip
     for k, name in enumerate(names):
-        found = {
-            "composed": interval(mine[0][k], mine[1][k]),
-            "real": interval(theirs[0][k], theirs[1][k]),
-            "difference": interval(mine[0][k] - theirs[0][k], mine[1][k] - theirs[1][k]),
-        }
-        for pieces, own in found.items():
-            yield row_of(name, own, n, **by, pieces=pieces)
+        for kind, (value, drawn) in kinds.items():
+            found = interval(value[k], drawn[k])
+            yield row_of(name, found, len(halvings[0][0]), **by, pieces=kind)
 
 
 def manifold(
@@ -122,41 +135,34 @@ def manifold(
         among: Names the real pieces.
         k: Neighbours, fewer than the pieces of a half.
     """
-    checked_pieces(composed, real)
-    rng = np.random.default_rng(seed)
-    mine, theirs = (feature_matrix([piece.notes for piece in own]) for own in (composed, real))
-    drawn, counts = halvings(composed, real, n_draws, rng)
-    found: list[list[Drawn]] = [[], []]
-    for split in drawn:
-        space = Space().fit(theirs[split.reference])
-        reference, of_reference = (
-            space.transform(theirs[split.reference]),
-            counts[1][:, split.reference],
-        )
-        held = ((mine[split.composed], counts[0][:, split.composed]),
-                (theirs[split.other], counts[1][:, split.other]))  # fmt: skip
-        for (points, own), into in zip(held, found, strict=True):
-            values = neighbourhood(reference, space.transform(points), k=k)
-            pairs = zip(values, (own, of_reference) * 2, strict=True)
-            draws = np.array([drawn_means(value, count) for value, count in pairs])
-            into.append((np.array([value.mean() for value in values]), draws))
-    yield from beside(found[0], found[1], MEASURES, len(drawn[0].reference), among=among)
+
+    def near(reference: Matrix, drawn: Matrix, held: Matrix, held_drawn: Matrix) -> Drawn:
+        to_axes = white_axes(reference)
+        found = neighbourhood(to_axes(reference), to_axes(held), k=k)
+        draws = [drawn_means(*own) for own in zip(found, (held_drawn, drawn) * 2, strict=True)]
+        return np.array([own.mean() for own in found]), np.array(draws)
+
+    features = _features(composed), _features(real)
+    yield from beside(
+        (composed, real), features, MEASURES, near, n_draws=n_draws, seed=seed, among=among
+    )
 
 
-def halvings(
-    composed: Sequence[Piece], real: Sequence[Piece], n_draws: int, rng: np.random.Generator
-) -> tuple[list[Split], list[Matrix]]:
-    """Return halvings of the real pieces, and draws of whole songs of both kinds."""
-    groups = [[piece.group for piece in own] for own in (composed, real)]
-    drawn = list(splits(len(composed), groups[1], rng))
-    return drawn, [weights(own, n_draws, rng=rng) for own in groups]
+def _features(pieces: Sequence[Piece]) -> Matrix:
+    return feature_matrix([piece.notes for piece in pieces])
 
 
-class Space:
-    """Map features to principal axes of equal spread, fitted on real pieces.
+def standardised(reference: Matrix) -> Callable[[Matrix], Matrix]:
+    """Return what standardises features by the reference, and cuts at five deviations."""
+    mean, spread = reference.mean(axis=0), reference.std(axis=0)
+    spread = np.where(spread > 1e-9, spread, 1.0)
+    return lambda features: np.clip((features - mean) / spread, -MAX_Z, MAX_Z)
 
-    Features are standardised and cut at five standard deviations, so that a freak value is no
-    axis of its own. The principal axes that are kept are each divided by their spread, so that
+
+def white_axes(reference: Matrix, n_axes: int = N_AXES) -> Callable[[Matrix], Matrix]:
+    """Return what maps features, (n, n_features), to at most `n_axes` axes of equal spread.
+
+    The principal axes of the standardised reference are each divided by their spread, so that
     many features of one thing count once.
 
     32 such axes part real pop piano from what is none: with 200 pieces, precision is 0.85 for
@@ -164,35 +170,13 @@ class Space:
     a third of them a semitone off, 0.13 for classical piano. Unwhitened the same axes give 0.91,
     0.78, 0.84, 0.76 and 0.48; all features 0.82, 0.61, 0.65, 0.62 and 0.20.
     """
-
-    def __init__(self, n_axes: int = N_AXES) -> None:
-        """Choose the number of axes; fewer are kept where there are fewer pieces."""
-        self.n_axes = n_axes
-
-    def fit(self, features: Matrix) -> Space:
-        """Fit means, spreads and axes.
-
-        Args:
-            features: Shape (n, n_features), n above 1.
-        """
-        self.mean_ = features.mean(axis=0)
-        spread = features.std(axis=0)
-        self.spread_ = np.where(spread > 1e-9, spread, 1.0)
-        z = self._standardised(features)
-        self.centre_ = z.mean(axis=0)
-        _, values, axes = np.linalg.svd(z - self.centre_, full_matrices=False)
-        n_axes = min(self.n_axes, int((values > 1e-9 * max(values[0], 1e-9)).sum()))
-        self.axes_ = axes[:n_axes].T / np.maximum(values[:n_axes] / np.sqrt(len(z)), 1e-9)
-        return self
-
-    def transform(self, features: Matrix) -> Matrix:
-        """Return places, shape (n, n_axes) or fewer axes."""
-        places: Matrix = (self._standardised(features) - self.centre_) @ self.axes_
-        return places
-
-    def _standardised(self, features: Matrix) -> Matrix:
-        z: Matrix = np.clip((features - self.mean_) / self.spread_, -MAX_Z, MAX_Z)
-        return z
+    standardise = standardised(reference)
+    z = standardise(reference)
+    centre = z.mean(axis=0)
+    _, values, axes = np.linalg.svd(z - centre, full_matrices=False)
+    n_axes = min(n_axes, int((values > 1e-9 * max(values[0], 1e-9)).sum()))
+    scaled = axes[:n_axes].T / np.maximum(values[:n_axes] / np.sqrt(len(z)), 1e-9)
+    return lambda features: (standardise(features) - centre) @ scaled
 
 
 def neighbourhood(reference: Matrix, points: Matrix, *, k: int) -> tuple[Matrix, ...]:
@@ -226,8 +210,7 @@ def neighbourhood(reference: Matrix, points: Matrix, *, k: int) -> tuple[Matrix,
 
 
 def _radii(points: Matrix, k: int) -> Matrix:
-    radii: Matrix = np.partition(cdist(points, points), k, axis=1)[:, k]
-    return radii
+    return np.partition(cdist(points, points), k, axis=1)[:, k]
 
 
 def diversity(
@@ -249,24 +232,23 @@ def diversity(
         generative models in music; ours is of all features at once and between songs only.
     """
     shared = _shared_quadrants(composed, real)
-    mine, theirs = (feature_matrix([piece.notes for piece in own]) for own in (composed, real))
-    centre, spread = theirs.mean(axis=0), theirs.std(axis=0)
-    spread = np.where(spread > 1e-9, spread, 1.0)
-    places = [np.clip((own - centre) / spread, -MAX_Z, MAX_Z) for own in (mine, theirs)]
+    standardise = standardised(_features(real))
+    places = [standardise(_features(own)) for own in (composed, real)]
     rng = np.random.default_rng(seed)
     ratios, draws = [], []
     for quadrant in shared:
         found = []
-        for pieces, own in zip((composed, real), places, strict=True):
+        for kind, pieces, own in zip(("composed", "real"), (composed, real), places, strict=True):
             where = [i for i, piece in enumerate(pieces) if piece.quadrant == quadrant]
             songs = [pieces[i].group for i in where]
             counts = weights(songs, n_draws, rng=rng)
-            found.append((len(where), *mean_distance(own[where], songs, counts)))
-        for what, (n, value, _) in zip(("composed", "real"), found, strict=True):
-            yield Row("diversity", value, n=n, by={"quadrant": quadrant, "pieces": what})
-        (n, value, drawn), (_, real_value, real_drawn) = found
+            found.append(mean_distance(own[where], songs, counts))
+            by = {"quadrant": quadrant, "pieces": kind}
+            yield Row("diversity", found[-1][0], n=len(where), by=by)
+        (value, drawn), (real_value, real_drawn) = found
         draws.append(drawn / real_drawn)
         ratios.append(value / real_value)
+        n = sum(piece.quadrant == quadrant for piece in composed)
         ratio = interval(ratios[-1], draws[-1])
         yield row_of("diversity", ratio, n, quadrant=quadrant, pieces="ratio")
     mean = interval(float(np.mean(ratios)), np.mean(draws, axis=0))

@@ -33,12 +33,10 @@ class Distribution:
     """Hold how one attribute is distributed in real music.
 
     Attributes:
-        name: The attribute.
         shares: Shares of real music, rising, float64, shape (n,).
         values: The value that each share lies below, never falling, float64, shape (n,).
     """
 
-    name: str
     shares: Matrix
     values: Matrix
 
@@ -50,7 +48,7 @@ class Distribution:
     @cached_property
     def grid(self) -> Matrix:
         """Return the quantiles at evenly spaced shares from 0 to 1, shape (N_GRID,)."""
-        grid: Matrix = np.interp(np.linspace(0, 1, N_GRID), self.shares, self.values)
+        grid = np.interp(np.linspace(0, 1, N_GRID), self.shares, self.values)
         if len(self.edges) < len(self.values) - 2:  # many values alike: those seen stand for all
             seen = np.unique(self.values)
             grid = seen[np.abs(grid[:, None] - seen).argmin(axis=1)]
@@ -84,36 +82,24 @@ class Distribution:
 
 @dataclass(frozen=True)
 class RealMusic:
-    """Hold what is known of attributes in real music.
+    """Hold what is known of attributes over real clips, or over real bars.
 
     Attributes:
-        clip: Each clip-wide attribute's distribution.
-        bar: Each bar attribute's.
-        joint: Clips with all attributes, float64, shape (n, n_attributes).
-        bar_joint: Bars with all bar attributes, float64, shape (n, n_bar_attributes).
+        known: Each attribute's distribution.
+        joint: Clips or bars with all of them, float64, shape (n, n_attributes).
     """
 
-    clip: Mapping[str, Distribution]
-    bar: Mapping[str, Distribution]
+    known: Mapping[str, Distribution]
     joint: Matrix
-    bar_joint: Matrix
 
-    def names(self, *, per_bar: bool) -> tuple[str, ...]:
-        """Return the attributes of clips or of bars."""
-        return tuple(self.bar if per_bar else self.clip)
-
-    def distribution(self, name: str, *, per_bar: bool) -> Distribution:
-        """Return the distribution of an attribute of clips or of bars."""
-        return (self.bar if per_bar else self.clip)[name]
-
-    def groups(self, *, per_bar: bool) -> tuple[tuple[str, ...], ...]:
+    @cached_property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
         """Part the attributes into those nearly the same: |ρ| above 0.9, directly or in a chain.
 
-        Returns:
-            Every attribute once, most of them alone.
+        Every attribute is in one group, most of them alone.
         """
-        names = self.names(per_bar=per_bar)
-        alike = np.abs(spearmanr(self.bar_joint if per_bar else self.joint).statistic) > SAME
+        names = tuple(self.known)
+        alike = np.abs(spearmanr(self.joint).statistic) > SAME
         label = np.arange(len(names))
         for _ in names:
             label = np.where(alike | np.eye(len(names), dtype=bool), label, len(names)).min(axis=1)
@@ -122,33 +108,32 @@ class RealMusic:
             for first in np.unique(label)
         )
 
-    def possible(
-        self, asked: Mapping[str, float], rng: np.random.Generator, *, per_bar: bool
-    ) -> bool:
+    @cached_property
+    def ranks(self) -> Matrix:
+        """Return ranks between 0 and 1 of each column; equal values part at random."""
+        n, rng = len(self.joint), np.random.default_rng(0)
+        order = np.lexsort((rng.random(self.joint.shape).T, self.joint.T), axis=1)
+        ranks = np.empty(self.joint.shape)
+        np.put_along_axis(ranks, order.T, ((np.arange(n) + 0.5) / n)[:, None], 0)
+        return ranks
+
+    def possible(self, asked: Mapping[str, float], rng: np.random.Generator) -> bool:
         """Tell whether for every two attributes asked for, real music lies near both values.
 
         Near is a distance of ranks of at most 0.05 in either. Ranks are those among the joint
         clips themselves, so only the dependence of attributes is taken from them.
         """
-        names = self.names(per_bar=per_bar)
-        ranks = (self._bar_ranks if per_bar else self._ranks)[:, [names.index(n) for n in asked]]
-        wanted = [
-            self.distribution(n, per_bar=per_bar).rank(value, rng) for n, value in asked.items()
-        ]
-        near = np.abs(ranks - np.array(wanted)) <= NEAR
-        return bool((near.T.astype(np.int64) @ near.astype(np.int64)).all())
-
-    @cached_property
-    def _ranks(self) -> Matrix:
-        return _ranks(self.joint)
-
-    @cached_property
-    def _bar_ranks(self) -> Matrix:
-        return _ranks(self.bar_joint)
+        names = list(self.known)
+        wanted = [self.known[name].rank(value, rng) for name, value in asked.items()]
+        own = self.ranks[:, [names.index(name) for name in asked]]
+        near = (np.abs(own - np.array(wanted)) <= NEAR).astype(np.int64)
+        return bool((near.T @ near).all())
 
 
-def real_music(folder: Path, *, rows: Rows | None = None, seed: int = 0) -> RealMusic:
-    """Return what a checkpoint knows of real music.
+def real_music(
+    folder: Path, *, rows: Rows | None = None, seed: int = 0
+) -> tuple[RealMusic, RealMusic]:
+    """Return what a checkpoint knows of real music, over clips and over bars.
 
     The quantiles are the edges of the bins in `tables.json`, each at its share of the corpus;
     beyond the outer ones they reach to the limits of the mapper's targets where these lie
@@ -189,7 +174,7 @@ def real_music(folder: Path, *, rows: Rows | None = None, seed: int = 0) -> Real
         clips, bars = _real_clips(rows)
         joint = _some(_columns(clips, rows.meta["attributes"], clip), rng)
         bar_joint = _some(_columns(bars, rows.meta["bar_attributes"], bar), rng)
-    return RealMusic(clip, bar, joint, bar_joint)
+    return RealMusic(clip, joint), RealMusic(bar, bar_joint)
 
 
 def _columns(values: Matrix, names: Sequence[str], wanted: Iterable[str]) -> Matrix:
@@ -205,9 +190,7 @@ def _distribution(name: str, edges: Sequence[float], low: float, high: float) ->
     last = min(max(last, high), max(inner[-1], natural.high))
     share = np.arange(1, len(inner) + 1) / (len(inner) + 1)
     return Distribution(
-        name,
-        np.concatenate([[END], share, [1 - END]]),
-        np.concatenate([[first], inner, [last]]),
+        np.concatenate([[END], share, [1 - END]]), np.concatenate([[first], inner, [last]])
     )
 
 
@@ -239,12 +222,3 @@ def _some(values: Matrix, rng: np.random.Generator) -> Matrix:
     """Draw at most N_JOINT rows, of those without a gap, in their order."""
     whole = values[np.isfinite(values).all(axis=1)]
     return whole[np.sort(rng.choice(len(whole), min(N_JOINT, len(whole)), replace=False))]
-
-
-def _ranks(values: Matrix) -> Matrix:
-    """Return ranks between 0 and 1 of each column; equal values part at random."""
-    rng = np.random.default_rng(0)
-    order = np.lexsort((rng.random(values.shape).T, values.T), axis=1)
-    ranks = np.empty(values.shape)
-    np.put_along_axis(ranks, order.T, ((np.arange(len(values)) + 0.5) / len(values))[:, None], 0)
-    return ranks

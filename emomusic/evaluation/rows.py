@@ -34,18 +34,13 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Goal:
-    """Hold the number that a row should reach.
-
-    Attributes:
-        limit: The number.
-        at_most: Whether it is to be reached from above.
-    """
+    """Hold the number that a row should reach, from above where `at_most`."""
 
     limit: float
     at_most: bool = False
 
     def __str__(self) -> str:
-        """Return it as a table shows it."""
+        """Show it as tables do."""
         return f"{'≤' if self.at_most else '≥'} {self.limit:.2f}"
 
 
@@ -183,46 +178,31 @@ class Section:
         name: Of its file, and on the command line.
         title: Its heading.
         measure: Yields rows; and sentences, such as why something is missing.
-        uses: Settings, and `labels` or `rows`, that change what it finds.
         tables: What the report shows of it.
         plots: What is drawn of it.
+        uses: Settings, and `labels` or `rows`, that change what it finds.
         needs_rows: Whether there is none without packed rows.
     """
 
     name: str
     title: str
     measure: Callable[[Any], Iterable[Row | str]]
-    uses: tuple[str, ...]
-    tables: tuple[Table, ...]
+    tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
+    uses: tuple[str, ...] = ()
     needs_rows: bool = False
 
 
 def section(
-    title: str,
-    *,
-    uses: tuple[str, ...],
-    tables: tuple[Table, ...],
-    plots: tuple[Plot, ...] = (),
-    needs_rows: bool = False,
+    title: str, *tables: Table, **described: Any
 ) -> Callable[[Callable[[Any], Iterable[Row | str]]], Section]:
-    """Make a section of the function that measures it, named as the function is."""
-
-    def made(measure: Callable[[Any], Iterable[Row | str]]) -> Section:
-        return Section(measure.__name__, title, measure, uses, tables, plots, needs_rows)
-
-    return made
+    """Make a section, described as there, of the function that measures it, named as it is."""
+    return lambda measure: Section(measure.__name__, title, measure, tables, **described)
 
 
 @dataclass(frozen=True)
 class Found:
-    """Hold what a section found.
-
-    Attributes:
-        rows: What was measured.
-        remarks: Sentences, such as why something is missing.
-        seconds: How long it took.
-    """
+    """Hold what a section found, its remarks, such as why something is missing, and its time."""
 
     rows: tuple[Row, ...]
     remarks: tuple[str, ...] = ()
@@ -275,15 +255,12 @@ def weights(groups: Groups, n_draws: int, *, rng: np.random.Generator) -> Matrix
 
 
 def drawn_means(values: Matrix, counts: Matrix) -> Matrix:
-    """Return the mean over items in each draw, shape (n_draws, ...).
+    """Return the mean over items in each draw, (n_items, ...) -> (n_draws, ...).
 
-    Args:
-        values: One or more numbers of each item, shape (n_items, ...).
-        counts: Of `weights`; a draw that holds none of the items takes each once.
+    A draw of `weights` that holds none of the items takes each once.
     """
     counts = np.where(counts.any(axis=1, keepdims=True), counts, 1.0)
-    means: Matrix = np.tensordot(counts / counts.sum(axis=1, keepdims=True), values, axes=1)
-    return means
+    return np.tensordot(counts / counts.sum(axis=1, keepdims=True), values, axes=1)
 
 
 def interval(value: float, draws: Matrix) -> Interval:

@@ -14,8 +14,9 @@ import emomusic
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.export import write_clips
-from emomusic.compose.quadrants import compose_quadrants
+from emomusic.compose.request import Request
 from emomusic.compose.steerer import Steerer
+from emomusic.emotion import QUADRANTS, find_emotion
 from emomusic.evaluation import accuracy, control, loss, memorisation, quality, told_apart, validity
 from emomusic.evaluation.accuracy import Panel, make_panel
 from emomusic.evaluation.control import FULL, QUICK, Design
@@ -23,6 +24,8 @@ from emomusic.evaluation.pieces import POP_PIANO, Piece, composed_pieces, real_p
 from emomusic.evaluation.render import Report
 from emomusic.evaluation.rows import Found, LeftOutError, Row, Section
 from emomusic.files import write_text
+from emomusic.music.notes import Notes
+from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
 
 SECTIONS: tuple[Section, ...] = (
@@ -31,7 +34,6 @@ SECTIONS: tuple[Section, ...] = (
 )  # fmt: skip
 """In the order in which they are measured: the first draws are composed by the first."""
 FULL_COUNT, QUICK_COUNT = 25, 8
-MAX_SEED = 2**63
 ALL_WINDOWS = 10**6
 LABELS = ("emotion/labels.csv", "labels.csv")
 READ = (".json", ".safetensors")
@@ -72,14 +74,8 @@ QUICK_EXTENT = Extent(2, 8, 8, 3, 2, QUICK, 8, 2_000, 2)
 
 @dataclass(frozen=True)
 class Settings:
-    """Hold what a run is asked for.
-
-    Attributes:
-        count: First draws of each quadrant.
-        bars: Bars of each clip.
-        seed: Of the run.
-        quick: Whether little is measured, to see whether all works.
-        steering: Whether clips are steered, where the checkpoint can be.
+    """Hold what a run is asked for: first draws of each quadrant, bars of each clip, whether
+    little is measured to see whether all works, whether clips are steered where they can be.
     """
 
     count: int = FULL_COUNT
@@ -89,54 +85,49 @@ class Settings:
     steering: bool = True
 
 
+@dataclass(eq=False)
 class Context:
     """Hold what sections work on, each part made when it is first needed.
 
     Attributes:
-        composer: The checkpoint, as the settings have it composing.
+        composer: The checkpoint; unsteered where the settings say so.
         checkpoint: Its folder.
         source: The folder with `emotion/labels.csv`.
         out: Where clips, sections and the report go.
-        settings: What is asked for.
-        extent: How much is measured.
+        rows_path: Packed rows.
         tell: Called with what is done of a section, and how much there is, if that is known.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be loaded a second time, unsteered.
     """
 
-    def __init__(
-        self,
-        composer: Composer,
-        checkpoint: Path,
-        source: Path,
-        out: Path,
-        *,
-        rows_path: Path | None = None,
-        settings: Settings = Settings(),
-    ) -> None:
-        """Take what there is.
+    composer: Composer
+    checkpoint: Path
+    source: Path
+    out: Path
+    rows_path: Path | None = None
+    settings: Settings = Settings()
+    tell: Callable[[int, int | None], None] = lambda done, total: None
 
-        Raises:
-            CheckpointError: If the checkpoint cannot be loaded a second time, unsteered.
-        """
-        self.composer = composer
-        if not settings.steering:
-            unsteered = Steerer(composer.tokenizer, None)
-            self.composer = Composer(checkpoint, engine=composer.engine, steerer=unsteered)
-        self.checkpoint, self.source, self.out = checkpoint, source, out
-        self.rows_path, self.settings = rows_path, settings
-        self.extent = QUICK_EXTENT if settings.quick else FULL_EXTENT
-        self.tell: Callable[[int, int | None], None] = lambda done, total: None
+    def __post_init__(self) -> None:
+        """Leave steering out, and choose how much is measured."""
+        if not self.settings.steering:
+            unsteered = Steerer(self.composer.tokenizer, None)
+            self.composer = Composer(
+                self.checkpoint, engine=self.composer.engine, steerer=unsteered
+            )
+        self.extent = QUICK_EXTENT if self.settings.quick else FULL_EXTENT
 
-    def counted(self, total: int) -> Callable[[int], None]:
-        """Return what is to be called with the number of clips just finished, of so many."""
-        done = 0
-
-        def count(n: int) -> None:
-            nonlocal done
-            done += n
-            self.tell(done, total)
-
-        self.tell(0, total)
-        return count
+    def compose(self, requests: Sequence[Request], *, seed: int | None = None) -> list[Clip]:
+        """Compose a clip for each request, of the run's seed or another, and tell of each."""
+        self.tell(0, len(requests))
+        clips = []
+        for clip in self.composer.compose_each(
+            requests, seed=self.settings.seed if seed is None else seed
+        ):
+            clips.append(clip)
+            self.tell(len(clips), len(requests))
+        return clips
 
     @cached_property
     def panel(self) -> Panel:
@@ -147,16 +138,16 @@ class Context:
     def clips(self) -> list[Clip]:
         """Return the first draws, one quadrant after the other; they are written as composed."""
         s = self.settings
-        clips = compose_quadrants(
-            self.composer,
-            count=s.count,
-            seed=s.seed,
-            n_bars=s.bars,
-            progress=self.counted(4 * s.count),
-        )
+        asked = [find_emotion(name) for name in QUADRANTS for _ in range(s.count)]
+        clips = self.compose([Request(emotion, n_bars=s.bars) for emotion in asked])
         for _ in write_clips(clips, self.out):
             pass
         return clips
+
+    @cached_property
+    def notes(self) -> list[Notes]:
+        """Return the notes of the first draws."""
+        return [notes_of(clip.score) for clip in self.clips]
 
     @cached_property
     def pieces(self) -> list[Piece]:
@@ -211,9 +202,6 @@ class Context:
     def made_with(self, uses: tuple[str, ...]) -> dict[str, Any]:
         """Return the fingerprint of a section: the checkpoint's files and what else it uses.
 
-        Args:
-            uses: Names of settings, and `labels` or `rows`, each once.
-
         Raises:
             ValueError: If a file cannot be read.
         """
@@ -258,7 +246,6 @@ def run_sections(
     for, those kept are in the result too.
 
     Args:
-        context: What they work on.
         only: Names of sections; none means all.
         baselines: Whether simpler systems are heard; None hears them where they are asked for by
             name, and in all runs that are not quick.

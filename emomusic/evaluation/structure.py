@@ -32,6 +32,8 @@ WIDE = 14
 N_MOTIF = 4
 """Notes of a motif."""
 LAST_BARS = 4
+STILL = 2
+"""Onsets of a bar at most in which the music has come to a halt."""
 STYLE = frozenset(
     ("left_on_first_beat", "melody_steps", "melody_repeats", "melody_leaps", "melody_turns",
      "melody_range", "rhythm_motif_returns", "hand_gap", "minor_seconds", "chord_changes",
@@ -399,6 +401,14 @@ def louder_end(piece: Piece) -> float:
     """Return the mean velocity of the last third less that of the rest; no feature of the ears."""
     late = piece.notes.onset >= piece.n_beats * 2.0 / 3.0
     return _mean(piece.notes.velocity[late]) - _mean(piece.notes.velocity[~late])
+
+
+def still_bars(piece: Piece) -> float:
+    """Return the share of bars with at most two onsets; no feature of the ears.
+
+    In such bars the music has come to a halt: notes are held and nothing moves.
+    """
+    return float((grid_of(piece).onsets.sum(axis=1) <= STILL).mean())
 
 
 def _mean(values: Iterable[Any]) -> float:

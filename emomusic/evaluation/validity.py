@@ -26,15 +26,13 @@ FILLED = ("notes a bar", "notes in the last bar", "longest note of the last bar,
 
 @section(
     "Bars and endings",
+    Table(("whole clips", "files that hold the notes composed", "clips with the bars asked for",
+           "clips that end on time"), note=
+          "Read from their files. On time: a note begins in the last bar and none sounds "
+          "beyond it."),
+    Table(("empty bars", "overlong clips"), "name"),
+    Table(FILLED, "quantile"),
     uses=("count", "bars", "seed", "steering", "rows"),
-    tables=(
-        Table(("whole clips", "files that hold the notes composed", "clips with the bars asked for",
-               "clips that end on time"), note=
-              "Read from their files. On time: a note begins in the last bar and none sounds "
-              "beyond it."),
-        Table(("empty bars", "overlong clips"), "name"),
-        Table(FILLED, "quantile"),
-    ),
 )  # fmt: skip
 def shape(context: Context) -> Iterator[Row]:
     """Count which clips are whole, and how bars and endings are filled."""
@@ -55,8 +53,7 @@ def whole_clips(clips: Sequence[Clip], folder: Path) -> Iterator[Row]:
     by the notes.
 
     Args:
-        clips: At least one, written by `write_clips`.
-        folder: Where their MIDI files are.
+        clips: At least one, written by `write_clips` into the folder.
     """
     found = np.array([_checks(clip, folder / f"clip_{clip.index:05d}.mid") for clip in clips])
     yield row_of("whole clips", share(int(found.all(axis=1).sum()), len(clips)), len(clips))
@@ -83,12 +80,7 @@ def _checks(clip: Clip, path: Path) -> tuple[bool, bool, bool]:
 
 
 def filled_bars(what: str, clips: Sequence[tuple[Notes, int, int]]) -> Iterator[Row]:
-    """Count how bars are filled.
-
-    Args:
-        what: Names the clips.
-        clips: Notes, number of bars and beats of a bar, of each.
-    """
+    """Count how bars of clips are filled: the notes, bars and beats of a bar of each."""
     counts, length, overlong = [], [], 0
     for notes, n_bars, beats_per_bar in clips:
         bar = (notes.onset // beats_per_bar).astype(np.int64)

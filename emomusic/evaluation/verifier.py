@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.accuracy import HALVES, Classes, macro_f1
+from emomusic.evaluation.accuracy import HALVES, macro_f1
+from emomusic.evaluation.judges import Classes
 from emomusic.evaluation.rows import (
     N_DRAWS,
     Matrix,
@@ -65,17 +66,14 @@ TABLES = (
 
 
 class Truth(NamedTuple):
-    """Hold what people said of n clips.
-
-    Attributes:
-        y: Quadrants, 0 to 3, and -1 where nobody said one, shape (n,).
-        rated: Listeners' valence and arousal, NaN where nobody was asked, shape (n, 2).
-        groups: Song of each clip, shape (n,).
-    """
+    """Hold what people said of n clips."""
 
     y: Classes
+    """Quadrants, 0 to 3, and -1 where nobody said one, shape (n,)."""
     rated: Matrix
+    """Listeners' valence and arousal, NaN where nobody was asked, shape (n, 2)."""
     groups: Any
+    """Song of each clip, shape (n,)."""
 
     def take(self, rows: Rows) -> Truth:
         """Return what was said of some of them."""
@@ -192,7 +190,7 @@ class Trained:
     progress: Progress = field(default=lambda n_done, n: None)
 
 
-@section("The trained verifier", uses=(), tables=TABLES)
+@section("The trained verifier", *TABLES)
 def trained(given: Trained) -> Iterator[Row | str]:
     """Let the verifier of a checkpoint hear all clips of a folder.
 
@@ -258,7 +256,7 @@ def labelled_rows(
                 raise LabelError(f"{table} lacks the columns {missing}")
             for row in reader:
                 try:
-                    found.append(_row(table.parent, row))
+                    found.append(_row(table.parent, {k: (v or "") for k, v in row.items() if k}))
                 except ValueError as error:
                     skipped.append(str(error))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -271,14 +269,14 @@ def _folder_of(data: str | os.PathLike[str]) -> Path:
     return below if (below / "labels.csv").is_file() else Path(data)
 
 
-def _row(folder: Path, row: dict[str, Any]) -> tuple[Path, str, str, int, tuple[float, float]]:
-    path, source, song = ((row[name] or "").strip() for name in NEEDED)
+def _row(folder: Path, row: dict[str, str]) -> tuple[Path, str, str, int, tuple[float, float]]:
+    path, source, song = (row[name].strip() for name in NEEDED)
     if not (path and source and song):
         raise ValueError("path, source and song must be named")
-    quadrant = (row.get("quadrant") or "").strip()
+    quadrant = row.get("quadrant", "").strip()
     if quadrant and quadrant not in QUADRANTS:
         raise ValueError(f"quadrant must be one of {', '.join(QUADRANTS)}, got {quadrant!r}")
-    valence, arousal = (_value(row.get(name) or "") for name in AXES)
+    valence, arousal = (_value(row.get(name, "")) for name in AXES)
     if not quadrant and np.isnan([valence, arousal]).all():
         raise ValueError("neither a quadrant nor valence or arousal is told")
     y = QUADRANTS.index(quadrant) if quadrant else -1
@@ -286,24 +284,19 @@ def _row(folder: Path, row: dict[str, Any]) -> tuple[Path, str, str, int, tuple[
 
 
 def _value(text: str) -> float:
+    """Return a number in [-1, 1]; NaN where there is no text."""
     try:
-        value = float(text) if text.strip() else float("nan")
+        value = float(text) if text.strip() else 0.0
     except ValueError:
-        value = 2.0
-    if not (np.isnan(value) or -1.0 <= value <= 1.0) or text.strip().lower() == "nan":
+        value = np.nan
+    if not -1.0 <= value <= 1.0:
         raise ValueError(f"valence and arousal must be numbers in [-1, 1], got {text!r}")
-    return value
+    return value if text.strip() else np.nan
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Hold labelled clips and what was measured in them.
-
-    Attributes:
-        clips: n labelled clips.
-        notes: Of each clip.
-        heard: Features and patterns of the clips and their parts.
-    """
+    """Hold labelled clips, their notes, and features and patterns of them and their parts."""
 
     clips: tuple[LabelledClip, ...]
     notes: tuple[Notes, ...]
@@ -392,7 +385,7 @@ class Learned:
     progress: Progress = field(default=lambda n_done, n: None)
 
 
-@section("Songs left out", uses=(), tables=TABLES)
+@section("Songs left out", *TABLES)
 def learned(given: Learned) -> Iterator[Row | str]:
     """Fit as shipped on all folds but one, hear that one; no song is on both sides.
 
@@ -422,27 +415,17 @@ def learned(given: Learned) -> Iterator[Row | str]:
 def _answered(
     corpus: Corpus, jobs: Sequence[tuple[int, Rows, Rows]], processes: int
 ) -> Iterator[tuple[int, Rows, Predictions]]:
+    answer = partial(_answer, corpus)
     if processes < 2:
-        _CORPUS[:] = [corpus]
-        yield from map(_answer, jobs)
+        yield from map(answer, jobs)
         return
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(corpus,)
-    ) as pool:
-        yield from pool.map(_answer, jobs)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(answer, jobs)
 
 
-_CORPUS: list[Corpus] = []
-"""In a process, the clips that it works on."""
-
-
-def _begin(corpus: Corpus) -> None:
+def _answer(corpus: Corpus, job: tuple[int, Rows, Rows]) -> tuple[int, Rows, Predictions]:
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(1)
-    _CORPUS[:] = [corpus]
-
-
-def _answer(job: tuple[int, Rows, Rows]) -> tuple[int, Rows, Predictions]:
     seed, fit, test = job
-    return seed, test, _CORPUS[0].answer(_CORPUS[0].fit(fit, seed=seed), test)
+    with threadpool_limits(1):
+        return seed, test, corpus.answer(corpus.fit(fit, seed=seed), test)

@@ -21,12 +21,10 @@ from emomusic.data.packing import read_tables
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.accuracy import (
     Panel,
-    classes_of,
-    compose_uncontrolled,
-    listen,
+    ask_nothing,
+    heard_rows,
     make_panel,
     quadrants_of,
-    right_rows,
 )
 from emomusic.evaluation.rows import Matrix, Row, Table, section
 from emomusic.fit import measure_clips
@@ -96,31 +94,27 @@ class Given:
     seed: int = 0
     n_bars: int = 16
 
+    def compose(self, requests: Sequence[Request]) -> list[Clip]:
+        """Compose a clip for each request, first draws."""
+        return list(self.composer.compose_each(requests, seed=self.seed))
 
-@section("Heard right", uses=(), tables=(Table(("heard right", "macro F1"), "of"),))
+
+@section("Heard right", Table(("heard right", "macro F1"), "of"))
 def systems(given: Given) -> Iterator[Row]:
     """Let the judges hear clips asked for nothing, these ruled by hand, and EmoGen's recipe."""
     asked = quadrants_of(given.count)
-    free = compose_uncontrolled(
-        given.composer,
-        count=given.count,
-        seed=given.seed,
-        n_bars=given.n_bars,
-        progress=lambda n: None,
-    )
     recipe = recipe_of(given.panel.real, given.checkpoint)
-    requests = [Request(None, n_bars=given.n_bars, fixed=recipe.values(q)) for q in asked]
+    free = given.compose([ask_nothing(given.n_bars)] * len(asked))
+    low_and_high = given.compose(
+        [Request(None, n_bars=given.n_bars, fixed=recipe.values(q)) for q in asked]
+    )
     composed = {
         "no controls": [notes_of(clip.score) for clip in free],
         "rules": apply_rules(free, asked, seed=given.seed),
-        "EmoGen's recipe": [
-            notes_of(clip.score) for clip in given.composer.compose_each(requests, seed=given.seed)
-        ],
+        "EmoGen's recipe": [notes_of(clip.score) for clip in low_and_high],
     }
     for name, notes in composed.items():
-        for judge, said in listen(given.panel.judges, notes).items():
-            by = {"clips": name, "judge": judge}
-            yield from right_rows(classes_of(asked), said.argmax(axis=1), name="heard right", **by)
+        yield from heard_rows(given.panel.judges, notes, asked, clips=name)
 
 
 def recipe_of(clips: Sequence[LabelledClip], checkpoint: Path) -> Recipe:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.spatial.distance import cdist
 from emomusic.compose.checkpoint import find_checkpoint
 from emomusic.compose.composer import Composer
 from emomusic.evaluation.pieces import Piece, checked_pieces
-from emomusic.evaluation.quality import N_DRAWS, Drawn, beside, halvings
+from emomusic.evaluation.quality import N_DRAWS, Drawn, beside
 from emomusic.evaluation.rows import (
     Matrix,
     Plot,
@@ -51,10 +52,9 @@ N_GRID = 512
 
 @section(
     "Overlap with pop piano",
-    uses=(),
-    tables=(Table(("overlap",), "pieces", note=
-                  "Overlap area, 0 to 1, on shared grids; real: other real songs against the same "
-                  "ones. Distances: within real pieces against to them."),),
+    Table(("overlap",), "pieces", note=
+          "Overlap area, 0 to 1, on shared grids; real: other real songs against the same ones. "
+          "Distances: within real pieces against to them."),
     plots=(
         Plot("overlap", "bars", "quantity", "pieces", "kind"),
         Plot("histogram", "curve", "bin", "pieces", "quantity"),
@@ -92,36 +92,26 @@ def overlap(
         samples the two densities where each has its own range, ours on one grid; Euclidean
         distances and Scott's bandwidth as theirs, densities reflected at 0.
     """
-    checked_pieces(composed, real)
-    drawn, counts = halvings(composed, real, n_draws, np.random.default_rng(seed))
-    kinds = ("pooled", "distances")
     means: dict[tuple[str, str], list[float]] = {}
     for quantity in QUANTITIES:
-        mine, theirs = histograms(composed, quantity), histograms(real, quantity)
-        found: list[list[Drawn]] = [[], []]
-        for split in drawn:
-            reference = theirs[split.reference]
-            held = ((mine[split.composed], counts[0][:, split.composed]),
-                    (theirs[split.other], counts[1][:, split.other]))  # fmt: skip
-            for (own, count), into in zip(held, found, strict=True):
-                both = (pooled_overlap, distance_overlap)
-                pairs = [area(reference, own, count) for area in both]
-                into.append((np.array([value for value, _ in pairs]),
-                             np.array([draws for _, draws in pairs])))  # fmt: skip
-        for row in beside(found[0], found[1], kinds, len(drawn[0].reference), quantity=quantity):
+        both = histograms(composed, quantity), histograms(real, quantity)
+        kinds = ("pooled", "distances")
+        for row in beside((composed, real), both, kinds, _areas, n_draws=n_draws, seed=seed):
             by = {"quantity": quantity, "kind": row.name, "pieces": row.by["pieces"]}
             means.setdefault((row.name, row.by["pieces"]), []).append(row.value)
-            yield Row("overlap", row.value, row.low, row.high, row.n, by)
+            yield replace(row, name="overlap", by=by)
     for (kind, pieces), values in means.items():
         by = {"quantity": "mean", "kind": kind, "pieces": pieces}
         yield Row("overlap", float(np.mean(values)), by=by)
 
 
-def pooled_overlap(reference: Matrix, held: Matrix, counts: Matrix) -> tuple[float, Matrix]:
-    """Return the overlap area of the mean histograms of two sets, and its draws."""
+def _areas(reference: Matrix, drawn: Matrix, held: Matrix, held_drawn: Matrix) -> Drawn:
+    del drawn  # the reference stays
     target = reference.mean(axis=0)
-    value = float(overlap_area(held.mean(axis=0), target))
-    return value, overlap_area(drawn_means(held, counts), target)
+    pooled = overlap_area(held.mean(axis=0), target)
+    draws = overlap_area(drawn_means(held, held_drawn), target)
+    apart, apart_draws = distance_overlap(reference, held, held_drawn)
+    return np.array([pooled, apart]), np.array([draws, apart_draws])
 
 
 def overlap_area(p: Matrix, q: Matrix) -> Matrix:
@@ -138,7 +128,7 @@ def distance_overlap(reference: Matrix, held: Matrix, counts: Matrix) -> tuple[f
     Args:
         reference: Histograms, shape (n, n_bins).
         held: Histograms of pieces held against it, shape (m, n_bins).
-        counts: Of `drawn_counts` over the m pieces, shape (n_draws, m).
+        counts: Of `weights` over the m pieces, shape (n_draws, m).
     """
     within = cdist(reference, reference)[np.triu_indices(len(reference), 1)]
     across = cdist(held, reference)
@@ -262,10 +252,9 @@ def _counted(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], n_bins: 
 
 @section(
     "Statistics of each piece",
-    uses=(),
-    tables=(Table(("statistic",), "of", note=
-                  "Means and standard deviations of clips and of windows of pop piano; shift in "
-                  "standard deviations of the real, spread over theirs."),),
+    Table(("statistic",), "of", note=
+          "Means and standard deviations of clips and of windows of pop piano; shift in "
+          "standard deviations of the real, spread over theirs."),
 )  # fmt: skip
 def pieces(context: Context) -> Iterator[Row]:
     """Measure the first draws and windows of pop piano one by one."""

@@ -271,12 +271,11 @@ def _glue(
 
 @section(
     "Curves",
-    uses=(),
-    tables=(Table(("r within pieces", "r by chance", "r of real music", "farthest apart in order",
-                   "slope, log odds for 1", "wandering", "wandering of pieces that stay"), "axis",
-                  note="Chance: the curves of other pieces. Real music: in each window a clip of "
-                  "the quadrant asked for there, which knows the quadrant alone and has no "
-                  "transitions. Intervals draw curves again, with all their pieces."),),
+    Table(("r within pieces", "r by chance", "r of real music", "farthest apart in order",
+           "slope, log odds for 1", "wandering", "wandering of pieces that stay"), "axis", note=
+          "Chance: the curves of other pieces. Real music: in each window a clip of the quadrant "
+          "asked for there, which knows the quadrant alone and has no transitions. Intervals draw "
+          "curves again, with all their pieces."),
 )  # fmt: skip
 def curves(given: Given) -> Iterator[Row]:
     """Compose along random curves of named emotions; hear whether the course follows."""
@@ -376,15 +375,12 @@ def _chance(courses: Sequence[Course], k: int, *, seed: int) -> Any:
 
 @section(
     "Moods",
-    uses=(),
-    tables=(
-        Table(("shift", "right", "right by chance"), "axis", note=
-              "Shift: log odds after less before. Right: share that shifts as asked; by chance: "
-              "of other takes of the same pieces, though nothing is asked of them."),
-        Table(("shared",), "with", note=
-              "What bars at the same place share (twice what is common over what both have), minor "
-              "and major degrees counted as the same."),
-    ),
+    Table(("shift", "right", "right by chance"), "axis", note=
+          "Shift: log odds after less before. Right: share that shifts as asked; by chance: of "
+          "other takes of the same pieces, though nothing is asked of them."),
+    Table(("shared",), "with", note=
+          "What bars at the same place share (twice what is common over what both have), minor "
+          "and major degrees counted as the same."),
     plots=(Plot("shared", "bars", "move", "with", "view"),),
 )  # fmt: skip
 def moods(given: Given) -> Iterator[Row]:
@@ -432,12 +428,9 @@ def likeness_of(one: Clip, other: Clip) -> Matrix:
 
 @section(
     "Going on",
-    uses=(),
-    tables=(
-        Table(("heard right",), "of"),
-        Table(("distance", "nearer than an unrelated clip"), "to", note=
-              "Of features, in standard deviations over the pieces' last bars."),
-    ),
+    Table(("heard right",), "of"),
+    Table(("distance", "nearer than an unrelated clip"), "to", note=
+          "Of features, in standard deviations over the pieces' last bars."),
 )  # fmt: skip
 def continuations(given: Given) -> Iterator[Row]:
     """Continue each piece by half its length, in its emotion and in one of another quadrant."""

@@ -162,13 +162,12 @@ KINDS: Mapping[str, Callable[[Trial], bool]] = {
 
 @section(
     "Causes undone",
-    uses=(),
-    tables=(Table(("axis moves as said", "quadrant moves as said", "median", "flips"), "name", note=
-                  "Each cause is undone by edits that the explanation does not use, one drawn for "
-                  "each clip. Median: log odds by which the axis moved as said; flips: share then "
-                  "heard as another quadrant. The control undoes what the explanation does not "
-                  "name, and counts the axis that moves more: any edit makes a sure verdict less "
-                  "sure, so this, not a half, is the level of chance."),),
+    Table(("axis moves as said", "quadrant moves as said", "median", "flips"), "name", note=
+          "Each cause is undone by edits that the explanation does not use, one drawn for each "
+          "clip. Median: log odds by which the axis moved as said; flips: share then heard as "
+          "another quadrant. The control undoes what the explanation does not name, and counts "
+          "the axis that moves more: any edit makes a sure verdict less sure, so this, not a half, "
+          "is the level of chance."),
 )  # fmt: skip
 def explanations(given: Any) -> Iterator[Row | str]:
     """Fit a verifier on each half of the labelled songs, explain clips of the other half.

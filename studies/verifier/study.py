@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emomusic.evaluation.accuracy import HALVES, flattened
+from emomusic.evaluation.accuracy import HALVES
+from emomusic.evaluation.judges import flattened
 from emomusic.evaluation.rows import (
     LeftOutError,
     Matrix,
@@ -81,14 +82,14 @@ class Given:
         return [(self.corpus.fit(fit), test) for fit, test in folds]
 
 
-@section("Songs left out", uses=(), tables=TABLES)
+@section("Songs left out", *TABLES)
 def crossed(given: Given) -> Iterator[Row | str]:
     """Fit on all folds but one, hear that one, over several seeds."""
     own = Learned(given.source, given.n_seeds, given.n_folds, given.processes)
     yield from learned.measure(own)
 
 
-@section("What numbers must be above", uses=(), tables=TABLES[:1])
+@section("What numbers must be above", *TABLES[:1])
 def controls(given: Given) -> Iterator[Row]:
     """Answer with the commonest quadrant, learn labels of other songs, and let a forest learn."""
     from sklearn.ensemble import RandomForestClassifier
@@ -136,7 +137,7 @@ def without_spread(probabilities: Matrix) -> Predictions:
     return Predictions(probabilities, log_odds(probabilities), np.full((n, 2), np.nan), np.ones(n))
 
 
-@section("Another corpus", uses=(), tables=TABLES)
+@section("Another corpus", *TABLES)
 def transfer(given: Given) -> Iterator[Row]:
     """Learn from one corpus, hear the others."""
     corpus = given.corpus
@@ -149,8 +150,7 @@ def transfer(given: Given) -> Iterator[Row]:
 
 @section(
     "Few labels",
-    uses=(),
-    tables=TABLES[:1],
+    *TABLES[:1],
     plots=(Plot("right", "curve", "percent", "of", "heard"),),
 )  # fmt: skip
 def learning(given: Given) -> Iterator[Row]:
@@ -245,12 +245,11 @@ CHANGES: Mapping[str, Change] = {
 
 @section(
     "Changed clips",
-    uses=(),
-    tables=(Table(("verdicts changed", *(f"{axis} right" for axis in HALVES),
-                   *(f"{axis} moved" for axis in AXES), "trust"), "name", note=
-                  "`moved` is the mean distance on the scale of listeners. A misread tempo is "
-                  "faster or slower music and ought to be heard so; `beats unknown` keeps the "
-                  "seconds and states a tempo of 120."),),
+    Table(("verdicts changed", *(f"{axis} right" for axis in HALVES),
+           *(f"{axis} moved" for axis in AXES), "trust"), "name", note=
+          "`moved` is the mean distance on the scale of listeners. A misread tempo is faster or "
+          "slower music and ought to be heard so; `beats unknown` keeps the seconds and states a "
+          "tempo of 120."),
 )  # fmt: skip
 def robustness(given: Given) -> Iterator[Row]:
     """Hear clips changed in ways that leave their emotion, or that a file may have suffered."""
@@ -284,10 +283,9 @@ def _heard(given: Given, change: Change) -> Predictions:
 
 @section(
     "The emotion curve of a piece",
-    uses=(),
-    tables=(Table(("r within a piece",), "with", note=
-                  "Windows of four bars, by a verifier that did not learn the piece; mean over "
-                  "pieces, bootstrap interval over pieces."),),
+    Table(("r within a piece",), "with", note=
+          "Windows of four bars, by a verifier that did not learn the piece; mean over pieces, "
+          "bootstrap interval over pieces."),
 )  # fmt: skip
 def course(given: Given) -> Iterator[Row]:
     """Hold the curve of each piece against what listeners said as it went on."""

@@ -12,7 +12,6 @@ from typing import Self
 import numpy as np
 import symusic
 from midi import song
-from numpy.typing import NDArray
 from synthetic import make_score
 
 from emomusic.compose.composer import Composer
@@ -22,8 +21,9 @@ from emomusic.data.prepared import prepare_clean
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.accuracy import Panel
 from emomusic.evaluation.control import Design
+from emomusic.evaluation.judges import Classes, Judge
 from emomusic.evaluation.pieces import Piece
-from emomusic.evaluation.rows import Row
+from emomusic.evaluation.rows import Matrix, Row
 from emomusic.evaluation.run import Context, Extent, Settings
 from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import write_score
@@ -40,28 +40,24 @@ def row(rows: Iterable[object], name: str, **by: str) -> Row:
     return found
 
 
-class PitchJudge:
+class PitchJudge(Judge):
     """Hear Q1 in high and Q3 in low clips."""
 
-    def fit(
-        self,
-        clips: Sequence[Notes],
-        quadrant: Sequence[str],
-        *,
-        weight: NDArray[np.float64] | None = None,
-    ) -> Self:
+    def columns(self, clips: Sequence[Notes]) -> Matrix:
+        return np.array([[clip.pitch.mean()] for clip in clips])
+
+    def fit_columns(self, columns: Matrix, y: Classes, weight: Matrix) -> Self:
         return self
 
-    def predict_proba(self, clips: Sequence[Notes]) -> NDArray[np.float64]:
-        high = np.array([clip.pitch.mean() > 60 for clip in clips])
-        return np.where(high[:, None], [0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1])
+    def judge_columns(self, columns: Matrix) -> Matrix:
+        return np.where(columns > 60, [0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1])
 
 
 class SureJudge(PitchJudge):
     """Hear Q2 in everything, surer than the other."""
 
-    def predict_proba(self, clips: Sequence[Notes]) -> NDArray[np.float64]:
-        return np.tile([0.0, 1.0, 0.0, 0.0], (len(clips), 1))
+    def judge_columns(self, columns: Matrix) -> Matrix:
+        return np.tile([0.0, 1.0, 0.0, 0.0], (len(columns), 1))
 
 
 def clip_at(pitch: int) -> Notes:
@@ -142,10 +138,7 @@ def walks(
 
 def with_quadrants(pieces: list[Piece]) -> list[Piece]:
     """Return the pieces with the four quadrants in turn."""
-    return [
-        Piece(p.notes, p.group, QUADRANTS[i % 4], p.n_bars, p.beats_per_bar, p.tempo)
-        for i, p in enumerate(pieces)
-    ]
+    return [replace(piece, quadrant=QUADRANTS[i % 4]) for i, piece in enumerate(pieces)]
 
 
 N_SONGS = 40
