@@ -200,6 +200,8 @@ def test_every_section_is_measured(report: Report) -> None:
     assert row(found["emotion"], "best of 2 heard right", of="quadrant", judge="sure").n == 4
     assert row(found["grid"], "ρ", judge="both", over="points", axis="valence").n == 4
     assert row(found["control"], "ρ", asked="bar by bar", attribute="register").n == 2
+    assert row(found["given"], "chords found again", of="root").n == 24
+    assert row(found["given"], "given notes kept").value == 1.0
     assert any("pop piano" in remark for own in report.found.values() for remark in own.remarks)
     assert row(found["quality"], "precision", among="pop piano", pieces="real").n == 8
     assert row(found["structure"], "minor seconds sounding", pieces="Pop1K7").value >= 0

@@ -17,7 +17,16 @@ from emomusic.compose.export import write_clips
 from emomusic.compose.request import Request
 from emomusic.compose.steerer import Steerer
 from emomusic.emotion import QUADRANTS, find_emotion
-from emomusic.evaluation import accuracy, control, loss, memorisation, quality, told_apart, validity
+from emomusic.evaluation import (
+    accuracy,
+    control,
+    given,
+    loss,
+    memorisation,
+    quality,
+    told_apart,
+    validity,
+)
 from emomusic.evaluation.accuracy import Panel, make_panel
 from emomusic.evaluation.control import FULL, QUICK, Design
 from emomusic.evaluation.pieces import POP_PIANO, Piece, composed_pieces, real_pieces
@@ -29,8 +38,8 @@ from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
 
 SECTIONS: tuple[Section, ...] = (
-    accuracy.emotion, accuracy.grid, control.control, quality.quality, told_apart.structure,
-    memorisation.memory, loss.loss, accuracy.baselines, validity.shape,
+    accuracy.emotion, accuracy.grid, control.control, given.given, quality.quality,
+    told_apart.structure, memorisation.memory, loss.loss, accuracy.baselines, validity.shape,
 )  # fmt: skip
 """In the order in which they are measured: the first draws are composed by the first."""
 FULL_COUNT, QUICK_COUNT = 25, 8
@@ -51,6 +60,7 @@ class Extent:
         best_of_share: One clip is chosen in place of so many first draws.
         n_levels: Values of valence and of arousal in the grid.
         n_clips: Clips of each cell of the grid.
+        n_over_chords: Clips of each quadrant over each progression of given chords.
         design: What is asked to see control.
         max_control_bars: Most bars of the clips that show control.
         max_events: Notes and bars of unseen songs that are foretold, at most.
@@ -62,6 +72,7 @@ class Extent:
     best_of_share: int = 4
     n_levels: int = 7
     n_clips: int = 8
+    n_over_chords: int = 3
     design: Design = FULL
     max_control_bars: int = 512
     max_events: int = loss.MAX_EVENTS
@@ -69,7 +80,7 @@ class Extent:
 
 
 FULL_EXTENT = Extent()
-QUICK_EXTENT = Extent(2, 8, 8, 3, 2, QUICK, 8, 2_000, 2)
+QUICK_EXTENT = Extent(2, 8, 8, 3, 2, 1, QUICK, 8, 2_000, 2)
 
 
 @dataclass(frozen=True)

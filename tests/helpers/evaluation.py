@@ -188,7 +188,7 @@ def write_folder(folder: Path) -> None:
 
 
 TINY = Extent(
-    n_shuffles=1, n_candidates=2, best_of_share=2, n_levels=2, n_clips=1,
+    n_shuffles=1, n_candidates=2, best_of_share=2, n_levels=2, n_clips=1, n_over_chords=1,
     design=Design(
         attributes=("tempo", "register", "mode"), bar_attributes=("register",), n_levels=2,
         n_each=1, n_bar_clips=2, n_sets=1, n_set_clips=2, n_bar_sets=0,
