@@ -80,16 +80,11 @@ class Grid:
 
     def of_hand(self, hand: int) -> Grid:
         """Return the notes of one hand."""
-        own = np.flatnonzero(self.hand == hand)
-        step, length, pitch = self.step[own], self.length[own], self.pitch[own]
-        return Grid(step, length, pitch, self.hand[own], self.n_bars, self.bar_steps)
+        notes = (self.step, self.length, self.pitch, self.hand)
+        return Grid(*(column[self.hand == hand] for column in notes), self.n_bars, self.bar_steps)
 
     def sounding(self, longest: int) -> Flags:
-        """Tell which pitches sound at each step, shape (n_steps, 128).
-
-        Args:
-            longest: Sixteenths after which a note does not count any more.
-        """
+        """Tell which pitches sound at each step, for so many steps at most, (n_steps, 128)."""
         n_steps = self.n_bars * self.bar_steps
         changes = np.zeros((n_steps + 1, 128), dtype=np.int64)
         end = np.minimum(self.step + np.minimum(self.length, longest), n_steps)
@@ -149,10 +144,9 @@ def grid_of(piece: Piece) -> Grid:
 
 
 def features_of(piece: Piece) -> Values:
-    """Measure how a piece is built; NaN where it has nothing to measure.
+    """Measure how a piece of at least five bars is built; NaN where there is nothing to measure.
 
-    Args:
-        piece: At least five bars; lags that it does not reach are left out.
+    Lags that it does not reach are left out.
     """
     grid = grid_of(piece)
     parts = (left_hand, melody, hands, harmony, texture, rhythm)
@@ -316,11 +310,7 @@ def form(grid: Grid, similarity: Matrix) -> Values:
 
     `chroma_lag_k`: cosine of sounding pitch classes of bars k apart; `chroma_decay`: the first
     less the last of these. `theme_returns`: greatest mean similarity of four bars in a row with
-    four others. The rest is that of `bars_return`.
-
-    Args:
-        grid: The piece.
-        similarity: Its `bar_similarity`, shape (n_bars, n_bars).
+    four others, `similarity` being that of bars, (n_bars, n_bars). The rest is `bars_return`.
     """
     lags = _lags(grid, LAGS)
     chroma = grid.classes.reshape(grid.n_bars, -1, 12).sum(axis=1)
@@ -346,9 +336,8 @@ def bar_similarity(piece: Piece) -> Matrix:
     grid = np.zeros((piece.bars, piece.beats_per_bar * CELLS_PER_BEAT, 12))
     grid[bar, step, piece.notes.pitch % 12] = 1.0
     flat = grid.reshape(piece.bars, -1)
-    norm = np.maximum(np.linalg.norm(flat, axis=1), 1e-9)
-    similarity: Matrix = (flat / norm[:, None]) @ (flat / norm[:, None]).T
-    return similarity
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
+    return flat @ flat.T
 
 
 def bars_return(similarity: Matrix, *, lags: Sequence[int] = LAGS) -> dict[str, float]:
@@ -357,10 +346,8 @@ def bars_return(similarity: Matrix, *, lags: Sequence[int] = LAGS) -> dict[str, 
     `similarity_lag_k`: mean similarity of bars k apart. `structure_lag_k`: the same less its
     mean if the bars were shuffled, which is the mean over all pairs. `returning_bars`: share of
     the bars from the fifth on that have a near copy (0.7 or more) at least four bars earlier.
-    `returning_bars_excess`: the same less its mean over 32 fixed shuffles of the bars.
-
-    Args:
-        similarity: Of bars, shape (n_bars, n_bars), n_bars above 4 and all lags.
+    `returning_bars_excess`: the same less its mean over 32 fixed shuffles of the bars. There must
+    be more than four bars, and more than all lags.
 
     Reference:
         In the spirit of Wu and Yang's (2020) structureness indicator; theirs looks for
@@ -385,8 +372,7 @@ def _returning(similarity: Matrix) -> Matrix:
     n = similarity.shape[-1]
     earlier = np.tri(n, k=-FAR_BARS, dtype=bool)
     copied = ((similarity >= NEAR_COPY - 1e-9) & earlier).any(axis=2)
-    share: Matrix = copied[:, FAR_BARS:].mean(axis=1)
-    return share
+    return copied[:, FAR_BARS:].mean(axis=1)
 
 
 def places_of(piece: Piece, per_beat: int) -> tuple[IntColumn, IntColumn]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -80,17 +80,8 @@ class Truth(NamedTuple):
         return Truth(self.y[rows], self.rated[rows], self.groups[rows])
 
 
-def score_rows(
-    runs: Sequence[Predictions], truth: Truth, *, calibrated: bool = True, **by: str
-) -> Iterator[Row]:
-    """Measure answers to the same n clips in one or more runs.
-
-    Args:
-        runs: At least one.
-        truth: What people said.
-        calibrated: Whether the probabilities mean something beyond their order.
-        by: What the rows are of.
-    """
+def score_rows(runs: Sequence[Predictions], truth: Truth, **by: str) -> Iterator[Row]:
+    """Measure answers to the same n clips in one or more runs."""
     known = np.flatnonzero(truth.y >= 0)
     if len(known):
         y, groups = truth.y[known], truth.groups[known]
@@ -102,7 +93,7 @@ def score_rows(
         confusion = np.zeros((4, 4))
         np.add.at(confusion, (np.tile(y, len(runs)), heard.ravel()), 1.0 / len(runs))
         yield Row("macro F1", macro_f1(confusion), by=by)
-        yield from _calibration(said, y, by) if calibrated else ()
+        yield from _calibration(said, y, by)
         for (i, j), count in np.ndenumerate(confusion.round(2)):
             of = {"label": QUADRANTS[i], "said": QUADRANTS[j]}
             yield Row("confusion", float(count), by={**by, **of})
@@ -174,6 +165,11 @@ def weighted_correlation(x: Matrix, y: Matrix, counts: Matrix) -> Matrix:
     return r
 
 
+def taken(answers: Predictions, rows: Rows) -> Predictions:
+    """Return the answers to some of the clips."""
+    return Predictions(*(value[rows] for value in vars(answers).values()))
+
+
 @dataclass(frozen=True)
 class Trained:
     """Name the verifier of a checkpoint, and labelled clips that it hears.
@@ -203,46 +199,52 @@ def trained(given: Trained) -> Iterator[Row | str]:
     """
     verifier = Verifier.load(given.checkpoint)
     rows, skipped = labelled_rows(given.data)
-    heard: list[tuple[Any, ...]] = []
-    for at, (path, source, group, y, rated) in enumerate(rows):
+    heard, used = [], []
+    for at, row in enumerate(rows):
         given.progress(at, len(rows))
         try:
-            verdict = verifier.verdict(notes_of(read_score(path)))
+            heard.append(verifier.predict(featurize([notes_of(read_score(row.path))])))
+            used.append(row)
         except ScoreError as error:
             skipped.append(str(error))
-        else:
-            values = [verdict.valence, verdict.arousal], [verdict.valence_sd, verdict.arousal_sd]
-            said = [verdict.probabilities[quadrant] for quadrant in QUADRANTS]
-            heard.append((said, *values, verdict.trust, y, rated, group, source))
     given.progress(len(rows), len(rows))
-    if not heard:
+    if not used:
         reason = skipped[0] if skipped else "it is empty"
         raise LabelError(
             f"no clip of {_folder_of(given.data) / 'labels.csv'} can be used: {reason}"
         )
-    columns = [np.array(column) for column in zip(*heard, strict=True)]
-    truth, sources = Truth(*columns[4:7]), columns[7]
+    answers = Predictions(
+        *map(np.concatenate, zip(*(vars(own).values() for own in heard), strict=True))
+    )
+    columns = [np.array(column) for column in zip(*used, strict=True)]
+    truth, sources = Truth(columns[3], columns[4], columns[2]), columns[1]
     names = sorted(set(sources.tolist()))
     for name in [*names, "all"] if len(names) > 1 else names:
         own = np.flatnonzero((sources == name) | (name == "all"))
-        answers = Predictions(*(column[own] for column in columns[:4]))
-        yield from score_rows([answers], truth.take(own), heard=name)
+        yield from score_rows([taken(answers, own)], truth.take(own), heard=name)
     kinds = Counter(reason.partition(":")[0].partition(", got")[0] for reason in skipped)
     told = "; ".join(f"{n} × {why}" for why, n in kinds.items()) or "none"
     names = [path.resolve().name for path in (given.checkpoint, given.data)]
-    yield f"`{names[0]}` on `{names[1]}`: {len(heard)} clips heard."
+    yield f"`{names[0]}` on `{names[1]}`: {len(used)} clips heard."
     yield f"Skipped: {told}."
     yield "Songs that it learned from are no test."
 
 
-def labelled_rows(
-    data: str | os.PathLike[str],
-) -> tuple[list[tuple[Path, str, str, int, tuple[float, float]]], list[str]]:
+class LabelledRow(NamedTuple):
+    """Hold a row of a table of labelled clips: quadrant -1 and NaN are what it does not tell."""
+
+    path: Path
+    source: str
+    group: str
+    y: int
+    rated: tuple[float, float]
+
+
+def labelled_rows(data: str | os.PathLike[str]) -> tuple[list[LabelledRow], list[str]]:
     """Read the table of a folder of labelled clips, leniently.
 
     Returns:
-        Path, source, song, quadrant (-1 where none is told) and listeners' values (NaN) of its
-        usable rows, and for each other one why it cannot be used.
+        Its usable rows, and for each other one why it cannot be used.
 
     Raises:
         LabelError: If the table cannot be read or lacks a column.
@@ -269,7 +271,7 @@ def _folder_of(data: str | os.PathLike[str]) -> Path:
     return below if (below / "labels.csv").is_file() else Path(data)
 
 
-def _row(folder: Path, row: dict[str, str]) -> tuple[Path, str, str, int, tuple[float, float]]:
+def _row(folder: Path, row: dict[str, str]) -> LabelledRow:
     path, source, song = (row[name].strip() for name in NEEDED)
     if not (path and source and song):
         raise ValueError("path, source and song must be named")
@@ -280,7 +282,7 @@ def _row(folder: Path, row: dict[str, str]) -> tuple[Path, str, str, int, tuple[
     if not quadrant and np.isnan([valence, arousal]).all():
         raise ValueError("neither a quadrant nor valence or arousal is told")
     y = QUADRANTS.index(quadrant) if quadrant else -1
-    return folder / path, source, f"{source}/{song}", y, (valence, arousal)
+    return LabelledRow(folder / path, source, f"{source}/{song}", y, (valence, arousal))
 
 
 def _value(text: str) -> float:
@@ -327,20 +329,15 @@ class Corpus:
         own = np.array([clip.source for clip in self.clips])
         return {name: np.flatnonzero(own == name) for name in sorted(set(own.tolist()))}
 
-    def folds(self, rows: Rows, *, n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+    def folds(self, *, n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
         """Return the clips to fit on and to test on, by song, balanced over quadrants and sources.
 
         Raises:
             ValueError: If there are fewer songs than folds.
         """
-        source = np.zeros(len(self.clips), dtype=np.int64)
-        for k, places in enumerate(self.sources.values()):
-            source[places] = k
-        groups = self.truth.groups[rows].tolist()
-        folds = song_folds(
-            self.truth.y[rows] + 4 * source[rows], groups, n_folds=n_folds, seed=seed
-        )
-        return [(np.sort(rows[fit]), np.sort(rows[test])) for fit, test in folds]
+        source = np.unique([clip.source for clip in self.clips], return_inverse=True)[1]
+        groups = self.truth.groups.tolist()
+        return list(song_folds(self.truth.y + 4 * source, groups, n_folds=n_folds, seed=seed))
 
     def fit(self, rows: Rows, *, clips: Sequence[LabelledClip] = (), seed: int = 0) -> Verifier:
         """Fit a verifier as shipped on some clips; `clips` stand in for all, with other labels."""
@@ -348,11 +345,16 @@ class Corpus:
         return Verifier(seed=seed).fit(self.heard.take(rows), FittingLabels.of(own))
 
     def answer(self, verifier: Verifier, rows: Rows) -> Predictions:
-        """Let a verifier hear some clips; the answers stand at their places, NaN elsewhere."""
+        """Let a verifier hear some clips."""
+        return verifier.predict(self.heard.take(rows))
+
+    def placed(self, parts: Iterable[tuple[Rows, Predictions]]) -> Predictions:
+        """Return answers to some clips, at their places among all, NaN elsewhere."""
         n = len(self.clips)
-        whole = Predictions(*(np.full(shape, np.nan) for shape in ((n, 4), (n, 2), (n, 2), (n,))))
-        for name, value in vars(verifier.predict(self.heard.take(rows))).items():
-            getattr(whole, name)[rows] = value
+        whole = Predictions(*(np.full((n, *own), np.nan) for own in ((4,), (2,), (2,), ())))
+        for rows, answers in parts:
+            for name, value in vars(answers).items():
+                getattr(whole, name)[rows] = value
         return whole
 
     def scored(self, runs: Sequence[Predictions], **by: Any) -> Iterator[Row]:
@@ -360,10 +362,8 @@ class Corpus:
         for source, own in self.sources.items():
             missing = np.isnan([run.probabilities[own, 0] for run in runs]).any(axis=0)
             if len(places := own[~missing]):
-                taken = [
-                    Predictions(*(value[places] for value in vars(run).values())) for run in runs
-                ]
-                yield from score_rows(taken, self.truth.take(places), **{**by, "heard": source})
+                found = [taken(run, places) for run in runs]
+                yield from score_rows(found, self.truth.take(places), **{**by, "heard": source})
 
 
 @dataclass(frozen=True)
@@ -393,19 +393,17 @@ def learned(given: Learned) -> Iterator[Row | str]:
         ValueError: If a label or a file cannot be used, or there are too few songs.
     """
     corpus = Corpus.read(given.source)
-    every = np.arange(len(corpus.clips))
     jobs = [
         (seed, *fold)
         for seed in range(given.n_seeds)
-        for fold in corpus.folds(every, n_folds=given.n_folds, seed=seed)
+        for fold in corpus.folds(n_folds=given.n_folds, seed=seed)
     ]
-    runs: dict[int, Predictions] = {}
-    for at, (seed, test, answers) in enumerate(_answered(corpus, jobs, given.processes)):
+    parts: list[list[tuple[Rows, Predictions]]] = [[] for _ in range(given.n_seeds)]
+    for at, answers in enumerate(_answered(corpus, jobs, given.processes)):
         given.progress(at + 1, len(jobs))
-        run = runs.setdefault(seed, answers)
-        for name, value in vars(answers).items():
-            getattr(run, name)[test] = value[test]
-    yield from corpus.scored(list(runs.values()))
+        seed, _, test = jobs[at]
+        parts[seed].append((test, answers))
+    yield from corpus.scored([corpus.placed(own) for own in parts])
     songs = {name: len(set(corpus.truth.groups[own])) for name, own in corpus.sources.items()}
     told = "; ".join(f"{name}: {len(own)} clips of {songs[name]} songs"
                      for name, own in corpus.sources.items())  # fmt: skip
@@ -414,7 +412,7 @@ def learned(given: Learned) -> Iterator[Row | str]:
 
 def _answered(
     corpus: Corpus, jobs: Sequence[tuple[int, Rows, Rows]], processes: int
-) -> Iterator[tuple[int, Rows, Predictions]]:
+) -> Iterator[Predictions]:
     answer = partial(_answer, corpus)
     if processes < 2:
         yield from map(answer, jobs)
@@ -423,9 +421,9 @@ def _answered(
         yield from pool.map(answer, jobs)
 
 
-def _answer(corpus: Corpus, job: tuple[int, Rows, Rows]) -> tuple[int, Rows, Predictions]:
+def _answer(corpus: Corpus, job: tuple[int, Rows, Rows]) -> Predictions:
     from threadpoolctl import threadpool_limits
 
     seed, fit, test = job
     with threadpool_limits(1):
-        return seed, test, corpus.answer(corpus.fit(fit, seed=seed), test)
+        return corpus.answer(corpus.fit(fit, seed=seed), test)

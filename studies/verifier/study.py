@@ -77,8 +77,7 @@ class Given:
     @cached_property
     def fitted(self) -> list[tuple[Verifier, Rows]]:
         """Return a verifier for each fold, and the clips that it did not learn from."""
-        every = np.arange(len(self.corpus.clips))
-        folds = self.corpus.folds(every, n_folds=self.n_folds, seed=0)
+        folds = self.corpus.folds(n_folds=self.n_folds, seed=0)
         return [(self.corpus.fit(fit), test) for fit, test in folds]
 
 
@@ -100,9 +99,9 @@ def controls(given: Given) -> Iterator[Row]:
              for clip, other in zip(corpus.clips, dealt.tolist(), strict=True)]  # fmt: skip
     features, y = feature_matrix(corpus.notes), corpus.truth.y
     said = {name: np.full((len(every), 4), np.nan) for name in ("majority", "forest", "dealt")}
-    for fit, test in corpus.folds(every, n_folds=given.n_folds, seed=0):
+    for fit, test in corpus.folds(n_folds=given.n_folds, seed=0):
         verifier = corpus.fit(fit, clips=wrong)
-        said["dealt"][test] = verifier.predict(corpus.heard.take(test)).probabilities
+        said["dealt"][test] = corpus.answer(verifier, test).probabilities
         forest = RandomForestClassifier(N_TREES, random_state=0, n_jobs=1).fit(
             features[fit], y[fit]
         )
@@ -145,7 +144,8 @@ def transfer(given: Given) -> Iterator[Row]:
         raise LeftOutError("there is one source only")
     for source, own in corpus.sources.items():
         others = np.setdiff1d(np.arange(len(corpus.clips)), own)
-        yield from corpus.scored([corpus.answer(corpus.fit(own), others)], learned=source)
+        answers = corpus.placed([(others, corpus.answer(corpus.fit(own), others))])
+        yield from corpus.scored([answers], learned=source)
 
 
 @section(
@@ -158,18 +158,15 @@ def learning(given: Given) -> Iterator[Row]:
 
     Music FaderNets (Tan and Herremans 2020) state that 1 % of labels suffice for arousal.
     """
-    corpus, every = given.corpus, np.arange(len(given.corpus.clips))
-    folds = corpus.folds(every, n_folds=given.n_folds, seed=0)
+    corpus = given.corpus
+    folds = corpus.folds(n_folds=given.n_folds, seed=0)
     for percent in PERCENTS:
-        run = Predictions(*(np.full((len(every), *own), np.nan) for own in ((4,), (2,), (2,), ())))
+        few = [(drawn_songs(corpus, fit, percent, seed=0), test) for fit, test in folds]
         try:
-            for fit, test in folds:
-                own = drawn_songs(corpus, fit, percent, seed=0)
-                for name, value in vars(corpus.answer(corpus.fit(own), test)).items():
-                    getattr(run, name)[test] = value[test]
+            parts = [(test, corpus.answer(corpus.fit(own), test)) for own, test in few]
         except ValueError:  # too few songs to calibrate on
             continue
-        yield from corpus.scored([run], percent=str(percent))
+        yield from corpus.scored([corpus.placed(parts)], percent=str(percent))
 
 
 def drawn_songs(corpus: Corpus, fit: Rows, percent: int, *, seed: int) -> Rows:
@@ -274,11 +271,8 @@ def _heard(given: Given, change: Change) -> Predictions:
     corpus, parts = given.corpus, []
     for verifier, test in given.fitted:
         pairs = [(corpus.notes[row], corpus.clips[row].path) for row in test.tolist()]
-        parts.append(vars(verifier.predict(featurize([change(*pair) for pair in pairs]))))
-    order = np.argsort(np.concatenate([test for _, test in given.fitted]))
-    return Predictions(
-        *(np.concatenate([part[name] for part in parts])[order] for name in parts[0])
-    )
+        parts.append((test, verifier.predict(featurize([change(*pair) for pair in pairs]))))
+    return corpus.placed(parts)
 
 
 @section(
