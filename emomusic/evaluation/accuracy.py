@@ -76,11 +76,8 @@ class Panel:
 def make_panel(mapper: Mapper, source_dir: Path) -> Panel:
     """Fit judges on the half of the labelled songs that neither mapper nor model saw.
 
-    Two judges are of different kinds; a third hears no velocity.
-
-    Args:
-        mapper: Of the checkpoint that is to be judged.
-        source_dir: A folder with `emotion/labels.csv`.
+    Two judges are of different kinds; a third hears no velocity. The folder has
+    `emotion/labels.csv`.
 
     Raises:
         ValueError: If the labels cannot be read, a quadrant is missing, or the mapper saw the
@@ -313,10 +310,8 @@ def grid_rho(
     Args:
         levels: Valence, and arousal, of the grid's lines, rising, shape (n_levels,).
         judged: Shape (n_levels arousals, n_levels valences, n_clips).
-        axis: `valence` or `arousal`.
         of_cells: Over the cells' means instead of single clips. Asked values being tied, seven
             levels allow no more than 0.99 either way.
-        seed: Of the bootstrap.
     """
     n = judged.shape[2]
     cells = dict(zip(AXES, np.meshgrid(levels, levels), strict=True))[axis]

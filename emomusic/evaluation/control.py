@@ -112,10 +112,6 @@ def ask(
     Alone, attributes are asked for at evenly spaced quantiles of real music, or, bar by bar, for
     values that change at random after every one to four bars; several at once at independent
     values that real music shows together.
-
-    Args:
-        clips: Where values of clips come from.
-        bars: Where those of bars do.
     """
     names, bar_names = design.attributes or clips.known, design.bar_attributes or bars.known
     rng = np.random.default_rng(np.random.SeedSequence([seed, 4]))
@@ -248,13 +244,7 @@ def control(context: Context) -> Iterator[Row | str]:
 def control_rows(
     answers: Sequence[Answers], real: RealMusic, *, per_bar: bool, seed: int = 0
 ) -> Iterator[Row | str]:
-    """Yield how attributes follow, clip-wide or bar by bar.
-
-    Args:
-        answers: Of one checkpoint, all of the one kind.
-        real: What it knows of real music, of the same kind.
-        per_bar: Which kind.
-    """
+    """Yield how attributes follow, clip-wide or bar by bar, all answers being of that kind."""
     alone = {next(iter(own.asked)): own for own in answers if len(own.asked) == 1}
     if not alone:
         raise ValueError("no attribute was asked for alone")

@@ -55,10 +55,7 @@ class Losses:
 def held_back_losses(engine: Engine, rows: Rows, *, max_events: int = MAX_EVENTS) -> Losses:
     """Return the losses on the songs held back, all clip-wide controls given.
 
-    Args:
-        engine: What foretells.
-        rows: Packed rows of the same vocabulary.
-        max_events: Events from which on no further clip is looked at.
+    After `max_events` events no further clip is looked at.
     """
     config = engine.config
     batches = ClipBatches(

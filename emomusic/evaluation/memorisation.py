@@ -167,12 +167,7 @@ def excess_of(
 ) -> Interval:
     """Return the mean of composed clips less that of real ones; NaN is left out.
 
-    The bootstrap draws composed clips one by one, and real ones song by song.
-
-    Args:
-        composed: Shape (n_composed,), one known at least.
-        real: Shape (n_real,), one known at least.
-        real_group: The song of each real one, shape (n_real,).
+    The bootstrap draws composed clips one by one, and real ones by their songs, `real_group`.
     """
     has, real_has = np.isfinite(composed), np.isfinite(real)
     composed, real, group = composed[has], real[real_has], real_group[real_has]
@@ -379,10 +374,6 @@ def longest_runs(known: Sequence[Line], asked: Sequence[Line]) -> list[Matches]:
     Nothing is hashed: the result is exact. A run never leaves its line. Lines of all together
     millions of events take seconds and about 250 bytes an event.
 
-    Args:
-        known: At least one line.
-        asked: Lines of the same kind.
-
     Reference:
         Suffix arrays by prefix doubling of Manber and Myers (1993); the ranks of each doubling
         are kept, so that the length two suffixes share is read off them, longest step first.
@@ -470,11 +461,9 @@ def draw_windows(
     Where no song is as long as a clip, the longest stretch of all stands in whole.
 
     Args:
-        clips: What windows are drawn for.
+        clips: What so many windows each are drawn for.
         real: Lines to draw from, at least one.
         song: The song of each of these.
-        n_windows: Windows for each clip.
-        seed: Of the draw.
 
     Returns:
         The windows and the song of each.

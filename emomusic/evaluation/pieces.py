@@ -26,14 +26,12 @@ _STRETCH = re.compile(r"#\d+$")
 
 @dataclass(frozen=True)
 class Piece:
-    """Hold one piece of music to compare.
+    """Hold one piece of music to compare, at least one note.
 
     Attributes:
-        notes: At least one note.
         group: Its song; pieces of one song are never counted as independent.
         quadrant: "Q1" to "Q4", asked for or heard by people; None where unknown.
         n_bars: Whole bars from beat 0; None where only seconds are known.
-        beats_per_bar: Beats of each bar.
         tempo: Quarter notes a minute; None where only seconds are known.
     """
 
@@ -207,13 +205,8 @@ def splits(
 ) -> Iterator[tuple[Indices, Indices, Indices]]:
     """Yield drawn halves of the real pieces, no song in both, with as many composed pieces.
 
-    Args:
-        n_composed: Composed pieces that there are.
-        groups: Song of each real piece.
-
-    Yields:
-        Indices of the real pieces that are held against, of the composed pieces, and of the
-        other real ones, shape (n,) each.
+    Yielded are the indices of the real pieces that are held against, of composed ones, and of the
+    other real ones, shape (n,) each. `groups` are the songs of the real ones.
     """
     song = np.unique(np.asarray(groups), return_inverse=True)[1]
     for _ in range(n_splits):

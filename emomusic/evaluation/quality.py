@@ -129,11 +129,7 @@ def manifold(
 ) -> Iterator[Row]:
     """Compare composed and real pieces in the space of the verifier's features, in seconds.
 
-    Args:
-        composed: At least 8 pieces.
-        real: At least 16 pieces of at least two songs.
-        among: Names the real pieces.
-        k: Neighbours, fewer than the pieces of a half.
+    Balls reach to the k-th neighbour, fewer than the pieces of a half; `among` names the real ones.
     """
 
     def near(reference: Matrix, drawn: Matrix, held: Matrix, held_drawn: Matrix) -> Drawn:
@@ -221,11 +217,8 @@ def diversity(
     A distance is the root mean square difference of the verifier's features, each standardised
     by all real clips and cut at five standard deviations. Two pieces of one song are no pair:
     clips of a song are alike, and would make real music look less varied than it is. Real
-    clips should be about as long as the composed ones: shorter ones vary more.
-
-    Args:
-        composed: Pieces with quadrants, at least 8 of each quadrant that they name.
-        real: The same of real clips.
+    clips should be about as long as the composed ones: shorter ones vary more. Of each quadrant
+    that both name there must be at least 8 of both.
 
     Reference:
         The mean pairwise distance within a set of Yang and Lerch (2020), On the evaluation of
@@ -256,15 +249,13 @@ def diversity(
 
 
 def mean_distance(places: Matrix, songs: Sequence[str], counts: Matrix) -> tuple[float, Matrix]:
-    """Return the mean distance between pieces of different songs, and its draws.
+    """Return the mean distance between pieces of different songs, at least two, and its draws.
+
+    A draw that holds one song only takes the mean.
 
     Args:
         places: Shape (n, d).
-        songs: Song of each piece; at least two songs.
         counts: How often each piece occurs in each draw, shape (n_draws, n).
-
-    Returns:
-        The mean, and that of each draw; a draw that holds one song only takes the mean.
     """
     song = np.unique(np.asarray(songs), return_inverse=True)[1]
     other = (song[:, None] != song[None, :]).astype(np.float64)

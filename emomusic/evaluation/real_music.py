@@ -143,10 +143,6 @@ def real_music(
     together as clips do. Where packed rows are at hand, real clips and bars, those with
     dynamics and durations, stand in for the drawn ones: a prototype knows no correlation within
     itself. Attributes are those of the tables that the mapper has targets for.
-
-    Args:
-        folder: The checkpoint.
-        rows: The corpus, packed.
     """
     mapper = Mapper.load(folder)
     path = folder / TABLES_NAME

@@ -93,14 +93,7 @@ def goals_table(rows: Sequence[Row]) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """Hold what was found, to be written.
-
-    Attributes:
-        about: What was measured and how.
-        found: The result of each section, in their order.
-        left_out: Why others are missing, by name.
-        title: The heading.
-    """
+    """Hold what was found and how, and why other sections are missing, to be written."""
 
     about: Mapping[str, str]
     found: Mapping[Section, Found]
@@ -157,11 +150,10 @@ class Report:
 
 
 def draw(plots: Mapping[str, tuple[Plot, Sequence[Row]]], folder: Path) -> dict[str, str]:
-    """Draw pictures, each written whole or not at all.
+    """Draw PNG files, each written whole or not at all.
 
     Args:
         plots: By name: what to draw, and the rows of its section.
-        folder: Where the PNG files go, named as the pictures.
 
     Returns:
         File name of each picture that had something to show.

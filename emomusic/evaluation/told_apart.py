@@ -126,7 +126,6 @@ def tell_apart(
 
     Args:
         composed: Of as many bars as the others; one that goes on from a real piece is of its group.
-        real: Real pieces.
         others: Real pieces of another corpus, by name, as a scale to read by: heard in the place
             of the composed ones by the ears that learnt from these, 0.5 is as real as real.
         name: Of the composed pieces.

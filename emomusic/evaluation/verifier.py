@@ -213,11 +213,10 @@ def trained(given: Trained) -> Iterator[Row | str]:
         raise LabelError(
             f"no clip of {_folder_of(given.data) / 'labels.csv'} can be used: {reason}"
         )
-    answers = Predictions(
-        *map(np.concatenate, zip(*(vars(own).values() for own in heard), strict=True))
-    )
-    columns = [np.array(column) for column in zip(*used, strict=True)]
-    truth, sources = Truth(columns[3], columns[4], columns[2]), columns[1]
+    parts = zip(*(vars(own).values() for own in heard), strict=True)
+    answers = Predictions(*map(np.concatenate, parts))
+    _, sources, groups, y, rated = (np.array(column) for column in zip(*used, strict=True))
+    truth = Truth(y, rated, groups)
     names = sorted(set(sources.tolist()))
     for name in [*names, "all"] if len(names) > 1 else names:
         own = np.flatnonzero((sources == name) | (name == "all"))
