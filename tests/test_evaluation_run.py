@@ -14,7 +14,7 @@ from emomusic.compose.composer import Composer
 from emomusic.evaluation import run as module
 from emomusic.evaluation.render import Report
 from emomusic.evaluation.rows import Row, Section
-from emomusic.evaluation.run import Context, run_sections
+from emomusic.evaluation.run import Context, Settings, run_sections
 
 # The few songs made in code have an attribute that is always the same.
 pytestmark = pytest.mark.filterwarnings("ignore:An input array is constant")
@@ -79,40 +79,25 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
     assert measured.taken() == []
 
 
-def test_another_setting_makes_again_what_depends_on_it(
-    measured: Measured, tiny_checkpoint: Path, tmp_path: Path
-) -> None:
-    run_sections(make_context(tiny_checkpoint, tmp_path))
-    measured.taken()
-    more = replace(SETTINGS, count=3)
-    run_sections(make_context(tiny_checkpoint, tmp_path, settings=more))
-    assert measured.taken() == ["emotion", "quality"]
-
-
-def test_another_checkpoint_makes_all_again(
+def test_what_depends_on_what_changed_is_made_again(
     measured: Measured, own_checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run_sections(make_context(own_checkpoint, out))
-    measured.taken()
+
+    def again(settings: Settings = SETTINGS) -> list[str]:
+        run_sections(make_context(own_checkpoint, out, settings=settings))
+        return measured.taken()
+
+    assert again() == ["emotion", "quality", "loss"]
+    assert again(replace(SETTINGS, count=3)) == ["emotion", "quality"]
     (own_checkpoint / "README.md").write_text("other words", encoding="utf-8")
-    run_sections(make_context(own_checkpoint, out))
-    assert measured.taken() == []
+    assert again(replace(SETTINGS, count=3)) == []
     mapper = json.loads((own_checkpoint / "mapper.json").read_text("utf-8"))
     (own_checkpoint / "mapper.json").write_text(json.dumps(mapper, indent=2), encoding="utf-8")
-    run_sections(make_context(own_checkpoint, out))
-    assert measured.taken() == ["emotion", "quality", "loss"]
-
-
-def test_a_damaged_section_is_made_again(
-    measured: Measured, tiny_checkpoint: Path, tmp_path: Path
-) -> None:
-    run_sections(make_context(tiny_checkpoint, tmp_path))
-    measured.taken()
-    (tmp_path / "sections" / "loss.json").write_text("{", encoding="utf-8")
-    (tmp_path / "sections" / "emotion.json").write_text("[]", encoding="utf-8")
-    run_sections(make_context(tiny_checkpoint, tmp_path))
-    assert measured.taken() == ["emotion", "loss"]
+    assert again() == ["emotion", "quality", "loss"]
+    (out / "sections" / "loss.json").write_text("{", encoding="utf-8")  # damaged
+    (out / "sections" / "emotion.json").write_text("[]", encoding="utf-8")
+    assert again() == ["emotion", "loss"]
 
 
 def test_without_rows_what_needs_them_is_left_out(
@@ -168,8 +153,7 @@ def test_first_draws_are_composed_once_and_written(
 
     monkeypatch.setattr(Composer, "compose_each", counted)
     context = make_context(tiny_checkpoint, tmp_path)
-    assert len(context.clips) == len(context.pieces) == 8
-    assert composed == [8]
+    assert len(context.clips) == len(context.pieces) == 8 and composed == [8]
     assert len(list(tmp_path.glob("clip_*.mid"))) == 8
     assert len((tmp_path / "manifest.jsonl").read_text("utf-8").splitlines()) == 8
 

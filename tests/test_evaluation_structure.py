@@ -8,7 +8,15 @@ from helpers.evaluation import Note, piece_of, row, walks, with_quadrants
 
 from emomusic.evaluation.pieces import Piece
 from emomusic.evaluation.rows import Row
-from emomusic.evaluation.structure import STYLE, features_of, grid_of, louder_end, still_bars
+from emomusic.evaluation.structure import (
+    STYLE,
+    bar_similarity,
+    bars_return,
+    features_of,
+    grid_of,
+    louder_end,
+    still_bars,
+)
 from emomusic.evaluation.told_apart import (
     BESIDE,
     Measured,
@@ -84,20 +92,19 @@ def test_a_rhythm_that_changes_is_shared_in_part() -> None:
     assert found["left_rhythm_same"] == 0.0
 
 
-def test_spans_of_a_hand_count_what_was_struck_within_a_beat() -> None:
-    near = [(4.0 * bar + at, 4.0, pitch, 60) for bar in range(8) for at, pitch in
-            ((0, 36), (0.5, 52), (0, 84))]  # fmt: skip
-    late = [(4.0 * bar + at, 4.0, pitch, 60) for bar in range(8) for at, pitch in
-            ((0, 36), (1.5, 52), (0, 84))]  # fmt: skip
-    spans = [features_of(piece_of(notes, n_bars=8))["wide_spans"] for notes in (near, late)]
-    assert spans[0] == pytest.approx(1 / 3) and spans[1] == 0.0
-
-
-def test_minor_seconds_are_counted_at_moments_while_they_sound() -> None:
-    notes = [(4.0 * bar, 4.0, 60, 60) for bar in range(8)]
-    notes += [(4.0 * bar + 2, 1.0, 61, 60) for bar in range(8)]
-    found = features_of(piece_of(notes, n_bars=8))
-    assert found["minor_seconds"] == 0.5
+@pytest.mark.parametrize(
+    ("bar", "feature", "value"),
+    [
+        (((0, 4, 36), (0.5, 4, 52), (0, 4, 84)), "wide_spans", 1 / 3),
+        (((0, 4, 36), (1.5, 4, 52), (0, 4, 84)), "wide_spans", 0.0),  # not within a beat
+        (((0, 4, 60), (2, 1, 61)), "minor_seconds", 0.5),  # at moments while they sound
+    ],
+)
+def test_what_sounds_together_is_counted_at_moments(
+    bar: tuple[tuple[float, float, int], ...], feature: str, value: float
+) -> None:
+    notes = [(4.0 * i + at, length, pitch, 60) for i in range(8) for at, length, pitch in bar]
+    assert features_of(piece_of(notes, n_bars=8))[feature] == pytest.approx(value)
 
 
 def test_last_bars_and_a_louder_end() -> None:
@@ -202,3 +209,34 @@ def test_a_feature_alone_tells_by_its_order() -> None:
     assert row(found, "tells alone", feature="motif_returns").value == 1.0
     sizes = [abs(own.value - 0.5) for own in found]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def returns(patterns: str) -> dict[str, float]:
+    """Return how bars come back in a piece with a bar for each letter, the same for the same."""
+    rng, drawn = np.random.default_rng(0), dict[str, list[Note]]()
+    for letter in dict.fromkeys(patterns):
+        steps = np.sort(rng.choice(16, 6, replace=False)) / 4
+        drawn[letter] = [(float(s), 0.25, int(rng.integers(60, 84)), 60) for s in steps]
+    notes = [(4.0 * bar + at, *rest) for bar, letter in enumerate(patterns)
+             for at, *rest in drawn[letter]]  # fmt: skip
+    return bars_return(bar_similarity(piece_of(notes, n_bars=len(patterns))))
+
+
+def test_bars_are_alike_by_onset_and_pitch_class_on_the_nearest_sixteenth() -> None:
+    bars = [(0, 60), (1, 64), (4 + 1 / 12, 72), (4 + 11 / 12, 76), (8, 60), (9, 65), (12.5, 60)]
+    similarity = bar_similarity(piece_of([(at, 1, pitch, 60) for at, pitch in bars], n_bars=5))
+    # the same an octave up and played early and late, half of it, another, and an empty bar
+    assert similarity[0].tolist() == pytest.approx([1.0, 1.0, 0.5, 0.0, 0.0])
+
+
+def test_a_theme_that_comes_back_is_told_from_bars_that_wander_and_from_one_bar() -> None:
+    theme, wandering = returns("ABCDEFGHABCDEFGH"), returns("ABCDEFGHIJKLMNOP")
+    assert theme["similarity_lag_8"] == pytest.approx(1.0) and theme["structure_lag_8"] > 0.7
+    assert theme["returning_bars"] == pytest.approx(8 / 12)
+    assert theme["returning_bars_excess"] > 0.05
+    assert wandering["returning_bars"] == 0.0 and abs(wandering["structure_lag_8"]) < 0.1
+    same = returns("A" * 16)  # no form
+    assert same["returning_bars"] == 1.0
+    assert same["structure_lag_4"] == pytest.approx(0.0)
+    assert same["returning_bars_excess"] == pytest.approx(0.0)
+    assert returns("AAABBBCCCDDDEEE")["returning_bars"] == 0.0  # copied within three bars

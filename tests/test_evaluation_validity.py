@@ -88,13 +88,10 @@ def test_composed_clips_are_whole(clips: list[Clip], tmp_path: Path) -> None:
     assert whole.low is not None and whole.high == 1.0 and 0.4 < whole.low < 0.6
 
 
-def test_what_is_missing_is_counted(clips: list[Clip], tmp_path: Path) -> None:
+def test_what_is_missing_or_rings_on_is_counted(clips: list[Clip], tmp_path: Path) -> None:
     (tmp_path / "clip_00000.mid").write_bytes(b"MThd")
     longer = [clips[0], replace(clips[1], n_bars=4), replace(clips[2], n_bars=2), clips[3]]
     assert counted(longer, tmp_path) == [0.25, 3, 1, 1]
-
-
-def test_an_empty_bar_and_a_note_that_rings_on_are_found(clips: list[Clip], tmp_path: Path) -> None:
     gap = make_score([60, 62], gap=8 * 480)  # onsets in bars 1 and 3, the last note two bars long
     made = replace(clips[0], score=gap)
     for _ in write_clips([made], tmp_path):

@@ -16,7 +16,6 @@ from emomusic.evaluation.verifier import (
     Trained,
     Truth,
     calibration_error,
-    labelled_rows,
     learned,
     score_rows,
     trained,
@@ -94,9 +93,6 @@ def test_a_wrong_table_is_told(tmp_path: Path, table: str | None, words: str) ->
     make_verifier().save(tmp_path)
     with pytest.raises(LabelError, match=words):
         list(trained.measure(Trained(tmp_path, tmp_path)))
-    if words != "can be used: it is empty":
-        with pytest.raises(LabelError, match=words):
-            labelled_rows(tmp_path)
 
 
 def answers(probabilities: list[list[float]]) -> Predictions:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.data.prepared import shared_tokenizer
-from emomusic.evaluation.pieces import POP_PIANO, music_ids
+from emomusic.evaluation.pieces import POP_PIANO, clips_of_bars, music_ids
 from emomusic.evaluation.rows import (
     Interval,
     Row,
@@ -307,9 +307,8 @@ def stretches_of(rows: Rows) -> Iterator[Stretch]:
     """
     tokenizer, all_ids = shared_tokenizer(), music_ids(rows)
     beats_of = np.array([_beats(text) for text in tokenizer.vocabulary.texts])
-    song_of = np.full(len(rows.bar_start) - 1, -1, dtype=np.int64)
-    for first, n_bars, song in zip(rows.clip_bar, rows.clip_n_bars, rows.clip_song, strict=True):
-        song_of[first : first + n_bars] = song
+    clip = clips_of_bars(rows)
+    song_of = np.where(clip < 0, -1, rows.clip_song[clip])
     first_of: dict[int, int] = {}
     for first, end in pairwise(np.flatnonzero(np.diff(song_of, prepend=-2, append=-2)).tolist()):
         song = int(song_of[first])

@@ -107,8 +107,10 @@ def real_pieces(
     if n_bars < 1 or (n is not None and n < 1):
         raise ValueError(f"n_bars and n must be 1 or more, got {n_bars} and {n}")
     ids = music_ids(rows)
-    song, tempo = _songs_and_tempos(rows)
-    song = np.where(_chosen_songs(rows, sources, held_back)[song], song, -1)
+    clip = clips_of_bars(rows)
+    tempo = rows.clip_values[clip, rows.meta["attributes"].index("tempo")].astype(np.float64)
+    song = rows.clip_song[clip].astype(np.int64)
+    song[(clip < 0) | ~_chosen_songs(rows, sources, held_back)[song]] = -1
     four_four = shared_tokenizer().vocabulary.id_of("TimeSig_4/4")
     song[(ids[rows.bar_start[:-1] + 1] != four_four) | rows.bar_compound] = -1
     starts = _drawn_starts(rows, song, n_bars, n, np.random.default_rng(seed))
@@ -136,16 +138,13 @@ def checked_pieces(composed: Sequence[Piece], real: Sequence[Piece]) -> None:
             )
 
 
-def _songs_and_tempos(rows: Rows) -> tuple[Indices, NDArray[np.float64]]:
-    """Return song and tempo of each bar, -1 and NaN of bars that no clip holds."""
-    n_bars = len(rows.bar_start) - 1
-    song, tempo = np.full(n_bars, -1, dtype=np.int64), np.full(n_bars, np.nan)
-    column = rows.meta["attributes"].index("tempo")
+def clips_of_bars(rows: Rows) -> Indices:
+    """Return the last clip that holds each bar, -1 where none does, shape (n_bars,)."""
+    clips = np.full(len(rows.bar_start) - 1, -1, dtype=np.int64)
     ends = rows.clip_bar + rows.clip_n_bars.astype(np.int64)
     for clip, (first, end) in enumerate(zip(rows.clip_bar, ends, strict=True)):
-        song[first:end] = rows.clip_song[clip]
-        tempo[first:end] = rows.clip_values[clip, column]
-    return song, tempo
+        clips[first:end] = clip
+    return clips
 
 
 def _chosen_songs(rows: Rows, sources: Sequence[str], held_back: bool | None) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from emomusic.evaluation.pieces import clips_of_bars
 from emomusic.evaluation.rows import Matrix
 from emomusic.files import UNREADABLE
 from emomusic.mapping.mapper import Mapper
@@ -207,10 +208,8 @@ def _drawn_clips(mapper: Mapper, rng: np.random.Generator) -> Matrix:
 def _real_clips(rows: Rows) -> tuple[Matrix, Matrix]:
     """Return attributes of the clips and bars of songs with dynamics and durations."""
     own = (rows.song_has_dynamics & rows.song_has_durations)[rows.clip_song]
-    begins = np.zeros(len(rows.bar_values) + 1, dtype=np.int64)
-    np.add.at(begins, rows.clip_bar[own], 1)
-    np.add.at(begins, (rows.clip_bar + rows.clip_n_bars)[own], -1)
-    bars = rows.bar_values[begins.cumsum()[:-1] > 0]
+    clip = clips_of_bars(rows)
+    bars = rows.bar_values[(clip >= 0) & own[clip]]
     return rows.clip_values[own].astype(np.float64), bars.astype(np.float64)
 
 
