@@ -218,9 +218,6 @@ def test_what_is_simply_set_is_not_counted_and_like_attributes_count_once(
     assert row(found, "mean ρ", asked="clip-wide").n == len(DESIGN.attributes) - 2
     assert any("register = mode" in own or "mode = register" in own
                for own in found if isinstance(own, str))  # fmt: skip
-
-
-def test_nothing_asked_alone_is_no_control(real: Known) -> None:
     with pytest.raises(ValueError, match="no attribute was asked for alone"):
         list(control_rows([], real[0], per_bar=False))
 

@@ -193,12 +193,6 @@ def test_a_bar_without_a_clip_parts_a_song() -> None:
     assert [second.bar_at(beat) for beat in (0.0, 3.9, 4.0, 31.0)] == [8, 8, 9, 15]
 
 
-def test_rows_of_another_vocabulary_are_refused() -> None:
-    rows = replace(some_rows(), meta={**some_rows().meta, "vocabulary": ["Bar_None"]})
-    with pytest.raises(ValueError, match="another vocabulary"):
-        list(stretches_of(rows))
-
-
 def line_from(symbols: list[int]) -> Line:
     codes = np.array(symbols, dtype=np.uint64).reshape(-1, 1)
     return Line(codes, np.arange(len(symbols) + 1))
@@ -221,6 +215,8 @@ def test_longest_runs_are_those_found_by_hand(n_symbols: int) -> None:
     draw = [rng.integers(0, n_symbols, n).tolist() for n in (9, 0, 1, 30, 14, 25, 0, 7)]
     known, asked = draw[:4], [*draw[4:], draw[3], [99]]
     found = longest_runs([line_from(s) for s in known], [line_from(s) for s in asked])
+    with pytest.raises(ValueError, match="no known events"):
+        longest_runs([line_from([])], [line_from([1, 2])])
     for symbols, runs in zip(asked, found, strict=True):
         assert runs.length.tolist() == [
             longest_by_hand(symbols, i, known) for i in range(len(symbols))
@@ -228,11 +224,6 @@ def test_longest_runs_are_those_found_by_hand(n_symbols: int) -> None:
         for i, (n, line, at) in enumerate(zip(runs.length, runs.line, runs.at, strict=True)):
             if n:
                 assert known[line][at : at + n] == symbols[i : i + n]
-
-
-def test_nothing_known_is_refused() -> None:
-    with pytest.raises(ValueError, match="no known events"):
-        longest_runs([line_from([])], [line_from([1, 2])])
 
 
 @pytest.mark.parametrize("view", ["melody", "texture"])

@@ -31,21 +31,13 @@ def test_measures_of_points_on_a_line_are_as_counted_by_hand() -> None:
     assert coverage == 3 / 4
 
 
-def test_points_on_top_of_real_ones_are_all_precise() -> None:
-    points = np.random.default_rng(0).normal(size=(50, 3)).tolist()
-    precision, recall, density, coverage = shares(points, points, 5)
-    assert (precision, recall, coverage) == (1.0, 1.0, 1.0)
-    assert density == pytest.approx(1.2)  # a point is in its own ball, too
-
-
-def test_crowding_in_the_midst_is_dense_but_covers_little() -> None:
-    rng = np.random.default_rng(0)
-    real, other = rng.normal(size=(2, 300, 4))
-    crowd = shares(real.tolist(), (0.2 * other).tolist(), 5)
-    like = shares(real.tolist(), other.tolist(), 5)
-    assert crowd[2] > 1.2 * like[2]
-    assert crowd[1] < 0.3 * like[1]
-    assert crowd[3] < 0.8 * like[3]
+def test_copies_are_all_precise_and_a_crowd_in_the_midst_covers_little() -> None:
+    real, other = np.random.default_rng(0).normal(size=(2, 300, 4))
+    same, like, crowd = (shares(real.tolist(), points.tolist(), 5)
+                         for points in (real, other, 0.2 * other))  # fmt: skip
+    assert same == pytest.approx([1.0, 1.0, 1.2, 1.0])  # a point is in its own ball, too
+    assert crowd[2] > 1.2 * like[2]  # dense
+    assert crowd[1] < 0.3 * like[1] and crowd[3] < 0.8 * like[3]
 
 
 def test_axes_are_white_and_freak_values_are_cut() -> None:
@@ -99,11 +91,9 @@ def test_what_lies_elsewhere_is_not_precise_and_copies_recall_little() -> None:
             assert high is not None and high < -0.25
 
 
-def test_few_pieces_are_enough_and_fewer_refused() -> None:
+def test_few_pieces_are_enough() -> None:
     found = list(manifold(walks(8, seed=1), walks(16, seed=2), n_draws=20, among="some"))
     assert [own.by["among"] for own in found] == ["some"] * 12 and found[0].n == 8
-    with pytest.raises(ValueError, match="at least 8 composed pieces are needed, got 2"):
-        list(manifold(walks(2, seed=1), walks(16, seed=1)))
 
 
 def test_distance_is_between_songs_only() -> None:

@@ -135,20 +135,14 @@ def test_means_weigh_items_by_their_draws() -> None:
     assert drawn_means(np.array([[0.0, 1.0], [4.0, 1.0]]), counts)[1].tolist() == [1.0, 1.0]
 
 
-def test_clips_of_one_song_widen_the_interval() -> None:
-    values = np.repeat(np.arange(40) % 2, 5).astype(float)
-    value, low, high = mean_interval(values, [k // 5 for k in range(200)])
-    assert low < value == 0.5 < high
-    _, nearer, farther = mean_interval(values, range(200))
-    assert high - low > 1.8 * (farther - nearer)
-
-
-def test_the_interval_of_a_mean_is_as_wide_as_it_should_be() -> None:
+def test_the_interval_of_a_mean_is_as_wide_as_it_should_be_and_wider_of_clips_of_one_song() -> None:
     values = np.random.default_rng(0).normal(size=400)
-    _, low, high = mean_interval(values, range(400), n_draws=2000)
-    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.1)
+    value, low, high = mean_interval(values, range(400), n_draws=2000)
+    assert low < value < high and high - low == pytest.approx(2 * 1.96 / 20, rel=0.1)
     ratio = ratio_interval(values + 2, np.ones(400), range(400), n_draws=2000)
     assert ratio == pytest.approx((values.mean() + 2, low + 2, high + 2), abs=0.02)
+    _, nearer, farther = mean_interval(np.repeat(values[:80], 5), np.repeat(np.arange(80), 5))
+    assert farther - nearer > 1.8 * (high - low)
 
 
 def test_draws_without_a_number_do_not_count() -> None:

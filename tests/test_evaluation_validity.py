@@ -13,7 +13,15 @@ from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.export import write_clips
 from emomusic.compose.quadrants import compose_quadrants
-from emomusic.evaluation.validity import FILLED, filled_bars, filled_real_bars, whole_clips
+from emomusic.compose.request import Request
+from emomusic.evaluation.validity import (
+    FILLED,
+    chords_found,
+    filled_bars,
+    filled_real_bars,
+    share_kept,
+    whole_clips,
+)
 from emomusic.music.notes import Notes, make_notes
 from emomusic.training.rows import Rows
 
@@ -97,3 +105,32 @@ def test_what_is_missing_or_rings_on_is_counted(clips: list[Clip], tmp_path: Pat
     for _ in write_clips([made], tmp_path):
         pass
     assert counted([made], tmp_path) == [0.0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("chords", "found"),
+    [
+        ("Am", (1.0, 1.0, 1.0)),
+        ("A", (1.0, 0.0, 0.0)),
+        ("Am7", (1.0, 1.0, 0.0)),
+        ("Am C", (0.5, 0.5, 0.5)),
+        ("Am,C", (0.5, 0.5, 0.5)),
+        ("G", (0.0, 0.0, 0.0)),
+    ],
+)
+def test_chords_are_found_by_root_third_and_quality(
+    tiny_composer: Composer, chords: str, found: tuple[float, ...]
+) -> None:
+    """Two bars of broken A minor."""
+    (clip,) = tiny_composer.compose(Request(None, n_bars=2), seed=0)
+    score = make_score([57, 64, 69, 72] * 4, gap=240)
+    request = replace(clip.request, chords=chords)
+    assert chords_found(replace(clip, score=score, request=request)) == pytest.approx(found)
+
+
+def test_kept_are_notes_with_their_onset_pitch_and_velocity() -> None:
+    onset = np.arange(4.0)
+    notes = make_notes(onset, onset * 0 + 1, np.array([60, 62, 64, 65]), np.array([50, 60, 70, 80]))
+    longer = make_notes(onset, onset * 0 + 0.5, notes.pitch, np.array([50, 60, 70, 81]))
+    assert share_kept(notes, notes) == 1.0
+    assert share_kept(notes, longer.where(slice(1, 4))) == 0.5

@@ -20,7 +20,6 @@ from emomusic.emotion import QUADRANTS, find_emotion
 from emomusic.evaluation import (
     accuracy,
     control,
-    given,
     loss,
     memorisation,
     quality,
@@ -38,7 +37,7 @@ from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
 
 SECTIONS: tuple[Section, ...] = (
-    accuracy.emotion, accuracy.grid, control.control, given.given, quality.quality,
+    accuracy.emotion, accuracy.grid, control.control, validity.given, quality.quality,
     told_apart.structure, memorisation.memory, loss.loss, accuracy.baselines, validity.shape,
 )  # fmt: skip
 """In the order in which they are measured: the first draws are composed by the first."""
