@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +50,40 @@ def run_study(
         except LeftOutError as error:
             left_out[section.name] = str(error)
     return Report(about, found, left_out, title).write(out, "study")
+
+
+def main_of(
+    doc: str,
+    measure: Callable[[argparse.Namespace], str],
+    *,
+    needs: Mapping[str, str],
+    composes: bool = True,
+    **numbers: int,
+) -> Callable[[], None]:
+    """Return the command of a study: it parses, measures and prints; mistakes are one line.
+
+    Args:
+        doc: Its first line says what is asked.
+        measure: Returns the report.
+        needs: What each folder or file that must be named is.
+        composes: Whether a checkpoint composes; else `--quick` makes few fits.
+        numbers: Defaults of further options.
+    """
+
+    def main() -> None:
+        parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
+        for name, what in {**needs, "out": "folder for the report"}.items():
+            parser.add_argument(f"--{name}", type=Path, required=True, help=what)
+        parser.add_argument("--only", action="append", default=[], metavar="PART")
+        if composes:
+            parser.add_argument("--checkpoint", type=Path)
+        else:
+            parser.add_argument("--quick", action="store_true", help="few fits, to see all work")
+        for name, default in numbers.items():
+            parser.add_argument(f"--{name}", type=int, default=default)
+        try:
+            print(measure(parser.parse_args()))
+        except (OSError, ValueError) as error:
+            sys.exit(f"Error: {error}")
+
+    return main

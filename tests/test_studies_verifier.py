@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
@@ -115,6 +116,12 @@ def test_clips_are_changed_as_named(tmp_path: Path) -> None:
     plain = notes_of(read_score(path))
     for one, other in zip(plain.columns, with_more_ticks(path).columns, strict=True):
         np.testing.assert_allclose(one, other)
+
+
+def test_a_mistake_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["study", "--source", "none", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"^Error: cannot read none.labels\.csv"):
+        module.main()
 
 
 def test_windows_are_four_bars_of_the_listeners() -> None:

@@ -80,8 +80,9 @@ class Grid:
 
     def of_hand(self, hand: int) -> Grid:
         """Return the notes of one hand."""
-        notes = (self.step, self.length, self.pitch, self.hand)
-        return Grid(*(column[self.hand == hand] for column in notes), self.n_bars, self.bar_steps)
+        own = self.hand == hand
+        step, length, pitch = self.step[own], self.length[own], self.pitch[own]
+        return Grid(step, length, pitch, self.hand[own], self.n_bars, self.bar_steps)
 
     def sounding(self, longest: int) -> Flags:
         """Tell which pitches sound at each step, for so many steps at most, (n_steps, 128)."""

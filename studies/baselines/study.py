@@ -6,7 +6,6 @@ python -m studies.baselines.study --source datasets/raw --out out/baselines
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, N_BINS
 from emomusic.verify.labels import LabelledClip
-from studies import run_study
+from studies import main_of, run_study
 
 LOW_BIN, HIGH_BIN = N_BINS // 4, N_BINS - 1 - N_BINS // 4
 """The middles of the lower and the upper half of the bins."""
@@ -238,25 +237,19 @@ def _centres(edges: Mapping[str, Sequence[float]], which: int) -> dict[str, floa
     return found
 
 
-def main() -> None:
-    """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--source", type=Path, required=True, help="folder with emotion/labels.csv")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the report")
-    parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--count", type=int, default=25, help="clips of each quadrant")
-    parser.add_argument("--bars", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    try:
-        folder = find_checkpoint(args.checkpoint)
-        composer = Composer(folder)
-        panel = make_panel(composer.mapper, args.source)
-        given = Given(composer, folder, panel, args.count, args.seed, args.bars)
-        about = {"checkpoint": composer.name, "clips": f"{args.count} a quadrant, seed {args.seed}"}
-        print(run_study("Simpler systems", [systems], given, about=about, out=args.out))
-    except (OSError, ValueError) as error:
-        sys.exit(f"Error: {error}")
+def measure(args: argparse.Namespace) -> str:
+    """Return the report."""
+    folder = find_checkpoint(args.checkpoint)
+    composer = Composer(folder)
+    panel = make_panel(composer.mapper, args.source)
+    given = Given(composer, folder, panel, args.count, args.seed, args.bars)
+    about = {"checkpoint": composer.name, "clips": f"{args.count} a quadrant, seed {args.seed}"}
+    return run_study("Simpler systems", [systems], given, about=about, out=args.out, only=args.only)
+
+
+main = main_of(
+    __doc__, measure, needs={"source": "folder with emotion/labels.csv"}, count=25, bars=16, seed=0
+)
 
 
 if __name__ == "__main__":

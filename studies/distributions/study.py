@@ -6,10 +6,8 @@ python -m studies.distributions.study --rows datasets/packed/rows.npz --out out/
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -42,7 +40,7 @@ from emomusic.evaluation.structure import (
 from emomusic.music.attributes import measure
 from emomusic.music.key import estimate_key
 from emomusic.music.passage import SAME_ONSET_BEATS, passage_of
-from studies import run_study
+from studies import main_of, run_study
 
 STEPS_PER_BEAT = 12
 N_LENGTHS, LENGTHS_PER_OCTAVE = 28, 4
@@ -380,29 +378,21 @@ def _moments(values: Matrix, counts: Matrix) -> tuple[Matrix, Matrix]:
     return mean, np.sqrt(np.maximum(variance, 0.0))
 
 
-def main() -> None:
-    """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rows", type=Path, required=True, help="packed rows, with pop piano")
-    parser.add_argument("--out", type=Path, required=True, help="folder for clips and report")
-    parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--count", type=int, default=25, help="clips of each quadrant")
-    parser.add_argument("--bars", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    try:
-        folder = find_checkpoint(args.checkpoint)
-        settings = Settings(args.count, args.bars, args.seed)
-        composer = Composer(folder)
-        context = Context(
-            composer, folder, folder, args.out, rows_path=args.rows, settings=settings
-        )
-        about = {"checkpoint": composer.name, "clips": f"{args.count} a quadrant, seed {args.seed}"}
-        print(
-            run_study("Distributions", [distributions, pieces], context, about=about, out=args.out)
-        )
-    except (OSError, ValueError) as error:
-        sys.exit(f"Error: {error}")
+def report(args: argparse.Namespace) -> str:
+    """Return the report."""
+    folder = find_checkpoint(args.checkpoint)
+    settings = Settings(args.count, args.bars, args.seed)
+    composer = Composer(folder)
+    context = Context(composer, folder, folder, args.out, rows_path=args.rows, settings=settings)
+    about = {"checkpoint": composer.name, "clips": f"{args.count} a quadrant, seed {args.seed}"}
+    return run_study(
+        "Distributions", [distributions, pieces], context, about=about, out=args.out, only=args.only
+    )
+
+
+main = main_of(
+    __doc__, report, needs={"rows": "packed rows, with pop piano"}, count=25, bars=16, seed=0
+)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +57,7 @@ from emomusic.music.tokenizer import STEPS_PER_BEAT
 from emomusic.verify.calibration import AXES
 from emomusic.verify.features import feature_matrix
 from emomusic.verify.labels import read_notes
-from studies import run_study
+from studies import main_of, run_study
 
 LEAST_APART = 0.5
 """Emotions at neighbouring points of a curve lie at least so far from each other."""
@@ -522,27 +520,20 @@ def _dice(a: frozenset[object], b: frozenset[object]) -> float:
     return 2.0 * len(a & b) / (len(a) + len(b))
 
 
-def main() -> None:
-    """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--source", type=Path, required=True, help="folder with emotion/labels.csv")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the report")
-    parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--count", type=int, default=60, help="curves, and pieces taken up")
-    parser.add_argument("--bars", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", action="append", default=[], metavar="PART")
-    args = parser.parse_args()
-    try:
-        composer = Composer(find_checkpoint(args.checkpoint))
-        panel = make_panel(composer.mapper, args.source)
-        given = Given(composer, panel, args.count, args.count, args.seed, args.bars)
-        about = {"checkpoint": composer.name, "count": str(args.count), "seed": str(args.seed)}
-        parts = (curves, moods, continuations)
-        title = "Does music move as it is asked to?"
-        print(run_study(title, parts, given, about=about, out=args.out, only=args.only))
-    except (OSError, ValueError) as error:
-        sys.exit(f"Error: {error}")
+def measure(args: argparse.Namespace) -> str:
+    """Return the report."""
+    composer = Composer(find_checkpoint(args.checkpoint))
+    panel = make_panel(composer.mapper, args.source)
+    given = Given(composer, panel, args.count, args.count, args.seed, args.bars)
+    about = {"checkpoint": composer.name, "count": str(args.count), "seed": str(args.seed)}
+    parts = (curves, moods, continuations)
+    title = "Does music move as it is asked to?"
+    return run_study(title, parts, given, about=about, out=args.out, only=args.only)
+
+
+main = main_of(
+    __doc__, measure, needs={"source": "folder with emotion/labels.csv"}, count=60, bars=16, seed=0
+)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ All is fitted as shipped. Each verifier hears songs that it did not learn from.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -38,7 +37,7 @@ from emomusic.verify.features import feature_matrix
 from emomusic.verify.groups import Rows, featurize
 from emomusic.verify.labels import Curve, read_curves
 from emomusic.verify.verifier import Predictions, Verifier
-from studies import run_study
+from studies import main_of, run_study
 from studies.verifier.faithful import explanations
 
 GRID_S = 1.0 / 24.0
@@ -345,23 +344,18 @@ def followed_rows(pieces: list[tuple[Matrix, Matrix]], *, seed: int = 0) -> Iter
 PARTS = (crossed, controls, transfer, learning, robustness, course, explanations)
 
 
-def main() -> None:
-    """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--source", type=Path, required=True, help="folder with labels")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the report")
-    parser.add_argument("--only", action="append", default=[], metavar="PART")
-    parser.add_argument("--quick", action="store_true", help="few fits, to see all work")
-    parser.add_argument("--processes", type=int, default=2)
-    args = parser.parse_args()
+def measure(args: argparse.Namespace) -> str:
+    """Return the report."""
     size = {"n_seeds": 1, "n_folds": 3, "every": 20} if args.quick else {}
     given = Given(args.source, processes=args.processes, **size)
     about = {"folds": f"{given.n_folds}, by song, {given.n_seeds} seeds"}
-    try:
-        title = "How far the verifier can be trusted"
-        print(run_study(title, PARTS, given, about=about, out=args.out, only=args.only))
-    except (OSError, ValueError) as error:
-        sys.exit(f"Error: {error}")
+    title = "How far the verifier can be trusted"
+    return run_study(title, PARTS, given, about=about, out=args.out, only=args.only)
+
+
+main = main_of(
+    __doc__, measure, needs={"source": "folder with labels"}, composes=False, processes=2
+)
 
 
 if __name__ == "__main__":
