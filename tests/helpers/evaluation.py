@@ -77,13 +77,6 @@ def labelled(n: int, part: Part) -> list[LabelledClip]:
     ]  # fmt: skip
 
 
-def make_panel(n: int = 4) -> Panel:
-    """Return a panel of two judges, and clips of a note each that they seem to have heard."""
-    clips = [*labelled(n, "judge"), *labelled(n, "mapper")]
-    notes = [clip_at(40 + 10 * QUADRANTS.index(clip.quadrant)) for clip in clips[: 4 * n]]
-    return Panel({"pitch": PitchJudge(), "sure": SureJudge()}, clips, notes)
-
-
 Note = tuple[float, float, int, int]
 
 
@@ -173,16 +166,12 @@ def write_folder(folder: Path) -> None:
             split = "val" if k >= N_SONGS - 4 and not value else "train"
             lines.append(f"{name},{source},{k},{quadrant},{split},{','.join(values)}")
             if value:
-                valence, arousal = (
-                    [float(one) + 0.01 * bar for bar in range(20)] for one in values
-                )
-                curves[name] = {
-                    "duration_s": 10.0,
-                    "valence": valence,
-                    "arousal": arousal,
-                    "valence_std": [0.2] * 20,
-                    "arousal_std": [0.3] * 20,
+                axes = {
+                    axis: [float(one) + 0.01 * bar for bar in range(20)]
+                    for axis, one in zip(("valence", "arousal"), values, strict=True)
                 }
+                spreads = {"valence_std": [0.2] * 20, "arousal_std": [0.3] * 20}
+                curves[name] = {"duration_s": 10.0, **axes, **spreads}
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
     (folder / "vgmidi_curves.json").write_text(json.dumps(curves))
 
@@ -213,15 +202,19 @@ def some_rows() -> Rows:
 
 
 def some_panel(folder: Path) -> Panel:
-    """Return a panel with real clips: one of each quadrant, of notes high in Q1 only."""
-    made = make_panel()
+    """Return two judges, clips of a note each that they seem to have heard, and real clips.
+
+    Of these there is one of each quadrant, of notes high in Q1 only.
+    """
+    own = labelled(4, "judge")
+    notes = [clip_at(40 + 10 * QUADRANTS.index(clip.quadrant)) for clip in own]
     folder.mkdir(parents=True, exist_ok=True)
     real = []
     for quadrant in QUADRANTS:
         path = folder / f"{quadrant}.mid"
         write_score(make_score([72 if quadrant == "Q1" else 48] * 4), path)
         real.append(LabelledClip(path, "emopia", quadrant, quadrant, None, None, "mapper"))
-    return Panel(made.judges, [*made.own, *real], made.notes)
+    return Panel({"pitch": PitchJudge(), "sure": SureJudge()}, [*own, *real], notes)
 
 
 def make_context(
