@@ -7,7 +7,7 @@ from importlib.util import find_spec
 EXTRAS: dict[str, tuple[str, ...]] = {
     "torch": ("torch",),
     "audio": ("soundfile", "pretty_midi"),  # and midirenderer, where it has a wheel
-    "notation": ("music21", "verovio"),
+    "notation": ("verovio",),
     "pictures": ("matplotlib",),
     "hub": ("huggingface_hub",),
     "studio": ("gradio",),
