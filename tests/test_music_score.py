@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pretty_midi
 import pytest
+from midi import score_of
 from symusic.core import (
     ControlChangeTick,
     NoteTick,
@@ -20,6 +21,7 @@ from emomusic.music import score as score_module
 from emomusic.music.score import (
     ScoreError,
     add_pedal_controls,
+    grid_of,
     notes_of,
     parse_score,
     read_score,
@@ -210,6 +212,23 @@ def test_tempo_of_is_the_mean_over_the_span_of_the_notes() -> None:
     track.notes.append(NoteTick(2 * TPQ, 2 * TPQ, 60, 64))  # two beats of 0.5 s
     score.tracks.append(track)
     assert tempo_of(score) == pytest.approx(60 * 3 / 2)
+
+
+@pytest.mark.parametrize(("signatures", "end", "bars", "n_beats"), [
+    ((), 7.0, [0, 4, 8], 8),
+    (((0, 3, 4),), 6.0, [0, 3, 6], 6),
+    (((0, 6, 8),), 5.0, [0, 3, 6], 12),
+    (((0, 4, 4), (8, 3, 4)), 12.0, [0, 4, 8, 11, 14], 14),
+    (((0, 4, 4), (1, 4, 4)), 5.0, [0, 4, 8], 8),  # says the same again
+    (((0, 4, 4), (6, 2, 4)), 8.0, [0, 4, 6, 8], 8),  # a change cuts the bar
+    (((9, 3, 4),), 4.0, [0, 4], 4),
+])  # fmt: skip
+def test_the_grid_follows_the_time_signatures(
+    signatures: tuple[tuple[float, int, int], ...], end: float, bars: list[float], n_beats: int
+) -> None:
+    found, beats = grid_of(score_of([(0, end, 60, 80)], signatures=signatures), end)
+    assert found.tolist() == bars
+    assert len(beats) == n_beats
 
 
 def test_a_written_score_is_read_back(tmp_path: Path) -> None:

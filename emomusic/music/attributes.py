@@ -43,41 +43,9 @@ class Attribute:
     needs_dynamics: bool = False
 
 
-def _tempo(p: Passage) -> float:
-    return p.tempo
-
-
-def _note_density(p: Passage) -> float:
-    return len(p.notes) / p.n_beats
-
-
-def _onset_density(p: Passage) -> float:
-    return len(p.onsets) / p.n_beats
-
-
 def _polyphony(p: Passage) -> float:
     end = np.minimum(p.notes.onset + p.notes.duration, p.n_beats)
     return float((end - p.notes.onset).sum() / max(p.sounding_beats, 1e-9))
-
-
-def _velocity_mean(p: Passage) -> float:
-    return float(p.notes.velocity.mean())
-
-
-def _velocity_spread(p: Passage) -> float:
-    return float(p.notes.velocity.std())
-
-
-def _register(p: Passage) -> float:
-    return float(p.notes.pitch.mean())
-
-
-def _pitch_range(p: Passage) -> float:
-    return float(np.ptp(p.notes.pitch))
-
-
-def _note_length(p: Passage) -> float:
-    return float(p.notes.duration.mean())
 
 
 def _articulation(p: Passage) -> float:
@@ -86,14 +54,6 @@ def _articulation(p: Passage) -> float:
     gap = np.maximum(following - p.onsets, 1e-3)[which]
     ratio = np.sort(np.minimum(p.notes.duration / gap, 4.0))
     return float(ratio[(len(ratio) - 1) // 2] + ratio[len(ratio) // 2]) / 2  # the median, quickly
-
-
-def _mode(p: Passage) -> float:
-    return p.key.mode
-
-
-def _key_clarity(p: Passage) -> float:
-    return p.key.clarity
 
 
 def _chromaticism(p: Passage) -> float:
@@ -169,10 +129,6 @@ def _syncopation(p: Passage) -> float:
     return float(unresolved.sum() / len(near))
 
 
-def _silence(p: Passage) -> float:
-    return float(np.clip(1.0 - p.sounding_beats / p.n_beats, 0.0, 1.0))
-
-
 def _pitch_class_entropy(p: Passage) -> float:
     share = np.bincount(p.notes.pitch % 12, minlength=12) / len(p.notes)
     share = share[share > 0]
@@ -183,31 +139,33 @@ _OURS = "emomusic"
 _KEY_SOURCE = "Krumhansl and Schmuckler, Aarden's profiles"
 ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("tempo", "quarter notes a minute", 40, 200, "MIDI", "How fast the beat is.",
-              _tempo),
+              lambda p: p.tempo),
     Attribute("note_density", "notes a beat", 0.5, 10,
               "jSymbolic 2.2, Note Density per Quarter Note",
-              "How many notes fall on a beat.", _note_density),
+              "How many notes fall on a beat.", lambda p: len(p.notes) / p.n_beats),
     Attribute("onset_density", "onsets a beat", 0.25, 4, "MuseMorphose's rhythmic intensity",
-              "How many moments of a beat have a note struck.", _onset_density),
+              "How many moments of a beat have a note struck.",
+              lambda p: len(p.onsets) / p.n_beats),
     Attribute("polyphony", "notes", 1, 9, "muspy.polyphony, weighted by time",
               "How many notes sound together while any sounds.", _polyphony),
     Attribute("velocity_mean", "MIDI velocity", 30, 110, "MIDI", "How hard the keys are struck.",
-              _velocity_mean, needs_dynamics=True),
+              lambda p: p.notes.velocity.mean(), needs_dynamics=True),
     Attribute("velocity_spread", "MIDI velocity", 0, 30, "jSymbolic 2.2, Variation of Dynamics",
-              "How much loud and soft differ.", _velocity_spread, needs_dynamics=True),
+              "How much loud and soft differ.",
+              lambda p: p.notes.velocity.std(), needs_dynamics=True),
     Attribute("register", "MIDI pitch", 45, 80, "jSymbolic 2.2, Mean Pitch",
-              "How high the music lies.", _register, per_semitone=1.0),
+              "How high the music lies.", lambda p: p.notes.pitch.mean(), per_semitone=1.0),
     Attribute("pitch_range", "semitones", 12, 80, "muspy.pitch_range",
-              "How far lowest and highest note are apart.", _pitch_range),
+              "How far lowest and highest note are apart.", lambda p: np.ptp(p.notes.pitch)),
     Attribute("note_length", "beats", 0.2, 3, "jSymbolic 2.2, Average Note Duration, in beats",
-              "How long the notes are held.", _note_length),
+              "How long the notes are held.", lambda p: p.notes.duration.mean()),
     Attribute("articulation", "share of the gap", 0.3, 3, _OURS,
               "Short of the next onset (staccato), up to it (legato), or beyond it.",
               _articulation),
     Attribute("mode", "correlation margin", -0.4, 0.4, _KEY_SOURCE,
-              "Minor (below 0) against major (above 0).", _mode),
+              "Minor (below 0) against major (above 0).", lambda p: p.key.mode),
     Attribute("key_clarity", "correlation", 0.5, 1, _KEY_SOURCE,
-              "How clearly one key is heard.", _key_clarity),
+              "How clearly one key is heard.", lambda p: p.key.clarity),
     Attribute("chromaticism", "share of sounding time", 0, 0.3, _OURS,
               "How much lies outside the key's scale.", _chromaticism),
     Attribute("chord_mode", "share of chords", -1, 1, _OURS,
@@ -228,7 +186,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("syncopation", "share of onsets", 0, 0.5, "after Longuet-Higgins and Lee (1984)",
               "How often an off-beat note steals the next beat.", _syncopation),
     Attribute("silence", "share of time", 0, 0.5, "MusDr's empty-beat rate, by time",
-              "How much of the time nothing sounds.", _silence),
+              "How much of the time nothing sounds.",
+              lambda p: max(1.0 - p.sounding_beats / p.n_beats, 0.0)),
     Attribute("pitch_class_entropy", "bits", 1.5, 3.6, "MusDr, Wu and Yang (2020)",
               "How many different pitch classes are used, and how evenly.", _pitch_class_entropy),
 )  # fmt: skip

@@ -101,31 +101,6 @@ class Audio:
         return file.getvalue()
 
 
-def write_audio(
-    score: ScoreTick,
-    path: str | os.PathLike[str],
-    *,
-    sample_rate: int | None = None,
-    tail_s: float = 2.0,
-    backend: Literal["auto", "midirenderer", "sine"] = "auto",
-) -> Audio:
-    """Render a score, write the sound as `Audio.write` does, and return it.
-
-    Args:
-        score: As for `render_audio`, like the other arguments.
-        path: Ends in .wav, .flac or .mp3; checked before anything is rendered.
-
-    Raises:
-        ValueError: As `render_audio` and `Audio.write`.
-        RuntimeError: As `render_audio`.
-        OSError: As `Audio.write`.
-    """
-    _suffix_of(path)
-    audio = render_audio(score, sample_rate=sample_rate, tail_s=tail_s, backend=backend)
-    audio.write(path)
-    return audio
-
-
 def render_audio(
     score: ScoreTick,
     *,

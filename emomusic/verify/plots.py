@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
-from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emomusic.files import write_atomically
 from emomusic.music.notes import Notes
-from emomusic.music.pianoroll import BAR, BEAT, COLOURS, DPI, ROW, TEXT
+from emomusic.music.pianoroll import (
+    BAR,
+    BEAT,
+    ROW,
+    TEXT,
+    draw_notes,
+    name_octaves,
+    picture,
+)
 from emomusic.verify.calibration import AXES
 from emomusic.verify.explain import AGAINST, FOR, Effect, Explanation
 from emomusic.verify.timeline import Trajectory
@@ -49,33 +54,23 @@ def plot_explanation(
         ImportError: If matplotlib is not installed.
         OSError: If the folder is missing, not writable or full.
     """
-    if Path(path).suffix.lower() != ".png":
-        raise ValueError(f"a picture must end in .png, got {str(path)!r}")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "drawing needs matplotlib: pip install matplotlib", name="matplotlib"
-        ) from error
-    figure = Figure(SIZE, dpi=DPI, layout="constrained", facecolor="white")
-    rows = np.array(figure.subfigures(3, 1, height_ratios=(0.9, 2.2, 3.6)), dtype=object)
-    head, middle, bottom = rows.tolist()
+    with picture(path, size=SIZE) as figure:
+        rows = np.array(figure.subfigures(3, 1, height_ratios=(0.9, 2.2, 3.6)), dtype=object)
+        head, middle, bottom = rows.tolist()
+        _draw_words(head, explanation, trajectory)
+        _draw_bars(middle, explanation)
+        curve, roll = bottom.subplots(2, 1, sharex=True, height_ratios=(1, 1.5))
+        _draw_curve(curve, trajectory)
+        _draw_roll(roll, notes, trajectory)
+
+
+def _draw_words(figure: SubFigure, explanation: Explanation, trajectory: Trajectory) -> None:
     lines = [*wrap(explanation.sentence, LINE), *wrap(trajectory.sentence, LINE)]
     if len(lines) > 4:
         lines = [*lines[:3], f"{lines[3][: LINE - 2]} …"]
-    look = {"color": TEXT, "va": "top"}
-    head.text(
-        0.012, 0.95, explanation.headline,
-        fontsize=15, weight="bold", parse_math=False, **look,
-    )  # fmt: skip
-    head.text(0.012, 0.62, "\n".join(lines), fontsize=10, linespacing=1.4, parse_math=False, **look)
-    _draw_bars(middle, explanation)
-    curve, roll = bottom.subplots(2, 1, sharex=True, height_ratios=(1, 1.5))
-    _draw_curve(curve, trajectory)
-    _draw_roll(roll, notes, trajectory)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    write_atomically(Path(path), lambda target: target.write(file.getvalue()))
+    look: dict[str, Any] = {"color": TEXT, "va": "top", "parse_math": False}
+    figure.text(0.012, 0.95, explanation.headline, fontsize=15, weight="bold", **look)
+    figure.text(0.012, 0.62, "\n".join(lines), fontsize=10, linespacing=1.4, **look)
 
 
 def _draw_bars(figure: SubFigure, explanation: Explanation) -> None:
@@ -151,23 +146,9 @@ def _draw_curve(axes: Axes, trajectory: Trajectory) -> None:
 
 
 def _draw_roll(axes: Axes, notes: Notes, trajectory: Trajectory) -> None:
-    from matplotlib.collections import PolyCollection
-    from matplotlib.colors import LinearSegmentedColormap
-
     end_s = float((notes.onset_s + notes.duration_s).max())
     left, right = notes.onset_s, notes.onset_s + np.maximum(notes.duration_s, end_s / 400)
-    low, high = notes.pitch - 0.5, notes.pitch + 0.5
-    corners = np.array([(left, low), (right, low), (right, high), (left, high)])
-    axes.add_collection(
-        PolyCollection(
-            list(corners.transpose(2, 0, 1)),
-            array=notes.velocity,
-            cmap=LinearSegmentedColormap.from_list("velocity", COLOURS),
-            clim=(1, 127),
-            linewidths=0,
-            zorder=3,
-        )
-    )
+    draw_notes(axes, notes, left=left, right=right, linewidths=0)
     typical = trajectory.most_typical
     if typical is not None:
         axes.axvspan(typical.start_s, typical.end_s, color=ROW, zorder=0)
@@ -183,8 +164,7 @@ def _draw_roll(axes: Axes, notes: Notes, trajectory: Trajectory) -> None:
     for window in trajectory.windows:
         axes.axvline(window.start_s, color=BEAT, linewidth=0.8, zorder=1)
     axes.set(xlim=(0, end_s), ylim=(notes.pitch.min() - 2, notes.pitch.max() + 2))
-    octaves = range(12 * int(np.ceil(notes.pitch.min() / 12)), int(notes.pitch.max()) + 1, 12)
-    axes.set_yticks(list(octaves), [f"C{pitch // 12 - 1}" for pitch in octaves])
+    name_octaves(axes, int(notes.pitch.min()), int(notes.pitch.max()))
     _plain(axes)
     # Windows are numbered by their first bars, or by seconds where bars are not known.
     bars = [(w.start_s, str(w.bars[0])) for w in trajectory.windows if w.bars is not None]
