@@ -7,8 +7,12 @@ import pytest
 
 from emomusic.music.notes import Notes, make_notes
 from emomusic.verify.features import FEATURE_NAMES, FEATURES, feature_matrix, measure_features
-from emomusic.verify.features.analysis import analyse, group_starts, key_correlations
-from emomusic.verify.features.registry import quantiles
+from emomusic.verify.features.analysis import (
+    analyse,
+    group_starts,
+    key_correlations,
+    quantiles,
+)
 
 
 def clip(

@@ -156,7 +156,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("register", "MIDI pitch", 45, 80, "jSymbolic 2.2, Mean Pitch",
               "How high the music lies.", lambda p: p.notes.pitch.mean(), per_semitone=1.0),
     Attribute("pitch_range", "semitones", 12, 80, "muspy.pitch_range",
-              "How far lowest and highest note are apart.", lambda p: np.ptp(p.notes.pitch)),
+              "How far lowest and highest note are apart.", lambda p: float(np.ptp(p.notes.pitch))),
     Attribute("note_length", "beats", 0.2, 3, "jSymbolic 2.2, Average Note Duration, in beats",
               "How long the notes are held.", lambda p: p.notes.duration.mean()),
     Attribute("articulation", "share of the gap", 0.3, 3, _OURS,

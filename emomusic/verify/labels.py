@@ -8,11 +8,11 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,22 +98,6 @@ class Curve:
     arousal: tuple[float, ...]
     arousal_std: tuple[float, ...]
 
-    def __post_init__(self) -> None:
-        """Check the lengths and the numbers.
-
-        Raises:
-            LabelError: If they differ, are 0, or a number is out of its range.
-        """
-        columns = (self.valence, self.valence_std, self.arousal, self.arousal_std)
-        if len({len(column) for column in columns}) != 1 or not self.valence:
-            raise LabelError("a curve needs as many values on each axis, at least one")
-        if not 0.0 < self.duration_s < math.inf:
-            raise LabelError(f"a curve's duration_s must be above 0, got {self.duration_s}")
-        if not all(-1.0 <= value <= 1.0 for value in (*self.valence, *self.arousal)):
-            raise LabelError("a curve's valence and arousal must be in [-1, 1]")
-        if not all(0.0 <= value < math.inf for value in (*self.valence_std, *self.arousal_std)):
-            raise LabelError("a curve's standard deviations must be 0 or more")
-
 
 def read_curves(folder: str | os.PathLike[str]) -> dict[str, Curve]:
     """Read `vgmidi_curves.json` of a folder of labelled clips: curves by the clips' paths.
@@ -129,20 +113,27 @@ def read_curves(folder: str | os.PathLike[str]) -> dict[str, Curve]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            name: Curve(
-                float(curve["duration_s"]),
-                *(
-                    tuple(map(float, curve[key]))
-                    for key in ("valence", "valence_std", "arousal", "arousal_std")
-                ),
-            )
-            for name, curve in content.items()
-        }
+        return {name: _curve(entry) for name, entry in content.items()}
     except LabelError as error:
         raise LabelError(f"{path}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabelError(f"cannot read {path}: {error}") from error
+
+
+def _curve(entry: Mapping[str, Any]) -> Curve:
+    axes, spreads = (("valence", "arousal"), ("valence_std", "arousal_std"))
+    duration_s = float(entry["duration_s"])
+    values = np.array([entry[name] for name in (*axes, *spreads)], dtype=np.float64)  # (4, n)
+    if values.ndim != 2 or not values.size:
+        raise LabelError("a curve needs as many values on each axis, at least one")
+    if not 0.0 < duration_s < math.inf:
+        raise LabelError(f"a curve's duration_s must be above 0, got {duration_s}")
+    if not (np.abs(values[:2]) <= 1.0).all():  # false for NaN too
+        raise LabelError("a curve's valence and arousal must be in [-1, 1]")
+    if not ((values[2:] >= 0.0) & (values[2:] < math.inf)).all():
+        raise LabelError("a curve's standard deviations must be 0 or more")
+    columns = zip((*axes, *spreads), map(tuple, values.tolist()), strict=True)
+    return Curve(duration_s, **dict(columns))
 
 
 def part_of(source: str, song: str, *, heard: frozenset[str] = frozenset()) -> Part:

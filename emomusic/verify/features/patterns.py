@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.music.notes import FloatColumn, IntColumn
-from emomusic.verify.features.analysis import CHORDS, LONGEST_S, Analysis
-from emomusic.verify.features.registry import quantiles
+from emomusic.verify.features.analysis import CHORDS, LONGEST_S, Analysis, quantiles
 
 SHORTEST_LOG2, LONGEST_LOG2 = -5.5, 4.0
 """log2 seconds between which gaps and durations are told apart: 22 ms to 16 s."""
@@ -89,8 +88,7 @@ def _moves(pitch: IntColumn) -> FloatColumn:
 
 
 def _log2_gaps(a: Analysis) -> FloatColumn:
-    gaps_s = np.diff(a.start_s) if len(a.start_s) > 1 else np.array([a.span_s])
-    return np.log2(np.clip(gaps_s, 2.0**SHORTEST_LOG2, 2.0**LONGEST_LOG2))
+    return np.log2(np.clip(a.gaps_s, 2.0**SHORTEST_LOG2, 2.0**LONGEST_LOG2))
 
 
 def _times(log2_s: FloatColumn) -> FloatColumn:
