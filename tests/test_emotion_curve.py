@@ -8,7 +8,6 @@ from emomusic.emotion import (
     CurvePoint,
     Emotion,
     EmotionCurve,
-    UnknownEmotionError,
     emotion_names,
     find_emotion,
     parse_curve,
@@ -44,10 +43,6 @@ def test_a_curve_holds_before_its_first_point_and_after_its_last() -> None:
     curve = EmotionCurve((CurvePoint(2, Emotion(0, -1)), CurvePoint(6, Emotion(1, 1, "up"))))
     assert curve.at(-3) == curve.at(0) == curve.at(2) == Emotion(0, -1)
     assert curve.at(6) == curve.at(600) == Emotion(1, 1, "up")
-
-
-def test_a_stretch_between_two_points_of_one_emotion_keeps_its_name() -> None:
-    assert parse_curve("0:calm 8:calm").at(3) == find_emotion("calm")
 
 
 def test_each_bar_has_the_emotion_of_its_middle() -> None:
@@ -139,11 +134,6 @@ def test_what_is_no_curve_is_refused_in_a_sentence(text: str, words: str) -> Non
     with pytest.raises(ValueError, match=words) as caught:
         parse_curve(text)
     assert "\n" not in str(caught.value)
-
-
-def test_an_unknown_name_is_offered_the_nearest() -> None:
-    with pytest.raises(UnknownEmotionError, match=r"unknown emotion 'tens', .*tense"):
-        parse_curve("0:calm 8:tens")
 
 
 @pytest.mark.parametrize("bar", [True, "1", None])

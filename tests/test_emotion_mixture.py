@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emomusic.emotion import Emotion, UnknownEmotionError, emotion_names, find_emotion, mix
+from emomusic.emotion import Emotion, find_emotion, mix
 from emomusic.emotion.mixture import parse_mix
 
 axis = st.floats(-1, 1)
@@ -90,17 +90,6 @@ def test_names_of_two_words_are_found(text: str) -> None:
     assert parse_mix(text).name == "joyful activation 0.75 + calm 0.25"
 
 
-def test_quadrants_are_parts_too() -> None:
-    mixed = parse_mix("Q1 q3")
-    assert (mixed.valence, mixed.arousal) == (0.0, 0.0)
-    assert mixed.name == "Q1 0.50 + Q3 0.50"
-
-
-def test_every_name_is_read() -> None:
-    for name in emotion_names():
-        assert parse_mix(f"{name}:2") == find_emotion(name)
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -121,13 +110,6 @@ def test_what_is_no_mixture_is_refused_in_a_sentence(text: str, words: str) -> N
     with pytest.raises(ValueError, match=words) as caught:
         parse_mix(text)
     assert "\n" not in str(caught.value)
-
-
-def test_an_unknown_name_is_offered_the_nearest() -> None:
-    with pytest.raises(UnknownEmotionError, match=r"unknown emotion 'nostalga', .*nostalgia"):
-        parse_mix("hope nostalga:2")
-    with pytest.raises(UnknownEmotionError):
-        parse_mix(":0.5")
 
 
 @pytest.mark.parametrize("weight", [True, "1", None])

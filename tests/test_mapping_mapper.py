@@ -103,11 +103,6 @@ def test_a_clip_is_likelier_the_more_surely_it_is_recognised() -> None:
     assert 0.65 < counts[2] / 400 < 0.85 and counts[2] + counts[4] == 400
 
 
-def test_only_how_trust_compares_counts() -> None:
-    doubled = tuple(replace(p, trust=[7 * t for t in p.trust]) for p in MAPPER.prototypes)
-    assert drawn_at(replace(MAPPER, prototypes=doubled), "Q3", 20) == drawn_at(MAPPER, "Q3", 20)
-
-
 def test_diversity_goes_from_the_quadrants_mean_to_the_clip() -> None:
     emotion = Emotion(*QUADRANT_CENTRES["Q4"])
     for seed in range(5):
@@ -145,10 +140,6 @@ def test_an_attribute_tells_quadrants_apart_by_how_far_their_means_are() -> None
     assert tuple(near) == ATTRIBUTE_NAMES
     assert far["mode"] == pytest.approx(3 * near["mode"]) and near["mode"] > 0
     assert all(near[name] == pytest.approx(0, abs=1e-6) for name in near if name != "mode")
-
-
-def test_how_many_clips_a_prototype_stands_for_is_counted() -> None:
-    assert [p.n_clips for p in MAPPER.prototypes] == [5] * 8
 
 
 def test_the_middle_of_the_plane_is_the_mean_of_the_quadrants() -> None:
@@ -215,12 +206,6 @@ def course(*points: tuple[float, float], seed: int = 0) -> list[dict[str, float]
     return MAPPER.course([Emotion(*point) for point in points], rng, diversity=0.5)
 
 
-def test_a_course_of_one_emotion_is_its_targets() -> None:
-    for seed in range(10):
-        v, a = np.random.default_rng(seed).uniform(-1, 1, 2).tolist()
-        assert course((v, a), seed=seed) == [targets(v, a, seed)]
-
-
 def test_a_course_that_stays_has_the_targets_of_its_emotion_everywhere() -> None:
     for point in ((0.3, -0.8), (0.0, 0.0), (-1.0, 1.0), (0.6, -0.6)):
         for n in (1, 2, 7):
@@ -265,12 +250,6 @@ def test_a_quadrant_gives_what_lies_near_where_the_course_is_in_it() -> None:
     assert after[1] == pytest.approx(alone[0]) and after[0] == after[2] != after[1]
 
 
-@pytest.mark.parametrize("diversity", [-0.1, 1.1, float("nan")])
-def test_diversity_of_a_course_out_of_range_is_refused(diversity: float) -> None:
-    with pytest.raises(ValueError, match=rf"diversity must be in \[0, 1\], got {diversity}"):
-        MAPPER.course([Emotion(0, 0)] * 2, np.random.default_rng(0), diversity=diversity)
-
-
 def test_a_mapper_survives_saving(tmp_path: Path) -> None:
     MAPPER.save(tmp_path)
     loaded = Mapper.load(tmp_path)
@@ -291,10 +270,6 @@ def refused(folder: Path, words: str) -> None:
     with pytest.raises(ValueError, match=rf"cannot read the mapper .*: .*{words}") as caught:
         Mapper.load(folder)
     assert "\n" not in str(caught.value)
-
-
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    refused(tmp_path, "No such file")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", "[" * 100_000, "\x00"])

@@ -16,7 +16,6 @@ from emomusic.music import audio
 from emomusic.music.audio import Audio, render_audio
 from emomusic.music.score import ScoreError
 
-
 A4 = score_of([(0, 4, 69, 90)])
 needs_piano = pytest.mark.skipif(
     find_spec("midirenderer") is None, reason="midirenderer has no wheel for this platform"

@@ -72,11 +72,6 @@ def test_bars_of_other_length_are_not_alike() -> None:
     assert bar_form(notes, np.array([0.0, 3.0, 7.0])).tolist() == [0, 0]
 
 
-def test_empty_bars_and_distances_beyond_the_start_are_none() -> None:
-    far = bars(A, B)
-    assert bar_form(far, np.arange(20) * 4.0).tolist() == [0] * 19
-
-
 def test_a_drawn_form_is_that_of_one_piece_as_far_as_it_goes() -> None:
     table = FormTable(("0101", "00220022", "0000"))
     rng = np.random.default_rng(0)

@@ -72,8 +72,3 @@ def test_a_chord_spread_by_a_performer_is_one_chord() -> None:
 def test_no_notes_have_no_hands() -> None:
     nothing = make_notes(*(np.zeros(0),) * 2, *(np.zeros(0, dtype=np.int64),) * 2)
     assert hands_of(nothing).tolist() == []
-
-
-def test_one_note_has_a_hand_at_either_end_of_the_keyboard() -> None:
-    assert hands_of(notes_at([[21]])).tolist() == [LEFT]
-    assert hands_of(notes_at([[108]])).tolist() == [RIGHT]

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from symusic.core import NoteTick, ScoreTick, TempoTick, TimeSignatureTick, TrackTick
 
@@ -167,10 +166,3 @@ def test_the_largest_files_stay_within_the_memory_that_is_stated(tmp_path: Path)
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert 0 < int(told.stdout) < MAX_MEMORY
-
-
-def test_notes_are_the_same_whatever_is_checked() -> None:
-    tune = file_of([(0, meta(0x51, b"\x07\xa1\x20")), *NOTE * 300])
-    checked, plain = ScoreTick.from_midi(check_bytes(tune)), ScoreTick.from_midi(tune)
-    for name, column in checked.tracks[0].notes.numpy().items():
-        np.testing.assert_array_equal(column, plain.tracks[0].notes.numpy()[name])

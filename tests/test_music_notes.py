@@ -27,12 +27,6 @@ def test_seconds_follow_the_tempo() -> None:
     assert notes.duration_s == pytest.approx([2 / 3, 1 / 3])
 
 
-def test_the_given_columns_stay_as_they_were() -> None:
-    onset = np.array([1.0, 0.0])
-    make_notes(onset, np.ones(2), np.array([60, 62]), np.array([64, 64]))
-    assert onset.tolist() == [1, 0]
-
-
 @pytest.mark.parametrize("tempo", [0.0, -1.0, float("nan")])
 def test_tempo_must_be_above_0(tempo: float) -> None:
     with pytest.raises(ValueError, match="tempo must be above 0 quarter notes a minute, got"):
@@ -42,18 +36,3 @@ def test_tempo_must_be_above_0(tempo: float) -> None:
 def test_columns_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="note columns must be one-dimensional and equally long"):
         Notes(TWO, TWO, TWO, TWO, TWO.astype(int), ONE.astype(int))
-
-
-def test_columns_of_two_dimensions_are_refused() -> None:
-    square, whole = np.zeros((2, 2)), np.zeros((2, 2), dtype=np.int64)
-    with pytest.raises(ValueError, match="one-dimensional"):
-        Notes(square, square, square, square, whole, whole)
-
-
-def test_where_keeps_the_marked_notes() -> None:
-    notes = make_notes(np.arange(3.0), np.ones(3), np.array([60, 62, 64]), np.array([1, 2, 3]))
-    kept = notes.where(notes.pitch != 62)
-    assert len(kept) == 2
-    assert kept.pitch.tolist() == [60, 64]
-    assert kept.onset_s.tolist() == [0, 1]
-    assert len(notes) == 3

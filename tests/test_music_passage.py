@@ -36,12 +36,6 @@ def test_the_length_reaches_to_the_last_end_rounded_up() -> None:
     assert passage_of(notes_at((4, 3, 60)), start=2, tempo=60).n_beats == 5
 
 
-def test_the_key_is_that_of_the_stretch_unless_given() -> None:
-    notes = notes_at(*((float(i), 1.0, 62 + step) for i, step in enumerate((0, 4, 7, 12, 5, 7))))
-    assert passage_of(notes, tempo=60).key.name == "D major"
-    assert passage_of(notes, tempo=60, key=C_MAJOR).key is C_MAJOR
-
-
 def test_a_passage_without_notes_is_refused() -> None:
     notes = notes_at((0, 1, 60))
     with pytest.raises(ScoreError, match=r"^a passage without notes has no attributes$"):
@@ -83,9 +77,3 @@ def test_the_melody_is_the_top_that_no_held_note_covers() -> None:
 def test_the_bass_is_the_lowest_of_each_beat_with_an_onset() -> None:
     found = passage((0, 1, 48), (0.5, 1, 43), (1, 1, 60), (3, 1, 50), (3.75, 0.25, 52))
     assert found.bass.tolist() == [43, 60, 50]
-
-
-def test_intervals_are_between_notes_that_sound_together() -> None:
-    found = passage((0, 2, 60), (0, 1, 64), (1, 1, 67), (3, 1, 72))
-    assert sorted(found.sounding_intervals.tolist()) == [4, 7]  # C-E, C-G; E has ended
-    assert passage((0, 1, 60)).sounding_intervals.tolist() == []

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import string
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from symusic.core import NoteTick, ScoreTick, TempoTick, TimeSignatureTick, TrackTick
 
 from emomusic.music.attributes import measure
-from emomusic.music.key import TONIC_NAMES, estimate_key, parse_tonic
+from emomusic.music.key import estimate_key
 from emomusic.music.passage import passage_of
 from emomusic.music.score import (
-    ScoreError,
     dump_score,
     grid_of,
     notes_of,
@@ -24,7 +18,6 @@ from emomusic.music.score import (
     tempo_of,
 )
 from emomusic.music.tokenizer import Tokenizer
-from emomusic.music.vocabulary import read_vocabulary, write_vocabulary
 
 QUIETLY = settings(max_examples=50, deadline=None, database=None, derandomize=True)
 TOKENIZER = Tokenizer()
@@ -42,7 +35,6 @@ METRES = st.lists(
     st.tuples(st.integers(0, 6_000), st.integers(1, 12), st.sampled_from((1, 2, 4, 8, 16))),
     max_size=5,
 )
-TEXT = st.text(string.ascii_letters + "#♭b 0_-\u0000é\n", max_size=8)
 
 
 def score_of(
@@ -109,18 +101,6 @@ def test_notes_and_attributes_are_finite_whatever_the_tempos_and_metres(
 
 
 @QUIETLY
-@given(st.binary(max_size=200), st.booleans())
-def test_bytes_are_music_or_refused(data: bytes, with_head: bool) -> None:
-    head = b"MThd\0\0\0\6\0\1\0\1\1\xe0MTrk" + len(data).to_bytes(4, "big")
-    try:
-        score = parse_score(head + data if with_head else data)
-    except ScoreError as error:
-        assert "\n" not in str(error)
-    else:
-        assert len(notes_of(score))
-
-
-@QUIETLY
 @given(NOTES, st.lists(st.sampled_from((2, 3, 4)), min_size=1, max_size=4))
 def test_what_is_decoded_is_encoded_to_the_same_ids(
     notes: list[tuple[int, int, int, int]], beats: list[int]
@@ -147,39 +127,3 @@ def test_any_ids_decode_to_notes_that_can_be_written(ids: list[int], n_beats: fl
     assert (played["duration"] >= 1).all() and (played["time"] >= 0).all()
     if len(played["time"]):
         assert len(notes_of(parse_score(dump_score(score)))) == len(played["time"])
-
-
-@QUIETLY
-@given(TEXT)
-def test_a_text_is_a_tonic_or_refused(text: str) -> None:
-    try:
-        tonic = parse_tonic(text)
-    except ValueError as error:
-        assert str(error).startswith("tonic must be a note name")
-    else:
-        assert parse_tonic(TONIC_NAMES[tonic]) == tonic
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
-    max_leaves=8,
-)
-
-
-@QUIETLY
-@given(st.sampled_from(("config", "tokenization", "special_tokens", "pitch_range", "new")), JSON)
-def test_a_tokenizer_whose_settings_are_others_is_refused(name: str, value: object) -> None:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "tokenizer.json"
-        write_vocabulary(TOKENIZER.vocabulary, path)
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        inside = saved if name in saved else saved["config"]
-        inside[name] = value
-        path.write_text(json.dumps(saved), encoding="utf-8")
-        try:
-            found = read_vocabulary(path)
-        except ValueError as error:
-            assert "is no tokenizer of this kind" in str(error)
-        else:
-            assert name == "new" and found == TOKENIZER.vocabulary

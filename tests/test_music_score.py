@@ -109,10 +109,6 @@ def test_too_many_notes_are_refused() -> None:
         parse_score(data)
 
 
-def test_fifty_thousand_notes_are_accepted() -> None:
-    assert len(notes_of(parse_score(some_score(50_000).dumps_midi()))) == 50_000
-
-
 def test_a_file_of_more_than_eight_mebibytes_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "long.mid"
     path.write_bytes(midi(NOTE) + bytes(8 * 2**20))
@@ -167,13 +163,6 @@ def test_all_tracks_but_the_drums_are_notes_and_no_note_is_without_length() -> N
     assert notes.onset.tolist() == [0, 0, 0.5]
     assert notes.duration == pytest.approx([1 / 480, 200 / 480, 200 / 480])
     assert notes.velocity.tolist() == [50, 40, 41]
-
-
-def test_a_score_without_notes_has_none_to_return() -> None:
-    with pytest.raises(ScoreError, match=r"^the score holds no notes$"):
-        notes_of(ScoreTick(TPQ))
-    with pytest.raises(ScoreError, match=r"^the score holds no notes$"):
-        notes_of(some_score(0))
 
 
 def test_seconds_agree_with_pretty_midi(tmp_path: Path) -> None:
@@ -231,16 +220,6 @@ def test_the_grid_follows_the_time_signatures(
     assert len(beats) == n_beats
 
 
-def test_a_written_score_is_read_back(tmp_path: Path) -> None:
-    score = some_score(40)
-    write_score(score, tmp_path / "a.mid")
-    found = read_score(tmp_path / "a.mid")
-    for name in ("onset", "duration", "onset_s", "duration_s", "pitch", "velocity"):
-        assert getattr(notes_of(found), name).tolist() == getattr(notes_of(score), name).tolist()
-    assert [(t.time, t.mspq) for t in found.tempos] == [(t.time, t.mspq) for t in score.tempos]
-    assert [path.name for path in tmp_path.iterdir()] == ["a.mid"]
-
-
 def test_pedals_are_written_as_controls(tmp_path: Path) -> None:
     score = some_score()
     score.tracks[0].pedals.append(PedalTick(100, 380))
@@ -259,25 +238,6 @@ def test_pedal_controls_are_not_doubled() -> None:
     track.pedals.append(PedalTick(0, 100))
     add_pedal_controls(track)
     assert len(track.controls) == 1
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.mid"
-    path.write_bytes(b"old")
-
-    def fail(self: Path, target: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="No space left"):
-        write_score(some_score(), path)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        write_score(some_score(), tmp_path / "none" / "a.mid")
 
 
 def test_an_error_without_words_is_named_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:

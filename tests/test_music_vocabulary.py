@@ -16,7 +16,6 @@ from emomusic.music.vocabulary import (
     N_BINS,
     N_VELOCITIES,
     STEPS_PER_BEAT,
-    Vocabulary,
     built_vocabulary,
     control_name,
     durations,
@@ -66,13 +65,6 @@ def test_the_bins_of_a_control_follow_each_other() -> None:
             assert found == tuple(control_name(name, b, per_bar=per_bar) for b in range(N_BINS))
 
 
-def test_kinds_are_whole_words() -> None:
-    vocabulary = Vocabulary(("Bar_None", "BarControl-tempo_0", "Pitch_60", "PitchDrum_1"))
-    assert vocabulary.kind_ids("Bar").tolist() == [0]
-    assert vocabulary.kind_ids("Pitch").tolist() == [2]
-    assert vocabulary.kind_ids("None").tolist() == []
-
-
 def test_an_unknown_token_is_told() -> None:
     with pytest.raises(ValueError, match=r"^the vocabulary has no token 'Pitch_20'$"):
         built_vocabulary().id_of("Pitch_20")
@@ -84,11 +76,6 @@ def test_lengths_and_velocities_rise() -> None:
     assert tuple(durations()) == LENGTHS
     assert durations()[30] == "Duration_2.2.4"
     assert velocities() == [7, 15, 23, 31, 39, 47, 55, 63, 71, 79, 87, 95, 103, 111, 119, 127]
-
-
-def test_what_was_written_is_read_alike(saved: Path) -> None:
-    assert [path.name for path in saved.parent.iterdir()] == ["tokenizer.json"]
-    assert read_vocabulary(saved) == built_vocabulary()
 
 
 def test_miditok_loads_what_was_written_and_has_the_same_ids(saved: Path) -> None:

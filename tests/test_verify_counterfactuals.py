@@ -156,21 +156,6 @@ def test_flat_velocities_leave_loudness_out() -> None:
     assert "loudness" not in found_in(flat)
 
 
-def test_measures_tell_what_they_are_named_for() -> None:
-    def measured(name: str, **how: object) -> float:
-        value = FACTORS[name].measure(clip(**how))  # type: ignore[arg-type]
-        assert value is not None
-        return value
-
-    assert measured("mode", major=True) > 0 > measured("mode", major=False)
-    assert measured("tempo", gap_s=0.25) - measured("tempo", gap_s=0.5) == pytest.approx(
-        1.0, abs=0.1
-    )
-    assert measured("loudness", velocity=90) == 90
-    assert measured("register", tonic=72) - measured("register", tonic=60) == pytest.approx(12.0)
-    assert measured("density", gap_s=0.25) > measured("density", gap_s=0.5)
-
-
 def test_percentiles_follow_the_clips_measured() -> None:
     usual = Reference.measure([clip(velocity=40 + step) for step in range(41)])
     assert usual.middle("loudness") == 60

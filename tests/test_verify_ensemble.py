@@ -9,17 +9,16 @@ import pytest
 from helpers.verifier import CLIPS, LABELS, clip, measured
 
 from emomusic.emotion import QUADRANTS
-from emomusic.music.notes import Notes, make_notes
+from emomusic.music.notes import Notes
 from emomusic.verify.calibration import SIGNS
 from emomusic.verify.ensemble import (
     MEMBERS,
     SEGMENT_WEIGHT,
     SHIFT_PRONE,
     KernelEnsemble,
-    distances,
     mean_nearest,
 )
-from emomusic.verify.groups import GROUP_NAMES, Matrix, Points, Projections, feature_row
+from emomusic.verify.groups import Matrix, Points, Projections, feature_row
 from emomusic.verify.labels import FittingLabels
 
 N = len(CLIPS)
@@ -74,22 +73,6 @@ def test_an_axis_is_answered_with_the_same_logit_on_its_two_quadrants() -> None:
     assert AROUSAL.to_logits(np.array([[2.0]])).tolist() == [[2.0, 2.0, -2.0, -2.0]]
     logits = np.arange(4.0)[None]
     assert np.array_equal(ALL.to_logits(logits), logits)
-
-
-def test_distances_are_weighted_sums_of_squares() -> None:
-    rng = np.random.default_rng(0)
-    a, b = ({name: rng.normal(size=(n, 3)) for name in GROUP_NAMES} for n in (4, 6))
-    weights = {"harmony": 0.25, "touch": 2.0}
-    found = distances(
-        {name: of.astype(np.float32) for name, of in a.items()},
-        {name: of.astype(np.float32) for name, of in b.items()},
-        weights,
-    )
-    worked = sum(
-        weight * ((a[name][:, None] - b[name]) ** 2).sum(axis=2) for name, weight in weights.items()
-    )
-    assert found == pytest.approx(worked, abs=1e-4)
-    assert (distances(POINTS, POINTS, weights) >= 0.0).all()
 
 
 def test_nearest_is_the_mean_of_ten() -> None:
@@ -151,24 +134,6 @@ def test_only_some_clips_are_learned_from() -> None:
     assert np.array_equal(whole, POINTS["motion"][clips])
 
 
-def chords(gap_s: float) -> Notes:
-    """Return the tonic triad struck again and again, held until the next."""
-    onset = np.repeat(gap_s * np.arange(24.0), 3)
-    return make_notes(
-        onset, np.full(72, gap_s), np.tile([48, 64, 67], 24), 60 + np.arange(72) % 5, tempo=60.0
-    )
-
-
-def test_harmony_alone_is_deaf_to_tempo(ensemble: KernelEnsemble) -> None:
-    assert set(VALENCE.kernel) == {"harmony"}
-    points = points_of(chords(0.5), chords(1.0))
-    likeness = np.exp(-distances(points, ensemble.supports, VALENCE.kernel))
-    answers = likeness @ ensemble.coefficients["harmony"]
-    assert answers[0] == pytest.approx(answers[1], abs=1e-4)
-    assert points["harmony"][0] == pytest.approx(points["harmony"][1], abs=1e-4)
-    assert np.abs(points["motion"][0] - points["motion"][1]).max() > 0.3
-
-
 def strange(notes: Notes) -> Notes:
     """Return a clip whose notes last a hundredth as long as any that was learned from."""
     return replace(notes, duration_s=np.full(len(notes), 0.002))
@@ -201,18 +166,6 @@ def test_the_own_song_makes_no_clip_familiar() -> None:
     apart = fitted()
     together = fitted(songs=LABELS)  # one song a quadrant: the nearest of other songs lie further
     assert together.bounds[1] > 1.2 * apart.bounds[1]
-
-
-def kept(ensemble: KernelEnsemble) -> KernelEnsemble:
-    return KernelEnsemble.from_arrays(ensemble.arrays())
-
-
-def test_rounding_changes_little_and_once(ensemble: KernelEnsemble) -> None:
-    rounded, trust = kept(ensemble), np.full(len(measured().rows), 0.5)
-    assert rounded.logits(POINTS, trust) == pytest.approx(ensemble.logits(POINTS, trust), abs=0.02)
-    again = kept(rounded)
-    assert np.array_equal(again.logits(POINTS, trust), rounded.logits(POINTS, trust))
-    assert again.bounds == rounded.bounds
 
 
 def test_halves_make_nothing_familiar(ensemble: KernelEnsemble) -> None:

@@ -162,18 +162,6 @@ def test_transposing_moves_only_what_depends_on_register(shift: int) -> None:
         assert not np.array_equal(before["bands"], after["bands"])
 
 
-def test_time_stretched_leaves_tones_that_follow_each_other() -> None:
-    notes = random_clip(4, n=60)
-    onset_s: Column = 0.2 * np.arange(60.0)
-    steady = replace(notes, onset_s=onset_s, duration_s=np.full(60, 0.3))
-    slower = replace(steady, onset_s=2 * onset_s, duration_s=np.full(60, 0.6))
-    before, after = shares(steady), shares(slower)
-    for name in ("top_follow", "bottom_follow", "outer_pairs", "top_moves", "degrees"):
-        assert after[name] == pytest.approx(before[name]), name
-    # An octave of time is two bins: the shape stays and its place moves.
-    assert after["gaps"][2:] == pytest.approx(before["gaps"][:-2])
-
-
 def test_velocities_move_only_dynamics() -> None:
     notes = random_clip(5)
     before = shares(notes)
@@ -181,24 +169,3 @@ def test_velocities_move_only_dynamics() -> None:
     for pattern in PATTERNS:
         same = np.array_equal(before[pattern.name], after[pattern.name])
         assert same == (pattern.name not in DYNAMICS), pattern.name
-
-
-def sweep(name: str) -> list[Notes]:
-    """Return eight equal notes, moved step by step from one bin of a block to the next."""
-    places = np.linspace(0.0, 1.0, 25)
-    if name == "gaps":
-        return [clip((0.25 * 2 ** (p / 2) * np.arange(8)).tolist(), [60] * 8) for p in places]
-    if name == "durations":
-        return [clip(range(8), [60] * 8, duration_s=0.25 * 2 ** (p / 2)) for p in places]
-    if name == "bands":
-        return [clip(range(8), [61 + k] * 8) for k in range(5)]
-    return [clip(range(8), [60] * 8, velocity=64 + k) for k in range(9)]
-
-
-@pytest.mark.parametrize("name", ["gaps", "durations", "bands", "loudness"])
-def test_small_shifts_move_soft_bins_little(name: str) -> None:
-    blocks = [np.sqrt(shares(notes)[name]) for notes in sweep(name)]
-    steps = np.linalg.norm(np.diff(blocks, axis=0), axis=1)
-    assert steps.min() > 0.0 and steps.max() < 0.55
-    # A hard bin would jump by all of that at once.
-    assert np.linalg.norm(blocks[-1] - blocks[0]) == pytest.approx(np.sqrt(2.0))

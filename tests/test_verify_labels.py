@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 from helpers.verifier import labelled
 from scipy.stats import norm
-from synthetic import make_score
 
-from emomusic.music.score import write_score
 from emomusic.verify.labels import (
     DEFAULT_LISTENER_SPREAD,
     LISTENER_WEIGHT,
@@ -25,7 +23,6 @@ from emomusic.verify.labels import (
     quadrant_shares,
     read_curves,
     read_labels,
-    read_notes,
     song_folds,
 )
 
@@ -74,6 +71,7 @@ def test_songs_that_the_generator_hears_are_the_mappers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (None, r"cannot read .*labels\.csv"),
         (HEAD, "holds no clips"),
         ("path,source\na,b\n", "lacks the columns"),
         (HEAD + "a.mid,emopia,a,Q5,train,,\n", "line 2: quadrant must be one of"),
@@ -84,20 +82,10 @@ def test_songs_that_the_generator_hears_are_the_mappers(tmp_path: Path) -> None:
         (HEAD + "a.mid,emopia\n", "source and song must be named|quadrant"),
     ],
 )
-def test_wrong_tables_are_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_wrong_tables_are_refused(tmp_path: Path, text: str | None, words: str) -> None:
     with pytest.raises(LabelError, match=words) as caught:
-        read_labels(folder(tmp_path, text))
+        read_labels(tmp_path if text is None else folder(tmp_path, text))
     assert "\n" not in str(caught.value)
-
-
-def test_missing_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LabelError, match=r"cannot read .*labels\.csv"):
-        read_labels(tmp_path)
-
-
-def test_clips_check_their_values() -> None:
-    with pytest.raises(LabelError, match="arousal must be in"):
-        LabelledClip(Path("a.mid"), "vgmidi", "a", "Q1", 0.0, -1.5, "judge")
 
 
 CURVE: dict[str, Any] = {
@@ -125,12 +113,6 @@ def test_spreads_are_the_means_of_the_curves(tmp_path: Path) -> None:
     assert second.valence_spread == pytest.approx(0.3)
     assert second.arousal_spread == pytest.approx(0.3)
     assert (first.valence_spread, first.arousal_spread) == (None, None)
-
-
-def test_without_curves_no_spread_is_known(tmp_path: Path) -> None:
-    assert read_curves(tmp_path) == {}
-    clips = read_labels(folder(tmp_path, HEAD + ROWS))
-    assert {clip.valence_spread for clip in clips} == {None}
 
 
 @pytest.mark.parametrize(
@@ -232,13 +214,6 @@ def test_shares_sum_to_one_and_agreement_is_surer() -> None:
     assert shares.sum(axis=1) == pytest.approx(1.0)
     assert (np.diff(shares[:, 0]) < 0).all()
     assert shares[0, 0] == pytest.approx(1.0)
-
-
-def test_notes_are_read(tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = tmp_path_factory.mktemp("clips") / "a.mid"
-    write_score(make_score([60, 64, 67]), path)
-    notes = read_notes([replace(labelled("Q1", "a"), path=path)])
-    assert [one.pitch.tolist() for one in notes] == [[60, 64, 67]]
 
 
 GROUPS = [f"song {k // 3}" for k in range(120)]

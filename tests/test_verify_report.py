@@ -29,11 +29,6 @@ def test_folders_are_walked_in_order_for_midi_files_only(folder: Path) -> None:
     assert found == ["z.mid", "a/1.MIDI", "b/2.mid", "b/deep/3.midi"]
 
 
-def test_files_named_come_as_they_are(folder: Path) -> None:
-    named = [folder / "notes.txt", folder / "b" / "2.mid", folder / "none.mid"]
-    assert list(find_midi_files(named)) == named
-
-
 def test_attributes_are_measured(folder: Path) -> None:
     record = examine(folder / "z.mid").to_dict()
     assert set(record) == {"file", "attributes"}
@@ -62,9 +57,3 @@ def test_a_bad_file_is_told_and_the_others_are_examined(folder: Path) -> None:
     assert str(errors[2]).startswith("damaged MIDI file") and errors[3] is None
     assert errors[4] == "cannot read the file: No such file or directory"
     assert str(reports[1]) == f"{folder / 'a' / '1.MIDI'}: the file is empty"
-
-
-def test_without_a_verdict_a_line_shows_the_attributes(folder: Path) -> None:
-    assert str(examine(folder / "z.mid")).startswith(
-        f"{folder / 'z.mid'}  tempo=90  note_density=1  "
-    )

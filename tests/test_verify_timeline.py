@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -78,11 +77,6 @@ def test_windows_without_music_are_left_out() -> None:
 def test_long_pieces_have_wider_windows() -> None:
     notes = clip(gap_s=20.0)
     assert 2 <= len(trace_emotion(notes, Rules()).windows) <= MAX_WINDOWS
-
-
-def test_dict_is_plain() -> None:
-    found = trace_emotion(PIECE, Rules()).to_dict()
-    assert json.loads(json.dumps(found)) == found
 
 
 def test_places_are_named() -> None:
