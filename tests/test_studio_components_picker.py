@@ -8,7 +8,7 @@ import pytest
 from gradio_client.utils import json_schema_to_python_type
 
 from emomusic.emotion import Emotion, emotion_names, find_emotion, mix, parse_curve
-from emomusic.emotion.names import ALIASES
+from emomusic.emotion.names import aliases
 from emomusic.studio.components.assets import asset
 from emomusic.studio.components.picker import (
     MAX_POINTS,
@@ -175,7 +175,7 @@ def test_all_names_reach_the_browser_and_the_printed_ones_come_first(
     assert sorted(map(str, names)) == list(emotion_names())
     assert names[:2] == ["joy", "calm"]
     props = picker.get_config()["props"]
-    assert props["names"] == name_rows() and props["aliases"] == dict(ALIASES)
+    assert props["names"] == name_rows() and props["aliases"] == aliases()
     assert props["n_bars"] == 16
 
 

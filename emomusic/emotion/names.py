@@ -13,120 +13,10 @@ Reference:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import cache
-from types import MappingProxyType
+from typing import Any
 
 from emomusic.emotion.space import QUADRANT_CENTRES, QUADRANTS, Emotion
-
-# Other words for a name; each stands for exactly one name of emotions.json.
-ALIASES: Mapping[str, str] = MappingProxyType(
-    {
-        # positive, aroused
-        "amazed": "wonder",
-        "amazement": "wonder",
-        "amused": "amusement",
-        "brave": "courage",
-        "cheerful": "happy",
-        "courageous": "courage",
-        "delight": "delighted",
-        "ecstatic": "euphoria",
-        "elated": "euphoria",
-        "energetic": "energized",
-        "energised": "energized",
-        "epic": "heroic",
-        "euphoric": "euphoria",
-        "excitement": "excited",
-        "fascinated": "fascination",
-        "happiness": "happy",
-        "hopeful": "hope",
-        "inspired": "inspiration",
-        "joyful": "joy",
-        "joyous": "joy",
-        "loving": "love",
-        "mystery": "mysterious",
-        "playfulness": "playful",
-        "powerful": "power",
-        "proud": "pride",
-        "romantic": "love",
-        "surprised": "surprise",
-        "triumph": "triumphant",
-        # positive, quiet
-        "calmness": "calm",
-        "confident": "confidence",
-        "contentment": "content",
-        "dreamy": "dreaminess",
-        "gentle": "tenderness",
-        "grateful": "satisfied",
-        "kind": "kindness",
-        "nostalgic": "nostalgia",
-        "peace": "peacefulness",
-        "peaceful": "peacefulness",
-        "pleasure": "enjoyment",
-        "relieved": "relief",
-        "respectful": "respect",
-        "serenity": "serene",
-        "soothed": "relaxed",
-        "spiritual": "transcendence",
-        "sympathetic": "sympathy",
-        "tender": "tenderness",
-        "tranquil": "calm",
-        "tranquillity": "calm",
-        # negative, aroused
-        "agitated": "tension",
-        "anxious": "anxiety",
-        "aggressive": "rage",
-        "ashamed": "shame",
-        "confused": "confusion",
-        "contemptuous": "contempt",
-        "desperate": "desperation",
-        "despair": "desperation",
-        "disgusted": "disgust",
-        "embarrassed": "embarrassment",
-        "enraged": "rage",
-        "envious": "envy",
-        "fearful": "fear",
-        "frightened": "afraid",
-        "furious": "rage",
-        "fury": "rage",
-        "hate": "hatred",
-        "humiliated": "humiliation",
-        "indignant": "indignation",
-        "irritated": "annoyed",
-        "irritation": "annoyance",
-        "jealous": "jealousy",
-        "mad": "angry",
-        "nervous": "nervousness",
-        "panic": "fear",
-        "rejected": "rejection",
-        "resentful": "resentment",
-        "scared": "afraid",
-        "scary": "fear",
-        "shocked": "startle",
-        "startled": "startle",
-        "stressed": "distressed",
-        "terrified": "fear",
-        "terror": "fear",
-        "worried": "worry",
-        # negative, quiet
-        "depression": "depressed",
-        "disappointed": "disappointment",
-        "doubtful": "doubt",
-        "gloom": "gloomy",
-        "grieving": "grief",
-        "guilty": "guilt",
-        "helpless": "helplessness",
-        "lonely": "loneliness",
-        "melancholic": "melancholy",
-        "misery": "miserable",
-        "reluctant": "reluctance",
-        "sorrow": "sadness",
-        "tiredness": "tired",
-        "unhappy": "sad",
-        "weary": "tired",
-        "yearning": "longing",
-    }
-)
 
 
 class UnknownEmotionError(ValueError):
@@ -139,7 +29,7 @@ def find_emotion(text: str) -> Emotion:
     Upper and lower case, spaces, hyphens and underscores count alike.
 
     Args:
-        text: One of `emotion_names()`, a key of `ALIASES`, or "Q1" to "Q4", which stand for the
+        text: One of `emotion_names()`, a key of `aliases()`, or "Q1" to "Q4", which stand for the
             centres of the quadrants.
 
     Returns:
@@ -151,7 +41,7 @@ def find_emotion(text: str) -> Emotion:
     key = _normalised(text)
     if key.upper() in QUADRANTS:
         return Emotion(*QUADRANT_CENTRES[key.upper()], name=key.upper())
-    emotion = _emotions().get(ALIASES.get(key, key))
+    emotion = _emotions().get(aliases().get(key, key))
     if emotion is None:
         raise UnknownEmotionError(_unknown(text, key))
     return emotion
@@ -200,13 +90,22 @@ def _families_of() -> dict[str, tuple[str, ...]]:
 
 @cache
 def _table() -> tuple[dict[str, Emotion], dict[str, tuple[str, ...]]]:
+    entries = _content("emotions.json")["emotions"].items()
+    emotions = {name: Emotion(entry["valence"], entry["arousal"], name) for name, entry in entries}
+    return emotions, {name: tuple(entry["families"]) for name, entry in entries}
+
+
+@cache
+def aliases() -> dict[str, str]:
+    """List other words for names; each stands for exactly one of `emotion_names()`."""
+    return dict(_content("aliases.json"))
+
+
+def _content(name: str) -> Any:
     import json
     from importlib.resources import files  # both imported late: they cost more than this module
 
-    text = files("emomusic.emotion").joinpath("emotions.json").read_text(encoding="utf-8")
-    entries = json.loads(text)["emotions"].items()
-    emotions = {name: Emotion(entry["valence"], entry["arousal"], name) for name, entry in entries}
-    return emotions, {name: tuple(entry["families"]) for name, entry in entries}
+    return json.loads(files("emomusic.emotion").joinpath(name).read_text(encoding="utf-8"))
 
 
 def _normalised(text: str) -> str:
@@ -217,7 +116,7 @@ def _unknown(text: str, key: str) -> str:
     from difflib import get_close_matches
 
     shown = " ".join(text.split())[:40]
-    near = get_close_matches(key, [*_emotions(), *ALIASES], n=3, cutoff=0.6)
+    near = get_close_matches(key, [*_emotions(), *aliases()], n=3, cutoff=0.6)
     if near:
         return f"unknown emotion {shown!r}, nearest are: {', '.join(near)}"
     return (

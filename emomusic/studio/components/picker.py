@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve, emotion_names, find_emotion, mix
-from emomusic.emotion.names import ALIASES
+from emomusic.emotion.names import aliases
 from emomusic.studio.components.assets import asset
 
 MODES = ("point", "mix", "curve")
@@ -173,7 +173,7 @@ class EmotionPicker(gr.HTML):
                 "js_on_load": "\n".join(asset(name) for name in SCRIPTS),
                 "apply_default_css": False,
                 "names": name_rows(),
-                "aliases": dict(ALIASES),
+                "aliases": aliases(),
                 **kwargs,
             },
         )
