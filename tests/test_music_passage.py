@@ -5,7 +5,7 @@ import pytest
 
 from emomusic.music.key import Key
 from emomusic.music.notes import Notes, make_notes
-from emomusic.music.passage import Passage, passage_of
+from emomusic.music.passage import BASS, MELODY, RIGHT_HAND, Passage, parts_of, passage_of
 from emomusic.music.score import ScoreError
 
 C_MAJOR = Key(0, 0.2, 0.9)
@@ -77,3 +77,20 @@ def test_the_melody_is_the_top_that_no_held_note_covers() -> None:
 def test_the_bass_is_the_lowest_of_each_beat_with_an_onset() -> None:
     found = passage((0, 1, 48), (0.5, 1, 43), (1, 1, 60), (3, 1, 50), (3.75, 0.25, 52))
     assert found.bass.tolist() == [43, 60, 50]
+
+
+def test_hands_melody_and_bass_are_told_apart() -> None:
+    # A held bass, a chord in the middle with a melody note above, then a note below a held one.
+    onset = np.array([0.0, 0.0, 0.0, 0.0, 1.0, 2.0])
+    duration = np.array([4.0, 1.0, 1.0, 2.0, 1.0, 1.0])
+    pitch = np.array([36, 60, 64, 79, 72, 74])
+    parts = parts_of(make_notes(onset, duration, pitch, np.full(6, 64)), np.array([0.0, 4.0]))
+    assert (parts & MELODY > 0).tolist() == [False, False, False, True, False, True]
+    assert (parts & BASS > 0).tolist() == [True, False, False, False, False, True]
+    assert not parts[0] & RIGHT_HAND
+    assert parts[3] & RIGHT_HAND
+
+
+def test_one_note_is_melody_and_bass() -> None:
+    note = make_notes(np.zeros(1), np.ones(1), np.array([72]), np.ones(1))
+    assert parts_of(note, np.array([0.0, 4.0])).tolist() == [RIGHT_HAND | MELODY | BASS]

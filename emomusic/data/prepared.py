@@ -19,8 +19,7 @@ from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, measure
 from emomusic.music.form import bar_form
 from emomusic.music.key import Key, estimate_key
 from emomusic.music.notes import FloatColumn, Notes
-from emomusic.music.parts import parts_of
-from emomusic.music.passage import passage_of
+from emomusic.music.passage import parts_of, passage_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import Tokenizer
 

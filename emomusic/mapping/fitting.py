@@ -122,14 +122,12 @@ class MapperFitter:
             model, values, labels, groups=songs, cv=GroupKFold(5), method="predict_proba"
         )
         own = probability[np.arange(len(labels)), np.searchsorted(QUADRANTS, labels)]
-        trust: Matrix = own**self.sharpness + 1e-6
-        return trust
+        return own**self.sharpness + 1e-6
 
     @staticmethod
     def _telling(values: Matrix, labels: NDArray[Any]) -> Matrix:
         means = np.stack([values[labels == name].mean(axis=0) for name in QUADRANTS])
-        telling: Matrix = 0.3 + means.std(axis=0)
-        return telling
+        return 0.3 + means.std(axis=0)
 
     def _cluster(
         self,

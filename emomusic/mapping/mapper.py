@@ -144,8 +144,7 @@ class Mapper:
         """Return the standard deviation of each attribute among all clips, above 0."""
         clips = np.array([row for p in self.prototypes for row in p.members], np.float64)
         low, high = self._vector(self.low), self._vector(self.high)
-        found: NDArray[np.float64] = np.clip(clips, low, high).std(axis=0) + 1e-6
-        return found
+        return np.clip(clips, low, high).std(axis=0) + 1e-6
 
     def telling(self) -> dict[str, float]:
         """Return how far each attribute tells quadrants apart, in its standard deviations."""
@@ -157,8 +156,7 @@ class Mapper:
         own = [p for p in self.prototypes if p.quadrant == quadrant]
         weight = np.array([p.weight for p in own])
         total: NDArray[np.float64] = weight @ np.stack([self._vector(p.mean) for p in own])
-        average: NDArray[np.float64] = total / weight.sum()
-        return average
+        return total / weight.sum()
 
     def _vector(self, values: Mapping[str, float]) -> NDArray[np.float64]:
         return np.array([values[name] for name in self.attributes])

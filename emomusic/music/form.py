@@ -141,8 +141,7 @@ def _alike(
     both = np.bincount(again // n_places, minlength=n_bars)[back:]
     either = count[back:] + count[:-back] - both
     enough = np.minimum(count[back:], count[:-back]) >= MIN_ALIKE
-    alike: NDArray[np.bool_] = enough & (both >= share * either - 1e-9)
-    return alike
+    return enough & (both >= share * either - 1e-9)
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,7 @@ def hands_of(notes: Notes) -> IntColumn:
     starts = _moments(notes.onset_s)
     line = LINES[_cheapest(_prices(notes.pitch, starts))]
     line = np.repeat(line, np.diff(np.append(starts, len(notes))))
-    hands: IntColumn = np.where(notes.pitch > line, RIGHT, LEFT).astype(np.int64)
-    return hands
+    return np.where(notes.pitch > line, RIGHT, LEFT).astype(np.int64)
 
 
 def _moments(onset_s: FloatColumn) -> IntColumn:
@@ -104,5 +103,4 @@ def _after_moving(total: FloatColumn, moved: FloatColumn) -> FloatColumn:
     """Return, for each line, the least total from which it is reached, the way included."""
     upward = np.minimum.accumulate(total - moved) + moved
     downward = np.minimum.accumulate((total + moved)[::-1])[::-1] - moved
-    least: FloatColumn = np.minimum(upward, downward)
-    return least
+    return np.minimum(upward, downward)

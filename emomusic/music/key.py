@@ -8,34 +8,10 @@ import numpy as np
 
 from emomusic.music.notes import FloatColumn, Notes
 
-MAJOR_PROFILE = (
-    17.7661,
-    0.145624,
-    14.9265,
-    0.160186,
-    19.8049,
-    11.3587,
-    0.291248,
-    22.062,
-    0.145624,
-    8.15494,
-    0.232998,
-    4.95122,
-)
-MINOR_PROFILE = (
-    18.2648,
-    0.737619,
-    14.0499,
-    16.8599,
-    0.702494,
-    14.4362,
-    0.702494,
-    18.6161,
-    4.56621,
-    1.93186,
-    7.37619,
-    1.75623,
-)
+MAJOR_PROFILE = (17.7661, 0.145624, 14.9265, 0.160186, 19.8049, 11.3587,
+                 0.291248, 22.062, 0.145624, 8.15494, 0.232998, 4.95122)  # fmt: skip
+MINOR_PROFILE = (18.2648, 0.737619, 14.0499, 16.8599, 0.702494, 14.4362,
+                 0.702494, 18.6161, 4.56621, 1.93186, 7.37619, 1.75623)  # fmt: skip
 MAX_WEIGHT_BEATS = 2.0
 TONIC_NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 _SPELLINGS = {"C#": 1, "D#": 3, "F#": 6, "G#": 8, "A#": 10, "Cb": 11, "Fb": 4, "E#": 5, "B#": 0}
@@ -82,9 +58,8 @@ def parse_tonic(text: str) -> int:
 
 
 def _standardised(profile: tuple[float, ...]) -> FloatColumn:
-    values: FloatColumn = np.array(profile) - np.mean(profile)
-    standardised: FloatColumn = values / np.linalg.norm(values)
-    return standardised
+    values = np.array(profile) - np.mean(profile)
+    return values / np.linalg.norm(values)
 
 
 PROFILES = np.stack(
@@ -103,10 +78,7 @@ def pitch_class_weights(notes: Notes) -> FloatColumn:
     A note weighs its duration, at most two beats.
     """
     weight = np.minimum(notes.duration, MAX_WEIGHT_BEATS)
-    weights: FloatColumn = np.bincount(notes.pitch % 12, weights=weight, minlength=12).astype(
-        np.float64
-    )
-    return weights
+    return np.bincount(notes.pitch % 12, weights=weight, minlength=12).astype(np.float64)
 
 
 def key_correlations(notes: Notes) -> FloatColumn:
@@ -119,8 +91,7 @@ def key_correlations(notes: Notes) -> FloatColumn:
     norm = float(np.linalg.norm(weights))
     if norm < 1e-9:
         return np.zeros((2, 12))
-    fits: FloatColumn = (PROFILES @ weights / norm).reshape(2, 12)
-    return fits
+    return (PROFILES @ weights / norm).reshape(2, 12)
 
 
 def estimate_key(notes: Notes) -> Key:

@@ -1,18 +1,24 @@
-"""A stretch of music, whole clip or single bar, with what several attributes need of it."""
+"""A stretch of music, whole clip or single bar, with what attributes and training need of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
+from emomusic.music.chords import half_bars
+from emomusic.music.hands import hands_of
 from emomusic.music.key import Key, estimate_key
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 from emomusic.music.score import ScoreError
 
 SAME_ONSET_BEATS = 1 / 24
 MAX_PARTNERS = 8
+"""Notes before one, or after it, that are looked at for one that sounds with it."""
+RIGHT_HAND, MELODY, BASS = 1, 2, 4
+"""Bits of the parts of a note."""
 
 
 @dataclass(frozen=True)
@@ -66,26 +72,15 @@ class Passage:
     @cached_property
     def melody(self) -> IntColumn:
         """Return the skyline: the top pitch of each onset that no held note lies above."""
-        pitch, onset = self.notes.pitch, self.notes.onset
-        last = np.append(self.first_of_onset[1:], len(pitch)) - 1
-        top = np.maximum.reduceat(pitch, self.first_of_onset)
-        covered = np.zeros(len(last), dtype=bool)
-        for back in range(1, MAX_PARTNERS + 1):
-            held = self.first_of_onset - back
-            valid = held >= 0
-            index = np.maximum(held, 0)
-            sounds = onset[index] + self.notes.duration[index] > self.onsets + SAME_ONSET_BEATS
-            covered |= valid & sounds & (pitch[index] > top)
-        melody: IntColumn = top[~covered]
-        return melody
+        top = np.maximum.reduceat(self.notes.pitch, self.first_of_onset)
+        return top[~_covered(self.notes, self.first_of_onset, top, together=SAME_ONSET_BEATS)]
 
     @cached_property
     def bass(self) -> IntColumn:
         """Return the lowest pitch struck in each beat that has an onset, in order."""
         beat = np.floor(self.notes.onset).astype(np.int64)
         starts = np.flatnonzero(np.diff(beat, prepend=-1))
-        bass: IntColumn = np.minimum.reduceat(self.notes.pitch, starts)
-        return bass
+        return np.minimum.reduceat(self.notes.pitch, starts)
 
     @cached_property
     def sounding_intervals(self) -> IntColumn:
@@ -124,12 +119,46 @@ def passage_of(
     if n_beats is None:
         n_beats = float(np.ceil((notes.onset + notes.duration).max() - start - 1e-9))
     inside = notes.where((notes.onset >= start - 1e-9) & (notes.onset < start + n_beats - 1e-9))
-    moved = Notes(
-        onset=np.maximum(inside.onset - start, 0.0),
-        duration=inside.duration,
-        onset_s=inside.onset_s,
-        duration_s=inside.duration_s,
-        pitch=inside.pitch,
-        velocity=inside.velocity,
-    )
+    moved = replace(inside, onset=np.maximum(inside.onset - start, 0.0))
     return Passage(moved, n_beats, tempo, key or estimate_key(moved))
+
+
+def _covered(
+    notes: Notes, first: IntColumn, top: IntColumn, *, together: float
+) -> NDArray[np.bool_]:
+    """Tell which onsets have a note above their top that is held from before.
+
+    Args:
+        notes: All notes.
+        first: Index of the first note of each onset.
+        top: Highest pitch of each.
+        together: Beats for which a note must be held at least.
+    """
+    end, covered = notes.onset + notes.duration, np.zeros(len(first), dtype=bool)
+    for back in range(1, MAX_PARTNERS + 1):
+        held = np.maximum(first - back, 0)
+        sounds = (first >= back) & (end[held] > notes.onset[first] + together)
+        covered |= sounds & (notes.pitch[held] > top)
+    return covered
+
+
+def parts_of(notes: Notes, lines: FloatColumn) -> NDArray[np.uint8]:
+    """Return the parts of each note, bits added up, shape (n,).
+
+    `RIGHT_HAND` after `hands_of`; `MELODY` the skyline: the top note of each onset that no held
+    note lies above; `BASS` the lowest note struck in its half bar.
+
+    Args:
+        notes: In beats, at least one.
+        lines: Bar lines in beats, shape (n_bars + 1,).
+    """
+    parts = np.where(hands_of(notes) == 1, RIGHT_HAND, 0).astype(np.uint8)
+    onset, pitch = notes.onset, notes.pitch
+    top = np.flatnonzero(np.append(np.diff(onset) > 1e-6, True))  # sorted by onset, then pitch
+    first = np.append(0, top[:-1] + 1)
+    parts[top[~_covered(notes, first, pitch[top], together=1e-6)]] |= MELODY
+    cell = np.searchsorted(half_bars(lines), onset + 1e-6, side="right")
+    order = np.lexsort((onset, pitch, cell))
+    lowest = order[np.diff(cell[order], prepend=-1) != 0]
+    parts[lowest] |= BASS
+    return parts

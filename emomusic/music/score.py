@@ -132,8 +132,7 @@ def seconds_at(score: ScoreTick, ticks: IntColumn) -> FloatColumn:
     starts, second_per_tick = _tempo_map(score)
     elapsed = np.concatenate([[0.0], np.cumsum(np.diff(starts) * second_per_tick[:-1])])
     index = np.searchsorted(starts, ticks, side="right") - 1
-    seconds: FloatColumn = elapsed[index] + (ticks - starts[index]) * second_per_tick[index]
-    return seconds
+    return elapsed[index] + (ticks - starts[index]) * second_per_tick[index]
 
 
 def _tempo_map(score: ScoreTick) -> tuple[IntColumn, FloatColumn]:

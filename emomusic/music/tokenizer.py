@@ -231,8 +231,7 @@ def _ticks(kind: IntColumn, value: IntColumn, first: int) -> IntColumn:
 
 def _latest(mask: NDArray[np.bool_]) -> IntColumn:
     """Return the index of the last true value up to each place, -1 where there is none."""
-    latest: IntColumn = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
-    return latest
+    return np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
 
 
 def _note_list(tick: IntColumn, kind: IntColumn, value: IntColumn, end: int | None) -> NoteTickList:
@@ -293,5 +292,4 @@ def nearest(known: IntColumn, values: IntColumn) -> NDArray[np.int64]:
 
 def bin_edges(values: FloatColumn) -> FloatColumn:
     """Return the inner edges that part values into equally filled bins, shape (N_BINS - 1,)."""
-    edges: FloatColumn = np.quantile(values, np.linspace(0, 1, N_BINS + 1)[1:-1])
-    return edges
+    return np.quantile(values, np.linspace(0, 1, N_BINS + 1)[1:-1])
