@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
 from emomusic.files import UNREADABLE, write_text
 from emomusic.music.attributes import attribute
-from emomusic.music.reading import read_json
+from emomusic.music.reading import read_json, rounded
 
 FORMAT = "emomusic-mapper-2"
 MAPPER_NAME = "mapper.json"
@@ -194,7 +194,7 @@ class Mapper:
         """Write `mapper.json`, readable, with units."""
         units = {name: attribute(name).unit for name in self.attributes}
         content = {"format": FORMAT, "units": units, **asdict(self)}
-        text = json.dumps(_rounded(content), indent=1)
+        text = json.dumps(rounded(content, 5), indent=1)
         flat = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text)
         write_text(folder / MAPPER_NAME, flat + "\n")
 
@@ -262,13 +262,3 @@ def _between(emotions: Sequence[Emotion], weights: NDArray[np.float64]) -> Emoti
     shares = weights / weights.sum() if weights.sum() else np.full(len(points), 1 / len(points))
     valence, arousal = np.clip(shares @ points, -1.0, 1.0).tolist()
     return Emotion(valence, arousal)
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 5)
-    if isinstance(value, Mapping):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_rounded(item) for item in value]
-    return value

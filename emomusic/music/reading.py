@@ -1,8 +1,9 @@
-"""Small files of JSON from strangers: sizes are checked before memory is taken."""
+"""Small files of JSON: rounded where they are ours, bounded in size where they are strangers'."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +27,14 @@ def read_json(path: Path, *, max_bytes: int) -> Any:
     if len(data) > max_bytes:
         raise ValueError(f"it is too large, at most {max_bytes} bytes are read")
     return json.loads(data.decode("utf-8"))
+
+
+def rounded(value: Any, digits: int) -> Any:
+    """Round all floats of nested values, which become plain dicts and lists."""
+    if isinstance(value, float):
+        return round(value, digits)
+    if isinstance(value, Mapping):
+        return {key: rounded(item, digits) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [rounded(item, digits) for item in value]
+    return value

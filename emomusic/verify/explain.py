@@ -11,6 +11,7 @@ import numpy as np
 
 from emomusic.emotion import QUADRANTS, emotion_families, find_emotion
 from emomusic.music.notes import Notes
+from emomusic.music.reading import rounded
 from emomusic.verify.calibration import AXES, SIGNS
 from emomusic.verify.counterfactuals import (
     Counterfactual,
@@ -126,28 +127,10 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Give all as plain rounded values, and the words."""
-        return {
-            "quadrant": self.quadrant,
-            "probability": round(self.probability, 4),
-            "emotion": self.emotion,
-            "valence": round(self.valence, 4),
-            "arousal": round(self.arousal, 4),
-            "undecided": list(self.undecided),
-            "headline": self.headline,
-            "sentence": self.sentence,
-            "effects": [rounded(asdict(effect)) for effect in self.effects],
-        }
-
-
-def rounded(values: dict[str, Any]) -> dict[str, Any]:
-    """Round all floats, and tuples of floats, to four digits."""
-    plain: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, tuple):
-            plain[name] = [round(part, 4) for part in value]
-        else:
-            plain[name] = round(value, 4) if isinstance(value, float) else value
-    return plain
+        plain = rounded(asdict(self), 4)
+        effects = plain.pop("effects")
+        words = {"headline": self.headline, "sentence": self.sentence}
+        return {**plain, **words, "effects": effects}
 
 
 def _clauses(effects: Sequence[Effect]) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 
 from emomusic.emotion import QUADRANTS
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
+from emomusic.music.reading import rounded
 from emomusic.verify.calibration import SIGNS
-from emomusic.verify.explain import Explanation, emotion_word, explain, rounded, verdict_odds
+from emomusic.verify.explain import Explanation, emotion_word, explain, verdict_odds
 
 if TYPE_CHECKING:
     from symusic.core import ScoreTick
@@ -121,7 +122,7 @@ class Trajectory:
 
     def to_dict(self) -> dict[str, Any]:
         """Give all as plain rounded values, and the words."""
-        windows = [{**rounded(asdict(window)), "bars": window.bars} for window in self.windows]
+        windows = [rounded(asdict(window), 4) for window in self.windows]
         return {"quadrant": self.quadrant, "sentence": self.sentence, "windows": windows}
 
 
