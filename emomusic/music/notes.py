@@ -33,11 +33,7 @@ class Notes:
     velocity: IntColumn
 
     def __post_init__(self) -> None:
-        """Check that the columns belong together.
-
-        Raises:
-            ValueError: If the columns differ in length or are not one-dimensional.
-        """
+        """Check that the columns are one-dimensional and equally long, or raise a ValueError."""
         shapes = {column.shape for column in self.columns}
         if len(shapes) != 1 or len(next(iter(shapes))) != 1:
             raise ValueError(f"note columns must be one-dimensional and equally long, got {shapes}")
@@ -45,14 +41,7 @@ class Notes:
     @property
     def columns(self) -> tuple[NDArray[Any], ...]:
         """Return the columns in the order of the fields."""
-        return (
-            self.onset,
-            self.duration,
-            self.onset_s,
-            self.duration_s,
-            self.pitch,
-            self.velocity,
-        )
+        return tuple(vars(self).values())
 
     def __len__(self) -> int:
         """Return the number of notes."""

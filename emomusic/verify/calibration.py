@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,16 +130,6 @@ class Calibration:
         """Compute the deviation of listeners' values from the predicted ones, shape (n, 2)."""
         added = disagreement * self.slopes * self.spread_factor
         return np.sqrt(self.spread**2 + added**2)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Name all arrays for a file."""
-        return {f"calibration.{name}": value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Calibration:
-        """Build from checked arrays, named as `arrays` names them."""
-        names = ("temperatures", "slopes", "spread", "spread_factor")
-        return cls(*(arrays[f"calibration.{name}"] for name in names))
 
 
 def _temperature(logits: Matrix, hits: Matrix, weight: Matrix) -> float:

@@ -291,11 +291,7 @@ class Reference:
     n_clips: int
 
     def __post_init__(self) -> None:
-        """Check the quantiles.
-
-        Raises:
-            ValueError: If a factor is missing or its quantiles are not 21 rising numbers.
-        """
+        """Check that each factor has 21 rising quantiles, or raise a ValueError."""
         for name in FACTORS:
             values = np.asarray(self.quantiles.get(name, ()))
             if values.shape != SHARES.shape or not (np.diff(values) >= 0).all():

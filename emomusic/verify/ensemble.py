@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emomusic.verify.calibration import AXES, SIGNS
 from emomusic.verify.groups import GROUP_NAMES, FeatureBatch, Matrix, Points, Rows
@@ -215,27 +214,3 @@ class KernelEnsemble:
                 total += weight * member.to_logits(kernel @ self.coefficients[member.name])
                 weights += weight
         return total / weights
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Name all arrays for a file; points are kept in half precision."""
-        named: dict[str, NDArray[Any]] = {
-            "whole": np.array([self.n_whole]),
-            "trust": np.array(self.bounds),
-            "width": np.array([self.width]),
-        }
-        for name, points in self.supports.items():
-            named[f"{name}.supports"] = points.astype(np.float16)
-        for name, of in self.coefficients.items():
-            named[f"ear.{name}"] = of.astype(np.float32)
-        return named
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> KernelEnsemble:
-        """Build from checked arrays, named as `arrays` names them."""
-        return cls(
-            {name: arrays[f"{name}.supports"].astype(np.float64) for name in GROUP_NAMES},
-            {of.name: arrays[f"ear.{of.name}"].astype(np.float64) for of in MEMBERS},
-            int(arrays["whole"][0]),
-            (float(arrays["trust"][0]), float(arrays["trust"][1])),
-            float(arrays["width"][0]),
-        )

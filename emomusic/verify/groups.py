@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -253,24 +252,6 @@ class Projections:
             values = np.concatenate([self._standardise(rows[:, own], own), rows[:, blocks]], axis=1)
             points[name] = (values - projection.mean) @ projection.basis
         return points
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Name all arrays for a file; the projections are kept in single precision."""
-        named: dict[str, NDArray[Any]] = {"mean": self.mean, "scale": self.scale}
-        for name, projection in self.groups.items():
-            named[f"{name}.mean"] = projection.mean.astype(np.float32)
-            named[f"{name}.basis"] = projection.basis.astype(np.float32)
-        return named
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Projections:
-        """Build from checked arrays, named as `arrays` names them."""
-        parts = (
-            (arrays[f"{name}.{part}"].astype(np.float64) for part in ("mean", "basis"))
-            for name in GROUP_NAMES
-        )
-        groups = {name: Projection(*of) for name, of in zip(GROUP_NAMES, parts, strict=True)}
-        return cls(arrays["mean"], arrays["scale"], groups)
 
 
 def _single(values: Matrix) -> Matrix:

@@ -60,11 +60,7 @@ class LabelledClip:
     arousal_spread: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the labels.
-
-        Raises:
-            LabelError: If the quadrant is unknown, the song empty or a value outside [-1, 1].
-        """
+        """Check quadrant, song and values, or raise a LabelError."""
         if self.quadrant not in QUADRANTS:
             raise LabelError(f"quadrant must be one of {QUADRANTS}, got {self.quadrant!r}")
         if not self.song or not self.source:
@@ -289,11 +285,7 @@ class FittingLabels:
     weight: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        """Check the shapes.
-
-        Raises:
-            ValueError: If a shape is wrong or a share not finite.
-        """
+        """Check the shapes, and that shares are finite, or raise a ValueError."""
         n = len(self.songs)
         if self.shares.shape != (n, 4) or not np.isfinite(self.shares).all():
             raise ValueError(f"shares must be finite, shape ({n}, 4), got {self.shares.shape}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from emomusic.files import write_atomically
-from emomusic.verify.ensemble import MEMBERS
-from emomusic.verify.groups import FEATURE_GROUPS, N_FEATURES
+from emomusic.verify.calibration import Calibration
+from emomusic.verify.ensemble import MEMBERS, KernelEnsemble
+from emomusic.verify.groups import FEATURE_GROUPS, GROUP_NAMES, N_FEATURES, Projection, Projections
 
 FILE_NAME = "verifier.safetensors"
 FORMAT = "emomusic verifier 2"
@@ -28,6 +30,7 @@ LICENCE = (
 )
 
 Arrays = dict[str, NDArray[Any]]
+Fitted = tuple[Projections, KernelEnsemble, Calibration]
 
 # Axes by name: one length wherever the name stands; "d:" is that of one feature group.
 _LAYOUT: dict[str, tuple[str, tuple[str | int, ...]]] = {
@@ -66,6 +69,39 @@ _ABOVE_ZERO = (
 
 class VerifierError(ValueError):
     """Tell in one line why a file cannot be used as a verifier."""
+
+
+def arrays_of(fitted: Fitted) -> Arrays:
+    """Name all arrays of what was fitted, in the precision of a file."""
+    projections, ensemble, calibration = fitted
+    named: Arrays = {
+        "mean": projections.mean,
+        "scale": projections.scale,
+        "whole": np.array([ensemble.n_whole]),
+        "trust": np.array(ensemble.bounds),
+        "width": np.array([ensemble.width]),
+    }
+    for name, projection in projections.groups.items():
+        named[f"{name}.mean"], named[f"{name}.basis"] = projection.mean, projection.basis
+        named[f"{name}.supports"] = ensemble.supports[name]
+    named |= {f"ear.{name}": array for name, array in ensemble.coefficients.items()}
+    named |= {f"calibration.{name}": array for name, array in vars(calibration).items()}
+    return {name: array.astype(_LAYOUT[name][0]) for name, array in named.items()}
+
+
+def fitted_of(arrays: Arrays) -> Fitted:
+    """Build what was fitted from checked arrays."""
+    wide = {name: array.astype(np.float64) for name, array in arrays.items()}
+    groups = {name: Projection(wide[f"{name}.mean"], wide[f"{name}.basis"]) for name in GROUP_NAMES}
+    ensemble = KernelEnsemble(
+        supports={name: wide[f"{name}.supports"] for name in GROUP_NAMES},
+        coefficients={member.name: wide[f"ear.{member.name}"] for member in MEMBERS},
+        n_whole=int(arrays["whole"][0]),
+        bounds=(float(wide["trust"][0]), float(wide["trust"][1])),
+        width=float(wide["width"][0]),
+    )
+    calibration = Calibration(*(wide[f"calibration.{own.name}"] for own in fields(Calibration)))
+    return Projections(wide["mean"], wide["scale"], groups), ensemble, calibration
 
 
 def write_arrays(path: Path, arrays: Arrays, description: Mapping[str, Any]) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emomusic import __version__
 from emomusic.emotion.space import QUADRANTS
@@ -30,8 +29,11 @@ from emomusic.verify.store import (
     FILE_NAME,
     FORMAT,
     LICENCE,
+    Fitted,
     VerifierError,
+    arrays_of,
     check_arrays,
+    fitted_of,
     read_arrays,
     write_arrays,
 )
@@ -154,15 +156,21 @@ class Verifier:
         missing = sorted(set(range(4)) - set(labels.shares.argmax(axis=1).tolist()))
         if missing:
             raise ValueError(f"each of Q1 to Q4 must occur, missing is {QUADRANTS[missing[0]]}")
-        self.calibration_ = Calibration.fit(self.out_of_fold(batch, labels), labels)
-        self.projections_ = Projections.fit(batch.rows[: batch.n_clips])
-        points = self.projections_.points(batch.rows)
-        every = np.arange(batch.n_clips)
-        fitted = KernelEnsemble.fit(
-            batch, points, labels=labels, clips=every, ridge=self.ridge, width=self.width
+        calibration = Calibration.fit(self.out_of_fold(batch, labels), labels)
+        projections = Projections.fit(batch.rows[: batch.n_clips])
+        ensemble = KernelEnsemble.fit(
+            batch,
+            projections.points(batch.rows),
+            labels=labels,
+            clips=np.arange(batch.n_clips),
+            ridge=self.ridge,
+            width=self.width,
         )
         # As a file keeps it, so that a saved verifier gives the same verdicts.
-        self.ensemble_ = KernelEnsemble.from_arrays(fitted.arrays())
+        return self._take(fitted_of(arrays_of((projections, ensemble, calibration))))
+
+    def _take(self, fitted: Fitted) -> Self:
+        self.projections_, self.ensemble_, self.calibration_ = fitted
         return self
 
     def out_of_fold(self, batch: FeatureBatch, labels: FittingLabels) -> ClipLogits:
@@ -255,13 +263,9 @@ class Verifier:
             "versions": {"emomusic": __version__, "numpy": np.__version__},
             "licence": LICENCE,
         }
-        write_arrays(path := _file(path), self.arrays(), description)
-        return path
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Name all that was fitted, as a file keeps it."""
         fitted = (self.projections_, self.ensemble_, self.calibration_)
-        return {name: array for part in fitted for name, array in part.arrays().items()}
+        write_arrays(path := _file(path), arrays_of(fitted), description)
+        return path
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -281,11 +285,7 @@ class Verifier:
         parameters, known = description.get("parameters"), cls().parameters
         if not isinstance(parameters, dict) or parameters.keys() != known.keys():
             raise VerifierError(f"{path}: its description must hold the parameters {list(known)}")
-        verifier = cls(**parameters)
-        verifier.projections_ = Projections.from_arrays(arrays)
-        verifier.ensemble_ = KernelEnsemble.from_arrays(arrays)
-        verifier.calibration_ = Calibration.from_arrays(arrays)
-        return verifier
+        return cls(**parameters)._take(fitted_of(arrays))
 
     @property
     def parameters(self) -> dict[str, Any]:

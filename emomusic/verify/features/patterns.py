@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,17 +55,21 @@ def _together(first: IntColumn, second: IntColumn, n_first: int, n_second: int) 
     return _rooted(np.bincount(first * n_second + second, minlength=n_first * n_second))
 
 
-def _spread(places: FloatColumn, size: int, weight: FloatColumn | None = None) -> FloatColumn:
-    """Count values in bins, each shared by the two nearest bin centres.
+def _soft_bins(places: NDArray[np.floating[Any]], size: int) -> tuple[IntColumn, FloatColumn]:
+    """Find the bin centre below each place, and the share that the one above it takes.
 
     A small shift then moves small shares, where hard bins would move whole ones.
     """
     places = np.clip(places, 0.0, size - 1.0)
     below = np.minimum(places.astype(np.int64), size - 2)
-    part = places - below
-    weight = np.ones(len(places)) if weight is None else weight
-    counts = np.bincount(below, weight * (1.0 - part), size).astype(np.float64)
-    return counts + np.bincount(below + 1, weight * part, size)
+    return below, places - below
+
+
+def _spread(places: FloatColumn, size: int) -> FloatColumn:
+    """Count values in bins, each shared by the two nearest bin centres."""
+    below, part = _soft_bins(places, size)
+    counts = np.bincount(below, 1.0 - part, size).astype(np.float64)
+    return counts + np.bincount(below + 1, part, size)
 
 
 def _degrees(pitch: IntColumn, a: Analysis) -> IntColumn:
@@ -126,12 +131,8 @@ def _loudness(a: Analysis) -> FloatColumn:
 
 def _loudness_by_octave(a: Analysis) -> FloatColumn:
     """Count velocities in each octave, both shared by the nearest bin centres."""
-    place = np.clip((a.notes.pitch - LOWEST - 6.0) / 12.0, 0.0, OCTAVES - 1.0)
-    octave = np.minimum(place.astype(np.int64), OCTAVES - 2)
-    part = place - octave
-    loud = np.clip(a.notes.velocity / 12.0, 0.0, LOUDNESSES - 1.0)
-    level = np.minimum(loud.astype(np.int64), LOUDNESSES - 2)
-    more = loud - level
+    octave, part = _soft_bins((a.notes.pitch - LOWEST - 6.0) / 12.0, OCTAVES)
+    level, more = _soft_bins(a.notes.velocity / 12.0, LOUDNESSES)
     counts = np.zeros(OCTAVES * LOUDNESSES)
     for up, high in ((0, 1.0 - part), (1, part)):
         for louder, much in ((0, 1.0 - more), (1, more)):
