@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from midi import TPQ, score_of
 from symusic import ControlChange, Note, Pedal, Tempo, Track
+from symusic.core import ScoreTick
 
 from emomusic.music import audio
 from emomusic.music.audio import Audio, render_audio
@@ -48,27 +49,39 @@ def test_a4_sounds_at_440_hz(backend: str, sample_rate: int | None) -> None:
     assert frequency_of(sound) == pytest.approx(440, abs=3)
 
 
-@pytest.mark.parametrize("tail_s", [0.0, 0.25, 2.0])
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_sound_lasts_as_long_as_the_score_and_the_tail(backend: str, tail_s: float) -> None:
-    score = score_of([(0, 1, 60, 80), (3, 2, 64, 80)], tempo=80)  # five beats of 0.75 s
-    sound = render_audio(score, backend=backend, tail_s=tail_s)
-    assert sound.duration_s == pytest.approx(3.75 + tail_s, abs=1e-3)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_last_tempo_sets_the_length_of_the_tail(backend: str) -> None:
+def slowing() -> ScoreTick:
+    """Return two beats of 0.25 s and two of 2 s: the last tempo sets the tail's."""
     score = score_of([(0, 4, 60, 80)], tempo=240)
-    score.tempos.append(Tempo(2 * TPQ, 30))  # two beats of 0.25 s, two of 2 s
-    assert render_audio(score, backend=backend).duration_s == pytest.approx(6.5, abs=1e-3)
+    score.tempos.append(Tempo(2 * TPQ, 30))
+    return score
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_events_after_the_last_note_add_nothing(backend: str) -> None:
+def trailing() -> ScoreTick:
+    """Return two seconds of notes, and events long after the last."""
     score = A4.copy()
     score.tempos.append(Tempo(100 * TPQ, 1))
     score.tracks[0].controls.append(ControlChange(10_000 * TPQ, 64, 0))
-    assert render_audio(score, backend=backend).duration_s == pytest.approx(4.0, abs=1e-3)
+    return score
+
+
+FIVE_BEATS = score_of([(0, 1, 60, 80), (3, 2, 64, 80)], tempo=80)  # of 0.75 s
+
+
+@pytest.mark.parametrize(
+    ("score", "tail_s", "length_s"),
+    [
+        (FIVE_BEATS, 0.0, 3.75),
+        (FIVE_BEATS, 0.25, 4.0),
+        (slowing(), 2.0, 6.5),
+        (trailing(), 2.0, 4.0),
+    ],
+)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sound_lasts_as_long_as_the_notes_and_the_tail(
+    backend: Any, score: ScoreTick, tail_s: float, length_s: float
+) -> None:
+    sound = render_audio(score, backend=backend, tail_s=tail_s)
+    assert sound.duration_s == pytest.approx(length_s, abs=1e-3)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -59,11 +59,6 @@ def test_chances_add_up_and_silence_has_no_chord() -> None:
     assert chance[1].argmax() == NO_CHORD
 
 
-def test_one_note_alone_is_no_sure_chord() -> None:
-    _, chance = find_chords(blocks([60], [60]), np.array([0.0, 4.0]))
-    assert chance.max() < 0.5
-
-
 def test_shifting_keeps_none_and_unknown() -> None:
     chords = np.array([[0, 11 * 9 + 5], [NO_CHORD, -1]])
     assert shift_chords(chords, 1).tolist() == [[9, 5], [NO_CHORD, -1]]

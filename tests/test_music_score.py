@@ -1,12 +1,11 @@
 """The one door for MIDI files: what is refused and in which words, and what comes through."""
 
-import struct
 from pathlib import Path
 
 import numpy as np
 import pretty_midi
 import pytest
-from midi import score_of
+from midi import TPQ, score_of
 from symusic.core import (
     ControlChangeTick,
     NoteTick,
@@ -29,29 +28,15 @@ from emomusic.music.score import (
     tempo_of,
     write_score,
 )
+from fuzz.midi import END, Event, File, dumped, meta
 
-TPQ = 480
-NOTE = [(0, b"\x90\x3c\x40"), (480, b"\x80\x3c\x00")]  # a quarter note on middle C
+NOTE: list[Event] = [(0, b"\x90\x3c\x40"), (480, b"\x80\x3c\x00")]  # a quarter note on middle C
 FAR = 2**28 - 1  # the longest delta time
 
 
-def quantity(value: int) -> bytes:
-    """Return a number as a MIDI file writes delta times: seven bits a byte."""
-    found = [value & 127]
-    while value := value >> 7:
-        found.insert(0, value & 127 | 128)
-    return bytes(found)
-
-
-def midi(events: list[tuple[int, bytes]], tpq: int = TPQ) -> bytes:
+def midi(events: list[Event], ticks: int = TPQ) -> bytes:
     """Make the bytes of a MIDI file of one track from (delta time, event)."""
-    body = b"".join(quantity(delta) + event for delta, event in events) + b"\x00\xff\x2f\x00"
-    head = struct.pack(">4sIHHH", b"MThd", 6, 0, 1, tpq)
-    return head + struct.pack(">4sI", b"MTrk", len(body)) + body
-
-
-def tempo_event(mspq: int) -> bytes:
-    return b"\xff\x51\x03" + mspq.to_bytes(3, "big")
+    return dumped(File(0, ticks, [[*events, (0, END)]]))
 
 
 def some_score(n_notes: int = 8) -> ScoreTick:
@@ -78,12 +63,12 @@ BAD = {
         midi([(0, b"\x99\x3c\x40"), (480, b"\x89\x3c\x00")]),
         "the file holds drums only, no pitched notes",
     ),
-    "tempo 0": (midi([(0, tempo_event(0)), *NOTE]), "the file holds a tempo of 0 or below"),
-    "no ticks": (midi(NOTE, tpq=0), "ticks a quarter note must be above 0, got 0"),
-    "film frames": (midi(NOTE, tpq=0xE728), "damaged MIDI file: "),
+    "tempo 0": (midi([(0, meta(0x51, bytes(3))), *NOTE]), "the file holds a tempo of 0 or below"),
+    "no ticks": (midi(NOTE, ticks=0), "ticks a quarter note must be above 0, got 0"),
+    "film frames": (midi(NOTE, ticks=0xE728), "damaged MIDI file: "),
     "pitch 200": (midi([(0, b"\x90\xc8\x40"), (9, b"\x80\xc8\x00")]), "damaged MIDI file: "),
     "late": (
-        midi([(FAR, NOTE[0][1]), NOTE[1]], tpq=96),
+        midi([(FAR, NOTE[0][1]), NOTE[1]], ticks=96),
         "the file is 2796207 quarter notes long, at most 100000 are accepted",
     ),
     "later": (midi([(FAR, b"\xb0\x01\x00")] * 4 + NOTE), "note times must lie in 0 to 1073741824"),
@@ -128,27 +113,6 @@ def test_a_file_cut_anywhere_is_refused() -> None:
     for n_bytes in range(len(data)):
         with pytest.raises(ScoreError):
             parse_score(data[:n_bytes])
-
-
-def test_a_damaged_file_gives_sound_notes_or_is_refused() -> None:
-    data, rng = some_score().dumps_midi(), np.random.default_rng(0)
-    n_read = 0
-    for _ in range(1000):
-        damaged = bytearray(data)
-        for at in rng.integers(4, len(data), size=2):
-            damaged[at] = rng.integers(256)
-        try:
-            notes = notes_of(parse_score(bytes(damaged)))
-        except ScoreError:
-            continue
-        n_read += 1
-        assert notes.pitch.min() >= 0
-        assert notes.pitch.max() <= 127
-        assert notes.velocity.min() >= 1
-        assert notes.onset.min() >= 0
-        assert notes.duration_s.min() > 0
-        assert np.isfinite(notes.onset_s).all()
-    assert 100 < n_read < 900
 
 
 def test_all_tracks_but_the_drums_are_notes_and_no_note_is_without_length() -> None:

@@ -74,16 +74,6 @@ def test_a_score_on_the_grid_comes_back(tokenizer: Tokenizer, beats_per_bar: int
     assert len(decoded.tracks) == 1
 
 
-def test_metres_may_change(tokenizer: Tokenizer) -> None:
-    score = score_of((0, 12, 60, 64), (48, 12, 62, 64), (84, 12, 64, 64), (108, 12, 65, 64))
-    score.time_signatures.append(TimeSignatureTick(48, 3, 4))
-    score.time_signatures.append(TimeSignatureTick(84, 2, 4))
-    bars = tokenizer.encode(score)
-    texts = [tokenizer.vocabulary.texts[bar[1]] for bar in bars]
-    assert texts == ["TimeSig_4/4", "TimeSig_3/4", "TimeSig_2/4", "TimeSig_2/4"]
-    assert written(tokenizer.decode(flat(bars))) == written(score)
-
-
 def test_controls_are_passed_over(tokenizer: Tokenizer) -> None:
     vocabulary, score = tokenizer.vocabulary, score_of((0, 12, 60, 64), (60, 12, 62, 64))
     bars = tokenizer.encode(score)
@@ -109,25 +99,6 @@ def test_given_notes_chords_and_marks_of_form_are_passed_over(tokenizer: Tokeniz
     ]
     assert scores[0] == scores[1] == scores[2]
     assert len(scores[0].tracks[0].notes) == 2
-
-
-def test_a_note_struck_again_ends_the_one_before_it(tokenizer: Tokenizer) -> None:
-    again = score_of((0, 12, 60, 64), (6, 12, 60, 64))
-    two_bars = (
-        flat(tokenizer.encode(score_of((0, 12, 60, 64))))
-        + (tokenizer.encode(score_of((6, 12, 60, 64)))[0][2:])
-    )
-    assert written(tokenizer.decode(two_bars)) == [(0, 6, 60), (6, 12, 60)]
-    assert written(tokenizer.decode(flat(tokenizer.encode(again))))[1] == (6, 12, 60)
-
-
-def test_a_saved_tokenizer_is_loaded_alike(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    tokenizer.save(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["tokenizer.json"]
-    loaded = Tokenizer(tmp_path / "tokenizer.json")
-    assert loaded.vocabulary == tokenizer.vocabulary
-    score = score_of((0, 12, 60, 64), (60, 33, 62, 1), (61, 5, 64, 127))
-    assert loaded.encode(score) == tokenizer.encode(score)
 
 
 def sounding(score: ScoreTick) -> list[tuple[int, ...]]:

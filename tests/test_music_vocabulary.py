@@ -10,12 +10,7 @@ import pytest
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.chords import CHORD_NAMES
 from emomusic.music.vocabulary import (
-    ENDING_BARS,
-    HIGHEST_PITCH,
-    LOWEST_PITCH,
     N_BINS,
-    N_VELOCITIES,
-    STEPS_PER_BEAT,
     built_vocabulary,
     control_name,
     durations,
@@ -32,27 +27,6 @@ LENGTHS = (*range(1, 25), *range(27, 49, 3), *range(54, 145, 6))  # in twelfths 
 def saved(tmp_path: Path) -> Path:
     write_vocabulary(built_vocabulary(), tmp_path / "tokenizer.json")
     return tmp_path / "tokenizer.json"
-
-
-def test_the_vocabulary_names_all_there_is() -> None:
-    vocabulary = built_vocabulary()
-    kinds = [text.split("_")[0] for text in vocabulary.texts]
-    assert [kinds.count(kind) for kind in ("Pitch", "Velocity", "Duration", "Position")] == [
-        HIGHEST_PITCH - LOWEST_PITCH + 2,  # MidiTok counts its upper end in; it is never used
-        N_VELOCITIES,
-        len(LENGTHS),
-        4 * STEPS_PER_BEAT,
-    ]
-    assert vocabulary.values("TimeSig") == ["2/4", "3/4", "4/4"]
-    assert vocabulary.values("Ending") == [str(i + 1) for i in range(ENDING_BARS)]
-    assert vocabulary.values("Pitch")[:-1] == [
-        str(p) for p in range(LOWEST_PITCH, HIGHEST_PITCH + 1)
-    ]
-    assert not [
-        k for k in kinds if k in ("Tempo", "Chord", "Rest", "Program", "Pedal", "PitchDrum")
-    ]
-    assert len(vocabulary) == len(set(vocabulary.texts))
-    assert [vocabulary.id_of(text) for text in vocabulary.texts] == list(range(len(vocabulary)))
 
 
 def test_the_bins_of_a_control_follow_each_other() -> None:

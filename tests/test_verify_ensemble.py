@@ -16,7 +16,6 @@ from emomusic.verify.ensemble import (
     SEGMENT_WEIGHT,
     SHIFT_PRONE,
     KernelEnsemble,
-    mean_nearest,
 )
 from emomusic.verify.groups import Matrix, Points, Projections, feature_row
 from emomusic.verify.labels import FittingLabels
@@ -73,12 +72,6 @@ def test_an_axis_is_answered_with_the_same_logit_on_its_two_quadrants() -> None:
     assert AROUSAL.to_logits(np.array([[2.0]])).tolist() == [[2.0, 2.0, -2.0, -2.0]]
     logits = np.arange(4.0)[None]
     assert np.array_equal(ALL.to_logits(logits), logits)
-
-
-def test_nearest_is_the_mean_of_ten() -> None:
-    distance = np.random.default_rng(1).permutation(40.0 - np.arange(40))[None]
-    assert mean_nearest(distance) == pytest.approx([5.5])
-    assert mean_nearest(distance[:, :1]) == pytest.approx(distance[:, 0])
 
 
 def direct(ridge: float, width: float, points: Points, trust: Matrix) -> Matrix:

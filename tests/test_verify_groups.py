@@ -79,16 +79,6 @@ def test_only_long_clips_have_parts(notes: Notes, n_parts: int) -> None:
     assert len(split_halves(notes)) == n_parts - 1
 
 
-def test_parts_are_the_first_and_the_last_half() -> None:
-    notes = even(33, 0.5)
-    late = replace(notes, onset_s=notes.onset + 7.0, duration_s=notes.duration)
-    pitches = [part.onset.tolist() for part in split_halves(late)]
-    assert pitches == [
-        [0.5 * k for k in range(17)],  # the note in the middle is in both halves
-        [0.5 * k for k in range(16, 33)],
-    ]
-
-
 def test_a_long_rest_parts_the_halves() -> None:
     notes = even(40, 0.1)
     onset_s = notes.onset + np.where(np.arange(40) < 20, 0.0, 30.0)

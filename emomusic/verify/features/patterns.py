@@ -27,6 +27,7 @@ LOWEST, SEMITONES_A_BAND, N_BANDS = 21, 4, 22
 OCTAVES, LOUDNESSES = 8, 11
 N_CHORDS = len(CHORDS)
 _PAIRS = np.triu_indices(12)
+_Floats = NDArray[np.floating[Any]]
 _RATE_SHARES = np.linspace(0.0, 1.0, N_RATES).tolist()
 
 
@@ -55,7 +56,7 @@ def _together(first: IntColumn, second: IntColumn, n_first: int, n_second: int) 
     return _rooted(np.bincount(first * n_second + second, minlength=n_first * n_second))
 
 
-def _soft_bins(places: NDArray[np.floating[Any]], size: int) -> tuple[IntColumn, FloatColumn]:
+def _soft_bins(places: _Floats, size: int) -> tuple[IntColumn, _Floats]:
     """Find the bin centre below each place, and the share that the one above it takes.
 
     A small shift then moves small shares, where hard bins would move whole ones.
