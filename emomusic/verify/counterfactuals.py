@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -203,10 +202,6 @@ def _factors(distance: float) -> list[float]:
     return [2.0 ** float(np.clip(x * distance, -MAX_OCTAVES, MAX_OCTAVES)) for x in parts]
 
 
-def _undo_tempo(notes: Notes, distance: float) -> list[Notes]:
-    return [stretch(notes, factor) for factor in _factors(distance)]
-
-
 def _undo_loudness(notes: Notes, distance: float) -> list[Notes]:
     middle = float(np.median(notes.velocity))
     return [
@@ -252,30 +247,19 @@ class Factor:
     undo: Callable[[Notes, float], list[Notes]]
 
 
-FACTORS: Mapping[str, Factor] = MappingProxyType(
-    {
-        factor.name: factor
-        for factor in (
-            Factor("mode", "minor mode", "major mode", 0.0, _measure_mode, _switch_modes),
-            # log2 of onsets a second: what is heard as speed, whatever is written as a beat
-            Factor(
-                "tempo", "slow", "fast", 0.1,
-                lambda notes: _rate(len(group_starts(notes.onset_s)), notes), _undo_tempo,
-            ),
-            Factor("loudness", "soft", "loud", 4.0, _measure_loudness, _undo_loudness),
-            Factor(
-                "register", "low register", "high register", 2.0,
-                lambda notes: float(notes.pitch.mean()), _undo_register,
-            ),
-            # log2 of notes a second
-            Factor(
-                "density", "sparse", "dense", 0.15,
-                lambda notes: _rate(len(notes), notes), _undo_density,
-            ),
-        )
-    }
-)  # fmt: skip
-"""The factors by name."""
+FACTORS: Mapping[str, Factor] = {factor.name: factor for factor in (
+    Factor("mode", "minor mode", "major mode", 0.0, _measure_mode, _switch_modes),
+    # log2 of onsets a second: what is heard as speed, whatever is written as a beat
+    Factor("tempo", "slow", "fast", 0.1,
+           lambda notes: _rate(len(group_starts(notes.onset_s)), notes),
+           lambda notes, distance: [stretch(notes, factor) for factor in _factors(distance)]),
+    Factor("loudness", "soft", "loud", 4.0, _measure_loudness, _undo_loudness),
+    Factor("register", "low register", "high register", 2.0,
+           lambda notes: float(notes.pitch.mean()), _undo_register),
+    # log2 of notes a second
+    Factor("density", "sparse", "dense", 0.15,
+           lambda notes: _rate(len(notes), notes), _undo_density),
+)}  # fmt: skip
 
 
 @dataclass(frozen=True)
