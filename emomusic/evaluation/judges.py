@@ -165,7 +165,7 @@ def roll_of(notes: Notes) -> Roll:
     n_frames = int(min(max(analysis.span_s, FRAME_S), MAX_ROLL_S) / FRAME_S) + 1
     degree = (notes.pitch - analysis.tonic) % 12
     held = _held(begin_s, notes.duration_s, degree, n_frames)
-    low = notes.pitch == analysis.bottom[analysis.group]
+    low = notes.pitch == np.repeat(analysis.bottom, analysis.size)
     bass = _held(begin_s[low], notes.duration_s[low], degree[low], n_frames)
     seen = first < n_frames
     loudness = np.zeros(n_frames)
