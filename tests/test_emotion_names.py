@@ -135,7 +135,7 @@ def test_families_hold_every_name() -> None:
 def test_import_reads_no_file_and_loads_nothing_heavy() -> None:
     code = (
         "import sys, emomusic.emotion, emomusic.emotion.names as n\n"
-        "assert not n._table.cache_info().currsize\n"
+        "assert not n._content.cache_info().currsize\n"
         "print(*sorted({'numpy', 'torch', 'json', 'difflib'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True,

@@ -55,8 +55,8 @@ def emotion_names() -> tuple[str, ...]:
 def emotion_families() -> dict[str, tuple[str, ...]]:
     """List the names in each family, alphabetically; a name may stand in several families."""
     members: dict[str, list[str]] = {}
-    for name, families in sorted(_families_of().items()):
-        for family in families:
+    for name, entry in sorted(_content("emotions.json")["emotions"].items()):
+        for family in entry["families"]:
             members.setdefault(family, []).append(name)
     return {family: tuple(names) for family, names in sorted(members.items())}
 
@@ -80,19 +80,10 @@ def nearest_names(emotion: Emotion, k: int = 3) -> tuple[str, ...]:
     return tuple(sorted(distances, key=lambda name: (distances[name], name))[:k])
 
 
-def _emotions() -> dict[str, Emotion]:
-    return _table()[0]
-
-
-def _families_of() -> dict[str, tuple[str, ...]]:
-    return _table()[1]
-
-
 @cache
-def _table() -> tuple[dict[str, Emotion], dict[str, tuple[str, ...]]]:
+def _emotions() -> dict[str, Emotion]:
     entries = _content("emotions.json")["emotions"].items()
-    emotions = {name: Emotion(entry["valence"], entry["arousal"], name) for name, entry in entries}
-    return emotions, {name: tuple(entry["families"]) for name, entry in entries}
+    return {name: Emotion(entry["valence"], entry["arousal"], name) for name, entry in entries}
 
 
 @cache
@@ -101,6 +92,7 @@ def aliases() -> dict[str, str]:
     return dict(_content("aliases.json"))
 
 
+@cache
 def _content(name: str) -> Any:
     import json
     from importlib.resources import files  # both imported late: they cost more than this module

@@ -76,7 +76,10 @@ class Audio:
             ValueError: If the suffix is another one.
             OSError: If the folder is missing, not writable or full; nothing is left behind then.
         """
-        data = self.encode(_suffix_of(path))
+        suffix = Path(path).suffix.lower()
+        if suffix not in SUFFIXES:
+            raise ValueError(f"a sound file must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
+        data = self.encode(suffix)
         write_atomically(Path(path), lambda file: file.write(data))
 
     def encode(self, suffix: str) -> bytes:
@@ -141,13 +144,6 @@ def _check(sample_rate: int | None, tail_s: float, backend: str) -> None:
         raise ValueError(f"tail_s must be in [0, {MAX_TAIL_S:.0f}] seconds, got {tail_s}")
     if backend not in ("auto", *get_args(Backend)):
         raise ValueError(f"backend must be auto, midirenderer or sine, got {backend!r}")
-
-
-def _suffix_of(path: str | os.PathLike[str]) -> str:
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"a sound file must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
-    return suffix
 
 
 def _play(

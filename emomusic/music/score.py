@@ -75,7 +75,11 @@ def _check_length(score: ScoreTick) -> None:
     end = max(score.end(), 1)
     slowest = max(500_000, int(score.tempos.numpy()["mspq"].max(initial=0)))
     if end * slowest > MAX_SECONDS * 1_000_000 * score.ticks_per_quarter:
-        _check_seconds(score, end)
+        seconds = float(seconds_at(score, np.array([end]))[0])
+        if seconds > MAX_SECONDS:
+            raise ScoreError(
+                f"the file lasts {seconds:.0f} seconds, at most {MAX_SECONDS} are accepted"
+            )
     sections = _sections(score, end / score.ticks_per_quarter)
     for most, what, lengths in (
         (MAX_BARS, "bars", [(stop - start) / bar for start, stop, bar, _ in sections]),
@@ -84,14 +88,6 @@ def _check_length(score: ScoreTick) -> None:
         n_lines = sum(map(math.ceil, lengths))
         if n_lines > most:
             raise ScoreError(f"the file holds {n_lines} {what}, at most {most} are accepted")
-
-
-def _check_seconds(score: ScoreTick, end: int) -> None:
-    seconds = float(seconds_at(score, np.array([end]))[0])
-    if seconds > MAX_SECONDS:
-        raise ScoreError(
-            f"the file lasts {seconds:.0f} seconds, at most {MAX_SECONDS} are accepted"
-        )
 
 
 def notes_of(score: ScoreTick) -> Notes:

@@ -119,7 +119,7 @@ class Tokenizer:
         tick, pitch, loud, long = (
             column[name][on_piano] for name in ("time", "pitch", "velocity", "duration")
         )
-        velocity, duration = nearest(self._velocities, loud), nearest(self._durations, long)
+        velocity, duration = nearest(_VELOCITIES, loud), nearest(_DURATIONS, long)
         order = np.lexsort((velocity, duration, pitch, tick))
         tick, pitch = tick[order], pitch[order]
         again = (np.diff(tick, prepend=-1) == 0) & (np.diff(pitch, prepend=-1) == 0)
@@ -170,14 +170,6 @@ class Tokenizer:
         kinds = self._meaning[0].tolist()
         return {kind: kinds.index(index) for index, kind in enumerate(_KINDS) if kind}
 
-    @cached_property
-    def _velocities(self) -> IntColumn:
-        return np.array(velocities())
-
-    @cached_property
-    def _durations(self) -> IntColumn:
-        return np.array(list(durations()))
-
 
 _KINDS = ("Bar", "Position", "Pitch", "Velocity", "Duration", "TimeSig", "", "", "")
 _BAR, _POSITION, _PITCH, _VELOCITY, _DURATION, _TIME_SIGNATURE, _CONTROL, _GIVEN, _OTHER = range(9)
@@ -186,6 +178,7 @@ _CONTROLS = (
     *("Behind_", "Here_", *(f"{token}_" for token in SPECIAL_TOKENS)),
 )
 _TICKS = {text: ticks for ticks, text in durations().items()}
+_VELOCITIES, _DURATIONS = np.array(velocities()), np.array(list(durations()))
 
 
 def _meaning_of(text: str) -> tuple[int, int]:

@@ -160,11 +160,12 @@ def trace_emotion(
     side = SIGNS[QUADRANTS.index(whole.quadrant)]
     fits = verdict_odds(alone, whole.quadrant)[:, :2] @ side  # (n, 2) @ (2,)
     times = edges if bars is None else _seconds_at(notes, edges)
+    at = edges if bars is None else np.searchsorted(bars, edges)
     windows = [
         Window(
             start_s=float(times[i]),
             end_s=float(times[i + 1]),
-            bars=None if bars is None else _bars_between(bars, edges[i], edges[i + 1]),
+            bars=None if bars is None else (int(at[i]) + 1, int(at[i + 1])),
             quadrant=one.quadrant,
             valence=one.valence,
             arousal=one.arousal,
@@ -216,10 +217,6 @@ def _time_edges(notes: Notes) -> FloatColumn:
 def _bar_edges(bars: FloatColumn) -> FloatColumn:
     step = WINDOW_BARS * max(1, int(np.ceil((len(bars) - 1) / WINDOW_BARS / MAX_WINDOWS)))
     return np.append(bars[:-1:step], bars[-1])
-
-
-def _bars_between(bars: FloatColumn, start: float, end: float) -> tuple[int, int]:
-    return int(np.searchsorted(bars, start) + 1), int(np.searchsorted(bars, end))
 
 
 def _seconds_at(notes: Notes, beats: FloatColumn) -> FloatColumn:

@@ -23,6 +23,7 @@ VALUES = {
 }
 """Steps that one note value fills: its name and its dots."""
 TRIPLET_VALUES = {THIRD: ("eighth", 0), 2 * THIRD: ("quarter", 0)}
+_VALUES = VALUES | TRIPLET_VALUES
 LINE, HALF, GROUP, BEAT, OFF_BEAT, WEAK = 5, 4, 3, 2, 1, 0
 """How strong a step of the bar is."""
 
@@ -103,7 +104,7 @@ def _signs_in(bar: Bar, span: Span, thirds: tuple[int, ...]) -> Iterator[Sign]:
         return
     strengths = strengths_of(bar.metre, bar.length, thirds)
     for at, length in values_in(strengths, start, stop, is_rest=not pitches):
-        value, dots = VALUES.get(length) or TRIPLET_VALUES[length]
+        value, dots = _VALUES[length]
         tied_from = bool(pitches) and bar.start + at > begin
         tied_to = bool(pitches) and bar.start + at + length < end
         yield Sign(at, length, value, dots, pitches, tied_from, tied_to, _edge(at, length, thirds))
@@ -186,15 +187,11 @@ def values_in(strengths: tuple[int, ...], start: int, stop: int, *, is_rest: boo
         found = [
             (best[end][0] + 1, best[end][1] - strengths[end], ((at, end - at), *best[end][2]))
             for end in best
-            if strengths[at] >= 0 and _is_value(end - at) and _is_clear(strengths, at, end, is_rest)
+            if strengths[at] >= 0 and end - at in _VALUES and _is_clear(strengths, at, end, is_rest)
         ]
         if found:
             best[at] = min(found)
     return best[start][2]
-
-
-def _is_value(length: int) -> bool:
-    return length in VALUES or length in TRIPLET_VALUES
 
 
 def _is_clear(strengths: tuple[int, ...], start: int, end: int, is_rest: bool) -> bool:

@@ -107,27 +107,11 @@ def _gap_pairs(a: Analysis) -> FloatColumn:
     return _together(kinds[:-1], kinds[1:], N_GAPS, N_GAPS)
 
 
-def _durations(a: Analysis) -> FloatColumn:
-    return _times(np.log2(np.maximum(a.notes.duration_s, 2.0**SHORTEST_LOG2)))
-
-
-def _sizes(a: Analysis) -> FloatColumn:
-    return _rooted(np.bincount(np.minimum(a.size, N_SIZES) - 1, minlength=N_SIZES))
-
-
 def _rates(a: Analysis) -> FloatColumn:
     """Take quantiles of log2(1 + notes) in whole seconds, scaled to about 1."""
     seconds = (a.notes.onset_s - a.notes.onset_s[0]) // 1.0
     counts = np.diff(np.flatnonzero(np.diff(seconds, prepend=-1.0, append=np.inf)))
     return np.array(quantiles(np.log2(1.0 + counts), *_RATE_SHARES)) / 8.0
-
-
-def _bands(a: Analysis) -> FloatColumn:
-    return _rooted(_spread((a.notes.pitch - LOWEST) / SEMITONES_A_BAND, N_BANDS))
-
-
-def _loudness(a: Analysis) -> FloatColumn:
-    return _rooted(_spread(a.notes.velocity / 8.0, 16))
 
 
 def _loudness_by_octave(a: Analysis) -> FloatColumn:
@@ -150,9 +134,8 @@ def _degree_weights(a: Analysis) -> FloatColumn:
 PATTERNS = (
     Pattern("top_follow", 144, lambda a: _follow(a.top, a)),
     Pattern("bottom_follow", 144, lambda a: _follow(a.bottom, a)),
-    Pattern(
-        "outer_pairs", 144, lambda a: _together(_degrees(a.top, a), _degrees(a.bottom, a), 12, 12)
-    ),
+    Pattern("outer_pairs", 144,
+            lambda a: _together(_degrees(a.top, a), _degrees(a.bottom, a), 12, 12)),
     Pattern("sounding_pairs", 78, _sounding_pairs),
     Pattern("chords", 12 * N_CHORDS, lambda a: _together(a.chord, a.root, N_CHORDS, 12)),
     Pattern("roots_follow", 144, lambda a: _together(a.root[:-1], a.root[1:], 12, 12)),
@@ -161,11 +144,14 @@ PATTERNS = (
     Pattern("bottom_moves", N_MOVES, lambda a: _moves(a.bottom)),
     Pattern("gaps", N_TIMES, lambda a: _times(_log2_gaps(a))),
     Pattern("gap_pairs", N_GAPS * N_GAPS, _gap_pairs),
-    Pattern("durations", N_TIMES, _durations),
-    Pattern("onset_sizes", N_SIZES, _sizes),
+    Pattern("durations", N_TIMES,
+            lambda a: _times(np.log2(np.maximum(a.notes.duration_s, 2.0**SHORTEST_LOG2)))),
+    Pattern("onset_sizes", N_SIZES,
+            lambda a: _rooted(np.bincount(np.minimum(a.size, N_SIZES) - 1, minlength=N_SIZES))),
     Pattern("rates", N_RATES, _rates),
-    Pattern("bands", N_BANDS, _bands),
-    Pattern("loudness", 16, _loudness),
+    Pattern("bands", N_BANDS,
+            lambda a: _rooted(_spread((a.notes.pitch - LOWEST) / SEMITONES_A_BAND, N_BANDS))),
+    Pattern("loudness", 16, lambda a: _rooted(_spread(a.notes.velocity / 8.0, 16))),
     Pattern("loudness_by_octave", OCTAVES * LOUDNESSES, _loudness_by_octave),
-)
+)  # fmt: skip
 """All blocks, in the order of their columns."""
