@@ -1,30 +1,35 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from emomusic.music.notes import Notes, make_notes
 from emomusic.verify.features import FEATURE_NAMES, FEATURES, measure_features
 from emomusic.verify.features.analysis import (
+    CHORDS,
     analyse,
     group_starts,
     key_correlations,
     quantiles,
 )
+from emomusic.verify.features.patterns import PATTERNS, measure_patterns
 
 
 def clip(
-    onset_s: list[float],
-    pitch: list[int],
+    onset_s: Sequence[float],
+    pitch: Sequence[int],
     *,
-    duration_s: float | list[float] = 0.5,
-    velocity: int | list[int] = 64,
+    duration_s: float | Sequence[float] = 0.5,
+    velocity: int | Sequence[int] = 64,
 ) -> Notes:
     n = len(onset_s)
     return make_notes(
-        np.array(onset_s),
+        np.array(onset_s, dtype=np.float64),
         np.broadcast_to(np.array(duration_s, dtype=np.float64), n),
         np.array(pitch),
         np.broadcast_to(np.array(velocity), n),
@@ -182,3 +187,112 @@ def test_quantiles_lie_where_numpy_has_them(n: int) -> None:
     assert quantiles(values, *shares) == pytest.approx(np.quantile(values, shares), rel=1e-14)
     pitch = np.random.default_rng(n).integers(21, 109, n)
     assert quantiles(pitch, *shares) == np.quantile(pitch, shares).tolist()
+
+
+Column = NDArray[np.float64]
+REGISTER, DYNAMICS = ("bands",), ("loudness", "loudness_by_octave")
+KEY_RELATIVE = [p.name for p in PATTERNS if p.name not in REGISTER + DYNAMICS]
+
+
+def shares(notes: Notes) -> dict[str, Column]:
+    """Return the squares of each block by its name."""
+    ends = np.cumsum([pattern.size for pattern in PATTERNS])[:-1]
+    blocks = np.split(measure_patterns(analyse(notes)), ends)
+    return {pattern.name: block**2 for pattern, block in zip(PATTERNS, blocks, strict=True)}
+
+
+def cells(block: Column) -> dict[int, float]:
+    return {int(k): round(float(block[k]), 6) for k in np.flatnonzero(block > 1e-12)}
+
+
+C_MAJOR, A_MINOR = [60, 64, 67], [57, 60, 64]
+
+
+def test_sizes_agree_and_names_are_unique() -> None:
+    hearing = analyse(random_clip(0))
+    assert [len(pattern.measure(hearing)) for pattern in PATTERNS] == [p.size for p in PATTERNS]
+    assert len({pattern.name for pattern in PATTERNS}) == len(PATTERNS)
+
+
+def test_blocks_are_roots_of_shares() -> None:
+    for seed in range(3):
+        for name, block in shares(random_clip(seed)).items():
+            if name != "rates":  # quantiles, no shares
+                assert block.sum() == pytest.approx(1.0), name
+
+
+SCALE_DEGREES = [0, 2, 4, 5, 7, 9, 11, 0]
+CADENCE = [C_MAJOR, [53, 57, 60], [55, 59, 62], C_MAJOR, C_MAJOR]  # I IV V I I, a second each
+PLACES = np.transpose(np.triu_indices(12)).tolist()
+BLOCKS_BY_HAND: dict[str, tuple[Notes, dict[str, dict[int, float]]]] = {
+    "an even scale": (EVEN, {
+        # Half a second is 2 ** -1: 4.5 above the lowest, in steps of a half.
+        "gaps": {9: 1.0}, "durations": {9: 1.0}, "onset_sizes": {0: 1.0},
+        "gap_pairs": {4 * 8 + 4: 1.0},  # between 2 ** -1.5 and 2 ** -0.67
+        # 2 2 1 2 2 2 1 semitones, a move of 0 in the middle of 27
+        "top_moves": {13 + 1: 2 / 7, 13 + 2: 5 / 7}, "bottom_moves": {13 + 1: 2 / 7, 13 + 2: 5 / 7},
+        "degrees": {k: 0.25 if k == 0 else 0.125 for k in SCALE_DEGREES},
+        "top_follow": {12 * a + b: 1 / 7 for a, b in pairwise(SCALE_DEGREES)},
+        # One voice is its own bass.
+        "outer_pairs": {13 * k: 0.25 if k == 0 else 0.125 for k in SCALE_DEGREES},
+    }),
+    "a gap between two bins": (clip([0.0, 2**-0.75, 2 * 2**-0.75], [60] * 3),
+                               {"gaps": {9: 0.5, 10: 0.5}}),
+    # 0.1 s is 2 ** -3.3, kind 1; a second is 2 ** 0, kind 5: quick-slow twice, slow-quick once.
+    "quick and slow": (clip([0.0, 0.1, 1.1, 1.2, 2.2], [60] * 5),
+                       {"gap_pairs": {1 * 8 + 5: 2 / 3, 5 * 8 + 1: 1 / 3}}),
+    "sizes": (clip([0.0, 0.0, 0.0, 1.0] + [2.0] * 12, [60, 64, 67, 60, *range(50, 62)]),
+              {"onset_sizes": {2: 1 / 3, 0: 1 / 3, 7: 1 / 3}}),
+    "wide moves": (clip([0.0, 1.0, 2.0], [20, 100, 20]), {"top_moves": {0: 0.5, 26: 0.5}}),
+    "a note weighs four seconds at most": (clip([0.0] * 3, C_MAJOR, duration_s=[3.0, 1.0, 30.0]),
+                                           {"degrees": {0: 0.375, 4: 0.125, 7: 0.5}}),
+    "a cadence": (clip([float(k) for k in range(5) for _ in range(3)], [*chain(*CADENCE)],
+                       duration_s=1.0), {
+        "chords": {0: 0.6, 5: 0.2, 7: 0.2},
+        "roots_follow": dict.fromkeys((0, 5, 5 * 12 + 7, 7 * 12), 0.25),
+    }),
+    "minor": (clip([0.0] * 3, A_MINOR, duration_s=1.0),
+              {"chords": {12 * list(CHORDS).index("minor") + 9: 1.0}}),
+    "together": (clip([0.0] * 3, C_MAJOR), {"sounding_pairs": {
+        PLACES.index(pair): 1 / 6 for pair in ([0, 0], [0, 4], [0, 7], [4, 4], [4, 7], [7, 7])
+    }}),
+    # (60 - 21) / 4, and 68 / 8
+    "near bins": (clip([0.0], [60], velocity=68),
+                  {"bands": {9: 0.25, 10: 0.75}, "loudness": {8: 0.5, 9: 0.5}}),
+    # octave (63 - 27) / 12, level 60 / 12
+    "one cell": (clip([0.0], [63], velocity=60), {"loudness_by_octave": {3 * 11 + 5: 1.0}}),
+    "four cells": (clip([0.0], [69], velocity=66), {"loudness_by_octave": {
+        k * 11 + level: 0.25 for k in (3, 4) for level in (5, 6)
+    }}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BLOCKS_BY_HAND)
+def test_blocks_have_the_shares_worked_out_by_hand(name: str) -> None:
+    notes, expected = BLOCKS_BY_HAND[name]
+    heard = shares(notes)
+    for block, worked in expected.items():
+        assert cells(heard[block]) == pytest.approx(worked, abs=1e-5), block
+
+
+def test_rates_are_quantiles_of_notes_a_second() -> None:
+    two_notes = np.log2(3.0) / 8.0  # in each of the four seconds
+    assert np.sqrt(shares(EVEN)["rates"]) == pytest.approx(np.full(11, two_notes))
+
+
+@pytest.mark.parametrize("shift", [-7, 1, 5, 12])
+def test_transposing_moves_only_blocks_that_depend_on_register(shift: int) -> None:
+    for notes in (random_clip(3), EVEN):
+        before, after = shares(notes), shares(replace(notes, pitch=notes.pitch + shift))
+        for name in [*KEY_RELATIVE, "loudness"]:
+            assert np.array_equal(before[name], after[name]), name
+        assert not np.array_equal(before["bands"], after["bands"])
+
+
+def test_velocities_move_only_dynamics() -> None:
+    notes = random_clip(5)
+    before = shares(notes)
+    after = shares(replace(notes, velocity=np.full_like(notes.velocity, 20)))
+    for pattern in PATTERNS:
+        same = np.array_equal(before[pattern.name], after[pattern.name])
+        assert same == (pattern.name not in DYNAMICS), pattern.name
