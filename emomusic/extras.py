@@ -7,7 +7,7 @@ from importlib.util import find_spec
 EXTRAS: dict[str, tuple[str, ...]] = {
     "torch": ("torch",),
     "audio": ("soundfile", "pretty_midi"),  # and midirenderer, where it has a wheel
-    "notation": ("verovio",),
+    "notation": ("music21", "verovio"),
     "pictures": ("matplotlib",),
     "hub": ("huggingface_hub",),
     "studio": ("gradio",),

@@ -51,7 +51,7 @@ def test_composing_and_hearing_need_no_extra(tmp_path: Path) -> None:
     [
         ("gradio", "studio", ["studio"]),
         ("torch", "torch", ["generate", "--engine", "torch"]),
-        ("verovio", "notation", ["generate", "--format", "mid,svg"]),
+        ("music21", "notation", ["generate", "--format", "mid,svg"]),
         ("matplotlib", "pictures", ["verify", "no.mid", "--pictures", "pictures"]),
     ],
 )

@@ -87,6 +87,14 @@ def test_what_is_read_back_is_what_was_played(
         assert all(m.barDuration.quarterLength == bar for m in measures)
 
 
+def test_a_wandering_piece_keeps_its_pitches_and_its_bars() -> None:
+    parsed = read(song(3, n_bars=12))
+    assert len(parsed.parts) == 2
+    assert all(len(part.getElementsByClass("Measure")) == 12 for part in parsed.parts)
+    pitches = sorted(note.pitch for note in song(3, n_bars=12).tracks[0].notes)
+    assert sorted(pitch for _, _, pitch in notes_read(parsed)) == pitches
+
+
 def test_changes_of_metre_and_tempo_are_read_back() -> None:
     score = score_of(
         [(beat, 1.0, 60 + beat % 5, 64) for beat in range(14)], signatures=((0, 4, 4), (8, 3, 4))
@@ -105,6 +113,13 @@ def test_several_tracks_become_two_hands_and_drums_are_left_out() -> None:
         track.notes = [symusic.Note(0, 8 * TPQ, pitch, 64)]
         score.tracks.append(track)
     assert sorted(pitch for _, _, pitch in notes_read(read(score))) == [40, 76, 77]
+
+
+def test_performed_timing_is_rounded_without_crumbs() -> None:
+    rng = np.random.default_rng(4)
+    rows = [(b + float(rng.uniform(-0.05, 0.05)), 0.8, 72 + b % 4, 64) for b in range(1, 12)]
+    found = notes_read(read(score_of([(0.0, 1.0, 72, 64), *rows])))
+    assert [(onset, length) for onset, length, _ in found] == [(b, 1) for b in range(12)]
 
 
 def test_the_same_score_is_the_same_bytes(tmp_path: Path) -> None:
@@ -227,3 +242,8 @@ def test_triplets_have_a_bracket() -> None:
 def test_the_makers_of_the_file_and_its_date_are_left_out() -> None:
     text = notate(score_of(melody([84, 86])), key="C major").musicxml
     assert "usic21" not in text and "encoding-date" not in text and "movement-title" not in text
+
+
+def test_a_key_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="key must be a note name and major or minor"):
+        notate(song(1, n_bars=2), key="C lydian")

@@ -119,23 +119,23 @@ def eighths(n: int) -> list[tuple[int, int]]:
 
 
 def test_plain_eighths_are_beamed_by_half_bar_in_four_and_by_beat_in_six_eight() -> None:
-    four = [("begin",), ("continue",), ("continue",), ("end",)]
+    four = [("start",), ("continue",), ("continue",), ("stop",)]
     assert beams(eighths(8)) == four * 2
-    three = [("begin",), ("continue",), ("end",)]
+    three = [("start",), ("continue",), ("stop",)]
     assert beams(eighths(6), metre=SIX) == three * 2
-    assert beams(eighths(6), metre=THREE)[0] == ("begin",)
-    assert beams(eighths(6), metre=THREE).count(("end",)) == 1
+    assert beams(eighths(6), metre=THREE)[0] == ("start",)
+    assert beams(eighths(6), metre=THREE).count(("stop",)) == 1
 
 
 def test_mixed_values_are_beamed_by_beat_with_stubs_towards_the_beat() -> None:
     assert beams([(0, 9), (9, 12), (12, 15), (15, 24), (24, 48)]) == [
-        ("begin",), ("end", "backward hook"), ("begin", "forward hook"), ("end",), (),
+        ("start",), ("stop", "partial-left"), ("start", "partial-right"), ("stop",), (),
     ]  # fmt: skip
     assert beams([(0, 3), (3, 9), (9, 12), (12, 48)])[:3] == [
-        ("begin", "forward hook"), ("continue",), ("end", "backward hook"),
+        ("start", "partial-right"), ("continue",), ("stop", "partial-left"),
     ]  # fmt: skip
     assert beams([(0, 3), (3, 6), (6, 12), (12, 48)])[:3] == [
-        ("begin", "begin"), ("continue", "end"), ("end",),
+        ("start", "start"), ("continue", "stop"), ("stop",),
     ]  # fmt: skip
 
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from emomusic.compose.jobs.job import Job
 
 JOBS = "Jobs of many clips"
-EXTRA_OF = {"wav": "audio", "flac": "audio", "mp3": "audio", "svg": "notation"}
+EXTRA_OF = {
+    "wav": "audio", "flac": "audio", "mp3": "audio", "musicxml": "notation", "svg": "notation",
+}  # fmt: skip
 TYPES: Mapping[Kind, Any] = {
     Kind.TEXT: str,
     Kind.CHOICE: StrEnum,

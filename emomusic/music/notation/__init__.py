@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
-import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 from symusic.core import ScoreTick
 
 from emomusic.files import write_text
+from emomusic.music.notation.engraving import svg_of
 from emomusic.music.notation.grid import bars_of, written_hands
 from emomusic.music.notation.marks import dynamic_marks, places_of, tempo_marks
 from emomusic.music.notation.rhythm import signs_of
@@ -25,17 +22,6 @@ __all__ = ["MAX_NOTES", "PAGE_WIDTH", "Notation", "notate"]
 MAX_NOTES = 5_000
 MAX_TITLE = 120
 PAGE_WIDTH = 2100
-WIDTHS = (600, 4000)
-SCALE = 40
-"""Percent: verovio's tenths of a millimetre to pixels."""
-MAX_PAGE = 60_000
-MAX_SEED = 2**30
-"""Ids are drawn by the sheet, so that two sheets in one web page seldom share one."""
-PAGE = re.compile(r'<svg viewBox="0 0 (\d+) (\d+)"')
-REFERENCE = re.compile(r'( id="|href="#|#)([\w-]+)')
-"""An id, or a link or a style that names one."""
-_ONE_AT_A_TIME = Lock()
-"""Verovio counts its ids in one place for the whole process."""
 
 
 @dataclass(frozen=True)
@@ -59,33 +45,10 @@ class Notation:
             width: Tenths of a millimetre, 600 to 4000: a narrow page has fewer bars in a line.
 
         Raises:
-            ValueError: If the width is out of range, or the document is no MusicXML.
+            ValueError: If the width is out of range.
             ImportError: If verovio is not installed.
         """
-        if not WIDTHS[0] <= width <= WIDTHS[1]:
-            raise ValueError(f"width must be in {WIDTHS[0]} to {WIDTHS[1]}, got {width}")
-        import verovio
-
-        with _ONE_AT_A_TIME:
-            verovio.enableLog(verovio.LOG_OFF)
-            # Where its fonts lie verovio knows in the thread alone that imported it.
-            toolkit = verovio.toolkit(False)
-            toolkit.setResourcePath(str(Path(verovio.__file__).parent / "data"))
-            toolkit.setOptions(
-                {
-                    "pageWidth": width,
-                    "pageHeight": MAX_PAGE,
-                    "adjustPageHeight": True,
-                    "footer": "none",
-                    "scale": SCALE,
-                    "svgViewBox": True,
-                    "xmlIdSeed": zlib.crc32(self.musicxml.encode()) % MAX_SEED + 1,
-                }
-            )
-            if not toolkit.loadData(self.musicxml):
-                raise ValueError("the text is no MusicXML that can be drawn")
-            pages = [toolkit.renderToSVG(number + 1) for number in range(toolkit.getPageCount())]
-        return _one_below_the_other(pages)
+        return svg_of(self.musicxml, width=width)
 
     def write_musicxml(self, path: str | os.PathLike[str]) -> None:
         """Write a MusicXML file, whole or not at all.
@@ -105,32 +68,6 @@ class Notation:
         write_text(Path(path), self.svg(width=width))
 
 
-def _one_below_the_other(pages: Sequence[str]) -> str:
-    """Return one SVG document of several, as wide as the first; no id stands twice in it."""
-    placed: list[str] = []
-    taken: set[str] = set()
-    width = height = 0
-    for number, page in enumerate(pages):
-
-        def renamed(match: re.Match[str], number: int = number) -> str:
-            return match[0] + (f"p{number}" if match[2] in taken else "")
-
-        size = PAGE.search(page)
-        if size is None:
-            raise ValueError("verovio drew a page without a size")
-        width, own = int(size[1]), int(size[2])
-        page = REFERENCE.sub(renamed, page)
-        taken.update(match[2] for match in REFERENCE.finditer(page))
-        placed.append(PAGE.sub(f'<svg y="{height}" width="{width}" height="{own}"'
-                               f' viewBox="0 0 {width} {own}"', page, count=1))  # fmt: skip
-        height += own
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" role="img" aria-label="Sheet music">'
-    )
-    return "\n".join([head, *placed, "</svg>\n"])
-
-
 def notate(score: ScoreTick, *, key: str | None = None, title: str = "") -> Notation:
     """Write a score as sheet music for the piano.
 
@@ -148,6 +85,7 @@ def notate(score: ScoreTick, *, key: str | None = None, title: str = "") -> Nota
         ScoreError: If the score holds no notes, or is too long, or has bars that cannot be
             written.
         ValueError: If the key is none.
+        ImportError: If music21 is not installed.
     """
     notes = notes_of(score)
     if len(notes) > MAX_NOTES:

@@ -42,8 +42,8 @@ class Sign:
         tied_to: Whether it goes on sounding in the next sign.
         triplet: Empty, or whether it opens, is `within` or closes three in the time of two:
             `start`, `within`, `stop`.
-        beams: For each beam, from the first: `begin`, `continue`, `end`, or a stub to the left
-            or right: `backward hook`, `forward hook`.
+        beams: For each beam, from the first: `start`, `continue`, `stop`, or a stub to the
+            left or right: `partial-left`, `partial-right`.
     """
 
     start: int
@@ -55,11 +55,6 @@ class Sign:
     tied_to: bool = False
     triplet: str = ""
     beams: tuple[str, ...] = ()
-
-    @property
-    def n_beams(self) -> int:
-        """Return how many beams or flags it has: none for rests."""
-        return {"eighth": 1, "16th": 2}.get(self.value, 0) if self.pitches else 0
 
 
 Pieces = tuple[tuple[int, int], ...]
@@ -79,7 +74,7 @@ def signs_of(hand: Hand, bars: Sequence[Bar]) -> list[tuple[Sign, ...]]:
             if span[0] >= bar.end:
                 break
             signs += _signs_in(bar, span, thirds)
-        written.append(_with_beams(signs, bar))
+        written.append(_with_beams(_with_triplets(signs, thirds), bar))
     return written
 
 
@@ -107,15 +102,7 @@ def _signs_in(bar: Bar, span: Span, thirds: tuple[int, ...]) -> Iterator[Sign]:
         value, dots = _VALUES[length]
         tied_from = bool(pitches) and bar.start + at > begin
         tied_to = bool(pitches) and bar.start + at + length < end
-        yield Sign(at, length, value, dots, pitches, tied_from, tied_to, _edge(at, length, thirds))
-
-
-def _edge(start: int, length: int, thirds: tuple[int, ...]) -> str:
-    """Return whether a sign opens a beat in triplets, is within or closes it; empty elsewhere."""
-    inside = start % STEPS_PER_BEAT
-    if start - inside not in thirds or length not in TRIPLET_VALUES:
-        return ""
-    return "start" if not inside else "stop" if inside + length == STEPS_PER_BEAT else "within"
+        yield Sign(at, length, value, dots, pitches, tied_from, tied_to)
 
 
 @lru_cache(maxsize=4096)
@@ -200,14 +187,29 @@ def _is_clear(strengths: tuple[int, ...], start: int, end: int, is_rest: bool) -
     return shown > hidden if is_rest else shown >= hidden - 1
 
 
+def _with_triplets(signs: Sequence[Sign], thirds: tuple[int, ...]) -> list[Sign]:
+    """Mark the signs of beats in triplets."""
+    marked = []
+    for sign in signs:
+        beat = sign.start // STEPS_PER_BEAT * STEPS_PER_BEAT
+        if beat in thirds and sign.length in TRIPLET_VALUES:
+            inside = (sign.start == beat, sign.start + sign.length == beat + STEPS_PER_BEAT)
+            place = "start" if inside[0] else "stop" if inside[1] else "within"
+            sign = replace(sign, triplet=place)
+        marked.append(sign)
+    return marked
+
+
 def _with_beams(signs: Sequence[Sign], bar: Bar) -> tuple[Sign, ...]:
     """Join what is shorter than a quarter note beat by beat, plain eighths by half a bar."""
     strengths = strengths_of(bar.metre, bar.length, ())
     runs: list[list[int]] = []
     for index, sign in enumerate(signs):
-        if not sign.n_beams:
+        if not n_beams(sign):
             continue
-        if runs and runs[-1][-1] == index - 1 and strengths[sign.start] < BEAT:
+        last = signs[runs[-1][-1]] if runs else None
+        joins = last is not None and last.start + last.length == sign.start
+        if joins and strengths[sign.start] < BEAT:
             runs[-1].append(index)
         else:
             runs.append([index])
@@ -218,6 +220,11 @@ def _with_beams(signs: Sequence[Sign], bar: Bar) -> tuple[Sign, ...]:
     return tuple(beamed)
 
 
+def n_beams(sign: Sign) -> int:
+    """Return how many beams or flags a sign has: none for rests."""
+    return {"eighth": 1, "16th": 2}.get(sign.value, 0) if sign.pitches else 0
+
+
 def _merged(
     runs: list[list[int]], signs: Sequence[Sign], strengths: tuple[int, ...]
 ) -> list[list[int]]:
@@ -225,10 +232,10 @@ def _merged(
     merged: list[list[int]] = []
     for run in runs:
         before = merged[-1] if merged else []
+        start = signs[run[0]].start
         plain = all(signs[i].length == EIGHTH for i in (*before, *run))
         even = len(run) == 2 and len(before) % 2 == 0
-        goes_on = bool(before) and before[-1] + 1 == run[0]
-        if goes_on and plain and even and strengths[signs[run[0]].start] == BEAT:
+        if before and plain and even and before[-1] + 1 == run[0] and strengths[start] == BEAT:
             merged[-1] = [*before, *run]
         else:
             merged.append(run)
@@ -237,7 +244,7 @@ def _merged(
 
 def _beams(run: Sequence[Sign]) -> list[tuple[str, ...]]:
     """Return the beams of each sign of a run."""
-    counts = [sign.n_beams for sign in run]
+    counts = [n_beams(sign) for sign in run]
     if len(run) < 2:
         return [()] * len(run)
     return [
@@ -252,6 +259,6 @@ def _beam(counts: Sequence[int], index: int, level: int, start: int) -> str:
     if before and after:
         return "continue"
     if before or after:
-        return "end" if before else "begin"
+        return "stop" if before else "start"
     to_the_left = index + 1 == len(counts) or (index > 0 and start % EIGHTH != 0)
-    return "backward hook" if to_the_left else "forward hook"
+    return "partial-left" if to_the_left else "partial-right"
