@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from midi import score_of
+from midi import clean_score, score_of
 
 from emomusic.data.beat import BeatGrid
-from emomusic.data.clean import SkippedError, Song, clean_performance, clean_score, clean_stretches
+from emomusic.data.clean import SkippedError, Song, clean_performance, clean_stretches
 from emomusic.music.notes import make_notes
 from emomusic.music.score import notes_of
 

@@ -17,6 +17,7 @@ from emomusic.data.prepared import PreparedSong, prepare_song
 from emomusic.data.sources import CorpusFile
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.score import write_score
+from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows
 
 
@@ -102,10 +103,10 @@ def test_a_file_that_kills_its_process_costs_no_other(
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
 ) -> None:
-    def deadly(file: CorpusFile) -> list[PreparedSong]:
+    def deadly(file: CorpusFile, **how: bool) -> list[PreparedSong]:
         if file.name in {"song_004.mid", "song_009.mid"}:
             os._exit(9)
-        return prepare_song(file)
+        return prepare_song(file, **how)
 
     monkeypatch.setattr(prepare_module, "CHUNK", 3)
     monkeypatch.setattr(prepare_module, "prepare_song", deadly)
@@ -120,7 +121,7 @@ def test_a_file_that_kills_its_process_costs_no_other(
 def test_a_file_that_no_one_thought_of_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def puzzled(file: CorpusFile) -> list[PreparedSong]:
+    def puzzled(file: CorpusFile, **how: bool) -> list[PreparedSong]:
         raise IndexError("out of range")
 
     monkeypatch.setattr(prepare_module, "prepare_song", puzzled)
@@ -128,6 +129,17 @@ def test_a_file_that_no_one_thought_of_is_counted(
     prepare_module._prepare_chunk(([file], tmp_path / "part.npz"))
     songs, skipped = prepare_module._collect([tmp_path / "part.npz"])
     assert (songs, skipped) == ([], [("music", "cannot be prepared: IndexError")])
+
+
+def test_ids_that_are_not_miditoks_end_it(
+    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = Tokenizer.encode
+    with monkeypatch.context() as patched:
+        patched.setattr(Tokenizer, "encode", lambda own, score: encode(own, score)[::-1])
+        with pytest.raises(ValueError, match=r"MidiTok writes song_001.mid with other ids than"):
+            prepare(prepared[0], tmp_path / "rows.npz", workers=1)
+    assert not (tmp_path / "rows.npz").exists()
 
 
 def test_a_stopped_run_goes_on(
