@@ -12,7 +12,6 @@ from emomusic.data import sources
 from emomusic.data.clean import SkippedError
 from emomusic.data.sources import (
     CorpusFile,
-    HeardBars,
     corpus_files,
     read_song,
     read_stretches,
@@ -90,7 +89,7 @@ def test_uncertain_bars_that_cannot_be_heard_are_skipped(note: str, tmp_path: Pa
 def test_uncertain_bars_that_are_heard_are_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard = HeardBars(3, ((2, 44), (46, None)))
+    heard = (3, 4), [(2, 44), (46, None)]
     monkeypatch.setattr(sources, "hear_bars", lambda score: heard)
     write_score(song(1, n_bars=40), tmp_path / "a.mid")
     file = CorpusFile(tmp_path / "a.mid", "a.mid", "pop1k7", "beat", None, "bar phase uncertain")

@@ -79,8 +79,8 @@ def test_objects_are_not_unpickled(tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"note_part": np.zeros(3, np.uint8)}, "note_part must be"),
-        ({"bar_form": np.full(96, 11, np.int8)}, "bar_form holds a number outside of 0 to 10"),
-        ({"bar_chords": np.full((96, 2), 109, np.int16)}, "bar_chords holds a number outside"),
+        ({"bar_form": np.full(96, 11, np.int8)}, "bar_form points outside of 0 to 10"),
+        ({"bar_chords": np.full((96, 2), 109, np.int16)}, "bar_chords points outside of -1 to 108"),
         ({"bar_chords": np.zeros((96, 3), np.int16)}, "bar_chords must have 2 columns"),
         ({"bar_compound": np.zeros(5, np.bool_)}, "bar_compound must be 96 long, is 5"),
         ({"song_has_durations": np.zeros(0, np.bool_)}, "song_has_durations must be 12 long"),

@@ -74,6 +74,10 @@ class Augmentation:
             )
 
 
+STILL = Augmentation(0, 1, 0, 0, 0, 0, 0, 0, 0)
+"""All clip-wide controls, nothing else, and the music as it is."""
+
+
 class Layout:
     """Know which ids mean what, from the vocabulary's texts."""
 
@@ -182,8 +186,7 @@ class ClipBatches:
             batch_events: Most events in a batch, padding counted in, given notes not.
             context: Longest sequence in events; longer clips are left out.
             seed: Of order and augmentation.
-            augmentation: None gives every clip all its clip-wide controls, unchanged, and
-                nothing else.
+            augmentation: How clips vary; None takes `STILL`.
             source_weights: How often a source's clips come in an epoch; 1 where not named.
 
         Raises:
@@ -191,7 +194,7 @@ class ClipBatches:
         """
         self.rows, self.layout = rows, Layout(rows)
         self.batch_events, self.context, self.seed = batch_events, context, seed
-        self.augmentation = augmentation
+        self.augmentation = augmentation or STILL
         weights = source_weights or {}
         unknown = set(weights) - set(rows.meta["sources"])
         if unknown:
@@ -392,15 +395,9 @@ class ClipBatches:
         return first + np.where(known, moved, MAX_CHORD), known
 
     def _draw(self, clip: int, rng: np.random.Generator) -> _Draw:
-        n_bars, n_notes = int(self.rows.clip_n_bars[clip]), int(self.n_notes[clip])
-        shift, a = int(self.rows.clip_shift[clip]), self.augmentation
+        n_bars, shift = int(self.rows.clip_n_bars[clip]), int(self.rows.clip_shift[clip])
+        a = self.augmentation
         n, n_bar = len(self.layout.control), len(self.layout.bar_control)
-        if a is None:
-            none = np.zeros(n_notes, dtype=bool)
-            no_bar = np.zeros((n_bars, n_bar), dtype=bool)
-            kept, shift = np.ones(n, dtype=bool), self._fitting(clip, shift)
-            bars = no_bar[:, 0]
-            return _Draw(shift, 1.0, kept, no_bar, bars, bars, none, True, True, None)
         if rng.random() < a.octave:
             shift += 12 if rng.random() < 0.5 else -12
         stretch = float(np.exp(rng.uniform(-1, 1) * np.log1p(a.tempo)))
