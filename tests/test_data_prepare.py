@@ -78,21 +78,18 @@ def test_near_duplicates_stay_on_one_side(prepared: tuple[Path, Path, dict[str, 
     assert not rows.song_is_validation.all()
 
 
+@pytest.mark.parametrize(("workers", "chunk"), [(2, 5), (None, 3)])
 def test_more_processes_give_the_same_rows(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: tuple[Path, Path, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int | None,
+    chunk: int,
 ) -> None:
-    monkeypatch.setattr(prepare_module, "CHUNK", 5)
-    prepare(prepared[0], tmp_path / "rows.npz", workers=2)
+    monkeypatch.setattr(prepare_module, "CHUNK", chunk)
+    prepare(prepared[0], tmp_path / "rows.npz", workers=workers)
     assert_same(Rows.load(prepared[1]), Rows.load(tmp_path / "rows.npz"))
     assert [path.name for path in tmp_path.iterdir()] == ["rows.npz"]  # no parts are left
-
-
-def test_every_core_is_used_unless_told(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prepare_module, "CHUNK", 3)
-    prepare(prepared[0], tmp_path / "rows.npz")
-    assert_same(Rows.load(prepared[1]), Rows.load(tmp_path / "rows.npz"))
 
 
 @pytest.mark.skipif(get_start_method() != "fork", reason="the fault is put in before the fork")
@@ -162,19 +159,7 @@ def test_a_stopped_run_goes_on(
     assert_same(Rows.load(prepared[1]), Rows.load(tmp_path / "rows.npz"))
 
 
-def test_the_bins_of_a_checkpoint_are_kept(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    meta = Rows.load(prepared[1]).meta
-    edges = (np.array(meta["edges"]) + 1.0).tolist()
-    keys = ("attributes", "bar_attributes", "n_bins", "bar_edges")
-    tables = {**{key: meta[key] for key in keys}, "edges": edges}
-    (tmp_path / "tables.json").write_text(json.dumps(tables))
-    prepare(prepared[0], tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
-    assert Rows.load(tmp_path / "rows.npz").meta["edges"] == edges
-
-
-def test_a_checkpoint_of_fewer_attributes_keeps_its_list(
+def test_a_checkpoint_of_fewer_attributes_keeps_its_list_and_its_bins(
     prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     whole = Rows.load(prepared[1])
@@ -195,18 +180,23 @@ def test_a_checkpoint_of_fewer_attributes_keeps_its_list(
     assert [texts[i] for i in rows.ids[:200]] == [whole_texts[i] for i in whole.ids[:200]]
 
 
-def test_tables_of_unknown_attributes_are_told(tmp_path: Path) -> None:
-    tables = {"attributes": ["mood"], "bar_attributes": [], "edges": [[0.0] * 11], "bar_edges": []}
-    (tmp_path / "tables.json").write_text(json.dumps(tables))
-    with pytest.raises(ValueError, match="this version cannot measure 'mood'"):
-        prepare(tmp_path, tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
-
-
-def test_tables_that_are_none_are_told(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        (None, "cannot read the bins .*No such file"),
+        (
+            {"attributes": ["mood"], "bar_attributes": [], "edges": [[0.0] * 11], "bar_edges": []},
+            "this version cannot measure 'mood'",
+        ),
+    ],
+)
+def test_tables_that_cannot_be_used_are_told(
+    tmp_path: Path, tables: dict[str, Any] | None, words: str
 ) -> None:
-    with pytest.raises(ValueError, match="cannot read the bins"):
-        prepare(prepared[0], tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
+    if tables:
+        (tmp_path / "tables.json").write_text(json.dumps(tables))
+    with pytest.raises(ValueError, match=words):
+        prepare(tmp_path, tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
 
 
 def test_a_folder_of_which_nothing_can_be_used_says_why(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_windows_begin_on_fourth_bars_but_the_last() -> None:
 
 def test_a_clips_shift_brings_its_tonic_to_c() -> None:
     for transpose in (0, 3, 7):
-        cleaned = clean_score(song(5, n_bars=16, transpose=transpose), performed=False)
+        cleaned = clean_score(song(5, n_bars=16, transpose=transpose))
         prepared = prepare_clean(cleaned, "same name", "test")
         whole = [shift for first, n, shift, _ in prepared.clips if first == 0 and n == 16]
         tonic = estimate_key(notes_of(cleaned.score)).tonic
@@ -48,7 +48,7 @@ def test_a_clips_shift_brings_its_tonic_to_c() -> None:
 
 
 def test_a_piece_that_was_cut_off_has_no_ending() -> None:
-    cleaned = clean_score(song(5, n_bars=20), performed=False)
+    cleaned = clean_score(song(5, n_bars=20))
     whole = prepare_clean(cleaned, "a name", "test")
     cut = prepare_clean(replace(cleaned, is_to_the_end=False), "a name", "test")
     assert any(is_end for *_, is_end in whole.clips)
