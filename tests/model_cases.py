@@ -23,7 +23,7 @@ from emomusic.model.events import (
 )
 from emomusic.model.grammar import FREE, BarScript, GivenNote, Grammar, Script, Walk
 from emomusic.model.int8.library import is_built
-from emomusic.model.sampling import sample_ids
+from emomusic.model.sampling import sample_choice
 from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.torch_engine import TorchEngine
 from emomusic.model.transformer import Transformer
@@ -189,10 +189,9 @@ def _next_event(engine: Engine, row: EngineRow, walk: Walk, ids: list[int]) -> l
             logits = free + np.float32(guidance) * (logits - free)
         if lean is not None:
             logits = logits + walk.leaning(lean.bias, lean.pairs, lean.weights)
-        uniform = np.array([row.uniforms.take()])
         heat, nucleus = (np.broadcast_to(x, 6)[slot] for x in (row.temperature, row.top_p))
         settings = {"temperature": heat, "top_p": nucleus}
-        choice = int(sample_ids(logits[None], allowed[None], uniform, **settings)[0])
+        choice = sample_choice(logits, allowed, row.uniforms.take(), **settings)
         token = int(GRAMMAR.slot_ids[slot][choice])
         events = walk.push(choice)
         if len(walk.segments) > n_bars:

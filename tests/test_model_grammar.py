@@ -91,14 +91,6 @@ def test_bounds_and_ends_are_the_scripts() -> None:
     assert both.done and both.segments == [note(0, 5)]
 
 
-def test_chords_come_before_the_notes_of_a_bar_that_writes_them() -> None:
-    walk = Walk(GRAMMAR, make_script(2, bars=make_bars(2, writes_chords=True), **WIDE))
-    assert allowed_after(walk) == [*CHORDS_A]
-    assert allowed_after(walk, CHORDS_A[1]) == [*CHORDS_B]
-    assert allowed_after(walk, CHORDS_B[0]) == [*POSITIONS]
-    assert allowed_after(walk, *note(0, 0), BAR) == [*CHORDS_A]
-
-
 def test_a_given_note_cannot_be_passed() -> None:
     wanted = (given_note(2, 6), given_note(2, 9, 0, 2), given_note(5, 3))
     walk = Walk(GRAMMAR, make_script(2, bars=make_bars(2, given=wanted), **WIDE))
