@@ -20,9 +20,11 @@ from emomusic.music.score import write_score
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows
 
+Prepared = tuple[Path, Path, dict[str, Any]]
+
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Return a folder of twelve songs, its rows and the account."""
     root = tmp_path_factory.mktemp("prepare")
     write_songs(root / "music", range(12))
@@ -34,7 +36,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict
     return root / "music", root / "rows.npz", account
 
 
-def test_the_account_adds_up(prepared: tuple[Path, Path, dict[str, Any]]) -> None:
+def test_the_account_adds_up(prepared: Prepared) -> None:
     _, path, account = prepared
     rows = Rows.load(path)
     own = account["music"]
@@ -49,7 +51,7 @@ def test_the_account_adds_up(prepared: tuple[Path, Path, dict[str, Any]]) -> Non
     assert rows.meta["account"] == account
 
 
-def test_the_rows_are_whole(prepared: tuple[Path, Path, dict[str, Any]]) -> None:
+def test_the_rows_are_whole(prepared: Prepared) -> None:
     rows = Rows.load(prepared[1])
     assert rows.clip_values.shape == (len(rows.clip_bar), len(ATTRIBUTE_NAMES))
     assert rows.bar_values.shape == (len(rows.bar_start) - 1, len(BAR_ATTRIBUTE_NAMES))
@@ -69,7 +71,7 @@ def test_the_rows_are_whole(prepared: tuple[Path, Path, dict[str, Any]]) -> None
     assert rows.clip_is_end.sum() >= 13  # each song has its ending
 
 
-def test_near_duplicates_stay_on_one_side(prepared: tuple[Path, Path, dict[str, Any]]) -> None:
+def test_near_duplicates_stay_on_one_side(prepared: Prepared) -> None:
     rows = Rows.load(prepared[1])
     names = rows.meta["song_names"]
     original, copy = names.index("song_003.mid"), names.index("song_100_transposed.mid")
@@ -80,7 +82,7 @@ def test_near_duplicates_stay_on_one_side(prepared: tuple[Path, Path, dict[str, 
 
 @pytest.mark.parametrize(("workers", "chunk"), [(2, 5), (None, 3)])
 def test_more_processes_give_the_same_rows(
-    prepared: tuple[Path, Path, dict[str, Any]],
+    prepared: Prepared,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     workers: int | None,
@@ -95,7 +97,7 @@ def test_more_processes_give_the_same_rows(
 @pytest.mark.skipif(get_start_method() != "fork", reason="the fault is put in before the fork")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_file_that_kills_its_process_costs_no_other(
-    prepared: tuple[Path, Path, dict[str, Any]],
+    prepared: Prepared,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
@@ -129,7 +131,7 @@ def test_a_file_that_no_one_thought_of_is_counted(
 
 
 def test_ids_that_are_not_miditoks_end_it(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = Tokenizer.encode
     with monkeypatch.context() as patched:
@@ -140,7 +142,7 @@ def test_ids_that_are_not_miditoks_end_it(
 
 
 def test_a_stopped_run_goes_on(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare_module, "CHUNK", 4)
 
@@ -160,7 +162,7 @@ def test_a_stopped_run_goes_on(
 
 
 def test_a_checkpoint_of_fewer_attributes_keeps_its_list_and_its_bins(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+    prepared: Prepared, tmp_path: Path
 ) -> None:
     whole = Rows.load(prepared[1])
     tables = {

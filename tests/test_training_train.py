@@ -131,14 +131,6 @@ def test_a_run_that_is_stopped_ends_as_if_undisturbed(
     assert list(told) == [0, 3, 7, 17]  # each start says on what it runs
 
 
-def test_dropout_goes_on_too(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SETTINGS, "dropout", 0.2)
-    monkeypatch.setitem(SETTINGS, "max_steps", 8)
-    run(rows, tmp_path / "whole")
-    stopped_run(rows, tmp_path / "parts", monkeypatch, 5)
-    assert alike(tmp_path / "whole", tmp_path / "parts")
-
-
 def test_a_finished_run_is_left_as_it_is_and_may_be_longer(
     rows: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -223,24 +215,20 @@ def test_a_branch_takes_other_rows_only_when_told(
         ({"decay_steps": 3}, "decay_steps 0, not 3"),
         ({"source_weights": {"odd": 0.5}}, "source_weights {}, not {'odd': 0.5}"),
         ({"augmentation": {"octave": 0}}, "octave 0.2, not 0"),
+        ({"rows": 1.0}, "a run of rows "),
     ],
 )
-def test_other_settings_do_not_take_over_a_run(
+def test_other_settings_or_rows_do_not_take_over_a_run(
     rows: Path, undisturbed: Path, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     out = Path(shutil.copytree(undisturbed, tmp_path / "out"))
+    if "rows" in changes:
+        other, rows = make_rows(n_songs=12), tmp_path / "rows.npz"
+        edges = [[changes["rows"] + edge for edge in own] for own in other.meta["edges"]]
+        replace(other, meta={**other.meta, "edges": edges}).save(rows)
     with pytest.raises(ValueError, match="cannot resume from") as caught:
-        run(rows, out, **changes)
+        run(rows, out, **{name: own for name, own in changes.items() if name != "rows"})
     assert words in str(caught.value) and alike(out, undisturbed)
-
-
-def test_other_rows_do_not_take_over_a_run(undisturbed: Path, tmp_path: Path) -> None:
-    out = Path(shutil.copytree(undisturbed, tmp_path / "out"))
-    rows = make_rows(n_songs=12)
-    edges = [[1 + edge for edge in own] for own in rows.meta["edges"]]
-    replace(rows, meta={**rows.meta, "edges": edges}).save(tmp_path / "rows.npz")
-    with pytest.raises(ValueError, match="it is a run of rows "):
-        run(tmp_path / "rows.npz", out)
 
 
 def test_a_run_of_a_decay_is_as_long_as_it_was(rows: Path, tmp_path: Path) -> None:
@@ -292,14 +280,6 @@ def test_samples_and_saving_are_no_slow_training(
         warnings.simplefilter("error", UserWarning)
         train(rows, tmp_path, config, on_evaluation=sample)
     assert asked == [(tmp_path, step) for step in [*range(1, 13), 12]]
-
-
-def test_a_damaged_state_gives_one_clear_error(rows: Path, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / STATE_NAME).write_bytes(b"not a state")
-    with pytest.raises(ValueError, match=r"cannot resume from .*state.safetensors: ") as caught:
-        run(rows, tmp_path)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_gpu_is_told(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

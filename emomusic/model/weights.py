@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
 from emomusic.model.shape import ModelConfig
+from emomusic.model.shape import tensor_shapes as tensor_shapes
 
 CONFIG_NAME = "config.json"
 FORMAT = "emomusic-model-2"
@@ -34,35 +35,6 @@ Array = NDArray[Any]
 
 class CheckpointError(ValueError):
     """Tell in one line why a checkpoint cannot be used."""
-
-
-def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each tensor that a model of this shape has, by name."""
-    c = config
-    block = {
-        "attention_norm": (c.dim,),
-        "attention.gain": (c.n_heads,),
-        "attention.qkv.weight": ((c.n_heads + 2 * c.n_kv_heads) * c.head_dim, c.dim),
-        "attention.out.weight": (c.dim, c.n_heads * c.head_dim),
-        "hidden_norm": (c.dim,),
-        "gate_up.weight": (2 * c.hidden, c.dim),
-        "down.weight": (c.dim, c.hidden),
-    }
-    slot = {
-        "norm": (c.dim,),
-        "gate_up.weight": (2 * c.inner, c.dim),
-        "down.weight": (c.dim, c.inner),
-        "head_norm": (c.dim,),
-    }
-    shapes: dict[str, tuple[int, ...]] = {"embedding": (c.vocab_size + 1, c.dim)}
-    for layer in range(c.n_layers):
-        shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
-    for at, (n_choices, n_told) in enumerate(zip(c.layout.n_choices, c.n_told, strict=True)):
-        shapes |= {f"slots.{at}.{name}": shape for name, shape in slot.items()}
-        shapes[f"slots.{at}.head.weight"] = (n_choices, c.dim)
-        if n_told:
-            shapes[f"slots.{at}.told.weight"] = (n_told, c.dim)
-    return shapes | {"norm": (c.dim,)}
 
 
 def read_config(folder: Path) -> dict[str, Any]:
