@@ -15,8 +15,8 @@ from model_cases import LAYOUT, V
 
 from emomusic.model.events import EventLayout
 from emomusic.model.grammar import Grammar
-from emomusic.model.shape import MAX_PARAMETERS, ModelConfig
-from emomusic.model.weights import FORMAT, CheckpointError, read_shape, tensor_shapes
+from emomusic.model.shape import MAX_PARAMETERS, ModelConfig, tensor_shapes
+from emomusic.model.weights import FORMAT, CheckpointError, read_shape
 
 QUIETLY = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 MODEL = {"vocab_size": V, "layout": LAYOUT.to_dict()}

@@ -9,9 +9,8 @@ from model_cases import GRAMMAR, LAYOUT, V, draw_music, make_model
 from numpy.typing import NDArray
 
 from emomusic.model.events import CHORD_A, CHORD_B, SLOTS
-from emomusic.model.shape import SIZES, ModelConfig
+from emomusic.model.shape import SIZES, ModelConfig, tensor_shapes
 from emomusic.model.transformer import BEFORE, Cache, Transformer
-from emomusic.model.weights import tensor_shapes
 
 Array = NDArray[np.float64]
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
-from emomusic.model.shape import ModelConfig
-from emomusic.model.shape import tensor_shapes as tensor_shapes
+from emomusic.model.shape import ModelConfig, tensor_shapes
 
 CONFIG_NAME = "config.json"
 FORMAT = "emomusic-model-2"

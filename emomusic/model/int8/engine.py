@@ -21,14 +21,13 @@ from emomusic.model.events import NONE, SLOTS
 from emomusic.model.grammar import Grammar, Segments
 from emomusic.model.int8 import library as lib
 from emomusic.model.int8.session import Jobs, KernelSession
-from emomusic.model.shape import ModelConfig
+from emomusic.model.shape import ModelConfig, tensor_shapes
 from emomusic.model.weights import (
     BFLOAT16,
     CheckpointError,
     is_finite,
     read_shape,
     read_tensors,
-    tensor_shapes,
 )
 
 FEW_PLACES, MORE_PLACES, MANY_PARAMETERS = 4, 8, 16_000_000
