@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from faults_cases import contents, is_one_sentence, nursery
-from safetensors.torch import load_file
 from synthetic import make_rows
-from training_cases import SMALL
+from training_cases import SMALL, alike, records, state
 
 from emomusic.training.config import make_config
 from emomusic.training.state import STATE_NAME
@@ -44,22 +42,14 @@ def command(rows: Path, out: Path, settings: Path, **changes: Any) -> list[objec
     return ["train", "--rows", rows, "--out", out, "--config", settings]
 
 
-def curve(out: Path) -> list[dict[str, Any]]:
+def logged(out: Path) -> list[dict[str, Any]]:
     """Return what was logged but for what another host, or another moment, tells otherwise."""
-    records = map(json.loads, (out / "run" / "log.jsonl").read_text().splitlines())
     other = ("seconds", "notes_per_s")
     return [
         {name: value for name, value in record.items() if name not in other}
-        for record in records
+        for record in records(out)
         if "precision" not in record  # each start says on what it runs
     ]
-
-
-def same_end(out: Path, other: Path) -> bool:
-    one, two = (load_file(folder / "run" / STATE_NAME) for folder in (out, other))
-    models = [(folder / "model-01-of-01.safetensors").read_bytes() for folder in (out, other)]
-    same = one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
-    return same and models[0] == models[1]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -77,9 +67,11 @@ def test_training_killed_again_and_again_ends_as_if_undisturbed(
         assert nursery().wait(process) in (-signal.SIGKILL, 0)
     status, said = nursery().run(*arguments)
     assert status == 0, said
-    assert curve(tmp_path / "out") == curve(undisturbed)
-    assert same_end(tmp_path / "out", undisturbed)
-    assert not list((tmp_path / "out").rglob("*.part"))
+    out = tmp_path / "out"
+    assert logged(out) == logged(undisturbed) and alike(out, undisturbed)
+    name = "model-01-of-01.safetensors"
+    assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert not list(out.rglob("*.part"))
 
 
 def test_a_state_that_was_being_saved_leaves_the_one_before_it(rows: Path, tmp_path: Path) -> None:
@@ -87,7 +79,7 @@ def test_a_state_that_was_being_saved_leaves_the_one_before_it(rows: Path, tmp_p
     arguments = command(rows, out, tmp_path / "run.json")
     assert nursery().wait(nursery().start(*arguments, die_in_save=4)) == -signal.SIGKILL
     assert [path.name[:7] for path in (out / "run").glob("*.part")] == [".state."]
-    assert load_file(out / "run" / STATE_NAME)["optimiser.1.0.step"] == 3
+    assert state(out)["optimiser.1.0.step"] == 3
 
 
 def test_a_second_process_is_kept_out_until_the_first_is_dead(rows: Path, tmp_path: Path) -> None:

@@ -2,18 +2,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from model_cases import LAYOUT, V, make_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from emomusic.model.checkpoint import CheckpointError, load_model, read_config, save_model
-from emomusic.model.shape import SIZES, ModelConfig
+from emomusic.model import choose
+from emomusic.model.checkpoint import load_model, save_model
+from emomusic.model.choose import EngineError, open_engine
+from emomusic.model.events import EventLayout
+from emomusic.model.grammar import Grammar
+from emomusic.model.int8.library import is_built
+from emomusic.model.shape import MAX_PARAMETERS, SIZES, ModelConfig, tensor_shapes
+from emomusic.model.torch_engine import TorchEngine
 from emomusic.model.transformer import Transformer
+from emomusic.model.weights import FORMAT, CheckpointError, read_config, read_shape
 
 WEIGHTS = "model-01-of-01.safetensors"
 
@@ -149,3 +161,77 @@ def test_tensors_that_do_not_fit_are_named(
         tensors[name] = tensor
     save_file(tensors, folder / WEIGHTS)
     refused(folder, words)
+
+
+def test_engines_are_opened_by_name(folder: Path, tmp_path: Path) -> None:
+    assert open_engine(folder, "torch").name == "torch"
+    assert open_engine(folder, "torch").config == make_model().config
+    with pytest.raises(EngineError, match="engine must be one of auto, int8, torch, cuda, got 'x'"):
+        open_engine(folder, "x")
+    if not torch.cuda.is_available():
+        with pytest.raises(EngineError, match="engine is cuda, but torch finds no GPU"):
+            open_engine(folder, "cuda")
+    with pytest.raises(CheckpointError, match="no checkpoint in"):
+        open_engine(tmp_path, "torch")
+
+
+@pytest.mark.skipif(not is_built(), reason="the int8 engine is not built")
+def test_int8_is_taken_where_it_was_built(folder: Path) -> None:
+    assert open_engine(folder).name == open_engine(folder, "int8", threads=2).name == "int8"
+
+
+def test_without_the_compiled_part_torch_writes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "is_built", lambda: False)
+    assert open_engine(folder).name in {"torch", "cuda"}
+
+
+def test_too_few_threads_are_refused() -> None:
+    with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
+        TorchEngine(make_model(), threads=0)
+
+
+QUIETLY = settings(max_examples=60, deadline=None, database=None, derandomize=True)
+MODEL = {"vocab_size": V, "layout": LAYOUT.to_dict()}
+NAMES = [field.name for field in fields(ModelConfig)]
+VALUES = st.one_of(
+    st.sampled_from((1, 2, 4, 8, 64, 128, 512, 10**6, 10**9, 0, -1)),
+    st.floats(),
+    st.none(),
+    st.booleans(),
+    st.text(max_size=3),
+    st.lists(st.integers(), max_size=2),
+)
+
+
+@QUIETLY
+@given(st.dictionaries(st.sampled_from([*NAMES, "colour"]), VALUES))
+def test_a_config_is_a_model_within_bounds_or_refused(values: dict[str, Any]) -> None:
+    with TemporaryDirectory() as folder:
+        config = {"format": FORMAT, "model": MODEL | values, "weights": []}
+        (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        try:
+            shape, names = read_shape(Path(folder))
+        except CheckpointError as error:
+            assert "\n" not in str(error)
+            return
+        assert names == [] and ModelConfig.from_dict(shape.to_dict()) == shape
+        n_numbers = sum(int(np.prod(own)) for own in tensor_shapes(shape).values())
+        assert n_numbers == shape.n_parameters <= MAX_PARAMETERS
+
+
+@QUIETLY
+@given(st.sampled_from([field.name for field in fields(EventLayout)]), VALUES)
+def test_a_layout_is_one_that_works_or_refused(name: str, value: Any) -> None:
+    try:
+        layout = EventLayout.from_dict({**LAYOUT.to_dict(), name: value})
+        ModelConfig(V, layout)
+    except ValueError as error:
+        assert "\n" not in str(error)
+        return
+    grammar = Grammar(V, layout)
+    assert EventLayout.from_dict(layout.to_dict()) == layout
+    assert [len(ids) for ids in grammar.slot_ids] == list(layout.n_choices)
+    assert len({*np.concatenate(grammar.slot_ids).tolist()}) == sum(layout.n_choices)
+    assert grammar.kinds.shape == layout.choices(V).shape == (V,)

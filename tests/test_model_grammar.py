@@ -62,17 +62,6 @@ def test_a_bar_begins_with_a_position_then_slot_follows_slot() -> None:
     assert allowed_after(walk, DURATIONS[0]) == [BAR, *POSITIONS[3:], V]
 
 
-def test_positions_rise_in_a_bar_and_pitches_at_a_moment() -> None:
-    walk = Walk(GRAMMAR, make_script(**WIDE))
-    assert allowed_after(walk, *note(2, 9), *note(None, 12)) == [BAR, *POSITIONS[3:], V]
-    walk.push(SAME)
-    assert allowed_after(walk) == [*PITCHES[13:]]
-    walk = Walk(GRAMMAR, make_script(**WIDE))
-    assert allowed_after(walk, *note(2, 9), POSITIONS[5]) == [*PITCHES]
-    assert allowed_after(walk, *note(5, 39)[1:]) == [BAR, *POSITIONS[6:]]
-    assert allowed_after(walk, *note(7, 3), BAR) == [*POSITIONS]
-
-
 def test_bounds_and_ends_are_the_scripts() -> None:
     script = make_script(
         2, positions=(POSITIONS[2], POSITIONS[4]), pitches=(PITCHES[3], PITCHES[5]), max_notes=3

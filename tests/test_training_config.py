@@ -63,7 +63,7 @@ def test_an_unknown_setting_is_named_with_the_known_ones() -> None:
         ({"dropout": 1}, "dropout must be below 1, got 1"),
         ({"init_from": "a", "branch_from": "b"}, "init_from and branch_from exclude each other"),
         ({"same_rows": 0}, "same_rows must be of type bool, got 0"),
-        ({"size": "huge"}, "size must be one of tiny, half, small, base, got 'huge'"),
+        ({"size": "huge"}, "size must be tiny, half, small or base, got 'huge'"),
         ({"device": "tpu"}, "device must be auto, cpu or cuda, got 'tpu'"),
         ({"lr": 0}, "lr must be above 0, got 0"),
         ({"batch_events": -1}, "batch_events must be above 0, got -1"),

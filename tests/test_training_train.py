@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 import warnings
 from dataclasses import replace
@@ -12,9 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from synthetic import make_rows
-from training_cases import SMALL, TEXTS
+from training_cases import SMALL, TEXTS, Stopped, alike, curve, state
 
 from emomusic.model.checkpoint import load_model, save_model
 from emomusic.model.events import EventLayout
@@ -26,10 +27,6 @@ from emomusic.training.state import STATE_NAME
 from emomusic.training.train import make_optimisers, start_from, train
 
 SETTINGS = {**SMALL, "max_steps": 24, "lr": 0.01, "save_minutes": 1e-6}
-
-
-class Stopped(Exception):  # noqa: N818 - no error
-    """A run stops here."""
 
 
 @pytest.fixture(scope="module")
@@ -65,25 +62,11 @@ def stopped_run(rows: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *at: int
         run(rows, out)
 
 
-def state(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "run" / STATE_NAME)
-
-
 def scalars(folder: Path) -> dict[str, Any]:
     data = (folder / "run" / STATE_NAME).read_bytes()
     head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     found: dict[str, Any] = json.loads(head["__metadata__"]["scalars"])
     return found
-
-
-def alike(one: Path, other: Path) -> bool:
-    a, b = state(one), state(other)
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def curve(folder: Path, key: str = "loss") -> dict[int, float]:
-    lines = (folder / "run" / "log.jsonl").read_text().splitlines()
-    return {record["step"]: record[key] for record in map(json.loads, lines) if key in record}
 
 
 @pytest.fixture(scope="module")
@@ -343,3 +326,31 @@ def test_each_parameter_has_one_optimiser() -> None:
     for name, parameter in made.named_parameters():
         inside = ("qkv.weight", "out.weight", "gate_up.weight", "down.weight")
         assert (id(parameter) in by_muon) == name.endswith(inside), name
+
+
+ROOT = Path(__file__).resolve().parents[1]
+BARE = ("miditok", "symusic", "music21", "pretty_midi", "gradio", "sklearn", "tensorboard")
+BLOCK = f"import sys\nfor name in {BARE!r}:\n    sys.modules[name] = None\n"
+
+
+def test_the_training_script_runs_on_a_bare_machine(tmp_path: Path) -> None:
+    make_rows().save(tmp_path / "rows.npz")
+    code = (
+        "import runpy\n"
+        f"sys.argv = ['train.py', *sys.argv[1:]]\n"
+        f"runpy.run_path({str(ROOT / 'scripts' / 'train.py')!r}, run_name='__main__')\n"
+    )
+    rows, out = str(tmp_path / "rows.npz"), str(tmp_path / "out")
+    settings = tmp_path / "run.toml"
+    settings.write_text("context = 128\neval_minutes = 0\nbatch_events = 130\n", encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-c", BLOCK + code, "--rows", rows, "--out", out, "--config",
+         str(settings), "--size", "tiny", "--max-steps", "2", "--device", "cpu", "--threads", "1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out" / "config.json").is_file()
+    assert "nats_per_note" in result.stdout

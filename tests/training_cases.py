@@ -1,13 +1,18 @@
-"""Settings of runs that last a moment, and of how clips vary."""
+"""Settings of runs that last a moment, of how clips vary, and what runs leave."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import load_file
 from synthetic import row_vocabulary
 
 from emomusic.training.batches import STILL as STILL
 from emomusic.training.batches import Augmentation
+from emomusic.training.state import STATE_NAME
 
 SMALL: dict[str, Any] = {
     "size": "tiny",
@@ -23,3 +28,28 @@ SMALL: dict[str, Any] = {
 }
 LIVELY = Augmentation(bar_controls=0.7, chords=0.8, form=0.9, given=0.6, gap=0.5, octave=0.5)
 TEXTS = row_vocabulary()
+
+
+class Stopped(Exception):  # noqa: N818 - no error
+    """A run stops here."""
+
+
+def state(out: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a run's state."""
+    return load_file(out / "run" / STATE_NAME)
+
+
+def alike(one: Path, other: Path) -> bool:
+    """Tell whether two runs have the same state, to the bit."""
+    a, b = state(one), state(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def records(out: Path) -> list[dict[str, Any]]:
+    """Return what a run logged."""
+    return [*map(json.loads, (out / "run" / "log.jsonl").read_text().splitlines())]
+
+
+def curve(out: Path, key: str = "loss") -> dict[int, float]:
+    """Return a logged value by its step."""
+    return {record["step"]: record[key] for record in records(out) if key in record}

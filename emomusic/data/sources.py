@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -100,31 +100,24 @@ def _indexed(index: Path) -> list[CorpusFile]:
     found: list[CorpusFile] = []
     try:
         with index.open(newline="", encoding="utf-8") as file:
-            found.extend(_listed(index.parent, row) for row in csv.DictReader(file))
+            for row in csv.DictReader(file):
+                bpm = float(row["bpm"]) if row["bpm"] else None
+                if bpm is not None and not 0 < bpm < math.inf:
+                    raise ValueError(f"bpm must be above 0, got {bpm}")
+                path = index.parent / row["path"]
+                named = row["path"], row["source"], row["grid"]
+                found.append(CorpusFile(path, *named, bpm, row["note"]))
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(f"{index}: row {len(found) + 1} cannot be read: {error!r}") from error
     return found
 
 
-def _listed(folder: Path, row: Mapping[str, str]) -> CorpusFile:
-    bpm = float(row["bpm"]) if row["bpm"] else None
-    if bpm is not None and not 0 < bpm < math.inf:
-        raise ValueError(f"bpm must be above 0, got {bpm}")
-    path = folder / row["path"]
-    return CorpusFile(path, row["path"], row["source"], row["grid"], bpm, row["note"])
-
-
-def _labelled(labelled: Path, folder: Path) -> list[CorpusFile]:
-    return [
-        CorpusFile(
-            clip.path,
-            clip.path.relative_to(folder).as_posix(),
-            clip.source,
-            "none" if clip.source == "emopia" else "bar",
-        )
-        for clip in read_labels(labelled)
-        if clip.part == "mapper"
-    ]
+def _labelled(labelled: Path, folder: Path) -> Iterator[CorpusFile]:
+    for clip in read_labels(labelled):
+        if clip.part == "mapper":
+            name = clip.path.relative_to(folder).as_posix()
+            grid = "none" if clip.source == "emopia" else "bar"
+            yield CorpusFile(clip.path, name, clip.source, grid)
 
 
 def _plain(folder: Path) -> Iterator[CorpusFile]:
@@ -152,8 +145,12 @@ def read_stretches(file: CorpusFile) -> list[Song]:
     if file.grid == "none":
         return [track_song(notes_of(score))]
     metre, spans = _bars(file, score)
+    piano = score
+    if file.source == "pop909":  # the second track holds block chords that nobody plays
+        piano = score.copy()
+        piano.tracks = TrackTickList(score.tracks[:1])
     songs = clean_stretches(
-        _first_track(score) if file.source == "pop909" else score,
+        piano,
         performed=file.source in PERFORMED,
         metre=metre,
         spans=spans,
@@ -194,13 +191,6 @@ def track_song(notes: Notes, *, min_confidence: float = MIN_CONFIDENCE) -> Song:
     if grid.confidence < min_confidence:
         raise SkippedError("beats not found with confidence")
     return clean_performance(notes, grid)
-
-
-def _first_track(score: ScoreTick) -> ScoreTick:
-    """Keep the piano; the second track holds block chords that nobody plays."""
-    score = score.copy()
-    score.tracks = TrackTickList(score.tracks[:1])
-    return score
 
 
 def hear_bars(score: ScoreTick) -> tuple[tuple[int, int], Spans] | None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from safetensors.torch import save as save_tensors
@@ -16,7 +15,6 @@ from emomusic.files import write_atomically, write_text
 from emomusic.model.transformer import Transformer
 from emomusic.model.weights import CONFIG_NAME, FORMAT, as_float32, read_shape, read_tensors
 from emomusic.model.weights import CheckpointError as CheckpointError
-from emomusic.model.weights import read_config as read_config
 
 MAX_FILE_BYTES = 15 * 2**20
 
@@ -41,7 +39,7 @@ def save_model(
     shards = _shards(tensors)
     names = [f"model-{i + 1:02d}-of-{len(shards):02d}.safetensors" for i in range(len(shards))]
     for name, shard in zip(names, shards, strict=True):
-        write_atomically(folder / name, partial(_write_shard, shard))
+        write_atomically(folder / name, lambda file, own=shard: file.write(save_tensors(own)))
     config = {
         "format": FORMAT,
         "model": model.config.to_dict(),
@@ -51,10 +49,6 @@ def save_model(
     write_text(folder / CONFIG_NAME, json.dumps(config, indent=1) + "\n")
     for stale in set(folder.glob("model-*.safetensors")) - {folder / name for name in names}:
         stale.unlink()
-
-
-def _write_shard(shard: dict[str, Tensor], file: BinaryIO) -> None:
-    file.write(save_tensors(shard))
 
 
 def _shards(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
