@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors.torch import save as save_tensors
@@ -39,7 +40,7 @@ def save_model(
     shards = _shards(tensors)
     names = [f"model-{i + 1:02d}-of-{len(shards):02d}.safetensors" for i in range(len(shards))]
     for name, shard in zip(names, shards, strict=True):
-        write_atomically(folder / name, lambda file, own=shard: file.write(save_tensors(own)))
+        write_atomically(folder / name, partial(_write_shard, shard))
     config = {
         "format": FORMAT,
         "model": model.config.to_dict(),
@@ -49,6 +50,10 @@ def save_model(
     write_text(folder / CONFIG_NAME, json.dumps(config, indent=1) + "\n")
     for stale in set(folder.glob("model-*.safetensors")) - {folder / name for name in names}:
         stale.unlink()
+
+
+def _write_shard(shard: dict[str, Tensor], file: BinaryIO) -> None:
+    file.write(save_tensors(shard))
 
 
 def _shards(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
