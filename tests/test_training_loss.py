@@ -17,7 +17,6 @@ from emomusic.training.loss import (
     faster_precision,
     mean_loss,
     sequence_losses,
-    slot_losses,
     summed_loss,
 )
 from emomusic.training.rows import Rows
@@ -36,15 +35,6 @@ MADE = made_of(augmentation=LIVELY)
 
 def batch_of(*clips: int) -> EventBatch:
     return MADE.batch(np.array(clips), 0, 0)
-
-
-def by_event(batch: EventBatch) -> torch.Tensor:
-    """Return the nats at each event and slot, nought where nothing is learnt."""
-    found = torch.zeros(batch.chosen.shape)
-    with torch.no_grad():
-        for slot, (loss, at) in enumerate(slot_losses(MODEL, batch)):
-            found[at, slot] = loss
-    return found
 
 
 def slowly(clip: int, place: int) -> np.ndarray:
@@ -68,17 +58,6 @@ def test_the_loss_is_that_of_each_choice_added_up() -> None:
     np.testing.assert_allclose(sequence_losses(MODEL, batch), expected, rtol=1e-4, atol=1e-4)
     assert float(summed_loss(MODEL, batch).detach()) == pytest.approx(expected.sum(), rel=1e-5)
     assert (expected.sum(axis=0) > 0).all()  # all slots were there
-
-
-def test_what_comes_later_moves_no_earlier_loss() -> None:
-    batch = batch_of(2)
-    before = by_event(batch)
-    for event in (5, 20, len(batch.start) - 1):
-        rows = batch.rows.clone()
-        rows[batch.start[event]] = TEXTS.index("Velocity_30")
-        found = by_event(replace(batch, rows=rows))
-        assert torch.equal(found[:event], before[:event])
-        assert not torch.allclose(found[event:], before[event:]) or event == len(before) - 1
 
 
 def test_neighbours_and_padding_change_nothing() -> None:
