@@ -153,7 +153,6 @@ def test_more_events_than_the_context_are_refused() -> None:
         ({"vocab_size": V - 2}, rf"position names id {V - 2} of {V - 2}"),
         ({"layout": {"bos": 1}}, "unknown or missing key in the layout of events"),
         ({"depth": 2}, r"unknown or missing keys .*depth; known"),
-        ({"vocab_size": None}, r"vocab_size must be a number"),
     ],
 )
 def test_a_shape_out_of_range_is_refused(changes: dict[str, Any], words: str) -> None:
