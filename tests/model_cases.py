@@ -48,10 +48,8 @@ BOS, EOS, BAR, GIVEN = LAYOUT.bos, LAYOUT.eos, LAYOUT.bar, LAYOUT.given
 CONTROL, BAR_CONTROL, SIGN = (TEXTS.index(t) for t in ("Control-mood_0", "BarControl-mood_0",
                                                        "TimeSig_4/4"))  # fmt: skip
 POSITIONS, PITCHES, VELOCITIES, DURATIONS, CHORDS_A, CHORDS_B = (
-    range(first, first + n)
-    for first, n in (LAYOUT.position, LAYOUT.pitch, LAYOUT.velocity, LAYOUT.duration,
-                     LAYOUT.chord_a, LAYOUT.chord_b)
-)  # fmt: skip
+    range(first, first + n) for first, n in LAYOUT.ranges
+)
 ENGINES: dict[str, Callable[[Transformer], Engine]] = {"torch": TorchEngine}
 VARIANTS: dict[str, Callable[[Transformer], Engine]] = {
     "torch": lambda model: TorchEngine(model, threads=3)

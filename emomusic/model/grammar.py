@@ -136,8 +136,7 @@ class Grammar:
     def slot_ids(self) -> tuple[NDArray[np.int64], ...]:
         """Return the id of each choice of each slot; vocab_size stands for `SAME`."""
         own = self.layout
-        ranges = (own.position, own.pitch, own.velocity, own.duration, own.chord_a, own.chord_b)
-        positions, *others = (first + np.arange(n) for first, n in ranges)
+        positions, *others = (first + np.arange(n) for first, n in own.ranges)
         return np.concatenate([[self.vocab_size], positions, [own.bar, own.eos]]), *others
 
     @cached_property

@@ -252,16 +252,14 @@ class Int8Engine:
 def _new_model(library: ctypes.CDLL, config: ModelConfig, instructions: str) -> int:
     """Allocate a model without weights."""
     layout = config.layout
-    slots = (layout.position, layout.pitch, layout.velocity, layout.duration,
-             layout.chord_a, layout.chord_b)  # fmt: skip
     sizes = ("vocab_size", "dim", "n_layers", "n_heads", "n_kv_heads", "hidden", "inner", "context")
     shape = lib.ShapeArg(
         *(getattr(config, name) for name in sizes),
         layout.bos,
         layout.bar,
         layout.eos,
-        lib.Six(*(first for first, _ in slots)),
-        lib.Six(*(count for _, count in slots)),
+        lib.Six(*(first for first, _ in layout.ranges)),
+        lib.Six(*(count for _, count in layout.ranges)),
     )
     half = config.head_dim // 2
     # In float32, as the reference does: the angle's rounding is part of the model.
