@@ -18,7 +18,7 @@ from emomusic.compose.directions import LEVERS, ControlDirections, Response, fit
 from emomusic.compose.plan import ClipPlan
 from emomusic.compose.request import Request
 from emomusic.compose.steerer import Steerer, operating_point, targets_in_c
-from emomusic.data.clean import SkippedError, Song
+from emomusic.data.clean import SkippedError
 from emomusic.data.sources import CorpusFile, read_song, track_song
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
 from emomusic.mapping.fitting import MapperFitter
@@ -92,7 +92,11 @@ def measure_clips(
     for done, clip in enumerate(clips):
         progress(done, len(clips))
         try:
-            song = _read_clip(clip)
+            if clip.source == "emopia":  # performances
+                notes = notes_of(read_score(clip.path))
+                song = track_song(notes, min_confidence=MIN_CONFIDENCE)
+            else:
+                song = read_song(CorpusFile(clip.path, clip.path.name, clip.source))
         except (ScoreError, SkippedError) as error:
             skipped[str(error)] += 1
             continue
@@ -107,12 +111,6 @@ def measure_clips(
         kept.append(clip)
     progress(len(clips), len(clips))
     return MeasuredClips(kept, np.array(values, dtype=np.float64), skipped, excerpts)
-
-
-def _read_clip(clip: LabelledClip) -> Song:
-    if clip.source == "emopia":
-        return track_song(notes_of(read_score(clip.path)), min_confidence=MIN_CONFIDENCE)
-    return read_song(CorpusFile(clip.path, clip.path.name, clip.source))
 
 
 def fit_mapper(measured: MeasuredClips, *, about: str, n_prototypes: int = 6) -> Mapper:
@@ -233,10 +231,10 @@ def fit_checkpoint(
     mapper.save(checkpoint)
     verifier.save(checkpoint)
     counts = Counter(clip.quadrant for clip in measured.clips)
-    told = ", ".join(f"{quadrant} {counts[quadrant]}" for quadrant in QUADRANTS)
+    quadrants = ", ".join(f"{quadrant} {counts[quadrant]}" for quadrant in QUADRANTS)
     skipped = ", ".join(f"{why} ({n})" for why, n in measured.skipped.items()) or "none"
     told = (
-        f"mapper: {len(measured.clips)} clips ({told}), {len(mapper.prototypes)} prototypes; "
+        f"mapper: {len(measured.clips)} clips ({quadrants}), {len(mapper.prototypes)} prototypes; "
         f"skipped: {skipped}\nverifier: {len(clips)} clips"
     )
     return told, measured.excerpts

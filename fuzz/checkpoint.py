@@ -127,8 +127,8 @@ def _made() -> dict[str, bytes]:
     from safetensors.numpy import save
 
     from emomusic.model.events import EventLayout
-    from emomusic.model.shape import SIZES, ModelConfig
-    from emomusic.model.weights import FORMAT, tensor_shapes
+    from emomusic.model.shape import SIZES, ModelConfig, tensor_shapes
+    from emomusic.model.weights import FORMAT
 
     texts = [*(f"{kind}_None" for kind in ("BOS", "EOS", "Bar", "Given", "Behind", "Here")),
              *(f"{kind}_{n}" for kind in ("Position", "Pitch", "Velocity", "Duration", "ChordA",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import ScoreError, notes_of, read_score, seconds_at
 
 FloatArray = NDArray[np.float64]
@@ -31,6 +32,11 @@ class Performance:
     beats_s: FloatArray
     downbeats: NDArray[np.bool_] | None
     is_score: bool = False
+
+    def notes(self) -> Notes:
+        """Return the notes, whose lengths are not known, and 0 here."""
+        length = np.zeros_like(self.onset_s)
+        return make_notes(self.onset_s, length, self.pitch, self.velocity, tempo=60.0)
 
 
 def is_held_back(path: str) -> bool:

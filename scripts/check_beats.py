@@ -51,7 +51,7 @@ def measure(truth: Performance, beats_per_bar: int) -> dict[str, float]:
     """Track one excerpt and compare; the first five seconds do not count, as is usual."""
     assert truth.downbeats is not None
     began = time.perf_counter()
-    grid = track_beats(truth.onset_s, truth.pitch, truth.velocity)
+    grid = track_beats(truth.notes())
     seconds = time.perf_counter() - began
     true, true_down = (
         mir_eval.beat.trim_beats(times) for times in (truth.beats_s, truth.beats_s[truth.downbeats])

@@ -22,7 +22,6 @@ from emomusic.data.beat import (
     N_FEATURES,
     OCTAVES,
     BeatNet,
-    DecodeParams,
     beat_features,
     decode_beats,
     find_beats,
@@ -156,7 +155,7 @@ def fit_octave(net: BeatNet, songs: list[Performance]) -> None:
     traits, classes = [], []
     for cut, start, features in clips(songs):
         probability = net.probabilities(features)
-        frames = decode_beats(probability[:, 0], FRAME_S, DecodeParams())
+        frames = decode_beats(probability[:, 0])
         ratio = np.median(np.diff(frames)) * FRAME_S / np.median(np.diff(cut.beats_s))
         near = np.abs(np.log2(ratio / np.asarray(OCTAVES)))
         if near.min() < 0.25:
@@ -171,7 +170,7 @@ def fit_trust(net: BeatNet, songs: list[Performance]) -> None:
     traits, classes = [], []
     for cut, start, features in clips(songs):
         onset_frames = (cut.onset_s - start) / FRAME_S
-        found = find_beats(features, onset_frames, net, DecodeParams())
+        found = find_beats(features, onset_frames, net)
         true, guess = (
             mir_eval.beat.trim_beats(t) for t in (cut.beats_s, start + FRAME_S * found.frames)
         )

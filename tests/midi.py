@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import symusic
 from symusic.core import ScoreTick
 
+from emomusic.data.clean import Song, clean_stretches
 from emomusic.music.score import write_score
 
 TPQ = 480
@@ -44,6 +46,11 @@ def song(seed: int, *, n_bars: int = 24, transpose: int = 0) -> ScoreTick:
     for bar in range(n_bars):
         notes.append((bar * 4.0, 4.0, 40 + int(rng.integers(0, 12)) + transpose, 60))
     return score_of(notes)
+
+
+def clean_score(score: ScoreTick, **how: Any) -> Song:
+    """Make a score regular: the longest of its stretches."""
+    return clean_stretches(score, **{"performed": False, **how})[0]
 
 
 def write_songs(folder: Path, seeds: range) -> list[Path]:

@@ -23,7 +23,7 @@ from emomusic.model.events import (
 )
 from emomusic.model.grammar import FREE, BarScript, GivenNote, Grammar, Script, Walk
 from emomusic.model.int8.library import is_built
-from emomusic.model.sampling import sample_ids
+from emomusic.model.sampling import sample_choice
 from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.torch_engine import TorchEngine
 from emomusic.model.transformer import Transformer
@@ -48,10 +48,8 @@ BOS, EOS, BAR, GIVEN = LAYOUT.bos, LAYOUT.eos, LAYOUT.bar, LAYOUT.given
 CONTROL, BAR_CONTROL, SIGN = (TEXTS.index(t) for t in ("Control-mood_0", "BarControl-mood_0",
                                                        "TimeSig_4/4"))  # fmt: skip
 POSITIONS, PITCHES, VELOCITIES, DURATIONS, CHORDS_A, CHORDS_B = (
-    range(first, first + n)
-    for first, n in (LAYOUT.position, LAYOUT.pitch, LAYOUT.velocity, LAYOUT.duration,
-                     LAYOUT.chord_a, LAYOUT.chord_b)
-)  # fmt: skip
+    range(first, first + n) for first, n in LAYOUT.ranges
+)
 ENGINES: dict[str, Callable[[Transformer], Engine]] = {"torch": TorchEngine}
 VARIANTS: dict[str, Callable[[Transformer], Engine]] = {
     "torch": lambda model: TorchEngine(model, threads=3)
@@ -189,10 +187,9 @@ def _next_event(engine: Engine, row: EngineRow, walk: Walk, ids: list[int]) -> l
             logits = free + np.float32(guidance) * (logits - free)
         if lean is not None:
             logits = logits + walk.leaning(lean.bias, lean.pairs, lean.weights)
-        uniform = np.array([row.uniforms.take()])
         heat, nucleus = (np.broadcast_to(x, 6)[slot] for x in (row.temperature, row.top_p))
         settings = {"temperature": heat, "top_p": nucleus}
-        choice = int(sample_ids(logits[None], allowed[None], uniform, **settings)[0])
+        choice = sample_choice(logits, allowed, row.uniforms.take(), **settings)
         token = int(GRAMMAR.slot_ids[slot][choice])
         events = walk.push(choice)
         if len(walk.segments) > n_bars:

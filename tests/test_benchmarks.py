@@ -39,7 +39,7 @@ from benchmarks.run import (
 )
 from benchmarks.table import markdown, number, ratios, report, results
 from emomusic.model.int8.library import is_built
-from emomusic.model.weights import tensor_shapes
+from emomusic.model.shape import tensor_shapes
 from emomusic.music.vocabulary import built_vocabulary
 
 MACHINE = {"processor": "a CPU", "cores": 2, "memory_gb": 4.0, "features": ["avx2"]}

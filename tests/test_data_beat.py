@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from emomusic.data.beat import (
+    FRAME_S,
     N_FEATURES,
     OCTAVE_TRAITS,
     BeatGrid,
     BeatNet,
-    DecodeParams,
     beat_features,
     decode_bars,
     decode_beats,
@@ -19,17 +19,16 @@ from emomusic.data.beat import (
     to_beats,
     track_beats,
 )
+from emomusic.music.notes import Notes, make_notes
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-Played = tuple[FloatArray, IntArray, IntArray]
 
 CHORDS = ((0, 4, 7), (9, 12, 16), (5, 9, 12), (7, 11, 14))  # C, Am, F, G above C
 
 
 def perform(
     beats_per_bar: int, tempo: float, *, n_bars: int = 16, rubato: float = 0.0, seed: int = 0
-) -> tuple[Played, FloatArray]:
+) -> tuple[Notes, FloatArray]:
     """Play bass, chords and a melody, each note up to 15 ms off; return the notes and the beats."""
     rng = np.random.default_rng(seed)
     notes: list[tuple[float, int, int]] = []  # beat, pitch, velocity
@@ -48,95 +47,96 @@ def perform(
     beats_s = 1.0 + np.concatenate([[0.0], np.cumsum(length[:-1])])
     onset = np.interp([n[0] for n in notes], beat, beats_s)
     onset = onset + rng.uniform(-0.015, 0.015, len(onset))
-    order = np.argsort(onset)
-    pitch, velocity = (np.asarray([n[k] for n in notes])[order] for k in (1, 2))
-    return (onset[order], pitch, velocity), beats_s[:-1]
+    pitch, velocity = (np.asarray([n[k] for n in notes]) for k in (1, 2))
+    return played(onset, pitch, velocity), beats_s[:-1]
+
+
+def played(
+    onset_s: ArrayLike, pitch: ArrayLike = 60, velocity: ArrayLike = 64, duration_s: ArrayLike = 0.0
+) -> Notes:
+    """Return notes given in seconds."""
+    columns = np.broadcast_arrays(onset_s, duration_s, pitch, velocity)
+    return make_notes(*columns, tempo=60.0)
 
 
 def share_found(true: FloatArray, found: FloatArray, tolerance: float = 0.05) -> float:
     return float(np.mean(np.abs(true[:, None] - found[None, :]).min(axis=1) <= tolerance))
 
 
-@pytest.mark.parametrize("tempo", [72.0, 90.0, 110.0, 140.0])
-def test_steady_pop_is_tracked_with_its_bars(tempo: float) -> None:
-    notes, beats = perform(4, tempo)
-    grid = track_beats(*notes)
-    assert grid.tempo == pytest.approx(tempo, rel=0.03)
-    assert grid.beats_per_bar == 4
-    assert share_found(beats, grid.beats_s) >= 0.95
-    assert share_found(beats[::4], grid.beats_s[grid.downbeats]) >= 0.95
-
-
-def test_rubato_of_ten_percent_is_followed() -> None:
-    notes, beats = perform(4, 100.0, rubato=0.1)
-    grid = track_beats(*notes)
-    assert share_found(beats, grid.beats_s) >= 0.95
-    assert share_found(beats[::4], grid.beats_s[grid.downbeats]) >= 0.9
-
-
-@pytest.mark.parametrize("tempo", [100.0, 150.0])
-def test_a_waltz_has_three_beats_a_bar(tempo: float) -> None:
-    notes, beats = perform(3, tempo, n_bars=24)
-    grid = track_beats(*notes)
-    assert grid.beats_per_bar == 3
-    assert share_found(beats, grid.beats_s) >= 0.9
-    assert share_found(beats[::3], grid.beats_s[grid.downbeats]) >= 0.9
+@pytest.mark.parametrize(
+    ("beats_per_bar", "tempo", "rubato", "least"),
+    [
+        *((4, tempo, 0.0, 0.95) for tempo in (72.0, 90.0, 110.0, 140.0)),
+        (4, 100.0, 0.1, 0.9),
+        (3, 100.0, 0.0, 0.9),
+        (3, 150.0, 0.0, 0.9),
+    ],
+)
+def test_pop_and_waltzes_are_tracked_with_their_bars(
+    beats_per_bar: int, tempo: float, rubato: float, least: float
+) -> None:
+    notes, beats = perform(
+        beats_per_bar, tempo, n_bars=16 if beats_per_bar == 4 else 24, rubato=rubato
+    )
+    grid = track_beats(notes)
+    assert grid.tempo == pytest.approx(tempo, rel=0.03 if not rubato else 0.1)
+    assert grid.beats_per_bar == beats_per_bar
+    assert share_found(beats, grid.beats_s) >= least
+    assert share_found(beats[::beats_per_bar], grid.beats_s[grid.downbeats]) >= least
 
 
 def test_notes_fall_on_the_sixteenths_of_their_grid() -> None:
     notes, _ = perform(4, 96.0)
-    at = to_beats(notes[0], track_beats(*notes))
+    at = to_beats(notes.onset_s, track_beats(notes))
     assert at.min() >= 0
     assert np.mean(np.abs(at * 4 - np.rint(at * 4)) < 0.25) > 0.95
 
 
-def test_time_shift_and_order_do_not_matter() -> None:
-    (onset, pitch, velocity), _ = perform(4, 90.0)
-    grid = track_beats(onset, pitch, velocity)
-    turned = track_beats(onset[::-1] + 7.0, pitch[::-1], velocity[::-1])
-    np.testing.assert_allclose(turned.beats_s - 7.0, grid.beats_s, atol=0.03)
-    again = track_beats(onset, pitch, velocity)
-    np.testing.assert_array_equal(again.beats_s, grid.beats_s)
+def test_when_it_is_played_does_not_matter() -> None:
+    notes, _ = perform(4, 90.0)
+    grid = track_beats(notes)
+    later = track_beats(played(notes.onset_s + 7.0, notes.pitch, notes.velocity))
+    np.testing.assert_allclose(later.beats_s - 7.0, grid.beats_s, atol=0.03)
+    np.testing.assert_array_equal(track_beats(notes).beats_s, grid.beats_s)
 
 
 def test_an_upbeat_puts_beat_zero_before_the_first_onset() -> None:
-    (onset, pitch, velocity), beats = perform(4, 96.0)
-    late = onset > beats[2] + 0.1
-    grid = track_beats(onset[late], pitch[late], velocity[late])
-    assert grid.beats_s[0] <= onset[late][0]
+    notes, beats = perform(4, 96.0)
+    late = notes.where(notes.onset_s > beats[2] + 0.1)
+    grid = track_beats(late)
+    assert grid.beats_s[0] <= late.onset_s[0]
     assert to_beats(beats[4], grid) == pytest.approx(4.0, abs=0.2)
 
 
 def test_the_grid_covers_all_notes_to_their_ends() -> None:
-    (onset, pitch, velocity), _ = perform(4, 90.0)
-    duration = np.full_like(onset, 0.5)
+    notes, _ = perform(4, 90.0)
+    duration = np.full(len(notes), 0.5)
     duration[-1] = 10.0
-    grid = track_beats(onset, pitch, velocity, duration)
-    assert grid.beats_s[0] <= onset[0]
-    assert grid.beats_s[-1] > onset[-1] + 10.0
+    grid = track_beats(played(notes.onset_s, notes.pitch, notes.velocity, duration))
+    assert grid.beats_s[0] <= notes.onset_s[0]
+    assert grid.beats_s[-1] > notes.onset_s[-1] + 10.0
 
 
 @pytest.mark.parametrize("onsets", [[], [3.0], [3.0, 3.0, 3.0, 3.0], [3.0, 3.02]])
 def test_music_without_a_tempo_gets_a_steady_grid(onsets: list[float]) -> None:
-    grid = track_beats(onsets, [60] * len(onsets), [64] * len(onsets))
+    grid = track_beats(played(onsets))
     assert grid.tempo == pytest.approx(120.0)
-    assert grid.confidence == 0.0
-    assert grid.beats_per_bar == 4
+    assert (grid.confidence, grid.beats_per_bar) == (0.0, 4)
     assert grid.beats_s[0] == pytest.approx(onsets[0] if onsets else 0.0)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_a_few_notes_are_covered(n: int) -> None:
     onset = 1.0 + 0.5 * np.arange(n)
-    grid = track_beats(onset, np.full(n, 60), np.full(n, 64))
+    grid = track_beats(played(onset))
     assert grid.beats_s[0] <= onset[0] < onset[-1] < grid.beats_s[-1]
     assert (to_beats(onset, grid) >= 0).all()
 
 
 def test_a_long_silence_is_bridged() -> None:
-    (onset, pitch, velocity), _ = perform(4, 90.0)
-    onset = onset + 20.0 * (onset > onset.mean())
-    grid = track_beats(onset, pitch, velocity)
+    notes, _ = perform(4, 90.0)
+    onset = notes.onset_s + 20.0 * (notes.onset_s > notes.onset_s.mean())
+    grid = track_beats(played(onset, notes.pitch, notes.velocity))
     assert np.diff(grid.beats_s).max() < 2.0
 
 
@@ -165,46 +165,30 @@ def test_a_wrong_grid_is_refused(
         BeatGrid(np.array(beats), per_bar, confidence)
 
 
-def test_wrong_columns_are_refused() -> None:
-    with pytest.raises(ValueError, match="one dimension and length"):
-        track_beats([1.0, 2.0], [60], [64, 64])
-    with pytest.raises(ValueError, match="must be finite"):
-        track_beats([1.0, np.nan], [60, 60], [64, 64])
-
-
-def test_wrong_params_are_refused() -> None:
-    with pytest.raises(ValueError, match="min_tempo < max_tempo, got 100 and 90"):
-        DecodeParams(min_tempo=100, max_tempo=90)
-    with pytest.raises(ValueError, match=r"beat_share must be in \(0, 1\), got 0"):
-        DecodeParams(beat_share=0)
-    with pytest.raises(ValueError, match="must be >= 0, got -1"):
-        DecodeParams(steadiness=-1)
-
-
 def test_decoded_beats_follow_a_change_of_tempo() -> None:
     frames = np.concatenate([np.arange(10, 300, 25), np.arange(310, 600, 28)])
     probability = np.full(620, 0.02)
     probability[frames] = 0.9
-    found = decode_beats(probability, 0.02, DecodeParams())
+    found = decode_beats(probability)
     assert share_found(frames.astype(float), found.astype(float), 1.0) >= 0.95
 
 
 def test_bars_follow_the_downbeats() -> None:
     probability = np.full(41, 0.1)
     probability[2::4] = 0.8
-    assert decode_bars(probability, DecodeParams()) == (4, 2)
+    assert decode_bars(probability) == (4, 2)
     probability = np.full(41, 0.1)
     probability[1::3] = 0.8
-    assert decode_bars(probability, DecodeParams()) == (3, 1)
+    assert decode_bars(probability) == (3, 1)
 
 
 def test_features_ignore_a_transcriptions_velocity_scale() -> None:
-    onset, pitch, velocity = perform(4, 90.0)[0]
-    start, features = beat_features(onset, pitch, velocity)
-    assert start < onset[0]
+    notes = perform(4, 90.0)[0]
+    start, features = beat_features(notes.onset_s, notes.pitch, notes.velocity)
+    assert start < notes.onset_s[0]
     assert features.shape[1] == N_FEATURES
     assert len(features) % 2 == 0
-    louder = beat_features(onset, pitch, velocity * 2)[1]
+    louder = beat_features(notes.onset_s, notes.pitch, notes.velocity * 2)[1]
     np.testing.assert_allclose(louder, features, atol=1e-9)
 
 
@@ -232,14 +216,14 @@ def test_every_other_beat_and_every_beat_differ_in_their_traits() -> None:
 
 
 def test_the_chosen_octave_is_searched_again() -> None:
-    (onset, pitch, velocity), _ = perform(4, 100.0)
-    start, features = beat_features(onset, pitch, velocity)
+    notes, _ = perform(4, 100.0)
+    start, features = beat_features(notes.onset_s, notes.pitch, notes.velocity)
     weights = dict(default_net().weights)
     found = []
     for octave in range(3):
         weights["octave.weight"] = np.zeros((len(OCTAVE_TRAITS), 3))
         weights["octave.bias"] = np.eye(3)[octave]
         net = BeatNet(weights)
-        frames = find_beats(features, (onset - start) / 0.02, net, DecodeParams()).frames
-        found.append(60 / 0.02 / float(np.median(np.diff(frames))))
+        frames = find_beats(features, (notes.onset_s - start) / FRAME_S, net).frames
+        found.append(60 / FRAME_S / float(np.median(np.diff(frames))))
     assert found == pytest.approx([100.0, 200.0, 50.0], rel=0.05)

@@ -2,91 +2,92 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from midi import score_of
+from midi import clean_score, score_of
 
 from emomusic.data.beat import BeatGrid
-from emomusic.data.clean import SkippedError, Song, clean_performance, clean_score, clean_stretches
+from emomusic.data.clean import SkippedError, Song, clean_performance, clean_stretches
 from emomusic.music.notes import make_notes
 from emomusic.music.score import notes_of
 
+Note = tuple[float, float, int, int]
 
-def steady(n_beats: int, *, every: float = 1.0) -> list[tuple[float, float, int, int]]:
-    onsets = np.arange(0, n_beats, every)
-    return [(float(onset), every, 60 + i % 3, 50 + i % 9) for i, onset in enumerate(onsets)]
+
+def steady(n_beats: int) -> list[Note]:
+    return [(float(i), 1.0, 60 + i % 3, 50 + i % 9) for i in range(n_beats)]
 
 
 def signatures(song: Song) -> list[tuple[int, int, int]]:
     return [(s.time, s.numerator, s.denominator) for s in song.score.time_signatures]
 
 
-def test_simple_metres_stay() -> None:
-    song = clean_score(score_of(steady(16)), performed=False)
-    assert signatures(song) == [(0, 4, 4)]
-    assert song.bar_beats.tolist() == [4, 4, 4, 4]
-    assert song.bar_s.tolist() == [0, 2, 4, 6, 8]
-    assert notes_of(song.score).onset.tolist() == list(range(16))
-
-
-def test_six_eight_becomes_two_beats_of_triplets() -> None:
-    notes = steady(15, every=0.5)  # eighths, five bars of 6/8
-    song = clean_score(score_of(notes, signatures=((0, 6, 8),)), performed=False)
-    assert signatures(song) == [(0, 2, 4)]
-    assert len(song.bar_beats) == 5
-    onset = notes_of(song.score).onset
-    assert onset[:7] == pytest.approx(np.arange(7) / 3)
-    assert song.bar_s[1] == pytest.approx(1.5)  # three quarters at 120
-    assert song.bar_compound.tolist() == [True] * 5
-    assert song.raw_lines.tolist() == [0, 3, 6, 9, 12, 15]
-
-
-def test_twelve_eight_becomes_four_beats_and_three_eight_is_paired() -> None:
-    twelve = clean_score(score_of(steady(24), signatures=((0, 12, 8),)), performed=False)
-    assert signatures(twelve) == [(0, 4, 4)]
-    assert len(twelve.bar_beats) == 4
-    three = clean_score(score_of(steady(12), signatures=((0, 3, 8),)), performed=False)
-    assert signatures(three) == [(0, 2, 4)]
-    assert len(three.bar_beats) == 4
-
-
-def test_long_bars_are_halved_and_alla_breve_is_four_four() -> None:
-    six = clean_score(score_of(steady(24), signatures=((0, 6, 4),)), performed=False)
-    assert (signatures(six), len(six.bar_beats)) == ([(0, 3, 4)], 8)
-    cut = clean_score(score_of(steady(16), signatures=((0, 2, 2),)), performed=False)
-    assert (signatures(cut), len(cut.bar_beats)) == ([(0, 4, 4)], 4)
+@pytest.mark.parametrize(
+    ("metre", "n_quarters", "clean", "n_bars"),
+    [
+        ((4, 4), 16, 4, 4),
+        ((6, 8), 15, 2, 5),  # two dotted quarters
+        ((12, 8), 24, 4, 4),
+        ((3, 8), 12, 2, 4),  # paired
+        ((6, 4), 24, 3, 8),  # halved
+        ((2, 2), 16, 4, 4),
+    ],
+)
+def test_metres_become_two_to_four_beats(
+    metre: tuple[int, int], n_quarters: int, clean: int, n_bars: int
+) -> None:
+    song = clean_score(score_of(steady(n_quarters), signatures=((0, *metre),)))
+    assert signatures(song) == [(0, clean, 4)]
+    assert song.bar_beats.tolist() == [clean] * n_bars
+    assert song.bar_compound.tolist() == [metre[1] == 8] * n_bars
+    bar = n_quarters / n_bars
+    assert song.raw_lines.tolist() == pytest.approx([bar * n for n in range(n_bars + 1)])
+    assert song.bar_s.tolist() == pytest.approx([bar * n / 2 for n in range(n_bars + 1)])
+    dotted = 1.5 if metre[1] == 8 else 1.0
+    assert notes_of(song.score).onset == pytest.approx(np.arange(n_quarters) / dotted)
 
 
 def test_a_change_of_metre_keeps_bars_whole() -> None:
     changed = score_of(steady(20), signatures=((0, 4, 4), (8, 3, 4)))
-    song = clean_score(changed, performed=False)
+    song = clean_score(changed)
     assert song.bar_beats.tolist() == [4, 4, 3, 3, 3, 3]
     assert signatures(song) == [(0, 4, 4), (96, 3, 4)]
 
 
 def test_compound_bars_are_marked_among_others() -> None:
     changed = score_of(steady(20), signatures=((0, 4, 4), (8, 6, 8)))
-    song = clean_score(changed, performed=False)
+    song = clean_score(changed)
     assert song.bar_beats.tolist() == [4, 4, 2, 2, 2, 2]
     assert song.bar_compound.tolist() == [False, False, True, True, True, True]
     assert song.raw_lines.tolist() == [0, 4, 8, 11, 14, 17, 20]
 
 
-@pytest.mark.parametrize(("top", "bottom"), [(5, 4), (7, 8), (1, 4)])
-def test_other_metres_are_skipped_by_name(top: int, bottom: int) -> None:
-    score = score_of(steady(40), signatures=((0, top, bottom),))
-    with pytest.raises(SkippedError, match=f"^time signature {top}/{bottom}$"):
-        clean_score(score, performed=False)
+@pytest.mark.parametrize(
+    ("notes", "signatures", "words"),
+    [
+        (steady(40), ((0, 5, 4),), "^time signature 5/4$"),
+        (steady(40), ((0, 7, 8),), "^time signature 7/8$"),
+        (steady(40), ((0, 1, 4),), "^time signature 1/4$"),
+        (steady(40), ((0, 4, 4), (12, 5, 4), (17, 4, 4), (29, 7, 8)), "^fewer than 4 bars$"),
+        (steady(12), ((0, 4, 4),), "^fewer than 4 bars$"),
+        ([(0, 1, 5, 60)], ((0, 4, 4),), "^no notes on the piano$"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_a_few_words(
+    notes: list[Note], signatures: tuple[tuple[float, int, int], ...], words: str
+) -> None:
+    with pytest.raises(SkippedError, match=words):
+        clean_score(score_of(notes, signatures=signatures))
 
 
 def test_of_a_piece_with_an_odd_bar_the_longer_side_is_kept() -> None:
     odd_bar_early = ((0, 4, 4), (16, 5, 4), (21, 4, 4))
-    after = clean_score(score_of(steady(45), signatures=odd_bar_early), performed=False)
+    after = clean_score(score_of(steady(45), signatures=odd_bar_early))
     assert after.bar_beats.tolist() == [4] * 6
     assert signatures(after) == [(0, 4, 4)]
     assert after.bar_s.tolist() == pytest.approx([10.5 + 2 * bar for bar in range(7)])
     assert notes_of(after.score).pitch.tolist() == [60 + i % 3 for i in range(21, 45)]
     assert after.is_to_the_end
     odd_bar_late = ((0, 3, 4), (12, 4, 4), (24, 5, 4), (29, 4, 4))
-    before = clean_score(score_of(steady(45), signatures=odd_bar_late), performed=False)
+    before = clean_score(score_of(steady(45), signatures=odd_bar_late))
     assert before.bar_beats.tolist() == [3, 3, 3, 3, 4, 4, 4]
     assert before.bar_s[[0, -1]].tolist() == [0.0, 12.0]
     assert not before.is_to_the_end
@@ -110,37 +111,27 @@ def test_a_metre_may_hold_in_spans_only() -> None:
 
 
 def test_a_bar_of_upbeat_is_left_out() -> None:
-    song = clean_score(score_of(steady(17), signatures=((0, 1, 4), (1, 4, 4))), performed=False)
+    song = clean_score(score_of(steady(17), signatures=((0, 1, 4), (1, 4, 4))))
     assert song.bar_beats.tolist() == [4, 4, 4, 4]
     assert notes_of(song.score).onset.tolist() == list(range(16))
 
 
 def test_no_note_rings_into_bars_that_are_left_out() -> None:
     notes = [*steady(15), (15.0, 9.0, 50, 60), (17.0, 1.0, 60, 60)]
-    song = clean_score(score_of(notes, signatures=((0, 4, 4), (16, 5, 4))), performed=False)
+    song = clean_score(score_of(notes, signatures=((0, 4, 4), (16, 5, 4))))
     held = notes_of(song.score)
     assert float((held.onset + held.duration).max()) == 16.0
 
 
-def test_a_piece_with_fewer_than_four_bars_between_odd_ones_is_skipped() -> None:
-    changes = ((0, 4, 4), (12, 5, 4), (17, 4, 4), (29, 7, 8))
-    with pytest.raises(SkippedError, match=r"^fewer than 4 bars$"):
-        clean_score(score_of(steady(40), signatures=changes), performed=False)
-
-
-def test_the_metre_of_the_source_overrides_that_of_the_file() -> None:
-    score = score_of(steady(16), signatures=((0, 4, 4), (1, 5, 4)))
-    assert len(clean_score(score, performed=True, metre=(4, 4)).bar_beats) == 4
-
-
-def test_the_tempo_of_the_source_overrides_that_of_the_file() -> None:
-    song = clean_score(score_of(steady(16), tempo=120), performed=False, tempo=60)
+def test_metre_and_tempo_of_the_source_override_those_of_the_file() -> None:
+    score = score_of(steady(16), signatures=((0, 4, 4), (1, 5, 4)), tempo=120)
+    song = clean_score(score, metre=(4, 4), tempo=60)
     assert song.bar_s.tolist() == [0, 4, 8, 12, 16]
 
 
 def test_silent_bars_at_both_ends_are_cut_off() -> None:
     late = [(onset + 8, d, p, v) for onset, d, p, v in steady(16)]
-    song = clean_score(score_of(late), performed=False)
+    song = clean_score(score_of(late))
     assert len(song.bar_beats) == 4
     assert notes_of(song.score).onset[0] == 0
     assert song.bar_s[0] == pytest.approx(4.0)
@@ -151,28 +142,21 @@ def test_played_onsets_snap_to_sixteenths_and_written_ones_to_twelfths() -> None
     played = notes_of(clean_score(score_of(loose), performed=True).score)
     assert (played.onset * 4 % 1 == 0).all()
     assert played.duration.min() == pytest.approx(2 / 12)
-    written = notes_of(clean_score(score_of(loose), performed=False).score)
+    written = notes_of(clean_score(score_of(loose)).score)
     assert 1 / 3 in written.onset
     assert written.duration.min() == pytest.approx(1 / 12)
 
 
 def test_pitches_off_the_piano_are_left_out() -> None:
-    song = clean_score(score_of([*steady(16), (0, 1, 5, 60), (0, 1, 120, 60)]), performed=False)
+    song = clean_score(score_of([*steady(16), (0, 1, 5, 60), (0, 1, 120, 60)]))
     pitch = notes_of(song.score).pitch
     assert (pitch.min(), pitch.max()) == (60, 62)
-    with pytest.raises(SkippedError, match="no notes on the piano"):
-        clean_score(score_of([(0, 1, 5, 60)]), performed=False)
-
-
-def test_short_pieces_are_skipped() -> None:
-    with pytest.raises(SkippedError, match="fewer than 4 bars"):
-        clean_score(score_of(steady(12)), performed=False)
 
 
 def test_flat_velocities_are_no_dynamics() -> None:
     flat = [(o, d, p, 64) for o, d, p, _ in steady(16)]
-    assert not clean_score(score_of(flat), performed=False).has_dynamics
-    assert clean_score(score_of(steady(16)), performed=False).has_dynamics
+    assert not clean_score(score_of(flat)).has_dynamics
+    assert clean_score(score_of(steady(16))).has_dynamics
 
 
 def test_a_performance_lands_on_its_tracked_beats() -> None:
@@ -185,9 +169,6 @@ def test_a_performance_lands_on_its_tracked_beats() -> None:
     assert notes_of(song.score).onset.tolist() == list(range(24))
     assert song.bar_beats.tolist() == [4] * 6
     assert song.bar_s == pytest.approx(beats_s[::4])
-
-
-def test_a_short_performance_is_skipped() -> None:
-    notes = make_notes(np.arange(4.0), np.ones(4), np.full(4, 60), np.full(4, 60))
+    short = make_notes(np.arange(4.0), np.ones(4), np.full(4, 60), np.full(4, 60))
     with pytest.raises(SkippedError, match="fewer than 4 bars"):
-        clean_performance(notes, BeatGrid(np.arange(0, 9, 0.5), 4, 0.9))
+        clean_performance(short, BeatGrid(np.arange(0, 9, 0.5), 4, 0.9))

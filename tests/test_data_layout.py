@@ -121,17 +121,14 @@ def test_musicxml_becomes_midi(tmp_path: Path) -> None:
     assert [note.pitch for note in score.tracks[0].notes] == [60, 64]
 
 
-def test_tables_are_never_overwritten(tmp_path: Path) -> None:
+def test_an_empty_folder_is_named_and_tables_are_never_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(LayoutError, match=r"no file of a known source in .*downloads"):
+        arrange(tmp_path)
+    assert not list(tmp_path.iterdir())
     write_midi(tmp_path / "downloads/pianocore/x.mid", 120)
     arrange(tmp_path)
     with pytest.raises(LayoutError, match=r"index\.csv exists already"):
         arrange(tmp_path)
-
-
-def test_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LayoutError, match=r"no file of a known source in .*downloads"):
-        arrange(tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 def test_split_is_about_a_fifth_and_stays() -> None:

@@ -2,26 +2,37 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from multiprocessing import get_start_method
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from midi import score_of, song, write_songs
+from midi import clean_score, score_of, song, write_songs
 
 from emomusic.data import prepare as prepare_module
 from emomusic.data.packing import measure_forms
 from emomusic.data.prepare import format_summary, prepare
-from emomusic.data.prepared import PreparedSong, prepare_song
+from emomusic.data.prepared import (
+    MAX_CLIP_NOTES,
+    PreparedSong,
+    cut_windows,
+    prepare_clean,
+    prepare_song,
+)
 from emomusic.data.sources import CorpusFile
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
-from emomusic.music.score import write_score
+from emomusic.music.key import estimate_key
+from emomusic.music.score import notes_of, write_score
+from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows
+
+Prepared = tuple[Path, Path, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Return a folder of twelve songs, its rows and the account."""
     root = tmp_path_factory.mktemp("prepare")
     write_songs(root / "music", range(12))
@@ -33,7 +44,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict
     return root / "music", root / "rows.npz", account
 
 
-def test_the_account_adds_up(prepared: tuple[Path, Path, dict[str, Any]]) -> None:
+def test_the_account_adds_up(prepared: Prepared) -> None:
     _, path, account = prepared
     rows = Rows.load(path)
     own = account["music"]
@@ -48,17 +59,12 @@ def test_the_account_adds_up(prepared: tuple[Path, Path, dict[str, Any]]) -> Non
     assert rows.meta["account"] == account
 
 
-def test_the_rows_are_whole(prepared: tuple[Path, Path, dict[str, Any]]) -> None:
+def test_the_rows_are_whole(prepared: Prepared) -> None:
     rows = Rows.load(prepared[1])
     assert rows.clip_values.shape == (len(rows.clip_bar), len(ATTRIBUTE_NAMES))
     assert rows.bar_values.shape == (len(rows.bar_start) - 1, len(BAR_ATTRIBUTE_NAMES))
     assert np.isfinite(rows.clip_values).all()
-    assert (rows.clip_bar + rows.clip_n_bars < len(rows.bar_start)).all()
-    assert rows.clip_shift.min() >= -6
-    assert rows.clip_shift.max() <= 5
-    assert rows.bar_chords.shape == (len(rows.bar_form), 2)
-    assert len(rows.bar_compound) == len(rows.bar_form) == len(rows.bar_start) - 1
-    assert len(rows.note_part) == sum(row["notes"] for row in prepared[2].values())
+    assert rows.clip_shift.min() >= -6 and rows.clip_shift.max() <= 5
     assert rows.song_has_durations.all()
     told = rows.meta["chords"]["music"]
     assert told["half_bars"] == rows.bar_chords.size
@@ -68,7 +74,7 @@ def test_the_rows_are_whole(prepared: tuple[Path, Path, dict[str, Any]]) -> None
     assert rows.clip_is_end.sum() >= 13  # each song has its ending
 
 
-def test_near_duplicates_stay_on_one_side(prepared: tuple[Path, Path, dict[str, Any]]) -> None:
+def test_near_duplicates_stay_on_one_side(prepared: Prepared) -> None:
     rows = Rows.load(prepared[1])
     names = rows.meta["song_names"]
     original, copy = names.index("song_003.mid"), names.index("song_100_transposed.mid")
@@ -77,35 +83,32 @@ def test_near_duplicates_stay_on_one_side(prepared: tuple[Path, Path, dict[str, 
     assert not rows.song_is_validation.all()
 
 
+@pytest.mark.parametrize(("workers", "chunk"), [(2, 5), (None, 3)])
 def test_more_processes_give_the_same_rows(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Prepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int | None,
+    chunk: int,
 ) -> None:
-    monkeypatch.setattr(prepare_module, "CHUNK", 5)
-    prepare(prepared[0], tmp_path / "rows.npz", workers=2)
+    monkeypatch.setattr(prepare_module, "CHUNK", chunk)
+    prepare(prepared[0], tmp_path / "rows.npz", workers=workers)
     assert_same(Rows.load(prepared[1]), Rows.load(tmp_path / "rows.npz"))
     assert [path.name for path in tmp_path.iterdir()] == ["rows.npz"]  # no parts are left
-
-
-def test_every_core_is_used_unless_told(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prepare_module, "CHUNK", 3)
-    prepare(prepared[0], tmp_path / "rows.npz")
-    assert_same(Rows.load(prepared[1]), Rows.load(tmp_path / "rows.npz"))
 
 
 @pytest.mark.skipif(get_start_method() != "fork", reason="the fault is put in before the fork")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_file_that_kills_its_process_costs_no_other(
-    prepared: tuple[Path, Path, dict[str, Any]],
+    prepared: Prepared,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
 ) -> None:
-    def deadly(file: CorpusFile) -> list[PreparedSong]:
+    def deadly(file: CorpusFile, **how: bool) -> list[PreparedSong]:
         if file.name in {"song_004.mid", "song_009.mid"}:
             os._exit(9)
-        return prepare_song(file)
+        return prepare_song(file, **how)
 
     monkeypatch.setattr(prepare_module, "CHUNK", 3)
     monkeypatch.setattr(prepare_module, "prepare_song", deadly)
@@ -120,7 +123,7 @@ def test_a_file_that_kills_its_process_costs_no_other(
 def test_a_file_that_no_one_thought_of_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def puzzled(file: CorpusFile) -> list[PreparedSong]:
+    def puzzled(file: CorpusFile, **how: bool) -> list[PreparedSong]:
         raise IndexError("out of range")
 
     monkeypatch.setattr(prepare_module, "prepare_song", puzzled)
@@ -130,8 +133,19 @@ def test_a_file_that_no_one_thought_of_is_counted(
     assert (songs, skipped) == ([], [("music", "cannot be prepared: IndexError")])
 
 
+def test_ids_that_are_not_miditoks_end_it(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = Tokenizer.encode
+    with monkeypatch.context() as patched:
+        patched.setattr(Tokenizer, "encode", lambda own, score: encode(own, score)[::-1])
+        with pytest.raises(ValueError, match=r"MidiTok writes song_001.mid with other ids than"):
+            prepare(prepared[0], tmp_path / "rows.npz", workers=1)
+    assert not (tmp_path / "rows.npz").exists()
+
+
 def test_a_stopped_run_goes_on(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare_module, "CHUNK", 4)
 
@@ -150,20 +164,8 @@ def test_a_stopped_run_goes_on(
     assert_same(Rows.load(prepared[1]), Rows.load(tmp_path / "rows.npz"))
 
 
-def test_the_bins_of_a_checkpoint_are_kept(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    meta = Rows.load(prepared[1]).meta
-    edges = (np.array(meta["edges"]) + 1.0).tolist()
-    keys = ("attributes", "bar_attributes", "n_bins", "bar_edges")
-    tables = {**{key: meta[key] for key in keys}, "edges": edges}
-    (tmp_path / "tables.json").write_text(json.dumps(tables))
-    prepare(prepared[0], tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
-    assert Rows.load(tmp_path / "rows.npz").meta["edges"] == edges
-
-
-def test_a_checkpoint_of_fewer_attributes_keeps_its_list(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+def test_a_checkpoint_of_fewer_attributes_keeps_its_list_and_its_bins(
+    prepared: Prepared, tmp_path: Path
 ) -> None:
     whole = Rows.load(prepared[1])
     tables = {
@@ -183,18 +185,23 @@ def test_a_checkpoint_of_fewer_attributes_keeps_its_list(
     assert [texts[i] for i in rows.ids[:200]] == [whole_texts[i] for i in whole.ids[:200]]
 
 
-def test_tables_of_unknown_attributes_are_told(tmp_path: Path) -> None:
-    tables = {"attributes": ["mood"], "bar_attributes": [], "edges": [[0.0] * 11], "bar_edges": []}
-    (tmp_path / "tables.json").write_text(json.dumps(tables))
-    with pytest.raises(ValueError, match="this version cannot measure 'mood'"):
-        prepare(tmp_path, tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
-
-
-def test_tables_that_are_none_are_told(
-    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        (None, "cannot read the bins .*No such file"),
+        (
+            {"attributes": ["mood"], "bar_attributes": [], "edges": [[0.0] * 11], "bar_edges": []},
+            "this version cannot measure 'mood'",
+        ),
+    ],
+)
+def test_tables_that_cannot_be_used_are_told(
+    tmp_path: Path, tables: dict[str, Any] | None, words: str
 ) -> None:
-    with pytest.raises(ValueError, match="cannot read the bins"):
-        prepare(prepared[0], tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
+    if tables:
+        (tmp_path / "tables.json").write_text(json.dumps(tables))
+    with pytest.raises(ValueError, match=words):
+        prepare(tmp_path, tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
 
 
 def test_a_folder_of_which_nothing_can_be_used_says_why(tmp_path: Path) -> None:
@@ -247,3 +254,62 @@ def test_the_summary_is_a_table_with_reasons() -> None:
     assert lines[1].split() == ["pop", "2", "3", "1,400", "5,000", "4"]
     assert lines[3].split() == ["all", "3", "4", "1,410", "5,050", "4"]
     assert lines[-1].strip() == "pop: no beat grid (4)"
+
+
+def test_windows_have_no_empty_bar_and_fit_the_context() -> None:
+    n_notes = [60] * 30 + [0] + [60] * 3 + [0] + [30] * 90
+    windows = cut_windows(n_notes, "song")
+    for first, n_bars in windows:
+        inside = n_notes[first : first + n_bars]
+        assert n_bars >= 4
+        assert min(inside) > 0
+        assert sum(inside) <= MAX_CLIP_NOTES
+    assert any(first + n_bars == len(n_notes) for first, n_bars in windows)
+    assert not any(31 <= first < 34 for first, _ in windows)  # three bars are too few
+    assert windows == cut_windows(n_notes, "song")
+    assert windows != cut_windows(n_notes, "another")
+
+
+def test_windows_begin_on_fourth_bars_but_the_last() -> None:
+    windows = cut_windows([8] * 397, "song")
+    begun = {first for first, n_bars in windows if first + n_bars < 397}
+    assert begun
+    assert all(first % 4 == 0 for first in begun)
+
+
+def test_a_clips_shift_brings_its_tonic_to_c() -> None:
+    for transpose in (0, 3, 7):
+        cleaned = clean_score(song(5, n_bars=16, transpose=transpose))
+        prepared = prepare_clean(cleaned, "same name", "test")
+        whole = [shift for first, n, shift, _ in prepared.clips if first == 0 and n == 16]
+        tonic = estimate_key(notes_of(cleaned.score)).tonic
+        assert all((shift + tonic) % 12 == 0 for shift in whole)
+
+
+def test_a_piece_that_was_cut_off_has_no_ending() -> None:
+    cleaned = clean_score(song(5, n_bars=20))
+    whole = prepare_clean(cleaned, "a name", "test")
+    cut = prepare_clean(replace(cleaned, is_to_the_end=False), "a name", "test")
+    assert any(is_end for *_, is_end in whole.clips)
+    assert not any(is_end for *_, is_end in cut.clips)
+    assert cut.clips[:, :3].tolist() == whole.clips[:, :3].tolist()
+
+
+def test_stretches_of_a_file_carry_its_name(tmp_path: Path) -> None:
+    notes = [(float(beat), 1.0, 60 + beat % 7, 60) for beat in range(85)]
+    score = score_of(notes, signatures=((0, 4, 4), (32, 5, 4), (37, 4, 4)))
+    write_score(score, tmp_path / "a.mid")
+    songs = prepare_song(CorpusFile(tmp_path / "a.mid", "a.mid", "test"))
+    assert [(one.name, len(one.bar_lengths)) for one in songs] == [("a.mid", 12), ("a.mid#1", 8)]
+
+
+def test_synthetic_durations_are_marked(tmp_path: Path) -> None:
+    write_score(song(1), tmp_path / "a.mid")
+    for source in ("justpiano", "pianocore"):
+        (prepared,) = prepare_song(CorpusFile(tmp_path / "a.mid", "a.mid", source))
+        assert prepared.has_durations == (source == "pianocore")
+
+
+def test_eighths_in_every_bar_are_the_rhythm_of_the_bar_before() -> None:
+    prepared = prepare_clean(clean_score(song(5, n_bars=12)), "a name", "test")
+    assert prepared.bar_form.tolist() == [0] + [6] * 11

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.evaluation import clip_at
-from midi import song
+from midi import clean_score, song
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.quadrants import compose_quadrants
-from emomusic.data.clean import clean_score
 from emomusic.data.packing import pack
 from emomusic.data.prepared import prepare_clean
 from emomusic.emotion import QUADRANTS

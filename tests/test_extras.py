@@ -52,6 +52,7 @@ def test_composing_and_hearing_need_no_extra(tmp_path: Path) -> None:
         ("gradio", "studio", ["studio"]),
         ("torch", "torch", ["generate", "--engine", "torch"]),
         ("music21", "notation", ["generate", "--format", "mid,svg"]),
+        ("miditok", "train", ["prepare", "--source", str(ROOT / "docs")]),
         ("matplotlib", "pictures", ["verify", "no.mid", "--pictures", "pictures"]),
     ],
 )

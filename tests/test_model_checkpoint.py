@@ -2,18 +2,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from model_cases import LAYOUT, V, make_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from emomusic.model.checkpoint import CheckpointError, load_model, read_config, save_model
+from emomusic.model import choose
+from emomusic.model.checkpoint import load_model, save_model
+from emomusic.model.choose import EngineError, open_engine
+from emomusic.model.events import EventLayout
+from emomusic.model.grammar import Grammar
+from emomusic.model.int8.library import is_built
 from emomusic.model.shape import SIZES, ModelConfig
+from emomusic.model.torch_engine import TorchEngine
 from emomusic.model.transformer import Transformer
+from emomusic.model.weights import CheckpointError, read_config
 
 WEIGHTS = "model-01-of-01.safetensors"
 
@@ -69,43 +80,31 @@ def change_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> Non
     (folder / "config.json").write_text(json.dumps(config))
 
 
-def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
-    tensors = load_file(folder / WEIGHTS)
-    change(tensors)
-    save_file(tensors, folder / WEIGHTS)
-
-
 def refused(folder: Path, words: str) -> None:
     with pytest.raises(CheckpointError, match=words) as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_without_config_is_refused(tmp_path: Path) -> None:
-    refused(tmp_path, "no checkpoint in")
-    refused(tmp_path / "nowhere", "no checkpoint in")
-
-
-@pytest.mark.parametrize("text", ["{", "", "\x00", "[" * 100_000])
-def test_a_damaged_config_is_refused(folder: Path, text: str) -> None:
-    (folder / "config.json").write_text(text)
-    refused(folder, "no checkpoint in")
-
-
-@pytest.mark.parametrize("text", ["[]", "{}", "3", '{"format": "other"}'])
-def test_a_foreign_config_is_refused(folder: Path, text: str) -> None:
-    (folder / "config.json").write_text(text)
-    refused(folder, "is not of format emomusic-model-2")
-
-
-def test_a_config_of_bytes_that_are_no_text_is_refused(folder: Path) -> None:
-    (folder / "config.json").write_bytes(b"\xff\xfe{}")
-    refused(folder, "no checkpoint in")
-
-
-def test_a_config_far_too_large_is_refused(folder: Path) -> None:
-    (folder / "config.json").write_bytes(b" " * (2**20 + 1))
-    refused(folder, "too large to be a config")
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (None, "no checkpoint in"),
+        (b"{", "no checkpoint in"),
+        (b"", "no checkpoint in"),
+        (b"[" * 100_000, "no checkpoint in"),
+        (b"\xff\xfe{}", "no checkpoint in"),
+        (b"[]", "is not of format emomusic-model-2"),
+        (b'{"format": "other"}', "is not of format emomusic-model-2"),
+    ],
+)
+def test_a_config_that_is_missing_damaged_or_foreign_is_refused(
+    folder: Path, data: bytes | None, words: str
+) -> None:
+    (folder / "config.json").unlink()
+    if data is not None:
+        (folder / "config.json").write_bytes(data)
+    refused(folder, words)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +116,7 @@ def test_a_config_far_too_large_is_refused(folder: Path) -> None:
         ("model", {"vocab_size": V, "layout": None}, "config.json"),
         ("model", {"vocab_size": V, "layout": {"bos": 1}}, "layout of events"),
         ("model", {"vocab_size": 9, "layout": LAYOUT.to_dict()}, "of 9"),
+        ("model", {"vocab_size": 400_000, "layout": LAYOUT.to_dict()}, "do not fit its config: "),
         ("weights", None, "config.json"),
         ("weights", [], "do not fit its config"),
         ("weights", WEIGHTS, "not the name of a weights file: 'm'"),
@@ -133,62 +133,86 @@ def test_a_config_that_names_nonsense_is_refused(
     refused(folder, words)
 
 
+@pytest.mark.parametrize("data", [*(0, 4, 200, 5000), b"\x80\x04\x95not weights" * 100])
+def test_truncated_or_foreign_weights_are_refused(folder: Path, data: int | bytes) -> None:
+    path = folder / WEIGHTS
+    path.write_bytes(path.read_bytes()[:data] if isinstance(data, int) else data)
+    refused(folder, "cannot read the weights")
+
+
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("name", "tensor", "words"),
     [
-        ({"vocab_size": 900_000, "dim": 100_000}, "at most 500000000 parameters"),
-        ({"n_layers": 1_000_000, "dim": 2, "n_heads": 1, "n_kv_heads": 1}, "at most 128 layers"),
-        ({"context": 1_000_000}, "a context of 16384"),
-        ({"dim": 10**12}, "dim must be a number in 1 to 1000000"),
-        ({"dim": -64}, "dim must be a number in 1 to 1000000"),
-        ({"vocab_size": 400_000, "dim": 1024}, "do not fit its config: "),
+        ("norm", torch.full((64,), torch.nan), "hold numbers that are not finite"),
+        ("norm", torch.ones(63), r"norm has shape \(63,\), expected \(64,\)"),
+        ("norm", torch.ones(64, dtype=torch.int64), "cannot read the weights .*: norm holds I64"),
+        ("norm", None, "do not fit its config: norm"),
+        ("extra", torch.ones(2), "do not fit its config: extra"),
     ],
 )
-def test_a_huge_shape_is_refused_before_memory_is_taken(
-    folder: Path, changes: dict[str, int], words: str
+def test_tensors_that_do_not_fit_are_named(
+    folder: Path, name: str, tensor: Tensor | None, words: str
 ) -> None:
-    change_config(folder, lambda config: config["model"].update(changes))
+    tensors = load_file(folder / WEIGHTS)
+    if tensor is None:
+        del tensors[name]
+    else:
+        tensors[name] = tensor
+    save_file(tensors, folder / WEIGHTS)
     refused(folder, words)
 
 
-def test_weights_far_larger_than_the_shape_are_not_read(folder: Path) -> None:
-    with (folder / WEIGHTS).open("r+b") as file:
-        file.truncate(2**33)  # sparse: takes no room on the disk
-    refused(folder, "bytes of weights are too many")
+def test_engines_are_opened_by_name(folder: Path, tmp_path: Path) -> None:
+    assert open_engine(folder, "torch").name == "torch"
+    assert open_engine(folder, "torch").config == make_model().config
+    with pytest.raises(EngineError, match="engine must be one of auto, int8, torch, cuda, got 'x'"):
+        open_engine(folder, "x")
+    if not torch.cuda.is_available():
+        with pytest.raises(EngineError, match="engine is cuda, but torch finds no GPU"):
+            open_engine(folder, "cuda")
+    with pytest.raises(CheckpointError, match="no checkpoint in"):
+        open_engine(tmp_path, "torch")
 
 
-@pytest.mark.parametrize("keep", [0, 4, 200, 5000])
-def test_truncated_weights_are_refused(folder: Path, keep: int) -> None:
-    path = folder / WEIGHTS
-    path.write_bytes(path.read_bytes()[:keep])
-    refused(folder, "cannot read the weights")
+@pytest.mark.skipif(not is_built(), reason="the int8 engine is not built")
+def test_int8_is_taken_where_it_was_built(folder: Path) -> None:
+    assert open_engine(folder).name == open_engine(folder, "int8", threads=2).name == "int8"
 
 
-def test_foreign_bytes_are_refused(folder: Path) -> None:
-    (folder / WEIGHTS).write_bytes(b"\x80\x04\x95not weights" * 100)
-    refused(folder, "cannot read the weights")
+def test_without_the_compiled_part_torch_writes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "is_built", lambda: False)
+    assert open_engine(folder).name in {"torch", "cuda"}
 
 
-def test_numbers_that_are_not_finite_are_refused(folder: Path) -> None:
-    def spoil(tensors: dict[str, torch.Tensor]) -> None:
-        tensors["norm"][3] = float("nan")
-
-    change_weights(folder, spoil)
-    refused(folder, "hold numbers that are not finite")
+def test_too_few_threads_are_refused() -> None:
+    with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
+        TorchEngine(make_model(), threads=0)
 
 
-def test_a_wrong_shape_is_refused(folder: Path) -> None:
-    change_weights(folder, lambda t: t.update({"norm": torch.ones(63)}))
-    refused(folder, r"norm has shape \(63,\), expected \(64,\)")
+QUIETLY = settings(max_examples=60, deadline=None, database=None, derandomize=True)
+VALUES = st.one_of(
+    st.sampled_from((1, 2, 4, 8, 64, 128, 512, 10**6, 10**9, 0, -1)),
+    st.floats(),
+    st.none(),
+    st.booleans(),
+    st.text(max_size=3),
+    st.lists(st.integers(), max_size=2),
+)
 
 
-def test_whole_numbers_are_refused(folder: Path) -> None:
-    change_weights(folder, lambda t: t.update({"norm": torch.ones(64, dtype=torch.int64)}))
-    refused(folder, "cannot read the weights .*: norm holds I64")
-
-
-def test_a_missing_or_odd_tensor_is_named(folder: Path) -> None:
-    change_weights(folder, lambda t: t.pop("norm"))
-    refused(folder, "do not fit its config: norm")
-    change_weights(folder, lambda t: t.update({"extra": torch.ones(2)}))
-    refused(folder, "do not fit its config: extra")
+@QUIETLY
+@given(st.sampled_from([field.name for field in fields(EventLayout)]), VALUES)
+def test_a_layout_is_one_that_works_or_refused(name: str, value: Any) -> None:
+    try:
+        layout = EventLayout.from_dict({**LAYOUT.to_dict(), name: value})
+        ModelConfig(V, layout)
+    except ValueError as error:
+        assert "\n" not in str(error)
+        return
+    grammar = Grammar(V, layout)
+    assert EventLayout.from_dict(layout.to_dict()) == layout
+    assert [len(ids) for ids in grammar.slot_ids] == list(layout.n_choices)
+    assert len({*np.concatenate(grammar.slot_ids).tolist()}) == sum(layout.n_choices)
+    assert grammar.kinds.shape == layout.choices(V).shape == (V,)

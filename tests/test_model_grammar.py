@@ -62,17 +62,6 @@ def test_a_bar_begins_with_a_position_then_slot_follows_slot() -> None:
     assert allowed_after(walk, DURATIONS[0]) == [BAR, *POSITIONS[3:], V]
 
 
-def test_positions_rise_in_a_bar_and_pitches_at_a_moment() -> None:
-    walk = Walk(GRAMMAR, make_script(**WIDE))
-    assert allowed_after(walk, *note(2, 9), *note(None, 12)) == [BAR, *POSITIONS[3:], V]
-    walk.push(SAME)
-    assert allowed_after(walk) == [*PITCHES[13:]]
-    walk = Walk(GRAMMAR, make_script(**WIDE))
-    assert allowed_after(walk, *note(2, 9), POSITIONS[5]) == [*PITCHES]
-    assert allowed_after(walk, *note(5, 39)[1:]) == [BAR, *POSITIONS[6:]]
-    assert allowed_after(walk, *note(7, 3), BAR) == [*POSITIONS]
-
-
 def test_bounds_and_ends_are_the_scripts() -> None:
     script = make_script(
         2, positions=(POSITIONS[2], POSITIONS[4]), pitches=(PITCHES[3], PITCHES[5]), max_notes=3
@@ -89,14 +78,6 @@ def test_bounds_and_ends_are_the_scripts() -> None:
     for slot, choice in choices_of([EOS]):
         assert not both.done and both.slot == slot and both.push(choice) == []
     assert both.done and both.segments == [note(0, 5)]
-
-
-def test_chords_come_before_the_notes_of_a_bar_that_writes_them() -> None:
-    walk = Walk(GRAMMAR, make_script(2, bars=make_bars(2, writes_chords=True), **WIDE))
-    assert allowed_after(walk) == [*CHORDS_A]
-    assert allowed_after(walk, CHORDS_A[1]) == [*CHORDS_B]
-    assert allowed_after(walk, CHORDS_B[0]) == [*POSITIONS]
-    assert allowed_after(walk, *note(0, 0), BAR) == [*CHORDS_A]
 
 
 def test_a_given_note_cannot_be_passed() -> None:

@@ -21,7 +21,7 @@ from emomusic.model.events import CHORD_A, NONE, SLOTS
 from emomusic.model.int8 import library as lib
 from emomusic.model.int8.engine import Int8Engine
 from emomusic.model.int8.library import LibraryError
-from emomusic.model.sampling import sample_ids
+from emomusic.model.sampling import sample_choice
 from emomusic.model.shape import SIZES
 from emomusic.model.transformer import Transformer
 from emomusic.model.weights import CheckpointError
@@ -204,9 +204,7 @@ def test_the_compiled_sampler_draws_what_the_reference_draws() -> None:
         allowed[rng.integers(n)] = True
         heat = float(rng.choice([1e-320, 1e-6, 0.3, 1.0, 5.0]))
         top_p, uniform = float(rng.choice([1e-9, 0.5, 0.99, 1.0])), float(rng.random())
-        (expected,) = sample_ids(
-            logits[None], allowed[None], np.array([uniform]), temperature=heat, top_p=top_p
-        )
+        expected = sample_choice(logits, allowed, uniform, temperature=heat, top_p=top_p)
         assert drawn(logits, allowed, heat, top_p, uniform) == expected
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from synthetic import N_BINS, ROW_ATTRIBUTES, ROW_NOTES, make_rows
-from training_cases import LIVELY, STILL, TEXTS, choices, read_clip
+from training_cases import LIVELY, STILL, TEXTS
 
+from emomusic.model.events import to_events
 from emomusic.training.batches import Augmentation, ClipBatches
 from emomusic.training.rows import Rows
 
@@ -24,8 +25,10 @@ KINDS = {
     "Pitch": "n", "Velocity": "v", "Duration": "d", "ChordA": "A", "ChordB": "C",
     "Behind": "<", "Here": ">",
 }  # fmt: skip
+BEHIND = r"\|to?e?f?b*(AC)?(p(nvd)+)*"
+"""A bar behind a gap; no note of it is given, for all are there."""
 BAR = r"\|to?j?e?f?b*(gpnv?d?)*(AC)?(p(nvd)+)*"
-SEQUENCE = re.compile(rf"Bc*(<({BAR})+>)?({BAR})+\.?")
+SEQUENCE = re.compile(rf"Bc*(<({BEHIND})+>)?({BAR})+\.?")
 
 
 def batches(rows: Rows = ROWS, **changes: Any) -> ClipBatches:
@@ -97,31 +100,30 @@ def test_whatever_is_drawn_stands_in_its_order() -> None:
     assert seen == set(KINDS.values())
 
 
-def test_a_batch_learns_what_a_slow_reader_finds_and_nothing_else() -> None:
+def test_a_batch_holds_the_events_of_its_clips_side_by_side() -> None:
     made = batches(augmentation=LIVELY)
+    layout = made.layout
     for index, clips in enumerate(made.epoch(0)):
-        batch = made.batch(clips, 0, index)
-        starts = np.split(np.arange(len(batch.rows)), batch.start[1:].numpy())
-        entered = [sorted(batch.rows[own].tolist()) for own in starts]
-        n_read = 0
+        batch, at, n_notes = made.batch(clips, 0, index), 0, 0
         for row, clip in enumerate(clips):
-            events = read_clip(made, int(clip), np.random.default_rng([1, 0, 1 + index, row]))
-            rows = [sorted(own.rows) for own in events if own.rows]
-            part = slice(n_read, n_read + len(rows))
-            assert entered[part] == rows
-            first = row * batch.shape[1]
-            assert batch.place[part].tolist() == [*range(first, first + len(rows))]
+            ids, learnt = made.sequence(int(clip), np.random.default_rng([1, 0, 1 + index, row]))
+            own = to_events(ids, layout.events, layout.kinds, learnt)
+            first, part = row * batch.shape[1], slice(at, at + len(own.start))
+            assert batch.place[part].tolist() == [*range(first, first + len(own.start))]
             assert set(batch.sequence[part].tolist()) == {row}
-            assert (batch.chosen[part].tolist(), batch.learnt[part].tolist()) == choices(events)
-            n_read = part.stop
-        assert n_read == len(entered) == len(batch.place)
+            np.testing.assert_array_equal(batch.chosen[part], own.chosen)
+            np.testing.assert_array_equal(batch.learnt[part], own.learnt)
+            begin = int(batch.start[at])
+            assert batch.rows[begin : begin + len(own.rows)].tolist() == own.rows.tolist()
+            assert (batch.start[part] - begin).tolist() == own.start.tolist()
+            at, n_notes = part.stop, n_notes + int(own.is_note.sum())
+        assert (at, n_notes) == (len(batch.place), batch.n_notes)
 
 
 @pytest.mark.parametrize("clip", [PLAIN, ENDING, FLAT, MADE_UP])
-def test_what_is_given_is_not_learnt_and_all_that_is_music_is(clip: int) -> None:
-    rows = replace(ROWS, bar_chords=np.abs(ROWS.bar_chords))
-    song, made = rows.clip_song[clip], batches(rows, augmentation=replace(LIVELY, gap=0))
-    music = ["Bar_", "Position_", "Pitch_", "Chord", "EOS_"]
+def test_what_is_given_or_not_known_is_not_learnt_and_all_that_is_music_is(clip: int) -> None:
+    song, made = ROWS.clip_song[clip], batches(augmentation=replace(LIVELY, gap=0))
+    music = ["Bar_", "Position_", "Pitch_", "EOS_"]
     music += ["Velocity_"] if ROWS.song_has_dynamics[song] else []
     music += ["Duration_"] if ROWS.song_has_durations[song] else []
     for seed in range(10):
@@ -130,8 +132,14 @@ def test_what_is_given_is_not_learnt_and_all_that_is_music_is(clip: int) -> None
         given = {
             at for found in re.finditer("gpnv?d?", letters_of(texts)) for at in range(*found.span())
         }
-        expected = [t.startswith(tuple(music)) and i not in given for i, t in enumerate(texts)]
-        assert learnt.tolist() == expected
+        bar = ROWS.clip_bar[clip] - 1
+        for at, text in enumerate(texts):
+            bar += text == "Bar_None"
+            if text.startswith("Chord"):
+                expected = ROWS.bar_chords[bar]["AB".index(text[5])] >= 0
+            else:
+                expected = text.startswith(tuple(music)) and at not in given
+            assert learnt[at] == expected, text
 
 
 @pytest.mark.parametrize(
@@ -180,7 +188,6 @@ def test_a_gap_is_between_what_is_behind_and_what_was_before() -> None:
             told = [only(bar, "Join") for bar in others]
             n = sum(map(bool, told))
             assert told == [[]] * (len(others) - n) + [[f"Join_{k}"] for k in range(n, 0, -1)]
-            assert not any(only(bar, "Join") for bar in behind)
             joins[n] += 1
             endings = [only(bar, "Ending") for bar in [*others, *behind]]
             assert endings == [only(bar, "Ending") for bar in whole]
@@ -232,15 +239,6 @@ def test_given_notes_are_notes_of_their_bar_and_stand_before_it() -> None:
     kinds = [letters_of(drawn(made, PLAIN, seed)) for seed in range(60)]
     for told in ("gpnvd", "gpnv[^d]", "gpnd", "gpn[^vd]"):
         assert any(re.search(told, own) for own in kinds)
-
-
-def test_no_note_is_given_behind_a_gap() -> None:
-    made, n_given = batches(augmentation=replace(STILL, given=1, gap=1)), 0
-    for seed in range(40):
-        behind, others = bars_of(drawn(made, PLAIN, seed))
-        assert not any(only(bar, "Given") for bar in behind)
-        n_given += any(only(bar, "Given") for bar in others)
-    assert n_given > 20
 
 
 def test_given_notes_never_carry_a_clip_beyond_the_context() -> None:
@@ -415,21 +413,18 @@ def test_clips_that_do_not_fit_into_the_context_are_left_out() -> None:
     [
         ({"source_weights": {"jazz": 2.0}}, "unknown source 'jazz'; known are even, odd"),
         ({"source_weights": {"even": 0, "odd": 0}}, "give a source a weight above 0"),
+        ({"song_is_validation": np.ones(24, bool)}, "the rows hold no training clips"),
+        ({"missing": "Control-tempo_0"}, "the rows' vocabulary has no token 'Control-tempo_0'"),
+        ({"missing": "Join_1"}, "the rows' vocabulary has no token 'Join_1'"),
+        ({"missing": "Form-rhythm_16"}, "the rows' vocabulary has no token 'Form-rhythm_16'"),
     ],
 )
-def test_weights_that_cannot_be_are_refused(changes: dict[str, Any], words: str) -> None:
+def test_what_gives_no_batches_is_refused(changes: dict[str, Any], words: str) -> None:
+    kept = [text for text in TEXTS if text != changes.get("missing")]
+    arrays = {name: value for name, value in changes.items() if name.startswith("song")}
+    weights = {name: value for name, value in changes.items() if name.startswith("source")}
     with pytest.raises(ValueError, match=words):
-        batches(**changes)
-
-
-def test_rows_without_what_is_needed_are_refused() -> None:
-    none = replace(ROWS, song_is_validation=np.zeros_like(ROWS.song_is_validation))
-    with pytest.raises(ValueError, match="the rows hold no validation clips"):
-        batches(none, validation=True)
-    for missing in ("Control-tempo_0", "Join_1", "Form-rhythm_16"):
-        meta = {**ROWS.meta, "vocabulary": [text for text in TEXTS if text != missing]}
-        with pytest.raises(ValueError, match=f"the rows' vocabulary has no token '{missing}'"):
-            batches(replace(ROWS, meta=meta))
+        batches(replace(ROWS, meta={**ROWS.meta, "vocabulary": kept}, **arrays), **weights)
 
 
 @pytest.mark.parametrize(

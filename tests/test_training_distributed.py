@@ -14,12 +14,10 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from synthetic import make_rows
-from training_cases import SMALL
+from training_cases import SMALL, Stopped, curve, state
 
 from emomusic.training.config import make_config
-from emomusic.training.state import STATE_NAME
 from emomusic.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,10 +37,6 @@ def alone(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("alone")
     train(rows, out, make_config(None, SETTINGS))
     return out
-
-
-class Stopped(Exception):  # noqa: N818 - no error
-    """A run stops here."""
 
 
 def free_port() -> int:
@@ -66,16 +60,14 @@ def torchrun(rows: Path, out: Path, settings: Path, **changes: Any) -> str:
     return result.stdout
 
 
-def losses(out: Path) -> dict[tuple[int, str], float]:
-    lines = (out / "run" / "log.jsonl").read_text().splitlines()
-    kinds = ("loss", "validation_nats_per_note")
-    return {(r["step"], k): r[k] for r in map(json.loads, lines) for k in kinds if k in r}
+END = "validation_nats_per_note"
 
 
 def check_alike(out: Path, alone: Path) -> None:
-    assert len(losses(alone)) == 3
-    assert losses(out) == pytest.approx(losses(alone), abs=1e-4)
-    one, two = (load_file(folder / "run" / STATE_NAME) for folder in (out, alone))
+    for key, n_records in (("loss", 2), (END, 1)):
+        assert len(curve(alone, key)) == n_records
+        assert curve(out, key) == pytest.approx(curve(alone, key), abs=1e-4)
+    one, two = state(out), state(alone)
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         if name.startswith("model."):
@@ -96,13 +88,12 @@ def test_two_processes_train_as_one_and_go_on_where_one_stopped(
     half_way = tmp_path / "half"
     with pytest.raises(Stopped):
         train(rows, half_way, make_config(None, {**SETTINGS, "save_minutes": 1e-6}), report=stop)
-    assert load_file(half_way / "run" / STATE_NAME)["optimiser.1.0.step"] == 9
+    assert state(half_way)["optimiser.1.0.step"] == 9
     shutil.copytree(half_way, tmp_path / "on")
     torchrun(rows, tmp_path / "on", tmp_path / "run.json")
     check_alike(tmp_path / "on", alone)
     again = train(rows, tmp_path / "on", make_config(None, SETTINGS))  # one reads what two saved
-    end = losses(alone)[20, "validation_nats_per_note"]
-    assert again["nats_per_note"] == pytest.approx(end, abs=1e-4)
+    assert again["nats_per_note"] == pytest.approx(curve(alone, END)[20], abs=1e-4)
 
 
 FAILING = """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 import warnings
 from dataclasses import replace
@@ -12,9 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from synthetic import make_rows
-from training_cases import SMALL, TEXTS
+from training_cases import SMALL, TEXTS, Stopped, alike, curve, state
 
 from emomusic.model.checkpoint import load_model, save_model
 from emomusic.model.events import EventLayout
@@ -26,10 +27,6 @@ from emomusic.training.state import STATE_NAME
 from emomusic.training.train import make_optimisers, start_from, train
 
 SETTINGS = {**SMALL, "max_steps": 24, "lr": 0.01, "save_minutes": 1e-6}
-
-
-class Stopped(Exception):  # noqa: N818 - no error
-    """A run stops here."""
 
 
 @pytest.fixture(scope="module")
@@ -65,25 +62,11 @@ def stopped_run(rows: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *at: int
         run(rows, out)
 
 
-def state(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "run" / STATE_NAME)
-
-
 def scalars(folder: Path) -> dict[str, Any]:
     data = (folder / "run" / STATE_NAME).read_bytes()
     head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     found: dict[str, Any] = json.loads(head["__metadata__"]["scalars"])
     return found
-
-
-def alike(one: Path, other: Path) -> bool:
-    a, b = state(one), state(other)
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def curve(folder: Path, key: str = "loss") -> dict[int, float]:
-    lines = (folder / "run" / "log.jsonl").read_text().splitlines()
-    return {record["step"]: record[key] for record in map(json.loads, lines) if key in record}
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +112,6 @@ def test_a_run_that_is_stopped_ends_as_if_undisturbed(
     assert scalars(tmp_path)["epoch"] > 1 and scalars(tmp_path)["index"] > 0
     told = curve(tmp_path, "precision")
     assert list(told) == [0, 3, 7, 17]  # each start says on what it runs
-
-
-def test_dropout_goes_on_too(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SETTINGS, "dropout", 0.2)
-    monkeypatch.setitem(SETTINGS, "max_steps", 8)
-    run(rows, tmp_path / "whole")
-    stopped_run(rows, tmp_path / "parts", monkeypatch, 5)
-    assert alike(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_finished_run_is_left_as_it_is_and_may_be_longer(
@@ -223,24 +198,20 @@ def test_a_branch_takes_other_rows_only_when_told(
         ({"decay_steps": 3}, "decay_steps 0, not 3"),
         ({"source_weights": {"odd": 0.5}}, "source_weights {}, not {'odd': 0.5}"),
         ({"augmentation": {"octave": 0}}, "octave 0.2, not 0"),
+        ({"rows": 1.0}, "a run of rows "),
     ],
 )
-def test_other_settings_do_not_take_over_a_run(
+def test_other_settings_or_rows_do_not_take_over_a_run(
     rows: Path, undisturbed: Path, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     out = Path(shutil.copytree(undisturbed, tmp_path / "out"))
+    if "rows" in changes:
+        other, rows = make_rows(n_songs=12), tmp_path / "rows.npz"
+        edges = [[changes["rows"] + edge for edge in own] for own in other.meta["edges"]]
+        replace(other, meta={**other.meta, "edges": edges}).save(rows)
     with pytest.raises(ValueError, match="cannot resume from") as caught:
-        run(rows, out, **changes)
+        run(rows, out, **{name: own for name, own in changes.items() if name != "rows"})
     assert words in str(caught.value) and alike(out, undisturbed)
-
-
-def test_other_rows_do_not_take_over_a_run(undisturbed: Path, tmp_path: Path) -> None:
-    out = Path(shutil.copytree(undisturbed, tmp_path / "out"))
-    rows = make_rows(n_songs=12)
-    edges = [[1 + edge for edge in own] for own in rows.meta["edges"]]
-    replace(rows, meta={**rows.meta, "edges": edges}).save(tmp_path / "rows.npz")
-    with pytest.raises(ValueError, match="it is a run of rows "):
-        run(tmp_path / "rows.npz", out)
 
 
 def test_a_run_of_a_decay_is_as_long_as_it_was(rows: Path, tmp_path: Path) -> None:
@@ -292,14 +263,6 @@ def test_samples_and_saving_are_no_slow_training(
         warnings.simplefilter("error", UserWarning)
         train(rows, tmp_path, config, on_evaluation=sample)
     assert asked == [(tmp_path, step) for step in [*range(1, 13), 12]]
-
-
-def test_a_damaged_state_gives_one_clear_error(rows: Path, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / STATE_NAME).write_bytes(b"not a state")
-    with pytest.raises(ValueError, match=r"cannot resume from .*state.safetensors: ") as caught:
-        run(rows, tmp_path)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_gpu_is_told(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,3 +326,31 @@ def test_each_parameter_has_one_optimiser() -> None:
     for name, parameter in made.named_parameters():
         inside = ("qkv.weight", "out.weight", "gate_up.weight", "down.weight")
         assert (id(parameter) in by_muon) == name.endswith(inside), name
+
+
+ROOT = Path(__file__).resolve().parents[1]
+BARE = ("miditok", "symusic", "music21", "pretty_midi", "gradio", "sklearn", "tensorboard")
+BLOCK = f"import sys\nfor name in {BARE!r}:\n    sys.modules[name] = None\n"
+
+
+def test_the_training_script_runs_on_a_bare_machine(tmp_path: Path) -> None:
+    make_rows().save(tmp_path / "rows.npz")
+    code = (
+        "import runpy\n"
+        f"sys.argv = ['train.py', *sys.argv[1:]]\n"
+        f"runpy.run_path({str(ROOT / 'scripts' / 'train.py')!r}, run_name='__main__')\n"
+    )
+    rows, out = str(tmp_path / "rows.npz"), str(tmp_path / "out")
+    settings = tmp_path / "run.toml"
+    settings.write_text("context = 128\neval_minutes = 0\nbatch_events = 130\n", encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-c", BLOCK + code, "--rows", rows, "--out", out, "--config",
+         str(settings), "--size", "tiny", "--max-steps", "2", "--device", "cpu", "--threads", "1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out" / "config.json").is_file()
+    assert "nats_per_note" in result.stdout

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from emomusic.music.notes import Notes
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -215,58 +217,40 @@ def _elu(x: FloatArray) -> FloatArray:
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0.0)))
 
 
-@dataclass(frozen=True)
-class DecodeParams:
-    """Settings of the search for beats; the defaults were chosen on the songs used for fitting.
-
-    Attributes:
-        min_tempo, max_tempo: considered, quarter notes a minute; those of the beats of Pop1K7.
-        steadiness: cost, in nats, of changing the beat's length by 100 % from beat to beat.
-        beat_share: share of a beat's length in which its onset is expected.
-        three_four_bonus: nats a beat in favour of three beats a bar, which the network has seen
-            less of; the default takes fewer than 0.5 % of the fitted four-four songs for three.
-        snap_s: a beat moves to the onsets within this many seconds.
-    """
-
-    min_tempo: float = 50.0
-    max_tempo: float = 220.0
-    steadiness: float = 80.0
-    beat_share: float = 1 / 12
-    three_four_bonus: float = 0.07
-    snap_s: float = 0.05
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if not 0 < self.min_tempo < self.max_tempo:
-            raise ValueError(
-                "min_tempo and max_tempo must be 0 < min_tempo < max_tempo, "
-                f"got {self.min_tempo} and {self.max_tempo}"
-            )
-        if not 0 < self.beat_share < 1:
-            raise ValueError(f"beat_share must be in (0, 1), got {self.beat_share}")
-        if min(self.steadiness, self.snap_s) < 0:
-            values = f"{self.steadiness} and {self.snap_s}"
-            raise ValueError(f"steadiness and snap_s must be >= 0, got {values}")
+MIN_TEMPO, MAX_TEMPO = 50.0, 220.0
+"""Quarter notes a minute that are considered: those of the beats of Pop1K7."""
+STEADINESS = 80.0
+"""Cost, in nats, of changing the beat's length by 100 % from beat to beat; chosen, as the three
+that follow, on the songs used for fitting."""
+BEAT_SHARE = 1 / 12
+"""Share of a beat's length in which its onset is expected."""
+THREE_FOUR_BONUS = 0.07
+"""Nats a beat in favour of three beats a bar, which the network has seen less of: fewer than 0.5 %
+of the fitted four-four songs are taken for three."""
+SNAP_S = 0.05
+"""A beat moves to the onsets within so many seconds."""
 
 
-def decode_beats(beat_probability: FloatArray, frame_s: float, params: DecodeParams) -> IntArray:
+def decode_beats(
+    beat_probability: FloatArray, *, min_tempo: float = MIN_TEMPO, max_tempo: float = MAX_TEMPO
+) -> IntArray:
     """Find the likeliest beat frames, ascending; possibly none in less than one beat's length.
 
-    The probabilities are (n_frames,), in (0, 1); a frame lasts `frame_s` seconds.
+    The probabilities are (n_frames,), in (0, 1); tempi are quarter notes a minute.
 
     Reference: Krebs, Böck and Widmer, "An efficient state-space model for joint tempo and meter
         tracking" (ISMIR 2015); here over beats alone, bars are found afterwards.
     """
-    low = max(2, round(60 / params.max_tempo / frame_s))
-    lengths = np.arange(low, round(60 / params.min_tempo / frame_s) + 1)
+    low = max(2, round(60 / max_tempo / FRAME_S))
+    lengths = np.arange(low, round(60 / min_tempo / FRAME_S) + 1)
     last = np.cumsum(lengths) - 1
     first = last - lengths + 1
-    change = -params.steadiness * np.abs(lengths[:, None] / lengths[None, :] - 1)
+    change = -STEADINESS * np.abs(lengths[:, None] / lengths[None, :] - 1)
     change -= np.log(np.exp(change).sum(axis=1, keepdims=True))
     position = np.arange(last[-1] + 1) - np.repeat(first, lengths)
-    n_on = np.maximum(np.ceil(lengths * params.beat_share), 1).astype(np.int64)
+    n_on = np.maximum(np.ceil(lengths * BEAT_SHARE), 1).astype(np.int64)
     p = np.clip(beat_probability, 1e-5, 1 - 1e-5)
-    gain = np.log(p) - np.log((1 - p) / (1 / params.beat_share - 1))
+    gain = np.log(p) - np.log((1 - p) / (1 / BEAT_SHARE - 1))
     came_from, final = _forward(gain, n_on, lengths, change, position)
     return _backward(came_from, final, first, lengths, position)
 
@@ -321,7 +305,7 @@ def _backward(
     return np.asarray(beats[::-1], dtype=np.int64)
 
 
-def decode_bars(downbeat_probability: FloatArray, params: DecodeParams) -> tuple[int, int]:
+def decode_bars(downbeat_probability: FloatArray) -> tuple[int, int]:
     """Find the beats a bar, 3 or 4, and the index of the first downbeat, 0 to beats a bar − 1.
 
     The probabilities are (n_beats,), in (0, 1), n_beats >= 1.
@@ -332,7 +316,7 @@ def decode_bars(downbeat_probability: FloatArray, params: DecodeParams) -> tuple
         (n, phase): on[phase::n].sum()
         + off.sum()
         - off[phase::n].sum()
-        + (params.three_four_bonus * len(p) if n == 3 else 0.0)
+        + (THREE_FOUR_BONUS * len(p) if n == 3 else 0.0)
         for n in (4, 3)
         for phase in range(n)
     }
@@ -365,33 +349,28 @@ class FoundBeats:
     traits: FloatArray
 
 
-def find_beats(
-    features: FloatArray, onset_frames: FloatArray, net: BeatNet, params: DecodeParams
-) -> FoundBeats:
+def find_beats(features: FloatArray, onset_frames: FloatArray, net: BeatNet) -> FoundBeats:
     """Find the beats, the octave of their tempo, and the bars; music may be too short for two.
 
     The features are those of `beat_features`; the onsets ascend, in frames.
     """
     probability = net.probabilities(features)
-    frames = decode_beats(probability[:, 0], FRAME_S, params)
+    frames = decode_beats(probability[:, 0])
     if len(frames) < 2:
         return FoundBeats(frames, 0, 4, np.zeros(3))
     octave = net.octave(octave_traits(probability, frames, onset_frames))
-    frames = _move_octave(probability, frames, OCTAVES[int(octave.argmax())], params)
+    frames = _move_octave(probability, frames, OCTAVES[int(octave.argmax())])
     beat, downbeat = near(probability, frames).T
-    beats_per_bar, phase = decode_bars(downbeat / np.maximum(beat, 0.1), params)
+    beats_per_bar, phase = decode_bars(downbeat / np.maximum(beat, 0.1))
     return FoundBeats(frames, phase, beats_per_bar, trust_traits(probability, frames, octave))
 
 
-def _move_octave(
-    probability: FloatArray, frames: IntArray, factor: float, params: DecodeParams
-) -> IntArray:
+def _move_octave(probability: FloatArray, frames: IntArray, factor: float) -> IntArray:
     """Search again around the tempo times a factor, if that lies within the limits."""
     tempo = factor * 60.0 / FRAME_S / float(np.median(np.diff(frames)))
-    if factor == 1.0 or not params.min_tempo <= tempo <= params.max_tempo:
+    if factor == 1.0 or not MIN_TEMPO <= tempo <= MAX_TEMPO:
         return frames
-    narrow = replace(params, min_tempo=tempo / RANGE, max_tempo=tempo * RANGE)
-    moved = decode_beats(probability[:, 0], FRAME_S, narrow)
+    moved = decode_beats(probability[:, 0], min_tempo=tempo / RANGE, max_tempo=tempo * RANGE)
     return moved if len(moved) >= 2 else frames
 
 
@@ -491,41 +470,25 @@ class BeatGrid:
         return 60.0 / float(np.median(np.diff(self.beats_s)))
 
 
-def track_beats(
-    onset_s: ArrayLike,
-    pitch: ArrayLike,
-    velocity: ArrayLike,
-    duration_s: ArrayLike | None = None,
-    *,
-    params: DecodeParams = DecodeParams(),
-) -> BeatGrid:
-    """Find the beats and bars of performed piano notes.
+def track_beats(notes: Notes) -> BeatGrid:
+    """Find the beats and bars of performed piano notes, of which seconds count; to the last's end.
 
     Fewer than two distinct onsets give a grid of 120 quarter notes a minute from the first onset
     (from zero without notes), with confidence 0.
 
-    Args:
-        onset_s: (n,) in seconds, in any order, as the other columns.
-        pitch: MIDI pitches.
-        velocity: of MIDI; only their relation to their surroundings counts.
-        duration_s: if given, the beats reach to the last note's end.
-        params: settings of the search.
-
-    Raises:
-        ValueError: if the columns differ in length or a time is not finite.
-
     Reference: Böck, Krebs and Widmer, "Joint beat and downbeat tracking with recurrent neural
         networks" (ISMIR 2016). Ours reads notes instead of sound, and finds bars after beats.
     """
-    onset, pitches, velocities, end_s = _columns(onset_s, pitch, velocity, duration_s)
+    onset = notes.onset_s
+    end_s = float((onset + notes.duration_s).max(initial=0.0))
     if len(onset) == 0 or onset[-1] - onset[0] < GROUP_S:
         return _steady(float(onset[0]) if len(onset) else 0.0, end_s)
-    start, features = beat_features(onset, pitches, velocities)
+    start, features = beat_features(onset, notes.pitch, notes.velocity)
     net = default_net()
-    found = find_beats(features, (onset - start) / FRAME_S, net, params)
+    found = find_beats(features, (onset - start) / FRAME_S, net)
     if len(found.frames) < 2:
         return _steady(float(onset[0]), end_s)
-    beats = _snap(start + FRAME_S * found.frames.astype(np.float64), onset, params.snap_s)
+    beats = _snap(start + FRAME_S * found.frames.astype(np.float64), onset)
     beats = _cover(beats, found.phase, found.beats_per_bar, float(onset[0]), end_s)
     return BeatGrid(beats, found.beats_per_bar, net.trust(found.traits))
 
@@ -547,34 +510,17 @@ def to_beats(times_s: ArrayLike, grid: BeatGrid) -> FloatArray:
     return np.where((times < beats[0]) | (times > beats[-1]), outside, inside)
 
 
-def _columns(
-    onset_s: ArrayLike, pitch: ArrayLike, velocity: ArrayLike, duration_s: ArrayLike | None
-) -> tuple[FloatArray, IntArray, IntArray, float]:
-    """Check the columns; return them in the order of time, and the end of the last note."""
-    onset = np.asarray(onset_s, dtype=np.float64)
-    pitches, velocities = np.asarray(pitch, dtype=np.int64), np.asarray(velocity, dtype=np.int64)
-    duration = np.zeros_like(onset) if duration_s is None else np.asarray(duration_s, np.float64)
-    shapes = [column.shape for column in (onset, pitches, velocities, duration)]
-    if onset.ndim != 1 or len(set(shapes)) > 1:
-        raise ValueError(f"the note columns must be of one dimension and length, got {shapes}")
-    if not np.isfinite(onset).all() or not np.isfinite(duration).all():
-        raise ValueError("onset_s and duration_s must be finite, got NaN or infinity")
-    order = np.lexsort((pitches, onset))
-    end_s = float((onset + duration).max()) if len(onset) else 0.0
-    return onset[order], pitches[order], velocities[order], end_s
-
-
 def _steady(start: float, end_s: float) -> BeatGrid:
     """Return a grid of `EMPTY_TEMPO` for music that tells no tempo."""
     beats = start + np.array([0.0, 60.0 / EMPTY_TEMPO])
     return BeatGrid(_cover(beats, 0, 4, start, end_s), 4, 0.0)
 
 
-def _snap(beats: FloatArray, onset: FloatArray, reach: float) -> FloatArray:
-    """Move each beat to the mean of the onsets within `reach` seconds, weighted by nearness."""
+def _snap(beats: FloatArray, onset: FloatArray) -> FloatArray:
+    """Move each beat to the mean of the onsets within `SNAP_S`, weighted by nearness."""
     nearest = np.searchsorted((beats[1:] + beats[:-1]) / 2, onset)
     distance = onset - beats[nearest]
-    weight = np.maximum(reach - np.abs(distance), 0.0)
+    weight = np.maximum(SNAP_S - np.abs(distance), 0.0)
     total = np.bincount(nearest, weight, len(beats))
     shift = np.bincount(nearest, weight * distance, len(beats)) / np.where(total > 0, total, 1.0)
     return np.asarray(beats + shift, dtype=np.float64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import NamedTuple
 
 import numpy as np
 from symusic.core import ScoreTick
@@ -134,18 +133,14 @@ def label_half_bars(spans: list[ChordSpan], raw_lines: FloatColumn) -> IntColumn
     return labels.reshape(-1, 2)
 
 
-class Agreement(NamedTuple):
-    """Count half bars whose chord the file gives, and those where the notes tell the same."""
-
-    given: int
-    same_root: int
-    same_third: int
-    same: int
+AGREEMENT = ("given", "same_root", "same_third", "same")
+"""Counts of half bars: whose chord the file gives, and of those whose root, root and third, or
+whole chord the notes tell alike."""
 
 
 def known_chords(
     notes: Notes, lines: FloatColumn, given: IntColumn | None
-) -> tuple[IntColumn, Agreement]:
+) -> tuple[IntColumn, IntColumn]:
     """Return the chord of each half bar: the given one, else the one found, -1 if unsure.
 
     Args:
@@ -155,7 +150,7 @@ def known_chords(
             if there are none at all.
 
     Returns:
-        Chords, shape (n_bars, 2), and how far those given are those found.
+        Chords, shape (n_bars, 2), and how far those given are those found, see `AGREEMENT`.
     """
     chance = chord_chances(notes, half_bars(lines))
     told = np.full(len(chance), UNKNOWN) if given is None else given.reshape(-1)
@@ -168,8 +163,8 @@ def known_chords(
 _THIRDS = np.array([_CLASSES[quality][1] for quality in QUALITIES])
 
 
-def agreement(given: IntColumn, found: IntColumn) -> Agreement:
-    """Count where chords found have the root of those given, root and third, and all of them.
+def agreement(given: IntColumn, found: IntColumn) -> IntColumn:
+    """Return the counts of `AGREEMENT`, shape (4,).
 
     Args:
         given: Numbers of chords; those that are -1 do not count.
@@ -182,5 +177,5 @@ def agreement(given: IntColumn, found: IntColumn) -> Agreement:
         for chords in (given, found)
     )
     same_third = same_root & (third == found_third)
-    same = given == found
-    return Agreement(len(given), int(same_root.sum()), int(same_third.sum()), int(same.sum()))
+    counts = [len(given), same_root.sum(), same_third.sum(), (given == found).sum()]
+    return np.array(counts, dtype=np.int64)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,16 +35,6 @@ class SkippedError(ValueError):
     """Tell in a few words why a file is left out; files are counted by this reason."""
 
 
-@dataclass(frozen=True)
-class Metre:
-    """Hold a stretch of one time signature, in raw beats and in clean ones."""
-
-    start: float
-    scale: float
-    beats: int
-    clean_start: float
-
-
 def known_stretches(score: ScoreTick) -> list[Stretch]:
     """Return the stretches of a score that have known metres only.
 
@@ -68,64 +58,67 @@ def known_stretches(score: ScoreTick) -> list[Stretch]:
     return found
 
 
-def metres_of(changes: dict[int, tuple[int, int]], ticks_per_quarter: int) -> list[Metre]:
-    """Return the metres of a stretch that has known ones only.
+@dataclass(frozen=True)
+class _Metres:
+    """Hold the metres of a stretch, from first to last, shape (n_metres,) each.
 
-    Args:
-        changes: Time signatures by the tick at which they begin, rising.
-        ticks_per_quarter: Of the score.
+    Attributes:
+        start: Raw beat, a quarter note of the file, at which it begins.
+        scale: Clean beats in a raw one: 1, or 2 / 3 where a beat is a dotted quarter.
+        beats: Clean beats of a bar.
+        clean_start: Clean beat at which it begins; bars cut short by a change are whole.
     """
-    found: list[Metre] = []
-    for tick, signature in changes.items():
-        start = tick / ticks_per_quarter
-        beats, scale = _beats_of(signature)
-        clean = 0.0
-        if found:
-            before = found[-1]
-            length = (start - before.start) * before.scale
-            clean = before.clean_start + np.ceil(length / before.beats - 1e-3) * before.beats
-        found.append(Metre(start, scale, beats, float(clean)))
-    return found
+
+    start: FloatColumn
+    scale: FloatColumn
+    beats: IntColumn
+    clean_start: FloatColumn
+
+    @classmethod
+    def of(cls, changes: dict[int, tuple[int, int]], ticks_per_quarter: int) -> _Metres:
+        """Look up known time signatures, given by the tick at which they begin, rising."""
+        start = np.array([*changes]) / ticks_per_quarter
+        beats, scale = (
+            np.array(column) for column in zip(*map(_beats_of, changes.values()), strict=True)
+        )
+        n_bars = np.ceil(np.diff(start) * scale[:-1] / beats[:-1] - 1e-3)
+        return cls(start, scale, beats, np.concatenate([[0.0], np.cumsum(n_bars * beats[:-1])]))
+
+    def at(self, beats: FloatColumn) -> IntColumn:
+        """Return the index of the metre of raw beats."""
+        return np.searchsorted(self.start, beats + 1e-6, side="right") - 1
+
+    def at_clean(self, beats: FloatColumn) -> IntColumn:
+        """Return the index of the metre of clean beats."""
+        return np.searchsorted(self.clean_start, beats + 1e-6, side="right") - 1
+
+    def to_clean(self, beats: FloatColumn) -> FloatColumn:
+        """Return clean beats of raw ones."""
+        which = self.at(beats)
+        return self.clean_start[which] + (beats - self.start[which]) * self.scale[which]
+
+    def to_raw(self, beats: FloatColumn) -> FloatColumn:
+        """Return raw beats of clean ones."""
+        which = self.at_clean(beats)
+        return self.start[which] + (beats - self.clean_start[which]) / self.scale[which]
+
+    def bar_lines(self, end: int) -> IntColumn:
+        """Return the clean tick of each bar line, up to the first at or after `end`."""
+        starts = np.rint(self.clean_start * STEPS_PER_BEAT).astype(np.int64)
+        starts = starts[: max(int(np.searchsorted(starts, end)), 1)]
+        bars = self.beats[: len(starts)] * STEPS_PER_BEAT
+        lines = np.concatenate(
+            [np.arange(*own) for own in zip(starts, [*starts[1:], end], bars, strict=True)]
+        )
+        return np.append(lines, lines[-1] + bars[-1])
 
 
 def _beats_of(signature: tuple[int, int]) -> tuple[int, float]:
+    """Return the clean beats of a bar, and of a quarter note."""
     if signature in SIMPLE:
         return SIMPLE[signature], 1.0
     dotted = 12.0 / signature[1]
     return max(COMPOUND[signature], 2), 1.0 / dotted
-
-
-def to_clean(beats: FloatColumn, metres: list[Metre], which: IntColumn) -> FloatColumn:
-    """Return clean beats of raw ones, `which` being the index of each one's metre."""
-    start = np.array([m.start for m in metres])[which]
-    scale = np.array([m.scale for m in metres])[which]
-    clean: FloatColumn = np.array([m.clean_start for m in metres])[which] + (beats - start) * scale
-    return clean
-
-
-def to_raw(beats: FloatColumn, metres: list[Metre]) -> FloatColumn:
-    """Return the raw beats of clean ones."""
-    starts = [m.clean_start for m in metres]
-    which = np.searchsorted(starts, beats + 1e-6, side="right") - 1
-    scale = np.array([m.scale for m in metres])[which]
-    raw: FloatColumn = np.array([m.start for m in metres])[which] + (
-        (beats - np.array(starts)[which]) / scale
-    )
-    return raw
-
-
-def bar_lines(metres: list[Metre], end: int) -> IntColumn:
-    """Return the clean tick of each bar line, up to the first at or after `end`."""
-    lines: list[int] = []
-    for i, m in enumerate(metres):
-        start, bar = round(m.clean_start * STEPS_PER_BEAT), m.beats * STEPS_PER_BEAT
-        last = i + 1 == len(metres) or metres[i + 1].clean_start * STEPS_PER_BEAT >= end
-        stop = end if last else round(metres[i + 1].clean_start * STEPS_PER_BEAT)
-        lines.extend(range(start, stop, bar))
-        if last:
-            lines.append(lines[-1] + bar)
-            break
-    return np.array(lines, dtype=np.int64)
 
 
 PERFORMED_STEP = STEPS_PER_BEAT // 4
@@ -166,17 +159,6 @@ class Song:
     given_chords: IntColumn | None = None
 
 
-def clean_score(
-    score: ScoreTick,
-    *,
-    performed: bool,
-    metre: tuple[int, int] | None = None,
-    tempo: float | None = None,
-) -> Song:
-    """Make a score regular: the longest of its `clean_stretches`."""
-    return clean_stretches(score, performed=performed, metre=metre, tempo=tempo)[0]
-
-
 def clean_stretches(
     score: ScoreTick,
     *,
@@ -211,14 +193,20 @@ def clean_stretches(
         stretches = known_stretches(score)
     else:
         stretches = [({first * quarter: metre}, stop and stop * quarter) for first, stop in spans]
+
+    def seconds(beats: FloatColumn) -> FloatColumn:
+        if tempo is not None:
+            return beats * 60.0 / tempo
+        return seconds_at(score, np.rint(beats * quarter).astype(np.int64))
+
     notes = notes_of(score)
     longest_first = sorted(stretches, key=lambda one: min(one[0]) - (one[1] or score.end()))
     songs: list[Song] = []
     for changes, stop in longest_first:
-        metres = metres_of(changes, quarter)
+        metres = _Metres.of(changes, quarter)
         end = math.inf if stop is None else stop / quarter
         try:
-            song = _clean_stretch(score, notes, metres, end=end, performed=performed, tempo=tempo)
+            song = _regular(notes, metres, seconds, end=end, performed=performed)
         except SkippedError:
             if not songs:
                 raise
@@ -226,45 +214,6 @@ def clean_stretches(
         if not songs or len(song.bar_beats) >= MIN_FURTHER_BARS:
             songs.append(song)
     return songs
-
-
-def _clean_stretch(
-    score: ScoreTick,
-    notes: Notes,
-    metres: list[Metre],
-    *,
-    end: float,
-    performed: bool,
-    tempo: float | None,
-) -> Song:
-    keep = (notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH)
-    keep &= (notes.onset >= metres[0].start - 1e-6) & (notes.onset < end - 1e-6)
-    notes = notes.where(keep)
-    if not len(notes):
-        raise SkippedError("no notes on the piano")
-    duration = np.minimum(notes.duration, end - notes.onset)
-    which = np.searchsorted([m.start for m in metres], notes.onset + 1e-6, side="right") - 1
-    scale = np.array([m.scale for m in metres])[which]
-    onset = to_clean(notes.onset, metres, which)
-    ticks, lengths = _snap(onset, duration * scale, performed=performed)
-    bar_ticks = bar_lines(metres, int(ticks.max()) + 1)
-    first, last = np.searchsorted(bar_ticks, [ticks.min(), ticks.max()], side="right") - 1
-    lines = bar_ticks[first : last + 2]
-    if len(lines) - 1 < MIN_BARS:
-        raise SkippedError(f"fewer than {MIN_BARS} bars")
-    raw_beats = to_raw(lines / STEPS_PER_BEAT, metres)
-    bar_beats = (np.diff(lines) // STEPS_PER_BEAT).astype(np.int64)
-    starts = [m.clean_start for m in metres]
-    of_bar = np.searchsorted(starts, lines[:-1] / STEPS_PER_BEAT + 1e-6, side="right") - 1
-    return Song(
-        score=_build(ticks - lines[0], lengths, notes.pitch, notes.velocity, bar_beats),
-        bar_s=_seconds(score, raw_beats, tempo),
-        bar_beats=bar_beats,
-        bar_compound=np.array([m.scale != 1.0 for m in metres])[of_bar],
-        raw_lines=raw_beats,
-        has_dynamics=len(np.unique(notes.velocity)) > FLAT_VELOCITIES,
-        is_to_the_end=math.isinf(end),
-    )
 
 
 def clean_performance(notes: Notes, grid: BeatGrid) -> Song:
@@ -277,48 +226,56 @@ def clean_performance(notes: Notes, grid: BeatGrid) -> Song:
     Raises:
         SkippedError: If less than 4 bars are left.
     """
-    notes = notes.where((notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH))
+    known = np.arange(len(grid.beats_s), dtype=np.float64)
+
+    def seconds(beats: FloatColumn) -> FloatColumn:
+        beyond = np.maximum(beats - known[-1], 0.0) * 60.0 / grid.tempo
+        return np.interp(beats, known, grid.beats_s) + beyond
+
+    onset = to_beats(notes.onset_s, grid)
+    duration = to_beats(notes.onset_s + notes.duration_s, grid) - onset
+    metres = _Metres.of({0: (grid.beats_per_bar, 4)}, 1)
+    in_beats = replace(notes, onset=onset, duration=duration)
+    return _regular(in_beats, metres, seconds, end=math.inf, performed=True)
+
+
+def _regular(
+    notes: Notes,
+    metres: _Metres,
+    seconds: Callable[[FloatColumn], FloatColumn],
+    *,
+    end: float,
+    performed: bool,
+) -> Song:
+    """Make the notes of a stretch regular, which ends at a raw beat; seconds are those of beats."""
+    keep = (notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH)
+    keep &= (notes.onset >= metres.start[0] - 1e-6) & (notes.onset < end - 1e-6)
+    notes = notes.where(keep)
     if not len(notes):
         raise SkippedError("no notes on the piano")
-    onset = np.asarray(to_beats(notes.onset_s, grid))
-    duration = np.asarray(to_beats(notes.onset_s + notes.duration_s, grid)) - onset
-    ticks, lengths = _snap(np.maximum(onset, 0.0), duration, performed=True)
-    bar = grid.beats_per_bar * STEPS_PER_BEAT
-    first, last = int(ticks.min()) // bar, int(ticks.max()) // bar
-    if last - first + 1 < MIN_BARS:
+    duration = np.minimum(notes.duration, end - notes.onset) * metres.scale[metres.at(notes.onset)]
+    step, shortest = (PERFORMED_STEP, SHORTEST_PERFORMED) if performed else (1, 1)
+    ticks, lengths = (
+        np.rint(beats * STEPS_PER_BEAT / step).astype(np.int64) * step
+        for beats in (metres.to_clean(notes.onset), duration)
+    )
+    ticks, lengths = np.maximum(ticks, 0), np.maximum(lengths, shortest)
+    bar_ticks = metres.bar_lines(int(ticks.max()) + 1)
+    first, last = np.searchsorted(bar_ticks, [ticks.min(), ticks.max()], side="right") - 1
+    lines = bar_ticks[first : last + 2]
+    if len(lines) - 1 < MIN_BARS:
         raise SkippedError(f"fewer than {MIN_BARS} bars")
-    lines = np.arange(first, last + 2) * bar
-    bar_beats = np.full(last - first + 1, grid.beats_per_bar, dtype=np.int64)
+    raw_lines = metres.to_raw(lines / STEPS_PER_BEAT)
+    bar_beats = np.diff(lines) // STEPS_PER_BEAT
     return Song(
         score=_build(ticks - lines[0], lengths, notes.pitch, notes.velocity, bar_beats),
-        bar_s=_at_beats(lines / STEPS_PER_BEAT, grid),
+        bar_s=seconds(raw_lines),
         bar_beats=bar_beats,
-        bar_compound=np.zeros(len(bar_beats), dtype=np.bool_),
-        raw_lines=lines / STEPS_PER_BEAT,
+        bar_compound=metres.scale[metres.at_clean(lines[:-1] / STEPS_PER_BEAT)] != 1.0,
+        raw_lines=raw_lines,
         has_dynamics=len(np.unique(notes.velocity)) > FLAT_VELOCITIES,
+        is_to_the_end=math.isinf(end),
     )
-
-
-def _at_beats(beats: FloatColumn, grid: BeatGrid) -> FloatColumn:
-    known = np.arange(len(grid.beats_s), dtype=np.float64)
-    beyond = np.maximum(beats - known[-1], 0.0) * 60.0 / grid.tempo
-    seconds: FloatColumn = np.interp(beats, known, grid.beats_s) + beyond
-    return seconds
-
-
-def _snap(onset: FloatColumn, duration: FloatColumn, *, performed: bool) -> tuple[IntColumn, ...]:
-    step = PERFORMED_STEP if performed else 1
-    ticks = np.rint(onset * STEPS_PER_BEAT / step).astype(np.int64) * step
-    lengths = np.rint(duration * STEPS_PER_BEAT / step).astype(np.int64) * step
-    shortest = SHORTEST_PERFORMED if performed else 1
-    return np.maximum(ticks, 0), np.maximum(lengths, shortest)
-
-
-def _seconds(score: ScoreTick, beats: FloatColumn, tempo: float | None) -> FloatColumn:
-    if tempo is not None:
-        seconds: FloatColumn = beats * 60.0 / tempo
-        return seconds
-    return seconds_at(score, np.rint(beats * score.ticks_per_quarter).astype(np.int64))
 
 
 def _build(

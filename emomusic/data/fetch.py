@@ -30,12 +30,11 @@ MAX_MEMBER_BYTES, MAX_TOTAL_BYTES, MAX_MEMBERS = 64 << 20, 2 << 30, 100_000
 """Far above what the sources hold (the largest label file has 4 MB)."""
 
 
+_DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error)
+
+
 class ArchiveError(Exception):
     """Say in one line why an archive is not unpacked."""
-
-
-class DamagedArchiveError(ArchiveError):
-    """Say that an archive is not whole, so that it is worth fetching again."""
 
 
 class DownloadError(Exception):
@@ -117,25 +116,23 @@ def fetch(source: Source, out_dir: Path, *, attempts: int = 4, wait_s: float = 2
             damaged or unsafe.
     """
     archive = out_dir / "downloads" / f"{source.name}.zip"
+    checksums_path = out_dir / "checksums.json"
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
         if not archive.exists():
             download(source.url, archive, attempts=attempts, wait_s=wait_s)
-        return _unpack_checked(source, archive, out_dir / "checksums.json")
+        recorded = _read_checksums(checksums_path)
+        digest = _verify(archive, source, recorded)
+        folder = archive.with_suffix("")
+        n_files, skipped = unpack(archive, folder, keep=source.keep)
+        if source.url not in recorded:  # only now: a damaged archive is no reference for later
+            content = json.dumps(recorded | {source.url: digest}, indent=2, sort_keys=True)
+            write_text(checksums_path, content + "\n")
+    except _DAMAGE as error:
+        archive.unlink()
+        raise DownloadError(f"{source.name}: not a whole zip archive: {error}") from error
     except (OSError, ArchiveError) as error:
-        if isinstance(error, DamagedArchiveError):
-            archive.unlink()
         raise DownloadError(f"{source.name}: {error}") from error
-
-
-def _unpack_checked(source: Source, archive: Path, checksums_path: Path) -> Fetched:
-    recorded = _read_checksums(checksums_path)
-    digest = _verify(archive, source, recorded)
-    folder = archive.with_suffix("")
-    n_files, skipped = unpack(archive, folder, keep=source.keep)
-    if source.url not in recorded:  # only now: a damaged archive is no reference for later
-        content = json.dumps(recorded | {source.url: digest}, indent=2, sort_keys=True)
-        write_text(checksums_path, content + "\n")
     first_seen = source.sha256 is None and source.url not in recorded
     return Fetched(folder, n_files, skipped, digest, first_seen)
 
@@ -238,7 +235,7 @@ def unpack(
         The number of files written, and how many members were left out for each reason.
 
     Raises:
-        DamagedArchiveError: If the archive is not whole.
+        BadZipFile, EOFError, zlib.error: If the archive is not whole.
         ArchiveError: If a member would leave the folder, the archive needs a password, exceeds
             the limits of this module, or holds nothing to keep.
     """
@@ -248,9 +245,9 @@ def unpack(
         with zipfile.ZipFile(archive) as opened:
             members, skipped = _chosen(opened, keep)
             _extract(opened, members, part)
-        _replace_folder(part, folder)
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise DamagedArchiveError(f"not a whole zip archive: {error}") from error
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.replace(folder)
     except (RuntimeError, NotImplementedError) as error:  # a password, an unknown compression
         raise ArchiveError(f"the archive cannot be unpacked: {error}") from error
     finally:
@@ -302,18 +299,3 @@ def _extract(opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Pa
                 if total > MAX_TOTAL_BYTES:
                     raise ArchiveError(f"the archive unpacks to over {MAX_TOTAL_BYTES >> 30} GiB")
                 file.write(block)
-
-
-def _replace_folder(part: Path, folder: Path) -> None:
-    """Put a folder in the place of another, which is put back where that fails."""
-    old = folder.with_name(f"{folder.name}.old-{os.getpid()}")
-    existed = folder.exists()
-    if existed:
-        folder.replace(old)
-    try:
-        part.replace(folder)
-    except OSError:
-        if existed:
-            old.replace(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import re
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import StatisticsError, fmean, median
 
+from emomusic.files import write_text
 from emomusic.music.score import ScoreError, read_score
 
 INDEX_COLUMNS = ("path", "source", "grid", "bpm", "note")
@@ -214,22 +216,17 @@ def _vgmidi_values(data_dir: Path) -> dict[str, tuple[float, float]]:
     values = {}
     for _, path in _found(data_dir, "vgmidi", "annotations/vgmidi_raw_*.json"):
         content = json.loads(path.read_text(encoding="utf-8"))
+        curves: dict[str, list[dict[str, list[float]]]] = defaultdict(list)
+        for key, curve in content["annotations"].items():
+            curves[key.rpartition("_")[0]].append(curve)
         for piece, about in content["pieces"].items():
-            curves = [
-                curve for key, curve in content["annotations"].items()
-                if key.rpartition("_")[0] == piece
-            ]  # fmt: skip
-            if curves:
+            if curves[piece]:
                 valence, arousal = (
-                    fmean(_medians(curve[axis] for curve in curves))
+                    fmean(map(median, zip(*(c[axis] for c in curves[piece]), strict=False)))
                     for axis in ("valence", "arousal")
                 )
                 values[about["midi"]] = (valence, arousal)
     return values
-
-
-def _medians(curves: Iterable[list[float]]) -> list[float]:
-    return [median(step) for step in zip(*curves, strict=False)]
 
 
 def _label(path: str, source: str, song: str, quadrant: str) -> dict[str, str]:
@@ -245,9 +242,8 @@ def split_of(song: str) -> str:
 
 def _write_table(path: Path, columns: tuple[str, ...], rows: list[dict[str, str]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(path)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, table.getvalue())

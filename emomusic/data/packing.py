@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.data.chord_labels import Agreement
+from emomusic.data.chord_labels import AGREEMENT
 from emomusic.data.prepared import PreparedSong, shared_tokenizer
 from emomusic.data.split import hold_back
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.chords import UNKNOWN
 from emomusic.music.form import FormTable, bar_copies, bar_figures, bar_harmony, written_form
-from emomusic.music.notes import IntColumn
-from emomusic.music.parts import RIGHT_HAND
+from emomusic.music.passage import RIGHT_HAND
 from emomusic.music.tokenizer import N_BINS, bin_edges
 from emomusic.music.vocabulary import built_vocabulary, special_tokens
 from emomusic.training.rows import Rows
@@ -68,14 +67,10 @@ def pack(
         tables: Edges of the attributes' bins; None fits them to the songs.
     """
     sources = sorted({song.source for song in songs})
-    lengths = [len(bar) for song in songs for bar in song.ids]
-    first_bar = np.cumsum([0, *(len(song.ids) for song in songs)])
-    clips = [
-        (first_bar[i] + first, n_bars, shift, is_end, i)
-        for i, song in enumerate(songs)
-        for first, n_bars, shift, is_end in song.clips
-    ]
-    clip_bar, clip_n_bars, clip_shift, clip_is_end, clip_song = zip(*clips, strict=True)
+    lengths = _joined(songs, "bar_lengths")
+    first_bar = np.cumsum([0, *(len(song.bar_lengths) for song in songs[:-1])])
+    n_clips = [len(song.clips) for song in songs]
+    clips = _joined(songs, "clips")
     names = tables["attributes"] if tables else list(ATTRIBUTE_NAMES)
     bar_names = tables["bar_attributes"] if tables else list(BAR_ATTRIBUTE_NAMES)
     clip_values = _columns(_joined(songs, "clip_values"), names, ATTRIBUTE_NAMES)
@@ -98,20 +93,20 @@ def pack(
         "chords": _told_chords(songs),
         "account": _summarise(songs, skipped, held_back),
     }
+    # The music stands behind the controls, which may be others than ours.
+    moved = len(meta["vocabulary"]) - len(shared_tokenizer().vocabulary)
+    of_bars = ("bar_chords", "bar_form", "bar_compound", "note_part")
     return Rows(
-        ids=_music_ids(songs, meta["vocabulary"]),
+        ids=(_joined(songs, "ids").astype(np.int64) + moved).astype(np.uint16),
         bar_start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         bar_values=bar_values,
-        bar_chords=_joined(songs, "bar_chords"),
-        bar_form=_joined(songs, "bar_form"),
-        bar_compound=_joined(songs, "bar_compound"),
-        note_part=_joined(songs, "note_part"),
-        clip_bar=np.array(clip_bar, dtype=np.int32),
-        clip_n_bars=np.array(clip_n_bars, dtype=np.int16),
-        clip_shift=np.array(clip_shift, dtype=np.int8),
-        clip_is_end=np.array(clip_is_end, dtype=bool),
+        **{name: _joined(songs, name) for name in of_bars},
+        clip_bar=(clips[:, 0] + np.repeat(first_bar, n_clips)).astype(np.int32),
+        clip_n_bars=clips[:, 1].astype(np.int16),
+        clip_shift=clips[:, 2].astype(np.int8),
+        clip_is_end=clips[:, 3].astype(bool),
         clip_values=clip_values,
-        clip_song=np.array(clip_song, dtype=np.int32),
+        clip_song=np.repeat(np.arange(len(songs), dtype=np.int32), n_clips),
         song_source=np.array([sources.index(song.source) for song in songs], dtype=np.int16),
         song_has_dynamics=np.array([song.has_dynamics for song in songs]),
         song_has_durations=np.array([song.has_durations for song in songs]),
@@ -131,24 +126,17 @@ def _columns(
     return np.ascontiguousarray(values[:, [known.index(name) for name in names]])
 
 
-def _music_ids(songs: Sequence[PreparedSong], texts: Sequence[str]) -> NDArray[np.uint16]:
-    """Return the ids of all bars in a vocabulary of perhaps other controls than ours."""
-    moved = len(texts) - len(shared_tokenizer().vocabulary)  # the music stands behind the controls
-    ids: NDArray[np.uint16] = np.concatenate([bar for song in songs for bar in song.ids])
-    return (ids.astype(np.int64) + moved).astype(np.uint16)
-
-
 def _told_chords(songs: Sequence[PreparedSong]) -> dict[str, Any]:
     """Return by source how many half bars have a known chord, and how far given ones are found."""
     told: dict[str, Any] = {}
     for source in sorted({song.source for song in songs}):
         own = [song for song in songs if song.source == source]
-        chords = np.concatenate([song.bar_chords for song in own])
+        chords = _joined(own, "bar_chords")
         counts = np.sum([song.chord_agreement for song in own], axis=0).tolist()
         told[source] = {
             "half_bars": chords.size,
             "known": int((chords != UNKNOWN).sum()),
-            **Agreement(*counts)._asdict(),
+            **dict(zip(AGREEMENT, counts, strict=True)),
         }
     return told
 
@@ -165,16 +153,14 @@ def _summarise(
 ) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for source in sorted({s.source for s in songs} | {source for source, _ in skipped}):
-        own = [song for song in songs if song.source == source]
+        own = [i for i, song in enumerate(songs) if song.source == source]
         reasons = Counter(reason for where, reason in skipped if where == source)
         summary[source] = {
             "songs": len(own),
-            "validation_songs": sum(
-                held for song, held in zip(songs, held_back, strict=True) if song.source == source
-            ),
-            "clips": sum(len(song.clips) for song in own),
-            "notes": sum(song.n_notes for song in own),
-            "ids": sum(len(bar) for song in own for bar in song.ids),
+            "validation_songs": sum(held_back[i] for i in own),
+            "clips": sum(len(songs[i].clips) for i in own),
+            "notes": sum(len(songs[i].note_part) for i in own),
+            "ids": sum(len(songs[i].ids) for i in own),
             "skipped": dict(reasons.most_common()),
         }
     return summary
@@ -184,7 +170,7 @@ def measure_forms(rows: Rows, *, n_forms: int = 1_500, seed: int = 0) -> FormTab
     """Return how so many songs of the training part go, from their first bar on.
 
     Songs are drawn evenly over those with at least 16 bars whose chords are known, or over all
-    of that length where no song's are; up to 64 bars of each are taken, about 160 KB in all.
+    of that length where no song's are; up to 64 bars of each are taken, about 350 KB in all.
 
     Args:
         rows: Packed rows.
@@ -194,7 +180,11 @@ def measure_forms(rows: Rows, *, n_forms: int = 1_500, seed: int = 0) -> FormTab
     Returns:
         The table; None if no song has 16 bars.
     """
-    starts, stops = _song_bars(rows)
+    # The first bar of each song that a clip has, and the one after the last.
+    starts = np.full(len(rows.song_source), len(rows.bar_start))
+    stops = np.zeros_like(starts)
+    np.minimum.at(starts, rows.clip_song, rows.clip_bar)
+    np.maximum.at(stops, rows.clip_song, rows.clip_bar + rows.clip_n_bars)
     long_enough = (stops - starts >= MIN_FORM_BARS) & ~rows.song_is_validation
     is_known = np.array([
         bool(begin < end and (rows.bar_chords[begin:end] != UNKNOWN).mean() >= MIN_KNOWN_SHARE)
@@ -245,14 +235,3 @@ def _bar_places(
         all_cells.append(cells)
         all_onsets.append(onsets)
     return all_cells, all_onsets
-
-
-def _song_bars(rows: Rows) -> tuple[IntColumn, IntColumn]:
-    """Return the first bar of each song that a clip has, and the one after the last."""
-    n_songs = len(rows.song_source)
-    first = rows.clip_bar.astype(np.int64)
-    starts = np.full(n_songs, len(rows.bar_start))
-    stops = np.zeros(n_songs, dtype=np.int64)
-    np.minimum.at(starts, rows.clip_song, first)
-    np.maximum.at(stops, rows.clip_song, first + rows.clip_n_bars)
-    return starts, stops

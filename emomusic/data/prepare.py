@@ -9,15 +9,20 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emomusic.data.chord_labels import Agreement
 from emomusic.data.clean import SkippedError
 from emomusic.data.packing import measure_forms, pack, read_tables
-from emomusic.data.prepared import PreparedSong, prepare_song
+from emomusic.data.prepared import (
+    ForeignIdsError,
+    PreparedSong,
+    miditok_tokenizer,
+    prepare_song,
+)
 from emomusic.data.sources import CorpusFile, corpus_files
 from emomusic.files import clear_parts, write_atomically
 from emomusic.music.form import FORM_COLUMNS
@@ -25,11 +30,11 @@ from emomusic.music.score import ScoreError
 
 CHUNK = 16
 """Files worked on at once and kept together: few enough that all cores end at the same time."""
-PART_FORMAT = 7
+COMPARED = 4
+"""The first of so many files is tokenized by MidiTok, too; all would take half as long again."""
+PART_FORMAT = 8
 DIED = "the process that prepared it died"
 Job = tuple[Sequence[CorpusFile], Path]
-_COLUMNS = ("bar_values", "bar_chords", "bar_form", "bar_compound", "note_part", "clip_values",
-            "fingerprints")  # fmt: skip
 
 
 def prepare(
@@ -57,8 +62,11 @@ def prepare(
         The summary: by source songs, clips, notes, ids, and how many were skipped why.
 
     Raises:
-        ValueError: If there is nothing to prepare, or the bins cannot be read.
+        ValueError: If there is nothing to prepare, the bins cannot be read, or MidiTok, which
+            tokenizes every fourth file, too, comes to other ids.
+        ModuleNotFoundError: If MidiTok is not installed.
     """
+    miditok_tokenizer()  # once, before the processes part
     tables = read_tables(tables_dir) if tables_dir else None
     files = corpus_files(source_dir)
     chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]
@@ -158,13 +166,16 @@ def _prepare_alone(file: CorpusFile) -> list[PreparedSong] | str:
 
 def _prepare_chunk(job: Job) -> None:
     chunk, path = job
-    _write_part(path, chunk, [_prepare_file(file) for file in chunk])
+    prepared = [_prepare_file(file, with_miditok=not i % COMPARED) for i, file in enumerate(chunk)]
+    _write_part(path, chunk, prepared)
 
 
-def _prepare_file(file: CorpusFile) -> list[PreparedSong] | str:
+def _prepare_file(file: CorpusFile, *, with_miditok: bool = False) -> list[PreparedSong] | str:
     """Prepare one file, or tell why it is left out."""
     try:
-        return prepare_song(file)
+        return prepare_song(file, with_miditok=with_miditok)
+    except ForeignIdsError:
+        raise
     except (ScoreError, SkippedError) as error:
         return str(error)
     except Exception as error:  # one odd file in thousands must not cost the others
@@ -180,19 +191,11 @@ def _write_part(
         for file, reason in zip(chunk, prepared, strict=True)
         if isinstance(reason, str)
     ]
-    arrays: dict[str, Any] = {}  # NDArray would be taken for savez's own keywords
-    heads = []
-    for i, song in enumerate(songs):
-        arrays[f"{i}.ids"] = np.concatenate(song.ids)
-        arrays[f"{i}.lengths"] = np.array([len(bar) for bar in song.ids])
-        arrays |= {f"{i}.{name}": getattr(song, name) for name in _COLUMNS}
-        flags = [song.has_dynamics, song.has_durations]
-        heads.append(
-            [song.name, song.source, flags, song.clips, song.n_notes, song.chord_agreement]
-        )
-    head = json.dumps({"songs": heads, "skipped": skipped}).encode()
-    arrays["head"] = np.frombuffer(head, np.uint8)
-    write_atomically(path, lambda file: np.savez(file, **arrays))
+    arrays: dict[str, Any] = {  # NDArray would be taken for savez's own keywords
+        f"{i}.{name}": value for i, song in enumerate(songs) for name, value in vars(song).items()
+    }
+    head = json.dumps({"songs": len(songs), "skipped": skipped})
+    write_atomically(path, lambda file: np.savez(file, head=np.array(head), **arrays))
 
 
 def _collect(paths: Iterable[Path]) -> tuple[list[PreparedSong], list[tuple[str, str]]]:
@@ -212,22 +215,12 @@ def _collect(paths: Iterable[Path]) -> tuple[list[PreparedSong], list[tuple[str,
 
 
 def _read_part(path: Path) -> tuple[list[PreparedSong], list[tuple[str, str]]]:
-    songs = []
+    names = [field.name for field in fields(PreparedSong)]
     with np.load(path, allow_pickle=False) as part:
-        head = json.loads(part["head"].tobytes())
-        for i, (name, source, flags, clips, n_notes, counts) in enumerate(head["songs"]):
-            cuts = np.cumsum(part[f"{i}.lengths"])[:-1]
-            songs.append(
-                PreparedSong(
-                    name=name,
-                    source=source,
-                    has_dynamics=flags[0],
-                    has_durations=flags[1],
-                    ids=np.split(part[f"{i}.ids"], cuts),
-                    clips=[(a, b, c, d) for a, b, c, d in clips],
-                    n_notes=n_notes,
-                    chord_agreement=Agreement(*counts),
-                    **{column: part[f"{i}.{column}"] for column in _COLUMNS},
-                )
-            )
+        head = json.loads(part["head"].item())
+        songs = []
+        for i in range(head["songs"]):
+            values = {name: part[f"{i}.{name}"] for name in names}
+            plain = {name: value if value.ndim else value.item() for name, value in values.items()}
+            songs.append(PreparedSong(**plain))
     return songs, [(source, reason) for source, reason in head["skipped"]]

@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.data.chord_labels import Agreement, known_chords
+from emomusic.data.chord_labels import known_chords
 from emomusic.data.clean import SkippedError, Song
 from emomusic.data.sources import NO_DURATIONS, CorpusFile, read_stretches
 from emomusic.data.split import melody_fingerprints
 from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, measure
 from emomusic.music.form import bar_form
 from emomusic.music.key import Key, estimate_key
-from emomusic.music.notes import FloatColumn, Notes
+from emomusic.music.notes import FloatColumn, IntColumn, Notes
 from emomusic.music.passage import parts_of, passage_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import Tokenizer
@@ -31,23 +34,32 @@ MAX_CLIP_NOTES = 1_800
 
 @dataclass(frozen=True)
 class PreparedSong:
-    """Hold one song as `Rows` will, counted from its own first bar."""
+    """Hold one song as `Rows` will, counted from its own first bar.
+
+    Attributes not named here are those of `Rows`.
+
+    Attributes:
+        bar_lengths: Ids of each bar, shape (n_bars,).
+        clips: First bar, number of bars, shift, and whether it ends the song, shape (n_clips, 4).
+        fingerprints: Of its melody, see `melody_fingerprints`.
+        chord_agreement: Counts of half bars, see `agreement`.
+    """
 
     name: str
     source: str
     has_dynamics: bool
     has_durations: bool
-    ids: list[NDArray[np.uint16]]
+    ids: NDArray[np.uint16]
+    bar_lengths: IntColumn
     bar_values: NDArray[np.float32]
     bar_chords: NDArray[np.int16]
     bar_form: NDArray[np.int8]
     bar_compound: NDArray[np.bool_]
     note_part: NDArray[np.uint8]
-    clips: list[tuple[int, int, int, bool]]
+    clips: IntColumn
     clip_values: NDArray[np.float32]
     fingerprints: NDArray[np.uint64]
-    n_notes: int
-    chord_agreement: Agreement
+    chord_agreement: IntColumn
 
 
 @cache
@@ -56,8 +68,30 @@ def shared_tokenizer() -> Tokenizer:
     return Tokenizer()
 
 
-def prepare_song(file: CorpusFile) -> list[PreparedSong]:
+@cache
+def miditok_tokenizer() -> Any:
+    """Return MidiTok's own REMI, as our `tokenizer.json` describes it.
+
+    Raises:
+        ModuleNotFoundError: If MidiTok is not installed.
+    """
+    from miditok import REMI
+
+    with TemporaryDirectory() as folder:
+        shared_tokenizer().save(Path(folder))
+        return REMI(params=Path(folder) / "tokenizer.json")
+
+
+class ForeignIdsError(ValueError):
+    """Say in one line that MidiTok writes a song otherwise than we do."""
+
+
+def prepare_song(file: CorpusFile, *, with_miditok: bool = False) -> list[PreparedSong]:
     """Read, clean, tokenize, measure and cut one file.
+
+    Args:
+        file: Of a corpus.
+        with_miditok: Whether MidiTok tokenizes it, too, and has to come to the same ids.
 
     Returns:
         The longest stretch of the file under its name, others as `NAME#1` and so on.
@@ -65,15 +99,28 @@ def prepare_song(file: CorpusFile) -> list[PreparedSong]:
     Raises:
         ScoreError: If the file is no usable MIDI file.
         SkippedError: If it has no bars or no stretch of four bars with notes.
+        ForeignIdsError: If MidiTok comes to other ids.
     """
-    first, *others = read_stretches(file)
-    prepared = [prepare_clean(first, file.name, file.source)]
-    for i, song in enumerate(others):
+    prepared: list[PreparedSong] = []
+    for i, song in enumerate(read_stretches(file)):
+        name = f"{file.name}#{i}" if i else file.name
         try:
-            prepared.append(prepare_clean(song, f"{file.name}#{i + 1}", file.source))
+            prepared.append(prepare_clean(song, name, file.source))
         except SkippedError:
+            if not i:
+                raise
             continue
+        if with_miditok:
+            _compare_ids(song, prepared[-1])
     return prepared
+
+
+def _compare_ids(song: Song, prepared: PreparedSong) -> None:
+    found = miditok_tokenizer().encode(song.score)[0].ids
+    if found != prepared.ids.tolist():
+        raise ForeignIdsError(
+            f"MidiTok writes {prepared.name} with other ids than ours; install miditok 3.1"
+        )
 
 
 def prepare_clean(song: Song, name: str, source: str) -> PreparedSong:
@@ -86,7 +133,8 @@ def prepare_clean(song: Song, name: str, source: str) -> PreparedSong:
     bars = tokenizer.encode(song.score)
     if len(bars) != len(song.bar_beats):
         raise SkippedError("the tokenizer counts other bars")
-    notes = notes_of(tokenizer.decode([token for bar in bars for token in bar]))
+    ids = np.array([token for bar in bars for token in bar], dtype=np.uint16)
+    notes = notes_of(tokenizer.decode(ids.tolist()))
     lines = np.concatenate([[0.0], np.cumsum(song.bar_beats)])
     cuts = np.searchsorted(notes.onset, lines - 1e-9)
     windows = cut_windows(np.diff(cuts).tolist(), name)
@@ -100,8 +148,9 @@ def prepare_clean(song: Song, name: str, source: str) -> PreparedSong:
         source=source,
         has_dynamics=song.has_dynamics,
         has_durations=source not in NO_DURATIONS,
-        ids=[np.array(bar, dtype=np.uint16) for bar in bars],
-        bar_values=_measured_bars(notes, lines, key),
+        ids=ids,
+        bar_lengths=np.array([len(bar) for bar in bars], dtype=np.int64),
+        bar_values=_measured_bars(notes, lines, cuts, key),
         bar_chords=chords.astype(np.int16),
         bar_form=bar_form(notes, lines),
         bar_compound=song.bar_compound,
@@ -109,14 +158,13 @@ def prepare_clean(song: Song, name: str, source: str) -> PreparedSong:
         clips=clips,
         clip_values=clip_values,
         fingerprints=melody_fingerprints(passage_of(notes, tempo=60.0, key=key)),
-        n_notes=len(notes),
         chord_agreement=agreement,
     )
 
 
 def _measured_clips(
     song: Song, notes: Notes, lines: FloatColumn, windows: Sequence[tuple[int, int]]
-) -> tuple[list[tuple[int, int, int, bool]], NDArray[np.float32]]:
+) -> tuple[IntColumn, NDArray[np.float32]]:
     clips, values = [], []
     for first, n_bars in windows:
         beats = float(lines[first + n_bars] - lines[first])
@@ -127,14 +175,15 @@ def _measured_clips(
         is_end = song.is_to_the_end and first + n_bars == len(lines) - 1
         clips.append((first, n_bars, shift, is_end))
         values.append(list(measure(passage).values()))
-    return clips, np.array(values, dtype=np.float32)
+    return np.array(clips, dtype=np.int64), np.array(values, dtype=np.float32)
 
 
-def _measured_bars(notes: Notes, lines: FloatColumn, key: Key) -> NDArray[np.float32]:
+def _measured_bars(
+    notes: Notes, lines: FloatColumn, cuts: IntColumn, key: Key
+) -> NDArray[np.float32]:
     """Measure each bar, shape (n_bars, n_bar_attributes); a bar without onsets is NaN."""
     values = np.full((len(lines) - 1, len(BAR_ATTRIBUTE_NAMES)), np.nan, dtype=np.float32)
-    starts = np.searchsorted(notes.onset, lines - 1e-9)
-    for bar, (first, end) in enumerate(pairwise(starts)):
+    for bar, (first, end) in enumerate(pairwise(cuts)):
         if first < end:
             passage = passage_of(
                 notes.where(slice(first, end)),
@@ -159,30 +208,22 @@ def cut_windows(n_notes: Sequence[int], name: str) -> list[tuple[int, int]]:
     """
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     rng = np.random.default_rng(seed)
-    total = np.concatenate([[0], np.cumsum(n_notes)])
     empty = [i for i, number in enumerate(n_notes) if not number]
     windows: set[tuple[int, int]] = set()
     for begin, end in zip([0, *(i + 1 for i in empty)], [*empty, len(n_notes)], strict=True):
         bar = begin
         while end - bar >= STRIDE_BARS:
-            n_bars = _fit(total, bar, min(int(rng.choice(CLIP_BARS)), end - bar))
+            n_bars = _n_fitting(n_notes[bar : min(bar + int(rng.choice(CLIP_BARS)), end)])
             if n_bars >= STRIDE_BARS:
                 windows.add((bar, n_bars))
             bar += max(n_bars // STRIDE_BARS * STRIDE_BARS, STRIDE_BARS)
         if end == len(n_notes) and end - begin >= STRIDE_BARS:
-            n_bars = _fit_end(total, min(int(rng.choice(CLIP_BARS)), end - begin))
+            n_bars = _n_fitting(n_notes[max(end - int(rng.choice(CLIP_BARS)), begin) : end][::-1])
             if n_bars >= STRIDE_BARS:
                 windows.add((end - n_bars, n_bars))
     return sorted(windows)
 
 
-def _fit(total: NDArray[np.int64], bar: int, n_bars: int) -> int:
-    while n_bars > 0 and total[bar + n_bars] - total[bar] > MAX_CLIP_NOTES:
-        n_bars -= 1
-    return n_bars
-
-
-def _fit_end(total: NDArray[np.int64], n_bars: int) -> int:
-    while n_bars > 0 and total[-1] - total[-1 - n_bars] > MAX_CLIP_NOTES:
-        n_bars -= 1
-    return n_bars
+def _n_fitting(n_notes: Sequence[int]) -> int:
+    """Return how many bars, from the first on, have together no more notes than a clip may."""
+    return int(np.searchsorted(np.cumsum(n_notes), MAX_CLIP_NOTES, side="right"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -100,31 +100,24 @@ def _indexed(index: Path) -> list[CorpusFile]:
     found: list[CorpusFile] = []
     try:
         with index.open(newline="", encoding="utf-8") as file:
-            found.extend(_listed(index.parent, row) for row in csv.DictReader(file))
+            for row in csv.DictReader(file):
+                bpm = float(row["bpm"]) if row["bpm"] else None
+                if bpm is not None and not 0 < bpm < math.inf:
+                    raise ValueError(f"bpm must be above 0, got {bpm}")
+                path = index.parent / row["path"]
+                named = row["path"], row["source"], row["grid"]
+                found.append(CorpusFile(path, *named, bpm, row["note"]))
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(f"{index}: row {len(found) + 1} cannot be read: {error!r}") from error
     return found
 
 
-def _listed(folder: Path, row: Mapping[str, str]) -> CorpusFile:
-    bpm = float(row["bpm"]) if row["bpm"] else None
-    if bpm is not None and not 0 < bpm < math.inf:
-        raise ValueError(f"bpm must be above 0, got {bpm}")
-    path = folder / row["path"]
-    return CorpusFile(path, row["path"], row["source"], row["grid"], bpm, row["note"])
-
-
-def _labelled(labelled: Path, folder: Path) -> list[CorpusFile]:
-    return [
-        CorpusFile(
-            clip.path,
-            clip.path.relative_to(folder).as_posix(),
-            clip.source,
-            "none" if clip.source == "emopia" else "bar",
-        )
-        for clip in read_labels(labelled)
-        if clip.part == "mapper"
-    ]
+def _labelled(labelled: Path, folder: Path) -> Iterator[CorpusFile]:
+    for clip in read_labels(labelled):
+        if clip.part == "mapper":
+            name = clip.path.relative_to(folder).as_posix()
+            grid = "none" if clip.source == "emopia" else "bar"
+            yield CorpusFile(clip.path, name, clip.source, grid)
 
 
 def _plain(folder: Path) -> Iterator[CorpusFile]:
@@ -152,8 +145,12 @@ def read_stretches(file: CorpusFile) -> list[Song]:
     if file.grid == "none":
         return [track_song(notes_of(score))]
     metre, spans = _bars(file, score)
+    piano = score
+    if file.source == "pop909":  # the second track holds block chords that nobody plays
+        piano = score.copy()
+        piano.tracks = TrackTickList(score.tracks[:1])
     songs = clean_stretches(
-        _first_track(score) if file.source == "pop909" else score,
+        piano,
         performed=file.source in PERFORMED,
         metre=metre,
         spans=spans,
@@ -175,7 +172,7 @@ def _bars(file: CorpusFile, score: ScoreTick) -> tuple[tuple[int, int] | None, S
         heard = hear_bars(score)
         if heard is None:
             raise SkippedError(f"bars: {file.note.replace('_', ' ')}")
-        return (heard.beats_per_bar, 4), heard.spans
+        return heard
     if file.source in ESTIMATED_BARS and hears_other_bars(score):
         raise SkippedError("bars: the tracker hears others")
     return (4, 4) if file.source == "pop1k7" else None, EVERYWHERE
@@ -190,33 +187,13 @@ def track_song(notes: Notes, *, min_confidence: float = MIN_CONFIDENCE) -> Song:
     """
     if len(notes) and float((notes.onset_s + notes.duration_s).max()) > MAX_PERFORMANCE_S:
         raise SkippedError("longer than three hours")
-    grid = track_beats(notes.onset_s, notes.pitch, notes.velocity, notes.duration_s)
+    grid = track_beats(notes)
     if grid.confidence < min_confidence:
         raise SkippedError("beats not found with confidence")
     return clean_performance(notes, grid)
 
 
-def _first_track(score: ScoreTick) -> ScoreTick:
-    """Keep the piano; the second track holds block chords that nobody plays."""
-    score = score.copy()
-    score.tracks = TrackTickList(score.tracks[:1])
-    return score
-
-
-@dataclass(frozen=True)
-class HeardBars:
-    """Hold bars that the tracker heard.
-
-    Attributes:
-        beats_per_bar: 3 or 4.
-        spans: First quarter note of each run of bars, and the first after it, None for the end.
-    """
-
-    beats_per_bar: int
-    spans: tuple[tuple[int, int | None], ...]
-
-
-def hear_bars(score: ScoreTick) -> HeardBars | None:
+def hear_bars(score: ScoreTick) -> tuple[tuple[int, int], Spans] | None:
     """Find the bars of a score whose quarter notes are right, by the beat tracker.
 
     The runs of at least 16 bars are taken that begin on the same beat of the bar as at least
@@ -224,14 +201,16 @@ def hear_bars(score: ScoreTick) -> HeardBars | None:
     of those bars are right.
 
     Returns:
-        None if the tracker is not sure, or finds no such run.
+        The metre, 3/4 or 4/4, and where it holds; None if the tracker is not sure, or finds no
+        such run.
     """
     notes = notes_of(score)
-    grid = track_beats(notes.onset_s, notes.pitch, notes.velocity, notes.duration_s)
+    grid = track_beats(notes)
     if grid.confidence < MIN_BEAT_CONFIDENCE:
         return None
     bar = grid.beats_per_bar
-    beat_s = _quarters_s(score, int(np.ceil(notes.onset[-1])) + 2)
+    quarters = np.arange(int(np.ceil(notes.onset[-1])) + 2, dtype=np.int64)
+    beat_s = seconds_at(score, quarters * score.ticks_per_quarter)
     runs = _runs(grid.beats_s[::bar], beat_s, bar)
     votes: Counter[int] = Counter()
     for first, stop in runs:
@@ -245,11 +224,7 @@ def hear_bars(score: ScoreTick) -> HeardBars | None:
         for first, stop in runs
         if first % bar == phase and stop - first >= MIN_RUN_BARS * bar
     ]
-    return HeardBars(bar, tuple(spans)) if spans else None
-
-
-def _quarters_s(score: ScoreTick, n: int) -> FloatColumn:
-    return seconds_at(score, np.arange(n, dtype=np.int64) * score.ticks_per_quarter)
+    return ((bar, 4), spans) if spans else None
 
 
 def _runs(downbeat_s: FloatColumn, beat_s: FloatColumn, bar: int) -> list[tuple[int, int]]:
@@ -270,13 +245,13 @@ def hears_other_bars(score: ScoreTick) -> bool:
     """
     notes = notes_of(score)
     notes = notes.where(notes.onset_s < notes.onset_s[0] + EXCERPT_S)
-    grid = track_beats(notes.onset_s, notes.pitch, notes.velocity, notes.duration_s)
+    grid = track_beats(notes)
     if grid.confidence < MIN_CONFIDENCE_AGAINST:
         return False
-    lines, beats = grid_of(score, float(notes.onset[-1]) + 1.0)
-    quarter = score.ticks_per_quarter
-    line_s = seconds_at(score, np.rint(lines * quarter).astype(np.int64))
-    beat_s = seconds_at(score, np.rint(beats * quarter).astype(np.int64))
+    line_s, beat_s = (
+        seconds_at(score, np.rint(beats * score.ticks_per_quarter).astype(np.int64))
+        for beats in grid_of(score, float(notes.onset[-1]) + 1.0)
+    )
     beat_length = float(np.median(np.diff(beat_s)))
     if abs(60.0 / grid.tempo / beat_length - 1.0) > 0.1:
         return False  # another pulse: twice as fast, say

@@ -16,7 +16,6 @@ from emomusic.files import write_atomically, write_text
 from emomusic.model.transformer import Transformer
 from emomusic.model.weights import CONFIG_NAME, FORMAT, as_float32, read_shape, read_tensors
 from emomusic.model.weights import CheckpointError as CheckpointError
-from emomusic.model.weights import read_config as read_config
 
 MAX_FILE_BYTES = 15 * 2**20
 

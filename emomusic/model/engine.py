@@ -240,9 +240,8 @@ def check_row(row: EngineRow, grammar: Grammar, config: ModelConfig) -> None:
         raise ValueError(f"a given id lies outside the {config.vocab_size} ids")
     if script.prompt[0] != layout.bos or any(bar.head[:1] != (layout.bar,) for bar in script.bars):
         raise ValueError(f"a prompt begins with {layout.bos}, the head of a bar with {layout.bar}")
-    ranges = (layout.position, layout.pitch, layout.velocity, layout.duration)
     for note in (note for bar in script.bars for note in bar.given):
-        for at, (token, (first, n)) in enumerate(zip(note, ranges, strict=True)):
+        for at, (token, (first, n)) in enumerate(zip(note, layout.ranges, strict=False)):
             if not first <= token < first + n and not (at > 1 and token == FREE):
                 raise ValueError(f"{note} is no note that can be given")
     for name, (low, high), (first, n) in (

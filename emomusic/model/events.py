@@ -100,10 +100,15 @@ class EventLayout:
         return cls.from_dict(found)
 
     @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """Return the range of each slot, in the order of SLOTS; of `advance`, the positions."""
+        return tuple(getattr(self, name) for name in _RANGES)
+
+    @property
     def n_choices(self) -> tuple[int, ...]:
         """Return how many choices each slot has, in the order of SLOTS."""
-        ranges = (self.pitch, self.velocity, self.duration, self.chord_a, self.chord_b)
-        return (self.position[1] + 3, *(count for _, count in ranges))
+        n_positions, *others = (count for _, count in self.ranges)
+        return n_positions + 3, *others
 
     @property
     def advance_bar(self) -> int:
@@ -137,7 +142,7 @@ class EventLayout:
     def choices(self, vocab_size: int) -> Ints:
         """Return which choice of its slot each id is, 0 where it has none, shape (vocab_size,)."""
         choices = np.zeros(vocab_size, dtype=np.int64)
-        for first, count in (self.pitch, self.velocity, self.duration, self.chord_a, self.chord_b):
+        for first, count in self.ranges[1:]:
             choices[first : first + count] = np.arange(count)
         choices[self.position[0] : sum(self.position)] = 1 + np.arange(self.position[1])
         choices[self.bar], choices[self.eos] = self.advance_bar, self.advance_bar + 1

@@ -133,21 +133,19 @@ class Grammar:
         return self.layout.kinds(self.vocab_size)
 
     @cached_property
-    def first(self) -> tuple[int, ...]:
-        """Return the id of the first choice of each slot; of `advance`, of its first position."""
-        own = self.layout
-        ranges = (own.position, own.pitch, own.velocity, own.duration, own.chord_a, own.chord_b)
-        return tuple(first for first, _ in ranges)
-
-    @cached_property
     def slot_ids(self) -> tuple[NDArray[np.int64], ...]:
         """Return the id of each choice of each slot; vocab_size stands for `SAME`."""
-        own, found = self.layout, []
-        for first, n in zip(self.first, own.n_choices, strict=True):
-            found.append(first + np.arange(n))
-        advance = np.concatenate([[self.vocab_size], found[0][: own.position[1]]])
-        found[ADVANCE] = np.concatenate([advance, [own.bar, own.eos]])
-        return tuple(found)
+        own = self.layout
+        positions, *others = (first + np.arange(n) for first, n in own.ranges)
+        return np.concatenate([[self.vocab_size], positions, [own.bar, own.eos]]), *others
+
+    @cached_property
+    def slot_of(self) -> list[int]:
+        """Return the slot that each id, and `SAME`, is chosen in, -1 for those that are not."""
+        slots = np.full(self.vocab_size + 1, -1)
+        for slot, ids in enumerate(self.slot_ids):
+            slots[ids] = slot
+        return list(slots.tolist())
 
     def rows(self, ids: Sequence[int]) -> list[list[int]]:
         """Return given ids as events, each as the rows of the embedding that it sums."""
@@ -239,7 +237,7 @@ class Walk:
         else:
             given = self._given_now() if self.slot in (VELOCITY, DURATION) else None
             told = FREE if given is None else given[self.slot]
-            mask[slice(None) if told == FREE else told - self.grammar.first[self.slot]] = True
+            mask[:] = told == FREE or self.grammar.slot_ids[self.slot] == told
         if not mask.any():
             raise ValueError("the grammar allows no choice")
         return mask
@@ -285,35 +283,21 @@ class Walk:
         self, bias: NDArray[np.float32], pairs: NDArray[np.int32], weights: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return what is added to the slot's logits now, shape (n_choices,); see `LogitBias`."""
-        grammar, layout = self.grammar, self.grammar.layout
+        grammar = self.grammar
         ids = grammar.slot_ids[self.slot]
         leaning: NDArray[np.float32] = bias[0][ids]
         if self.slot == ADVANCE:
             counted, last = bias[1], self._last[ADVANCE]
             off = counted[last] if last != FREE else np.float32(0)
             leaning[1:] += counted[ids[1:]] - off
-        slot_of = self._slot_of
+        slot_of = grammar.slot_of
         for (first, second), weight in zip(pairs.tolist(), weights, strict=True):
-            if slot_of(second) != self.slot:
+            if slot_of[second] != self.slot:
                 continue
-            told = self._last[self.slot if first < 0 else slot_of(first)]
+            told = self._last[self.slot if first < 0 else slot_of[first]]
             if told == (FREE if first < 0 else first):
-                place = second - grammar.first[self.slot] + (self.slot == ADVANCE)
-                at = {layout.bar: layout.advance_bar, layout.eos: layout.advance_bar + 1,
-                      grammar.vocab_size: SAME}.get(second, place)  # fmt: skip
-                leaning[at] += weight
+                leaning[ids == second] += weight
         return leaning
-
-    def _slot_of(self, token: int) -> int:
-        """Return the slot that an id is chosen in, -1 for those that are not."""
-        layout = self.grammar.layout
-        if token in (layout.bar, layout.eos, self.grammar.vocab_size):
-            return ADVANCE
-        counts = (layout.position[1], *layout.n_choices[1:])
-        for slot, (first, count) in enumerate(zip(self.grammar.first, counts, strict=True)):
-            if first <= token < first + count:
-                return slot
-        return -1
 
     def push(self, choice: int) -> list[list[int]]:
         """Take note of a choice.

@@ -30,37 +30,31 @@ def check_guidance(guidance: float) -> None:
         raise ValueError(f"guidance must be in [1, 5], got {guidance}")
 
 
-def sample_ids(
+def sample_choice(
     logits: NDArray[np.float32],
     allowed: NDArray[np.bool_],
-    uniform: NDArray[np.float64],
+    uniform: float,
     *,
-    temperature: float | NDArray[np.float64],
-    top_p: float | NDArray[np.float64],
-) -> NDArray[np.int64]:
-    """Draw one id a row among the likeliest that together hold top_p of the probability.
+    temperature: float,
+    top_p: float,
+) -> int:
+    """Draw one choice among the likeliest that together hold top_p of the probability.
 
     Args:
-        logits: Shape (n, vocab_size).
-        allowed: Shape (n, vocab_size); others are never drawn.
-        uniform: One number in [0, 1) a row, which decides the draw.
-        temperature: In (0, 5], one for all or shape (n,); below 1 favours likely ids.
-        top_p: In (0, 1], one for all or shape (n,); 1 keeps all.
+        logits: Shape (n_choices,).
+        allowed: Shape (n_choices,); others are never drawn.
+        uniform: A number in [0, 1), which decides the draw.
+        temperature: In (0, 5]; below 1 favours what is likely.
+        top_p: In (0, 1]; 1 keeps all.
 
-    Returns:
-        Ids, shape (n,).
-
-    Reference: nucleus sampling of Holtzman et al. (2020), over the allowed ids.
+    Reference: nucleus sampling of Holtzman et al. (2020), over the allowed choices.
     """
-    heat, nucleus = np.reshape(temperature, (-1, 1)), np.reshape(top_p, (-1, 1))
     masked = np.where(allowed, logits.astype(np.float64), -np.inf)
     with np.errstate(over="ignore"):  # a temperature near 0 leaves nothing but the likeliest
-        scaled = (masked - masked.max(axis=1, keepdims=True)) / heat
-    order = np.argsort(-scaled, axis=1, kind="stable")
-    weight = np.exp(np.take_along_axis(scaled, order, axis=1))
-    total = weight.cumsum(axis=1)
-    keep = total - weight < nucleus * total[:, -1:]
-    kept = np.where(keep, total, 0.0).max(axis=1, keepdims=True)
-    chosen = (total <= uniform[:, None] * kept).sum(axis=1)
-    chosen = np.minimum(chosen, keep.sum(axis=1) - 1)
-    return np.take_along_axis(order, chosen[:, None], axis=1)[:, 0]
+        scaled = (masked - masked.max()) / temperature
+    order = np.argsort(-scaled, kind="stable")
+    weight = np.exp(scaled[order])
+    total = weight.cumsum()
+    n_kept = int((total - weight < top_p * total[-1]).sum())
+    drawn = int((total <= uniform * total[n_kept - 1]).sum())
+    return int(order[min(drawn, n_kept - 1)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -85,11 +86,7 @@ class ModelConfig:
     @property
     def n_parameters(self) -> int:
         """Return how many parameters such a model has."""
-        attention = self.dim * self.head_dim * 2 * (self.n_heads + self.n_kv_heads)
-        block = attention + 3 * self.dim * self.hidden + 2 * self.dim + self.n_heads
-        choices = self.layout.n_choices
-        slots = len(choices) * (3 * self.inner + 2) + sum(choices) + sum(self.n_told)
-        return self.dim * (self.vocab_size + 2 + slots) + self.n_layers * block
+        return sum(math.prod(shape) for shape in tensor_shapes(self).values())
 
     @property
     def n_told(self) -> tuple[int, ...]:
@@ -116,3 +113,32 @@ class ModelConfig:
                 f"known are {', '.join(sorted(known))}"
             )
         return cls(**{**values, "layout": EventLayout.from_dict(values["layout"])})
+
+
+def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor that a model of this shape has, by name."""
+    c = config
+    block = {
+        "attention_norm": (c.dim,),
+        "attention.gain": (c.n_heads,),
+        "attention.qkv.weight": ((c.n_heads + 2 * c.n_kv_heads) * c.head_dim, c.dim),
+        "attention.out.weight": (c.dim, c.n_heads * c.head_dim),
+        "hidden_norm": (c.dim,),
+        "gate_up.weight": (2 * c.hidden, c.dim),
+        "down.weight": (c.dim, c.hidden),
+    }
+    slot = {
+        "norm": (c.dim,),
+        "gate_up.weight": (2 * c.inner, c.dim),
+        "down.weight": (c.dim, c.inner),
+        "head_norm": (c.dim,),
+    }
+    shapes: dict[str, tuple[int, ...]] = {"embedding": (c.vocab_size + 1, c.dim)}
+    for layer in range(c.n_layers):
+        shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
+    for at, (n_choices, n_told) in enumerate(zip(c.layout.n_choices, c.n_told, strict=True)):
+        shapes |= {f"slots.{at}.{name}": shape for name, shape in slot.items()}
+        shapes[f"slots.{at}.head.weight"] = (n_choices, c.dim)
+        if n_told:
+            shapes[f"slots.{at}.told.weight"] = (n_told, c.dim)
+    return shapes | {"norm": (c.dim,)}

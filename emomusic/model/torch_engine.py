@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emomusic.model.engine import EngineRow, LogitBias, check_row, checked_events, steered
 from emomusic.model.events import NONE, SLOTS
 from emomusic.model.grammar import Grammar, Segments, Walk
-from emomusic.model.sampling import sample_ids
+from emomusic.model.sampling import sample_choice
 from emomusic.model.shape import ModelConfig
 from emomusic.model.transformer import Cache, Transformer
 
@@ -134,15 +134,15 @@ def _event(row: EngineRow, walk: Walk, voices: _Voices, lean: LogitBias | None) 
         logits = voices.logits(slot, chosen)
         if lean is not None:
             logits = logits + walk.leaning(lean.bias, lean.pairs, lean.weights)
-        choice = sample_ids(
-            logits[None],
-            walk.allowed()[None],
-            np.array([row.uniforms.take()]),
+        choice = sample_choice(
+            logits,
+            walk.allowed(),
+            row.uniforms.take(),
             temperature=temperature[slot],
             top_p=top_p[slot],
         )
-        chosen[slot] = choice[0]
-        events = walk.push(int(choice[0]))
+        chosen[slot] = choice
+        events = walk.push(choice)
     return events
 
 

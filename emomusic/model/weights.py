@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
-from emomusic.model.shape import ModelConfig
+from emomusic.model.shape import ModelConfig, tensor_shapes
 
 CONFIG_NAME = "config.json"
 FORMAT = "emomusic-model-2"
@@ -36,33 +37,15 @@ class CheckpointError(ValueError):
     """Tell in one line why a checkpoint cannot be used."""
 
 
-def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each tensor that a model of this shape has, by name."""
-    c = config
-    block = {
-        "attention_norm": (c.dim,),
-        "attention.gain": (c.n_heads,),
-        "attention.qkv.weight": ((c.n_heads + 2 * c.n_kv_heads) * c.head_dim, c.dim),
-        "attention.out.weight": (c.dim, c.n_heads * c.head_dim),
-        "hidden_norm": (c.dim,),
-        "gate_up.weight": (2 * c.hidden, c.dim),
-        "down.weight": (c.dim, c.hidden),
-    }
-    slot = {
-        "norm": (c.dim,),
-        "gate_up.weight": (2 * c.inner, c.dim),
-        "down.weight": (c.dim, c.inner),
-        "head_norm": (c.dim,),
-    }
-    shapes: dict[str, tuple[int, ...]] = {"embedding": (c.vocab_size + 1, c.dim)}
-    for layer in range(c.n_layers):
-        shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
-    for at, (n_choices, n_told) in enumerate(zip(c.layout.n_choices, c.n_told, strict=True)):
-        shapes |= {f"slots.{at}.{name}": shape for name, shape in slot.items()}
-        shapes[f"slots.{at}.head.weight"] = (n_choices, c.dim)
-        if n_told:
-            shapes[f"slots.{at}.told.weight"] = (n_told, c.dim)
-    return shapes | {"norm": (c.dim,)}
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Say in one line what cannot be used, and why."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{what}: {str(error)[:MAX_TOLD]}") from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -72,16 +55,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         CheckpointError: If it is missing, damaged or of another format.
     """
     path = folder / CONFIG_NAME
-    try:
+    with _refusing(f"no checkpoint in {folder}"):
         with open_plain(path) as file:
             text = file.read(MAX_CONFIG_BYTES + 1)
         if len(text) > MAX_CONFIG_BYTES:
             raise CheckpointError(f"{path} is too large to be a config")
         config = json.loads(text.decode("utf-8"))
-    except CheckpointError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"no checkpoint in {folder}: {error}") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not of format {FORMAT}")
     return config
@@ -105,13 +84,10 @@ def read_shape(folder: Path) -> tuple[ModelConfig, list[str]]:
         CheckpointError: If the config is missing or damaged or the files are too large for it.
     """
     config = read_config(folder)
-    try:
+    with _refusing(f"{folder / CONFIG_NAME}"):
         shape = ModelConfig.from_dict(config["model"])
         names = [str(name) for name in config["weights"]]
         _check_sizes(folder, names, shape)
-    except (KeyError, TypeError, ValueError) as error:
-        told = str(error)[:MAX_TOLD]
-        raise CheckpointError(f"{folder / CONFIG_NAME}: {told}") from error
     return shape, names
 
 
@@ -141,31 +117,23 @@ def read_tensors(folder: Path, shape: ModelConfig, names: list[str]) -> Iterator
         CheckpointError: If a file is missing or damaged, or the tensors do not fit the shape.
     """
     wanted = tensor_shapes(shape)
-    found: set[str] = set()
+    missing, misfit = set(wanted), f"the weights in {folder} do not fit its config"
     for file in names:
-        _check_head(folder, folder / file, wanted)
-        for name, tensor in _read_file(folder / file):
-            _check_tensor(folder, name, tensor.shape, wanted)
-            if not is_finite(tensor):
-                raise CheckpointError(f"the weights in {folder} hold numbers that are not finite")
-            found.add(name)
-            yield name, tensor
-    if found != set(wanted):
-        odd = sorted(set(wanted) - found)[0]
-        raise CheckpointError(f"the weights in {folder} do not fit its config: {odd}")
-
-
-def _check_head(folder: Path, path: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:
-    """Check names, types and shapes of a file's tensors before any of them is read."""
-    try:
-        for name, (kind, shape) in _head(path).items():
-            if kind not in _STORED:
-                raise ValueError(f"{name} holds {kind}"[:MAX_TOLD])
-            _check_tensor(folder, name, shape, wanted)
-    except CheckpointError:
-        raise
-    except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"cannot read the weights {path}: {error}") from error
+        with _refusing(f"cannot read the weights {folder / file}"):
+            for name, (kind, own) in _head(folder / file).items():  # before any of them is read
+                if kind not in _STORED:
+                    raise ValueError(f"{name} holds {kind}")
+                if own != wanted.get(name):
+                    shapes = f" has shape {own}, expected {wanted[name]}" if name in wanted else ""
+                    raise CheckpointError(f"{misfit}: {name[:MAX_TOLD]}{shapes[: 2 * MAX_TOLD]}")
+                missing.discard(name)
+            for name, tensor in _read_file(folder / file):
+                if not is_finite(tensor):
+                    told = f"the weights in {folder} hold numbers that are not finite"
+                    raise CheckpointError(told)
+                yield name, tensor
+    if missing:
+        raise CheckpointError(f"{misfit}: {min(missing)}")
 
 
 def _head(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -182,25 +150,12 @@ def _head(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def _read_file(path: Path) -> Iterator[tuple[str, Array]]:
-    try:
-        with open_plain(path) as file:
-            data = file.read()
-        for name, entry in deserialize(data):  # type: ignore[no-untyped-call]
-            values = np.frombuffer(entry["data"], _STORED[entry["dtype"]]).reshape(entry["shape"])
-            is_half = values.dtype == BFLOAT16
-            yield name, values if is_half else values.astype(np.float32, copy=False)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(f"cannot read the weights {path}: {error}") from error
-
-
-def _check_tensor(
-    folder: Path, name: str, shape: tuple[int, ...], wanted: Mapping[str, tuple[int, ...]]
-) -> None:
-    if name not in wanted:
-        raise CheckpointError(f"the weights in {folder} do not fit its config: {name[:MAX_TOLD]}")
-    if shape != wanted[name]:
-        told = f"{name} has shape {str(shape)[:MAX_TOLD]}, expected {wanted[name]}"
-        raise CheckpointError(f"the weights in {folder} do not fit its config: {told}")
+    with open_plain(path) as file:
+        data = file.read()
+    for name, entry in deserialize(data):  # type: ignore[no-untyped-call]
+        values = np.frombuffer(entry["data"], _STORED[entry["dtype"]]).reshape(entry["shape"])
+        is_half = values.dtype == BFLOAT16
+        yield name, values if is_half else values.astype(np.float32, copy=False)
 
 
 def is_finite(tensor: Array) -> bool:

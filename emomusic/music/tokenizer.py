@@ -65,8 +65,9 @@ class Tokenizer:
     for each note, lowest first. Positions and durations count twelfths of a beat; there are
     16 velocities. Tempo is an attribute, not a token.
 
-    Reference: REMI of Huang and Yang (2020) as MidiTok 3.1 writes and reads it, id by id; we
-    differ in the control tokens, which stand in the vocabulary as special tokens.
+    Reference: REMI of Huang and Yang (2020) as MidiTok 3.1 writes and reads it, id by id, which
+    `prepare` compares; we differ in the control tokens, which stand in the vocabulary as special
+    tokens.
     """
 
     def __init__(self, path: Path | None = None) -> None:

@@ -28,8 +28,9 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Pieces = list[tuple[Ints, Bools | bool]]
 """Ids, and which of them are to be learnt."""
-Gap = tuple[int, int] | None
+Gap = tuple[int, int]
 """First bar of a gap and the one after its last."""
+NO_GAP: Gap = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ class Augmentation:
             raise ValueError(
                 f"drop_all + keep_all must be at most 1, got {self.drop_all + self.keep_all:g}"
             )
+
+
+STILL = Augmentation(0, 1, 0, 0, 0, 0, 0, 0, 0)
+"""All clip-wide controls, nothing else, and the music as it is."""
 
 
 class Layout:
@@ -145,6 +150,18 @@ class EventBatch:
 
 
 @dataclass(frozen=True)
+class _Clip:
+    """Say where a clip is in the rows, and what its song has."""
+
+    number: int
+    first: int  # bar
+    n_bars: int
+    notes: slice  # among those of all bars
+    is_end: bool
+    has: Bools  # what attributes need, see `_needs`: nothing, dynamics, durations
+
+
+@dataclass(frozen=True)
 class _Draw:
     """Hold what chance decides about a clip."""
 
@@ -182,8 +199,7 @@ class ClipBatches:
             batch_events: Most events in a batch, padding counted in, given notes not.
             context: Longest sequence in events; longer clips are left out.
             seed: Of order and augmentation.
-            augmentation: None gives every clip all its clip-wide controls, unchanged, and
-                nothing else.
+            augmentation: How clips vary; None takes `STILL`.
             source_weights: How often a source's clips come in an epoch; 1 where not named.
 
         Raises:
@@ -191,7 +207,7 @@ class ClipBatches:
         """
         self.rows, self.layout = rows, Layout(rows)
         self.batch_events, self.context, self.seed = batch_events, context, seed
-        self.augmentation = augmentation
+        self.augmentation = augmentation or STILL
         weights = source_weights or {}
         unknown = set(weights) - set(rows.meta["sources"])
         if unknown:
@@ -284,22 +300,20 @@ class ClipBatches:
 
     def sequence(self, clip: int, rng: np.random.Generator) -> tuple[Ints, Bools]:
         """Return the ids of a clip as drawn now, and which of them are to be learnt."""
-        rows, layout, draw = self.rows, self.layout, self._draw(clip, rng)
-        n_bars = int(rows.clip_n_bars[clip])
+        c, layout = self._clip(clip), self.layout
+        draw, n_written = self._draw(c, rng), c.n_bars
         if self.length[clip] + 2 + draw.given.sum() > self.context:
             draw = replace(draw, given=np.zeros_like(draw.given))  # both do not fit
-        pieces: Pieces = [(self._head(clip, draw), False)]
-        bars = range(n_bars)
-        if draw.gap is not None:
-            end = draw.gap[1]
+        pieces: Pieces = [(self._head(c, draw), False)]
+        if draw.gap != NO_GAP:
+            n_written = draw.gap[1]
             pieces.append((np.array([layout.events.behind]), False))
-            for bar in range(end, n_bars):
-                pieces += [(ids, False) for ids, _ in self._bar(clip, bar, draw)]
+            for bar in range(n_written, c.n_bars):
+                pieces += [(ids, False) for ids, _ in self._bar(c, bar, draw)]
             pieces.append((np.array([layout.events.here]), False))
-            bars = range(end)
-        for bar in bars:
-            pieces += self._bar(clip, bar, draw)
-        if draw.gap is not None or rows.clip_is_end[clip]:
+        for bar in range(n_written):
+            pieces += self._bar(c, bar, draw)
+        if draw.gap != NO_GAP or c.is_end:
             pieces.append((np.array([layout.events.eos]), True))
         ids = np.concatenate([own for own, _ in pieces])
         learnt = np.concatenate([np.broadcast_to(told, own.shape) for own, told in pieces])
@@ -307,72 +321,60 @@ class ClipBatches:
         ids[is_pitch] = np.clip(ids[is_pitch] + draw.shift, layout.lowest, layout.highest)
         return ids, learnt
 
-    def _head(self, clip: int, draw: _Draw) -> Ints:
-        values = self.rows.clip_values[clip].astype(np.float64)
+    def _clip(self, number: int) -> _Clip:
+        rows, first = self.rows, int(self.rows.clip_bar[number])
+        n_bars, song = int(rows.clip_n_bars[number]), rows.clip_song[number]
+        notes = slice(int(self._bar_note[first]), int(self._bar_note[first + n_bars]))
+        has = np.array([True, rows.song_has_dynamics[song], rows.song_has_durations[song]])
+        return _Clip(number, first, n_bars, notes, bool(rows.clip_is_end[number]), has)
+
+    def _head(self, c: _Clip, draw: _Draw) -> Ints:
+        values = self.rows.clip_values[c.number].astype(np.float64)
         values[self._register] += draw.shift
         values[self._tempo] *= draw.stretch
-        kept = draw.kept & self._allowed(clip, self._needs)
+        kept = draw.kept & c.has[self._needs]
         controls = (_bins(values, self.edges) + self.layout.control)[kept]
         return np.concatenate([[self.layout.events.bos], controls])
 
-    def _allowed(self, clip: int, needs: Ints) -> Bools:
-        """Return which attributes mean something in the clip's song, shape (n_attributes,)."""
-        song = self.rows.clip_song[clip]
-        missing = np.array(
-            [False, not self.rows.song_has_dynamics[song], not self.rows.song_has_durations[song]]
-        )
-        allowed: Bools = ~missing[needs]
-        return allowed
-
-    def _bar(self, clip: int, bar: int, draw: _Draw) -> Pieces:
-        rows, at = self.rows, int(self.rows.clip_bar[clip]) + bar
+    def _bar(self, c: _Clip, bar: int, draw: _Draw) -> Pieces:
+        rows, at = self.rows, c.first + bar
         body = rows.ids[rows.bar_start[at] : rows.bar_start[at + 1]].astype(np.int64)
         pieces: Pieces = [
             (body[:1], True),
-            (np.concatenate([body[1:2], self._marks(clip, bar, draw)]), False),
+            (np.concatenate([body[1:2], self._marks(c, bar, draw)]), False),
         ]
-        first = int(self._bar_note[int(rows.clip_bar[clip])])
         notes = np.arange(self._bar_note[at], self._bar_note[at + 1])
-        given = notes[draw.given[notes - first]]
+        given = notes[draw.given[notes - c.notes.start]]
         if len(given):
             pieces.append((self._given(given, draw), False))
         if draw.chords[bar]:
             pieces.append(self._chords(at, draw.shift))
         learnt = np.ones(len(body) - 2, dtype=bool)
-        song = rows.clip_song[clip]
         note = self._note_at[notes] - rows.bar_start[at] - 2
-        if not rows.song_has_dynamics[song]:
-            learnt[note + 1] = False
-        if not rows.song_has_durations[song]:
-            learnt[note + 2] = False
+        learnt[note + 1], learnt[note + 2] = c.has[1:]
         pieces.append((body[2:], learnt))
         return pieces
 
-    def _marks(self, clip: int, bar: int, draw: _Draw) -> Ints:
+    def _marks(self, c: _Clip, bar: int, draw: _Draw) -> Ints:
         """Return what a bar says of itself: metre, how many are left, form, controls."""
-        rows, layout, at = self.rows, self.layout, int(self.rows.clip_bar[clip]) + bar
+        rows, layout, at = self.rows, self.layout, c.first + bar
         marks: list[int] = [layout.compound] if rows.bar_compound[at] else []
-        in_gap = draw.gap is not None and draw.gap[0] <= bar < draw.gap[1]
-        if in_gap and draw.gap is not None and draw.gap[1] - bar <= JOIN_BARS:
-            marks.append(layout.join[draw.gap[1] - bar - 1])
-        left = int(rows.clip_n_bars[clip]) - bar
-        if rows.clip_is_end[clip] and left <= ENDING_BARS:
-            marks.append(layout.ending[left - 1])
+        begin, end = draw.gap
+        if begin <= bar < end and end - bar <= JOIN_BARS:
+            marks.append(layout.join[end - bar - 1])
+        if c.is_end and c.n_bars - bar <= ENDING_BARS:
+            marks.append(layout.ending[c.n_bars - bar - 1])
         form = int(rows.bar_form[at])
-        if draw.form[bar] and form and FORM_DISTANCES[(form - 1) % 5] <= self._n_before(bar, draw):
+        n_before = bar - end if bar >= end else bar  # directly before this one in the sequence
+        if draw.form[bar] and form and FORM_DISTANCES[(form - 1) % 5] <= n_before:
             marks.append(layout.form[form - 1])
-        kept = draw.bar_kept[bar] & self._allowed(clip, self._bar_needs)
+        kept = draw.bar_kept[bar] & c.has[self._bar_needs]
         if kept.any():
             values = rows.bar_values[at].astype(np.float64)
             values[self._bar_register] += draw.shift
             kept = kept & np.isfinite(values)
             marks += (_bins(values, self.bar_edges) + layout.bar_control)[kept].tolist()
         return np.array(marks, dtype=np.int64)
-
-    @staticmethod
-    def _n_before(bar: int, draw: _Draw) -> int:
-        """Return how many bars stand directly before this one in the sequence."""
-        return bar - draw.gap[1] if draw.gap is not None and bar >= draw.gap[1] else bar
 
     def _given(self, notes: Ints, draw: _Draw) -> Ints:
         """Return notes that are shown before they are written."""
@@ -391,71 +393,57 @@ class ClipBatches:
         first = np.array([layout.chord_a[0], layout.chord_b[0]])
         return first + np.where(known, moved, MAX_CHORD), known
 
-    def _draw(self, clip: int, rng: np.random.Generator) -> _Draw:
-        n_bars, n_notes = int(self.rows.clip_n_bars[clip]), int(self.n_notes[clip])
-        shift, a = int(self.rows.clip_shift[clip]), self.augmentation
-        n, n_bar = len(self.layout.control), len(self.layout.bar_control)
-        if a is None:
-            none = np.zeros(n_notes, dtype=bool)
-            no_bar = np.zeros((n_bars, n_bar), dtype=bool)
-            kept, shift = np.ones(n, dtype=bool), self._fitting(clip, shift)
-            bars = no_bar[:, 0]
-            return _Draw(shift, 1.0, kept, no_bar, bars, bars, none, True, True, None)
+    def _draw(self, c: _Clip, rng: np.random.Generator) -> _Draw:
+        shift, a = int(self.rows.clip_shift[c.number]), self.augmentation
         if rng.random() < a.octave:
             shift += 12 if rng.random() < 0.5 else -12
         stretch = float(np.exp(rng.uniform(-1, 1) * np.log1p(a.tempo)))
-        gap = _gap(rng, n_bars) if rng.random() < a.gap else None
-        song = self.rows.clip_song[clip]
+        gap = _gap(rng, c.n_bars) if rng.random() < a.gap else NO_GAP
         return _Draw(
-            self._fitting(clip, shift),
+            self._fitting(c, shift),
             stretch,
-            _kept(rng, n, a),
-            self._bar_kept(rng, n_bars, n_bar, a),
-            self._with_chords(clip, gap, rng, a),
-            _some(rng, n_bars) if rng.random() < a.form else np.zeros(n_bars, dtype=bool),
-            self._drawn_notes(clip, gap, rng, a),
-            rng.random() < 0.7 and bool(self.rows.song_has_dynamics[song]),
-            rng.random() < 0.8 and bool(self.rows.song_has_durations[song]),
+            _kept(rng, len(self.layout.control), a),
+            self._bar_kept(c, rng),
+            self._with_chords(c, gap, rng),
+            _some(rng, c.n_bars) if rng.random() < a.form else np.zeros(c.n_bars, dtype=bool),
+            self._drawn_notes(c, gap, rng),
+            rng.random() < 0.7 and bool(c.has[1]),
+            rng.random() < 0.8 and bool(c.has[2]),
             gap,
         )
 
-    def _fitting(self, clip: int, shift: int) -> int:
+    def _fitting(self, c: _Clip, shift: int) -> int:
         """Return a shift, or the one an octave back where notes would leave the piano."""
-        first = int(self._bar_note[int(self.rows.clip_bar[clip])])
-        pitch = self.rows.ids[self._note_at[first : first + int(self.n_notes[clip])]]
+        pitch = self.rows.ids[self._note_at[c.notes]]
         if int(pitch.max()) + shift > self.layout.highest:
             return shift - 12
         return shift + 12 if int(pitch.min()) + shift < self.layout.lowest else shift
 
-    def _with_chords(self, clip: int, gap: Gap, rng: np.random.Generator, a: Augmentation) -> Bools:
+    def _bar_kept(self, c: _Clip, rng: np.random.Generator) -> Bools:
+        n = len(self.layout.bar_control)
+        if rng.random() >= self.augmentation.bar_controls:
+            return np.zeros((c.n_bars, n), dtype=bool)
+        kinds = rng.random(n) < rng.random()
+        return kinds & (rng.random((c.n_bars, n)) < rng.uniform(0.3, 1.0))
+
+    def _with_chords(self, c: _Clip, gap: Gap, rng: np.random.Generator) -> Bools:
         """Draw which bars of a clip say their chords, shape (n_bars,)."""
-        first, n_bars = int(self.rows.clip_bar[clip]), int(self.rows.clip_n_bars[clip])
-        if rng.random() >= a.chords:
-            return np.zeros(n_bars, dtype=bool)
-        known: Bools = self.rows.bar_chords[first : first + n_bars].max(axis=1) >= 0
+        if rng.random() >= self.augmentation.chords:
+            return np.zeros(c.n_bars, dtype=bool)
+        known: Bools = self.rows.bar_chords[c.first : c.first + c.n_bars].max(axis=1) >= 0
         if rng.random() < CHORDS_LATER:
-            begin, end = gap or (int(rng.integers(n_bars)), n_bars)
+            begin, end = gap if gap != NO_GAP else (int(rng.integers(c.n_bars)), c.n_bars)
             known[:begin] = known[end:] = False
         return known
 
-    @staticmethod
-    def _bar_kept(rng: np.random.Generator, n_bars: int, n: int, a: Augmentation) -> Bools:
-        if rng.random() >= a.bar_controls:
-            return np.zeros((n_bars, n), dtype=bool)
-        kinds = rng.random(n) < rng.random()
-        return kinds & (rng.random((n_bars, n)) < rng.uniform(0.3, 1.0))
-
-    def _drawn_notes(self, clip: int, gap: Gap, rng: np.random.Generator, a: Augmentation) -> Bools:
+    def _drawn_notes(self, c: _Clip, gap: Gap, rng: np.random.Generator) -> Bools:
         """Draw which notes of a clip are given: a part of the music, in some of the bars.
 
         None are behind a gap: those bars are shown whole.
         """
-        rows, n_notes = self.rows, int(self.n_notes[clip])
-        if rng.random() >= a.given:
-            return np.zeros(n_notes, dtype=bool)
-        first_bar, n_bars = int(rows.clip_bar[clip]), int(rows.clip_n_bars[clip])
-        first = int(self._bar_note[first_bar])
-        part = rows.note_part[first : first + n_notes]
+        part = self.rows.note_part[c.notes]
+        if rng.random() >= self.augmentation.given:
+            return np.zeros(len(part), dtype=bool)
         kind = PARTS[rng.integers(len(PARTS))]
         wanted = {
             "melody": (part & MELODY) > 0,
@@ -463,15 +451,15 @@ class ClipBatches:
             "left": (part & RIGHT) == 0,
             "bass": (part & BASS) > 0,
             "outer": (part & (MELODY | BASS)) > 0,
-            "some": rng.random(n_notes) < rng.uniform(0.1, 0.7),
+            "some": rng.random(len(part)) < rng.uniform(0.1, 0.7),
         }[kind]
-        bars = np.ones(n_bars, dtype=bool)
+        bars = np.ones(c.n_bars, dtype=bool)
         if rng.random() < 0.4:
-            begin, end = sorted(rng.integers(0, n_bars + 1, 2).tolist())
-            bars = (np.arange(n_bars) >= begin) & (np.arange(n_bars) < max(end, begin + 1))
-        if gap is not None:
+            begin, end = sorted(rng.integers(0, c.n_bars + 1, 2).tolist())
+            bars = (np.arange(c.n_bars) >= begin) & (np.arange(c.n_bars) < max(end, begin + 1))
+        if gap != NO_GAP:
             bars[gap[1] :] = False
-        counts = np.diff(self._bar_note[first_bar : first_bar + n_bars + 1])
+        counts = np.diff(self._bar_note[c.first : c.first + c.n_bars + 1])
         found: Bools = wanted & np.repeat(bars, counts)
         return found
 
@@ -498,7 +486,7 @@ def _some(rng: np.random.Generator, n: int) -> Bools:
 def _gap(rng: np.random.Generator, n_bars: int) -> Gap:
     """Draw which bars are to be filled in: at least one is behind them."""
     if n_bars < 3:
-        return None
+        return NO_GAP
     length = min(int(rng.choice([1, 2, 4, 4, 8, 8, 16])), n_bars - 2)
     begin = int(rng.integers(0, n_bars - length))
     return begin, begin + length

@@ -13,7 +13,11 @@ from typing import Any
 from emomusic.model.shape import SIZES
 from emomusic.training.batches import Augmentation
 
-CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "bf16", "fp32")}
+CHOICES = {
+    "size": tuple(SIZES),
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("auto", "bf16", "fp32"),
+}
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,6 @@ class TrainConfig:
         """
         for entry in fields(self):
             _check_type(entry.name, getattr(self, entry.name), str(entry.type))
-        if self.size not in SIZES:
-            raise ValueError(f"size must be one of {', '.join(SIZES)}, got {self.size!r}")
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 accepted = f"{', '.join(known[:-1])} or {known[-1]}"

@@ -60,11 +60,10 @@ class Ranks:
 
     def agree(self, *values: float) -> list[float]:
         """Return process 0's values in all processes."""
-        if self.size == 1:
-            return list(values)
         shared = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.broadcast(shared, 0)
-        return [float(value) for value in shared.tolist()]
+        if self.size > 1:
+            dist.broadcast(shared, 0)
+        return list(shared.tolist())
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum of tensors over the processes, in all of them."""
@@ -75,10 +74,8 @@ class Ranks:
 
     def total(self, *values: float) -> list[float]:
         """Return sums over the processes, in all of them."""
-        if self.size == 1:
-            return list(values)
         summed = self.sum(torch.tensor(values, dtype=torch.float64, device=self.device))
-        return [float(value) for value in summed.tolist()]
+        return list(summed.tolist())
 
     def add_gradients(self, model: nn.Module) -> None:
         """Let each process have the sum of all gradients."""

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from emomusic.files import write_text
 
 LOG_NAME = "log.jsonl"
-
-
-class _Board(Protocol):
-    def add_scalar(self, tag: str, value: float, step: int) -> None: ...
 
 
 class Log:
@@ -69,10 +65,10 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _board(folder: Path, first_step: int) -> _Board | None:
+def _board(folder: Path, first_step: int) -> Any:
+    """Return TensorBoard's writer, None where it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    board: _Board = SummaryWriter(str(folder), purge_step=first_step)
-    return board
+    return SummaryWriter(str(folder), purge_step=first_step)

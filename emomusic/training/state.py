@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from emomusic.files import write_atomically
+from emomusic.training.distributed import Ranks
 
 STATE_NAME = "state.safetensors"
 
@@ -67,8 +69,7 @@ def load_state(
     optimisers: list[torch.optim.Optimizer],
     *,
     same: Mapping[str, Any],
-    share: Callable[[bytes], bytes] = lambda data: data,
-    reads: bool = True,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """Put a saved state into model and optimisers, and return the scalars.
 
@@ -77,15 +78,17 @@ def load_state(
         model: Takes the saved weights.
         optimisers: As they were when saved.
         same: Scalars that must be those of the saved run.
-        share: Gives all processes what one of them has read.
-        reads: Whether this is the process that reads.
+        ranks: The processes that train together, of which the first reads for all.
 
     Raises:
         ValueError: If the file is damaged or of another run.
     """
     path = folder / STATE_NAME
-    data = share(_read(path) if reads else b"")
-    try:
+    with _refusal(path):
+        data = path.read_bytes() if ranks is None or ranks.rank == 0 else b""
+    if ranks is not None:
+        data = ranks.share(data)
+    with _refusal(path):
         tensors, scalars = _parse(data)
         for name, value in same.items():
             if scalars.get(name) != value:
@@ -97,20 +100,16 @@ def load_state(
         for i, optimiser in enumerate(optimisers):
             _fill(optimiser, _below(tensors, f"optimiser.{i}."))
         torch.set_rng_state(tensors["random"])
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(_refusal(path, error)) from error
     return scalars
 
 
-def _read(path: Path) -> bytes:
+@contextmanager
+def _refusal(path: Path) -> Iterator[None]:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(_refusal(path, error)) from error
-
-
-def _refusal(path: Path, error: Exception) -> str:
-    return f"cannot resume from {path}: {' '.join(str(error).split())[:200]}"
+        yield
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        told = " ".join(str(error).split())[:200]
+        raise ValueError(f"cannot resume from {path}: {told}") from error
 
 
 def _parse(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:

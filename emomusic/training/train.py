@@ -19,7 +19,7 @@ from emomusic.files import alone_in, clear_parts, write_text
 from emomusic.model.checkpoint import load_model, save_model
 from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer
-from emomusic.training.batches import Augmentation, ClipBatches, EventBatch
+from emomusic.training.batches import Augmentation, ClipBatches
 from emomusic.training.config import TrainConfig
 from emomusic.training.distributed import Ranks, device_of
 from emomusic.training.log import Log
@@ -167,8 +167,8 @@ class _Run:
             torch.set_num_threads(config.threads)
         torch.set_float32_matmul_precision("high")
         torch.manual_seed(config.seed)
-        (precision,) = ranks.share(self._precision().encode()).decode().split()
-        self.precision = precision
+        chosen = faster_precision(self.device) if config.precision == "auto" else config.precision
+        self.precision = ranks.share(chosen.encode()).decode()
         self.training = self._batches(validation=False, augmentation=config.augmentation)
         self.validation = self._batches(validation=True, augmentation=None)
         self.step = self.first_step = self.epoch = self.index = self.notes = 0
@@ -183,10 +183,6 @@ class _Run:
         self._begin()
         self.last_save = self.last_eval = self.elapsed
         self.log = Log(self.run_dir, self.step) if ranks.rank == 0 else None
-
-    def _precision(self) -> str:
-        chosen = self.config.precision
-        return faster_precision(self.device) if chosen == "auto" else chosen
 
     def _build(self) -> None:
         config = self.config
@@ -217,14 +213,7 @@ class _Run:
             start_from(self.model, Path(config.init_from))
 
     def _load(self, folder: Path, same: dict[str, Any]) -> None:
-        scalars = load_state(
-            folder,
-            self.model,
-            self.optimisers,
-            same=same,
-            share=self.ranks.share,
-            reads=self.ranks.rank == 0,
-        )
+        scalars = load_state(folder, self.model, self.optimisers, same=same, ranks=self.ranks)
         for name in COUNTERS:
             setattr(self, name, type(getattr(self, name))(scalars[name]))
         self.best_speed = scalars.get("best_speed", 0.0)
@@ -249,7 +238,7 @@ class _Run:
 
     def go(self) -> dict[str, float]:
         """Train until the budget is spent."""
-        started = time.monotonic() - self.elapsed
+        config, started = self.config, time.monotonic() - self.elapsed
         self._log({"precision": self.precision, "machine": machine(self.device)})
         stream = self._stream()
         # A first stretch compiles.
@@ -261,11 +250,11 @@ class _Run:
                 speed = (self.notes - mark[1]) / max(self.elapsed - mark[0], 1e-9)
                 mark = self.elapsed, self.notes
                 self._log_step(speed, compares=self.step >= compared_from)
-            saves, evaluates, self.elapsed = self.ranks.agree(*self._due(), self.elapsed)
-            if saves:
+            (self.elapsed,) = self.ranks.agree(self.elapsed)  # so that all do the same
+            if self.elapsed - self.last_save >= 60 * config.save_minutes:
                 self._save_state()
                 self.last_save = self.elapsed
-            if evaluates:
+            if config.eval_minutes and self.elapsed - self.last_eval >= 60 * config.eval_minutes:
                 self._evaluate()
                 self.last_eval = self.elapsed
             paused, self.elapsed = self.elapsed, time.monotonic() - started
@@ -284,12 +273,6 @@ class _Run:
     def _end(self) -> int:
         """Return the step at which the run ends; a branch counts its steps from its beginning."""
         return self.first_step + self.config.max_steps
-
-    def _due(self) -> tuple[bool, bool]:
-        c = self.config
-        saves = self.elapsed - self.last_save >= 60 * c.save_minutes
-        evaluates = self.elapsed - self.last_eval >= 60 * c.eval_minutes
-        return saves, bool(c.eval_minutes) and evaluates
 
     def _stream(self) -> Iterator[tuple[Any, int, int]]:
         while True:
@@ -317,9 +300,12 @@ class _Run:
         n_learnt, n_notes = self.ranks.total(
             sum(batch.n_learnt for batch in batches), sum(batch.n_notes for batch in batches)
         )
-        loss = torch.zeros((), device=self.device)
+        total = torch.zeros((), device=self.device)  # over all choices of the step
         for batch in batches:
-            loss += self._backward(batch, n_learnt)
+            with autocast(self.device, self.precision):
+                loss = summed_loss(self.model, batch) / max(n_learnt, 1.0)
+            loss.backward()  # type: ignore[no-untyped-call] # torch's
+            total += loss.detach()
         self.ranks.add_gradients(self.model)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         for optimiser in self.optimisers:
@@ -327,15 +313,8 @@ class _Run:
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
         self.notes += int(n_notes)
-        # The mean over all choices, times choices a note: nats a note.
-        return self.ranks.sum(loss) * (n_learnt / max(n_notes, 1.0))
-
-    def _backward(self, batch: EventBatch, n_learnt: float) -> Tensor:
-        """Add a batch's share of the mean loss over all choices of the step to the gradients."""
-        with autocast(self.device, self.precision):
-            loss = summed_loss(self.model, batch) / max(n_learnt, 1.0)
-        loss.backward()  # type: ignore[no-untyped-call] # torch's
-        return loss.detach()
+        # Times choices a note: nats a note.
+        return self.ranks.sum(total) * (n_learnt / max(n_notes, 1.0))
 
     def _log_step(self, speed: float, *, compares: bool) -> None:
         if compares and speed < SLOW * self.best_speed:

@@ -11,11 +11,10 @@ from typing import Self
 
 import numpy as np
 import symusic
-from midi import song
+from midi import clean_score, song
 from synthetic import make_score
 
 from emomusic.compose.composer import Composer
-from emomusic.data.clean import clean_score
 from emomusic.data.packing import pack
 from emomusic.data.prepared import prepare_clean
 from emomusic.emotion import QUADRANTS

@@ -20,15 +20,14 @@ from emomusic.model.engine import EngineRow, check_row, checked_events
 from emomusic.model.events import NONE, SLOTS
 from emomusic.model.grammar import Grammar, Segments
 from emomusic.model.int8 import library as lib
-from emomusic.model.int8.session import Event, Jobs, KernelSession
-from emomusic.model.shape import ModelConfig
+from emomusic.model.int8.session import Jobs, KernelSession
+from emomusic.model.shape import ModelConfig, tensor_shapes
 from emomusic.model.weights import (
     BFLOAT16,
     CheckpointError,
     is_finite,
     read_shape,
     read_tensors,
-    tensor_shapes,
 )
 
 FEW_PLACES, MORE_PLACES, MANY_PARAMETERS = 4, 8, 16_000_000
@@ -152,27 +151,26 @@ class Int8Engine:
             n_places = max(n_places // 2, 1)  # each has a twin
         n_threads = min(self.threads, len(first))
         if n_threads > 1:
-            for event in self._share(jobs, grammar, (n_threads, n_places)):
-                yield event.index, event.segments
+            yield from self._share(jobs, grammar, n_threads, n_places)
             return
         size = (n_places, 1) if len(first) > 1 else (1, min(self.threads, lib.MAX_THREADS))
         with self._session(grammar, *size) as session:
-            for event in session.serve(jobs):
-                yield event.index, event.segments
+            yield from session.serve(jobs)
 
-    def _share(self, jobs: Jobs, grammar: Grammar, size: tuple[int, int]) -> Iterator[Event]:
+    def _share(
+        self, jobs: Jobs, grammar: Grammar, n_threads: int, n_places: int
+    ) -> Iterator[tuple[int, Segments]]:
         """Let several threads take rows from the same source, each with places of its own."""
-        n_threads, n_places = size
-        events: queue.Queue[Event | BaseException | None] = queue.Queue(MAX_WAITING)
+        found: queue.Queue[tuple[int, Segments] | BaseException | None] = queue.Queue(MAX_WAITING)
 
         def work() -> None:
             try:
                 with self._session(grammar, n_places, 1) as session:
-                    for event in session.serve(jobs):
-                        events.put(event)
-                events.put(None)
+                    for one in session.serve(jobs):
+                        found.put(one)
+                found.put(None)
             except BaseException as error:
-                events.put(error)
+                found.put(error)
 
         workers = [threading.Thread(target=work, daemon=True) for _ in range(n_threads)]
         for worker in workers:
@@ -180,18 +178,18 @@ class Int8Engine:
         try:
             running = len(workers)
             while running:
-                event = events.get()
-                if isinstance(event, BaseException):
-                    raise event
-                if event is None:
+                one = found.get()
+                if isinstance(one, BaseException):
+                    raise one
+                if one is None:
                     running -= 1
                 else:
-                    yield event
+                    yield one
         finally:
             jobs.closed = True
             while any(worker.is_alive() for worker in workers):
                 with suppress(queue.Empty):  # they may be waiting until there is room
-                    events.get(timeout=0.01)
+                    found.get(timeout=0.01)
 
     def nats(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return what each choice costs, as `Engine.nats` says."""
@@ -254,16 +252,14 @@ class Int8Engine:
 def _new_model(library: ctypes.CDLL, config: ModelConfig, instructions: str) -> int:
     """Allocate a model without weights."""
     layout = config.layout
-    slots = (layout.position, layout.pitch, layout.velocity, layout.duration,
-             layout.chord_a, layout.chord_b)  # fmt: skip
     sizes = ("vocab_size", "dim", "n_layers", "n_heads", "n_kv_heads", "hidden", "inner", "context")
     shape = lib.ShapeArg(
         *(getattr(config, name) for name in sizes),
         layout.bos,
         layout.bar,
         layout.eos,
-        lib.Six(*(first for first, _ in slots)),
-        lib.Six(*(count for _, count in slots)),
+        lib.Six(*(first for first, _ in layout.ranges)),
+        lib.Six(*(count for _, count in layout.ranges)),
     )
     half = config.head_dim // 2
     # In float32, as the reference does: the angle's rounding is part of the model.

@@ -24,14 +24,6 @@ STEPS = 16
 """Events of each row between two looks at what has ended."""
 
 
-@dataclass(frozen=True)
-class Event:
-    """Tell the whole segments of a row so far."""
-
-    index: int
-    segments: Segments
-
-
 class Jobs:
     """Hand rows out to whoever asks, one at a time.
 
@@ -113,8 +105,8 @@ class KernelSession:
             raise MemoryError(f"no memory for {n_places} rows, or no {threads} threads")
         weakref.finalize(self, _free, self._lib, self._session, self.process)
 
-    def serve(self, jobs: Jobs) -> Iterator[Event]:
-        """Write rows until there are no more; tell of each that ends."""
+    def serve(self, jobs: Jobs) -> Iterator[tuple[int, Segments]]:
+        """Write rows until there are no more; yield number and segments of each that ends."""
         while not jobs.closed:
             self._fill(jobs)
             if all(place is None for place in self._places):
@@ -143,7 +135,7 @@ class KernelSession:
             raise ValueError("the row does not fit the grammar or the context")
         self._places[at] = place
 
-    def _look(self, at: int, place: _Place, tells_segments: bool) -> Iterator[Event]:
+    def _look(self, at: int, place: _Place, tells_segments: bool) -> Iterator[tuple[int, Segments]]:
         state = lib.StateArg()
         self._lib.em_get(self._session, at, ctypes.byref(state))
         if state.status == lib.WRITING and not tells_segments:
@@ -151,7 +143,7 @@ class KernelSession:
         is_new = place.absorb(state)
         if state.status in (lib.WRITING, lib.WAITING):
             if is_new and tells_segments:
-                yield Event(place.index, [*place.segments])
+                yield place.index, [*place.segments]
             if state.status == lib.WAITING:
                 lean = steered(place.row, place.segments, self._grammar)
                 if self._lib.em_steer(self._session, at, _lean_arg(lean)) == lib.NO_MEMORY:
@@ -168,7 +160,7 @@ class KernelSession:
         elif state.status == lib.STUCK:
             raise ValueError("the grammar allows no choice")
         else:
-            yield Event(place.index, place.segments)
+            yield place.index, place.segments
 
     def score(
         self,
