@@ -17,7 +17,7 @@ from emomusic.compose.clip import Clip
 from emomusic.compose.request import Request
 from emomusic.evaluation.control import (
     Answers,
-    Asked,
+    AskedValues,
     Design,
     answer,
     ask,
@@ -47,15 +47,17 @@ def real(tiny_checkpoint: Path) -> Known:
 
 
 @pytest.fixture(scope="module")
-def asked(real: Known) -> list[Asked]:
+def asked(real: Known) -> list[AskedValues]:
     return ask(*real, DESIGN)
 
 
-def values_of(asked: Sequence[Asked]) -> list[tuple[bool, list[tuple[str, Any]]]]:
+def values_of(asked: Sequence[AskedValues]) -> list[tuple[bool, list[tuple[str, Any]]]]:
     return [(own.per_bar, [(n, v.tolist()) for n, v in own.values.items()]) for own in asked]
 
 
-def test_every_level_is_asked_alone_and_equally_often(asked: list[Asked], real: Known) -> None:
+def test_every_level_is_asked_alone_and_equally_often(
+    asked: list[AskedValues], real: Known
+) -> None:
     alone = [own for own in asked if not own.per_bar and len(own.values) == 1]
     assert [tuple(own.values) for own in alone] == [(name,) for name in DESIGN.attributes]
     for own, name in zip(alone, DESIGN.attributes, strict=True):
@@ -65,7 +67,7 @@ def test_every_level_is_asked_alone_and_equally_often(asked: list[Asked], real: 
         assert all(r.emotion is None and len(r.fixed) == 1 and not r.per_bar for r in requests)
 
 
-def test_bars_change_after_one_to_four(asked: list[Asked]) -> None:
+def test_bars_change_after_one_to_four(asked: list[AskedValues]) -> None:
     requests = [request for own in asked if own.per_bar and len(own.values) == 1
                 for request in own.requests(16)]  # fmt: skip
     courses = [next(iter(request.per_bar.values())) for request in requests]
@@ -75,7 +77,7 @@ def test_bars_change_after_one_to_four(asked: list[Asked]) -> None:
     assert 4 < np.mean(changes) < 12  # five levels, steps of two and a half bars
 
 
-def test_sets_hold_every_attribute_equally_often(asked: list[Asked]) -> None:
+def test_sets_hold_every_attribute_equally_often(asked: list[AskedValues]) -> None:
     sets = [tuple(own.values) for own in asked if not own.per_bar and len(own.values) > 1]
     assert Counter(name for names in sets for name in names) == dict.fromkeys(DESIGN.attributes, 3)
 
@@ -102,7 +104,7 @@ def test_what_is_asked_at_once_goes_together(real: Known) -> None:
     assert drawn[1] > drawn[0] + 0.2
 
 
-def test_same_seed_same_questions(real: Known, asked: list[Asked]) -> None:
+def test_same_seed_same_questions(real: Known, asked: list[AskedValues]) -> None:
     again, other = (values_of(ask(*real, DESIGN, seed=seed)) for seed in (0, 1))
     assert again == values_of(asked) != other
 

@@ -82,7 +82,7 @@ QUICK = Design(
 )
 
 
-class Asked(NamedTuple):
+class AskedValues(NamedTuple):
     """Hold the values asked of some clips, all else free; several attributes to see leakage."""
 
     values: Values
@@ -106,7 +106,7 @@ def ask(
     *,
     seed: int = 0,
     n_bars: int = DEFAULT_BARS,
-) -> list[Asked]:
+) -> list[AskedValues]:
     """Return all that is to be asked; the same numbers give the same.
 
     Alone, attributes are asked for at evenly spaced quantiles of real music, or, bar by bar, for
@@ -119,15 +119,16 @@ def ask(
     bar_sets = _sets(tuple(bar_names), bars.groups, design.n_bar_sets, rng)
     levels = {name: clips.known[name].levels(design.n_levels) for name in names}
     asked = [
-        Asked({name: np.repeat(own, design.n_each)[:, None]}, False) for name, own in levels.items()
+        AskedValues({name: np.repeat(own, design.n_each)[:, None]}, False)
+        for name, own in levels.items()
     ]
     for own in sets:
         fine = {name: clips.known[name].levels(N_FINE) for name in own}
-        asked.append(Asked(_draw(clips, fine, rng, n_clips=design.n_set_clips), False))
+        asked.append(AskedValues(_draw(clips, fine, rng, n_clips=design.n_set_clips), False))
     alone = [((name,), design.n_bar_clips) for name in bar_names]
     for own, n_clips in [*alone, *((own, design.n_bar_set_clips) for own in bar_sets)]:
         known = {name: bars.known[name].levels(design.n_levels) for name in own}
-        asked.append(Asked(_draw(bars, known, rng, n_clips=n_clips, n_bars=n_bars), True))
+        asked.append(AskedValues(_draw(bars, known, rng, n_clips=n_clips, n_bars=n_bars), True))
     return asked
 
 
@@ -187,7 +188,7 @@ class Answers(NamedTuple):
     shift: NDArray[np.int64]
 
 
-def answer(asked: Asked, clips: Sequence[Clip]) -> Answers:
+def answer(asked: AskedValues, clips: Sequence[Clip]) -> Answers:
     """Measure what was asked for on clips."""
     shift = np.array([transposition(parse_key(clip.key)[0]) for clip in clips])
     if asked.per_bar:
