@@ -1,6 +1,7 @@
-"""Measure whether composed clips are built like real ones, or cut real clips to measure by.
+"""Measure whether clips of any system are built like real ones and what judges hear in them.
 
     check_structure.py cut SOURCE --corpus emopia --out real
+    check_structure.py hear SOURCE --composed clips [--composed others] [--checkpoint CHECKPOINT]
     check_structure.py tell --composed clips --real real [--other real-of-another-corpus]
 
 Folders are read with all below them; `Q1` to `Q4` at the beginning of a folder's or file's name
@@ -20,12 +21,14 @@ from pathlib import Path
 import numpy as np
 from symusic.core import ScoreTick, TempoTick, TempoTickList
 
+from emomusic.compose.checkpoint import find_checkpoint
 from emomusic.data.clean import SkippedError, Song
 from emomusic.data.sources import CorpusFile, corpus_files, read_song, track_song
 from emomusic.data.split import EMOPIA_CLIP
+from emomusic.evaluation.accuracy import classes_of, listen, make_panel, right_rows
 from emomusic.evaluation.pieces import Piece
 from emomusic.evaluation.render import table
-from emomusic.evaluation.rows import chosen
+from emomusic.evaluation.rows import Row, chosen
 from emomusic.evaluation.told_apart import (
     TABLES,
     alone_rows,
@@ -33,6 +36,7 @@ from emomusic.evaluation.told_apart import (
     rate_rows,
     tell_apart,
 )
+from emomusic.mapping.mapper import Mapper
 from emomusic.music.notes import make_notes
 from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of, write_score
 from emomusic.music.tokenizer import STEPS_PER_BEAT
@@ -139,6 +143,22 @@ def tell(args: argparse.Namespace) -> None:
         args.json.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
+def hear(args: argparse.Namespace) -> None:
+    """Print how many clips of each folder the judges hear in the quadrant of their name."""
+    panel = make_panel(Mapper.load(find_checkpoint(args.checkpoint)), args.source)
+    found: list[Row] = []
+    for folder in args.composed:
+        pieces = [
+            piece for piece in read_pieces(folder, first=0, n_bars=args.bars) if piece.quadrant
+        ]
+        truth = classes_of([str(piece.quadrant) for piece in pieces])
+        heard = listen(panel.judges, [piece.notes for piece in pieces])
+        for judge, probabilities in heard.items():
+            classes = probabilities.argmax(axis=1)
+            found += right_rows(truth, classes, name="heard right", clips=folder.name, judge=judge)
+    print(table(chosen(found, ("heard right",), {}), across="of"))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, and cut or measure."""
     parser = argparse.ArgumentParser(
@@ -163,6 +183,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     telling.add_argument("--bars", type=int, default=16)
     telling.add_argument("--json", type=Path, help="file to write all rows to")
     telling.set_defaults(run=tell)
+    hearing = commands.add_parser("hear", help="hear clips by judges that select nothing")
+    hearing.add_argument("source", type=Path, help="folder with emotion/labels.csv")
+    hearing.add_argument("--composed", type=Path, action="append", required=True)
+    hearing.add_argument(
+        "--checkpoint", type=Path, help="whose mapper's songs no judge learns from"
+    )
+    hearing.add_argument("--bars", type=int, default=16)
+    hearing.set_defaults(run=hear)
     args = parser.parse_args(arguments)
     try:
         args.run(args)
