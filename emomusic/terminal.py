@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from emomusic.compose.composer import Composer
 
 
-MAX_SEED = 2**63 - 1
 FIRST_TOLD_S, LAST_TOLD_S = 5.0, 60.0
 """After so long a job that writes to no terminal says how far it is; then ever more seldom."""
 

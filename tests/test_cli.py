@@ -169,6 +169,19 @@ def test_all_formats_are_written(shell: Shell, tiny_checkpoint: Path, tmp_path: 
     ]  # fmt: skip
 
 
+def test_sound_is_of_the_soundfont_that_is_named(
+    shell: Shell, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMOMUSIC_SOUNDFONT", "")  # what the option sets is undone
+    (tmp_path / "none.sf2").write_bytes(b"RIFF")
+    asked = ("generate", "--emotion", "joy", "--bars", 1, "--format", "wav", "--out", tmp_path,
+             "--checkpoint", tiny_checkpoint, "--soundfont")  # fmt: skip
+    assert "'--soundfont'" in shell.refused(*asked, tmp_path / "lost.sf2")
+    said = shell(*asked, tmp_path / "none.sf2")
+    told = f"clip 0: the soundfont {tmp_path / 'none.sf2'} cannot be played: "
+    assert said.status == 1 and said.err.startswith(told)
+
+
 def test_what_is_fixed_is_kept(shell: Shell, tiny_checkpoint: Path, tmp_path: Path) -> None:
     said = shell("generate", "--emotion", "calm", "--seconds", 6, "--tempo", 80,
                  "--key", "F# minor", "--time-signature", "3/4",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -10,11 +11,15 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from emomusic.compose.parse import parse_formats
+from emomusic.compose.request import FORMATS
+from emomusic.extras import need
 from emomusic.terminal import ExitStatus, batch_progress, load_composer, stop
 
 if TYPE_CHECKING:
@@ -25,37 +30,96 @@ if TYPE_CHECKING:
 
 MANY = 20
 """So many bad rows are told one by one."""
+FORMAT_OPTION = typer.Option("--format", metavar=",".join(FORMATS), help="Files a clip, by comma.")
+_job_option = partial(typer.Option, rich_help_panel="Jobs of many clips")
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a job is done.
+    """How a job is done: each field is an option of `generate`."""
 
-    Attributes:
-        out: Its folder.
-        output: What is kept of each clip.
-        shard: The part of it that is done here.
-        resume: Whether it goes on where it stopped.
-        workers: Processes; None composes in this one.
-        threads: CPU cores to use.
-        engine: Name of what writes the notes.
-        batch_size: Candidates in hand at once.
-        checkpoint: Folder of the model, if one is named.
-        as_json: Whether it is told in JSON.
-        has_rows: Whether the job comes as a file of rows.
-    """
+    out: Annotated[Path, typer.Option(help="Folder for the clips; made if missing.")]
+    settings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A clip's settings, to have it again.")
+    ] = None
+    batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Clips in hand at once.")] = 32
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder, or owner/name on a hub.")] = None
+    formats: Annotated[str, FORMAT_OPTION] = "mid"
+    soundfont: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="SF2 to be heard; else what EMOMUSIC_SOUNDFONT names, or the piano that is there.",
+        ),
+    ] = None
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2
+    engine: Annotated[
+        str, typer.Option(metavar="auto|int8|torch|cuda", help="What writes the notes.")
+    ] = "auto"
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Tell what moved each verdict, and where.")
+    ] = False
+    spec: Annotated[
+        str | None,
+        _job_option(
+            "--spec", help="Rows of requests, CSV or JSON lines; - is stdin.", metavar="FILE|-"
+        ),
+    ] = None
+    shard: Annotated[
+        str, _job_option("--shard", help="Which part of the job, from 0/K to K-1/K.", metavar="I/K")
+    ] = "0/1"
+    resume: Annotated[
+        bool, _job_option("--resume", help="Go on where the same job was stopped.")
+    ] = False
+    pack: Annotated[
+        str,
+        _job_option("--pack", help="Clips as files, or many in one.", metavar="files|tar|parquet"),
+    ] = "files"
+    workers: Annotated[int | None, _job_option("--workers", help="Processes.", min=1, max=4096)] = (
+        None
+    )
+    dry_run: Annotated[bool, _job_option("--dry-run", help="Check the job, and write nothing.")] = (
+        False
+    )
+    as_json: Annotated[
+        bool, _job_option("--json", help="A line of JSON for each clip, and a summary.")
+    ] = False
 
-    out: Path
-    output: Output
-    shard: Shard
-    resume: bool
-    workers: int | None
-    threads: int
-    engine: str
-    batch_size: int
-    checkpoint: Path | None
-    as_json: bool
-    has_rows: bool
+    @cached_property
+    def output(self) -> Output:
+        """Return what is kept of each clip."""
+        from emomusic.compose.jobs.job import Output
+
+        return Output(read_formats(self.formats), self.pack, self.explained)
+
+    @cached_property
+    def part(self) -> Shard:
+        """Return the part of the job that is done here."""
+        from emomusic.compose.jobs.storage import parse_shard
+
+        return parse_shard(self.shard)
+
+    def apply(self) -> None:
+        """Check what is said in words, and let sound be of the soundfont that is named.
+
+        Raises:
+            ValueError: If output or part is none.
+        """
+        _ = self.output, self.part
+        if self.soundfont is not None:
+            from emomusic.music.audio import SOUNDFONT_VARIABLE
+
+            os.environ[SOUNDFONT_VARIABLE] = str(self.soundfont.resolve())
+
+
+def read_formats(text: str) -> tuple[str, ...]:
+    """Read formats, and check that what writes them is installed before anything is composed."""
+    formats = parse_formats(text)
+    for extra in filter(None, (FORMATS[name] for name in formats)):
+        need(extra)
+    return formats
 
 
 @contextmanager
@@ -80,7 +144,7 @@ def show_plan(job: Job, options: RunOptions) -> None:
     from emomusic.compose.jobs.storage import Store
 
     show_bad_rows(job, ends_with="")
-    wanted = Store(options.out, options.shard).wanted(job.n_batches)
+    wanted = Store(options.out, options.part).wanted(job.n_batches)
     n_clips, n_batches, size = job.count_clips(wanted), sum(wanted), job.items_per_batch
     plan = {"clips": n_clips, "rows": job.n_rows, "bad_rows": job.n_bad, "blocks": n_batches,
             "block_size": size, "files": n_clips * len(options.output.formats)}  # fmt: skip
@@ -120,9 +184,9 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
             f"the settings are of a clip by {checkpoint_asked}: {composer.name} writes another one",
             err=True,
         )
-    if not options.has_rows:
+    if options.spec is None:
         _check_music(job, composer)
-    store = Store(options.out, options.shard)
+    store = Store(options.out, options.part)
     report = RunReport(job.count_clips(store.wanted(job.n_batches)))
     if not report.n_wanted:
         typer.echo(
@@ -134,10 +198,12 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
             identity = job.identity(
                 options.output, checkpoint=composer.folder, engine=composer.engine.name
             )
+            if options.soundfont is not None:
+                identity["soundfont"] = options.soundfont.name
             store.begin(identity, resume=options.resume)
             _run(job, store, composer, options, report)
             is_done = report.summary is not None and report.summary.is_complete
-            if is_done and not options.has_rows and job.n_batches == 1:
+            if is_done and options.spec is None and job.n_batches == 1:
                 store.forget()
     except (OSError, OutputError, ValueError) as error:
         stop(f"{error}{_how_to_resume(report)}", ExitStatus.FAILED)
@@ -229,7 +295,7 @@ def _finish(report: RunReport, options: RunOptions) -> None:
     values = report.to_dict()
     if options.as_json:
         typer.echo(json.dumps({"summary": values}))
-    elif options.has_rows or report.n_wanted > 1 or values["failures"]:
+    elif options.spec is not None or report.n_wanted > 1 or values["failures"]:
         typer.echo(_summary(values), err=True)
     assert report.summary is not None
     raise typer.Exit(_status(report.summary.n_clips, report.summary.reasons.total()))

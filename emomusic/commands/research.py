@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import typer
 
 import emomusic
-from emomusic.terminal import MAX_SEED, ExitStatus, load_composer, progress_bar, stop
+from emomusic.compose.parse import MAX_SEED
+from emomusic.emotion.curve import MAX_BARS
+from emomusic.terminal import ExitStatus, load_composer, progress_bar, stop
 
 SAMPLE_BARS = 8
 
@@ -227,7 +229,7 @@ def evaluate(
     count: Annotated[
         int | None, typer.Option(min=1, max=10_000, help="Clips a quadrant; 25, or 8 if quick.")
     ] = None,
-    bars: Annotated[int, typer.Option(min=1, max=512, help="Length in bars.")] = 16,
+    bars: Annotated[int, typer.Option(min=1, max=MAX_BARS, help="Length in bars.")] = 16,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same clips.")] = 0,
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
     quick: Annotated[bool, typer.Option("--quick", help="Little of all, in a minute.")] = False,

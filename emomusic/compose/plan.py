@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from emomusic.compose.primer import PrimerContext
-from emomusic.compose.request import MAX_BARS, MAX_TEMPO, MIN_TEMPO, Request
+from emomusic.compose.request import MAX_TEMPO, MIN_TEMPO, Request
 from emomusic.compose.token_plan import BarPlan, Controls, TokenPlan, transposition
 from emomusic.emotion import Emotion
+from emomusic.emotion.curve import MAX_BARS
 from emomusic.mapping.mapper import Mapper
 from emomusic.model.grammar import REACH
 from emomusic.music.attributes import measure

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, cast
 
 from emomusic.compose.fields import Door, Field, Kind, asked_as, describe, described
 from emomusic.emotion import Emotion, EmotionCurve
+from emomusic.emotion.curve import MAX_BARS
+from emomusic.model import MAX_GUIDANCE, MAX_TEMPERATURE
 
 if TYPE_CHECKING:
     from emomusic.compose.primer import Primer
 
 CONTINUE, VARY = "continue", "vary"
-MAX_BARS = 512
 MAX_TAKE = 2**31 - 1
 MIN_TEMPO, MAX_TEMPO = 20.0, 300.0
 DEFAULT_BARS, CONTINUED_BARS = 16, 8
@@ -21,7 +22,11 @@ TOUCH_TOP_P = 0.99
 """How much of the probability is kept of velocities and durations, where the tail is touch."""
 METRES = ("4/4", "3/4")
 """Time signatures that are offered to people; a row may say 2/4, too."""
-FORMATS = ("mid", "wav", "flac", "mp3", "musicxml", "svg", "json")
+FORMATS: Mapping[str, str | None] = {
+    "mid": None, "wav": "audio", "flac": "audio", "mp3": "audio", "musicxml": "notation",
+    "svg": "notation", "json": None,
+}  # fmt: skip
+"""Endings of the files of a clip, with the extra that is needed to write each."""
 NOWHERE = Door(0)
 SPEC = Door.COMMAND | Door.FILE
 CALL = Door.COMMAND | Door.ENDPOINT
@@ -179,8 +184,9 @@ class Request:
     temperature: float = field(
         default=1.0,
         metadata=describe(
-            Kind.NUMBER, "Of sampling, up to 5; higher surprises more.", bounds=(0, 5),
-            open_low=True, doors=EVERYWHERE, studio=(0.1, 2.0, 0.05), label="Temperature",
+            Kind.NUMBER, "Of sampling, up to 5; higher surprises more.",
+            bounds=(0, MAX_TEMPERATURE), open_low=True, doors=EVERYWHERE, studio=(0.1, 2.0, 0.05),
+            label="Temperature",
         ),
     )
     top_p: float = field(
@@ -193,7 +199,8 @@ class Request:
     guidance: float = field(
         default=1.0,
         metadata=describe(
-            Kind.NUMBER, "How strongly controls count, 1 to 5; 1 is fastest.", bounds=(1, 5)
+            Kind.NUMBER, "How strongly controls count, 1 to 5; 1 is fastest.",
+            bounds=(1, MAX_GUIDANCE),
         ),
     )
     guided_bars: int = field(
