@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from emomusic.compose.jobs.columns import (
+from emomusic.compose.jobs.rows import (
     COLUMNS,
-    RowError,
     check_columns,
     options_of,
 )
@@ -75,11 +74,11 @@ def test_a_word_of_the_wrong_kind_is_named(column: str, value: str, words: str) 
 
 
 def test_columns_are_known_and_come_once() -> None:
-    with pytest.raises(RowError, match="unknown column 'colour'; known are id, count, emotion"):
+    with pytest.raises(ValueError, match="unknown column 'colour'; known are id, count, emotion"):
         check_columns(["emotion", "colour"])
-    with pytest.raises(RowError, match="the column seed comes twice"):
+    with pytest.raises(ValueError, match="the column seed comes twice"):
         check_columns(["seed", "bars", "seed"])
-    with pytest.raises(RowError, match="the column top_p comes twice"):
+    with pytest.raises(ValueError, match="the column top_p comes twice"):
         options_of({"top-p": 0.5, "top_p": 0.9}, {})
 
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from synthetic import make_score
 
 from emomusic.compose.jobs import rows as rows_module
-from emomusic.compose.jobs.columns import COLUMNS
-from emomusic.compose.jobs.rows import BadRow, JobRow, SpecError, read_rows
+from emomusic.compose.jobs.rows import COLUMNS, BadRow, JobRow, SpecError, read_rows
 from emomusic.compose.parse import ClipSpec, spec_from_options
 from emomusic.music.score import write_score
 
