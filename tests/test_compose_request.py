@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emomusic.compose.fields import parse_attributes
-from emomusic.compose.parse import make_emotion, parse_formats, parse_key
+from emomusic.compose.parse import parse_formats, parse_key, spec_from_options
 from emomusic.compose.request import FORMATS, Request
 from emomusic.emotion import Emotion
 from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, attribute
@@ -110,9 +110,12 @@ def test_what_is_no_key_is_refused(text: str) -> None:
 
 
 def test_an_emotion_is_named_placed_or_free() -> None:
-    assert make_emotion("q2") == Emotion(-0.6, 0.6, "Q2")
-    assert make_emotion(valence=0.0, arousal=-0.5) == Emotion(0.0, -0.5)
-    assert make_emotion(free=True) is None
+    def asked(**options: Any) -> Emotion | None:
+        return spec_from_options(options).request.emotion
+
+    assert asked(emotion="q2") == Emotion(-0.6, 0.6, "Q2")
+    assert asked(valence=0.0, arousal=-0.5) == Emotion(0.0, -0.5)
+    assert asked(free=True) is None
 
 
 def test_attributes_are_understood() -> None:

@@ -245,8 +245,7 @@ def _executor(composer: Composer, store: Store, options: RunOptions) -> Compose:
         checkpoint=composer.folder,
         engine=composer.engine.name,
         threads=max(options.threads // workers, 1),
-        folder=store.folder,
-        shard=store.shard,
+        store=store,
         output=output,
         batch_size=size,
     )

@@ -55,12 +55,6 @@ def write_clips(
 ) -> Iterator[dict[str, Any]]:
     """Write clips as they come, then the manifest of those that were written.
 
-    Args:
-        clips: Composed, or being composed.
-        folder: There already.
-        formats: Endings of the files of each clip.
-        explain_by: The verifier whose verdicts the cards explain; None explains none.
-
     Yields:
         The line of the manifest of each clip, after its files are there.
 
@@ -89,7 +83,7 @@ def stem_of(number: int) -> str:
 def line_of(
     clip: Clip, stem: str, formats: Sequence[str], *, explain_by: Verifier | None = None
 ) -> dict[str, Any]:
-    """Return the line of the manifest of a clip: its card and its files.
+    """Return the line of the manifest of a clip: its card, its files, why the verdict is so.
 
     Args:
         clip: Composed.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, MISSING, dataclass, fields, replace
 from enum import Enum, Flag, auto
+from functools import cache
 from numbers import Real
 from pathlib import PurePath
 from typing import Any
@@ -192,7 +193,8 @@ def asked_as(*spoken: Field) -> dict[str, Any]:
     return {"spoken": spoken}
 
 
-def described(owner: type) -> dict[str, Field]:
+@cache
+def described(owner: type) -> Mapping[str, Field]:
     """Return what the values of a dataclass are, by name, with the defaults that it states."""
     found = {}
     for value in fields(owner):
@@ -200,6 +202,18 @@ def described(owner: type) -> dict[str, Field]:
             default = None if value.default is MISSING else value.default
             found[value.name] = replace(field, name=field.name or value.name, default=default)
     return found
+
+
+def make_plain(owner: Any) -> None:
+    """Check the values of a frozen dataclass by what they are described as, and make them plain.
+
+    Raises:
+        ValueError: If one is of another kind or out of range; the message names it.
+    """
+    for name, known in described(owner.__class__).items():
+        value = getattr(owner, name)
+        if value is not None or known.default is not None:
+            object.__setattr__(owner, name, known.read(value))
 
 
 def offered(door: Door, *owners: type) -> dict[str, Field]:

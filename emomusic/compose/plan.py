@@ -111,11 +111,6 @@ class ClipPlan:
         """Tell the same of one bar."""
         return self.bar_targets["mode"][bar] >= 0 if "mode" in self.bar_targets else self.is_major
 
-    @property
-    def n_beats(self) -> float:
-        """Return the length in beats."""
-        return float(self.n_bars * self.request.beats_per_bar)
-
     def to_tokens(self, clip: Controls, bar: Controls) -> TokenPlan:
         """Return the plan in ids: the model writes in C, so the targets are moved there.
 
@@ -182,8 +177,12 @@ def plan_clip(
         rng = generator()
         bars = _wanted(request, mapper, rng, primer, n_bars=n_bars)
     drawn_tonic = int(rng.integers(12))
-    targets, chords = _mean(bars), _chords(request, n_bars)
-    tonic = _tonic(request, chords, targets.get("mode"))
+    targets = _mean(bars)
+    asked = () if request.chords is None else parse_chords(request.chords)
+    chords = tuple(asked[at % len(asked)] for at in range(n_bars)) if asked else ()
+    tonic = drawn_tonic if request.tonic is None else request.tonic
+    if request.tonic is None and chords:
+        tonic = home_of(chords, is_major=targets["mode"] >= 0 if "mode" in targets else None)
     said = set(SAID_BY_CHORDS) - set(request.fixed) if chords else set()
     targets, *bars = ({n: v for n, v in own.items() if n not in said} for own in (targets, *bars))
     if "tempo" in targets or request.emotion is not None:
@@ -197,7 +196,7 @@ def plan_clip(
         index,
         candidate,
         tempi,
-        drawn_tonic if tonic is None else tonic,
+        tonic,
         targets,
         course | {name: tuple(values) for name, values in request.per_bar.items()},
         _of_one_harmony(form, course.get("mode"), chords),
@@ -299,19 +298,6 @@ def _form(
     place = [at - bars_back(code) if code else at for at, code in enumerate(form)]
     seen = (code if earlier >= 0 else 0 for code, earlier in zip(form, place, strict=True))
     return tuple(seen), repeats, tuple(n_before + at if at < 0 else None for at in place)
-
-
-def _chords(request: Request, n_bars: int) -> Chords:
-    """Return the chords of each bar: those asked for, again and again."""
-    bars = () if request.chords is None else parse_chords(request.chords)
-    return tuple(bars[at % len(bars)] for at in range(n_bars)) if bars else ()
-
-
-def _tonic(request: Request, chords: Chords, mode: float | None) -> int | None:
-    """Return the tonic that is asked for, or that chords are at home on."""
-    if request.tonic is not None or not chords:
-        return request.tonic
-    return home_of(chords, is_major=None if mode is None else mode >= 0)
 
 
 def _goes_on(request: Request, primer: PrimerContext | None) -> bool:

@@ -172,16 +172,12 @@ class PrimerCache:
     """Read given music, once for all requests in a row that have the same."""
 
     def __init__(self, tokenizer: Tokenizer, hear: Callable[[Notes], str]) -> None:
-        """Take what writes ids, and what returns the quadrant heard in notes."""
+        """Take what `read_primer` takes."""
         self._tokenizer, self._hear = tokenizer, hear
         self._last: tuple[tuple[Primer, int | None], PrimerContext] | None = None
 
     def context(self, given: Primer | None, *, asked_tonic: int | None) -> PrimerContext | None:
-        """Return what is to be known of given music, or None where there is none.
-
-        Args:
-            given: The music, and what it is for.
-            asked_tonic: Pitch class of the key that is asked for.
+        """Return what is known of given music where a key is asked for; None where none is given.
 
         Raises:
             ScoreError: As `read_primer`.
@@ -244,11 +240,6 @@ def join_scores(given: ScoreTick, added: ScoreTick, *, at: float) -> ScoreTick:
 
     The given notes, pedals and tracks stay as they are. What is added goes into the only track
     there is, or into a track of its own; notes that ring on end where it takes up their pitch.
-
-    Args:
-        given: Any score.
-        added: One track, beginning at 0.
-        at: Beats from the start of the given music.
     """
     whole = given.copy()
     per_beat = whole.ticks_per_quarter

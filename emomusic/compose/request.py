@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
-from emomusic.compose.fields import Door, Field, Kind, asked_as, describe, described
+from emomusic.compose.fields import Door, Field, Kind, asked_as, describe, described, make_plain
 from emomusic.emotion import Emotion, EmotionCurve
 from emomusic.emotion.curve import MAX_BARS
 from emomusic.model import MAX_GUIDANCE, MAX_TEMPERATURE
@@ -254,10 +254,7 @@ class Request:
         """
         if self.n_bars is not None and self.seconds is not None:
             raise ValueError("give bars or seconds, not both")
-        for name, known in VALUES.items():
-            value = getattr(self, name)
-            if value is not None or known.default is not None:
-                object.__setattr__(self, name, known.read(value))
+        make_plain(self)
         if self.n_kept is not None and self.n_bars is not None:
             replace(VALUES["n_kept"], bounds=(1, self.n_bars)).read(self.n_kept)
         if self.chords is not None:

@@ -192,13 +192,8 @@ class Job:
     def identity(self, output: Output, *, checkpoint: Path, engine: str) -> dict[str, Any]:
         """Return what must be the same for a job to be resumed.
 
-        Args:
-            output: What is kept of each clip.
-            checkpoint: Its folder.
-            engine: Name of the engine that writes the notes.
-
         Raises:
-            OSError: If the checkpoint cannot be read.
+            OSError: If the checkpoint's folder cannot be read.
         """
         files = [(path.name, *file_checksum(path)) for path in checkpoint_files(checkpoint)]
         return {

@@ -106,9 +106,7 @@ class Store:
     def begin(self, identity: Mapping[str, Any], *, resume: bool) -> None:
         """Make the folder ready for a job; what another one left is removed, but not its clips.
 
-        Args:
-            identity: What must be the same to resume.
-            resume: Whether to go on; otherwise this shard begins anew.
+        To resume, the identity must be the same; otherwise this shard begins anew.
 
         Raises:
             OutputError: If another job would be resumed, or the folder cannot be written into.
@@ -276,14 +274,7 @@ class BatchWriter:
 
 
 def write_tar(path: Path, lines: Sequence[Line], folder: Path) -> None:
-    """Write the files of clips into a tar file, one clip after another: the same clips, the same
-    bytes.
-
-    Args:
-        path: The tar file.
-        lines: Of the manifest.
-        folder: Where the files are.
-    """
+    """Write the files of lines into a tar file: the same clips, the same bytes."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
         for name in (name for line in lines for name in line["files"]):
             entry = tarfile.TarInfo(name)  # with neither time nor owner
@@ -293,13 +284,7 @@ def write_tar(path: Path, lines: Sequence[Line], folder: Path) -> None:
 
 
 def write_parquet(path: Path, lines: Sequence[Line], folder: Path) -> None:
-    """Write clips into a parquet file: a row a clip, a column a format, and the card as JSON.
-
-    Args:
-        path: The parquet file.
-        lines: Of the manifest.
-        folder: Where the files are.
-    """
+    """Write clips into a parquet file: a row a clip, a column a format, and the card as JSON."""
     from pyarrow import parquet
 
     groups = (lines[at : at + ROW_GROUP] for at in range(0, len(lines), ROW_GROUP))
