@@ -341,10 +341,3 @@ def test_the_sums_of_the_shipped_checkpoint_are_true() -> None:
         check_files(SHIPPED, sums)
     except CheckpointError as error:
         pytest.fail(f"{error}; {anew}")
-
-
-def test_the_client_of_the_hub_is_loaded_only_for_a_hub() -> None:
-    import subprocess
-
-    code = "import sys, emomusic.compose.composer; sys.exit('huggingface_hub' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0

@@ -2,12 +2,9 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from helpers.composing import curve_of, given, tune
 from hypothesis import HealthCheck, example, strategies
@@ -15,7 +12,6 @@ from hypothesis import given as drawn
 from hypothesis import settings as limits
 
 import emomusic
-from emomusic.compose.composer import Composer
 from emomusic.compose.parse import (
     MAX_CHARACTERS,
     MAX_SEED,
@@ -156,31 +152,6 @@ def test_a_file_may_say_little() -> None:
     assert parse_settings_file(json.dumps(little | {"key": "f#"})).request.tonic == 6
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        Request(JOY, n_bars=3),
-        Request(JOY, seconds=7.0, best_of=2, take=3),
-        Request(JOY, curve=curve_of((0, -0.6, -0.6), (3, 0.6, 0.6)), n_bars=3),
-        Request(JOY, curve=curve_of((0, -0.6, -0.6), (3, 0.6, 0.6)), seconds=11.0, beats_per_bar=3),
-        Request(None, n_bars=2, fixed={"register": 70.0}, tonic=3),
-        Request(None, n_bars=2, per_bar={"register": (50.0, 70.0)}),
-        Request(None, given=given(tune(3)), n_bars=2),
-        Request(JOY, given=given(tune(3, beats=3, tonic=4, tempo=93.37), VARY)),
-        Request(JOY, given=given(tune(3), VARY), seconds=9.0),
-        Request(JOY, n_bars=5, n_kept=2, best_of=2),
-    ],
-)
-def test_the_settings_of_a_clip_bring_it_back(tiny_checkpoint: Path, request_: Request) -> None:
-    composer = Composer(tiny_checkpoint)
-    clip = list(composer.compose(request_, seed=8, count=3))[2]
-    settings = again(ClipSpec.of(clip))
-    assert (settings.seed, settings.index, settings.checkpoint) == (8, 2, "tiny")
-    (found,) = composer.compose(settings.request, seed=settings.seed, start=settings.index)
-    assert dump_score(found.score) == dump_score(clip.score) and found.card() == clip.card()
-    assert ClipSpec.of(found).to_json() == ClipSpec.of(clip).to_json()
-
-
 # what is refused
 
 
@@ -274,64 +245,3 @@ def test_the_known_keys_are_told() -> None:
     told = refused(changed(**{"x" * 500: 1}))
     keys = told.split("known: ")[1].split(", ")
     assert keys == sorted(keys) and {"seed", "emotion", "curve", "take"} <= set(keys)
-
-
-RUBBISH: list[Any] = [
-    None, True, False, -1, 0, 1, 3, 2**63, 10**400, 1e308, -0.5, math.pi, "", "a", "major", "3/4",
-    "\ud800", "é\n", [], [[]], [None] * 3, {}, {"a": []}, {"valence": 0, "arousal": 0},
-    [{"bar": 1, "valence": 1, "arousal": -1}],
-]  # fmt: skip
-
-
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Return each container in a value with each key of it."""
-    own = value.items() if isinstance(value, dict) else enumerate(value)
-    found = []
-    for key, inner in list(own):
-        found.append((value, key))
-        if isinstance(inner, dict | list):
-            found += places(inner)
-    return found
-
-
-def mutated(rng: np.random.Generator) -> str:
-    """Return the text of settings of which something was put out of order."""
-    request = EVERYTHING if rng.random() < 0.5 else CURVED
-    content = json.loads(ClipSpec(request, 1, 2, "name").to_json())
-    for _ in range(int(rng.integers(1, 4))):
-        known = places(content)
-        holder, key = known[int(rng.integers(len(known)))]
-        does = rng.integers(3)
-        if does == 0:
-            del holder[key]
-        elif does == 1 and isinstance(holder, dict):
-            holder[str(rng.choice(["a", "seed", "é", "set", "curve"]))] = holder.pop(key)
-        else:
-            holder[key] = RUBBISH[int(rng.integers(len(RUBBISH)))]
-    text = json.dumps(content)
-    if rng.random() < 0.3:
-        at = int(rng.integers(len(text)))
-        text = text[:at] + str(rng.choice(["", "9", '"', "}", "\\", "NaN"])) + text[at + 1 :]
-    return text
-
-
-def test_whatever_is_put_out_of_order_is_settings_or_refused_in_one_line() -> None:
-    rng, n_good = np.random.default_rng(0), 0
-    for _ in range(1500):
-        text = mutated(rng)
-        try:
-            settings = parse_settings_file(text)
-        except SettingsError as error:
-            assert "\n" not in str(error) and len(str(error)) < 1000
-        else:
-            n_good += 1
-            assert again(settings) == settings
-            request = settings.request
-            assert all(type(n) is int for n in (request.best_of, request.take, settings.seed))
-    assert 0 < n_good < 750
-
-
-def test_a_good_file_is_not_refused_for_what_is_far_out() -> None:
-    for request in (EVERYTHING, CURVED, Request(None)):
-        settings = ClipSpec(request, MAX_SEED, MAX_SEED, "x" * 4000)
-        assert again(settings) == settings

@@ -31,7 +31,6 @@ REQUESTS = (
     Request(JOY, n_bars=3, take=2, guidance=2.0),
 )
 FEW = REQUESTS[:2]
-Grown = dict[tuple[int, int], list[PartialClip]]
 ENGINES = [("torch", 2)]
 if is_built():
     ENGINES += [("int8", 1), ("int8", 3)]
@@ -109,16 +108,6 @@ def test_sketches_grow_bar_by_bar(any_composer: Composer) -> None:
     assert sum(len(grown) > 2 for grown in partials.values()) > 2
 
 
-def test_a_clip_comes_after_its_last_sketch(composer: Composer) -> None:
-    whole: set[tuple[int, int]] = set()
-    for news in composer.stream(REQUESTS, seed=1):
-        if isinstance(news, Clip):
-            n_candidates = news.request.best_of
-            assert {(news.index, c) for c in range(n_candidates)} <= whole
-        elif news.is_whole:
-            whole.add((news.plan.index, news.plan.candidate))
-
-
 @pytest.mark.parametrize("at", [i for i, request in enumerate(REQUESTS) if request.best_of == 1])
 def test_the_score_of_a_sketch_is_how_the_clip_begins(composer: Composer, at: int) -> None:
     partials, (clip,) = parted(composer.stream(REQUESTS[at : at + 1], seed=1))
@@ -181,15 +170,6 @@ def test_more_bars_to_keep_than_there_are_keep_all(composer: Composer) -> None:
         assert file_of(many) == file_of(all_)
 
 
-def test_of_several_candidates_the_best_becomes_the_clip(composer: Composer) -> None:
-    partials, (clip,) = parted(composer.stream([Request(JOY, n_bars=3, best_of=4)], seed=1))
-    candidates = [composer.settle(grown[-1]) for _, grown in sorted(partials.items())]
-    assert file_of(clip) in [file_of(candidate) for candidate in candidates]
-    assert clip.verdict.probabilities["Q1"] >= max(
-        c.verdict.probabilities["Q1"] for c in candidates
-    ) - 0.3  # fmt: skip
-
-
 def test_a_stream_that_is_closed_stops_and_another_may_begin(any_composer: Composer) -> None:
     wanted = files(list(any_composer.compose_each(FEW, seed=1)))
     taken: list[int] = []
@@ -207,16 +187,6 @@ def test_a_stream_that_is_closed_stops_and_another_may_begin(any_composer: Compo
         assert len(taken) < 500
         _, found = parted(any_composer.stream(FEW, seed=1))
         assert files(found) == wanted
-
-
-def test_composing_that_is_left_in_the_midst_leaves_the_composer_good(
-    any_composer: Composer,
-) -> None:
-    wanted = files(list(any_composer.compose_each(FEW, seed=1)))
-    running = any_composer.compose(Request(JOY, n_bars=2), seed=1, count=1000)
-    next(running)
-    running.close()
-    assert files(list(any_composer.compose_each(FEW, seed=1))) == wanted
 
 
 def test_a_request_that_cannot_be_met_stops_the_stream_alone(any_composer: Composer) -> None:

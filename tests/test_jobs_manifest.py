@@ -3,7 +3,6 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -113,30 +112,6 @@ def test_parts_end_in_any_order_and_the_last_one_writes(
         summary = write_manifest(stores[part], job)
         assert summary.is_complete is (at == 2)
     assert summary.n_clips == 99 and tree(tmp_path) == whole
-
-
-def test_parts_may_end_at_the_same_moment(
-    tmp_path: Path, job: Job, whole: dict[str, bytes]
-) -> None:
-    for attempt in range(10):
-        folder = tmp_path / str(attempt)
-        stores = parts_of(folder, job)
-        for store in stores:
-            keep_batches(store, job, own(store, job)[:-1])
-        start, found = threading.Barrier(3), list[bool]()
-
-        def end(store: Store, start: threading.Barrier = start, found: list[bool] = found) -> None:
-            mine = job_of(TABLE)
-            start.wait()
-            keep_batches(store, mine, own(store, mine)[-1:])
-            found.append(write_manifest(store, mine).is_complete)
-
-        threads = [threading.Thread(target=end, args=(store,)) for store in stores]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert any(found) and tree(folder) == whole
 
 
 def test_a_part_that_comes_late_does_not_spoil_what_is_complete(

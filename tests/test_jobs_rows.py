@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
 import pytest
 from helpers.jobs import read
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from synthetic import make_score
 
 from emomusic.compose.jobs import rows as rows_module
-from emomusic.compose.jobs.rows import COLUMNS, BadRow, JobRow, SpecError, read_rows
+from emomusic.compose.jobs.rows import BadRow, JobRow, SpecError
 from emomusic.compose.parse import ClipSpec, spec_from_options
 from emomusic.music.score import write_score
 
@@ -191,36 +188,3 @@ def test_a_file_without_rows_is_refused(text: bytes, words: str) -> None:
     with pytest.raises(SpecError) as error:
         read(text)
     assert words in str(error.value) and "\n" not in str(error.value)
-
-
-NAMES = st.sampled_from([*COLUMNS, "format", "colour"])
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-    | st.sampled_from(["joy", "0:joy 4:calm", "3/4", "register=60", "emomusic settings 1"]),
-    lambda own: st.lists(own, max_size=3) | st.dictionaries(NAMES, own, max_size=3),
-    max_leaves=6,
-)  # fmt: skip
-LINES = st.dictionaries(NAMES, VALUES, max_size=5).map(lambda row: json.dumps(row).encode())
-CELLS = st.lists(st.text(max_size=8) | st.sampled_from(["joy", '"', ",", "4", "0.5"]), max_size=6)
-TABLES = st.tuples(st.lists(NAMES, unique=True, min_size=1, max_size=5), st.lists(CELLS)).map(
-    lambda parts: "\n".join(map(",".join, (parts[0], *parts[1]))).encode("utf-8", "surrogatepass")
-)
-TEXTS = st.binary() | st.lists(LINES).map(b"\n".join) | TABLES
-
-
-@settings(max_examples=300, deadline=None)
-@given(data=TEXTS, noise=st.binary(max_size=4), at=st.integers(0, 200))
-def test_any_bytes_give_rows_or_reasons(data: bytes, noise: bytes, at: int) -> None:
-    data = data[:at] + noise + data[at:]
-    try:
-        rows = list(read_rows(io.BytesIO(data), {"emotion": "joy"}))
-    except SpecError as error:
-        assert "\n" not in str(error)
-        return
-    lines = [row.line for row in rows if row.line is not None]
-    assert lines == sorted(set(lines)) and all(1 <= n <= data.count(b"\n") + 1 for n in lines)
-    for row in rows:
-        if isinstance(row, BadRow):
-            assert row.reason and row.reason.isprintable()
-        else:
-            assert row.count >= 1 and json.dumps(row.settings.to_dict(), allow_nan=False)
