@@ -17,7 +17,6 @@ from benchmarks.cases import BEFORE, Case, all_cases
 from benchmarks.child import missing
 from benchmarks.measure import (
     Bench,
-    Clock,
     Sample,
     busy_seconds,
     by_round,
@@ -26,7 +25,6 @@ from benchmarks.measure import (
     summarise,
     times_better,
 )
-from benchmarks.path.pieces import piece, piece_files
 from benchmarks.run import (
     FAILED,
     MEASURED,
@@ -37,7 +35,7 @@ from benchmarks.run import (
     run_cases,
     told,
 )
-from benchmarks.table import markdown, number, ratios, report, results
+from benchmarks.table import ratios, report, results
 from emomusic.model.int8.library import is_built
 from emomusic.model.weights import tensor_shapes
 from emomusic.music.vocabulary import built_vocabulary
@@ -85,11 +83,6 @@ def test_noisy_samples_count_only_where_none_is_quiet() -> None:
     assert by_round(samples, "ids") == {0: 15.0}
 
 
-def test_a_round_is_told_by_its_median() -> None:
-    samples = [Sample("ids", "ids/s", v, round=r) for v, r in [(1, 0), (3, 0), (8, 1)]]
-    assert by_round([*samples, Sample("other", "s", 9.0)], "ids") == {0: 2.0, 1: 8.0}
-
-
 def test_more_of_a_rate_is_better_and_less_of_a_time() -> None:
     assert times_better(10.0, 2.0, "ids/s") == 5.0
     assert times_better(10.0, 2.0, "s") == 0.2
@@ -103,38 +96,6 @@ def test_an_amount_is_told_as_a_rate_or_as_the_time_of_one() -> None:
 def test_busy_time_leaves_out_idle_and_waiting_and_counts_guests_once() -> None:
     text = "cpu  100 20 30 5000 400 5 6 7 60 2\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
     assert busy_seconds(text, ticks=100) == pytest.approx(1.68)
-
-
-def test_a_clock_tells_time_and_never_a_negative_load() -> None:
-    with Clock() as clock:
-        sum(range(10_000))
-    assert clock.seconds > 0
-    assert clock.other_cpu is None or clock.other_cpu >= 0
-
-
-def test_work_is_repeated_some_times_after_a_warm_up(tmp_path: Path) -> None:
-    records: list[Mapping[str, Any]] = []
-    calls: list[int] = []
-
-    def work() -> float:
-        calls.append(1)
-        return 1.0
-
-    a_bench(records, tmp_path).repeat("clips", "clips/s", work)
-    assert len(calls) == 4 and [r["metric"] for r in records] == ["clips"] * 3
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.123456, "0.123"), (12.34, "12.3"), (123.4, "123"), (12345.6, "12 346")]
-)
-def test_numbers_show_three_digits_that_count(value: float, text: str) -> None:
-    assert number(value) == text
-
-
-def test_columns_of_a_table_are_aligned() -> None:
-    assert markdown(("a", "long"), [("one", "2"), ("x|y", "")]) == (
-        "| a   | long |\n|-----|------|\n| one | 2    |\n| x/y |      |"
-    )
 
 
 def test_ratios_take_the_best_of_as_many_threads() -> None:
@@ -296,11 +257,3 @@ def test_a_mistake_on_the_command_line_ends_with_status_2(
     arguments: list[str], tmp_path: Path
 ) -> None:
     assert CliRunner().invoke(app, ["--out", str(tmp_path), *arguments]).exit_code == 2
-
-
-def test_pieces_are_the_same_each_time_and_fill_their_bars(tmp_path: Path) -> None:
-    notes = piece(3, n_bars=8).tracks[0].notes
-    assert [n.pitch for n in notes] == [n.pitch for n in piece(3, n_bars=8).tracks[0].notes]
-    assert {n.time // 1920 for n in notes} == set(range(8))
-    paths = piece_files(tmp_path / "files", 2, n_bars=4)
-    assert [path.is_file() for path in paths] == [True, True]
