@@ -229,12 +229,16 @@ def test_a_damaged_checkpoint_fails_in_one_line(
 def test_quadrants_writes_one_clip_for_each(
     shell: Shell, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    asked = ("--bars", 2, "--format", "mid", "--out", tmp_path)
-    said = shell("quadrants", *asked, "--checkpoint", tiny_checkpoint)
-    assert said.status == 0, said.err
+    asked = ("quadrants", "--bars", 2, "--format", "mid", "--out", tmp_path,
+             "--checkpoint", tiny_checkpoint)  # fmt: skip
+    said = shell(*asked)
+    assert said.status == 0 and "each is the best of 4 draws" in said.out, said.err
     cards = lines((tmp_path / "manifest.jsonl").read_text())
-    assert [card["emotion"] for card in cards] == list(QUADRANTS)
-    assert all(card["file"] in said.out for card in cards)
+    assert {card["best_of"] for card in cards} == {4}
+    for line, card, quadrant in zip(said.out.splitlines()[1:], cards, QUADRANTS, strict=False):
+        assert line.split()[:3] == [card["file"], quadrant, card["verdict"]["quadrant"]]
+        assert card["key"] in line and f"{card['tempo']:g} bpm" in line
+    assert "best of" not in shell(*asked, "--best-of", 1).out
 
 
 def test_verdicts_are_told(shell: Shell, tiny_checkpoint: Path, folder: Path) -> None:

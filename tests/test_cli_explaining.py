@@ -102,24 +102,6 @@ def test_cards_are_explained_where_asked(tiny_checkpoint: Path, tmp_path: Path) 
     assert all(card["course"]["quadrant"] == card["verdict"]["quadrant"] for card in cards)
 
 
-def test_quadrants_keeps_the_best_of_several(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    asked = ("quadrants", "--bars", 2, "--format", "mid", "--out", tmp_path)
-    result = run(*asked, "--checkpoint", tiny_checkpoint)
-    cards = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
-    assert {card["best_of"] for card in cards} == {4}
-    assert "best of 4 draws" in result.stdout
-    plain = run(*asked, "--checkpoint", tiny_checkpoint, "--best-of", 1)
-    assert plain.exit_code == 0 and "best of" not in plain.stdout
-
-
-def test_damaged_files_are_told_among_explained_ones(tiny_checkpoint: Path, file: Path) -> None:
-    (file.parent / "bad.mid").write_bytes(b"MThd")
-    verifier = Verifier.load(tiny_checkpoint)
-    assert examine(file.parent / "bad.mid", verifier, explained=True).error is not None
-    explanation = examine(file, verifier, explained=True).explanation
-    assert explanation is not None and np.isfinite(explanation.probability)
-
-
 @pytest.mark.parametrize("how", [{}, {"explained": True}, {"pictures": Path("why")}])
 def test_a_file_is_read_once_and_judged_once(
     tiny_checkpoint: Path, file: Path, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]

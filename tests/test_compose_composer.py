@@ -275,13 +275,6 @@ def test_one_more_attribute_in_the_registry_is_measured_and_composing_goes_on(
 
 
 @pytest.fixture(scope="module")
-def steered_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("steered") / "tiny"))
-    make_response().save(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def steered(steered_checkpoint: Path) -> Composer:
     return Composer(steered_checkpoint)
 

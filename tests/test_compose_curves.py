@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers.composing import bars_struck, curve_of
-from synthetic import make_mapper, make_response
+from synthetic import make_mapper
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
@@ -26,10 +25,8 @@ RISING = curve_of((0, -0.6, -0.6), (8, 0.6, 0.6))
 
 
 @pytest.fixture(scope="module")
-def composer(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Composer:
-    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("curves") / "tiny"))
-    make_response().save(folder)
-    return Composer(folder)
+def composer(steered_checkpoint: Path) -> Composer:
+    return Composer(steered_checkpoint)
 
 
 def draft_of(curve: EmotionCurve | None = RISING, *, seed: int = 1, **asked: Any) -> ClipPlan:

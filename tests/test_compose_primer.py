@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,6 @@ from emomusic.music.tokenizer import STEPS_PER_BEAT, Tokenizer
 JOY = Emotion(0.8, 0.6, "joy")
 TOKENIZER = Tokenizer()
 TEXTS = TOKENIZER.vocabulary.texts
-
-
-@pytest.fixture(scope="module")
-def steered_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("given") / "tiny"))
-    make_response().save(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -239,27 +231,10 @@ def test_as_many_bars_as_can_be_taken_up_are(composer: Composer) -> None:
         clip_of(composer, long(513), n_bars=1)
 
 
-def drums_only() -> bytes:
-    score = band()
-    score.tracks = [track for track in score.tracks if track.is_drum]
-    return dump_score(score)
-
-
-@pytest.mark.parametrize(
-    ("midi", "told"),
-    [
-        (b"", "the file is empty"),
-        (b"RIFF", "not a MIDI file: it does not start with MThd"),
-        (dump_score(tune(2))[:40], "damaged MIDI file"),
-        (drums_only(), "the file holds drums only, no pitched notes"),
-        (dump_score(score_of([])), "the file holds no notes"),
-    ],
-)
-def test_a_file_without_music_is_refused(midi: bytes, told: str) -> None:
+def test_a_file_without_music_is_refused() -> None:
     for use in USES:
-        with pytest.raises(ScoreError, match=told) as caught:
-            Primer(midi, use)
-        assert "\n" not in str(caught.value)
+        with pytest.raises(ScoreError, match="the file holds no notes"):
+            Primer(dump_score(score_of([])), use)
 
 
 # what the composer knows of it

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 from helpers.composing import curve_of, given, struck, tune
 from midi import score_of
-from synthetic import make_response
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
@@ -34,13 +32,6 @@ FEW = REQUESTS[:2]
 ENGINES = [("torch", 2)]
 if is_built():
     ENGINES += [("int8", 1), ("int8", 3)]
-
-
-@pytest.fixture(scope="module")
-def steered_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("stream") / "tiny"))
-    make_response().save(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
