@@ -165,7 +165,6 @@ def test_a_run_without_rows_can_be_stopped_and_gone_on_with_too(
     assert said.status == 0 and len(said.out.splitlines()) == 4
     assert jobs.shell(*asked, 20, "--out", jobs.folder / "whole").status == 0
     assert jobs.tree("out") == jobs.tree("whole")
-    assert set(jobs.tree("whole")) == {f"clip_{n:05d}.mid" for n in range(20)} | {"manifest.jsonl"}
 
 
 def test_a_clip_that_cannot_be_composed_is_told_and_does_not_stop_the_others(

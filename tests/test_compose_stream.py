@@ -18,7 +18,7 @@ from emomusic.compose.primer import USES
 from emomusic.compose.request import VARY, Request
 from emomusic.emotion import Emotion
 from emomusic.model.int8.library import is_built
-from emomusic.music.score import ScoreError, dump_score, notes_of
+from emomusic.music.score import ScoreError, dump_score
 
 JOY = Emotion(0.8, 0.6, "joy")
 REQUESTS = (
@@ -97,20 +97,6 @@ def test_sketches_grow_bar_by_bar(any_composer: Composer) -> None:
             assert before.n_written < after.n_written
             assert before.segments == after.segments[: before.n_written]
     assert sum(len(grown) > 2 for grown in partials.values()) > 2
-
-
-@pytest.mark.parametrize("at", [i for i, request in enumerate(REQUESTS) if request.best_of == 1])
-def test_the_score_of_a_sketch_is_how_the_clip_begins(composer: Composer, at: int) -> None:
-    partials, (clip,) = parted(composer.stream(REQUESTS[at : at + 1], seed=1))
-    whole = notes_of(clip.score)
-    for partial in partials[0, 0]:
-        part = notes_of(composer.score(partial))
-        n = len(part)
-        assert part.pitch.tolist() == whole.pitch.tolist()[:n]
-        assert part.velocity.tolist() == whole.velocity.tolist()[:n]
-        assert part.onset.tolist() == whole.onset.tolist()[:n]
-        assert part.onset_s.tolist() == pytest.approx(whole.onset_s.tolist()[:n])
-    assert n == len(whole)
 
 
 @pytest.mark.parametrize("at", [i for i, request in enumerate(REQUESTS) if request.best_of == 1])
