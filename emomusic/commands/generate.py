@@ -24,7 +24,6 @@ from emomusic.compose.fields import Field, Kind, parse_attributes
 from emomusic.compose.parse import (
     COUNT,
     MAX_CHARACTERS,
-    MAX_SEED,
     OPTIONS,
     ClipSpec,
     parse_settings_file,
@@ -32,7 +31,14 @@ from emomusic.compose.parse import (
 )
 from emomusic.compose.request import DEFAULT_BARS
 from emomusic.emotion.curve import MAX_BARS
-from emomusic.terminal import ExitStatus, load_composer, progress_bar, stop
+from emomusic.terminal import (
+    CheckpointOption,
+    ExitStatus,
+    SeedOption,
+    load_composer,
+    or_stop,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from emomusic.compose.jobs.job import Job
@@ -96,11 +102,9 @@ def generate(context: typer.Context, **given: Any) -> None:
     """Compose clips for an emotion, or for each row of a job."""
     asked = {name: given.pop(_parameter_of(name)) for name in OPTIONS}
     options = RunOptions(**given)
-    try:
+    with or_stop(ExitStatus.USAGE):
         options.apply()
         job, made_by = _job(asked, _said(context), options)
-    except (OSError, ValueError) as error:
-        stop(str(error), ExitStatus.USAGE)
     if options.dry_run:
         show_plan(job, options)
     do_job(job, options, checkpoint_asked=made_by)
@@ -157,33 +161,28 @@ def _read(path: Path) -> ClipSpec:
 def quadrants(
     out: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path("out"),
     bars: Annotated[int, typer.Option(min=1, max=MAX_BARS, help="Length in bars.")] = DEFAULT_BARS,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same clips.")] = 0,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder, or owner/name on a hub.")] = None,
+    seed: SeedOption = 0,
+    checkpoint: CheckpointOption = None,
     format_: Annotated[str, FORMAT_OPTION] = "mid,mp3",
     best_of: Annotated[
         int, typer.Option(min=1, max=64, help="Draws among which the verifier chooses each.")
     ] = 4,
 ) -> None:
     """Compose one clip for each quadrant, and show what was asked and heard."""
-    try:
+    with or_stop(ExitStatus.USAGE):
         formats = read_formats(format_)
-    except ValueError as error:
-        stop(str(error), ExitStatus.USAGE)
-    from emomusic.compose.export import OutputError, write_clips
+    from emomusic.compose.export import write_clips
     from emomusic.compose.quadrants import asked_and_heard, compose_quadrants
 
     composer = load_composer(checkpoint, out)
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("composing", total=None)
-            clips = compose_quadrants(composer, seed=seed, n_bars=bars, best_of=best_of)
-            bar.update(task, total=len(clips), description="writing")
-            cards = []
-            for card in write_clips(clips, out, formats=formats):
-                cards.append(card)
-                bar.advance(task)
-    except (OutputError, ValueError) as error:
-        stop(str(error), ExitStatus.FAILED)
+    with or_stop(ExitStatus.FAILED), progress_bar() as bar:
+        task = bar.add_task("composing", total=None)
+        clips = compose_quadrants(composer, seed=seed, n_bars=bars, best_of=best_of)
+        bar.update(task, total=len(clips), description="writing")
+        cards = []
+        for card in write_clips(clips, out, formats=formats):
+            cards.append(card)
+            bar.advance(task)
     typer.echo(asked_and_heard(cards))
     if best_of > 1:
         typer.echo(f"each is the best of {best_of} draws, chosen by the verifier that heard it")

@@ -20,7 +20,15 @@ import typer
 from emomusic.compose.parse import parse_formats
 from emomusic.compose.request import FORMATS
 from emomusic.extras import need
-from emomusic.terminal import ExitStatus, batch_progress, load_composer, stop
+from emomusic.terminal import (
+    CheckpointOption,
+    ExitStatus,
+    ThreadsOption,
+    batch_progress,
+    load_composer,
+    or_stop,
+    stop,
+)
 
 if TYPE_CHECKING:
     from emomusic.compose.composer import Composer
@@ -43,7 +51,7 @@ class RunOptions:
         Path | None, typer.Option(metavar="FILE", help="A clip's settings, to have it again.")
     ] = None
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Clips in hand at once.")] = 32
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder, or owner/name on a hub.")] = None
+    checkpoint: CheckpointOption = None
     formats: Annotated[str, FORMAT_OPTION] = "mid"
     soundfont: Annotated[
         Path | None,
@@ -54,7 +62,7 @@ class RunOptions:
             help="SF2 to be heard; else what EMOMUSIC_SOUNDFONT names, or the piano that is there.",
         ),
     ] = None
-    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2
+    threads: ThreadsOption = 2
     engine: Annotated[
         str, typer.Option(metavar="auto|int8|torch|cuda", help="What writes the notes.")
     ] = "auto"
@@ -141,10 +149,8 @@ def open_spec(spec: str) -> Iterator[BinaryIO]:
 
 def show_plan(job: Job, options: RunOptions) -> None:
     """Tell what a job would do."""
-    from emomusic.compose.jobs.storage import Store
-
     show_bad_rows(job, ends_with="")
-    wanted = Store(options.out, options.part).wanted(job.n_batches)
+    wanted = options.part.choose(job.n_batches)
     n_clips, n_batches, size = job.count_clips(wanted), sum(wanted), job.items_per_batch
     plan = {"clips": n_clips, "rows": job.n_rows, "bad_rows": job.n_bad, "blocks": n_batches,
             "block_size": size, "files": n_clips * len(options.output.formats)}  # fmt: skip
@@ -187,7 +193,7 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
     if options.spec is None:
         _check_music(job, composer)
     store = Store(options.out, options.part)
-    report = RunReport(job.count_clips(store.wanted(job.n_batches)))
+    report = RunReport(job.count_clips(options.part.choose(job.n_batches)))
     if not report.n_wanted:
         typer.echo(
             f"the job has no more than {job.n_batches} parts: nothing is left here", err=True
@@ -255,27 +261,20 @@ def _executor(composer: Composer, store: Store, options: RunOptions) -> Compose:
 def _check_music(job: Job, composer: Composer) -> None:
     """Refuse given music that cannot be taken up before anything is written."""
     from emomusic.compose.primer import read_primer
-    from emomusic.music.score import ScoreError
 
     request = next(job.items()).settings.request
     if request.given is not None:
-        try:
+        with or_stop(ExitStatus.USAGE):
             read_primer(request.given.score, composer.tokenizer, tonic=request.given.tonic)
-        except ScoreError as error:
-            stop(str(error), ExitStatus.USAGE)
 
 
 @contextmanager
 def _stop_on_sigterm() -> Iterator[None]:
     """Let a polite end (SIGTERM, as clusters send it) stop a job as Ctrl-C does."""
-
-    def end(*_: object) -> None:
-        raise KeyboardInterrupt
-
     if threading.current_thread() is not threading.main_thread():  # only there signals arrive
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -173,8 +173,12 @@ class PrimerCache:
 
     def __init__(self, tokenizer: Tokenizer, hear: Callable[[Notes], str]) -> None:
         """Take what `read_primer` takes."""
-        self._tokenizer, self._hear = tokenizer, hear
-        self._last: tuple[tuple[Primer, int | None], PrimerContext] | None = None
+
+        @lru_cache(maxsize=1)
+        def read(given: Primer, tonic: int | None) -> PrimerContext:
+            return read_primer(given.score, tokenizer, tonic=tonic, hear=hear)
+
+        self._read = read
 
     def context(self, given: Primer | None, *, asked_tonic: int | None) -> PrimerContext | None:
         """Return what is known of given music where a key is asked for; None where none is given.
@@ -182,13 +186,7 @@ class PrimerCache:
         Raises:
             ScoreError: As `read_primer`.
         """
-        if given is None:
-            return None
-        known, key = self._last, (given, given.known_tonic(asked_tonic))
-        if known is None or known[0] != key:
-            primer = read_primer(given.score, self._tokenizer, tonic=key[1], hear=self._hear)
-            self._last = known = key, primer
-        return known[1]
+        return None if given is None else self._read(given, given.known_tonic(asked_tonic))
 
 
 def _of_one_metre(lines: FloatColumn) -> FloatColumn:

@@ -60,6 +60,10 @@ class Shard:
         """Tell whether a batch belongs to it."""
         return batch % self.count == self.index
 
+    def choose(self, n_batches: int) -> list[bool]:
+        """Tell of each batch of a job whether it belongs to it."""
+        return [self.has(batch) for batch in range(n_batches)]
+
 
 def parse_shard(text: str) -> Shard:
     """Read a shard such as `0/4`.
@@ -139,10 +143,6 @@ class Store:
         except UNREADABLE:
             return None
         return found if isinstance(found, dict) else None
-
-    def wanted(self, n_batches: int) -> list[bool]:
-        """Tell of each batch whether it belongs to this shard."""
-        return [self.shard.has(batch) for batch in range(n_batches)]
 
     def missing(self, n_batches: int) -> list[bool]:
         """Tell of each batch whether it belongs to this shard and is not done yet."""
