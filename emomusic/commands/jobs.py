@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -71,23 +71,19 @@ class RunOptions:
     ] = False
     spec: Annotated[
         str | None,
-        _job_option(
-            "--spec", help="Rows of requests, CSV or JSON lines; - is stdin.", metavar="FILE|-"
-        ),
+        _job_option(help="Rows of requests, CSV or JSON lines; - is stdin.", metavar="FILE|-"),
     ] = None
     shard: Annotated[
-        str, _job_option("--shard", help="Which part of the job, from 0/K to K-1/K.", metavar="I/K")
+        str, _job_option(help="Which part of the job, from 0/K to K-1/K.", metavar="I/K")
     ] = "0/1"
     resume: Annotated[
         bool, _job_option("--resume", help="Go on where the same job was stopped.")
     ] = False
     pack: Annotated[
         str,
-        _job_option("--pack", help="Clips as files, or many in one.", metavar="files|tar|parquet"),
+        _job_option(help="Clips as files, or many in one.", metavar="files|tar|parquet"),
     ] = "files"
-    workers: Annotated[int | None, _job_option("--workers", help="Processes.", min=1, max=4096)] = (
-        None
-    )
+    workers: Annotated[int | None, _job_option(help="Processes.", min=1, max=4096)] = None
     dry_run: Annotated[bool, _job_option("--dry-run", help="Check the job, and write nothing.")] = (
         False
     )
@@ -176,7 +172,7 @@ def show_bad_rows(job: Job, *, ends_with: str = ", all are in failures.jsonl") -
 def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None) -> None:
     """Do a job, or the part of it that is asked for, and end with its status."""
     from emomusic.compose.export import OutputError
-    from emomusic.compose.jobs.executors import RunReport
+    from emomusic.compose.jobs.executors import RunReport, run_job
     from emomusic.compose.jobs.storage import Store
 
     show_bad_rows(job)
@@ -207,7 +203,10 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
             if options.soundfont is not None:
                 identity["soundfont"] = options.soundfont.name
             store.begin(identity, resume=options.resume)
-            _run(job, store, composer, options, report)
+            n_there = report.n_wanted - job.count_clips(store.missing(job.n_batches))
+            with batch_progress(report.n_wanted, n_there) as advance:
+                executor, tell = _executor(composer, store, options), _teller(options, advance)
+                run_job(job, store, executor, report, on_line=tell)
             is_done = report.summary is not None and report.summary.is_complete
             if is_done and options.spec is None and job.n_batches == 1:
                 store.forget()
@@ -218,26 +217,21 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
     _finish(report, options)
 
 
-def _run(
-    job: Job, store: Store, composer: Composer, options: RunOptions, report: RunReport
-) -> None:
-    from emomusic.compose.jobs.executors import run_job
+def _teller(options: RunOptions, advance: Callable[[], None]) -> Callable[[dict[str, Any]], None]:
+    """Return what tells the line of each clip, and counts it."""
 
-    n_there = report.n_wanted - job.count_clips(store.missing(job.n_batches))
-    with batch_progress(report.n_wanted, n_there) as advance:
+    def tell(line: dict[str, Any]) -> None:
+        advance()
+        if options.as_json:
+            typer.echo(json.dumps(line))
+        elif "file" in line:
+            typer.echo(describe(line))
+            if options.output.explained:
+                typer.echo(f"  {line['explanation']['sentence']}")
+        else:
+            typer.echo(f"clip {line['number']}: {line['reason']}", err=True)
 
-        def on_line(line: dict[str, Any]) -> None:
-            advance()
-            if options.as_json:
-                typer.echo(json.dumps(line))
-            elif "file" in line:
-                typer.echo(describe(line))
-                if options.output.explained:
-                    typer.echo(f"  {line['explanation']['sentence']}")
-            else:
-                typer.echo(f"clip {line['number']}: {line['reason']}", err=True)
-
-        run_job(job, store, _executor(composer, store, options), report, on_line=on_line)
+    return tell
 
 
 def _executor(composer: Composer, store: Store, options: RunOptions) -> Compose:
