@@ -83,7 +83,7 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
     except ImportError:  # Windows
         yield True
         return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT)
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     is_free = True
     try:
         try:

@@ -139,14 +139,28 @@ class Composer:
         too, and so are the errors.
         """
         _check_run(seed=seed, start=start, batch_size=batch_size)
-        return self._in_order(number_specs(requests, seed, start), batch_size, progress)
+        specs = number_specs(requests, seed, start)
+        return self.compose_all(specs, batch_size=batch_size, progress=progress)
 
     def compose_all(
-        self, settings: Iterable[ClipSpec], *, batch_size: int = BATCH
+        self,
+        settings: Iterable[ClipSpec],
+        *,
+        batch_size: int = BATCH,
+        progress: Progress = lambda n_done: None,
     ) -> Iterator[Clip]:
         """Compose one clip for each settings, of whatever runs they are, as `compose_each`."""
-        _check_run(batch_size=batch_size)
-        return self._in_order(settings, batch_size)
+        candidates: dict[int, Candidates] = {}
+        done: dict[int, Clip] = {}
+        wanted = 0
+        with closing(self._generator.generate(settings, batch_size=batch_size)) as written:
+            for order, partial in written:
+                for clip in self._chosen(order, partial, candidates):
+                    done[order] = clip
+                    progress(1)
+                while wanted in done:
+                    yield done.pop(wanted)
+                    wanted += 1
 
     def stream(
         self, requests: Iterable[Request], *, seed: int, start: int = 0, batch_size: int = BATCH
@@ -180,21 +194,6 @@ class Composer:
     def score(self, partial: PartialClip) -> ScoreTick:
         """Return the score of what is there of a partial, of at least one bar."""
         return self._builder.score(partial)
-
-    def _in_order(
-        self, asked: Iterable[ClipSpec], batch_size: int, progress: Progress = lambda n: None
-    ) -> Iterator[Clip]:
-        candidates: dict[int, Candidates] = {}
-        done: dict[int, Clip] = {}
-        wanted = 0
-        with closing(self._generator.generate(asked, batch_size=batch_size)) as written:
-            for order, partial in written:
-                for clip in self._chosen(order, partial, candidates):
-                    done[order] = clip
-                    progress(1)
-                while wanted in done:
-                    yield done.pop(wanted)
-                    wanted += 1
 
     def _chosen(
         self, order: int, partial: PartialClip, candidates: dict[int, Candidates]
