@@ -45,7 +45,7 @@ def stop(message: str, status: int) -> NoReturn:
 
 
 @contextmanager
-def or_stop(status: int) -> Iterator[None]:
+def stop_on_error(status: int) -> Iterator[None]:
     """End with a status where something is wrong with what was asked, or with a file."""
     try:
         yield
@@ -80,7 +80,7 @@ def progress_bar(*more: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def progress_of(name: str) -> Iterator[Callable[[int, int], None]]:
+def task_progress(name: str) -> Iterator[Callable[[int, int], None]]:
     """Show the progress of one thing; yield what takes how much of how much is done."""
     with progress_bar() as bar:
         task = bar.add_task(name, total=None)
@@ -132,7 +132,7 @@ def load_composer(
     from emomusic.compose.checkpoint import find_checkpoint
     from emomusic.compose.export import check_folder
 
-    with or_stop(ExitStatus.USAGE):
+    with stop_on_error(ExitStatus.USAGE):
         check_folder(out)
         folder = find_checkpoint(checkpoint)
     from emomusic.compose.composer import Composer

@@ -36,8 +36,8 @@ from emomusic.terminal import (
     ExitStatus,
     SeedOption,
     load_composer,
-    or_stop,
     progress_bar,
+    stop_on_error,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def generate(context: typer.Context, **given: Any) -> None:
     """Compose clips for an emotion, or for each row of a job."""
     asked = {name: given.pop(_parameter_of(name)) for name in OPTIONS}
     options = RunOptions(**given)
-    with or_stop(ExitStatus.USAGE):
+    with stop_on_error(ExitStatus.USAGE):
         options.apply()
         job, made_by = _job(asked, _said(context), options)
     if options.dry_run:
@@ -169,13 +169,13 @@ def quadrants(
     ] = 4,
 ) -> None:
     """Compose one clip for each quadrant, and show what was asked and heard."""
-    with or_stop(ExitStatus.USAGE):
+    with stop_on_error(ExitStatus.USAGE):
         formats = read_formats(format_)
     from emomusic.compose.export import write_clips
     from emomusic.compose.quadrants import asked_and_heard, compose_quadrants
 
     composer = load_composer(checkpoint, out)
-    with or_stop(ExitStatus.FAILED), progress_bar() as bar:
+    with stop_on_error(ExitStatus.FAILED), progress_bar() as bar:
         task = bar.add_task("composing", total=None)
         clips = compose_quadrants(composer, seed=seed, n_bars=bars, best_of=best_of)
         bar.update(task, total=len(clips), description="writing")

@@ -26,8 +26,8 @@ from emomusic.terminal import (
     ThreadsOption,
     batch_progress,
     load_composer,
-    or_stop,
     stop,
+    stop_on_error,
 )
 
 if TYPE_CHECKING:
@@ -205,8 +205,9 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
             store.begin(identity, resume=options.resume)
             n_there = report.n_wanted - job.count_clips(store.missing(job.n_batches))
             with batch_progress(report.n_wanted, n_there) as advance:
-                executor, tell = _executor(composer, store, options), _teller(options, advance)
-                run_job(job, store, executor, report, on_line=tell)
+                compose = _executor(composer, store, options)
+                show = _clip_printer(options, advance)
+                run_job(job, store, compose, report, on_line=show)
             is_done = report.summary is not None and report.summary.is_complete
             if is_done and options.spec is None and job.n_batches == 1:
                 store.forget()
@@ -217,10 +218,12 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
     _finish(report, options)
 
 
-def _teller(options: RunOptions, advance: Callable[[], None]) -> Callable[[dict[str, Any]], None]:
-    """Return what tells the line of each clip, and counts it."""
+def _clip_printer(
+    options: RunOptions, advance: Callable[[], None]
+) -> Callable[[dict[str, Any]], None]:
+    """Return what shows the line of each clip, and counts it."""
 
-    def tell(line: dict[str, Any]) -> None:
+    def show(line: dict[str, Any]) -> None:
         advance()
         if options.as_json:
             typer.echo(json.dumps(line))
@@ -231,7 +234,7 @@ def _teller(options: RunOptions, advance: Callable[[], None]) -> Callable[[dict[
         else:
             typer.echo(f"clip {line['number']}: {line['reason']}", err=True)
 
-    return tell
+    return show
 
 
 def _executor(composer: Composer, store: Store, options: RunOptions) -> Compose:
@@ -258,7 +261,7 @@ def _check_music(job: Job, composer: Composer) -> None:
 
     request = next(job.items()).settings.request
     if request.given is not None:
-        with or_stop(ExitStatus.USAGE):
+        with stop_on_error(ExitStatus.USAGE):
             read_primer(request.given.score, composer.tokenizer, tonic=request.given.tonic)
 
 

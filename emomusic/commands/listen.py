@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emomusic.extras import need
-from emomusic.terminal import ExitStatus, or_stop, stop
+from emomusic.terminal import ExitStatus, stop, stop_on_error
 
 if TYPE_CHECKING:
     from emomusic.verify.verifier import Verifier
@@ -30,11 +30,11 @@ def verify(
 
     if pictures is not None:
         need("pictures")
-    with or_stop(ExitStatus.USAGE):
+    with stop_on_error(ExitStatus.USAGE):
         folder = find_checkpoint(checkpoint)
     from emomusic.verify.verifier import Verifier
 
-    with or_stop(ExitStatus.FAILED):
+    with stop_on_error(ExitStatus.FAILED):
         verifier = Verifier.load(folder)
     _report(paths, verifier, as_json=as_json, explained=explained, pictures=pictures)
 

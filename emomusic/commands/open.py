@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from emomusic.terminal import CheckpointOption, ExitStatus, ThreadsOption, or_stop, stop
+from emomusic.terminal import CheckpointOption, ExitStatus, ThreadsOption, stop, stop_on_error
 
 
 def studio(
@@ -36,7 +36,7 @@ def studio(
     """Open the studio: compose in the browser."""
     from emomusic.compose.checkpoint import find_checkpoint
 
-    with or_stop(ExitStatus.USAGE):
+    with stop_on_error(ExitStatus.USAGE):
         folder = find_checkpoint(checkpoint)
     from emomusic.studio.launch import LaunchError, open_studio
 

@@ -18,10 +18,10 @@ from emomusic.terminal import (
     SeedOption,
     ThreadsOption,
     load_composer,
-    or_stop,
     progress_bar,
-    progress_of,
     stop,
+    stop_on_error,
+    task_progress,
 )
 
 SAMPLE_BARS = 8
@@ -43,7 +43,7 @@ def prepare(
 
     if not source.is_dir():
         stop(f"no such folder: {source}", ExitStatus.USAGE)
-    with or_stop(ExitStatus.FAILED), progress_of("preparing") as progress:
+    with stop_on_error(ExitStatus.FAILED), task_progress("preparing") as progress:
         summary = run(source, out, tables_dir=tables, workers=workers, progress=progress)
     typer.echo(format_summary(summary))
 
@@ -80,11 +80,11 @@ def train(
         for name, value in context.params.items()
         if name not in own
     }
-    with or_stop(ExitStatus.USAGE):
+    with stop_on_error(ExitStatus.USAGE):
         settings = make_config(config, overrides)
     from emomusic.training.train import train as run
 
-    with or_stop(ExitStatus.FAILED), progress_bar() as bar:
+    with stop_on_error(ExitStatus.FAILED), progress_bar() as bar:
         task = bar.add_task("training", total=1.0)
 
         def report(record: dict[str, Any]) -> None:
@@ -179,7 +179,7 @@ def fit(
         measure_response,
     )
 
-    with or_stop(ExitStatus.FAILED), progress_bar() as bar:
+    with stop_on_error(ExitStatus.FAILED), progress_bar() as bar:
         task = bar.add_task("measuring", total=None)
         told, excerpts = fit_checkpoint(
             source,
@@ -232,12 +232,12 @@ def evaluate(
     from emomusic.compose.checkpoint import find_checkpoint
     from emomusic.evaluation import run
 
-    with or_stop(ExitStatus.USAGE):
+    with stop_on_error(ExitStatus.USAGE):
         run.check_names(only or ())
     if count is None:
         count = run.QUICK_COUNT if quick else run.FULL_COUNT
     settings = run.Settings(count=count, bars=bars, seed=seed, quick=quick, steering=steering)
-    with or_stop(ExitStatus.FAILED):
+    with stop_on_error(ExitStatus.FAILED):
         folder = find_checkpoint(checkpoint)
         context = run.Context(composer, folder, source, out, rows_path=rows, settings=settings)
         with progress_bar() as bar:
@@ -271,15 +271,15 @@ def check_verifier(
         stop("name --source, to measure by folds, or --data, or both", ExitStatus.USAGE)
     from emomusic.compose.checkpoint import find_checkpoint
 
-    with or_stop(ExitStatus.USAGE):
+    with stop_on_error(ExitStatus.USAGE):
         folder = None if data is None else find_checkpoint(checkpoint)
     from emomusic.evaluation import verifier
     from emomusic.evaluation.render import Report
     from emomusic.evaluation.rows import Found
 
-    with or_stop(ExitStatus.FAILED):
+    with stop_on_error(ExitStatus.FAILED):
         found = {}
-        with progress_of("hearing") as show:
+        with task_progress("hearing") as show:
             if data is not None and folder is not None:
                 given = verifier.Trained(data, folder, show)
                 found[verifier.trained] = Found.of(verifier.trained, given)

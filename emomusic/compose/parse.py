@@ -124,7 +124,7 @@ def spec_from_options(options: Mapping[str, Any]) -> ClipSpec:
     """
     said = {name: ROW[name].read(own) for name, own in options.items() if own is not None}
     music = _read_music(said.get(CONTINUE), said.get(VARY))
-    emotion, curve = _what_to_feel(said, has_music=music is not None)
+    emotion, curve = _emotion_and_curve(said, has_music=music is not None)
     tonic, is_major = parse_key(said["key"]) if "key" in said else (None, None)
     plain = {own: said[value.name] for own, value in VALUES.items() if value.name in said}
     if "time_signature" in said:
@@ -141,7 +141,7 @@ def spec_from_options(options: Mapping[str, Any]) -> ClipSpec:
     return ClipSpec(request, said.get("seed", 0))
 
 
-def _what_to_feel(
+def _emotion_and_curve(
     said: Mapping[str, Any], *, has_music: bool
 ) -> tuple[Emotion | None, EmotionCurve | None]:
     """Return the emotion that is asked for, and how it moves; a curve's mean stands for it.
