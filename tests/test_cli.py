@@ -235,9 +235,12 @@ def test_quadrants_writes_one_clip_for_each(
     assert said.status == 0 and "each is the best of 4 draws" in said.out, said.err
     cards = lines((tmp_path / "manifest.jsonl").read_text())
     assert {card["best_of"] for card in cards} == {4}
-    for line, card, quadrant in zip(said.out.splitlines()[1:], cards, QUADRANTS, strict=False):
-        assert line.split()[:3] == [card["file"], quadrant, card["verdict"]["quadrant"]]
-        assert card["key"] in line and f"{card['tempo']:g} bpm" in line
+    for line, card, quadrant in zip(said.out.splitlines()[1:], cards, QUADRANTS, strict=True):
+        assert line.startswith(f"{card['file']}  asked {quadrant} (")
+        assert f"heard {card['verdict']['quadrant']} (" in line and card["key"] in line
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "manifest.jsonl", *(card["file"] for card in cards)
+    }  # fmt: skip
     assert "best of" not in shell(*asked, "--best-of", 1).out
 
 

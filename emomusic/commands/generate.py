@@ -17,7 +17,6 @@ from emomusic.commands.jobs import (
     RunOptions,
     do_job,
     open_spec,
-    read_formats,
     show_plan,
 )
 from emomusic.compose.fields import Field, Kind, parse_attributes
@@ -26,17 +25,17 @@ from emomusic.compose.parse import (
     MAX_CHARACTERS,
     OPTIONS,
     ClipSpec,
+    number_specs,
     parse_settings_file,
     spec_from_options,
 )
-from emomusic.compose.request import DEFAULT_BARS
+from emomusic.compose.request import DEFAULT_BARS, Request
+from emomusic.emotion import QUADRANTS, find_emotion
 from emomusic.emotion.curve import MAX_BARS
 from emomusic.terminal import (
     CheckpointOption,
     ExitStatus,
     SeedOption,
-    load_composer,
-    progress_bar,
     stop_on_error,
 )
 
@@ -169,21 +168,13 @@ def quadrants(
     ] = 4,
 ) -> None:
     """Compose one clip for each quadrant, and show what was asked and heard."""
-    with stop_on_error(ExitStatus.USAGE):
-        formats = read_formats(format_)
-    from emomusic.compose.export import write_clips
-    from emomusic.compose.quadrants import asked_and_heard, compose_quadrants
+    from emomusic.compose.jobs.job import Job
+    from emomusic.compose.jobs.rows import JobRow
 
-    composer = load_composer(checkpoint, out)
-    with stop_on_error(ExitStatus.FAILED), progress_bar() as bar:
-        task = bar.add_task("composing", total=None)
-        clips = compose_quadrants(composer, seed=seed, n_bars=bars, best_of=best_of)
-        bar.update(task, total=len(clips), description="writing")
-        cards = []
-        for card in write_clips(clips, out, formats=formats):
-            cards.append(card)
-            bar.advance(task)
-    typer.echo(asked_and_heard(cards))
+    options = RunOptions(out, checkpoint=checkpoint, formats=format_)
+    with stop_on_error(ExitStatus.USAGE):
+        options.apply()
+    asked = (Request(find_emotion(name), n_bars=bars, best_of=best_of) for name in QUADRANTS)
     if best_of > 1:
         typer.echo(f"each is the best of {best_of} draws, chosen by the verifier that heard it")
-    typer.echo(f"the clips and their cards are in {out}/")
+    do_job(Job([JobRow(None, own) for own in number_specs(asked, seed)]), options)
