@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults_cases import full_disk, is_one_sentence, small_disk
+from faults_cases import is_one_sentence, small_disk
 from helpers.jobs import tree
 from test_cli import Shell
 from test_cli import shell as shell
@@ -188,18 +188,6 @@ def test_on_a_full_disk_it_says_so_and_goes_on_once_there_is_room(
     ballast.unlink()
     assert shell(*work.arguments()).status == 0
     assert tree(disk) == whole
-
-
-def test_where_files_may_not_grow_it_says_so_and_goes_on(
-    work: Work, shell: Shell, whole: dict[str, bytes]
-) -> None:
-    sizes = sorted(len(data) for name, data in whole.items() if name.endswith(".mid"))
-    with full_disk(max(sizes[-1] - 1, len(TABLE))):
-        said = shell(*work.arguments())
-    assert said.status == 1 and is_one_sentence(said.err), said.err
-    assert f"cannot write into {work.out}: File too large" in said.err
-    assert shell(*work.arguments()).status == 0
-    assert tree(work.out) == whole
 
 
 def powerless() -> None:

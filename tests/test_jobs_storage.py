@@ -154,12 +154,6 @@ def test_one_process_does_a_part(tmp_path: Path) -> None:
     opened(tmp_path)
 
 
-def test_trouble_with_files_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match=r"cannot write into .*file: Not a directory"):
-        opened(tmp_path / "file")
-
-
 def test_a_folder_without_locks_is_used_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,19 +302,6 @@ def test_a_clip_whose_files_cannot_be_made_fails_alone(
     assert len(music(store.folder)) == 4 and store.done() == {0}
 
 
-def test_a_full_disk_is_one_sentence_and_the_batch_is_done_again(
-    store: Store, results: list[ItemResult], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(storage, "write_files", full)
-    with pytest.raises(OutputError) as error:
-        written(store, results)
-    assert str(error.value) == f"cannot write into {store.folder}: No space left on device"
-    assert store.done() == set()
-
-
 TABLE = "emotion,count\njoy,20\nfoo,1\ncalm,80\n"
 PARTS = [Shard(index, 3) for index in range(3)]
 
@@ -380,14 +361,6 @@ def test_a_whole_job_leaves_clips_a_manifest_and_its_name(
     assert bad["row"] == 3 and "unknown emotion 'foo'" in bad["reason"]
     assert (failed["number"], failed["row"], failed["reason"]) == (13, 2, "too hard")
     assert summary.reasons == {bad["reason"]: 1, "too hard": 1}
-
-
-def test_batches_may_come_in_any_order(tmp_path: Path, job: Job, whole: dict[str, bytes]) -> None:
-    store = begun(tmp_path, job)
-    for block in (3, 6, 0, 5, 1, 4, 2):
-        keep_batches(store, job, [block])
-    write_manifest(store, job)
-    assert tree(tmp_path) == whole
 
 
 def test_of_a_job_that_was_stopped_the_manifest_names_what_is_there(
