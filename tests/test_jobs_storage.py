@@ -27,6 +27,7 @@ from emomusic.compose.jobs.storage import (
     parse_shard,
     write_manifest,
 )
+from emomusic.extras import MissingExtraError
 
 IDENTITY = {"format": "emomusic job 1", "clips": 40, "settings": "a" * 64}
 
@@ -284,7 +285,7 @@ def test_a_pack_that_cannot_be_written_is_refused(monkeypatch: pytest.MonkeyPatc
         Output(pack="zip")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     Output(pack="tar")
-    with pytest.raises(ValueError, match=r"pip install 'emomusic\[parquet\]', or take tar"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'emomusic\[parquet\]'"):
         Output(pack="parquet")
 
 

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +17,7 @@ from emomusic.compose.checkpoint import checkpoint_files, file_checksum
 from emomusic.compose.clip import Clip
 from emomusic.compose.jobs.rows import BadRow, JobRow, read_rows
 from emomusic.compose.parse import ClipSpec
+from emomusic.extras import need
 
 SMALLEST_BATCH, LARGEST_BATCH, MANY_BATCHES = 16, 512, 64
 PACKS = ("files", "tar", "parquet")
@@ -82,11 +82,8 @@ class Output:
         """Check that the pack can be written here."""
         if self.pack not in PACKS:
             raise ValueError(f"pack must be one of {', '.join(PACKS)}, got {self.pack!r}")
-        if self.pack == "parquet" and find_spec("pyarrow") is None:
-            raise ValueError(
-                "--pack parquet needs pyarrow: install it with pip install 'emomusic[parquet]', "
-                "or take tar"
-            )
+        if self.pack == "parquet":
+            need("parquet")
 
 
 class Job:
