@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
 from enum import StrEnum
 from keyword import iskeyword
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -79,16 +78,8 @@ def option_of(field: Field) -> inspect.Parameter:
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command offer what may be asked of a clip and of a run, instead of its `**given`."""
-    hints = get_type_hints(RunOptions, include_extras=True)
-    out, *run = (
-        inspect.Parameter(
-            own.name,
-            KEYWORD_ONLY,
-            default=inspect.Parameter.empty if own.default is MISSING else own.default,
-            annotation=hints[own.name],
-        )
-        for own in fields(RunOptions)
-    )
+    own = inspect.signature(RunOptions, eval_str=True).parameters
+    out, *run = (p.replace(kind=KEYWORD_ONLY) for p in own.values())
     context = inspect.Parameter("context", KEYWORD_ONLY, annotation=typer.Context)
     parameters = [context, out, *map(option_of, OPTIONS.values()), *run]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
