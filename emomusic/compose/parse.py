@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,11 @@ from emomusic.compose.fields import (
     Door,
     Field,
     Kind,
-    describe,
     described,
     make_plain,
     offered,
     shown,
+    spec_field,
 )
 from emomusic.compose.request import CALL, CONTINUE, FORMATS, VALUES, VARY, Request
 from emomusic.emotion import (
@@ -56,17 +56,12 @@ class ClipSpec:
     """
 
     request: Request
-    seed: int = field(
-        default=0,
-        metadata=describe(
-            Kind.WHOLE, "Same seed, same clips.", bounds=(0, MAX_SEED),
-            doors=CALL | Door.FILE | Door.PAGE, studio=(0, LARGEST_SAFE_SEED, 1),
-        ),
+    seed: int = spec_field(
+        0, Kind.WHOLE, "Same seed, same clips.", bounds=(0, MAX_SEED),
+        doors=CALL | Door.FILE | Door.PAGE, studio=(0, LARGEST_SAFE_SEED, 1),
     )  # fmt: skip
-    index: int = field(
-        default=0, metadata=describe(Kind.WHOLE, bounds=(0, MAX_SEED), doors=Door.FILE)
-    )
-    checkpoint: str | None = field(default=None, metadata=describe(Kind.TEXT, doors=Door.FILE))
+    index: int = spec_field(0, Kind.WHOLE, bounds=(0, MAX_SEED), doors=Door.FILE)
+    checkpoint: str | None = spec_field(None, Kind.TEXT, doors=Door.FILE)
 
     def __post_init__(self) -> None:
         """Check the numbers and the name."""
