@@ -169,7 +169,9 @@ def plan_clip(
 
     if primer is not None:
         request = _after(request, primer)
-    rng, n_bars = generator(), _first_guess(request)
+    rng, n_bars = generator(), request.n_bars or request.default_bars
+    if request.seconds is not None and request.curve is not None:
+        n_bars = request.curve.n_bars
     bars = _wanted(request, mapper, rng, primer, n_bars=n_bars)
     tempo = _mean(bars).get("tempo", mapper.middle["tempo"])
     n_bars, tempo = _length(request, tempo)
@@ -192,19 +194,19 @@ def plan_clip(
     if chords or "mode" in course:
         harmony = (0,) * n_bars
     return ClipPlan(
-        request,
-        index,
-        candidate,
-        tempi,
-        tonic,
-        targets,
-        course | {name: tuple(values) for name, values in request.per_bar.items()},
-        _of_one_harmony(form, course.get("mode"), chords),
-        harmony,
-        follows,
-        chords,
-        primer,
-        generator(request.take) if request.take else rng,
+        request=request,
+        index=index,
+        candidate=candidate,
+        tempi=tempi,
+        tonic=tonic,
+        targets=targets,
+        bar_targets=course | {name: tuple(own) for name, own in request.per_bar.items()},
+        form=_of_one_harmony(form, course.get("mode"), chords),
+        harmony=harmony,
+        follows=follows,
+        chords=chords,
+        primer=primer,
+        rng=generator(request.take) if request.take else rng,
     )
 
 
@@ -220,13 +222,6 @@ def _after(request: Request, primer: PrimerContext) -> Request:
     tonic = primer.tonic if request.tonic is None else request.tonic
     request = replace(request, n_bars=n_bars, n_kept=n_kept)
     return replace(request, beats_per_bar=primer.beats_per_bar, tonic=tonic, tempo=tempo)
-
-
-def _first_guess(request: Request) -> int:
-    """Return the number of bars, or where seconds are asked for, those of the curve."""
-    if request.seconds is None or request.curve is None:
-        return request.n_bars or request.default_bars
-    return request.curve.n_bars
 
 
 def _wanted(
