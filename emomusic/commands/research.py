@@ -229,7 +229,6 @@ def evaluate(
 ) -> None:
     """Measure a model: emotion, control, quality, memory; goes on where it was stopped."""
     composer = load_composer(checkpoint, out, threads=threads)
-    from emomusic.compose.checkpoint import find_checkpoint
     from emomusic.evaluation import run
 
     with stop_on_error(ExitStatus.USAGE):
@@ -238,8 +237,9 @@ def evaluate(
         count = run.QUICK_COUNT if quick else run.FULL_COUNT
     settings = run.Settings(count=count, bars=bars, seed=seed, quick=quick, steering=steering)
     with stop_on_error(ExitStatus.FAILED):
-        folder = find_checkpoint(checkpoint)
-        context = run.Context(composer, folder, source, out, rows_path=rows, settings=settings)
+        context = run.Context(
+            composer, composer.folder, source, out, rows_path=rows, settings=settings
+        )
         with progress_bar() as bar:
             tasks: dict[str, Any] = {}
 
