@@ -13,6 +13,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "studio": ("gradio",),
     "train": ("miditok", "scipy", "sklearn"),
     "mcp": ("mcp",),
+    "parquet": ("pyarrow",),
 }
 """Packages by the extra that installs them; `studio` and `train` install other extras, too."""
 

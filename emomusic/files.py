@@ -68,30 +68,45 @@ def clear_parts(folder: Path) -> None:
 
 
 @contextmanager
+def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Lock a folder, or a file, which is made if missing; yield whether it was free.
+
+    The lock ends with the process, however that ends. Windows and file systems without locks let
+    all in.
+
+    Args:
+        path: What others lock, too.
+        wait: Whether to wait until it is free.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield True
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    is_free = True
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            is_free = False
+        except OSError:  # a file system without locks
+            pass
+        yield is_free
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Keep other processes that ask for the same out of a folder.
-
-    The folder itself is locked: no file is left behind, and the lock ends with the process,
-    however that ends. A file system without locks lets all in.
 
     Raises:
         ValueError: If another process is in it.
     """
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+    with locked(folder) as is_free:
+        if not is_free:
             raise ValueError(
                 f"another process is at work in {folder}; wait for it, or take another folder"
-            ) from error
-        except OSError:
-            pass  # nor on this file system
+            )
         yield
-    finally:
-        os.close(handle)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from emomusic.compose.parse import MAX_SEED
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from emomusic.compose.composer import Composer
 
 
-MAX_SEED = 2**63 - 1
+CheckpointOption = Annotated[Path | None, typer.Option(help="Folder, or owner/name on a hub.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same clips.")]
 FIRST_TOLD_S, LAST_TOLD_S = 5.0, 60.0
 """After so long a job that writes to no terminal says how far it is; then ever more seldom."""
 
@@ -38,6 +42,15 @@ def stop(message: str, status: int) -> NoReturn:
     """Print one line on stderr and end with a status."""
     typer.echo(one_line(message), err=True)
     raise typer.Exit(status)
+
+
+@contextmanager
+def stop_on_error(status: int) -> Iterator[None]:
+    """End with a status where something is wrong with what was asked, or with a file."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        stop(str(error), status)
 
 
 @contextmanager
@@ -64,6 +77,14 @@ def progress_bar(*more: str) -> Iterator[Progress]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield progress
+
+
+@contextmanager
+def task_progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Show the progress of one thing; yield what takes how much of how much is done."""
+    with progress_bar() as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager
@@ -109,13 +130,11 @@ def load_composer(
         engine: What writes: `auto`, `int8`, `torch` or `cuda`.
     """
     from emomusic.compose.checkpoint import find_checkpoint
-    from emomusic.compose.export import OutputError, check_folder
+    from emomusic.compose.export import check_folder
 
-    try:
+    with stop_on_error(ExitStatus.USAGE):
         check_folder(out)
         folder = find_checkpoint(checkpoint)
-    except (OutputError, ValueError) as error:
-        stop(str(error), ExitStatus.USAGE)
     from emomusic.compose.composer import Composer
     from emomusic.model.choose import EngineError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import one_thread  # noqa: F401 - before all that reads the environment
 import pytest
 import torch
-from synthetic import make_checkpoint
+from synthetic import make_checkpoint, make_response
 
 from emomusic.compose.composer import Composer
 
@@ -27,6 +27,14 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     """Return a copy of the tiny checkpoint, to be damaged."""
     return Path(shutil.copytree(tiny_checkpoint, tmp_path / "own"))
+
+
+@pytest.fixture(scope="session")
+def steered_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the tiny checkpoint with what steers it; not to be changed."""
+    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("steered") / "tiny"))
+    make_response().save(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

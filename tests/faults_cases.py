@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -167,17 +166,6 @@ def is_one_sentence(said: str) -> bool:
     return last.startswith("Error: ") and not any(
         line.startswith(("Error", "Traceback", "  File", "Exception")) for line in before
     )
-
-
-@contextmanager
-def full_disk(n_bytes: int) -> Iterator[None]:
-    """Let this process write no file longer than that, as if the disk were full then."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -99,25 +98,6 @@ def test_the_lines_on_the_page_do_what_they_say(
     assert {path.name for path in tmp_path.iterdir()} == {"nostalgia_0.mid", "nostalgia_1.mid"}
     told = capsys.readouterr().out.splitlines()
     assert len(told) == 3 and told[2].split()[0] == told[0].split()[-1]
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_threads_that_share_a_composer_get_what_each_would_get_alone(
-    tiny_checkpoint: Path, engine: str
-) -> None:
-    composer = Composer.from_pretrained(tiny_checkpoint, engine=engine)
-    asked = [
-        (Request(Emotion(v, a), n_bars=2, best_of=2), seed)
-        for seed, (v, a) in enumerate([(0.6, 0.6), (-0.6, 0.7), (-0.5, -0.5), (0.6, -0.5)])
-    ]
-
-    def composed(of: tuple[Request, int]) -> list[tuple[bytes, str]]:
-        clips = composer.compose(of[0], seed=of[1], count=3)
-        return [(dump_score(clip.score), json.dumps(clip.card())) for clip in clips]
-
-    alone = [composed(of) for of in asked]
-    with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(composed, asked)) == alone
 
 
 def test_a_clip_is_saved_as_its_ending_says(clip: Clip, tmp_path: Path) -> None:

@@ -17,16 +17,10 @@ from benchmarks.cases import BEFORE, Case, all_cases
 from benchmarks.child import missing
 from benchmarks.measure import (
     Bench,
-    Clock,
     Sample,
-    busy_seconds,
     by_round,
-    per,
-    quartiles,
     summarise,
-    times_better,
 )
-from benchmarks.path.pieces import piece, piece_files
 from benchmarks.run import (
     FAILED,
     MEASURED,
@@ -37,7 +31,7 @@ from benchmarks.run import (
     run_cases,
     told,
 )
-from benchmarks.table import markdown, number, ratios, report, results
+from benchmarks.table import ratios, report
 from emomusic.model.int8.library import is_built
 from emomusic.model.shape import tensor_shapes
 from emomusic.music.vocabulary import built_vocabulary
@@ -55,13 +49,6 @@ def outcome(name: str, values: list[float], **changes: Any) -> Outcome:
     unit = "notes/s" if case.headline == "notes" else "s"
     samples = tuple(Sample(case.headline, unit, v, round=i) for i, v in enumerate(values))
     return Outcome(case, samples=samples)
-
-
-def test_quartiles_lie_between_neighbours_linearly() -> None:
-    assert quartiles([4.0, 1.0, 3.0, 2.0]) == (1.75, 2.5, 3.25)
-    assert quartiles([7.0]) == (7.0, 7.0, 7.0)
-    with pytest.raises(ValueError, match="at least one value"):
-        quartiles([])
 
 
 def test_a_summary_holds_median_quartiles_and_mean_load_of_each_metric() -> None:
@@ -83,58 +70,6 @@ def test_noisy_samples_count_only_where_none_is_quiet() -> None:
     (noisy,) = summarise(samples[1:2])
     assert (noisy.median, noisy.n, noisy.other_cpu) == (90.0, 1, 0.9)
     assert by_round(samples, "ids") == {0: 15.0}
-
-
-def test_a_round_is_told_by_its_median() -> None:
-    samples = [Sample("ids", "ids/s", v, round=r) for v, r in [(1, 0), (3, 0), (8, 1)]]
-    assert by_round([*samples, Sample("other", "s", 9.0)], "ids") == {0: 2.0, 1: 8.0}
-
-
-def test_more_of_a_rate_is_better_and_less_of_a_time() -> None:
-    assert times_better(10.0, 2.0, "ids/s") == 5.0
-    assert times_better(10.0, 2.0, "s") == 0.2
-
-
-def test_an_amount_is_told_as_a_rate_or_as_the_time_of_one() -> None:
-    assert per("files/s", 8, 2.0) == 4.0
-    assert per("s", 8, 2.0) == 0.25 and per("ms", 8, 2.0) == 250.0
-
-
-def test_busy_time_leaves_out_idle_and_waiting_and_counts_guests_once() -> None:
-    text = "cpu  100 20 30 5000 400 5 6 7 60 2\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
-    assert busy_seconds(text, ticks=100) == pytest.approx(1.68)
-
-
-def test_a_clock_tells_time_and_never_a_negative_load() -> None:
-    with Clock() as clock:
-        sum(range(10_000))
-    assert clock.seconds > 0
-    assert clock.other_cpu is None or clock.other_cpu >= 0
-
-
-def test_work_is_repeated_some_times_after_a_warm_up(tmp_path: Path) -> None:
-    records: list[Mapping[str, Any]] = []
-    calls: list[int] = []
-
-    def work() -> float:
-        calls.append(1)
-        return 1.0
-
-    a_bench(records, tmp_path).repeat("clips", "clips/s", work)
-    assert len(calls) == 4 and [r["metric"] for r in records] == ["clips"] * 3
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.123456, "0.123"), (12.34, "12.3"), (123.4, "123"), (12345.6, "12 346")]
-)
-def test_numbers_show_three_digits_that_count(value: float, text: str) -> None:
-    assert number(value) == text
-
-
-def test_columns_of_a_table_are_aligned() -> None:
-    assert markdown(("a", "long"), [("one", "2"), ("x|y", "")]) == (
-        "| a   | long |\n|-----|------|\n| one | 2    |\n| x/y |      |"
-    )
 
 
 def test_ratios_take_the_best_of_as_many_threads() -> None:
@@ -169,14 +104,6 @@ def test_the_report_shows_what_was_measured_and_what_was_not() -> None:
                   "- z: half of it", "a CPU, 2 cores", "torch 2."):  # fmt: skip
         assert words in text
     assert "absent" not in text
-
-
-def test_results_keep_every_raw_sample() -> None:
-    ours = outcome("emomusic", [100.0, 120.0])
-    plain = results([ours], settings={}, machine=MACHINE, versions={})
-    (case,) = json.loads(json.dumps(plain))["cases"]
-    assert [sample["value"] for sample in case["samples"]] == [100.0, 120.0]
-    assert case["summary"][0]["median"] == 110.0 and case["status"] == MEASURED
 
 
 def test_lines_of_a_case_become_its_outcome() -> None:
@@ -218,14 +145,6 @@ def test_an_engine_writes_clips_and_its_notes_are_counted(
     assert found.get("int8") == found.get("int8-plain")
     shape, weights = engine.network(a_bench([], tmp_path), vocabulary)
     assert (shape.dim, shape.n_layers) == (384, 6) and set(weights) == set(tensor_shapes(shape))
-
-
-def test_an_engine_is_measured(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    records: list[Mapping[str, Any]] = []
-    engine.measure(a_bench(records, tmp_path, weights=tiny_checkpoint), engine="auto")
-    metrics = [record.get("metric") for record in records]
-    assert metrics.count("first note") == 3 and metrics[-2:] == ["notes", "memory"]
-    assert records[0]["remark"].startswith("the engine is ")
 
 
 def test_another_version_is_run_by_its_own_python(
@@ -296,11 +215,3 @@ def test_a_mistake_on_the_command_line_ends_with_status_2(
     arguments: list[str], tmp_path: Path
 ) -> None:
     assert CliRunner().invoke(app, ["--out", str(tmp_path), *arguments]).exit_code == 2
-
-
-def test_pieces_are_the_same_each_time_and_fill_their_bars(tmp_path: Path) -> None:
-    notes = piece(3, n_bars=8).tracks[0].notes
-    assert [n.pitch for n in notes] == [n.pitch for n in piece(3, n_bars=8).tracks[0].notes]
-    assert {n.time // 1920 for n in notes} == set(range(8))
-    paths = piece_files(tmp_path / "files", 2, n_bars=4)
-    assert [path.is_file() for path in paths] == [True, True]

@@ -10,9 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import save
 from synthetic import make_response, make_rows
 
 from emomusic.compose.best_of import Realness
@@ -146,42 +144,12 @@ def test_names_types_and_shapes_are_checked_before_the_weights_are_read(
     refused(folder, WEIGHTS, words)
 
 
-@pytest.mark.parametrize("head", [[], 3, None, "norm"])
-def test_a_head_that_is_no_table_is_refused(folder: Path, head: Any) -> None:
-    (folder / WEIGHTS).write_bytes(headed(head))
-    refused(folder, WEIGHTS, "cannot read the weights")
-
-
 def test_a_file_of_weights_is_named_once_and_not_too_many_are(folder: Path) -> None:
     for names in ([WEIGHTS, WEIGHTS], [f"{i}.safetensors" for i in range(1_001)]):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config["weights"] = names
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         refused(folder, "config.json", "in at most 1000 files, each named once")
-
-
-def test_an_array_of_a_hundred_axes_is_no_verifier(folder: Path) -> None:
-    path = folder / "verifier.safetensors"
-    data = path.read_bytes()
-    n_head = int.from_bytes(data[:8], "little")
-    head = json.loads(data[8 : 8 + n_head])
-    head["mean"]["shape"] += [1] * 100
-    path.write_bytes(headed(head, data[8 + n_head :]))
-    refused(folder, "verifier.safetensors", "damaged")
-
-
-def test_unknown_arrays_are_no_verifier_however_many_there_are(folder: Path) -> None:
-    arrays = {f"array {i}": np.zeros(0, np.float32) for i in range(5_000)}
-    about = json.dumps({"format": "emomusic verifier 2"})
-    (folder / "verifier.safetensors").write_bytes(save(arrays, metadata={"verifier": about}))
-    refused(folder, "verifier.safetensors", "arrays missing or unknown")
-
-
-@pytest.mark.parametrize("text", [DEEP.decode(), LONG_NUMBER.decode()], ids=["deep", "long"])
-def test_a_verifier_with_a_strange_description_is_refused(folder: Path, text: str) -> None:
-    array = {"mean": np.zeros(1)}
-    (folder / "verifier.safetensors").write_bytes(save(array, metadata={"verifier": text}))
-    refused(folder, "verifier.safetensors", "its description is damaged")
 
 
 @pytest.mark.parametrize(
@@ -255,11 +223,3 @@ def test_packed_rows_that_point_beyond_themselves_are_refused(folder: Path, name
     getattr(rows, name)[-1] = 10_000
     rows.save(folder / "rows.npz")
     refused(folder, "rows.npz", f"{name} points outside")
-
-
-def test_packed_rows_of_unequal_lengths_are_refused(folder: Path) -> None:
-    repacked(
-        folder,
-        lambda member, own: array_of("(1,)", "|b1", b"\1") if "is_end" in member else own,
-    )
-    refused(folder, "rows.npz", "clip_is_end must be")

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from helpers.composing import struck, tune
 from midi import score_of
@@ -114,19 +113,6 @@ def test_settings_of_another_checkpoint_are_told_and_used(generate: Generate) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--curve", ""], "a curve must have 1 to 64 points, got none"),
-        (["--curve", "0:2,0"], "valence must be in [-1, 1], got 2"),
-        (["--mix", ""], "mixture"),
-        (["--settings", "none.json"], "cannot read none.json: No such file or directory"),
-    ],
-)
-def test_a_mistake_is_one_line(generate: Generate, arguments: list[str], words: str) -> None:
-    assert words in generate.refused(*arguments)
-
-
-@pytest.mark.parametrize(
     ("option", "value"),
     [("--emotion", "joy"), ("--curve", "0:joy"), ("--mix", "joy"), ("--bars", 2), ("--seed", 0),
      ("--take", 0), ("--count", 1), ("--set", "mode=0"), ("--key", "C"), ("--tempo", 90),
@@ -146,15 +132,6 @@ def test_settings_that_are_damaged_are_refused(
     (tmp_path / "own.json").write_bytes(data)
     generate.refused("--settings", tmp_path / "own.json")
     generate.refused("--settings", tmp_path)
-
-
-@pytest.mark.parametrize("use", ["--continue", "--vary"])
-@pytest.mark.parametrize("data", [b"", b"MThd", b"no music", bytes(np.arange(256, dtype=np.uint8))])
-def test_files_that_are_damaged_are_refused(
-    generate: Generate, tmp_path: Path, use: str, data: bytes
-) -> None:
-    (tmp_path / "own.mid").write_bytes(data)
-    assert "own.mid: " in generate.refused(use, tmp_path / "own.mid")
 
 
 def test_music_that_cannot_be_taken_up_is_refused(

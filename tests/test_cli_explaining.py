@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,114 +9,78 @@ import pytest
 import symusic
 from symusic.core import ScoreTick
 from synthetic import make_score
-from typer.testing import CliRunner
+from test_cli import Shell, lines
+from test_cli import shell as shell
 
-from emomusic.cli import app
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of, read_score, write_score
 from emomusic.verify import report
-from emomusic.verify.report import examine, free_path
+from emomusic.verify.report import examine
 from emomusic.verify.verifier import Verdict, Verifier
-
-
-def walk(*, beats_per_bar: int = 4) -> Any:
-    """Return twelve bars of 4/4, or sixteen of 3/4, of a walk over C major, a note a beat."""
-    steps = np.cumsum(np.random.default_rng(0).integers(-2, 3, 48)) % 8
-    score = make_score([int((60, 62, 64, 65, 67, 69, 71, 72)[step]) for step in steps])
-    score.time_signatures[0] = symusic.TimeSignature(0, beats_per_bar, 4)
-    return score
-
-
-def run(*arguments: object) -> Any:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    path = tmp_path / "song.mid"
-    write_score(walk(), path)
-    return path
+    """Return twelve bars of a walk over C major, a note a beat."""
+    steps = np.cumsum(np.random.default_rng(0).integers(-2, 3, 48)) % 8
+    score = make_score([int((60, 62, 64, 65, 67, 69, 71, 72)[step]) for step in steps])
+    write_score(score, tmp_path / "song.mid")
+    return tmp_path / "song.mid"
 
 
-def record_of(result: Any) -> dict[str, Any]:
-    assert result.exit_code == 0, result.output
-    record: dict[str, Any] = json.loads(result.stdout)
-    return record
-
-
-def test_a_verdict_is_explained(tiny_checkpoint: Path, file: Path) -> None:
+def test_a_verdict_is_explained(shell: Shell, tiny_checkpoint: Path, file: Path) -> None:
     asked = ("verify", file, "--checkpoint", tiny_checkpoint)
-    plain = record_of(run(*asked, "--json"))
+    (plain,) = lines(shell(*asked, "--json").out)
     assert "explanation" not in plain and "picture" not in plain
-    explained = record_of(run(*asked, "--json", "--explain"))
+    (explained,) = lines(shell(*asked, "--json", "--explain").out)
     assert explained["verdict"] == plain["verdict"]
     assert explained["explanation"]["quadrant"] == plain["verdict"]["quadrant"]
     bars = [tuple(window["bars"]) for window in explained["course"]["windows"]]
     assert bars == [(1, 4), (5, 8), (9, 12)]
-    told = run(*asked, "--explain")
-    assert explained["explanation"]["sentence"] in told.stdout
+    assert explained["explanation"]["sentence"] in shell(*asked, "--explain").out
 
 
-def test_bars_are_those_of_the_time_signature(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    write_score(walk(beats_per_bar=3), tmp_path / "waltz.mid")
-    asked = ("verify", tmp_path / "waltz.mid", "--checkpoint", tiny_checkpoint, "--json")
-    windows = record_of(run(*asked, "--explain"))["course"]["windows"]
-    assert windows[-1]["bars"] == [13, 16]
+def test_bars_are_those_of_the_time_signature(
+    shell: Shell, tiny_checkpoint: Path, file: Path
+) -> None:
+    waltz = read_score(file)
+    waltz.time_signatures[0] = symusic.TimeSignature(0, 3, 4)
+    write_score(waltz, file)
+    asked = ("verify", file, "--checkpoint", tiny_checkpoint, "--json", "--explain")
+    (record,) = lines(shell(*asked).out)
+    assert record["course"]["windows"][-1]["bars"] == [13, 16]
 
 
-def test_pictures_are_drawn_and_none_is_lost(tiny_checkpoint: Path, file: Path) -> None:
+def test_pictures_are_drawn_and_none_is_lost(
+    shell: Shell, tiny_checkpoint: Path, file: Path
+) -> None:
     pytest.importorskip("matplotlib")
     folder = file.parent / "why"
     asked = ("verify", file, "--checkpoint", tiny_checkpoint, "--json", "--pictures", folder)
-    first, second = (record_of(run(*asked))["picture"] for _ in range(2))
-    assert [Path(first).name, Path(second).name] == ["song.png", "song_2.png"]
-    assert all(Path(one).read_bytes().startswith(b"\x89PNG") for one in (first, second))
-    assert free_path(folder / "song.png").name == "song_3.png"
+    drawn = [Path(lines(shell(*asked).out)[0]["picture"]) for _ in range(2)]
+    assert [path.name for path in drawn] == ["song.png", "song_2.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 
-def test_without_matplotlib_one_line_says_so(
-    tiny_checkpoint: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_matplotlib_or_a_folder_one_line_says_so(
+    shell: Shell, tiny_checkpoint: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    asked = ("verify", file, "--checkpoint", tiny_checkpoint, "--pictures", file.parent / "why")
-    result = run(*asked)
-    assert result.exit_code == 1
-    assert "matplotlib" in result.stderr and result.stderr.count("\n") == 1
-
-
-def test_a_folder_that_cannot_be_made_is_one_line(tiny_checkpoint: Path, file: Path) -> None:
     pytest.importorskip("matplotlib")
-    asked = ("verify", file, "--checkpoint", tiny_checkpoint, "--pictures", file)
-    result = run(*asked)
-    assert result.exit_code == 1
-    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    asked = ("verify", file, "--checkpoint", tiny_checkpoint, "--pictures")
+    shell.refused(*asked, file, status=1)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert "matplotlib" in shell.refused(*asked, file.parent / "why", status=1)
 
 
-def test_cards_are_explained_where_asked(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_cards_are_explained_where_asked(
+    shell: Shell, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     asked = ("generate", "--emotion", "calm", "--bars", 4, "--count", 2, "--out", tmp_path)
-    result = run(*asked, "--checkpoint", tiny_checkpoint, "--explain")
-    assert result.exit_code == 0, result.output
-    cards = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
-    assert all(card["explanation"]["sentence"] in result.stdout for card in cards)
+    said = shell(*asked, "--checkpoint", tiny_checkpoint, "--explain")
+    assert said.status == 0, said.err
+    cards = lines((tmp_path / "manifest.jsonl").read_text())
+    assert all(card["explanation"]["sentence"] in said.out for card in cards)
     assert all(card["course"]["quadrant"] == card["verdict"]["quadrant"] for card in cards)
-
-
-def test_quadrants_keeps_the_best_of_several(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    asked = ("quadrants", "--bars", 2, "--format", "mid", "--out", tmp_path)
-    result = run(*asked, "--checkpoint", tiny_checkpoint)
-    cards = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
-    assert {card["best_of"] for card in cards} == {4}
-    assert "best of 4 draws" in result.stdout
-    plain = run(*asked, "--checkpoint", tiny_checkpoint, "--best-of", 1)
-    assert plain.exit_code == 0 and "best of" not in plain.stdout
-
-
-def test_damaged_files_are_told_among_explained_ones(tiny_checkpoint: Path, file: Path) -> None:
-    (file.parent / "bad.mid").write_bytes(b"MThd")
-    verifier = Verifier.load(tiny_checkpoint)
-    assert examine(file.parent / "bad.mid", verifier, explained=True).error is not None
-    explanation = examine(file, verifier, explained=True).explanation
-    assert explanation is not None and np.isfinite(explanation.probability)
 
 
 @pytest.mark.parametrize("how", [{}, {"explained": True}, {"pictures": Path("why")}])

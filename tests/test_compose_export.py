@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +13,7 @@ from synthetic import make_score
 from emomusic.compose import export
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
-from emomusic.compose.export import OutputError, check_folder, write_clips, writers_of
+from emomusic.compose.export import OutputError, check_folder, write_clips
 from emomusic.compose.parse import ClipSpec, parse_settings_file
 from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
@@ -76,16 +73,6 @@ def test_settings_that_are_written_are_the_clips(clips: list[Clip], tmp_path: Pa
         assert parse_settings_file(text) == ClipSpec.of(clip)
 
 
-def test_each_format_has_one_writer(clips: list[Clip], tmp_path: Path) -> None:
-    formats = ("json", "wav", "musicxml", "mid")
-    writers = list(writers_of(clips[0].score, formats, key=clips[0].key, settings=lambda: "{}"))
-    assert sorted(suffix for suffix, _ in writers) == sorted(formats)
-    for suffix, write in writers:
-        write(tmp_path / f"own.{suffix}")
-    assert names(tmp_path) == sorted(f"own.{suffix}" for suffix in formats)
-    assert (tmp_path / "own.json").read_text() == "{}"
-
-
 def test_a_clip_is_there_as_soon_as_its_card_is(clips: list[Clip], tmp_path: Path) -> None:
     for card in write_clips(clips, tmp_path):
         assert (tmp_path / card["file"]).is_file()
@@ -114,25 +101,6 @@ def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "mine"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to the superuser")
-def test_a_folder_that_is_closed_is_told(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(OutputError, match=r"cannot write into .*: Permission denied"):
-        check_folder(tmp_path)
-    tmp_path.chmod(0o700)
-
-
-def test_a_folder_that_cannot_be_written_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(**_: object) -> None:
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    monkeypatch.setattr(export.tempfile, "TemporaryFile", refuse)
-    with pytest.raises(OutputError, match=r"cannot write into .*: Read-only file system"):
-        check_folder(tmp_path)
-
-
 def test_a_disk_that_fills_up_leaves_whole_clips_only(
     clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,43 +118,6 @@ def test_a_disk_that_fills_up_leaves_whole_clips_only(
         list(write_clips(clips, tmp_path))
     assert names(tmp_path) == ["clip_00000.mid", "clip_00001.mid", "manifest.jsonl"]
     assert [card["index"] for card in manifest(tmp_path)] == [0, 1]
-
-
-LIMITED = """
-import resource, sys
-from pathlib import Path
-from types import SimpleNamespace
-sys.path.insert(0, sys.argv[2])
-from synthetic import make_score
-from emomusic.compose.export import OutputError, check_folder, write_clips
-
-def clip(index, n):
-    score = make_score([60] * n)
-    card = lambda: {"index": index}
-    return SimpleNamespace(index=index, score=score, key="C", sounding_key="C", card=card)
-
-folder = Path(sys.argv[1])
-resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
-check_folder(folder)
-try:
-    list(write_clips([clip(0, 10), clip(1, 20), clip(2, 4000), clip(3, 10)], folder))
-except OutputError as error:
-    print(error)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no limits on the size of files there")
-def test_a_file_that_cannot_be_finished_is_not_left_behind(tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(tmp_path / "out"), str(ROOT / "tests")],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert "cannot write into" in result.stdout and "File too large" in result.stdout
-    assert names(tmp_path / "out") == ["clip_00000.mid", "clip_00001.mid", "manifest.jsonl"]
-    assert [card["index"] for card in manifest(tmp_path / "out")] == [0, 1]
 
 
 def test_a_sheet_that_cannot_be_written_takes_its_clip_along(

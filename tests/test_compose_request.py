@@ -1,40 +1,23 @@
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from emomusic.compose.fields import parse_attributes
-from emomusic.compose.parse import make_emotion, parse_formats, parse_key
-from emomusic.compose.request import FORMATS, Request
+from emomusic.compose.parse import parse_formats, parse_key, spec_from_options
+from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, attribute
-from emomusic.music.key import TONIC_NAMES
 
 JOY = Emotion(0.8, 0.6)
-
-
-def test_all_but_the_emotion_may_be_left_free() -> None:
-    request = Request(JOY)
-    assert request.n_bars is request.seconds is request.tempo is request.tonic is None
-    assert request.best_of == 1 and request.fixed == {} == request.per_bar
-    assert request.steering
 
 
 def test_the_emotion_may_be_left_free_too() -> None:
     assert Request(None).emotion is None
     request = Request(None, n_bars=2, fixed={"register": 60}, per_bar={"polyphony": (1, 2.5)})
     assert request.fixed == {"register": 60} and request.per_bar == {"polyphony": (1, 2.5)}
-
-
-def test_the_best_cannot_be_found_without_an_emotion() -> None:
-    with pytest.raises(ValueError, match="best_of needs an emotion by which the best is found"):
-        Request(None, best_of=2)
-    assert Request(None, best_of=1).best_of == 1
 
 
 @pytest.mark.parametrize("name", BAR_ATTRIBUTE_NAMES)
@@ -110,9 +93,12 @@ def test_what_is_no_key_is_refused(text: str) -> None:
 
 
 def test_an_emotion_is_named_placed_or_free() -> None:
-    assert make_emotion("q2") == Emotion(-0.6, 0.6, "Q2")
-    assert make_emotion(valence=0.0, arousal=-0.5) == Emotion(0.0, -0.5)
-    assert make_emotion(free=True) is None
+    def asked(**options: Any) -> Emotion | None:
+        return spec_from_options(options).request.emotion
+
+    assert asked(emotion="q2") == Emotion(-0.6, 0.6, "Q2")
+    assert asked(valence=0.0, arousal=-0.5) == Emotion(0.0, -0.5)
+    assert asked(free=True) is None
 
 
 def test_attributes_are_understood() -> None:
@@ -143,52 +129,3 @@ def test_formats_are_understood() -> None:
 def test_unknown_formats_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"format must be of mid, wav, .*, got '{text}'"):
         parse_formats(text)
-
-
-# whatever is said in words
-
-
-QUIETLY = settings(max_examples=100, deadline=None, database=None, derandomize=True)
-WORDS = st.lists(
-    st.sampled_from((*TONIC_NAMES, "c", "f#", "m", " ", "_", "major", "MINOR", "min", "ſ", "٣")),
-    max_size=4,
-).map("".join)  # fmt: skip
-
-
-@QUIETLY
-@given(WORDS | st.text(max_size=10))
-def test_a_text_is_a_key_or_refused(text: str) -> None:
-    try:
-        tonic, is_major = parse_key(text)
-    except ValueError as error:
-        assert str(error).startswith("key must be a note name")
-    else:
-        mode = {None: "", True: " major", False: " minor"}[is_major]
-        assert parse_key(f"{TONIC_NAMES[tonic]}{mode}") == (tonic, is_major)
-
-
-@QUIETLY
-@given(st.lists(st.sampled_from((*FORMATS, "MID", " mp3 ", "", "doc", "mid;wav"))).map(",".join))
-def test_formats_are_named_once_each_or_refused(text: str) -> None:
-    try:
-        formats = parse_formats(text)
-    except ValueError as error:
-        assert str(error).startswith("format must be of")
-    else:
-        assert len(set(formats)) == len(formats) > 0 and set(formats) <= set(FORMATS)
-        assert parse_formats(",".join(formats)) == formats
-
-
-@QUIETLY
-@given(st.lists(st.tuples(st.sampled_from(("mode", "note-density", " tempo")), st.floats())))
-def test_settings_of_attributes_are_read_as_written(said: list[tuple[str, float]]) -> None:
-    names = [name.strip().replace("-", "_") for name, _ in said]
-    texts = [f"{name}={value!r}" for name, value in said]
-    try:
-        found = parse_attributes(texts)
-    except ValueError as error:
-        assert len(set(names)) < len(names) and "twice" in str(error)
-    else:
-        assert list(found) == names
-        for value, (_, written) in zip(found.values(), said, strict=True):
-            assert value == written or (math.isnan(value) and math.isnan(written))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 from helpers.composing import curve_of, given, struck, tune
 from midi import score_of
-from synthetic import make_response
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
@@ -20,7 +18,7 @@ from emomusic.compose.primer import USES
 from emomusic.compose.request import VARY, Request
 from emomusic.emotion import Emotion
 from emomusic.model.int8.library import is_built
-from emomusic.music.score import ScoreError, dump_score, notes_of
+from emomusic.music.score import ScoreError, dump_score
 
 JOY = Emotion(0.8, 0.6, "joy")
 REQUESTS = (
@@ -31,17 +29,9 @@ REQUESTS = (
     Request(JOY, n_bars=3, take=2, guidance=2.0),
 )
 FEW = REQUESTS[:2]
-Grown = dict[tuple[int, int], list[PartialClip]]
 ENGINES = [("torch", 2)]
 if is_built():
     ENGINES += [("int8", 1), ("int8", 3)]
-
-
-@pytest.fixture(scope="module")
-def steered_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("stream") / "tiny"))
-    make_response().save(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -109,30 +99,6 @@ def test_sketches_grow_bar_by_bar(any_composer: Composer) -> None:
     assert sum(len(grown) > 2 for grown in partials.values()) > 2
 
 
-def test_a_clip_comes_after_its_last_sketch(composer: Composer) -> None:
-    whole: set[tuple[int, int]] = set()
-    for news in composer.stream(REQUESTS, seed=1):
-        if isinstance(news, Clip):
-            n_candidates = news.request.best_of
-            assert {(news.index, c) for c in range(n_candidates)} <= whole
-        elif news.is_whole:
-            whole.add((news.plan.index, news.plan.candidate))
-
-
-@pytest.mark.parametrize("at", [i for i, request in enumerate(REQUESTS) if request.best_of == 1])
-def test_the_score_of_a_sketch_is_how_the_clip_begins(composer: Composer, at: int) -> None:
-    partials, (clip,) = parted(composer.stream(REQUESTS[at : at + 1], seed=1))
-    whole = notes_of(clip.score)
-    for partial in partials[0, 0]:
-        part = notes_of(composer.score(partial))
-        n = len(part)
-        assert part.pitch.tolist() == whole.pitch.tolist()[:n]
-        assert part.velocity.tolist() == whole.velocity.tolist()[:n]
-        assert part.onset.tolist() == whole.onset.tolist()[:n]
-        assert part.onset_s.tolist() == pytest.approx(whole.onset_s.tolist()[:n])
-    assert n == len(whole)
-
-
 @pytest.mark.parametrize("at", [i for i, request in enumerate(REQUESTS) if request.best_of == 1])
 @pytest.mark.parametrize("n_bars", [1, 2])
 def test_what_is_stopped_is_what_was_to_stop_there(
@@ -181,15 +147,6 @@ def test_more_bars_to_keep_than_there_are_keep_all(composer: Composer) -> None:
         assert file_of(many) == file_of(all_)
 
 
-def test_of_several_candidates_the_best_becomes_the_clip(composer: Composer) -> None:
-    partials, (clip,) = parted(composer.stream([Request(JOY, n_bars=3, best_of=4)], seed=1))
-    candidates = [composer.settle(grown[-1]) for _, grown in sorted(partials.items())]
-    assert file_of(clip) in [file_of(candidate) for candidate in candidates]
-    assert clip.verdict.probabilities["Q1"] >= max(
-        c.verdict.probabilities["Q1"] for c in candidates
-    ) - 0.3  # fmt: skip
-
-
 def test_a_stream_that_is_closed_stops_and_another_may_begin(any_composer: Composer) -> None:
     wanted = files(list(any_composer.compose_each(FEW, seed=1)))
     taken: list[int] = []
@@ -207,16 +164,6 @@ def test_a_stream_that_is_closed_stops_and_another_may_begin(any_composer: Compo
         assert len(taken) < 500
         _, found = parted(any_composer.stream(FEW, seed=1))
         assert files(found) == wanted
-
-
-def test_composing_that_is_left_in_the_midst_leaves_the_composer_good(
-    any_composer: Composer,
-) -> None:
-    wanted = files(list(any_composer.compose_each(FEW, seed=1)))
-    running = any_composer.compose(Request(JOY, n_bars=2), seed=1, count=1000)
-    next(running)
-    running.close()
-    assert files(list(any_composer.compose_each(FEW, seed=1))) == wanted
 
 
 def test_a_request_that_cannot_be_met_stops_the_stream_alone(any_composer: Composer) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults_cases import contents, full_disk, is_one_sentence, nursery, small_disk
+from faults_cases import contents, is_one_sentence, nursery, small_disk
 from midi import write_songs
-from synthetic import make_mapper, make_model, make_rows, make_verifier, row_vocabulary
+from synthetic import make_mapper, make_rows, make_verifier
 from test_fit import write_folder
 
-from emomusic.model.checkpoint import load_model, save_model
+from emomusic.model.checkpoint import load_model
 from emomusic.training.rows import Rows
 
 SETTINGS = {
@@ -86,18 +86,6 @@ def test_a_run_on_a_full_disk_keeps_its_state_and_its_model(
     assert steps == [4, 10, 20, 30, 30]
 
 
-def test_a_run_that_may_write_no_more_keeps_what_it_has(trained: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(trained, tmp_path / "copy"))
-    before = contents(folder)
-    run = folder / "out" / "run"
-    run.chmod(0o555)
-    try:
-        refused("Permission denied", *training(folder, "--max-steps", 9), powerless=True)
-    finally:
-        run.chmod(0o755)
-    assert contents(folder) == before
-
-
 def test_a_run_that_fills_its_disk_goes_on_elsewhere(trained: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "small", mib=3) as mounted:
         if not mounted:
@@ -125,20 +113,6 @@ def test_preparing_on_a_full_disk_keeps_the_rows_and_goes_on(music: Path, tmp_pa
     assert status == 0, said
     assert Rows.load(rows).meta["song_names"]
     assert [path.name for path in tmp_path.iterdir()] == ["rows.npz"]
-
-
-def test_preparing_without_permission_keeps_the_rows(music: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "packed"
-    folder.mkdir()
-    make_rows().save(folder / "rows.npz")
-    before = contents(folder)
-    folder.chmod(0o555)
-    arguments = ["prepare", "--source", music, "--out", folder / "rows.npz", "--workers", 1]
-    try:
-        refused("Permission denied", *arguments, powerless=True)
-    finally:
-        folder.chmod(0o755)
-    assert contents(folder) == before
 
 
 def test_a_damaged_part_of_the_preparation_is_prepared_again(music: Path, tmp_path: Path) -> None:
@@ -176,22 +150,3 @@ def test_fitting_where_nothing_can_be_written_keeps_mapper_and_verifier(
     finally:
         folder.chmod(0o755)
     assert contents(folder) == before
-
-
-def test_a_model_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path: Path) -> None:
-    save_model(tmp_path, make_model(tuple(row_vocabulary())), recipe={"it is": "the old one"})
-    before = contents(tmp_path)
-    with full_disk(100_000), pytest.raises(OSError, match=FULL) as caught:
-        save_model(tmp_path, make_model(tuple(row_vocabulary()), seed=1), recipe={})
-    assert str(caught.value.filename).endswith("model-01-of-01.safetensors")
-    assert contents(tmp_path) == before
-    load_model(tmp_path)
-
-
-def test_rows_that_do_not_fit_on_the_disk_leave_the_old_ones(tmp_path: Path) -> None:
-    make_rows().save(tmp_path / "rows.npz")
-    before = contents(tmp_path)
-    for n_bytes in (0, 700, 2_000):
-        with full_disk(n_bytes), pytest.raises(OSError, match=FULL):
-            make_rows(seed=1).save(tmp_path / "rows.npz")
-    assert contents(tmp_path) == before

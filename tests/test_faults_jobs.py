@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import io
-import itertools
 import json
 import os
 import random
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults_cases import full_disk, is_one_sentence, small_disk
+from faults_cases import is_one_sentence, small_disk
 from helpers.jobs import tree
 from test_cli import Shell
 from test_cli import shell as shell
@@ -189,42 +188,6 @@ def test_on_a_full_disk_it_says_so_and_goes_on_once_there_is_room(
     ballast.unlink()
     assert shell(*work.arguments()).status == 0
     assert tree(disk) == whole
-
-
-def test_on_a_disk_that_has_become_read_only_it_says_so(
-    work: Work, disk: Path, shell: Shell, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def remount(how: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
-
-    def until(composer: Composer, *arguments: Any, **more: Any) -> Iterator[Any]:
-        yield from itertools.islice(composed(composer, *arguments, **more), 20)
-        raise KeyboardInterrupt
-
-    composed = Composer.compose_all
-    with monkeypatch.context() as patch:
-        patch.setattr(Composer, "compose_all", until)
-        assert shell(*work.arguments()).status == 130
-    before = tree(disk)
-    remount("ro")
-    said = shell.refused(*work.arguments())
-    assert said == f"Error: cannot write into {disk}: Read-only file system\n"
-    remount("rw")
-    assert tree(disk) == before
-    assert shell(*work.arguments()).status == 0
-    assert tree(disk) == whole
-
-
-def test_where_files_may_not_grow_it_says_so_and_goes_on(
-    work: Work, shell: Shell, whole: dict[str, bytes]
-) -> None:
-    sizes = sorted(len(data) for name, data in whole.items() if name.endswith(".mid"))
-    with full_disk(max(sizes[-1] - 1, len(TABLE))):
-        said = shell(*work.arguments())
-    assert said.status == 1 and is_one_sentence(said.err), said.err
-    assert f"cannot write into {work.out}: File too large" in said.err
-    assert shell(*work.arguments()).status == 0
-    assert tree(work.out) == whole
 
 
 def powerless() -> None:

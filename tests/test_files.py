@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 import pytest
 
-from emomusic.files import write_atomically, write_text
+from emomusic.files import locked, write_atomically, write_text
 
 
 def test_the_file_holds_what_was_written_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -50,3 +50,11 @@ def test_others_may_read_the_file(tmp_path: Path) -> None:
 def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_text(tmp_path / "none" / "a.txt", "x")
+
+
+def test_a_file_or_a_folder_is_locked_for_as_long_as_it_is_held(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "a.lock"):
+        with locked(path) as first, locked(path) as second:
+            assert first and not second
+        with locked(path, wait=True) as again:
+            assert again

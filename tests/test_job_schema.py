@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from emomusic.compose.jobs.columns import COLUMNS
-from emomusic.compose.jobs.rows import BadRow, JobRow, read_rows
+from emomusic.compose.jobs.rows import COLUMNS, BadRow, JobRow, read_rows
 
 ROOT = Path(__file__).parent.parent
 SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "job.schema.json").read_text("utf-8"))

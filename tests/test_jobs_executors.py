@@ -136,7 +136,7 @@ def test_composing_is_closed_where_showing_a_clip_fails(tmp_path: Path) -> None:
 
 
 def setup_of(checkpoint: Path, store: Store) -> WorkerSetup:
-    return WorkerSetup(checkpoint, "auto", 1, store.folder, store.shard, Output())
+    return WorkerSetup(checkpoint, "auto", 1, store, Output())
 
 
 def all_of(job: Job) -> Any:
@@ -203,7 +203,7 @@ def test_a_batch_that_dying_processes_did_not_take_is_not_lost(
     monkeypatch.setattr(
         executors, "ProcessPoolExecutor", lambda *_, **__: FakePool(next(lives), silently=silently)
     )
-    setup = WorkerSetup(tmp_path, "auto", 1, tmp_path, Shard(), Output())
+    setup = WorkerSetup(tmp_path, "auto", 1, Store(tmp_path, Shard()), Output())
     batches = all_of(job_of("emotion,count\njoy,150\n"))
     found = [line["batch"] for line in compose_in_processes(setup, batches, workers=2)]
     assert set(found) == set(range(10))

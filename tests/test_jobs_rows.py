@@ -1,19 +1,23 @@
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
 import pytest
 from helpers.jobs import read
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from synthetic import make_score
 
 from emomusic.compose.jobs import rows as rows_module
-from emomusic.compose.jobs.columns import COLUMNS
-from emomusic.compose.jobs.rows import BadRow, JobRow, SpecError, read_rows
-from emomusic.compose.parse import ClipSpec, spec_from_options
+from emomusic.compose.jobs.rows import (
+    COLUMNS,
+    BadRow,
+    JobRow,
+    SpecError,
+    check_columns,
+    options_of,
+)
+from emomusic.compose.parse import OPTIONS, ROW, ClipSpec, spec_from_options
+from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.score import write_score
 
 JOY = spec_from_options({"emotion": "joy"})
@@ -74,15 +78,6 @@ def test_the_same_rows_come_from_csv_and_from_json() -> None:
     assert len(first) == len(second) == 2 and first[0] == JobRow(
         2, spec_from_options({"emotion": "joy", "set": {"register": 60.0, "mode": 0.1}}), 2, "a"
     )
-
-
-def test_options_fill_what_rows_leave_open() -> None:
-    (one, other) = read("seed,bars\n4,\n5,2\n", emotion="joy", bars=8, count=3)
-    assert one == JobRow(2, spec_from_options({"emotion": "joy", "bars": 8, "seed": 4}), 3)
-    assert other == JobRow(3, spec_from_options({"emotion": "joy", "bars": 2, "seed": 5}), 3)
-    assert reasons("seed\n1\n") == {
-        2: "say what to feel: --emotion NAME, or --valence V and --arousal A, or --mix, or --curve"
-    }
 
 
 def test_a_line_of_settings_is_a_row() -> None:
@@ -194,34 +189,105 @@ def test_a_file_without_rows_is_refused(text: bytes, words: str) -> None:
     assert words in str(error.value) and "\n" not in str(error.value)
 
 
-NAMES = st.sampled_from([*COLUMNS, "format", "colour"])
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-    | st.sampled_from(["joy", "0:joy 4:calm", "3/4", "register=60", "emomusic settings 1"]),
-    lambda own: st.lists(own, max_size=3) | st.dictionaries(NAMES, own, max_size=3),
-    max_leaves=6,
-)  # fmt: skip
-LINES = st.dictionaries(NAMES, VALUES, max_size=5).map(lambda row: json.dumps(row).encode())
-CELLS = st.lists(st.text(max_size=8) | st.sampled_from(["joy", '"', ",", "4", "0.5"]), max_size=6)
-TABLES = st.tuples(st.lists(NAMES, unique=True, min_size=1, max_size=5), st.lists(CELLS)).map(
-    lambda parts: "\n".join(map(",".join, (parts[0], *parts[1]))).encode("utf-8", "surrogatepass")
+# what a row may say
+
+
+def column_refused(**values: Any) -> str:
+    with pytest.raises(ValueError) as error:
+        options_of(values, {})
+    return str(error.value)
+
+
+def test_each_option_and_each_attribute_has_a_column() -> None:
+    assert {*OPTIONS, *ROW, *ATTRIBUTE_NAMES, "count", "id"} == set(COLUMNS)
+
+
+def test_texts_become_values() -> None:
+    values = {"emotion": "joy", "bars": "8", "seed": " 12 ", "tempo": "90.5", "free": "no",
+              "steering": "FALSE", "time-signature": "3/4", "id": "a", "key": None,
+              "mix": ""}  # fmt: skip
+    assert options_of(values, {}) == {
+        "emotion": "joy", "bars": 8, "seed": 12, "tempo": 90.5, "free": False, "steering": False,
+        "time_signature": "3/4", "id": "a",
+    }  # fmt: skip
+
+
+def test_numbers_of_json_are_taken_as_they_are() -> None:
+    assert options_of({"bars": 4.0, "seed": 2**60 + 1, "valence": 0, "id": 7}, {}) == {
+        "bars": 4, "seed": 2**60 + 1, "valence": 0.0, "id": "7",
+    }  # fmt: skip
+
+
+def test_a_seed_in_digits_keeps_all_of_them() -> None:
+    assert options_of({"seed": str(2**63 - 1)}, {})["seed"] == 2**63 - 1
+
+
+def test_attributes_come_as_columns_as_a_text_and_as_a_table() -> None:
+    wanted = {"register": 60.0, "note_density": 2.0}
+    assert options_of({"register": "60", "note_density": 2}, {})["set"] == wanted
+    assert options_of({"set": "register=60, note-density=2"}, {})["set"] == wanted
+    assert options_of({"attributes": {"register": 60, "note-density": "2"}}, {})["set"] == wanted
+    assert options_of({"set": "register=60", "note_density": "2"}, {})["set"] == wanted
+
+
+def test_an_attribute_is_given_once() -> None:
+    assert column_refused(set="register=60", register="61") == "register is given twice"
+    assert column_refused(set="register=60 register=61") == "set gives register twice"
+    assert (
+        column_refused(set="register=60", attributes={"register": 60}) == "register is given twice"
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("bars", "eight", "bars must be a whole number, got 'eight'"),
+        ("seed", "--5", "seed must be a whole number, got '--5'"),
+        ("seed", "9" * 400, "seed must be a whole number, got '9999"),
+        ("tempo", "nan", "tempo must be a number, got 'nan'"),
+        ("tempo", "1e999", "tempo must be a number, got '1e999'"),
+        ("set", "register=high", "set takes ATTRIBUTE=VALUE with a number, got 'register=high'"),
+        ("register", "high", "register must be a number, got 'high'"),
+    ],
 )
-TEXTS = st.binary() | st.lists(LINES).map(b"\n".join) | TABLES
+def test_a_word_of_the_wrong_kind_is_named(column: str, value: str, words: str) -> None:
+    assert column_refused(**{column: value}).startswith(words)
 
 
-@settings(max_examples=300, deadline=None)
-@given(data=TEXTS, noise=st.binary(max_size=4), at=st.integers(0, 200))
-def test_any_bytes_give_rows_or_reasons(data: bytes, noise: bytes, at: int) -> None:
-    data = data[:at] + noise + data[at:]
-    try:
-        rows = list(read_rows(io.BytesIO(data), {"emotion": "joy"}))
-    except SpecError as error:
-        assert "\n" not in str(error)
-        return
-    lines = [row.line for row in rows if row.line is not None]
-    assert lines == sorted(set(lines)) and all(1 <= n <= data.count(b"\n") + 1 for n in lines)
-    for row in rows:
-        if isinstance(row, BadRow):
-            assert row.reason and row.reason.isprintable()
-        else:
-            assert row.count >= 1 and json.dumps(row.settings.to_dict(), allow_nan=False)
+def test_columns_are_known_and_come_once() -> None:
+    with pytest.raises(ValueError, match="unknown column 'colour'; known are id, count, emotion"):
+        check_columns(["emotion", "colour"])
+    with pytest.raises(ValueError, match="the column seed comes twice"):
+        check_columns(["seed", "bars", "seed"])
+    with pytest.raises(ValueError, match="the column top_p comes twice"):
+        options_of({"top-p": 0.5, "top_p": 0.9}, {})
+
+
+def test_defaults_fill_what_a_row_leaves_open() -> None:
+    defaults = {"emotion": "joy", "bars": 8, "seed": 3, "set": {"register": 60.0, "mode": 0.1}}
+    assert options_of({}, defaults) == defaults
+    assert options_of({"seed": "4", "mode": "0.2"}, defaults) == {
+        **defaults, "seed": 4, "set": {"register": 60.0, "mode": 0.2},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "kept"),
+    [
+        ({"valence": "0", "arousal": "0"}, {"bars": 8, "valence": 0.0, "arousal": 0.0}),
+        ({"curve": "0:joy 8:calm"}, {"bars": 8, "curve": "0:joy 8:calm"}),
+        ({"free": "yes"}, {"bars": 8, "free": True}),
+        ({"free": "no"}, {"bars": 8, "emotion": "joy", "free": False}),
+        ({"seconds": "9"}, {"emotion": "joy", "seconds": 9.0}),
+    ],
+)
+def test_another_way_to_say_it_replaces_the_default(
+    row: dict[str, str], kept: dict[str, Any]
+) -> None:
+    assert options_of(row, {"emotion": "joy", "bars": 8}) == kept
+
+
+def test_defaults_are_left_as_they_were() -> None:
+    defaults = {"emotion": "joy", "set": {"register": 60.0}}
+    options_of({"emotion": "calm", "set": "register=50"}, defaults)
+    assert defaults == {"emotion": "joy", "set": {"register": 60.0}}

@@ -16,8 +16,7 @@ from test_cli import shell as shell
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.fields import Door, Field, Kind
-from emomusic.compose.jobs.columns import COLUMNS
-from emomusic.compose.jobs.rows import BadRow
+from emomusic.compose.jobs.rows import COLUMNS, BadRow
 from emomusic.compose.parse import (
     ENDPOINT,
     OPTIONS,

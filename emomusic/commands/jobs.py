@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from emomusic.terminal import ExitStatus, batch_progress, load_composer, stop
+from emomusic.compose.parse import parse_formats
+from emomusic.compose.request import FORMATS
+from emomusic.extras import need
+from emomusic.terminal import (
+    CheckpointOption,
+    ExitStatus,
+    ThreadsOption,
+    batch_progress,
+    load_composer,
+    stop,
+    stop_on_error,
+)
 
 if TYPE_CHECKING:
     from emomusic.compose.composer import Composer
@@ -25,37 +38,92 @@ if TYPE_CHECKING:
 
 MANY = 20
 """So many bad rows are told one by one."""
+FORMAT_OPTION = typer.Option("--format", metavar=",".join(FORMATS), help="Files a clip, by comma.")
+_job_option = partial(typer.Option, rich_help_panel="Jobs of many clips")
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a job is done.
+    """How a job is done: each field is an option of `generate`."""
 
-    Attributes:
-        out: Its folder.
-        output: What is kept of each clip.
-        shard: The part of it that is done here.
-        resume: Whether it goes on where it stopped.
-        workers: Processes; None composes in this one.
-        threads: CPU cores to use.
-        engine: Name of what writes the notes.
-        batch_size: Candidates in hand at once.
-        checkpoint: Folder of the model, if one is named.
-        as_json: Whether it is told in JSON.
-        has_rows: Whether the job comes as a file of rows.
-    """
+    out: Annotated[Path, typer.Option(help="Folder for the clips; made if missing.")]
+    settings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A clip's settings, to have it again.")
+    ] = None
+    batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Clips in hand at once.")] = 32
+    checkpoint: CheckpointOption = None
+    formats: Annotated[str, FORMAT_OPTION] = "mid"
+    soundfont: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="SF2 to be heard; else what EMOMUSIC_SOUNDFONT names, or the piano that is there.",
+        ),
+    ] = None
+    threads: ThreadsOption = 2
+    engine: Annotated[
+        str, typer.Option(metavar="auto|int8|torch|cuda", help="What writes the notes.")
+    ] = "auto"
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Tell what moved each verdict, and where.")
+    ] = False
+    spec: Annotated[
+        str | None,
+        _job_option(help="Rows of requests, CSV or JSON lines; - is stdin.", metavar="FILE|-"),
+    ] = None
+    shard: Annotated[
+        str, _job_option(help="Which part of the job, from 0/K to K-1/K.", metavar="I/K")
+    ] = "0/1"
+    resume: Annotated[
+        bool, _job_option("--resume", help="Go on where the same job was stopped.")
+    ] = False
+    pack: Annotated[
+        str,
+        _job_option(help="Clips as files, or many in one.", metavar="files|tar|parquet"),
+    ] = "files"
+    workers: Annotated[int | None, _job_option(help="Processes.", min=1, max=4096)] = None
+    dry_run: Annotated[bool, _job_option("--dry-run", help="Check the job, and write nothing.")] = (
+        False
+    )
+    as_json: Annotated[
+        bool, _job_option("--json", help="A line of JSON for each clip, and a summary.")
+    ] = False
 
-    out: Path
-    output: Output
-    shard: Shard
-    resume: bool
-    workers: int | None
-    threads: int
-    engine: str
-    batch_size: int
-    checkpoint: Path | None
-    as_json: bool
-    has_rows: bool
+    @cached_property
+    def output(self) -> Output:
+        """Return what is kept of each clip."""
+        from emomusic.compose.jobs.job import Output
+
+        return Output(read_formats(self.formats), self.pack, self.explained)
+
+    @cached_property
+    def part(self) -> Shard:
+        """Return the part of the job that is done here."""
+        from emomusic.compose.jobs.storage import parse_shard
+
+        return parse_shard(self.shard)
+
+    def apply(self) -> None:
+        """Check what is said in words, and let sound be of the soundfont that is named.
+
+        Raises:
+            ValueError: If output or part is none.
+        """
+        _ = self.output, self.part
+        if self.soundfont is not None:
+            from emomusic.music.audio import SOUNDFONT_VARIABLE
+
+            os.environ[SOUNDFONT_VARIABLE] = str(self.soundfont.resolve())
+
+
+def read_formats(text: str) -> tuple[str, ...]:
+    """Read formats, and check that what writes them is installed before anything is composed."""
+    formats = parse_formats(text)
+    for extra in filter(None, (FORMATS[name] for name in formats)):
+        need(extra)
+    return formats
 
 
 @contextmanager
@@ -77,10 +145,8 @@ def open_spec(spec: str) -> Iterator[BinaryIO]:
 
 def show_plan(job: Job, options: RunOptions) -> None:
     """Tell what a job would do."""
-    from emomusic.compose.jobs.storage import Store
-
     show_bad_rows(job, ends_with="")
-    wanted = Store(options.out, options.shard).wanted(job.n_batches)
+    wanted = options.part.choose(job.n_batches)
     n_clips, n_batches, size = job.count_clips(wanted), sum(wanted), job.items_per_batch
     plan = {"clips": n_clips, "rows": job.n_rows, "bad_rows": job.n_bad, "blocks": n_batches,
             "block_size": size, "files": n_clips * len(options.output.formats)}  # fmt: skip
@@ -106,7 +172,7 @@ def show_bad_rows(job: Job, *, ends_with: str = ", all are in failures.jsonl") -
 def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None) -> None:
     """Do a job, or the part of it that is asked for, and end with its status."""
     from emomusic.compose.export import OutputError
-    from emomusic.compose.jobs.executors import RunReport
+    from emomusic.compose.jobs.executors import RunReport, run_job
     from emomusic.compose.jobs.storage import Store
 
     show_bad_rows(job)
@@ -120,10 +186,10 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
             f"the settings are of a clip by {checkpoint_asked}: {composer.name} writes another one",
             err=True,
         )
-    if not options.has_rows:
+    if options.spec is None:
         _check_music(job, composer)
-    store = Store(options.out, options.shard)
-    report = RunReport(job.count_clips(store.wanted(job.n_batches)))
+    store = Store(options.out, options.part)
+    report = RunReport(job.count_clips(options.part.choose(job.n_batches)))
     if not report.n_wanted:
         typer.echo(
             f"the job has no more than {job.n_batches} parts: nothing is left here", err=True
@@ -134,10 +200,16 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
             identity = job.identity(
                 options.output, checkpoint=composer.folder, engine=composer.engine.name
             )
+            if options.soundfont is not None:
+                identity["soundfont"] = options.soundfont.name
             store.begin(identity, resume=options.resume)
-            _run(job, store, composer, options, report)
+            n_there = report.n_wanted - job.count_clips(store.missing(job.n_batches))
+            with batch_progress(report.n_wanted, n_there) as advance:
+                compose = _executor(composer, store, options)
+                show = _clip_printer(options, advance)
+                run_job(job, store, compose, report, on_line=show)
             is_done = report.summary is not None and report.summary.is_complete
-            if is_done and not options.has_rows and job.n_batches == 1:
+            if is_done and options.spec is None and job.n_batches == 1:
                 store.forget()
     except (OSError, OutputError, ValueError) as error:
         stop(f"{error}{_how_to_resume(report)}", ExitStatus.FAILED)
@@ -146,26 +218,23 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
     _finish(report, options)
 
 
-def _run(
-    job: Job, store: Store, composer: Composer, options: RunOptions, report: RunReport
-) -> None:
-    from emomusic.compose.jobs.executors import run_job
+def _clip_printer(
+    options: RunOptions, advance: Callable[[], None]
+) -> Callable[[dict[str, Any]], None]:
+    """Return what shows the line of each clip, and counts it."""
 
-    n_there = report.n_wanted - job.count_clips(store.missing(job.n_batches))
-    with batch_progress(report.n_wanted, n_there) as advance:
+    def show(line: dict[str, Any]) -> None:
+        advance()
+        if options.as_json:
+            typer.echo(json.dumps(line))
+        elif "file" in line:
+            typer.echo(describe(line))
+            if options.output.explained:
+                typer.echo(f"  {line['explanation']['sentence']}")
+        else:
+            typer.echo(f"clip {line['number']}: {line['reason']}", err=True)
 
-        def on_line(line: dict[str, Any]) -> None:
-            advance()
-            if options.as_json:
-                typer.echo(json.dumps(line))
-            elif "file" in line:
-                typer.echo(describe(line))
-                if options.output.explained:
-                    typer.echo(f"  {line['explanation']['sentence']}")
-            else:
-                typer.echo(f"clip {line['number']}: {line['reason']}", err=True)
-
-        run_job(job, store, _executor(composer, store, options), report, on_line=on_line)
+    return show
 
 
 def _executor(composer: Composer, store: Store, options: RunOptions) -> Compose:
@@ -179,8 +248,7 @@ def _executor(composer: Composer, store: Store, options: RunOptions) -> Compose:
         checkpoint=composer.folder,
         engine=composer.engine.name,
         threads=max(options.threads // workers, 1),
-        folder=store.folder,
-        shard=store.shard,
+        store=store,
         output=output,
         batch_size=size,
     )
@@ -190,27 +258,20 @@ def _executor(composer: Composer, store: Store, options: RunOptions) -> Compose:
 def _check_music(job: Job, composer: Composer) -> None:
     """Refuse given music that cannot be taken up before anything is written."""
     from emomusic.compose.primer import read_primer
-    from emomusic.music.score import ScoreError
 
     request = next(job.items()).settings.request
     if request.given is not None:
-        try:
+        with stop_on_error(ExitStatus.USAGE):
             read_primer(request.given.score, composer.tokenizer, tonic=request.given.tonic)
-        except ScoreError as error:
-            stop(str(error), ExitStatus.USAGE)
 
 
 @contextmanager
 def _stop_on_sigterm() -> Iterator[None]:
     """Let a polite end (SIGTERM, as clusters send it) stop a job as Ctrl-C does."""
-
-    def end(*_: object) -> None:
-        raise KeyboardInterrupt
-
     if threading.current_thread() is not threading.main_thread():  # only there signals arrive
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
@@ -229,7 +290,7 @@ def _finish(report: RunReport, options: RunOptions) -> None:
     values = report.to_dict()
     if options.as_json:
         typer.echo(json.dumps({"summary": values}))
-    elif options.has_rows or report.n_wanted > 1 or values["failures"]:
+    elif options.spec is not None or report.n_wanted > 1 or values["failures"]:
         typer.echo(_summary(values), err=True)
     assert report.summary is not None
     raise typer.Exit(_status(report.summary.n_clips, report.summary.reasons.total()))

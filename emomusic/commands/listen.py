@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emomusic.extras import need
-from emomusic.terminal import ExitStatus, stop
+from emomusic.terminal import ExitStatus, stop, stop_on_error
 
 if TYPE_CHECKING:
     from emomusic.verify.verifier import Verifier
@@ -30,16 +30,12 @@ def verify(
 
     if pictures is not None:
         need("pictures")
-    try:
+    with stop_on_error(ExitStatus.USAGE):
         folder = find_checkpoint(checkpoint)
-    except ValueError as error:
-        stop(str(error), ExitStatus.USAGE)
     from emomusic.verify.verifier import Verifier
 
-    try:
+    with stop_on_error(ExitStatus.FAILED):
         verifier = Verifier.load(folder)
-    except ValueError as error:
-        stop(str(error), ExitStatus.FAILED)
     _report(paths, verifier, as_json=as_json, explained=explained, pictures=pictures)
 
 

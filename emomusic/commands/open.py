@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from emomusic.terminal import ExitStatus, stop
+from emomusic.terminal import CheckpointOption, ExitStatus, ThreadsOption, stop, stop_on_error
 
 
 def studio(
@@ -25,8 +24,8 @@ def studio(
             min=1, max=65535, envvar="GRADIO_SERVER_PORT", help="Port; else the first from 7860 on."
         ),
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder, or owner/name on a hub.")] = None,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
+    checkpoint: CheckpointOption = None,
+    threads: ThreadsOption = 2,
     mcp: Annotated[
         bool, typer.Option("--mcp", help="Serve the endpoint as a tool for agents, too.")
     ] = False,
@@ -37,10 +36,8 @@ def studio(
     """Open the studio: compose in the browser."""
     from emomusic.compose.checkpoint import find_checkpoint
 
-    try:
+    with stop_on_error(ExitStatus.USAGE):
         folder = find_checkpoint(checkpoint)
-    except ValueError as error:
-        stop(str(error), ExitStatus.USAGE)
     from emomusic.studio.launch import LaunchError, open_studio
 
     opens = _has_display() if browser is None else browser

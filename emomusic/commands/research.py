@@ -11,7 +11,18 @@ from typing import Annotated, Any
 import typer
 
 import emomusic
-from emomusic.terminal import MAX_SEED, ExitStatus, load_composer, progress_bar, stop
+from emomusic.emotion.curve import MAX_BARS
+from emomusic.terminal import (
+    CheckpointOption,
+    ExitStatus,
+    SeedOption,
+    ThreadsOption,
+    load_composer,
+    progress_bar,
+    stop,
+    stop_on_error,
+    task_progress,
+)
 
 SAMPLE_BARS = 8
 
@@ -32,22 +43,13 @@ def prepare(
 
     if not source.is_dir():
         stop(f"no such folder: {source}", ExitStatus.USAGE)
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("preparing", total=None)
-            summary = run(
-                source,
-                out,
-                tables_dir=tables,
-                workers=workers,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-    except (OSError, ValueError) as error:
-        stop(str(error), ExitStatus.FAILED)
+    with stop_on_error(ExitStatus.FAILED), task_progress("preparing") as progress:
+        summary = run(source, out, tables_dir=tables, workers=workers, progress=progress)
     typer.echo(format_summary(summary))
 
 
 def train(
+    context: typer.Context,
     rows: Annotated[Path, typer.Option(help="Packed rows.")] = Path("datasets/packed/rows.npz"),
     out: Annotated[Path, typer.Option(help="The checkpoint's folder.")] = Path("checkpoints/new"),
     config: Annotated[Path | None, typer.Option(help="Settings, TOML or JSON.")] = None,
@@ -72,36 +74,24 @@ def train(
     """Train a model on packed rows; the same command goes on where it was stopped."""
     from emomusic.training.config import make_config
 
+    own = {"rows", "out", "config"}  # all other options override the settings of their name
     overrides = {
-        "size": size,
-        "minutes": minutes,
-        "max_steps": max_steps,
-        "micro_batches": micro_batches,
-        "branch_from": None if branch_from is None else str(branch_from),
-        "decay_steps": decay_steps,
-        "lr": lr,
-        "seed": seed,
-        "device": device,
-        "threads": threads,
-        "compile": compile_,
+        name.rstrip("_"): str(value) if isinstance(value, Path) else value
+        for name, value in context.params.items()
+        if name not in own
     }
-    try:
+    with stop_on_error(ExitStatus.USAGE):
         settings = make_config(config, overrides)
-    except ValueError as error:
-        stop(str(error), ExitStatus.USAGE)
     from emomusic.training.train import train as run
 
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("training", total=1.0)
+    with stop_on_error(ExitStatus.FAILED), progress_bar() as bar:
+        task = bar.add_task("training", total=1.0)
 
-            def report(record: dict[str, Any]) -> None:
-                bar.update(task, completed=record["progress"])
-                bar.console.print(_line_of(record))
+        def report(record: dict[str, Any]) -> None:
+            bar.update(task, completed=record["progress"])
+            bar.console.print(_line_of(record))
 
-            evaluated = run(rows, out, settings, report=report, on_evaluation=write_samples)
-    except (OSError, ValueError) as error:
-        stop(str(error), ExitStatus.FAILED)
+        evaluated = run(rows, out, settings, report=report, on_evaluation=write_samples)
     if not int(os.environ.get("RANK", "0")):  # of several processes one tells
         typer.echo(f"{out}: {evaluated}")
 
@@ -178,7 +168,7 @@ def fit(
     steering_clips: Annotated[
         int, typer.Option(min=0, max=100_000, help="Clips by which steering is measured; 0: none.")
     ] = 3000,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
+    threads: ThreadsOption = 2,
 ) -> None:
     """Fit mapper, verifier and realness on labelled clips, and measure how to steer the model."""
     from emomusic.fit import (
@@ -189,47 +179,44 @@ def fit(
         measure_response,
     )
 
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("measuring", total=None)
-            told, excerpts = fit_checkpoint(
-                source,
+    with stop_on_error(ExitStatus.FAILED), progress_bar() as bar:
+        task = bar.add_task("measuring", total=None)
+        told, excerpts = fit_checkpoint(
+            source,
+            checkpoint,
+            all_songs=all_songs,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+        if steering_clips and has_model(checkpoint):
+            task = bar.add_task("steering", total=steering_clips)
+            measure_response(
                 checkpoint,
-                all_songs=all_songs,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-            if steering_clips and has_model(checkpoint):
-                task = bar.add_task("steering", total=steering_clips)
-                measure_response(
-                    checkpoint,
-                    n_clips=steering_clips,
-                    threads=threads,
-                    progress=lambda n: bar.advance(task, n),
-                ).save(checkpoint)
-                told += f"\nsteering: measured on {steering_clips} clips"
-                task = bar.add_task("realness", total=N_COMPOSED)
-                fit_realness(
-                    checkpoint, excerpts, threads=threads, progress=lambda n: bar.advance(task, n)
-                ).save(checkpoint)
-                told += f"\nrealness: {len(excerpts)} clips and {N_COMPOSED} composed ones"
-    except (OSError, ValueError) as error:
-        stop(str(error), ExitStatus.FAILED)
+                n_clips=steering_clips,
+                threads=threads,
+                progress=lambda n: bar.advance(task, n),
+            ).save(checkpoint)
+            told += f"\nsteering: measured on {steering_clips} clips"
+            task = bar.add_task("realness", total=N_COMPOSED)
+            fit_realness(
+                checkpoint, excerpts, threads=threads, progress=lambda n: bar.advance(task, n)
+            ).save(checkpoint)
+            told += f"\nrealness: {len(excerpts)} clips and {N_COMPOSED} composed ones"
     typer.echo(told)
 
 
 def evaluate(
     source: Annotated[Path, typer.Option(help="Folder with emotion/labels.csv.")],
     out: Annotated[Path, typer.Option(help="Folder for clips and report.")] = Path("evaluation"),
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder, or owner/name on a hub.")] = None,
+    checkpoint: CheckpointOption = None,
     rows: Annotated[
         Path | None, typer.Option(help="Packed rows, to set real music beside the composed.")
     ] = None,
     count: Annotated[
         int | None, typer.Option(min=1, max=10_000, help="Clips a quadrant; 25, or 8 if quick.")
     ] = None,
-    bars: Annotated[int, typer.Option(min=1, max=512, help="Length in bars.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same clips.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")] = 2,
+    bars: Annotated[int, typer.Option(min=1, max=MAX_BARS, help="Length in bars.")] = 16,
+    seed: SeedOption = 0,
+    threads: ThreadsOption = 2,
     quick: Annotated[bool, typer.Option("--quick", help="Little of all, in a minute.")] = False,
     only: Annotated[
         list[str] | None,
@@ -242,19 +229,17 @@ def evaluate(
 ) -> None:
     """Measure a model: emotion, control, quality, memory; goes on where it was stopped."""
     composer = load_composer(checkpoint, out, threads=threads)
-    from emomusic.compose.checkpoint import find_checkpoint
     from emomusic.evaluation import run
 
-    try:
+    with stop_on_error(ExitStatus.USAGE):
         run.check_names(only or ())
-    except ValueError as error:
-        stop(str(error), ExitStatus.USAGE)
     if count is None:
         count = run.QUICK_COUNT if quick else run.FULL_COUNT
     settings = run.Settings(count=count, bars=bars, seed=seed, quick=quick, steering=steering)
-    try:
-        folder = find_checkpoint(checkpoint)
-        context = run.Context(composer, folder, source, out, rows_path=rows, settings=settings)
+    with stop_on_error(ExitStatus.FAILED):
+        context = run.Context(
+            composer, composer.folder, source, out, rows_path=rows, settings=settings
+        )
         with progress_bar() as bar:
             tasks: dict[str, Any] = {}
 
@@ -265,8 +250,6 @@ def evaluate(
 
             found = run.run_sections(context, only=only or (), baselines=baselines, progress=show)
         typer.echo(found.write(out))
-    except (OSError, ValueError) as error:
-        stop(str(error), ExitStatus.FAILED)
 
 
 def check_verifier(
@@ -288,22 +271,15 @@ def check_verifier(
         stop("name --source, to measure by folds, or --data, or both", ExitStatus.USAGE)
     from emomusic.compose.checkpoint import find_checkpoint
 
-    try:
+    with stop_on_error(ExitStatus.USAGE):
         folder = None if data is None else find_checkpoint(checkpoint)
-    except ValueError as error:
-        stop(str(error), ExitStatus.USAGE)
     from emomusic.evaluation import verifier
     from emomusic.evaluation.render import Report
     from emomusic.evaluation.rows import Found
 
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("hearing", total=None)
-
-            def show(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total)
-
-            found = {}
+    with stop_on_error(ExitStatus.FAILED):
+        found = {}
+        with task_progress("hearing") as show:
             if data is not None and folder is not None:
                 given = verifier.Trained(data, folder, show)
                 found[verifier.trained] = Found.of(verifier.trained, given)
@@ -313,6 +289,4 @@ def check_verifier(
                 found[verifier.learned] = Found.of(verifier.learned, learned)
         report = Report({"emomusic": emomusic.__version__}, found, title="The verifier, measured")
         text = report.write(out, "trained" if source is None else "verifier")
-    except (OSError, ValueError) as error:
-        stop(str(error), ExitStatus.FAILED)
     typer.echo(text)

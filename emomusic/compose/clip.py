@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,15 @@ from symusic.core import ScoreTick
 import emomusic
 from emomusic.compose.fields import Door
 from emomusic.compose.request import VALUES, Request
+from emomusic.extras import MissingExtraError, need
 from emomusic.music.key import TONIC_NAMES, key_correlations, parse_tonic
 from emomusic.music.score import notes_of
 from emomusic.verify.verifier import Verdict
+
+HEIGHT, BEAT = 160, 12
+"""Pixels of the height of a roll in a notebook, and of a beat's width."""
+MARGIN = 2
+"""Semitones above and below the outermost notes."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,49 @@ class Clip:
         return Path(path)
 
     def _repr_html_(self) -> str:
-        """Show it in a notebook: a roll, what was asked and heard, a player."""
-        from emomusic.compose.notebook import clip_html
+        """Show it in a notebook: what was asked and heard, a roll, a player.
 
-        return clip_html(self)
+        Nothing is loaded from elsewhere. The player needs the extra `audio`; without it a line
+        says so.
+        """
+        emotion, beats = self.request.emotion, self.request.beats_per_bar
+        asked = "" if emotion is None else f"asked {emotion.name or emotion.quadrant}, "
+        sure = max(self.verdict.probabilities.values())
+        words = (
+            f"{asked}heard {self.verdict.quadrant} ({sure:.2f} sure) · {self.n_bars} bars, "
+            f"{self.key}, {self.tempo:g} quarter notes a minute"
+        )
+        roll = _roll(self.score, n_beats=self.n_bars * beats, beats_per_bar=beats)
+        return f"<div><p>{escape(words)}</p>{roll}{_player(self.score)}</div>"
+
+
+def _roll(score: ScoreTick, *, n_beats: int, beats_per_bar: int) -> str:
+    notes = notes_of(score)
+    low, high = int(notes.pitch.min()) - MARGIN, int(notes.pitch.max()) + MARGIN
+    lines = "".join(
+        f'<path d="M{beat} 0V{high - low + 1}" stroke="#a9a9b4" stroke-width=".05"/>'
+        for beat in range(0, n_beats + 1, beats_per_bar)
+    )
+    bars = "".join(
+        f'<rect x="{onset:.3f}" y="{high - pitch}" width="{max(length - 0.05, 0.05):.3f}"'
+        f' height="1" fill="#6a3fb5" fill-opacity="{0.25 + 0.75 * velocity / 127:.2f}"/>'
+        for onset, length, pitch, velocity in zip(
+            notes.onset, notes.duration, notes.pitch, notes.velocity, strict=True
+        )
+    )
+    style = f"width:100%;max-width:{n_beats * BEAT}px;height:{HEIGHT}px"
+    return (
+        f'<svg viewBox="0 0 {n_beats} {high - low + 1}" preserveAspectRatio="none" role="img" '
+        f'aria-label="piano roll" style="{style}">{lines}{bars}</svg>'
+    )
+
+
+def _player(score: ScoreTick) -> str:
+    try:
+        need("audio")
+    except MissingExtraError as error:
+        return f"<p>{escape(str(error))}</p>"
+    from emomusic.music.audio import render_audio
+
+    data = base64.b64encode(render_audio(score).encode(".mp3")).decode()
+    return f'<audio controls src="data:audio/mpeg;base64,{data}"></audio>'

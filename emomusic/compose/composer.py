@@ -118,9 +118,11 @@ class Composer:
         Raises:
             ValueError: If seed, count, start or batch_size is out of range.
         """
-        _check_run(seed=seed, count=count, start=start, batch_size=batch_size)
-        asked = number_specs(repeat(request, count), seed, start)
-        return self._in_order(asked, batch_size, progress)
+        _check_run(count=count)
+        each = repeat(request, count)
+        return self.compose_each(
+            each, seed=seed, start=start, batch_size=batch_size, progress=progress
+        )
 
     def compose_each(
         self,
@@ -131,56 +133,44 @@ class Composer:
         batch_size: int = BATCH,
         progress: Progress = lambda n_done: None,
     ) -> Iterator[Clip]:
-        """Compose one clip for each request.
+        """Compose one clip for each request, which are taken as they are needed.
 
-        Clip `i` is the same as `compose` makes it for its request.
-
-        Args:
-            requests: What each clip is to be; taken as they are needed.
-            seed: Of the run, at least 0.
-            start: Number of the first clip.
-            batch_size: Candidates in hand at once.
-            progress: Called with 1 for each clip that is done.
-
-        Raises:
-            ValueError: If seed, start or batch_size is out of range.
+        Clip `i` is the same as `compose` makes it for its request; the other arguments are its,
+        too, and so are the errors.
         """
         _check_run(seed=seed, start=start, batch_size=batch_size)
-        return self._in_order(number_specs(requests, seed, start), batch_size, progress)
+        specs = number_specs(requests, seed, start)
+        return self.compose_all(specs, batch_size=batch_size, progress=progress)
 
     def compose_all(
-        self, settings: Iterable[ClipSpec], *, batch_size: int = BATCH
+        self,
+        settings: Iterable[ClipSpec],
+        *,
+        batch_size: int = BATCH,
+        progress: Progress = lambda n_done: None,
     ) -> Iterator[Clip]:
-        """Compose one clip for each settings, of whatever runs they are, in order.
-
-        Args:
-            settings: Of each clip; taken as they are needed.
-            batch_size: Candidates in hand at once.
-
-        Raises:
-            ValueError: If batch_size is out of range.
-        """
-        _check_run(batch_size=batch_size)
-        return self._in_order(settings, batch_size)
+        """Compose one clip for each settings, of whatever runs they are, as `compose_each`."""
+        candidates: dict[int, Candidates] = {}
+        done: dict[int, Clip] = {}
+        wanted = 0
+        with closing(self._generator.generate(settings, batch_size=batch_size)) as written:
+            for order, partial in written:
+                for clip in self._chosen(order, partial, candidates):
+                    done[order] = clip
+                    progress(1)
+                while wanted in done:
+                    yield done.pop(wanted)
+                    wanted += 1
 
     def stream(
         self, requests: Iterable[Request], *, seed: int, start: int = 0, batch_size: int = BATCH
     ) -> Generator[PartialClip | Clip, None, None]:
-        """Compose one clip for each request, and tell of each bar as it is written.
+        """Compose the clips of `compose_each`, and tell of each bar as it is written.
 
-        Clips are the same as those of `compose_each`; close the iterator to stop.
-
-        Args:
-            requests: What each clip is to be; taken as they are needed.
-            seed: Of the run, at least 0.
-            start: Number of the first clip.
-            batch_size: Candidates in hand at once.
+        Close it to stop.
 
         Yields:
             A partial each time one has more bars, and each clip as soon as it is done.
-
-        Raises:
-            ValueError: If seed, start or batch_size is out of range.
         """
         _check_run(seed=seed, start=start, batch_size=batch_size)
         return self._stream(number_specs(requests, seed, start), batch_size)
@@ -204,21 +194,6 @@ class Composer:
     def score(self, partial: PartialClip) -> ScoreTick:
         """Return the score of what is there of a partial, of at least one bar."""
         return self._builder.score(partial)
-
-    def _in_order(
-        self, asked: Iterable[ClipSpec], batch_size: int, progress: Progress = lambda n: None
-    ) -> Iterator[Clip]:
-        candidates: dict[int, Candidates] = {}
-        done: dict[int, Clip] = {}
-        wanted = 0
-        with closing(self._generator.generate(asked, batch_size=batch_size)) as written:
-            for order, partial in written:
-                for clip in self._chosen(order, partial, candidates):
-                    done[order] = clip
-                    progress(1)
-                while wanted in done:
-                    yield done.pop(wanted)
-                    wanted += 1
 
     def _chosen(
         self, order: int, partial: PartialClip, candidates: dict[int, Candidates]

@@ -26,12 +26,9 @@ MOVES: Mapping[str, tuple[float, float]] = MappingProxyType(
 
 
 def continue_clip(clip: Clip, n_bars: int, *, emotion: Emotion | None = None) -> Request:
-    """Return the request for what goes on from a clip.
+    """Return the request for so many bars that go on from a clip.
 
-    Args:
-        clip: Composed.
-        n_bars: Bars to add.
-        emotion: What they are to carry; None is what the clip carries, at its end.
+    They carry the emotion, or what the clip carries, at its end.
     """
     before = clip.request
     if emotion is None:
@@ -43,12 +40,7 @@ def continue_clip(clip: Clip, n_bars: int, *, emotion: Emotion | None = None) ->
 
 
 def vary_clip(clip: Clip, *, take: int) -> Request:
-    """Return the request for a clip's plan with other notes, which take up its bars.
-
-    Args:
-        clip: Composed.
-        take: Another number gives another variation.
-    """
+    """Return the request for a clip's plan with the notes of a take, which take up its bars."""
     return replace(
         _plain(clip),
         given=_given(clip, VARY),
@@ -60,11 +52,7 @@ def vary_clip(clip: Clip, *, take: int) -> Request:
 
 
 def shift_clip(clip: Clip, move: str) -> Request:
-    """Return the request for a clip in another mood.
-
-    Args:
-        clip: Composed for an emotion.
-        move: One of `MOVES`.
+    """Return the request for a clip in another mood, by one of `MOVES`.
 
     Raises:
         ValueError: If it was composed for none.
@@ -88,18 +76,10 @@ def shift_clip(clip: Clip, move: str) -> Request:
 
 
 def shift_emotion(emotion: Emotion, move: str) -> Emotion:
-    """Return an emotion a step away, within the plane.
-
-    Args:
-        emotion: Any.
-        move: One of `MOVES`.
-    """
+    """Return an emotion a step away by one of `MOVES`, within the plane."""
     by_valence, by_arousal = MOVES[move]
-    return Emotion(_kept(emotion.valence + by_valence), _kept(emotion.arousal + by_arousal))
-
-
-def _kept(value: float) -> float:
-    return min(max(value, -1.0), 1.0)
+    valence, arousal = emotion.valence + by_valence, emotion.arousal + by_arousal
+    return Emotion(min(max(valence, -1.0), 1.0), min(max(arousal, -1.0), 1.0))
 
 
 def _given(clip: Clip, use: str) -> Primer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from symusic.core import ScoreTick
 
 from emomusic.compose.clip import Clip
-from emomusic.files import write_atomically, write_text
+from emomusic.files import write_text
 from emomusic.music.score import write_score
 from emomusic.verify.timeline import explain_score
 from emomusic.verify.verifier import Verifier
@@ -24,18 +25,25 @@ class OutputError(ValueError):
     """Tell in one line why the clips cannot be written."""
 
 
+@contextmanager
+def raise_as_output_error(folder: Path) -> Iterator[None]:
+    """Turn an OSError into an `OutputError` of one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
+
+
 def check_folder(folder: Path) -> None:
     """Make the output folder and check that files can be made in it.
 
     Raises:
         OutputError: If not.
     """
-    try:
+    with raise_as_output_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"emomusic")
-    except OSError as error:
-        raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
 
 
 def write_clips(
@@ -47,12 +55,6 @@ def write_clips(
 ) -> Iterator[dict[str, Any]]:
     """Write clips as they come, then the manifest of those that were written.
 
-    Args:
-        clips: Composed, or being composed.
-        folder: There already.
-        formats: Endings of the files of each clip.
-        explain_by: The verifier whose verdicts the cards explain; None explains none.
-
     Yields:
         The line of the manifest of each clip, after its files are there.
 
@@ -60,18 +62,17 @@ def write_clips(
         OutputError: If a file cannot be written; the manifest then names the clips before.
     """
     lines: list[str] = []
-    try:
-        for clip in clips:
-            stem = stem_of(clip.index)
-            card = line_of(clip, stem, formats, explain_by=explain_by)
-            write_files(clip, folder, stem, formats)
-            lines.append(json.dumps(card))
-            yield card
-    except OSError as error:
-        raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
-    finally:
-        if lines:
-            _write_manifest(folder, lines)
+    with raise_as_output_error(folder):
+        try:
+            for clip in clips:
+                stem = stem_of(clip.index)
+                card = line_of(clip, stem, formats, explain_by=explain_by)
+                write_files(clip, folder, stem, formats)
+                lines.append(f"{json.dumps(card)}\n")
+                yield card
+        finally:
+            if lines:
+                write_text(folder / MANIFEST_NAME, "".join(lines))
 
 
 def stem_of(number: int) -> str:
@@ -82,7 +83,7 @@ def stem_of(number: int) -> str:
 def line_of(
     clip: Clip, stem: str, formats: Sequence[str], *, explain_by: Verifier | None = None
 ) -> dict[str, Any]:
-    """Return the line of the manifest of a clip: its card and its files.
+    """Return the line of the manifest of a clip: its card, its files, why the verdict is so.
 
     Args:
         clip: Composed.
@@ -157,13 +158,3 @@ def writers_of(
         sheet = notate(score, key=key)
         known = {"musicxml": sheet.write_musicxml, "svg": sheet.write_svg}
         yield from ((suffix, known[suffix]) for suffix in formats if suffix in known)
-
-
-def _write_manifest(folder: Path, lines: Sequence[str]) -> None:
-    data = "".join(f"{line}\n" for line in lines).encode()
-    try:
-        write_atomically(folder / MANIFEST_NAME, lambda file: file.write(data))
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {folder / MANIFEST_NAME}: {error.strerror or error}"
-        ) from error

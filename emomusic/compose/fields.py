@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, MISSING, dataclass, fields, replace
+from dataclasses import KW_ONLY, MISSING, dataclass, field, fields, replace
 from enum import Enum, Flag, auto
+from functools import cache
 from numbers import Real
 from pathlib import PurePath
 from typing import Any
@@ -182,9 +183,14 @@ class Field:
         }
 
 
-def describe(kind: Kind, help: str = "", **more: Any) -> dict[str, Any]:
-    """Return the metadata of a dataclass's field that says what its value is, see `Field`."""
-    return {"own": Field(kind, help, **more)}
+def spec_field(
+    default: Any, kind: Kind, help: str = "", *, spoken: tuple[Field, ...] = (), **more: Any
+) -> Any:
+    """Return a field of a dataclass that says what its value is, as `Field` does.
+
+    `spoken` says how it is asked for where not as the value itself.
+    """
+    return field(default=default, metadata={"own": Field(kind, help, **more), "spoken": spoken})
 
 
 def asked_as(*spoken: Field) -> dict[str, Any]:
@@ -192,14 +198,27 @@ def asked_as(*spoken: Field) -> dict[str, Any]:
     return {"spoken": spoken}
 
 
-def described(owner: type) -> dict[str, Field]:
+@cache
+def described(owner: type) -> Mapping[str, Field]:
     """Return what the values of a dataclass are, by name, with the defaults that it states."""
     found = {}
     for value in fields(owner):
-        if (field := value.metadata.get("own")) is not None:
+        if (own := value.metadata.get("own")) is not None:
             default = None if value.default is MISSING else value.default
-            found[value.name] = replace(field, name=field.name or value.name, default=default)
+            found[value.name] = replace(own, name=own.name or value.name, default=default)
     return found
+
+
+def make_plain(owner: Any) -> None:
+    """Check the values of a frozen dataclass by what they are described as, and make them plain.
+
+    Raises:
+        ValueError: If one is of another kind or out of range; the message names it.
+    """
+    for name, known in described(owner.__class__).items():
+        value = getattr(owner, name)
+        if value is not None or known.default is not None:
+            object.__setattr__(owner, name, known.read(value))
 
 
 def offered(door: Door, *owners: type) -> dict[str, Field]:
@@ -210,7 +229,7 @@ def offered(door: Door, *owners: type) -> dict[str, Field]:
         for value in fields(owner):
             found += [values[value.name]] if value.name in values else []
             found += value.metadata.get("spoken", ())
-    return {field.name: field for field in found if door in field.doors}
+    return {own.name: own for own in found if door in own.doors}
 
 
 def parse_attributes(texts: Iterable[str], *, name: str = "--set") -> dict[str, float]:

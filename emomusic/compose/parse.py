@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,11 @@ from emomusic.compose.fields import (
     Door,
     Field,
     Kind,
-    describe,
     described,
+    make_plain,
     offered,
     shown,
+    spec_field,
 )
 from emomusic.compose.request import CALL, CONTINUE, FORMATS, VALUES, VARY, Request
 from emomusic.emotion import (
@@ -55,27 +56,16 @@ class ClipSpec:
     """
 
     request: Request
-    seed: int = field(
-        default=0,
-        metadata=describe(
-            Kind.WHOLE, "Same seed, same clips.", bounds=(0, MAX_SEED),
-            doors=CALL | Door.FILE | Door.PAGE, studio=(0, LARGEST_SAFE_SEED, 1),
-        ),
+    seed: int = spec_field(
+        0, Kind.WHOLE, "Same seed, same clips.", bounds=(0, MAX_SEED),
+        doors=CALL | Door.FILE | Door.PAGE, studio=(0, LARGEST_SAFE_SEED, 1),
     )  # fmt: skip
-    index: int = field(
-        default=0, metadata=describe(Kind.WHOLE, bounds=(0, MAX_SEED), doors=Door.FILE)
-    )
-    checkpoint: str | None = field(default=None, metadata=describe(Kind.TEXT, doors=Door.FILE))
+    index: int = spec_field(0, Kind.WHOLE, bounds=(0, MAX_SEED), doors=Door.FILE)
+    checkpoint: str | None = spec_field(None, Kind.TEXT, doors=Door.FILE)
 
     def __post_init__(self) -> None:
-        """Check the numbers and the name.
-
-        Raises:
-            ValueError: If one is of another kind or out of range.
-        """
-        for name, known in described(ClipSpec).items():
-            if (value := getattr(self, name)) is not None or known.default is not None:
-                object.__setattr__(self, name, known.read(value))
+        """Check the numbers and the name."""
+        make_plain(self)
 
     @classmethod
     def of(cls, clip: Clip) -> ClipSpec:
@@ -129,13 +119,13 @@ def spec_from_options(options: Mapping[str, Any]) -> ClipSpec:
     """
     said = {name: ROW[name].read(own) for name, own in options.items() if own is not None}
     music = _read_music(said.get(CONTINUE), said.get(VARY))
-    curve = parse_curve(said["curve"]) if "curve" in said else None
+    emotion, curve = _emotion_and_curve(said, has_music=music is not None)
     tonic, is_major = parse_key(said["key"]) if "key" in said else (None, None)
     plain = {own: said[value.name] for own, value in VALUES.items() if value.name in said}
     if "time_signature" in said:
         plain["beats_per_bar"] = int(said["time_signature"][0])
     request = Request(
-        _emotion_asked(said, curve, may_be_free=music is not None),
+        emotion,
         curve=curve,
         given=music,
         tonic=tonic,
@@ -146,48 +136,36 @@ def spec_from_options(options: Mapping[str, Any]) -> ClipSpec:
     return ClipSpec(request, said.get("seed", 0))
 
 
-def _emotion_asked(
-    said: Mapping[str, Any], curve: EmotionCurve | None, *, may_be_free: bool
-) -> Emotion | None:
-    """Return the emotion that options ask for; a curve's mean stands for it as a whole."""
-    named = {name: said.get(name) for name in ("emotion", "valence", "arousal", "mix")}
-    is_free, says_nothing = said.get("free", False), not any(v is not None for v in named.values())
-    if curve is None:
-        return make_emotion(**named, free=is_free or (may_be_free and says_nothing))
-    if is_free or not says_nothing:
-        raise ValueError("a curve says what to feel: give no other emotion")
-    return curve.mean(said.get("bars", curve.n_bars))
+def _emotion_and_curve(
+    said: Mapping[str, Any], *, has_music: bool
+) -> tuple[Emotion | None, EmotionCurve | None]:
+    """Return the emotion that is asked for, and how it moves; a curve's mean stands for it.
 
-
-def make_emotion(
-    emotion: str | None = None,
-    *,
-    valence: float | None = None,
-    arousal: float | None = None,
-    mix: str | None = None,
-    free: bool = False,
-) -> Emotion | None:
-    """Return the emotion that is named, mixed, or at a point, or None where there is to be none.
-
-    Raises:
-        ValueError: If not one of these is given, or a name is unknown, or the point outside.
+    Where music is given nothing need be said.
     """
-    ways = (emotion is not None, (valence, arousal) != (None, None), mix is not None, free)
-    if sum(ways) > 1:
+    valence, arousal, is_free = said.get("valence"), said.get("arousal"), said.get("free", False)
+    is_point = valence is not None or arousal is not None
+    n_ways = sum(("emotion" in said, is_point, "mix" in said, is_free))
+    if "curve" in said:
+        if n_ways:
+            raise ValueError("a curve says what to feel: give no other emotion")
+        curve = parse_curve(said["curve"])
+        return curve.mean(said.get("bars", curve.n_bars)), curve
+    if n_ways > 1:
         raise ValueError(
             "give one of --emotion, --valence with --arousal, --mix, --curve and --free"
         )
-    if free:
-        return None
-    if mix is not None:
-        return parse_mix(mix)
-    if emotion is not None:
-        return find_emotion(emotion)
+    if "emotion" in said:
+        return find_emotion(said["emotion"]), None
+    if "mix" in said:
+        return parse_mix(said["mix"]), None
+    if is_free or (has_music and not n_ways):
+        return None, None
     if valence is None or arousal is None:
         raise ValueError(
             "say what to feel: --emotion NAME, or --valence V and --arousal A, or --mix, or --curve"
         )
-    return Emotion(valence, arousal)
+    return Emotion(valence, arousal), None
 
 
 def parse_key(text: str) -> tuple[int, bool | None]:

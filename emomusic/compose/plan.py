@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from emomusic.compose.primer import PrimerContext
-from emomusic.compose.request import MAX_BARS, MAX_TEMPO, MIN_TEMPO, Request
+from emomusic.compose.request import MAX_TEMPO, MIN_TEMPO, Request
 from emomusic.compose.token_plan import BarPlan, Controls, TokenPlan, transposition
 from emomusic.emotion import Emotion
+from emomusic.emotion.curve import MAX_BARS
 from emomusic.mapping.mapper import Mapper
 from emomusic.model.grammar import REACH
 from emomusic.music.attributes import measure
@@ -115,11 +116,6 @@ class ClipPlan:
         """Tell the same of one bar."""
         return self.bar_targets["mode"][bar] >= 0 if "mode" in self.bar_targets else self.is_major
 
-    @property
-    def n_beats(self) -> float:
-        """Return the length in beats."""
-        return float(self.n_bars * self.request.beats_per_bar)
-
     def to_tokens(self, clip: Controls, bar: Controls) -> TokenPlan:
         """Return the plan in ids: the model writes in C, so the targets are moved there.
 
@@ -178,7 +174,9 @@ def plan_clip(
 
     if primer is not None:
         request = _after(request, primer)
-    rng, n_bars = generator(), _first_guess(request)
+    rng, n_bars = generator(), request.n_bars or request.default_bars
+    if request.seconds is not None and request.curve is not None:
+        n_bars = request.curve.n_bars
     bars = _wanted(request, mapper, rng, primer, n_bars=n_bars)
     tempo = _mean(bars).get("tempo", mapper.middle["tempo"])
     n_bars, tempo = _length(request, tempo)
@@ -186,8 +184,12 @@ def plan_clip(
         rng = generator()
         bars = _wanted(request, mapper, rng, primer, n_bars=n_bars)
     drawn_tonic = int(rng.integers(12))
-    targets, chords = _mean(bars), _chords(request, n_bars)
-    tonic = _tonic(request, chords, targets.get("mode"))
+    targets = _mean(bars)
+    asked = () if request.chords is None else parse_chords(request.chords)
+    chords = tuple(asked[at % len(asked)] for at in range(n_bars)) if asked else ()
+    tonic = drawn_tonic if request.tonic is None else request.tonic
+    if request.tonic is None and chords:
+        tonic = home_of(chords, is_major=targets["mode"] >= 0 if "mode" in targets else None)
     said = set(SAID_BY_CHORDS) - set(request.fixed) if chords else set()
     targets, *bars = ({n: v for n, v in own.items() if n not in said} for own in (targets, *bars))
     if "tempo" in targets or request.emotion is not None:
@@ -199,21 +201,21 @@ def plan_clip(
     if chords or "mode" in course:
         harmony = copies = (0,) * n_bars
     return ClipPlan(
-        request,
-        index,
-        candidate,
-        tempi,
-        drawn_tonic if tonic is None else tonic,
-        targets,
-        course | {name: tuple(values) for name, values in request.per_bar.items()},
-        _of_one_harmony(form, course.get("mode"), chords),
-        harmony,
-        copies,
-        figures,
-        follows,
-        chords,
-        primer,
-        generator(request.take) if request.take else rng,
+        request=request,
+        index=index,
+        candidate=candidate,
+        tempi=tempi,
+        tonic=tonic,
+        targets=targets,
+        bar_targets=course | {name: tuple(own) for name, own in request.per_bar.items()},
+        form=_of_one_harmony(form, course.get("mode"), chords),
+        harmony=harmony,
+        copies=copies,
+        figures=figures,
+        follows=follows,
+        chords=chords,
+        primer=primer,
+        rng=generator(request.take) if request.take else rng,
     )
 
 
@@ -229,13 +231,6 @@ def _after(request: Request, primer: PrimerContext) -> Request:
     tonic = primer.tonic if request.tonic is None else request.tonic
     request = replace(request, n_bars=n_bars, n_kept=n_kept)
     return replace(request, beats_per_bar=primer.beats_per_bar, tonic=tonic, tempo=tempo)
-
-
-def _first_guess(request: Request) -> int:
-    """Return the number of bars, or where seconds are asked for, those of the curve."""
-    if request.seconds is None or request.curve is None:
-        return request.n_bars or request.default_bars
-    return request.curve.n_bars
 
 
 def _wanted(
@@ -316,19 +311,6 @@ def _form(
     place = [at - bars_back(code) if code else at for at, code in enumerate(form)]
     seen = (code if earlier >= 0 else 0 for code, earlier in zip(form, place, strict=True))
     return tuple(seen), back, tuple(n_before + at if at < 0 else None for at in place)
-
-
-def _chords(request: Request, n_bars: int) -> Chords:
-    """Return the chords of each bar: those asked for, again and again."""
-    bars = () if request.chords is None else parse_chords(request.chords)
-    return tuple(bars[at % len(bars)] for at in range(n_bars)) if bars else ()
-
-
-def _tonic(request: Request, chords: Chords, mode: float | None) -> int | None:
-    """Return the tonic that is asked for, or that chords are at home on."""
-    if request.tonic is not None or not chords:
-        return request.tonic
-    return home_of(chords, is_major=None if mode is None else mode >= 0)
 
 
 def _goes_on(request: Request, primer: PrimerContext | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -172,27 +172,21 @@ class PrimerCache:
     """Read given music, once for all requests in a row that have the same."""
 
     def __init__(self, tokenizer: Tokenizer, hear: Callable[[Notes], str]) -> None:
-        """Take what writes ids, and what returns the quadrant heard in notes."""
-        self._tokenizer, self._hear = tokenizer, hear
-        self._last: tuple[tuple[Primer, int | None], PrimerContext] | None = None
+        """Take what `read_primer` takes."""
+
+        @lru_cache(maxsize=1)
+        def read(given: Primer, tonic: int | None) -> PrimerContext:
+            return read_primer(given.score, tokenizer, tonic=tonic, hear=hear)
+
+        self._read = read
 
     def context(self, given: Primer | None, *, asked_tonic: int | None) -> PrimerContext | None:
-        """Return what is to be known of given music, or None where there is none.
-
-        Args:
-            given: The music, and what it is for.
-            asked_tonic: Pitch class of the key that is asked for.
+        """Return what is known of given music where a key is asked for; None where none is given.
 
         Raises:
             ScoreError: As `read_primer`.
         """
-        if given is None:
-            return None
-        known, key = self._last, (given, given.known_tonic(asked_tonic))
-        if known is None or known[0] != key:
-            primer = read_primer(given.score, self._tokenizer, tonic=key[1], hear=self._hear)
-            self._last = known = key, primer
-        return known[1]
+        return None if given is None else self._read(given, given.known_tonic(asked_tonic))
 
 
 def _of_one_metre(lines: FloatColumn) -> FloatColumn:
@@ -244,11 +238,6 @@ def join_scores(given: ScoreTick, added: ScoreTick, *, at: float) -> ScoreTick:
 
     The given notes, pedals and tracks stay as they are. What is added goes into the only track
     there is, or into a track of its own; notes that ring on end where it takes up their pitch.
-
-    Args:
-        given: Any score.
-        added: One track, beginning at 0.
-        at: Beats from the start of the given music.
     """
     whole = given.copy()
     per_beat = whole.ticks_per_quarter

@@ -1,9 +1,8 @@
-"""One clip or many for each quadrant: the shortest way to hear what a checkpoint does."""
+"""As many clips for each quadrant."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
@@ -36,22 +35,3 @@ def compose_quadrants(
         for _ in range(count)
     ]
     return list(composer.compose_each(requests, seed=seed, progress=progress))
-
-
-def asked_and_heard(cards: Iterable[Mapping[str, Any]]) -> str:
-    """Return a table of what was asked and what the verifier heard, a line for each card."""
-    lines = [
-        f"{'file':<15} {'asked':<6} {'heard':<6} {'sure':>5} {'valence':>14} {'arousal':>14}  "
-        "music",
-    ]
-    for card in cards:
-        heard = card["verdict"]
-        quadrant = heard["quadrant"]
-        lines.append(
-            f"{card['file']:<15} {card['emotion']:<6} {quadrant:<6} "
-            f"{heard['probabilities'][quadrant]:>5.2f} "
-            f"{card['valence']:>+6.2f} → {heard['valence']:>+5.2f} "
-            f"{card['arousal']:>+6.2f} → {heard['arousal']:>+5.2f}  "
-            f"{card['bars']} bars, {card['tempo']:g} bpm, {card['key']}"
-        )
-    return "\n".join(lines)

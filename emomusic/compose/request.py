@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
-from emomusic.compose.fields import Door, Field, Kind, asked_as, describe, described
+from emomusic.compose.fields import Door, Field, Kind, asked_as, described, make_plain, spec_field
 from emomusic.emotion import Emotion, EmotionCurve
+from emomusic.emotion.curve import MAX_BARS
+from emomusic.model import MAX_GUIDANCE, MAX_TEMPERATURE
 
 if TYPE_CHECKING:
     from emomusic.compose.primer import Primer
 
 CONTINUE, VARY = "continue", "vary"
-MAX_BARS = 512
 MAX_TAKE = 2**31 - 1
 MIN_TEMPO, MAX_TEMPO = 20.0, 300.0
 DEFAULT_BARS, CONTINUED_BARS = 16, 8
@@ -21,7 +22,11 @@ TOUCH_TOP_P = 0.99
 """How much of the probability is kept of velocities and durations, where the tail is touch."""
 METRES = ("4/4", "3/4")
 """Time signatures that are offered to people; a row may say 2/4, too."""
-FORMATS = ("mid", "wav", "flac", "mp3", "musicxml", "svg", "json")
+FORMATS: Mapping[str, str | None] = {
+    "mid": None, "wav": "audio", "flac": "audio", "mp3": "audio", "musicxml": "notation",
+    "svg": "notation", "json": None,
+}  # fmt: skip
+"""Endings of the files of a clip, with the extra that is needed to write each."""
 NOWHERE = Door(0)
 SPEC = Door.COMMAND | Door.FILE
 CALL = Door.COMMAND | Door.ENDPOINT
@@ -114,40 +119,28 @@ class Request:
             ),
         ),
     )
-    n_bars: int | None = field(
-        default=None,
-        metadata=describe(
-            Kind.WHOLE, "Length in bars; else 16, a curve's, or 8 to continue.", name="bars",
-            bounds=(1, MAX_BARS), doors=CALL | Door.FILE, studio=(1, 128, 1),
-        ),
+    n_bars: int | None = spec_field(
+        None, Kind.WHOLE, "Length in bars; else 16, a curve's, or 8 to continue.", name="bars",
+        bounds=(1, MAX_BARS), doors=CALL | Door.FILE, studio=(1, 128, 1),
     )
-    n_kept: int | None = field(
-        default=None,
-        metadata=describe(Kind.WHOLE, name="kept_bars", bounds=(1, MAX_BARS), doors=Door.FILE),
+    n_kept: int | None = spec_field(
+        None, Kind.WHOLE, name="kept_bars", bounds=(1, MAX_BARS), doors=Door.FILE
     )
-    seconds: float | None = field(
-        default=None,
-        metadata=describe(
-            Kind.NUMBER, "Length in seconds, instead of bars.", bounds=(0.5, 1_800.0), doors=SPEC
-        ),
+    seconds: float | None = spec_field(
+        None, Kind.NUMBER, "Length in seconds, instead of bars.", bounds=(0.5, 1_800.0), doors=SPEC
     )
-    tempo: float | None = field(
-        default=None,
-        metadata=describe(
-            Kind.NUMBER, "Quarter notes a minute.", bounds=(MIN_TEMPO, MAX_TEMPO),
-            doors=CALL | Door.FILE,
-        ),
+    tempo: float | None = spec_field(
+        None, Kind.NUMBER, "Quarter notes a minute.", bounds=(MIN_TEMPO, MAX_TEMPO),
+        doors=CALL | Door.FILE,
     )
-    tonic: int | None = field(
-        default=None,
-        metadata=describe(Kind.WHOLE, bounds=(0, 11), doors=NOWHERE)
-        | asked_as(Field(Kind.TEXT, "Such as D, 'F# minor' or Bbm.", name="key", doors=CALL)),
+    tonic: int | None = spec_field(
+        None, Kind.WHOLE, bounds=(0, 11), doors=NOWHERE,
+        spoken=(Field(Kind.TEXT, "Such as D, 'F# minor' or Bbm.", name="key", doors=CALL),),
     )
-    is_major: bool | None = field(default=None, metadata=describe(Kind.FLAG, doors=NOWHERE))
-    beats_per_bar: int = field(
-        default=4,
-        metadata=describe(Kind.WHOLE, bounds=(2, 4), doors=NOWHERE)
-        | asked_as(
+    is_major: bool | None = spec_field(None, Kind.FLAG, doors=NOWHERE)
+    beats_per_bar: int = spec_field(
+        4, Kind.WHOLE, bounds=(2, 4), doors=NOWHERE,
+        spoken=(
             Field(
                 Kind.CHOICE, "Metre.", name="time_signature", choices=METRES, default=METRES[0],
                 doors=Door.OPTION | Door.ENDPOINT,
@@ -176,67 +169,45 @@ class Request:
         ),
     )
     per_bar: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    temperature: float = field(
-        default=1.0,
-        metadata=describe(
-            Kind.NUMBER, "Of sampling, up to 5; higher surprises more.", bounds=(0, 5),
-            open_low=True, doors=EVERYWHERE, studio=(0.1, 2.0, 0.05), label="Temperature",
-        ),
+    temperature: float = spec_field(
+        1.0, Kind.NUMBER, "Of sampling, up to 5; higher surprises more.",
+        bounds=(0, MAX_TEMPERATURE), open_low=True, doors=EVERYWHERE, studio=(0.1, 2.0, 0.05),
+        label="Temperature",
     )
-    top_p: float = field(
-        default=0.9,
-        metadata=describe(
-            Kind.NUMBER, "Of sampling pitches and moments, up to 1; lower leaves the unlikely out.",
-            bounds=(0, 1), open_low=True, doors=EVERYWHERE, studio=(0.1, 1.0, 0.01), label="Top-p",
-        ),
+    top_p: float = spec_field(
+        0.9, Kind.NUMBER,
+        "Of sampling pitches and moments, up to 1; lower leaves the unlikely out.",
+        bounds=(0, 1), open_low=True, doors=EVERYWHERE, studio=(0.1, 1.0, 0.01), label="Top-p",
     )
-    guidance: float = field(
-        default=1.0,
-        metadata=describe(
-            Kind.NUMBER, "How strongly controls count, 1 to 5; 1 is fastest.", bounds=(1, 5)
-        ),
+    guidance: float = spec_field(
+        1.0, Kind.NUMBER, "How strongly controls count, 1 to 5; 1 is fastest.",
+        bounds=(1, MAX_GUIDANCE),
     )
-    guided_bars: int = field(
-        default=8,
-        metadata=describe(
-            Kind.WHOLE, "Bars at the beginning that guidance holds for.", bounds=(0, MAX_BARS)
-        ),
+    guided_bars: int = spec_field(
+        8, Kind.WHOLE, "Bars at the beginning that guidance holds for.", bounds=(0, MAX_BARS)
     )
-    steering: bool = field(
-        default=True,
-        metadata=describe(Kind.FLAG, "Whether what is heard so far corrects what is written next."),
+    steering: bool = spec_field(
+        True, Kind.FLAG, "Whether what is heard so far corrects what is written next."
     )
-    two_hands: bool = field(
-        default=True,
-        metadata=describe(
-            Kind.FLAG, "Strike nothing that two hands cannot reach.", flag="--two-hands/--any-hands"
-        ),
+    two_hands: bool = spec_field(
+        True, Kind.FLAG, "Strike nothing that two hands cannot reach.",
+        flag="--two-hands/--any-hands",
     )
-    chords: str | None = field(
-        default=None,
-        metadata=describe(
-            Kind.TEXT, "A chord a bar, or two with a comma; else its own.",
-            metavar='"Am F C,G7 …"', doors=SPEC,
-        ),
+    chords: str | None = spec_field(
+        None, Kind.TEXT, "A chord a bar, or two with a comma; else its own.",
+        metavar='"Am F C,G7 …"', doors=SPEC,
     )
-    best_of: int = field(
-        default=1,
-        metadata=describe(
-            Kind.WHOLE, "Candidates a clip, of which the verifier keeps one; 1 is the first draw.",
-            bounds=(1, 64), doors=EVERYWHERE | Door.ENDPOINT, studio=(1, 16, 1), label="Candidates",
-        ),
+    best_of: int = spec_field(
+        1, Kind.WHOLE, "Candidates a clip, of which the verifier keeps one; 1 is the first draw.",
+        bounds=(1, 64), doors=EVERYWHERE | Door.ENDPOINT, studio=(1, 16, 1), label="Candidates",
     )
-    diversity: float = field(
-        default=0.85,
-        metadata=describe(Kind.NUMBER, "Spread of the targets, 0 to 1.", bounds=(0, 1), doors=SPEC),
+    diversity: float = spec_field(
+        0.85, Kind.NUMBER, "Spread of the targets, 0 to 1.", bounds=(0, 1), doors=SPEC
     )
-    take: int = field(
-        default=0,
-        metadata=describe(Kind.WHOLE, "Other notes for the same plan.", bounds=(0, MAX_TAKE)),
+    take: int = spec_field(
+        0, Kind.WHOLE, "Other notes for the same plan.", bounds=(0, MAX_TAKE)
     )
-    candidate: int = field(
-        default=0, metadata=describe(Kind.WHOLE, bounds=(0, MAX_TAKE), doors=Door.FILE)
-    )
+    candidate: int = spec_field(0, Kind.WHOLE, bounds=(0, MAX_TAKE), doors=Door.FILE)
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -247,10 +218,7 @@ class Request:
         """
         if self.n_bars is not None and self.seconds is not None:
             raise ValueError("give bars or seconds, not both")
-        for name, known in VALUES.items():
-            value = getattr(self, name)
-            if value is not None or known.default is not None:
-                object.__setattr__(self, name, known.read(value))
+        make_plain(self)
         if self.n_kept is not None and self.n_bars is not None:
             replace(VALUES["n_kept"], bounds=(1, self.n_bars)).read(self.n_kept)
         if self.chords is not None:

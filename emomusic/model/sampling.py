@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_TEMPERATURE = MAX_GUIDANCE = 5.0
+from emomusic.model import MAX_GUIDANCE, MAX_TEMPERATURE
 
 
 def check_sampling(temperature: float, top_p: float) -> None:
@@ -15,7 +15,7 @@ def check_sampling(temperature: float, top_p: float) -> None:
         ValueError: If temperature is not in (0, 5] or top_p not in (0, 1].
     """
     if not 0 < temperature <= MAX_TEMPERATURE:
-        raise ValueError(f"temperature must be in (0, 5], got {temperature}")
+        raise ValueError(f"temperature must be in (0, {MAX_TEMPERATURE}], got {temperature}")
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p must be in (0, 1], got {top_p}")
 
@@ -27,7 +27,7 @@ def check_guidance(guidance: float) -> None:
         ValueError: If it is not in [1, 5].
     """
     if not 1 <= guidance <= MAX_GUIDANCE:
-        raise ValueError(f"guidance must be in [1, 5], got {guidance}")
+        raise ValueError(f"guidance must be in [1, {MAX_GUIDANCE}], got {guidance}")
 
 
 def sample_choice(

@@ -1,9 +1,9 @@
 """The sound of a score: a piano from a soundfont, written as WAV, FLAC or MP3.
 
 Nothing but wheels is needed: `midirenderer` plays the soundfont that lies in the `pretty_midi`
-wheel, `soundfile` encodes. Where `midirenderer` has no wheel, decaying sines stand in.
-`midirenderer` holds the interpreter's lock while it plays: render many clips in processes, not
-in threads.
+wheel, or one that EMOMUSIC_SOUNDFONT names, `soundfile` encodes. Where `midirenderer` has no
+wheel, decaying sines stand in. `midirenderer` holds the interpreter's lock while it plays: render
+many clips in processes, not in threads.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ MAX_TAIL_S = 60.0
 FADE_S = 0.5  # the pedal may hold notes past the tail: fade, do not cut
 MAX_TICK = 2**31 - 1  # symusic's ticks are 32 bits wide
 SOUNDFONT = "TimGM6mb.sf2"
+SOUNDFONT_VARIABLE = "EMOMUSIC_SOUNDFONT"
 SINE_RATE = 44100
 
 
@@ -122,6 +123,7 @@ def render_audio(
     Raises:
         ScoreError: If the score holds no notes.
         ValueError: If it is too long, or an argument out of its range.
+            So it is, too, if the environment names a soundfont that cannot be played.
         RuntimeError: If "midirenderer" was asked for and cannot play.
     """
     _check(sample_rate, tail_s, backend)
@@ -156,6 +158,8 @@ def _play(
         except Exception as error:  # the wheel or the font is missing, or it fails in its own way
             if backend == "midirenderer":
                 raise RuntimeError(f"midirenderer cannot play: {error}") from error
+            if named := os.environ.get(SOUNDFONT_VARIABLE):
+                raise ValueError(f"the soundfont {named} cannot be played: {error}") from error
             warnings.warn(
                 f"this sound is made of sines, not of a piano, and without the pedal: "
                 f"midirenderer cannot play ({error})",
@@ -169,13 +173,16 @@ def _play_soundfont(midi: bytes) -> tuple[Samples, int]:
     import midirenderer
     import soundfile
 
-    wav = midirenderer.render_wave_from(_soundfont(), midi)
+    soundfont = _soundfont(os.environ.get(SOUNDFONT_VARIABLE))
+    wav = midirenderer.render_wave_from(soundfont, midi)
     samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32")
     return samples, rate
 
 
 @lru_cache(maxsize=1)
-def _soundfont() -> bytes:
+def _soundfont(named: str | None) -> bytes:
+    if named:
+        return Path(named).read_bytes()
     spec = importlib.util.find_spec("pretty_midi")  # finds the package without importing it
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(f"{SOUNDFONT} is part of pretty_midi, which is not installed")

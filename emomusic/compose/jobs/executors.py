@@ -19,7 +19,7 @@ from typing import Any
 
 from emomusic.compose.composer import BATCH, Composer
 from emomusic.compose.jobs.job import Batch, Item, ItemResult, Job, Output
-from emomusic.compose.jobs.storage import BatchWriter, Line, Shard, Store, Summary, write_manifest
+from emomusic.compose.jobs.storage import BatchWriter, Line, Store, Summary, write_manifest
 from emomusic.compose.parse import ClipSpec
 
 MAX_TRIES = 3
@@ -78,9 +78,9 @@ def run_job(
     Args:
         job: What is wanted.
         store: Locked, and begun.
-        compose: Composes batches and keeps them.
+        compose: Composes batches and keeps them, and yields a line for each clip.
         report: Filled in.
-        on_line: Called with the line of each clip once it is kept.
+        on_line: Called with each line.
 
     Raises:
         OutputError: If the clips cannot be kept.
@@ -99,13 +99,7 @@ def run_job(
 def compose_items(
     composer: Composer, items: Iterable[Item], *, batch_size: int = BATCH
 ) -> Generator[ItemResult, None, None]:
-    """Compose items in order; one that cannot be composed does not stop the others.
-
-    Args:
-        composer: Writes all of them.
-        items: Taken as they are needed.
-        batch_size: Candidates in hand at once.
-    """
+    """Compose items in order, as they are needed; one that cannot be does not stop the others."""
     source, is_over = iter(items), False
     while not is_over:
         taken: deque[Item] = deque()
@@ -139,14 +133,7 @@ def compose_batches(
 ) -> Generator[Line, None, None]:
     """Compose batches in this process without a pause between them; yield a line per clip kept.
 
-    Close it to stop: what is whole stays.
-
-    Args:
-        composer: Writes all of them.
-        batches: Taken as they are needed.
-        store: The job's folder.
-        output: What is kept of each clip.
-        batch_size: Candidates in hand at once.
+    They are taken as they are needed. Close it to stop: what is whole stays.
 
     Raises:
         OutputError: If the clips cannot be kept.
@@ -169,23 +156,12 @@ def compose_batches(
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a process needs to compose.
-
-    Attributes:
-        checkpoint: Its folder.
-        engine: Name of the engine.
-        threads: Of each process.
-        folder: The job's.
-        shard: Part of the job that is done here.
-        output: What is kept of each clip.
-        batch_size: Candidates in hand at once.
-    """
+    """What each process needs to load a composer, and to keep what it composes."""
 
     checkpoint: Path
     engine: str
     threads: int
-    folder: Path
-    shard: Shard
+    store: Store
     output: Output
     batch_size: int = BATCH
 
@@ -200,11 +176,6 @@ def compose_in_processes(
     """Compose batches in several processes, and yield the lines of each batch that is done.
 
     A process that dies is replaced, and its batch is done again. Close it to stop.
-
-    Args:
-        setup: What each process needs.
-        batches: Taken as they are needed.
-        workers: Number of processes.
 
     Raises:
         OutputError: If the clips cannot be kept.
@@ -278,6 +249,6 @@ def _end_with_parent() -> None:
 
 def _compose(batch: Batch) -> list[Line]:
     ((setup, composer),) = _loaded
-    store = Store(setup.folder, setup.shard)
-    lines = compose_batches(composer, [batch], store, setup.output, batch_size=setup.batch_size)
-    return list(lines)
+    return list(
+        compose_batches(composer, [batch], setup.store, setup.output, batch_size=setup.batch_size)
+    )

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +17,7 @@ from emomusic.compose.checkpoint import checkpoint_files, file_checksum
 from emomusic.compose.clip import Clip
 from emomusic.compose.jobs.rows import BadRow, JobRow, read_rows
 from emomusic.compose.parse import ClipSpec
+from emomusic.extras import need
 
 SMALLEST_BATCH, LARGEST_BATCH, MANY_BATCHES = 16, 512, 64
 PACKS = ("files", "tar", "parquet")
@@ -82,11 +82,8 @@ class Output:
         """Check that the pack can be written here."""
         if self.pack not in PACKS:
             raise ValueError(f"pack must be one of {', '.join(PACKS)}, got {self.pack!r}")
-        if self.pack == "parquet" and find_spec("pyarrow") is None:
-            raise ValueError(
-                "--pack parquet needs pyarrow: install it with pip install 'emomusic[parquet]', "
-                "or take tar"
-            )
+        if self.pack == "parquet":
+            need("parquet")
 
 
 class Job:
@@ -192,13 +189,8 @@ class Job:
     def identity(self, output: Output, *, checkpoint: Path, engine: str) -> dict[str, Any]:
         """Return what must be the same for a job to be resumed.
 
-        Args:
-            output: What is kept of each clip.
-            checkpoint: Its folder.
-            engine: Name of the engine that writes the notes.
-
         Raises:
-            OSError: If the checkpoint cannot be read.
+            OSError: If the checkpoint's folder cannot be read.
         """
         files = [(path.name, *file_checksum(path)) for path in checkpoint_files(checkpoint)]
         return {

@@ -1,4 +1,4 @@
-"""Rows of a job, as CSV or JSON lines: each is a request."""
+"""Rows of a job, as CSV or JSON lines: what each may say, and the request that it is."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO
 
-from emomusic.compose.jobs.columns import RowError, check_columns, options_of
+from emomusic.compose.fields import Door, Field, Kind, shown
 from emomusic.compose.parse import (
     COUNT,
     FORMAT,
+    ROW,
     ClipSpec,
     parse_settings_file,
     refuse_constant,
     spec_from_options,
 )
+from emomusic.compose.request import attribute_field
 from emomusic.files import UNREADABLE
+from emomusic.music.attributes import ATTRIBUTE_NAMES
 
 MAX_LINE = 24 * 2**20
 """Bytes of a line: settings may hold music."""
@@ -28,6 +31,16 @@ NOT_UTF8 = "is no UTF-8 text"
 TOO_LONG = f"is longer than {MAX_LINE // 2**20} MiB"
 _CUT = "\ud800"
 """Stands for a line of CSV that is too long; no bytes are read as it."""
+
+EMOTIONS = ("emotion", "valence", "arousal", "mix", "curve", "free")
+LENGTHS = ("bars", "seconds")
+MUSIC = ("continue", "vary")
+"""Ways to say one thing: a row that takes one leaves nothing of the others to the defaults."""
+MAX_ID = 200
+ID = Field(Kind.TEXT, "Whatever you call it; the manifest repeats it.", name="id", doors=Door.ROW)
+_ATTRIBUTES = {name: attribute_field(name) for name in ATTRIBUTE_NAMES if name not in ROW}
+COLUMNS: dict[str, Field] = {field.name: field for field in (ID, COUNT)} | ROW | _ATTRIBUTES
+"""Each column, and what its values are; `attributes` is another name of `set`."""
 
 
 class SpecError(ValueError):
@@ -110,7 +123,7 @@ def _json_values(line: bytes) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("the row is nested too deeply") from None
     if not isinstance(values, dict):
-        raise RowError("the row is no JSON object")
+        raise ValueError("the row is no JSON object")  # noqa: TRY004 - of a file
     return values
 
 
@@ -178,5 +191,72 @@ def _row(
         return JobRow(number, spec_from_options(options), count, name)
     except UNREADABLE as error:
         reason = str(error) if isinstance(error, ValueError) else "a value is of the wrong kind"
-        shown = "".join(c if c.isprintable() else " " for c in reason[: 2 * MAX_REASON])
-        return BadRow(number, " ".join(shown.split())[:MAX_REASON])
+        text = "".join(c if c.isprintable() else " " for c in reason[: 2 * MAX_REASON])
+        return BadRow(number, " ".join(text.split())[:MAX_REASON])
+
+
+# What a row may say, and how its words become options
+
+
+def check_columns(names: list[str]) -> None:
+    """Check the names of columns.
+
+    Raises:
+        ValueError: If one is unknown, or comes twice.
+    """
+    for at, name in enumerate(names):
+        if name not in COLUMNS:
+            raise ValueError(f"unknown column {shown(name)}; known are {', '.join(COLUMNS)}")
+        if name in names[:at]:
+            raise ValueError(f"the column {name} comes twice")
+
+
+def options_of(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a row asks for.
+
+    Args:
+        values: By column; None and empty texts count as not given.
+        defaults: Options for what the row leaves open. Where it says what to feel, how long, or
+            which music to take up, nothing of that is taken from them.
+
+    Raises:
+        ValueError: If a value is of another kind or out of range.
+    """
+    names = [str(name).replace("-", "_") for name in values]
+    check_columns(names)
+    own = {
+        name: _read(name, value)
+        for name, value in zip(names, values.values(), strict=True)
+        if value is not None and value != ""
+    }
+    attributes = _take_attributes(own)
+    options = dict(defaults)
+    for group in (EMOTIONS, LENGTHS, MUSIC):
+        if any(own.get(name, False) is not False for name in group):  # not to be free says nothing
+            options = {name: value for name, value in options.items() if name not in group}
+    options |= own
+    if attributes:
+        options["set"] = {**defaults.get("set", {}), **attributes}
+    return options
+
+
+def _read(name: str, value: Any) -> Any:
+    if name != ID.name:
+        return COLUMNS[name].read_word(value)
+    text: str = ID.read(str(value) if type(value) is int else value)
+    if len(text) > MAX_ID:
+        raise ValueError(f"{name} must be at most {MAX_ID} characters long, got {len(text)}")
+    return text
+
+
+def _take_attributes(own: dict[str, Any]) -> dict[str, float]:
+    """Take all attributes out of a row's values and return them."""
+    parts = [own.pop(name, {}) for name in ("set", "attributes")]
+    parts += [{name: own.pop(name)} for name in _ATTRIBUTES if name in own]
+    attributes: dict[str, float] = {}
+    for part in parts:
+        twice = sorted(set(part) & set(attributes))
+        if twice:
+            raise ValueError(f"{twice[0]} is given twice")
+        attributes |= part
+    return attributes

@@ -12,17 +12,24 @@ import tarfile
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from emomusic.compose.export import MANIFEST_NAME, OutputError, line_of, stem_of, write_files
+from emomusic.compose.export import (
+    MANIFEST_NAME,
+    OutputError,
+    line_of,
+    raise_as_output_error,
+    stem_of,
+    write_files,
+)
 from emomusic.compose.jobs.job import ItemResult, Job, Output
 from emomusic.emotion import Emotion
-from emomusic.files import UNREADABLE, write_text
+from emomusic.files import UNREADABLE, locked, write_text
 from emomusic.verify.verifier import Verifier
 
 FAILURES_NAME = "failures.jsonl"
@@ -52,6 +59,10 @@ class Shard:
     def has(self, batch: int) -> bool:
         """Tell whether a batch belongs to it."""
         return batch % self.count == self.index
+
+    def choose(self, n_batches: int) -> list[bool]:
+        """Tell of each batch of a job whether it belongs to it."""
+        return [self.has(batch) for batch in range(n_batches)]
 
 
 def parse_shard(text: str) -> Shard:
@@ -86,25 +97,20 @@ class Store:
         """
         with raise_as_output_error(self.folder):
             self.state.mkdir(parents=True, exist_ok=True)
-            lock = self._lock_path.open("wb")
-        with lock:
-            if not _lock(lock.fileno()):
+            self._lock_path.touch()
+        with locked(self._lock_path) as is_free:
+            if not is_free:
                 raise OutputError(f"another process composes this part of a job into {self.folder}")
             yield
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> AbstractContextManager[bool]:
         """Keep other shards of the job from beginning and ending at the same time."""
-        with (self.state / BEGIN_NAME).open("wb") as lock:
-            _lock(lock.fileno(), wait=True)
-            yield
+        return locked(self.state / BEGIN_NAME, wait=True)
 
     def begin(self, identity: Mapping[str, Any], *, resume: bool) -> None:
         """Make the folder ready for a job; what another one left is removed, but not its clips.
 
-        Args:
-            identity: What must be the same to resume.
-            resume: Whether to go on; otherwise this shard begins anew.
+        To resume, the identity must be the same; otherwise this shard begins anew.
 
         Raises:
             OutputError: If another job would be resumed, or the folder cannot be written into.
@@ -128,9 +134,7 @@ class Store:
                 return
             self.done_dir.mkdir(exist_ok=True)
             shutil.rmtree(self.doing_dir, ignore_errors=True)
-            self.doing_dir.mkdir(
-                parents=True, exist_ok=True
-            )  # an earlier process may just be ending
+            self.doing_dir.mkdir(parents=True, exist_ok=True)  # another may just be ending
             write_text(self.state / JOB_NAME, json.dumps(dict(identity), indent=1) + "\n")
 
     def _identity(self) -> dict[str, Any] | None:
@@ -139,10 +143,6 @@ class Store:
         except UNREADABLE:
             return None
         return found if isinstance(found, dict) else None
-
-    def wanted(self, n_batches: int) -> list[bool]:
-        """Tell of each batch whether it belongs to this shard."""
-        return [self.shard.has(batch) for batch in range(n_batches)]
 
     def missing(self, n_batches: int) -> list[bool]:
         """Tell of each batch whether it belongs to this shard and is not done yet."""
@@ -182,15 +182,6 @@ class Store:
         shutil.rmtree(self.state, ignore_errors=True)
 
 
-@contextmanager
-def raise_as_output_error(folder: Path) -> Iterator[None]:
-    """Turn an OSError into an `OutputError` of one sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
-
-
 def _difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     names = [name for name in wanted if known.get(name) != wanted[name]]
     values = {name: (known.get(name), wanted[name]) for name in names}
@@ -198,21 +189,6 @@ def _difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {a} and not {b}" for name, (a, b) in shown.items()) or ", ".join(
         f"other {name}" for name in names
     )
-
-
-def _lock(handle: int, *, wait: bool = False) -> bool:
-    """Lock a file for as long as it is open; tell whether nobody else has."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: whoever starts a job twice there gets the same clips twice
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        pass
-    return True
 
 
 class BatchWriter:
@@ -298,14 +274,7 @@ class BatchWriter:
 
 
 def write_tar(path: Path, lines: Sequence[Line], folder: Path) -> None:
-    """Write the files of clips into a tar file, one clip after another: the same clips, the same
-    bytes.
-
-    Args:
-        path: The tar file.
-        lines: Of the manifest.
-        folder: Where the files are.
-    """
+    """Write the files of lines into a tar file: the same clips, the same bytes."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
         for name in (name for line in lines for name in line["files"]):
             entry = tarfile.TarInfo(name)  # with neither time nor owner
@@ -315,13 +284,7 @@ def write_tar(path: Path, lines: Sequence[Line], folder: Path) -> None:
 
 
 def write_parquet(path: Path, lines: Sequence[Line], folder: Path) -> None:
-    """Write clips into a parquet file: a row a clip, a column a format, and the card as JSON.
-
-    Args:
-        path: The parquet file.
-        lines: Of the manifest.
-        folder: Where the files are.
-    """
+    """Write clips into a parquet file: a row a clip, a column a format, and the card as JSON."""
     from pyarrow import parquet
 
     groups = (lines[at : at + ROW_GROUP] for at in range(0, len(lines), ROW_GROUP))

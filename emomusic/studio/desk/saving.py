@@ -14,16 +14,15 @@ from emomusic.files import write_atomically
 from emomusic.music.score import ScoreError
 from emomusic.studio.desk.session import StudioPiece
 
-ORDER = ("mid", "json", "flac", "mp3", "wav", "musicxml", "svg")
-"""What is wanted first comes first."""
+ORDER = sorted(FORMATS, key=lambda suffix: (FORMATS[suffix] or "", suffix != "mid", suffix))
+"""What is there at once comes first, then sound, then notation."""
 PLAYED = "flac"
 """For the page alone: in browsers as good as MP3, and encoded ten times as fast."""
-assert set(ORDER) == set(FORMATS)
 PACKED = frozenset({"mp3", "wav"})
 """Stored in the ZIP as they are: one is packed already, the other hardly gets smaller."""
 BUNDLE = "zip"
 MAX_STEM = 48
-SOUNDS = frozenset({"flac", "mp3", "wav"})
+SOUNDS = frozenset(suffix for suffix, extra in FORMATS.items() if extra == "audio")
 MAX_SOUND_S = 600.0
 """Longer sound fills the memory, and nobody else hears anything while it is made."""
 
