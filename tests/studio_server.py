@@ -176,9 +176,9 @@ class Visitor:
 def form(**changes: Any) -> list[Any]:
     """Return what the page sends to compose; what is not named is as simple as may be."""
     values = {
-        "picker": POINT, "unit": "bars", "length": 2, "key": "any", "mode": "any",
-        "time_signature": "4/4", "faders": {"set": {}}, "temperature": 1.0, "top_p": 0.99,
-        "best_of": 1, "variations": 1, "seed": 0,
+        "picker": POINT, "variations": 1, "seed": 0, "unit": "bars", "length": 2, "key": "any",
+        "mode": "any", "time_signature": "4/4", "faders": {"set": {}}, "temperature": 1.0,
+        "top_p": 0.99, "best_of": 1,
     }  # fmt: skip
     assert set(changes) <= set(values)
     return [*{**values, **changes}.values()]

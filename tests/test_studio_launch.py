@@ -32,8 +32,8 @@ import emomusic.studio.launch as launch
 from emomusic.compose.composer import Composer
 from emomusic.compose.parse import parse_settings_file
 from emomusic.music.score import dump_score, read_score
+from emomusic.studio.callbacks import AT_ONCE
 from emomusic.studio.launch import LaunchError
-from emomusic.studio.wiring import AT_ONCE
 
 PASSWORDS = {"path": "/etc/passwd", "orig_name": "a.mid", "meta": {"_type": "gradio.FileData"}}
 LIST = "import sys, emomusic.cli; print(*sys.modules)"

@@ -21,9 +21,9 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.request import Request
 from emomusic.emotion import find_emotion
 from emomusic.music.score import dump_score
+from emomusic.studio.callbacks import AT_ONCE
 from emomusic.studio.endpoint import N_FILES
 from emomusic.studio.launch import MAX_WAITING
-from emomusic.studio.wiring import AT_ONCE
 
 N_CLIENTS, N_EACH, N_WARM = 8, 10, 20
 MAX_GROWTH = 60 * 2**20

@@ -13,12 +13,10 @@ from gradio.events import api
 
 from emomusic.compose.composer import Composer
 from emomusic.emotion import find_emotion
-from emomusic.studio.components.assets import asset
-from emomusic.studio.components.picker import DEFAULT_FEELING, point_feeling
+from emomusic.studio.callbacks import AT_ONCE, Callbacks, suggested, wire
+from emomusic.studio.components import DEFAULT_FEELING, asset
 from emomusic.studio.endpoint import endpoint
-from emomusic.studio.listeners import Listeners, suggested
-from emomusic.studio.page import lay_out
-from emomusic.studio.wiring import AT_ONCE, wire
+from emomusic.studio.page import Page
 
 MAX_WAITING = 32
 MAX_FILE = "4mb"
@@ -40,15 +38,14 @@ def build(composer: Composer) -> gr.Blocks:
     """
     with gr.Blocks(
         title="emomusic studio", analytics_enabled=False, delete_cache=(SWEEP_S, KEPT_S)
-    ) as page:
-        feeling = point_feeling(find_emotion(DEFAULT_FEELING))
-        parts = lay_out(suggested(composer.mapper, feeling))
+    ) as blocks:
+        page = Page(suggested(composer.mapper, find_emotion(DEFAULT_FEELING)))
         own: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": AT_ONCE}
         api(endpoint(composer), api_name="compose", **own)  # the first takes the name
-        wire(page, parts, Listeners(composer, parts))
-    blocks: gr.Blocks = page
-    blocks.queue(max_size=MAX_WAITING)
-    return blocks
+        wire(blocks, page, Callbacks(composer, page))
+    found: gr.Blocks = blocks
+    found.queue(max_size=MAX_WAITING)
+    return found
 
 
 def open_studio(
