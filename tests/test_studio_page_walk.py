@@ -9,6 +9,16 @@ import numpy as np
 import pytest
 from studio_pages import Visitor, small
 
+KEEP_PICTURES = """() => {
+  walk.ink = [];
+  const canvas = document.querySelector('.emo-roll-notes');
+  const where = document.querySelector('.emo-roll-where');
+  new MutationObserver(() => {
+    if (where.textContent.startsWith('composing')) walk.ink.push(canvas.toDataURL());
+  }).observe(where, {childList: true, characterData: true, subtree: true});
+}"""
+"""What the roll shows while more is composed."""
+
 
 def name_on_circle(visitor: Visitor, name: str) -> Any:
     return visitor.page.locator(f".plane-name[data-name='{name}']")
@@ -52,7 +62,9 @@ def test_a_piece_grows_before_the_eyes_then_sounds_and_is_explained(
     name_on_circle(visitor, "nostalgia").click()
     visitor.ask_for_bars(64)
     empty = visitor.picture()
+    visitor.page.evaluate(KEEP_PICTURES)
     visitor.compose()
+    assert len(set(visitor.page.evaluate("walk.ink"))) >= 3
 
     told = visitor.told()
     growing = [words for words in told if re.fullmatch(r"composing bar \d+ of 64", words)]
@@ -82,22 +94,6 @@ def test_a_piece_grows_before_the_eyes_then_sounds_and_is_explained(
     times = visitor.page.evaluate("[walk.first, walk.heard]")
     with capsys.disabled():
         print(f"\non the page: notes {times[0]:.0f} ms, sound {times[1]:.0f} ms after the click")
-
-
-def test_the_roll_shows_notes_while_more_are_composed(visitor: Visitor) -> None:
-    visitor.page.evaluate(
-        """() => {
-          walk.ink = [];
-          const canvas = document.querySelector('.emo-roll-notes');
-          const where = document.querySelector('.emo-roll-where');
-          new MutationObserver(() => {
-            if (where.textContent.startsWith('composing')) walk.ink.push(canvas.toDataURL());
-          }).observe(where, {childList: true, characterData: true, subtree: true});
-        }"""
-    )
-    visitor.ask_for_bars(64)
-    visitor.compose()
-    assert len(set(visitor.page.evaluate("walk.ink"))) >= 3
 
 
 def test_it_plays_seeks_and_repeats(comer: Visitor) -> None:

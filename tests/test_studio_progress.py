@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 from helpers.composing import given, tune
-from midi import score_of
 
 import emomusic.studio.progress as own
 from emomusic.compose.composer import Composer
@@ -119,13 +118,3 @@ def test_bars_that_are_there_already_are_shown_where_a_piece_goes_on(
     for progress in compose(tiny_composer, Session(), [request_], seed=1):
         assert progress.n_bars in ((n_bars,), (request_.n_bars,))
     assert progress.n_bars == (n_bars,)
-
-
-def test_a_request_that_cannot_be_met_is_a_value_error(tiny_composer: Composer) -> None:
-    odd = given(score_of([(0, 5, 60, 64), (5, 5, 62, 64)], signatures=((0, 5, 4),)))
-    with pytest.raises(ValueError, match="5 quarter notes a bar"):
-        [*compose(tiny_composer, Session(), [Request(None, given=odd)], seed=1)]
-
-
-def test_nothing_is_there_before_the_first_bar() -> None:
-    assert Progress((None, None), (4, 4)).whole == []

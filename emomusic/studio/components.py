@@ -14,16 +14,17 @@ from emomusic.compose.fields import Field, Kind
 from emomusic.compose.parse import ENDPOINT
 from emomusic.compose.request import check_attribute
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve, emotion_names, find_emotion, mix
+from emomusic.emotion.curve import MAX_POINTS
 from emomusic.emotion.names import ALIASES
 from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
+from emomusic.studio.session import MAX_TAKES
 
 Feeling = Emotion | EmotionCurve
 DEFAULT_FEELING = "hope"
 MODE = Field(Kind.CHOICE, name="mode", choices=("point", "mix", "curve"))
 WEIGHT = Field(Kind.NUMBER, name="weight", bounds=(0, 1), open_low=True)
 BAR = Field(Kind.NUMBER, name="bar")
-MAX_PARTS, MAX_POINTS, MAX_NAME = 3, 64, 40
-MAX_CARDS = 8
+MAX_PARTS, MAX_NAME = 3, 40
 SELECTED = Field(Kind.WHOLE, name="the selected variation")
 # Printed on the circle where there is room, the first before the others; all names are dots.
 PRINTED_FIRST = (
@@ -311,7 +312,7 @@ class Variations(Widget):
         if payload is None:
             return Choice()
         held = _table("the variations", payload)
-        cards = _rows("the variations", held.get("cards"), MAX_CARDS, 0)
+        cards = _rows("the variations", held.get("cards"), MAX_TAKES, 0)
         selected = 0 if held.get("selected") is None else SELECTED.read(held["selected"])
         if not 0 <= selected < max(len(cards), 1):
             raise ValueError(f"the selected variation must be one of {len(cards)}, got {selected}")

@@ -278,7 +278,7 @@ def _row(title: str, point: Emotion | Verdict) -> str:
 
 
 @dataclass(frozen=True)
-class Panel:
+class CoursePanel:
     """Turn places of a piece, and values of valence or arousal, into places of the picture."""
 
     axis: str
@@ -316,9 +316,10 @@ def course(asked: Asked | None, windows: Sequence[Window]) -> str:
     end = span(windows[-1])[1]
     tops = (TOP, TOP + PANEL + GAP)
     parts = [
-        _panel(Panel(axis, end, top), asked, windows) for axis, top in zip(AXES, tops, strict=True)
+        _panel(CoursePanel(axis, end, top), asked, windows)
+        for axis, top in zip(AXES, tops, strict=True)
     ]
-    foot = Panel("", end, tops[1] + PANEL + 10)
+    foot = CoursePanel("", end, tops[1] + PANEL + 10)
     parts += [*(_cell(foot, window) for window in windows), *_ticks(foot, windows)]
     told = "; ".join(_told(window, asked, f"heard {window.quadrant}, ") for window in windows)
     label = f"Valence and arousal over the piece; {told}"
@@ -337,7 +338,7 @@ def legend(keys: Sequence[tuple[str, str]]) -> str:
     return tag("p", "".join(parts), class_="emo-legend")
 
 
-def _panel(panel: Panel, asked: Asked | None, windows: Sequence[Window]) -> str:
+def _panel(panel: CoursePanel, asked: Asked | None, windows: Sequence[Window]) -> str:
     parts = [text(complex(LEFT, panel.top - 7), panel.axis, "emo-strong")]
     for value, words in ((1.0, "+1"), (0.0, "0"), (-1.0, "−1")):
         left = complex(LEFT, panel.top + PANEL * (1 - value) / 2)
@@ -359,7 +360,7 @@ def _panel(panel: Panel, asked: Asked | None, windows: Sequence[Window]) -> str:
     return tag("g", "".join(parts), class_=f"emo-panel emo-panel-{panel.axis}")
 
 
-def _gap(panel: Panel, asked: Asked, window: Window) -> str:
+def _gap(panel: CoursePanel, asked: Asked, window: Window) -> str:
     """Shade what lies between asked and heard in a window."""
     start, end = max(span(window)[0], asked.start), span(window)[1]
     if start >= end:
@@ -369,7 +370,7 @@ def _gap(panel: Panel, asked: Asked, window: Window) -> str:
     return path("polygon", f"emo-gap {_colour(window)}", corners)
 
 
-def _cell(foot: Panel, window: Window) -> str:
+def _cell(foot: CoursePanel, window: Window) -> str:
     """Name the quadrant heard in a window, in the row under the panels."""
     start, end = (foot.x(place) for place in span(window))
     width = end - start - 1.5
@@ -382,7 +383,7 @@ def _cell(foot: Panel, window: Window) -> str:
     return tag("g", inside, class_=_colour(window))
 
 
-def _ticks(foot: Panel, windows: Sequence[Window]) -> Iterator[str]:
+def _ticks(foot: CoursePanel, windows: Sequence[Window]) -> Iterator[str]:
     """Number the first bar of each window, or write its time, as far as there is room."""
     y, reach, in_bars = foot.top + BAND + 14, -TICK_ROOM, windows[0].bars is not None
     for i, window in enumerate(windows):
