@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import socket
@@ -27,12 +26,13 @@ from studio_server import (
     open_studio,
 )
 
+import emomusic.extras as extras
 import emomusic.studio.launch as launch
 from emomusic.compose.composer import Composer
 from emomusic.compose.parse import ENDPOINT, parse_settings_file
+from emomusic.extras import MissingExtraError
 from emomusic.music.score import dump_score
 from emomusic.studio.callbacks import AT_ONCE
-from emomusic.studio.launch import LaunchError
 
 PASSWORDS = {"path": "/etc/passwd", "orig_name": "a.mid", "meta": {"_type": "gradio.FileData"}}
 
@@ -80,8 +80,8 @@ def test_a_missing_checkpoint_is_told_in_a_line(tmp_path: Path) -> None:
 def test_mcp_without_its_package_is_told_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
-    with pytest.raises(LaunchError, match=r"needs the package mcp: pip install 'emomusic\[mcp\]'"):
+    monkeypatch.setattr(extras, "find_spec", lambda *_: None)
+    with pytest.raises(MissingExtraError, match=r"package mcp: pip install 'emomusic\[mcp\]'"):
         launch.open_studio(tmp_path, mcp=True)
 
 
