@@ -14,7 +14,7 @@ from emomusic.emotion import Emotion, find_emotion
 from emomusic.studio.form import continue_piece, read_form, shift_piece, show_form, vary_piece
 from emomusic.studio.session import StudioPiece
 
-JOY = find_emotion("joy")
+JOY, FEAR = find_emotion("joy"), find_emotion("fear")
 CURVE = curve_of((0, -0.5, 0.5), (4, 0.9, -0.9))
 
 
@@ -58,22 +58,20 @@ def test_what_follows_from_a_clip_is_derived_from_it(composed: StudioPiece) -> N
     clip = composed.clip
     assert clip is not None
     assert continue_piece(composed, 8) == derive.continue_clip(clip, 8)
-    assert continue_piece(composed, 8, emotion=find_emotion("fear")).emotion.name == "fear"  # type: ignore[union-attr]
+    assert continue_piece(composed, 8, emotion=FEAR).emotion == FEAR
     assert vary_piece(composed, take=2) == derive.vary_clip(clip, take=2)
     assert shift_piece(composed, "sadder") == derive.shift_clip(clip, "sadder")
 
 
-def test_what_was_brought_goes_on_as_it_is_unless_told_otherwise(brought: StudioPiece) -> None:
+def test_what_was_brought_goes_on_as_it_is_or_as_told_or_is_varied(
+    brought: StudioPiece,
+) -> None:
     request = continue_piece(brought, 2)
     assert request.given is not None and request.given.use == CONTINUE
     assert (request.emotion, request.n_bars) == (None, 2)
     assert continue_piece(brought, 2, emotion=JOY).emotion == JOY
-
-
-def test_what_was_brought_is_varied_by_its_take(brought: StudioPiece) -> None:
-    request = vary_piece(brought, take=5)
-    assert request.given is not None and request.given.use == VARY
-    assert request.take == 5
+    varied = vary_piece(brought, take=5)
+    assert varied.given is not None and (varied.given.use, varied.take) == (VARY, 5)
 
 
 @pytest.mark.parametrize("move", derive.MOVES)

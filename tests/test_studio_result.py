@@ -66,22 +66,22 @@ def heard(*windows: Window) -> Trajectory:
     return Trajectory("Q3", "sad", windows)
 
 
-def clip(*windows: Window, **changes: Any) -> Result:
+def clip(**changes: Any) -> Result:
     given: dict[str, Any] = {
         "verdict": VERDICT, "explanation": explained(mode=FOR, tempo=USUAL),
-        "course": heard(*windows or WINDOWS), "achieved": MIDDLES,
-        "targets": MIDDLES, "asked": Asked(SADNESS), "best_of": 1,
+        "course": heard(*WINDOWS), "achieved": MIDDLES, "targets": MIDDLES,
+        "asked": Asked(SADNESS), "best_of": 1,
     }  # fmt: skip
     return Result(**{**given, **changes})
 
 
-def brought(*windows: Window, **changes: Any) -> Result:
+def brought(**changes: Any) -> Result:
     nothing = {"targets": {}, "asked": None, "best_of": None, "file": "song.mid"}
-    return clip(*windows, **{**nothing, **changes})
+    return clip(**{**nothing, **changes})
 
 
-def drawn(*windows: Window, **changes: Any) -> str:
-    return result_page(clip(*windows, **changes))
+def drawn(**changes: Any) -> str:
+    return result_page(clip(**changes))
 
 
 def read(markup: str) -> ElementTree.Element:
@@ -129,8 +129,7 @@ def numbers(element: ElementTree.Element, *names: str) -> tuple[float, ...]:
     ],
 )  # fmt: skip
 def test_a_clip_is_told_in_words(changes: dict[str, Any], told: str) -> None:
-    explanation = Explanation("Q3", 0.81, "sad", -0.4, -0.3, (), explained(mode=FOR).effects)
-    page = words(drawn(**{"explanation": explanation, **changes}).replace("</h3>", " </h3>"))
+    page = words(drawn(**changes).replace("</h3>", " </h3>"))
     assert told in page and "0.81 sure" not in page
 
 
@@ -153,7 +152,7 @@ def test_what_was_brought_shows_what_is_heard_and_its_name() -> None:
 @pytest.mark.parametrize("make", [clip, brought])
 def test_no_text_becomes_markup(make: Any) -> None:
     evil = {"explanation": replace(explained(mode=FOR), emotion=EVIL), "file": EVIL}
-    course = Trajectory("Q3", EVIL, WINDOWS)
+    course = replace(heard(*WINDOWS), emotion=EVIL)
     asked = Asked(replace(SADNESS, name=EVIL)) if make is clip else None
     page = result_page(make(**evil, course=course, asked=asked, fixed=[EVIL]))
     assert "<script" not in page and "${" not in page and "{{" not in page
@@ -283,7 +282,7 @@ def test_a_curve_is_drawn_as_paths_window_by_window() -> None:
 
 def test_a_long_path_numbers_its_ends_only() -> None:
     windows = [window(i + 1, i + 1, "Q1", 0.1 * i, 0.2) for i in range(10)]
-    page = drawn(*windows, asked=Asked(SADNESS, curve_of((0, 0, 0), (10, 0, 0))))
+    page = drawn(course=heard(*windows), asked=Asked(SADNESS, curve_of((0, 0, 0), (10, 0, 0))))
     assert [e.text for e in of_class(page, "emo-bead")] == ["1", "10", "1", "10"]
 
 
@@ -315,7 +314,8 @@ def test_the_axis_counts_bars_and_the_row_names_quadrants() -> None:
 
 
 def test_many_windows_keep_their_numbers_apart_and_their_names_out() -> None:
-    page = drawn(*(window(20 * i + 1, 20 * (i + 1), "Q4", 0.1, -0.1) for i in range(24)))
+    many = [window(20 * i + 1, 20 * (i + 1), "Q4", 0.1, -0.1) for i in range(24)]
+    page = drawn(course=heard(*many))
     assert not of_class(page, "emo-cell-name") and len(of_class(page, "emo-cell")) == 24
     (picture,) = of_class(page, "emo-course-svg")
     faint = [e for e in picture.iter("text") if e.get("class") == "emo-faint"]
@@ -325,7 +325,7 @@ def test_many_windows_keep_their_numbers_apart_and_their_names_out() -> None:
 
 def test_a_piece_without_bars_is_timed_and_a_curve_in_bars_stands_still() -> None:
     timed = window(31, 37, "Q2", 0.1, 0.1, in_bars=False)
-    page = drawn(timed, asked=Asked(SADNESS, TURN))
+    page = drawn(course=heard(timed), asked=Asked(SADNESS, TURN))
     assert "1:00" in words(page) and of_class(page, "emo-sd1")
     level, _ = of_class(page, "emo-asked-line")
     assert len({corner.split(",")[1] for corner in str(level.get("points")).split()}) == 1
@@ -341,10 +341,9 @@ def test_the_course_is_told_in_words() -> None:
 # The attributes
 
 
-def tempo(achieved: float, asked: float | None = 120.0) -> str:
-    """Show a clip of which only the tempo is measured; its range is 40 to 200."""
-    targets = {} if asked is None else {"tempo": asked}
-    return drawn(achieved={"tempo": achieved}, targets=targets)
+def tempo(achieved: float) -> str:
+    """Show a clip of which only the tempo is measured, and 120 asked; its range is 40 to 200."""
+    return drawn(achieved={"tempo": achieved}, targets={"tempo": 120.0})
 
 
 def rows(page: str) -> list[str | None]:

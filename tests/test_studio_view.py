@@ -94,16 +94,14 @@ def test_notes_are_packed_in_milliseconds_and_new_ones_only_add_to_the_end() -> 
     assert pack_notes(*(array[:0] for array in arrays)) == ""
 
 
-def test_a_whole_piece_is_drawn_with_all_its_notes_and_its_sound(composed: StudioPiece) -> None:
-    roll = roll_of(composed, audio="clip.flac")
-    assert roll["notes"].count(";") == len(composed.notes)
-    assert (roll["n_bars"], roll["composing"], roll["audio"]["path"]) == (2, False, "clip.flac")
-    assert len(roll["bars"]) == 3 and roll["bars"] == sorted(roll["bars"])
-
-
-def test_a_growing_piece_is_drawn_with_room_for_what_comes(composed: StudioPiece) -> None:
-    roll = roll_of(composed, n_bars=16)
-    assert (roll["n_bars"], roll["composing"], roll["audio"]) == (16, True, None)
+def test_a_piece_is_drawn_with_its_sound_or_with_room_for_what_comes(
+    composed: StudioPiece,
+) -> None:
+    whole, growing = roll_of(composed, audio="clip.flac"), roll_of(composed, n_bars=16)
+    assert whole["notes"].count(";") == len(composed.notes)
+    assert (whole["n_bars"], whole["composing"], whole["audio"]["path"]) == (2, False, "clip.flac")
+    assert len(whole["bars"]) == 3 and whole["bars"] == sorted(whole["bars"])
+    assert (growing["n_bars"], growing["composing"], growing["audio"]) == (16, True, None)
 
 
 def test_a_piece_is_told_in_plain_words(composed: StudioPiece, brought: StudioPiece) -> None:
@@ -127,6 +125,8 @@ def test_cards_say_what_is_heard(composed: StudioPiece, brought: StudioPiece) ->
         assert card["valence"] == round(verdict.valence, 3)
         assert card["probability"] == round(max(verdict.probabilities.values()), 3)
         assert (card["n_bars"], card["tempo"]) == (piece.n_bars, round(piece.tempo, 3))
+    empty = deck_of(Session())
+    assert empty["cards"] == [] and empty["selected"] is None
 
 
 def test_growing_cards_stand_behind_the_favourites(
@@ -143,11 +143,6 @@ def test_growing_cards_stand_behind_the_favourites(
     assert deck["selected"] == 1 and cards[1]["notes"] == ""
     assert cards[2]["length_s"] == pytest.approx(4 * composed.bars_s[-1], abs=1e-3)
     assert deck["take"] != deck_of(session)["take"]
-
-
-def test_an_empty_table_shows_no_cards() -> None:
-    deck = deck_of(Session())
-    assert deck["cards"] == [] and deck["selected"] is None
 
 
 def test_a_card_of_a_long_piece_shows_its_beginning(brought: StudioPiece) -> None:
