@@ -52,7 +52,8 @@ def test_eight_programs_get_ten_clips_each_and_nobody_elses(
     memory: list[int] = []
 
     def ask(number: int) -> list[tuple[Request, int, bytes]]:
-        client = Client(studio.url, verbose=False, download_files=str(tmp_path / str(number)))
+        folder, patient = str(tmp_path / str(number)), {"timeout": WAIT_S}
+        client = Client(studio.url, httpx_kwargs=patient, verbose=False, download_files=folder)
         got = []
         for at in range(N_EACH):
             emotion, bars = EMOTIONS[(number + at) % len(EMOTIONS)], 1 + at % 3

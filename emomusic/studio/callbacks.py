@@ -30,7 +30,7 @@ from emomusic.studio.form import (
     vary_piece,
 )
 from emomusic.studio.page import MAX_LENGTH, Page
-from emomusic.studio.progress import Progress, compose
+from emomusic.studio.progress import compose
 from emomusic.studio.session import Session, StudioPiece
 from emomusic.studio.view import Stream, Updates, View, chosen, label_of
 
@@ -135,7 +135,6 @@ class Callbacks:
         """Compose with this person's lock held; then keep what is whole, and show it."""
         if not session.lock.acquire(blocking=False):
             raise refusal("Something is being composed already: stop it first")
-        progress = Progress((), ())
         try:
             session.stopping.clear()
             with refusing():
