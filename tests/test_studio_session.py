@@ -11,7 +11,7 @@ import pytest
 from helpers.composing import tune
 from midi import score_of
 
-from emomusic.studio.session import MAX_TAKES, MAX_VERSIONS, Session, StudioPiece, Take
+from emomusic.studio.session import MAX_TAKES, MAX_VERSIONS, Session, StudioPiece
 
 
 def piece(n_bars: int = 1) -> StudioPiece:
@@ -46,14 +46,15 @@ def test_bars_of_a_piece_begin_where_its_tempo_and_metre_say() -> None:
 
 
 def test_undo_goes_back_one_version_after_another() -> None:
-    first, second = piece(), piece(2)
-    take = Take("1", [first])
-    take.change(second)
+    session, second = session_of(1), piece(2)
+    (take,), first = session.takes, session.takes[0].piece
+    session.change(take, second)
     assert take.piece is second
-    assert take.undo() and take.piece is first
-    assert not take.undo() and take.piece is first
+    assert session.undo(take) and take.piece is first
+    assert not session.undo(take) and take.piece is first
+    assert session.run == 3  # so that the page tells the cards from those before
     for _ in range(MAX_VERSIONS + 5):
-        take.change(piece())
+        session.change(take, piece())
     assert len(take.versions) == MAX_VERSIONS
 
 
@@ -90,7 +91,7 @@ def test_files_go_with_the_pieces_that_cannot_come_back() -> None:
     session = session_of(2)
     kept, gone = (written(session, take.piece) for take in session.takes)
     session.takes.pop()
-    session.takes[0].change(piece())  # undo brings the version before it back
+    session.change(session.takes[0], piece())  # undo brings the version before it back
     session.tidy()
     assert kept.exists() and not gone.exists()
     assert len(session.files) == 1

@@ -112,12 +112,7 @@ class Callbacks:
 
     def _compose_anew(self, session: Session, spec: ClipSpec, n: int = 1) -> Stream:
         """Compose n clips, the first of them as it is specified, in the place of others."""
-
-        def keep(pieces: Sequence[StudioPiece]) -> None:
-            if pieces:
-                session.replace_others(pieces)
-
-        requests = [spec.request] * n
+        requests, keep = [spec.request] * n, session.replace_others
         yield from self._compose(
             session, requests, keep, seed=spec.seed, start=spec.index, beside=False
         )
@@ -126,7 +121,7 @@ class Callbacks:
         self,
         session: Session,
         requests: Sequence[Request],
-        keep: Callable[[Sequence[StudioPiece]], None],
+        keep: Callable[[Sequence[StudioPiece]], object],
         *,
         seed: int,
         start: int = 0,
@@ -143,8 +138,9 @@ class Callbacks:
                         yield self.view.growing(session, progress, beside=beside)
         finally:
             session.lock.release()  # its files are written while the next may be composed
-        with refusing():
-            keep(progress.whole)
+        if progress.whole:
+            with refusing():
+                keep(progress.whole)
         yield self.view.settled(session, progress)
 
     # One take
@@ -154,21 +150,16 @@ class Callbacks:
         take = chosen(session)
         end = feeling.points[-1].emotion if isinstance(feeling, EmotionCurve) else feeling
         request = continue_piece(take.piece, ADDED_BARS, emotion=end if towards else None)
-
-        def keep(pieces: Sequence[StudioPiece]) -> None:
-            for piece in pieces:
-                take.change(piece)
-                session.run += 1
-
         seed, _ = _numbers(take.piece)
-        yield from self._compose(session, [request], keep, seed=seed)
+        yield from self._compose(
+            session, [request], lambda pieces: session.change(take, pieces[0]), seed=seed
+        )
 
     def undo(self, session: Session) -> Stream:
         """Take the last change of the chosen piece back."""
         take = chosen(session)
         words = "There is nothing to undo."
-        if take.undo():
-            session.run += 1
+        if session.undo(take):
             words = f"Back to {take.piece.n_bars} bars."
         yield self.view.present(session) | self.view.say(words)
 
@@ -185,12 +176,10 @@ class Callbacks:
         yield from self._compose_beside(session, piece, shift_piece(piece, move))
 
     def _compose_beside(self, session: Session, piece: StudioPiece, request: Request) -> Stream:
-        def keep(pieces: Sequence[StudioPiece]) -> None:
-            for found in pieces:
-                session.add(found)
-
         seed, index = _numbers(piece)
-        yield from self._compose(session, [request], keep, seed=seed, start=index)
+        yield from self._compose(
+            session, [request], lambda pieces: session.add(pieces[0]), seed=seed, start=index
+        )
 
     # Showing
 

@@ -102,17 +102,6 @@ class Take:
         """Return the piece as it is now."""
         return self.versions[-1]
 
-    def change(self, piece: StudioPiece) -> None:
-        """Put a new version on top."""
-        self.versions = [*self.versions, piece][-MAX_VERSIONS:]
-
-    def undo(self) -> bool:
-        """Go back to the version before; tell whether there was one."""
-        has_before = len(self.versions) > 1
-        if has_before:
-            self.versions = self.versions[:-1]
-        return has_before
-
 
 class Session:
     """Hold what one person has; nobody else's listeners see it.
@@ -208,6 +197,19 @@ class Session:
         self.takes = [*takes, self._titled(piece)]
         self.selected = len(self.takes) - 1
         self.run += 1
+
+    def change(self, take: Take, piece: StudioPiece) -> None:
+        """Put a new version of a card on top."""
+        take.versions = [*take.versions, piece][-MAX_VERSIONS:]
+        self.run += 1
+
+    def undo(self, take: Take) -> bool:
+        """Go back to the version of a card before; tell whether there was one."""
+        has_before = len(take.versions) > 1
+        if has_before:
+            take.versions = take.versions[:-1]
+            self.run += 1
+        return has_before
 
     def _titled(self, piece: StudioPiece) -> Take:
         self.n_titled += 1
