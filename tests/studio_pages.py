@@ -64,7 +64,6 @@ MISSING = """() => ({
 
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a studio with the shipped checkpoint."""
     _chromium()
     opened = open_studio(SHIPPED, tmp_path_factory.mktemp("studio"))
     yield f"{opened.url}/"
@@ -99,8 +98,7 @@ class Visitor:
     forgiven: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
 
-    def listen(self) -> None:
-        """Note errors of the console and requests to other machines, from now on."""
+    def __post_init__(self) -> None:
         page = self.page
         page.set_default_timeout(WAIT_S * 1000)
         page.add_init_script(WATCH)
@@ -122,13 +120,11 @@ class Visitor:
         self.forgiven.append(words)
 
     def held_against(self) -> list[str]:
-        """Return the errors that are not forgiven."""
         return [told for told in self.complaints if not any(w in told for w in self.forgiven)]
 
     # What a person does
 
     def open(self, fragment: str = "", *, query: str = "") -> Visitor:
-        """Open the page."""
         self.page.goto(f"{self.address}{query}{fragment}")
         self.page.locator(".plane-name").first.wait_for()
         self.page.locator(".faders-told, #compose").first.wait_for()
@@ -165,16 +161,13 @@ class Visitor:
             raise AssertionError(f"{self.status()} {messages} {told} {missing} {count}") from error
 
     def unfold(self, name: str) -> None:
-        """Open a folded section."""
         self.page.locator(f"#{name} > button.label-wrap").click()
 
     def type_into(self, selector: str, words: str) -> None:
-        """Write into a field and leave it."""
         self.page.locator(selector).fill(words)
         self.page.locator(selector).press("Tab")
 
     def ask_for_bars(self, n_bars: int) -> None:
-        """Set how many bars the piece is to have."""
         if not self.page.locator("#length").is_visible():
             self.unfold("shape")
         self.type_into("#length input[type=number]", str(n_bars))
@@ -186,7 +179,6 @@ class Visitor:
         self.page.locator(f"{selector} input[type=file]").set_input_files(path)
 
     def download(self, suffix: str, folder: Path) -> Path:
-        """Take a file away."""
         with self.page.expect_download() as got:
             self.page.click(f"#get-{suffix}")
         path = folder / str(got.value.suggested_filename)
@@ -200,11 +192,9 @@ class Visitor:
         return list(self.page.evaluate("walk.told"))
 
     def status(self) -> str:
-        """Return the status line."""
         return str(self.page.inner_text("#status .studio-status")).strip()
 
     def n_bars(self) -> int:
-        """Return the bars of the piece that is shown."""
         return int(self.page.inner_text(".emo-roll-where").rsplit(" ", 1)[-1])
 
     def rows(self) -> dict[str, str]:
@@ -216,11 +206,9 @@ class Visitor:
         return {name: value.replace("\u2212", "-") for name, value in found}
 
     def achieved(self, name: str) -> float:
-        """Return what came out of an attribute."""
         return float(self.rows()[name])
 
     def asked(self) -> tuple[float, float]:
-        """Return the asked point of the result."""
         row = self.page.locator("#result .emo-points tbody tr", has_text="asked").first
         cells = row.locator("td").all_inner_texts()
         valence, arousal = (float(cell.replace("\u2212", "-")) for cell in cells[:2])
@@ -237,11 +225,9 @@ class Visitor:
         return str(self.page.eval_on_selector(".emo-roll-notes", "c => c.toDataURL()"))
 
     def toast(self) -> str:
-        """Return the sentence of the message that has popped up."""
         return str(self.page.locator(".toast-message-text").last.inner_text())
 
     def is_wider_than_its_window(self) -> bool:
-        """Tell whether the page must be scrolled sideways."""
         root = "document.documentElement"
         return bool(self.page.evaluate(f"{root}.scrollWidth > {root}.clientWidth"))
 
@@ -257,10 +243,8 @@ def visits(studio: str, browser: Any) -> Iterator[Visits]:
     def enter(*, width: int = 1280, height: int = 900, **profile: Any) -> Visitor:
         size = {"width": width, "height": height}
         context = browser.new_context(viewport=size, reduced_motion="reduce", **profile)
-        visitor = Visitor(context.new_page(), studio)
-        visitor.listen()
-        there.append(visitor)
-        return visitor
+        there.append(Visitor(context.new_page(), studio))
+        return there[-1]
 
     yield enter
     for visitor in there:
@@ -277,7 +261,6 @@ def comer(visits: Visits) -> Visitor:
 
 @pytest.fixture
 def visitor(comer: Visitor) -> Visitor:
-    """Return a person before the open page."""
     return comer.open()
 
 

@@ -23,14 +23,12 @@ Message = dict[str, Any]
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def command(*arguments: object) -> list[str]:
-    """Return the command line that opens a studio."""
     return [sys.executable, str(ROOT / "app.py"), "--no-browser", *map(str, arguments)]
 
 
@@ -50,13 +48,12 @@ class Studio:
     folder: Path
 
     def close(self) -> int:
-        """End it as a service is ended, and return its exit status."""
+        """End it as a service is ended."""
         self.process.terminate()
         return self.process.wait(timeout=60)
 
     @property
     def memory(self) -> int:
-        """Return the bytes of memory that it holds."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -67,13 +64,7 @@ class Studio:
 
 
 def open_studio(checkpoint: Path, folder: Path, **more: str) -> Studio:
-    """Open a studio, and wait until it answers.
-
-    Args:
-        checkpoint: Of the model.
-        folder: For its temporary files.
-        more: Variables of its environment.
-    """
+    """Open a studio, and wait until it answers."""
     port = free_port()
     log = (folder / "log.txt").open("w")
     process = subprocess.Popen(
@@ -100,7 +91,6 @@ class Visitor:
     """Speak to a studio as its page does, with a session of one's own."""
 
     def __init__(self, url: str) -> None:
-        """Read what the page holds."""
         self.url, self.session = url, secrets.token_hex(6)
         self.http = httpx.Client(timeout=WAIT_S)
         self.config = self.http.get(f"{url}/config").json()
@@ -158,46 +148,32 @@ class Visitor:
         assert not last["success"], last
         return str(last["output"]["error"])
 
-    def stop(self) -> None:
-        """Press the stop button."""
-        self.at_once("stop.click", None).raise_for_status()
-
     def _post(self, where: str, event: str, data: list[Any]) -> httpx.Response:
         listener = self.listeners[event]
         body = {"data": data, "fn_index": listener["id"], "session_hash": self.session}
         if listener["targets"]:
             body["trigger_id"] = listener["targets"][0][0]
+        # httpx itself would refuse NaN, which a forged request may hold
         own = {"content-type": "application/json"}
-        return self.http.post(
-            f"{self.url}/gradio_api/{where}", content=json.dumps(body), headers=own
-        )
+        address = f"{self.url}/gradio_api/{where}"
+        return self.http.post(address, content=json.dumps(body), headers=own)
 
 
 def form(**changes: Any) -> list[Any]:
     """Return what the page sends to compose; what is not named is as simple as may be."""
     values = {
-        "picker": POINT, "unit": "bars", "length": 2, "key": "any", "mode": "any",
-        "time_signature": "4/4", "faders": {"set": {}}, "temperature": 1.0, "top_p": 0.99,
-        "best_of": 1, "variations": 1, "seed": 0,
+        "picker": POINT, "variations": 1, "seed": 0, "unit": "bars", "length": 2, "key": "any",
+        "mode": "any", "time_signature": "4/4", "faders": {"set": {}}, "temperature": 1.0,
+        "top_p": 0.99, "best_of": 1,
     }  # fmt: skip
     assert set(changes) <= set(values)
     return [*{**values, **changes}.values()]
 
 
-def status_of(messages: list[Message]) -> list[str]:
-    """Return the words of the status line, one after another."""
-    return [text for text in _texts(messages) if "studio-status" in text]
-
-
-def settings_of(messages: list[Message]) -> list[Message]:
-    """Return the settings files that the page was given, one after another."""
-    return [json.loads(text) for text in _texts(messages) if text.startswith('{\n "format"')]
-
-
-def _texts(found: Any) -> Iterator[str]:
+def texts(found: Any) -> Iterator[str]:
     """Yield all texts anywhere in an answer."""
     if isinstance(found, str):
         yield found
     elif isinstance(found, dict | list):
         for part in found.values() if isinstance(found, dict) else found:
-            yield from _texts(part)
+            yield from texts(part)

@@ -27,8 +27,8 @@ from emomusic.compose.parse import (
 )
 from emomusic.compose.request import VALUES, Request
 from emomusic.emotion import Emotion
-from emomusic.studio.desk.asking import FINE, Form
 from emomusic.studio.endpoint import endpoint
+from emomusic.studio.form import FINE, read_form
 
 JOY = Emotion(0.8, 0.6)
 TOO_LONG = "x" * 4001
@@ -249,7 +249,7 @@ def test_the_endpoint_together(
 @pytest.mark.parametrize(("name", "value", "words"), table(FINE))
 def test_the_page(name: str, value: Any, words: str) -> None:
     with pytest.raises(ValueError) as error:
-        Form(emotion=JOY, fine={name: value}).request()
+        read_form(JOY, {name: value})
     assert words in str(error.value)
 
 
@@ -270,7 +270,7 @@ def test_the_page(name: str, value: Any, words: str) -> None:
 )
 def test_controls_of_the_page(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError) as error:
-        Form(emotion=JOY, **changes).request()
+        read_form(JOY, changes)
     assert words in str(error.value)
 
 

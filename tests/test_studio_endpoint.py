@@ -24,16 +24,15 @@ Answer = dict[str, Any]
 Endpoint = Callable[..., Answer]
 PLACE = {"valence": 0.5, "arousal": -0.5}
 INF, NAN = math.inf, math.nan
+NAMES = [
+    "emotion", "valence", "arousal", "curve", "bars", "tempo", "key", "time_signature",
+    "attributes", "best_of", "seed",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def composer(tiny_checkpoint: Path) -> Composer:
-    return Composer(tiny_checkpoint)
-
-
-@pytest.fixture(scope="module")
-def compose(composer: Composer) -> Endpoint:
-    return endpoint(composer)
+def compose(tiny_composer: Composer) -> Endpoint:
+    return endpoint(tiny_composer)
 
 
 def midi(answer: Answer) -> bytes:
@@ -51,12 +50,11 @@ def refusal(compose: Endpoint, **arguments: Any) -> str:
 
 
 def test_the_answer_is_the_clip_its_card_and_its_settings(
-    compose: Endpoint, composer: Composer
+    compose: Endpoint, tiny_composer: Composer
 ) -> None:
     answer = compose("joy", bars=2, seed=5, key="Ebm", attributes={"register": 65})
-
-    settings = parse_settings_file(json.dumps(answer["settings"]))
-    (clip,) = composer.compose(settings.request, seed=settings.seed, start=settings.index)
+    settings = parse_settings_file(json.dumps(answer["settings"], allow_nan=False))
+    (clip,) = tiny_composer.compose(settings.request, seed=settings.seed, start=settings.index)
     assert midi(answer) == dump_score(clip.score)
     assert dump_score(parse_score(midi(answer))) == midi(answer)
     assert (settings.request.tonic, settings.request.is_major) == (3, False)
@@ -64,23 +62,13 @@ def test_the_answer_is_the_clip_its_card_and_its_settings(
     card = answer["card"]
     assert (card["emotion"], card["bars"], card["seed"]) == ("joy", 2, 5)
     assert card["explanation"].endswith(".")
-
-
-def test_the_answer_is_plain_json_without_nan(compose: Endpoint) -> None:
-    json.dumps(compose("joy", bars=1), allow_nan=False)
-
-
-def test_a_seed_gives_the_same_clip_and_another_one_another(compose: Endpoint) -> None:
-    first, again, other = (midi(compose("joy", bars=2, seed=seed)) for seed in (1, 1, 2))
-
-    assert first == again != other
+    json.dumps(card, allow_nan=False)
 
 
 def test_emotions_are_named_placed_mixed_and_curved(compose: Endpoint) -> None:
     place = compose(**PLACE, bars=1)["settings"]["emotion"]
     mixed = compose("nostalgia:0.7 hope:0.3", bars=1)["settings"]["emotion"]
     curved = compose(curve="0:calm 2:tense", bars=2)["settings"]
-
     felt, curve = parse_mix("nostalgia:0.7 hope:0.3"), parse_curve("0:calm 2:tense")
     assert place == PLACE
     assert (mixed["valence"], mixed["arousal"]) == (felt.valence, felt.arousal)
@@ -90,7 +78,6 @@ def test_emotions_are_named_placed_mixed_and_curved(compose: Endpoint) -> None:
 
 def test_none_is_as_good_as_nothing(compose: Endpoint) -> None:
     nothing = {"curve": None, "key": None, "tempo": None, "attributes": None, "valence": None}
-
     assert midi(compose("joy", bars=1, **nothing)) == midi(compose("joy", bars=1))
 
 
@@ -101,10 +88,7 @@ def test_an_argument_that_it_does_not_know_is_refused(compose: Endpoint) -> None
 
 
 def test_its_arguments_are_told_with_their_kinds_and_ranges(compose: Endpoint) -> None:
-    assert [*inspect.signature(compose).parameters] == [
-        "emotion", "valence", "arousal", "curve", "bars", "tempo", "key", "time_signature",
-        "attributes", "best_of", "seed",
-    ]  # fmt: skip
+    assert [*inspect.signature(compose).parameters] == NAMES
     kinds = get_type_hints(compose)
     assert (kinds["emotion"], kinds["bars"], kinds["tempo"]) == (str, int, float | None)
     assert "In [1, 128]." in str(compose.__doc__)
@@ -121,11 +105,9 @@ def test_no_argument_of_any_kind_breaks_it(compose: Endpoint) -> None:
         {"path": "/etc/passwd"}, {1: 2}, b"bytes", {"tempo": {"tempo": {}}},
     ]  # fmt: skip
     known = {"emotion": "joy", "bars": 1}
-    names = ("emotion", "valence", "arousal", "curve", "bars", "tempo", "key", "time_signature",
-             "attributes", "best_of", "seed")  # fmt: skip
     n_composed = 0
     for _ in range(1_000):
-        changed = {name: rng.choice(anything) for name in rng.sample(names, rng.randint(1, 3))}
+        changed = {name: rng.choice(anything) for name in rng.sample(NAMES, rng.randint(1, 3))}
         try:
             n_composed += bool(midi(compose(**{**known, **changed})))
         except gr.Error as error:
@@ -137,9 +119,7 @@ def test_no_argument_of_any_kind_breaks_it(compose: Endpoint) -> None:
 def test_files_of_answers_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own.tempfile, "tempdir", str(tmp_path))
     tray = Tray()
-
     answers = [tray.put(f"clip {number}".encode()) for number in range(3 * N_FILES)]
-
     held = sorted(path.read_bytes() for path in tmp_path.rglob("emomusic.mid"))
     assert held == sorted(f"clip {number}".encode() for number in range(2 * N_FILES, 3 * N_FILES))
     assert Path(answers[-1]["path"]).read_bytes() == f"clip {3 * N_FILES - 1}".encode()
@@ -154,7 +134,5 @@ def test_a_full_disk_is_told_in_a_sentence(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(own, "write_atomically", full)
-
     words = refusal(compose, emotion="joy", bars=1)
-
     assert words == "The file cannot be written: No space left on device."

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,15 +26,15 @@ from studio_server import (
     open_studio,
 )
 
+import emomusic.extras as extras
 import emomusic.studio.launch as launch
 from emomusic.compose.composer import Composer
-from emomusic.compose.parse import parse_settings_file
-from emomusic.music.score import dump_score, read_score
-from emomusic.studio.launch import LaunchError
-from emomusic.studio.wiring import AT_ONCE
+from emomusic.compose.parse import ENDPOINT, parse_settings_file
+from emomusic.extras import MissingExtraError
+from emomusic.music.score import dump_score
+from emomusic.studio.callbacks import AT_ONCE
 
 PASSWORDS = {"path": "/etc/passwd", "orig_name": "a.mid", "meta": {"_type": "gradio.FileData"}}
-LIST = "import sys, emomusic.cli; print(*sys.modules)"
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +68,9 @@ def test_a_port_that_is_taken_is_told_in_a_line(tiny_checkpoint: Path, tmp_path:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = taken.getsockname()[1]
-        line = refused(tmp_path, "--checkpoint", tiny_checkpoint, GRADIO_SERVER_PORT=str(port))
-
-    assert line.startswith("Error: the studio cannot listen: ") and str(port) in line
+        port = str(taken.getsockname()[1])
+        line = refused(tmp_path, "--checkpoint", tiny_checkpoint, GRADIO_SERVER_PORT=port)
+    assert line.startswith("Error: the studio cannot listen: ") and port in line
 
 
 def test_a_missing_checkpoint_is_told_in_a_line(tmp_path: Path) -> None:
@@ -83,25 +80,19 @@ def test_a_missing_checkpoint_is_told_in_a_line(tmp_path: Path) -> None:
 def test_mcp_without_its_package_is_told_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name == "mcp" else find(name, *a)
-    )
-
-    with pytest.raises(LaunchError, match=r"needs the package mcp: pip install 'emomusic\[mcp\]'"):
+    monkeypatch.setattr(extras, "find_spec", lambda *_: None)
+    with pytest.raises(MissingExtraError, match=r"package mcp: pip install 'emomusic\[mcp\]'"):
         launch.open_studio(tmp_path, mcp=True)
 
 
 def test_address_and_port_are_taken_from_the_environment(
-    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
-    monkeypatch.setenv("GRADIO_SERVER_NAME", "127.0.0.2")
-    monkeypatch.setenv("GRADIO_SERVER_PORT", str(port))
-    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-
+    own = {"SERVER_NAME": "127.0.0.2", "SERVER_PORT": str(port), "ANALYTICS_ENABLED": "False"}
+    for name, value in own.items():
+        monkeypatch.setenv(f"GRADIO_{name}", value)
     blocks = launch.open_studio(tiny_checkpoint, threads=1, block=False)
-
     try:
         assert (blocks.server_name, blocks.server_port) == ("127.0.0.2", port)
         with socket.create_connection(("127.0.0.2", port), timeout=30):
@@ -110,28 +101,17 @@ def test_address_and_port_are_taken_from_the_environment(
         blocks.close()
 
 
-def test_all_that_compose_share_one_limit(tiny_checkpoint: Path) -> None:
-    listeners = launch.build(Composer(tiny_checkpoint)).fns.values()
-
+def test_all_that_compose_share_one_limit(tiny_composer: Composer) -> None:
+    listeners = launch.build(tiny_composer).fns.values()
     assert {one.concurrency_limit for one in listeners if one.queue} == {AT_ONCE}
     assert {one.concurrency_id for one in listeners if one.queue} == {"model", "files"}
-
-
-def test_other_commands_load_nothing_of_it() -> None:
-    loaded = subprocess.run(
-        [sys.executable, "-c", LIST], capture_output=True, text=True, check=True, cwd=ROOT
-    ).stdout.split()
-
-    assert not {"gradio", "gradio_client", "torch", "miditok"} & set(loaded)
 
 
 def test_files_are_removed_when_the_service_ends(tiny_checkpoint: Path, tmp_path: Path) -> None:
     studio = open_studio(tiny_checkpoint, tmp_path)
     Visitor(studio.url).compose(*form())
     before = studio.folders
-
     studio.close()
-
     assert len(before) == 2  # the endpoint's, and the visitor's
     assert studio.folders == set()
     assert not [path for path in (tmp_path / "gradio").rglob("*") if path.is_file()]
@@ -142,35 +122,23 @@ def test_files_are_removed_when_the_service_ends(tiny_checkpoint: Path, tmp_path
 
 def test_programs_see_one_endpoint(studio: Studio, visitor: Visitor) -> None:
     info = visitor.http.get(f"{studio.url}/gradio_api/info").json()
-    visible = [one["api_name"] for one in visitor.config["dependencies"]
-               if one["api_visibility"] != "private"]  # fmt: skip
-
+    dependencies = visitor.config["dependencies"]
+    visible = [one["api_name"] for one in dependencies if one["api_visibility"] != "private"]
     assert list(info["named_endpoints"]) == ["/compose"] and not info["unnamed_endpoints"]
     assert visible == ["compose"]
     names = [one["parameter_name"] for one in info["named_endpoints"]["/compose"]["parameters"]]
-    assert names == ["emotion", "valence", "arousal", "curve", "bars", "tempo", "key",
-                     "time_signature", "attributes", "best_of", "seed"]  # fmt: skip
+    assert names == [*ENDPOINT]
 
 
-def test_a_client_composes_a_clip_and_brings_it_back(
-    studio: Studio, tiny_checkpoint: Path, tmp_path: Path
+def test_a_client_composes_a_clip_and_brings_it_back_or_is_refused_with_a_sentence(
+    studio: Studio, tiny_composer: Composer, tmp_path: Path
 ) -> None:
     client = Client(studio.url, verbose=False, download_files=str(tmp_path))
-    listed = client.view_api(return_format="dict")
-
     answer = client.predict(emotion="joy", bars=2, seed=8, api_name="/compose")
-
     settings = parse_settings_file(json.dumps(answer["settings"]))
-    (clip,) = Composer(tiny_checkpoint).compose(settings.request, seed=settings.seed)
-    path = Path(str(answer["midi"]))
-    assert list(listed["named_endpoints"]) == ["/compose"]
-    assert path.read_bytes() == dump_score(clip.score) == dump_score(read_score(path))
+    (clip,) = tiny_composer.compose(settings.request, seed=settings.seed)
+    assert Path(str(answer["midi"])).read_bytes() == dump_score(clip.score)
     assert answer["card"]["emotion"] == "joy"
-
-
-def test_a_client_is_refused_with_a_sentence(studio: Studio) -> None:
-    client = Client(studio.url, verbose=False)
-
     with pytest.raises(AppError, match=r"^bars must be in \[1, 128\], got 1000\.$"):
         client.predict(emotion="joy", bars=1_000, api_name="/compose")
 
@@ -182,15 +150,11 @@ def test_a_client_is_refused_with_a_sentence(studio: Studio) -> None:
     ("changes", "words"),
     [
         ({"picker": "joy"}, "the feeling must be an object, got str."),
-        ({"picker": {"mode": "point", "point": {"valence": 9, "arousal": 0}}}, "valence must be"),
-        ({"picker": {"mode": "curve", "curve": [{}] * 65}}, "a curve must have 1 to 64 entries"),
         ({"picker": PASSWORDS}, "was not uploaded by a user"),
         ({"faders": {"set": {"beauty": 1}}}, "there is no fader for 'beauty'."),
-        ({"faders": {"set": {"tempo": float("nan")}}}, "tempo must be in"),
         ({"length": 10_000}, "greater than maximum value 256"),
         ({"length": float("nan")}, "bars must be a whole number, got nan."),
         ({"key": None}, "key must be one of any, C, "),
-        ({"time_signature": None}, "time_signature must be one of 4/4, 3/4, got None."),
         ({"best_of": 64}, "greater than maximum value 16"),
         ({"variations": float("nan")}, "variations must be a whole number, got nan."),
         ({"seed": None}, "seed must be a whole number, got None."),
@@ -203,14 +167,10 @@ def test_a_forged_form_is_refused_with_a_sentence(
     assert words in visitor.refused("compose.click", *form(**changes))
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/etc/passwd", "../../../../etc/passwd", str(ROOT / "pyproject.toml"), "/proc/self/mem"],
-)
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../../etc/passwd", "/proc/self/mem"])
 @pytest.mark.parametrize("event", ["music.upload", "recipe.upload"])
 def test_only_what_was_uploaded_is_read(visitor: Visitor, event: str, path: str) -> None:
     words = visitor.refused(event, {**PASSWORDS, "path": path})
-
     assert words.endswith("was not uploaded by a user.")
 
 
@@ -218,7 +178,6 @@ def test_a_file_of_this_machine_is_not_fetched_by_its_address(
     studio: Studio, visitor: Visitor
 ) -> None:
     forged = {**PASSWORDS, "path": f"{studio.url}/config"}
-
     assert "failed validation" in visitor.refused("music.upload", forged)
 
 
@@ -226,10 +185,8 @@ def test_a_file_of_this_machine_is_not_fetched_by_its_address(
     ("data", "name", "words"),
     [
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "renamed.mid", "not a MIDI file"),
-        (b"MThd", "cut.mid", "damaged MIDI file"),
         (b"", "empty.mid", "empty"),
         (dump_score(tune(1)), "tune.exe", "Invalid file type"),
-        (b"{}", "settings.json", "Invalid file type"),
     ],
 )
 def test_a_file_that_is_no_music_is_refused(
@@ -240,18 +197,14 @@ def test_a_file_that_is_no_music_is_refused(
 
 def test_fifty_megabytes_are_not_taken(studio: Studio, visitor: Visitor) -> None:
     files = {"files": ("large.mid", bytes(50 * 2**20))}
-
     answer = visitor.http.post(f"{studio.url}/gradio_api/upload", files=files)
-
     assert answer.status_code == 413
     assert "maximum allowed size" in answer.text.lower()
 
 
 def test_a_script_in_a_file_name_is_text(visitor: Visitor) -> None:
     uploaded = visitor.upload(dump_score(tune(2)), "<script>alert(1)<script>.mid")
-
     last = visitor.ask("music.upload", {**uploaded, "orig_name": "<script>.mid"})[-1]
-
     assert last["success"]
     assert "<script>alert" not in json.dumps(last)
 
@@ -261,24 +214,22 @@ def test_nothing_is_done_with_nothing(visitor: Visitor, event: str) -> None:
     assert visitor.refused(event) == "Compose something first, or bring a MIDI file."
 
 
-@pytest.mark.parametrize("cards", ["x", {"cards": "x"}, {"cards": [{}], "selected": -1}])
-def test_a_forged_choice_is_refused_with_a_sentence(visitor: Visitor, cards: Any) -> None:
+def test_a_forged_choice_is_refused_with_a_sentence(visitor: Visitor) -> None:
+    cards = {"cards": [{}], "selected": -1}
     assert "variation" in visitor.refused("variations.select", cards)
     assert "variation" in visitor.at_once("variations.favourite", None, cards).json()["error"]
 
 
 def test_a_forged_feeling_suggests_nothing(visitor: Visitor) -> None:
     answer = visitor.at_once("picker.change", {**POINT, "point": {"valence": "x"}}, {"set": {}})
-
     assert answer.json()["error"].startswith("valence must be a number")
 
 
-def test_a_damaged_link_is_refused_with_a_sentence(visitor: Visitor) -> None:
-    for text in ("damaged", "{}", "[" * 10_000, '{"format": "emomusic settings 1", "seed": 1e999}'):
-        assert visitor.refused("None.load", text).startswith("these settings cannot be used: ")
-
-
-# What is served as files
+@pytest.mark.parametrize(
+    "text", ["damaged", "{}", "[" * 10_000, '{"format": "emomusic settings 1", "seed": 1e999}']
+)
+def test_a_damaged_link_is_refused_with_a_sentence(visitor: Visitor, text: str) -> None:
+    assert visitor.refused("None.load", text).startswith("these settings cannot be used: ")
 
 
 def test_no_file_is_served_but_what_was_uploaded_or_answered(
@@ -287,12 +238,9 @@ def test_no_file_is_served_but_what_was_uploaded_or_answered(
     visitor.compose(*form())
     others = [path for name in studio.folders for path in (studio.folder / name).rglob("*.*")]
     files = [
-        "/etc/passwd", "../../etc/passwd", ROOT / "pyproject.toml", ROOT / "app.py",
-        ROOT / "emomusic/studio/launch.py", tiny_checkpoint / "config.json",
-        next(tiny_checkpoint.glob("*.safetensors")), *others,
+        "/etc/passwd", "../../etc/passwd", ROOT / "app.py", ROOT / "emomusic/studio/launch.py",
+        tiny_checkpoint / "config.json", *others,
     ]  # fmt: skip
     assert others
-
     served = [visitor.http.get(f"{studio.url}/gradio_api/file={os.fspath(path)}") for path in files]
-
     assert {answer.status_code for answer in served} <= {403, 404}

@@ -53,7 +53,7 @@ def test_free_faders_follow_the_feeling(visitor: Visitor) -> None:
     assert len(found) == 2
 
 
-def test_tempo_key_mode_metre_and_length_are_as_asked(visitor: Visitor) -> None:
+def test_tempo_key_mode_metre_and_length_in_bars_or_seconds_are_as_asked(visitor: Visitor) -> None:
     visitor.unfold("shape")
     visitor.page.locator(fader(visitor, "tempo")).fill("132")
     visitor.type_into("#length input[type=number]", "6")
@@ -67,15 +67,11 @@ def test_tempo_key_mode_metre_and_length_are_as_asked(visitor: Visitor) -> None:
     ends = visitor.page.eval_on_selector(".emo-roll-of", "e => e.textContent")
     assert ends in ("0:08", "0:09", "0:10", "0:11")  # 18 beats, and what rings on
 
-
-def test_length_in_seconds(visitor: Visitor) -> None:
-    visitor.unfold("shape")
     visitor.page.get_by_role("radio", name="seconds").check()
     visitor.type_into("#length input[type=number]", "12")
     visitor.compose()
-    bars = visitor.n_bars()
-    tempo = visitor.achieved("tempo")
-    assert abs(bars * 4 * 60 / tempo - 12) < 4 * 60 / tempo
+    bar_s = 3 * 60 / visitor.achieved("tempo")
+    assert abs(visitor.n_bars() * bar_s - 12) < bar_s
 
 
 def test_the_dice_rolls_another_seed_and_another_piece(comer: Visitor) -> None:

@@ -1,54 +1,37 @@
-"""What a person takes away, and how it brings the same piece back."""
+"""What a person takes away, how it brings the same piece back, and what else may be brought."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 import zipfile
 from pathlib import Path
 
-import music21
-import numpy as np
-import soundfile
+from midi import song
 from studio_pages import Visitor, Visits, small
 
-from emomusic.music.score import notes_of, read_score
+from emomusic.music.score import notes_of, read_score, write_score
 
 FORMATS = ("mid", "mp3", "wav", "musicxml", "svg", "json", "zip")
+SCRIPT = "<img src=x onerror=alert(1)>.mid"
 
 
-def test_every_format_is_what_it_says(comer: Visitor, tmp_path: Path) -> None:
+def test_every_format_is_taken_away_and_the_command_line_writes_the_same(
+    comer: Visitor, tmp_path: Path
+) -> None:
     comer.open_with(small(), files=True)
     paths = {suffix: comer.download(suffix, tmp_path) for suffix in FORMATS}
     assert {path.suffix[1:] for path in paths.values()} == set(FORMATS)
-
-    n_notes = len(notes_of(read_score(paths["mid"])))
-    assert n_notes > 8
-    for suffix in ("mp3", "wav"):
-        samples, rate = soundfile.read(paths[suffix])
-        assert len(samples) / rate > 4
-        assert np.sqrt(np.mean(samples**2)) > 0.01
-
-    score = music21.converter.parse(paths["musicxml"])
-    assert len(score.parts) == 2
-    assert len(list(score.parts[0].getElementsByClass("Measure"))) == 4
-    heads = [e for e in ET.parse(paths["svg"]).iter() if "notehead" in (e.get("class") or "")]
-    assert len(heads) > n_notes / 2
+    assert len(notes_of(read_score(paths["mid"]))) > 8
     assert json.loads(paths["json"].read_text())["bars"] == 4
-
     with zipfile.ZipFile(paths["zip"]) as archive:
         packed = {Path(name).suffix[1:]: archive.read(name) for name in archive.namelist()}
     assert packed == {s: paths[s].read_bytes() for s in FORMATS if s != "zip"}
-
     comer.unfold("reading")
     comer.page.locator("#sheet svg .notehead").first.wait_for()
-    assert_the_command_line_writes_the_same(paths, tmp_path)
 
-
-def assert_the_command_line_writes_the_same(paths: dict[str, Path], folder: Path) -> None:
-    out = folder / "again"
+    out = tmp_path / "again"
     command = [sys.executable, "-m", "emomusic", "generate", "--settings", paths["json"]]
     done = subprocess.run([*command, "--out", out], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -86,3 +69,41 @@ def test_a_damaged_link_is_told_in_a_sentence(comer: Visitor) -> None:
     comer.page.locator(".toast-body").first.wait_for()
     assert "these settings cannot be used" in comer.toast()
     comer.compose()
+
+
+def test_a_midi_file_is_heard_and_continued_and_a_script_in_its_name_is_text(
+    visitor: Visitor, tmp_path: Path
+) -> None:
+    visitor.unfold("bring")
+    write_score(song(3, n_bars=6), tmp_path / SCRIPT)
+    visitor.until_ready(lambda: visitor.upload("#music", tmp_path / SCRIPT), files=True)
+    assert visitor.n_bars() == 6
+    assert visitor.page.locator(".emo-headline").inner_text().startswith("Heard as Q")
+    assert visitor.page.locator("#result .emo-asked").count() == 0
+    assert visitor.page.locator("img[src='x']").count() == 0
+    assert "onerror" in visitor.page.inner_text("body")
+    assert len(visitor.rows()) > 15
+    brought = notes_of(read_score(visitor.download("mid", tmp_path)))
+    assert visitor.page.locator("#get-json").is_disabled()
+
+    visitor.until_ready(visitor.click("#extend"), files=True)
+    assert visitor.n_bars() == 14
+    longer = notes_of(read_score(visitor.download("mid", tmp_path)))
+    assert len(longer) > len(brought)
+    assert longer.pitch[: len(brought)].tolist() == brought.pitch.tolist()
+
+
+def test_what_is_no_music_is_refused_with_a_sentence(visitor: Visitor, tmp_path: Path) -> None:
+    visitor.unfold("bring")
+    path = tmp_path / "music.mid"
+    for data, words in ((b"\x89PNG\r\n\x1a\n", "not a MIDI file"), (bytes(5 * 2**20), "maximum")):
+        path.write_bytes(data)
+        visitor.upload("#music", path)
+        visitor.page.locator(".toast-body").first.wait_for()
+        assert words in visitor.toast()
+        visitor.page.locator(".toast-close").click()
+        visitor.page.locator("#music").get_by_label("Clear").click()
+        visitor.page.locator(".toast-body").first.wait_for(state="hidden")
+    assert "Traceback" not in visitor.page.inner_text("body")
+    visitor.compose()
+    assert visitor.n_bars() == 16

@@ -9,6 +9,16 @@ import numpy as np
 import pytest
 from studio_pages import Visitor, small
 
+KEEP_PICTURES = """() => {
+  walk.ink = [];
+  const canvas = document.querySelector('.emo-roll-notes');
+  const where = document.querySelector('.emo-roll-where');
+  new MutationObserver(() => {
+    if (where.textContent.startsWith('composing')) walk.ink.push(canvas.toDataURL());
+  }).observe(where, {childList: true, characterData: true, subtree: true});
+}"""
+"""What the roll shows while more is composed."""
+
 
 def name_on_circle(visitor: Visitor, name: str) -> Any:
     return visitor.page.locator(f".plane-name[data-name='{name}']")
@@ -18,32 +28,26 @@ def feeling(visitor: Visitor) -> str:
     return str(visitor.page.inner_text(".now-name"))
 
 
-def test_a_feeling_is_found_by_searching_for_it(visitor: Visitor) -> None:
-    search = visitor.page.get_by_label("Find an emotion by name")
+def test_a_feeling_is_searched_for_clicked_or_dragged_to(visitor: Visitor) -> None:
+    page = visitor.page
+    search, handle = page.get_by_label("Find an emotion by name"), page.locator(".handle-core")
     search.fill("nosta")
-    visitor.page.get_by_role("option", name="nostalgia").click()
-    assert feeling(visitor) == "nostalgia"
-    assert search.input_value() == "nostalgia"
+    page.get_by_role("option", name="nostalgia").click()
+    assert feeling(visitor) == search.input_value() == "nostalgia"
 
+    name_on_circle(visitor, "joy").click()
+    assert feeling(visitor) == "joy"
+    slider = page.get_by_role("slider", name="Feeling")
+    assert "joy" in slider.get_attribute("aria-valuetext")
 
-def test_a_feeling_is_found_by_clicking_its_name_on_the_circle(visitor: Visitor) -> None:
-    name_on_circle(visitor, "nostalgia").click()
-    assert feeling(visitor) == "nostalgia"
-    handle = visitor.page.get_by_role("slider", name="Feeling")
-    assert "nostalgia" in handle.get_attribute("aria-valuetext")
-
-
-def test_the_handle_is_dragged_and_the_sliders_follow(visitor: Visitor) -> None:
-    circle = visitor.page.locator("svg.plane").bounding_box()
+    circle, here = page.locator("svg.plane").bounding_box(), handle.bounding_box()
+    page.mouse.move(here["x"] + here["width"] / 2, here["y"] + here["height"] / 2)
+    page.mouse.down()
     middle = circle["x"] + circle["width"] / 2, circle["y"] + circle["height"] / 2
-    handle = visitor.page.locator(".handle-core").bounding_box()
-    visitor.page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
-    visitor.page.mouse.down()
-    visitor.page.mouse.move(*middle, steps=5)
-    visitor.page.mouse.up()
+    page.mouse.move(*middle, steps=5)
+    page.mouse.up()
     for axis in ("Valence", "Arousal"):
-        slider = visitor.page.get_by_role("slider", name=axis)
-        assert abs(float(slider.input_value())) < 0.1
+        assert abs(float(page.get_by_role("slider", name=axis).input_value())) < 0.1
 
 
 def test_a_piece_grows_before_the_eyes_then_sounds_and_is_explained(
@@ -52,7 +56,9 @@ def test_a_piece_grows_before_the_eyes_then_sounds_and_is_explained(
     name_on_circle(visitor, "nostalgia").click()
     visitor.ask_for_bars(64)
     empty = visitor.picture()
+    visitor.page.evaluate(KEEP_PICTURES)
     visitor.compose()
+    assert len(set(visitor.page.evaluate("walk.ink"))) >= 3
 
     told = visitor.told()
     growing = [words for words in told if re.fullmatch(r"composing bar \d+ of 64", words)]
@@ -84,25 +90,11 @@ def test_a_piece_grows_before_the_eyes_then_sounds_and_is_explained(
         print(f"\non the page: notes {times[0]:.0f} ms, sound {times[1]:.0f} ms after the click")
 
 
-def test_the_roll_shows_notes_while_more_are_composed(visitor: Visitor) -> None:
-    visitor.page.evaluate(
-        """() => {
-          walk.ink = [];
-          const canvas = document.querySelector('.emo-roll-notes');
-          const where = document.querySelector('.emo-roll-where');
-          new MutationObserver(() => {
-            if (where.textContent.startsWith('composing')) walk.ink.push(canvas.toDataURL());
-          }).observe(where, {childList: true, characterData: true, subtree: true});
-        }"""
-    )
-    visitor.ask_for_bars(64)
-    visitor.compose()
-    assert len(set(visitor.page.evaluate("walk.ink"))) >= 3
-
-
-def test_it_plays_seeks_and_repeats(comer: Visitor) -> None:
+def test_it_plays_seeks_repeats_and_is_turned_down(comer: Visitor) -> None:
     comer.open_with(small())
     page = comer.page
+    page.get_by_role("slider", name="Volume").fill("0.2")
+    assert page.evaluate("document.querySelector('.emo-audio').volume") == 0.2
     now = "document.querySelector('.emo-audio').currentTime"
     page.get_by_role("button", name="Play").click()
     page.wait_for_function(f"{now} > 0.3")
@@ -122,8 +114,3 @@ def test_it_plays_seeks_and_repeats(comer: Visitor) -> None:
     page.evaluate(f"{now} = {length} - 0.3")
     page.get_by_role("button", name="Play").click()
     page.wait_for_function(f"{now} < 2 && !document.querySelector('.emo-audio').paused")
-
-
-def test_the_volume_is_turned_down(visitor: Visitor) -> None:
-    visitor.page.get_by_role("slider", name="Volume").fill("0.2")
-    assert visitor.page.evaluate("document.querySelector('.emo-audio').volume") == 0.2

@@ -10,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from emomusic.compose.composer import Composer
 from emomusic.compose.fields import Field, Kind
 from emomusic.compose.parse import ENDPOINT, ClipSpec, spec_from_options
 from emomusic.compose.request import DEFAULT_BARS
 from emomusic.files import write_atomically
 from emomusic.music.score import dump_score
+from emomusic.studio.components import refusal, refusing
 from emomusic.verify.timeline import explain_score
 
 N_FILES = 64
@@ -44,8 +43,7 @@ class Tray:
             place.mkdir(exist_ok=True)
             write_atomically(path, lambda file: file.write(data))
         except OSError as error:
-            told = f"The file cannot be written: {error.strerror or error}."
-            raise gr.Error(told, print_exception=False) from error
+            raise refusal(f"The file cannot be written: {error.strerror or error}") from error
         return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
 
 
@@ -65,12 +63,10 @@ def endpoint(composer: Composer) -> Callable[..., dict[str, Any]]:
     tray = Tray()
 
     def compose(*values: Any, **named: Any) -> dict[str, Any]:
-        try:
+        with refusing(TypeError, OverflowError):
             said = dict(SIGNATURE.bind(*values, **named).arguments)
             spec = _spec({name: said.get(name, own.default) for name, own in PARAMETERS.items()})
             (clip,) = composer.compose(spec.request, seed=spec.seed)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise gr.Error(f"{error}.", print_exception=False) from error
         explanation, _ = explain_score(clip.score, composer.verifier)
         return {
             "midi": tray.put(dump_score(clip.score)),

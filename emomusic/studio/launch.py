@@ -12,13 +12,13 @@ import gradio as gr
 from gradio.events import api
 
 from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.emotion import find_emotion
-from emomusic.studio.components.assets import asset
-from emomusic.studio.components.picker import DEFAULT_FEELING, point_feeling
+from emomusic.extras import need
+from emomusic.studio.callbacks import AT_ONCE, Callbacks, suggested, wire
+from emomusic.studio.components import DEFAULT_FEELING, asset
 from emomusic.studio.endpoint import endpoint
-from emomusic.studio.listeners import Listeners, suggested
-from emomusic.studio.page import lay_out
-from emomusic.studio.wiring import AT_ONCE, wire
+from emomusic.studio.page import Page
 
 MAX_WAITING = 32
 MAX_FILE = "4mb"
@@ -40,15 +40,14 @@ def build(composer: Composer) -> gr.Blocks:
     """
     with gr.Blocks(
         title="emomusic studio", analytics_enabled=False, delete_cache=(SWEEP_S, KEPT_S)
-    ) as page:
-        feeling = point_feeling(find_emotion(DEFAULT_FEELING))
-        parts = lay_out(suggested(composer.mapper, feeling))
+    ) as blocks:
+        page = Page(suggested(composer.mapper, find_emotion(DEFAULT_FEELING)))
         own: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": AT_ONCE}
         api(endpoint(composer), api_name="compose", **own)  # the first takes the name
-        wire(page, parts, Listeners(composer, parts))
-    blocks: gr.Blocks = page
-    blocks.queue(max_size=MAX_WAITING)
-    return blocks
+        wire(blocks, page, Callbacks(composer, page))
+    found: gr.Blocks = blocks
+    found.queue(max_size=MAX_WAITING)
+    return found
 
 
 def open_studio(
@@ -75,11 +74,12 @@ def open_studio(
         tell: Called with where it is.
 
     Raises:
-        LaunchError: If the port is taken, or `mcp` is wanted and not installed.
+        LaunchError: If the port is taken.
+        MissingExtraError: If `mcp` is wanted and not installed.
         CheckpointError: If the checkpoint cannot be used.
     """
     if mcp:
-        _check_mcp()
+        need("mcp")
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     composer = Composer(folder, threads=threads)
     _warm_up(composer)
@@ -112,42 +112,32 @@ def open_studio(
 def _looks() -> dict[str, Any]:
     """Return theme and style; nothing of them is loaded from elsewhere."""
     fonts = ("ui-sans-serif", "system-ui", "sans-serif")
+    in_both = {
+        "block_title_background_fill": "none",
+        "block_title_text_color": "*body_text_color",
+        "button_primary_background_fill": "*primary_600",  # a contrast of 4.5 to 1
+        "button_primary_background_fill_hover": "*primary_700",
+        "button_secondary_border_color": "*border_color_primary",
+    }
     theme = gr.themes.Soft(
         primary_hue="indigo",
         neutral_hue="slate",
         font=fonts,
         font_mono=("ui-monospace", "monospace"),
     ).set(
-        block_title_background_fill="none",
-        block_title_background_fill_dark="none",
-        block_title_text_color="*body_text_color",
-        block_title_text_color_dark="*body_text_color",
+        **in_both,
+        **{f"{name}_dark": value for name, value in in_both.items()},
+        body_text_color_subdued="*neutral_500",  # the same contrast
         block_title_padding="0",
-        body_text_color_subdued="*neutral_500",  # a contrast of 4.5 to 1, as below
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_dark="*primary_600",
-        button_primary_background_fill_hover="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_700",
         block_shadow="none",
-        button_border_width="1px",
-        button_secondary_border_color="*border_color_primary",
-        button_secondary_border_color_dark="*border_color_primary",
         block_border_width="1px",
-        input_shadow="none",
+        button_border_width="1px",
         button_secondary_shadow="none",
+        input_shadow="none",
     )
     return {"theme": theme, "css": asset("page.css"), "footer_links": ["api", "settings"]}
 
 
-def _check_mcp() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("mcp") is None:
-        raise LaunchError("an MCP tool needs the package mcp: pip install 'emomusic[mcp]'")
-
-
 def _warm_up(composer: Composer) -> None:
     """Compose a bar, so that the first person does not wait for tables and memory."""
-    from emomusic.compose.request import Request
-
     list(composer.compose(Request(find_emotion(DEFAULT_FEELING), n_bars=1), seed=0))

@@ -1,6 +1,6 @@
-"""What was asked against what is heard: a clip's result as HTML and SVG text."""
+"""What was asked against what is heard: a piece's result as HTML and SVG text."""
 
-from emomusic.studio.result.page import heard_page, result_page
-from emomusic.studio.result.sheet import style
+from emomusic.studio.result.drawings import Asked
+from emomusic.studio.result.page import Result, result_page
 
-__all__ = ["heard_page", "result_page", "style"]
+__all__ = ["Asked", "Result", "result_page"]

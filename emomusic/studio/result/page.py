@@ -1,153 +1,132 @@
-"""The whole result of a clip: what is heard, why, where, and what was asked."""
+"""The whole result of a piece: what is heard, why, where, and what was asked."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from emomusic.emotion import Emotion, nearest_names
-from emomusic.studio.result.course import course
-from emomusic.studio.result.plane import plane
-from emomusic.studio.result.reading import (
-    LOW_TRUST,
-    Asked,
-    Heard,
-    asked_of,
-    heard_of,
-    run_of,
-)
+from emomusic.studio.result.drawings import Asked, course, plane
+from emomusic.studio.result.markup import escaped, percent, tag
 from emomusic.studio.result.targets import targets
-from emomusic.studio.result.words import escaped, figure, number, percent, section, tag
-from emomusic.verify.timeline import name_bars
+from emomusic.verify.explain import Explanation
+from emomusic.verify.timeline import Trajectory, name_bars
+from emomusic.verify.verifier import Verdict
 
+LOW_TRUST = 0.5
+"""Below it the verifier hears more by the ears without touch and dynamics than by the others."""
 MAX_NAMES = 5
 """A curve of more points than these is named by its ends."""
 
 
-def result_page(
-    card: Mapping[str, Any],
-    *,
-    asked_course: Sequence[Mapping[str, float]] | None = None,
-    fixed: Collection[str] = (),
-) -> str:
-    """Show what a clip was to be and what it is heard as.
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Hold what is shown of a piece.
 
-    Args:
-        card: Of a clip, as its manifest has it; without `explanation` and `course` their parts
-            are left out.
-        asked_course: The emotion asked for over the bars: up to 64 points with `bar` (0 where
-            the composed bars begin, rising), `valence` and `arousal`, joined by straight lines;
-            if None, the `curve` of the card, if it has one.
-        fixed: Names of the attributes that were asked for by themselves.
-
-    Returns:
-        HTML whose looks are those of `style()`.
-
-    Raises:
-        ValueError: If the card lacks a verdict, or a value is out of its range.
+    Attributes:
+        verdict: What is heard.
+        explanation: Why.
+        course: Where.
+        achieved: The attributes as they were measured.
+        asked: The emotion that it was to carry; None where none was asked for.
+        targets: Attributes that were asked of the music.
+        fixed: Names of those that were asked for by themselves.
+        best_of: From how many draws it was picked; None where it was brought, not composed.
+        file: Name of the file that was brought.
     """
-    asked, heard, run = asked_of(card, asked_course), heard_of(card), run_of(card)
-    head = _head(_headline(heard), _asked_line(asked, heard), card)
-    title = "heard" if asked is None else "asked and heard"
-    figures = [figure(title, plane(asked, heard, run), "emo-plane")]
-    over = course(asked, run)
-    figures.append(figure("over the piece", over, "emo-course") if over else "")
-    table = targets(card, fixed=fixed)
-    figures.append(figure("asked of the music", table, "emo-attributes") if table else "")
-    note = tag("p", escaped(_draw(card, asked)), class_="emo-note emo-draw")
-    return _whole([head, _trust(heard), *figures, note], heard)
+
+    verdict: Verdict
+    explanation: Explanation
+    course: Trajectory
+    achieved: Mapping[str, float]
+    asked: Asked | None = None
+    targets: Mapping[str, float] = field(default_factory=dict)
+    fixed: Collection[str] = ()
+    best_of: int | None = None
+    file: str = ""
 
 
-def heard_page(record: Mapping[str, Any]) -> str:
-    """Show what is heard in a piece of which nothing was asked.
-
-    Args:
-        record: With `verdict`, and maybe `file`, `attributes`, `explanation` and `course`, as
-            `emomusic verify --json --explain` writes it.
-
-    Returns:
-        HTML whose looks are those of `style()`.
-
-    Raises:
-        ValueError: If the record lacks a verdict, or a value is out of its range.
-    """
-    heard, run = heard_of(record), run_of(record)
-    head = _head(_headline(heard), _file_line(record), record)
-    figures = [figure("heard", plane(None, heard, run), "emo-plane")]
-    over = course(None, run)
-    figures.append(figure("over the piece", over, "emo-course") if over else "")
-    table = targets(record)
-    figures.append(figure("in the music", table, "emo-attributes") if table else "")
-    return _whole([head, _trust(heard), *figures], heard)
-
-
-def _whole(parts: list[str], heard: Heard) -> str:
+def result_page(result: Result) -> str:
+    """Return the result as HTML; its classes begin with `emo-`, its looks are `result.css`."""
+    asked, heard, windows = result.asked, result.verdict, result.course.windows
+    table = targets(
+        result.achieved, result.targets, fixed=result.fixed, explanation=result.explanation
+    )
+    title = "in the music" if result.best_of is None else "asked of the music"
+    parts = [
+        _head(result),
+        _trust(heard),
+        _figure("heard" if asked is None else "asked and heard", plane(asked, heard, windows)),
+        _figure("over the piece", course(asked, windows), "emo-course"),
+        _figure(title, table, "emo-attributes"),
+        _draw(result),
+    ]
     inside = tag("div", "".join(parts), class_="emo-parts")
     kind = f"emo-result emo-{heard.quadrant.lower()}"
     return tag("section", inside, class_=kind, aria_label="What is heard")
 
 
-def _head(headline: str, beneath: str, card: Mapping[str, Any]) -> str:
-    told = [_reasons(section(card, "explanation")), run_of(card).sentence]
-    words = "".join(tag("p", escaped(text), class_="emo-why") for text in told if text)
-    return tag("header", headline + beneath + words, class_="emo-head")
+def _figure(title: str, inside: str, kind: str = "emo-plane") -> str:
+    """Put what is there under its title."""
+    caption = tag("figcaption", escaped(title), class_="emo-title")
+    return tag("figure", caption + inside, class_=f"emo-figure {kind}") if inside else ""
 
 
-def _headline(heard: Heard) -> str:
+def _head(result: Result) -> str:
+    heard, word = result.verdict, result.explanation.emotion
     sure = f"Heard as {heard.quadrant}, {percent(heard.probabilities[heard.quadrant])} sure"
-    word = tag("strong", escaped(heard.word), class_="emo-word") if heard.word else ""
-    return tag("h3", f"{sure}: {word}" if word else sure, class_="emo-headline")
+    named = tag("strong", escaped(word), class_="emo-word")
+    parts = [tag("h3", f"{sure}: {named}", class_="emo-headline")]
+    if result.best_of is not None:
+        parts.append(tag("p", escaped(_asked(result)), class_="emo-asked-for"))
+    elif result.file:
+        parts.append(tag("p", escaped(result.file), class_="emo-asked-for emo-file"))
+    # The explanation without what the headline says already.
+    reasons = result.explanation.sentence.partition(" sure): ")[2]
+    told = [reasons[:1].upper() + reasons[1:], result.course.sentence]
+    parts += [tag("p", escaped(words), class_="emo-why") for words in told if words]
+    return tag("header", "".join(parts), class_="emo-head")
 
 
-def _asked_line(asked: Asked | None, heard: Heard) -> str:
-    words = "No emotion was asked for."
-    if asked is not None and asked.curve is not None:
+def _asked(result: Result) -> str:
+    asked = result.asked
+    if asked is None:
+        return "No emotion was asked for."
+    if asked.curve is not None:
         names = [_name(point.emotion) for point in asked.curve.points]
         shown = names if len(names) <= MAX_NAMES else [names[0], "…", names[-1]]
-        words = f"Asked to move: {' → '.join(shown)}."
-    elif asked is not None and asked.emotion is not None:
-        name, quadrant = asked.emotion.name, asked.emotion.quadrant
-        place = quadrant if name in (None, quadrant) else f"{name}, in {quadrant}"
-        same = quadrant == heard.quadrant
-        words = f"Asked for {place}." if same else f"Asked for {place}: heard in another quadrant."
-    return tag("p", escaped(words), class_="emo-asked-for")
+        return f"Asked to move: {' → '.join(shown)}."
+    name, quadrant = asked.emotion.name, asked.emotion.quadrant
+    place = quadrant if name in (None, quadrant) else f"{name}, in {quadrant}"
+    same = quadrant == result.verdict.quadrant
+    return f"Asked for {place}." if same else f"Asked for {place}: heard in another quadrant."
 
 
 def _name(emotion: Emotion) -> str:
     return emotion.name or f"near {nearest_names(emotion, 1)[0]}"
 
 
-def _file_line(record: Mapping[str, Any]) -> str:
-    name = re.split(r"[/\\]", str(record.get("file") or ""))[-1]
-    return tag("p", escaped(name), class_="emo-asked-for emo-file") if name else ""
-
-
-def _reasons(explanation: Mapping[str, Any]) -> str:
-    """Return the explanation's sentence without what the headline says already."""
-    told = str(explanation.get("sentence") or "")
-    start, colon, rest = told.partition(" sure): ")
-    repeats = colon and start.startswith(str(explanation.get("emotion")).capitalize())
-    return rest[:1].upper() + rest[1:] if repeats else told
-
-
-def _trust(heard: Heard) -> str:
+def _trust(heard: Verdict) -> str:
     if heard.trust >= LOW_TRUST:
         return ""
     words = (
         f"Low trust ({heard.trust:.2f}): touch and dynamics are unlike the music that the verifier "
         "learned from, so it goes by the notes alone or nearly so."
     )
-    return tag("p", escaped(words), class_="emo-note emo-trust")
+    return tag("p", words, class_="emo-note emo-trust")
 
 
-def _draw(card: Mapping[str, Any], asked: Asked | None) -> str:
-    n_draws = int(number(card.get("best_of", 1), "best_of"))
-    told = (
-        "First draw: nothing was picked."
-        if n_draws == 1
-        else f"Best of {n_draws} draws, picked by the verifier that is quoted here: on picked "
-        "clips it is surer than it should be."
-    )
-    n_given = 0 if asked is None else round(asked.start)
-    return f"{told} Given, not composed: {name_bars(1, n_given)}." if n_given else told
+def _draw(result: Result) -> str:
+    """Tell from how many draws a clip was picked, and which bars were given."""
+    if result.best_of is None:
+        return ""
+    words = "First draw: nothing was picked."
+    if result.best_of > 1:
+        words = (
+            f"Best of {result.best_of} draws, picked by the verifier that is quoted here: on "
+            "picked clips it is surer than it should be."
+        )
+    n_given = 0 if result.asked is None else round(result.asked.start)
+    if n_given:
+        words += f" Given, not composed: {name_bars(1, n_given)}."
+    return tag("p", words, class_="emo-note emo-draw")

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import threading
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +52,14 @@ class StudioPiece:
         """Return the piece that a clip is."""
         return cls(clip.score, clip.sounding_key, clip.tempo, clip.verdict, clip)
 
+    @property
+    def feeling(self) -> str:
+        """Return what was asked for, such as `joy`, `Q3` or `free`; or the name of its file."""
+        if self.clip is None:
+            return self.name
+        emotion = self.clip.request.emotion
+        return "free" if emotion is None else emotion.name or emotion.quadrant
+
     @cached_property
     def notes(self) -> Notes:
         """Return its notes."""
@@ -70,7 +79,7 @@ class StudioPiece:
 
     @property
     def n_bars(self) -> int:
-        """Return how many bars it has."""
+        """Count its bars."""
         return len(self.bars_s) - 1
 
 
@@ -92,17 +101,6 @@ class Take:
     def piece(self) -> StudioPiece:
         """Return the piece as it is now."""
         return self.versions[-1]
-
-    def change(self, piece: StudioPiece) -> None:
-        """Put a new version on top."""
-        self.versions = [*self.versions, piece][-MAX_VERSIONS:]
-
-    def undo(self) -> bool:
-        """Go back to the version before; tell whether there was one."""
-        has_before = len(self.versions) > 1
-        if has_before:
-            self.versions = self.versions[:-1]
-        return has_before
 
 
 class Session:
@@ -177,31 +175,42 @@ class Session:
             for path in self.files.pop(piece).values():
                 shutil.rmtree(Path(path).parent, ignore_errors=True)
 
-    def title(self) -> str:
-        """Return the next card's title."""
-        self.n_titled += 1
-        return str(self.n_titled)
-
-    def replace_others(self, takes: list[Take]) -> None:
-        """Keep favourites, put new takes after them, and choose the first of these."""
+    def replace_others(self, pieces: Sequence[StudioPiece]) -> None:
+        """Keep favourites, put cards of new pieces after them, and choose the first of these."""
         kept = [take for take in self.takes if take.is_favourite]
-        self.takes = [*kept, *takes][:MAX_TAKES]
+        self.takes = [*kept, *map(self._titled, pieces)][:MAX_TAKES]
         self.selected = min(len(kept), max(len(self.takes) - 1, 0))
         self.run += 1
 
-    def add(self, take: Take) -> None:
-        """Put one take at the end and choose it; the oldest that is no favourite makes room.
+    def add(self, piece: StudioPiece) -> None:
+        """Put one card at the end and choose it; the oldest that is no favourite makes room.
 
         Raises:
             ValueError: If all others are favourites.
         """
         takes = [*self.takes]
         if len(takes) >= MAX_TAKES:
-            chosen = self.take
-            free = [t for t in takes if not t.is_favourite and t is not chosen]
+            free = [take for take in takes if not take.is_favourite and take is not self.take]
             if not free:
                 raise ValueError(f"all {MAX_TAKES} cards are favourites: let one go first")
             takes.remove(free[0])
-        self.takes = [*takes, take]
+        self.takes = [*takes, self._titled(piece)]
         self.selected = len(self.takes) - 1
         self.run += 1
+
+    def change(self, take: Take, piece: StudioPiece) -> None:
+        """Put a new version of a card on top."""
+        take.versions = [*take.versions, piece][-MAX_VERSIONS:]
+        self.run += 1
+
+    def undo(self, take: Take) -> bool:
+        """Go back to the version of a card before; tell whether there was one."""
+        has_before = len(take.versions) > 1
+        if has_before:
+            take.versions = take.versions[:-1]
+            self.run += 1
+        return has_before
+
+    def _titled(self, piece: StudioPiece) -> Take:
+        self.n_titled += 1
+        return Take(str(self.n_titled), [piece])

@@ -1,4 +1,4 @@
-"""What one person has: takes, versions, files."""
+"""What one person has: cards, versions, files."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ import pytest
 from helpers.composing import tune
 from midi import score_of
 
-from emomusic.studio.desk.session import MAX_TAKES, MAX_VERSIONS, Session, StudioPiece, Take
+from emomusic.studio.session import MAX_TAKES, MAX_VERSIONS, Session, StudioPiece
 
 
 def piece(n_bars: int = 1) -> StudioPiece:
     return StudioPiece(tune(n_bars), "C major", 96.0)
 
 
-def takes(n: int) -> list[Take]:
-    return [Take(str(number), [piece()]) for number in range(n)]
+def session_of(n_pieces: int, *, favourites: tuple[int, ...] = ()) -> Session:
+    session = Session()
+    session.replace_others([piece() for _ in range(n_pieces)])
+    for at in favourites:
+        session.takes[at].is_favourite = True
+    return session
 
 
 def titles(session: Session) -> list[str]:
@@ -36,117 +40,74 @@ def written(session: Session, own: StudioPiece) -> Path:
 
 def test_bars_of_a_piece_begin_where_its_tempo_and_metre_say() -> None:
     score = score_of([(0, 1, 60, 64), (6, 1, 62, 64)], signatures=((0, 3, 4),), tempo=60.0)
-
     own = StudioPiece(score, "C major", 60.0)
-
     assert own.n_bars == 3
     assert np.allclose(own.bars_s, [0, 3, 6, 9])
 
 
 def test_undo_goes_back_one_version_after_another() -> None:
-    first, second = piece(), piece(2)
-    take = Take("1", [first])
-    take.change(second)
-
+    session, second = session_of(1), piece(2)
+    (take,), first = session.takes, session.takes[0].piece
+    session.change(take, second)
     assert take.piece is second
-    assert take.undo() and take.piece is first
-    assert not take.undo() and take.piece is first
-
-
-def test_versions_are_limited() -> None:
-    take = Take("1", [piece()])
+    assert session.undo(take) and take.piece is first
+    assert not session.undo(take) and take.piece is first
+    assert session.run == 3  # so that the page tells the cards from those before
     for _ in range(MAX_VERSIONS + 5):
-        take.change(piece())
-
+        session.change(take, piece())
     assert len(take.versions) == MAX_VERSIONS
 
 
 def test_favourites_stay_when_others_come() -> None:
-    session = Session()
-    session.replace_others(takes(3))
-    session.takes[1].is_favourite = True
-
-    session.replace_others([Take("new", [piece()])])
-
-    assert titles(session) == ["1", "new"]
-    assert session.selected == 1
+    session = session_of(3, favourites=(1,))
+    session.replace_others([piece()])
+    assert (titles(session), session.selected) == (["2", "4"], 1)
     assert session.n_free == MAX_TAKES - 1
 
 
 def test_the_oldest_that_is_no_favourite_and_not_chosen_makes_room() -> None:
-    session = Session()
-    session.replace_others(takes(MAX_TAKES))
-    session.takes[1].is_favourite = True  # and 0 is chosen
-
-    session.add(Take("new", [piece()]))
-
-    assert titles(session) == ["0", "1", "3", "4", "5", "6", "7", "new"]
+    session = session_of(MAX_TAKES, favourites=(1,))  # and 0 is chosen
+    session.add(piece())
+    assert titles(session) == ["1", "2", "4", "5", "6", "7", "8", "9"]
     assert session.take is session.takes[-1]
 
 
 def test_where_all_are_favourites_none_is_added() -> None:
-    session = Session()
-    session.replace_others(takes(MAX_TAKES))
-    for take in session.takes:
-        take.is_favourite = True
-
+    session = session_of(MAX_TAKES, favourites=tuple(range(MAX_TAKES)))
     with pytest.raises(ValueError, match="all 8 cards are favourites"):
-        session.add(Take("new", [piece()]))
-
-    assert session.n_free == 0
-    assert len(session.takes) == MAX_TAKES
+        session.add(piece())
+    assert session.n_free == 0 and len(session.takes) == MAX_TAKES
 
 
 def test_each_visitor_begins_with_nothing() -> None:
-    session = Session()
-    session.replace_others(takes(2))
-
+    session = session_of(2)
     another = deepcopy(session)
-
     assert another.take is None
     assert another.lock is not session.lock and another.stopping is not session.stopping
     assert another.folder != session.folder
 
 
-def test_files_go_with_the_pieces_that_are_gone() -> None:
-    session = Session()
-    session.replace_others(takes(2))
+def test_files_go_with_the_pieces_that_cannot_come_back() -> None:
+    session = session_of(2)
     kept, gone = (written(session, take.piece) for take in session.takes)
     session.takes.pop()
-
+    session.change(session.takes[0], piece())  # undo brings the version before it back
     session.tidy()
-
     assert kept.exists() and not gone.exists()
     assert len(session.files) == 1
-
-
-def test_files_of_versions_stay_as_long_as_they_can_come_back() -> None:
-    session = Session()
-    session.replace_others(takes(1))
-    folder = written(session, session.takes[0].piece)
-    session.takes[0].change(piece())
-
-    session.tidy()
-
-    assert folder.exists()
 
 
 def test_closing_removes_all_files_and_stops_what_is_composed() -> None:
     session = Session()
     folder = session.folder
-
     session.close()
     session.close()
-
-    assert not folder.exists()
-    assert session.stopping.is_set()
+    assert not folder.exists() and session.stopping.is_set()
 
 
 def test_files_of_a_forgotten_session_are_removed() -> None:
     session = Session()
     folder = session.folder
-
     del session
     gc.collect()
-
     assert not folder.exists()

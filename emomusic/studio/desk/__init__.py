@@ -1,1 +1,0 @@
-"""What one person has before them: pieces, and what is done with them."""

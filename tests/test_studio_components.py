@@ -1,0 +1,203 @@
+"""What the page's own components send to the browser, and what they read back of it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio.processing_utils import async_move_files_to_cache
+
+from emomusic.emotion import Emotion, EmotionCurve, emotion_names, find_emotion, mix, parse_curve
+from emomusic.emotion.curve import MAX_POINTS
+from emomusic.emotion.names import ALIASES
+from emomusic.music.attributes import ATTRIBUTE_NAMES
+from emomusic.studio.components import (
+    Choice,
+    EmotionPicker,
+    Faders,
+    PianoRoll,
+    Variations,
+    fader_rows,
+    name_rows,
+    sound_file,
+)
+
+HOPE, GRIEF = find_emotion("hope"), find_emotion("grief")
+HERE = {"valence": 0.2, "arousal": -0.4, "name": None}
+PLACE = {"valence": 0.6, "arousal": 0.28, "name": "hope"}
+MIXTURE = [{"name": "hope", "weight": 0.75}, {"name": "grief", "weight": 1}]
+ASSETS = sorted(files("emomusic.studio").joinpath("assets").iterdir(), key=lambda path: path.name)
+
+
+def point(**changes: Any) -> dict[str, Any]:
+    return {"mode": "point", "point": {**HERE, **changes}}
+
+
+def curve(*points: dict[str, Any]) -> dict[str, Any]:
+    return {"mode": "curve", "curve": list(points)}
+
+
+@pytest.fixture(scope="module")
+def picker() -> EmotionPicker:
+    return EmotionPicker(render=False)
+
+
+# Read of the browser
+
+
+@pytest.mark.parametrize(
+    ("payload", "felt"),
+    [
+        (point(), Emotion(0.2, -0.4)),
+        (point(name="nostalgia"), find_emotion("nostalgia")),
+        (point(name="joy"), Emotion(0.2, -0.4)),  # it lies elsewhere
+        ({**point(), "mix": "no", "curve": [None]}, Emotion(0.2, -0.4)),  # of other modes
+        ({"mode": "mix", "mix": MIXTURE}, mix([(HOPE, 0.75), (GRIEF, 1.0)])),
+        (curve({"bar": 0, **HERE}, {"bar": 8.5, **PLACE}), parse_curve("0:0.2,-0.4 8.5:hope")),
+    ],
+)
+def test_a_feeling_is_read(picker: EmotionPicker, payload: Any, felt: Any) -> None:
+    assert picker.preprocess(payload) == felt
+
+
+@pytest.mark.parametrize(
+    "feeling", [HOPE, Emotion(-0.31, 0.05), parse_curve("0:calm 8:tension 12:-0.10,0.20 16:relief")]
+)
+def test_a_feeling_comes_back_as_it_was_sent(
+    picker: EmotionPicker, feeling: Emotion | EmotionCurve
+) -> None:
+    assert picker.preprocess(picker.postprocess(feeling)) == feeling
+
+
+@pytest.mark.parametrize("name", ["<img src=x>", "joy", "Q1"])
+def test_only_known_names_at_their_own_place_reach_the_browser(
+    picker: EmotionPicker, name: str
+) -> None:
+    assert picker.postprocess(Emotion(0.6, 0.28, name))["point"]["name"] is None
+
+
+def test_faders_are_read_as_what_is_set() -> None:
+    faders = Faders(render=False)
+    payload = {"set": {"register": 60, "mode": -0.2}, "suggested": {"silence": 0.1}}
+    assert faders.preprocess(payload) == {"register": 60.0, "mode": -0.2}
+    assert faders.preprocess({"suggested": {"silence": 0.1}}) == {}
+    assert faders.postprocess(None) == {"set": {}}
+
+
+def test_choice_and_favourites_are_read() -> None:
+    cards = [{"favourite": kept} for kept in (True, "yes", 1, None, True)]
+    read = Variations(render=False).preprocess
+    assert read({"selected": 1, "cards": cards}) == Choice(1, (0, 4))
+    assert read({"selected": None, "cards": cards}) == Choice(0, (0, 4))
+    assert read(None) == read({"cards": []}) == Choice()
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "words"),
+    [
+        *((EmotionPicker, own, "the feeling must be an object") for own in (None, "", [], 7)),
+        *((EmotionPicker, {"mode": own}, "mode must be one of") for own in (None, "x", ["point"])),
+        (EmotionPicker, {"mode": "point", "point": [0.1, 0.2]}, "a point must be an object"),
+        (EmotionPicker, {"mode": "point", "point": {}}, "valence must be a number"),
+        (EmotionPicker, point(valence="0.1"), "valence must be a number"),
+        (EmotionPicker, point(arousal=math.nan), "arousal must be in"),
+        (EmotionPicker, point(arousal=10**400), "arousal must be a number"),
+        (EmotionPicker, point(name=3), "name must be a string, got int"),
+        (EmotionPicker, point(name="x" * 1_000_000), "unknown emotion"),
+        (EmotionPicker, {"mode": "mix", "mix": {}}, "a mixture must be a list"),
+        (EmotionPicker, {"mode": "mix", "mix": []}, "a mixture must have 1 to 3 entries, got 0"),
+        (EmotionPicker, {"mode": "mix", "mix": [{}] * 4}, "a mixture must have 1 to 3 entries"),
+        (EmotionPicker, {"mode": "mix", "mix": ["hope"]}, "must be an object, got str"),
+        (EmotionPicker, {"mode": "mix", "mix": [{"name": "hope"}]}, "weight must be a number"),
+        (
+            EmotionPicker,
+            {"mode": "mix", "mix": [{"name": "hope", "weight": 0}]},
+            r"weight must be in \(0, 1\], got 0",
+        ),
+        (EmotionPicker, curve(), "a curve must have 1 to 64 entries"),
+        (EmotionPicker, curve(HERE), "bar must be a number"),
+        (EmotionPicker, curve({"bar": 513, **HERE}), r"bar must be in \[0, 512\]"),
+        (EmotionPicker, curve(*[{"bar": 4, **HERE}] * 2), "bars of a curve must rise"),
+        (EmotionPicker, curve(*[{}] * (MAX_POINTS + 1)), "1 to 64 entries, got 65"),
+        *((Faders, own, "the faders must be an object") for own in (None, "", [])),
+        (Faders, {"set": "register"}, "what is set must be an object"),
+        (Faders, {"set": {"loudness": 100}}, "there is no fader for 'loudness'"),
+        (Faders, {"set": {"x" * 100_000: 1}}, "there is no fader for 'xxx"),
+        (Faders, {"set": {f"name{i}": 1 for i in range(10_000)}}, "at most 22 attributes"),
+        *((Faders, {"set": {"register": own}}, "must be a number") for own in ("60", True, None)),
+        (Faders, {"set": {"register": math.nan}}, "register must be in"),
+        (Faders, {"set": {"register": 1000}}, "register must be in"),
+        *((Variations, own, "the variations must be an object") for own in ("text", [1], 7)),
+        (Variations, {"cards": "many"}, "the variations must be a list"),
+        (Variations, {"cards": [1, 2]}, "must be an object, got int"),
+        (Variations, {"cards": [{}] * 100_000}, "0 to 8 entries, got 100000"),
+        *((Variations, {"cards": [{}], "selected": own}, "must be one of 1") for own in (1, -1)),
+        *(
+            (Variations, {"cards": [{}], "selected": own}, "selected variation must be a whole")
+            for own in (True, math.nan, "0", [0])
+        ),
+    ],
+)
+def test_what_is_out_of_shape_is_refused_with_a_sentence(
+    kind: type[Any], payload: Any, words: str
+) -> None:
+    with pytest.raises(gr.Error, match=words) as refused:
+        kind(render=False).preprocess(payload)
+    sentence = str(refused.value.message)
+    assert sentence.endswith(".") and len(sentence) < 250 and "\n" not in sentence
+
+
+@pytest.mark.parametrize("payload", [None, "text", {"audio": {"path": "/etc/passwd"}}, [1, 2]])
+def test_nothing_is_read_of_the_roll(payload: Any) -> None:
+    assert PianoRoll(render=False).preprocess(payload) is None
+
+
+# Sent to the browser
+
+
+def test_each_attribute_has_one_fader() -> None:
+    rows = fader_rows()
+    assert sorted(row["name"] for row in rows) == sorted(ATTRIBUTE_NAMES)
+    density = next(row for row in rows if row["name"] == "note_density")
+    assert density["label"] == "note density" and density["unit"] == "notes a beat"
+    assert (density["low"], density["high"]) == (0.5, 10) and density["explanation"]
+
+
+def test_all_names_reach_the_browser_and_the_printed_ones_come_first(
+    picker: EmotionPicker,
+) -> None:
+    names = [row["name"] for row in name_rows()]
+    assert sorted(map(str, names)) == list(emotion_names())
+    assert names[:2] == ["joy", "calm"]
+    props = picker.get_config()["props"]
+    assert props["names"] == name_rows() and props["aliases"] == dict(ALIASES)
+    assert props["n_bars"] == 16 and picker.value == picker.postprocess(HOPE)
+
+
+def test_the_sound_is_served_from_the_cache_and_not_from_where_it_was(tmp_path: Path) -> None:
+    sound = tmp_path / "<b> my clip.mp3"
+    sound.write_bytes(b"sound")
+    roll = PianoRoll(render=False)
+    roll.GRADIO_CACHE = str(tmp_path / "cache")
+    value = roll.postprocess({"audio": sound_file(str(sound))})
+    audio = asyncio.run(async_move_files_to_cache(value, roll, postprocess=True))["audio"]
+    assert Path(audio["path"]).is_relative_to(tmp_path / "cache")
+    assert Path(audio["path"]).read_bytes() == b"sound"
+    assert audio["url"].startswith("/gradio_api/file=") and "<" not in audio["url"]
+    assert audio["path"] in roll.temp_files, "delete_cache would never remove it"
+
+
+@pytest.mark.parametrize("path", ASSETS, ids=lambda path: path.name)
+def test_no_value_becomes_markup_and_nothing_is_loaded(path: Any) -> None:
+    text = path.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
+    marks = ["http://", "https://", "url(http", "@import"]
+    if path.name.endswith(".js"):
+        marks += ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval("]
+    else:
+        marks += ["${", "`", "{{", "\\"]
+    assert not [mark for mark in marks if mark in text]

@@ -1,0 +1,302 @@
+"""What the page shows of a person's pieces, one thing after another, and what it leaves behind."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from helpers.composing import tune
+from midi import score_of
+
+import emomusic.studio.exchange as exchange
+from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
+from emomusic.emotion import Emotion
+from emomusic.studio.callbacks import suggested
+from emomusic.studio.page import Page
+from emomusic.studio.progress import Progress
+from emomusic.studio.result import Asked
+from emomusic.studio.session import Session, StudioPiece
+from emomusic.studio.view import (
+    CARD_NOTES,
+    Updates,
+    View,
+    deck_of,
+    explained,
+    label_of,
+    pack_notes,
+    roll_of,
+)
+
+JOY = Emotion(0.8, 0.6, "joy")
+REQUEST = Request(JOY, n_bars=2, tonic=2, is_major=True, tempo=90.0)
+
+
+@pytest.fixture(scope="module")
+def page(tiny_composer: Composer) -> Page:
+    with gr.Blocks(analytics_enabled=False):
+        return Page(suggested(tiny_composer.mapper, JOY))
+
+
+@pytest.fixture
+def view(tiny_composer: Composer, page: Page) -> View:
+    return View(page, tiny_composer.verifier)
+
+
+@pytest.fixture
+def session(tiny_composer: Composer) -> Iterator[Session]:
+    session = Session()
+    clips = tiny_composer.compose(Request(JOY, n_bars=1), seed=1, count=2)
+    session.replace_others([StudioPiece.of(clip) for clip in clips])
+    yield session
+    session.close()
+
+
+@pytest.fixture(scope="module")
+def composed(tiny_composer: Composer) -> StudioPiece:
+    (clip,) = tiny_composer.compose(REQUEST, seed=5)
+    return StudioPiece.of(clip)
+
+
+@pytest.fixture(scope="module")
+def brought(tiny_composer: Composer) -> StudioPiece:
+    piece = StudioPiece(tune(4, tonic=2), "D major", 96.0, name="<b>tune.mid")
+    return replace(piece, verdict=tiny_composer.verifier.verdict(piece.notes))
+
+
+def asking(piece: StudioPiece, **changes: object) -> StudioPiece:
+    """Return a piece as if something else had been asked for."""
+    assert piece.clip is not None
+    request = replace(piece.clip.request, **changes)  # type: ignore[arg-type]
+    return replace(piece, clip=replace(piece.clip, request=request))
+
+
+def session_of(*pieces: StudioPiece) -> Session:
+    session = Session()
+    session.replace_others(pieces)
+    return session
+
+
+# Pieces as the components take them
+
+
+def test_notes_are_packed_in_milliseconds_and_new_ones_only_add_to_the_end() -> None:
+    columns = [[0.0, 0.2504], [0.5, 1.0], [60, 36], [80, 127], [1, 0]]
+    arrays = [np.array(column) for column in columns]
+    packed = pack_notes(*arrays)
+    assert packed == "0,500,60,80,1;250,1000,36,127,0;"
+    assert packed.startswith(pack_notes(*(array[:1] for array in arrays)))
+    assert pack_notes(*(array[:0] for array in arrays)) == ""
+
+
+def test_a_piece_is_drawn_with_its_sound_or_with_room_for_what_comes(
+    composed: StudioPiece,
+) -> None:
+    whole, growing = roll_of(composed, audio="clip.flac"), roll_of(composed, n_bars=16)
+    assert whole["notes"].count(";") == len(composed.notes)
+    assert (whole["n_bars"], whole["composing"], whole["audio"]["path"]) == (2, False, "clip.flac")
+    assert len(whole["bars"]) == 3 and whole["bars"] == sorted(whole["bars"])
+    assert (growing["n_bars"], growing["composing"], growing["audio"]) == (16, True, None)
+
+
+def test_a_piece_is_told_in_plain_words(composed: StudioPiece, brought: StudioPiece) -> None:
+    assert label_of(composed) == f"joy, 2 bars, {composed.key}, 90 bpm"
+    assert label_of(brought) == "<b>tune.mid, 4 bars, D major, 96 bpm"
+    assert label_of(asking(composed, emotion=Emotion(-0.5, -0.5))).startswith("Q3, ")
+    assert label_of(asking(composed, emotion=None)).startswith("free, ")
+
+
+def test_cards_say_what_is_heard(composed: StudioPiece, brought: StudioPiece) -> None:
+    session = session_of(composed, brought)
+    session.takes[1].is_favourite = True
+    deck = deck_of(session)
+    assert deck["selected"] == 0
+    assert [card["title"] for card in deck["cards"]] == ["1", "2"]
+    assert [card["favourite"] for card in deck["cards"]] == [False, True]
+    for card, piece in zip(deck["cards"], (composed, brought), strict=True):
+        verdict = piece.verdict
+        assert verdict is not None and card["done"] and not card["composing"]
+        assert (card["quadrant"], card["key"]) == (verdict.quadrant, piece.key)
+        assert card["valence"] == round(verdict.valence, 3)
+        assert card["probability"] == round(max(verdict.probabilities.values()), 3)
+        assert (card["n_bars"], card["tempo"]) == (piece.n_bars, round(piece.tempo, 3))
+    empty = deck_of(Session())
+    assert empty["cards"] == [] and empty["selected"] is None
+
+
+def test_growing_cards_stand_behind_the_favourites(
+    composed: StudioPiece, brought: StudioPiece
+) -> None:
+    session = session_of(composed, brought)
+    session.takes[1].is_favourite = True
+    begun = replace(composed, verdict=None)
+    deck = deck_of(session, growing=[(None, 8), (begun, 8), (composed, 2)])
+    cards = deck["cards"]
+    assert [card["title"] for card in cards] == ["2", "3", "4", "5"]
+    assert [card["composing"] for card in cards] == [False, True, True, False]
+    assert [card["favourite"] for card in cards[1:]] == [None] * 3  # as the browser has them
+    assert deck["selected"] == 1 and cards[1]["notes"] == ""
+    assert cards[2]["length_s"] == pytest.approx(4 * composed.bars_s[-1], abs=1e-3)
+    assert deck["take"] != deck_of(session)["take"]
+
+
+def test_a_card_of_a_long_piece_shows_its_beginning(brought: StudioPiece) -> None:
+    notes = [(at / 4, 0.25, 60, 64) for at in range(2 * CARD_NOTES)]
+    long = replace(StudioPiece(score_of(notes), "C major", 120.0), verdict=brought.verdict)
+    (card,) = deck_of(session_of(long))["cards"]
+    assert card["notes"].count(";") == CARD_NOTES
+    assert card["length_s"] == pytest.approx(long.bars_s[-1], abs=1e-3)
+
+
+def test_a_clip_is_explained_with_what_was_asked_and_what_was_fixed(
+    composed: StudioPiece, tiny_composer: Composer
+) -> None:
+    clip, verifier = composed.clip, tiny_composer.verifier
+    assert clip is not None
+    result = explained(composed, verifier)
+    assert (result.verdict, result.asked) == (composed.verdict, Asked(JOY, start=0.0))
+    assert (result.targets, result.achieved) == (clip.targets, clip.achieved)
+    assert result.best_of == 1 and set(result.fixed) == {"tempo", "mode"}
+    plain = asking(composed, tempo=None, is_major=None, fixed={"register": 60.0}, emotion=None)
+    assert explained(plain, verifier).fixed == ("register",)
+    assert explained(plain, verifier).asked is None
+
+
+def test_what_was_brought_is_explained_with_what_is_measured(
+    brought: StudioPiece, tiny_composer: Composer
+) -> None:
+    result = explained(brought, tiny_composer.verifier)
+    assert (result.file, result.best_of, result.asked) == ("<b>tune.mid", None, None)
+    assert result.achieved["tempo"] == 96.0 and not result.targets
+
+
+# The page while pieces grow
+
+
+def test_cards_make_way_for_those_that_grow_and_stay_for_one_beside_them(
+    view: View, session: Session, page: Page, composed: StudioPiece
+) -> None:
+    begun = replace(composed, verdict=None)
+    several = view.growing(session, Progress((None, begun), (4, 8)), beside=False)
+    assert "Composing 2 variations: 2 of 12 bars." in several[page.status]
+    assert several[page.roll]["n_bars"] == 8 and len(several[page.variations]["cards"]) == 2
+    one = view.growing(session, Progress((begun,), (8,)), beside=True)
+    assert "Composing: bar 3 of 8." in one[page.status] and page.variations not in one
+    assert one[page.stop]["interactive"] and not one[page.compose]["interactive"]
+    assert page.roll not in view.growing(session, Progress((None,), (8,)), beside=True)
+
+
+def test_what_stopped_before_its_first_bar_is_told(view: View, page: Page) -> None:
+    updates = view.settled(Session(), Progress((None,), (4,), is_over=True, is_stopped=True))
+    assert "Stopped before the first bar was there." in updates[page.status]
+    assert not updates[page.stop]["interactive"] and updates[page.compose]["interactive"]
+
+
+# The files of a piece
+
+
+def show(view: View, session: Session) -> Generator[Updates, None, None]:
+    """Show the chosen piece, then write its files, as the page does."""
+    yield view.present(session)
+    yield from view.write(session)
+
+
+def held(session: Session) -> list[Path]:
+    return [path for path in session.folder.rglob("*") if path.is_file()]
+
+
+def shown(updates: list[Updates]) -> list[object]:
+    """Return what is changed on the page, skips left out."""
+    return [value for one in updates for value in one.values() if value != gr.skip()]
+
+
+def has_sound(updates: Updates, page: Page) -> bool:
+    """Tell whether the roll has sound, as an update: else gradio never removes the file."""
+    roll = updates.get(page.roll, {})
+    return bool(roll.get("__type__") == "update" and roll["value"]["audio"])
+
+
+def has_files(updates: Updates, page: Page) -> bool:
+    return bool(updates.get(page.downloads["zip"], {}).get("interactive"))
+
+
+def test_notes_come_first_then_sound_then_files(view: View, session: Session, page: Page) -> None:
+    updates = [*show(view, session)]
+    assert page.result in updates[0] and not has_sound(updates[0], page)
+    assert [has_sound(one, page) for one in updates[1:]].index(True) == 0
+    assert has_files(updates[-1], page)
+    assert updates[-1][page.sheet].lstrip().startswith("<")
+
+
+def test_files_are_written_once(view: View, session: Session, page: Page) -> None:
+    first = [*show(view, session)]
+    files = {path: path.stat().st_mtime_ns for path in held(session)}
+    again = [*show(view, session)]
+    assert len(again) < len(first) and has_sound(again[0], page)
+    assert {path: path.stat().st_mtime_ns for path in held(session)} == files
+
+
+def test_what_is_overtaken_shows_nothing_more_and_leaves_no_files(
+    view: View, session: Session
+) -> None:
+    overtaken = show(view, session)
+    next(overtaken), next(overtaken)
+    session.selected = 1
+    latest = [*show(view, session)]
+    assert not shown([*overtaken])
+    assert len(latest) > 2
+    assert len({path.parent for path in held(session)}) == 1
+
+
+def test_the_same_piece_shown_thrice_at_once_is_there_in_the_end(
+    view: View, session: Session
+) -> None:
+    three = [show(view, session) for _ in range(3)]
+    for _ in range(2):
+        for one in three:
+            next(one, None)
+    rest = [[*one] for one in three]
+    assert [bool(shown(updates)) for updates in rest] == [True, False, False]
+    assert len(session.files) == len({path.parent for path in held(session)}) == 1
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["half-way", "at the end"])
+def test_sound_that_comes_before_its_piece_is_shown_comes_again(
+    view: View, session: Session, page: Page, is_over: bool
+) -> None:
+    """The page's first event may write a piece that a person brings before it is shown."""
+    early = view.write(session)
+    shown_late = view.present(session)
+    before = [next(early), *(early if is_over else ())]
+    after = [*view.write(session), *early]
+    assert has_sound(before[0], page) and not has_sound(shown_late, page)
+    assert any(has_sound(one, page) for one in after)
+    assert any(has_files(one, page) for one in after)
+
+
+def test_who_leaves_while_files_are_written_leaves_none(view: View, session: Session) -> None:
+    going = show(view, session)
+    next(going), next(going)
+    assert held(session)
+    going.close()
+    assert not held(session) and session.files == {}
+
+
+def test_a_full_disk_is_told_in_a_sentence_and_leaves_no_files(
+    view: View, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exchange, "write_atomically", full)
+        with pytest.raises(gr.Error, match=r"cannot be written: No space left on device\."):
+            [*show(view, session)]
+    assert not held(session)
+    assert [*show(view, session)]
+    assert held(session)
