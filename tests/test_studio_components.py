@@ -14,7 +14,7 @@ from gradio.processing_utils import async_move_files_to_cache
 
 from emomusic.emotion import Emotion, EmotionCurve, emotion_names, find_emotion, mix, parse_curve
 from emomusic.emotion.curve import MAX_POINTS
-from emomusic.emotion.names import ALIASES
+from emomusic.emotion.names import aliases
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.studio.components import (
     Choice,
@@ -175,7 +175,7 @@ def test_all_names_reach_the_browser_and_the_printed_ones_come_first(
     assert sorted(map(str, names)) == list(emotion_names())
     assert names[:2] == ["joy", "calm"]
     props = picker.get_config()["props"]
-    assert props["names"] == name_rows() and props["aliases"] == dict(ALIASES)
+    assert props["names"] == name_rows() and props["aliases"] == aliases()
     assert props["n_bars"] == 16 and picker.value == picker.postprocess(HOPE)
 
 
