@@ -58,7 +58,7 @@ def test_tempo_key_mode_metre_and_length_in_bars_or_seconds_are_as_asked(visitor
     visitor.page.locator(fader(visitor, "tempo")).fill("132")
     visitor.type_into("#length input[type=number]", "6")
     choose(visitor, "key", "D")
-    visitor.page.locator("#mode").get_by_text("minor").click()
+    visitor.page.locator("#mode").get_by_role("radio", name="minor").check()
     visitor.page.get_by_role("radio", name="3/4").check()
     visitor.compose()
     about = visitor.page.locator(".emo-card-about").inner_text()
