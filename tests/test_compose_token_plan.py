@@ -16,7 +16,7 @@ from emomusic.compose.token_plan import (
     to_script,
 )
 from emomusic.model.events import ADVANCE
-from emomusic.model.grammar import Script, Segments, Walk
+from emomusic.model.grammar import FREE, Script, Segments, Walk
 from emomusic.music.chords import NO_CHORD
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
@@ -83,22 +83,25 @@ def test_every_sequence_is_music(beats_per_bar: int, n_bars: int, bounds: tuple[
         assert len(TOKENIZER.encode(score)) == n_bars
 
 
-def test_each_bar_begins_with_its_chords_unless_they_are_given() -> None:
+def test_each_bar_begins_with_its_chords_unless_they_are_given_or_not_wanted() -> None:
     for bar in bars_of(led(plan(4)).segments):
         assert [text.split("_")[0] for text in bar[:3]] == ["ChordA", "ChordB", "Position"]
-    given = led(plan(4, BarPlan(chords=(0, 0))))
-    assert all(bar[0].startswith("Position") for bar in bars_of(given.segments))
+    for told in (plan(4, BarPlan(chords=(0, 0))), plan(4, writes_chords=False)):
+        assert all(bar[0].startswith("Position") for bar in bars_of(led(told).segments))
 
 
 def test_a_head_says_all_that_is_asked_of_its_bar_in_one_order() -> None:
     control = int(VOCABULARY.control_ids(("note_density",), per_bar=True)[0])
-    bar = BarPlan((control,), form=3, chords=(10, NO_CHORD))
+    given = (ids("Position_0 Pitch_60 Velocity_63 Duration_1.0.12"),
+             (*ids("Position_12 Pitch_64"), FREE, FREE))  # fmt: skip
+    bar = BarPlan((control,), form=3, chords=(10, NO_CHORD), given=given)  # type: ignore[arg-type]
     found = script(TokenPlan((), (bar,)))
     assert " ".join(texts(found.bars[0].head)) == (
         "Bar_None TimeSig_4/4 Ending_1 Form-whole_4 BarControl-note-density_0 "
-        "ChordA_1:min ChordB_none"
+        "Given_None Position_0 Pitch_60 Velocity_63 Duration_1.0.12 "
+        "Given_None Position_12 Pitch_64 ChordA_1:min ChordB_none"
     )
-    assert not found.bars[0].writes_chords
+    assert found.bars[0].given == given and not found.bars[0].writes_chords
 
 
 @pytest.mark.parametrize("code", range(1, 11))
@@ -112,6 +115,12 @@ def test_the_last_bars_are_announced(n_bars: int, told: str) -> None:
     assert [t for t in found if t.startswith("Ending_")] == [f"Ending_{n}" for n in told]
     ends = [(bar.ends_bar, bar.ends_all) for bar in script(plan(n_bars)).bars]
     assert ends == [(True, False)] * (n_bars - 1) + [(False, True)]
+
+
+def test_a_piece_that_goes_on_announces_no_end() -> None:
+    found = script(plan(5, ends=False))
+    assert not any(t.startswith("Ending_") for bar in found.bars for t in texts(bar.head))
+    assert (found.bars[-1].ends_bar, found.bars[-1].ends_all) == (True, True)
 
 
 @pytest.mark.parametrize("beats_per_bar", [2, 3, 4])
@@ -163,7 +172,7 @@ def test_bars_that_are_there_are_not_written_again() -> None:
 
 
 def test_where_the_context_is_full_the_last_bars_that_fit_are_repeated() -> None:
-    found = replace(script(plan(8, before=BEFORE)), max_repeated=20)
+    found = replace(script(plan(3, before=BEFORE, ends=False)), max_repeated=20)
     last = [*HEAD, *BEFORE[1]]
     opening = found.opening([[*BEFORE[0]], [*BEFORE[1]]])
     assert opening == [*found.prompt, *last, *found.bars[2].head]
@@ -180,6 +189,97 @@ def test_the_writing_stops_after_the_bars_that_are_kept(n_kept: int) -> None:
     assert part.bars == whole.bars[:n_kept]
     assert script(plan(5, n_kept=9)) == whole
     assert len(led(plan(5, n_kept=n_kept)).segments) == n_kept
+
+
+# a gap
+
+
+@pytest.mark.parametrize("n_bars", [1, 3, 6])
+def test_a_gap_is_filled_between_bars_that_are_shown(n_bars: int) -> None:
+    between = plan(n_bars, before=BEFORE[:2], behind=BEFORE[1:])
+    found = script(between)
+    behind = [*ids("Bar_None TimeSig_4/4 Ending_2"), *BEFORE[1],
+              *ids("Bar_None TimeSig_4/4 Ending_1"), *BEFORE[2]]  # fmt: skip
+    assert list(found.prompt) == [
+        *ids("BOS_None"), *CONTROLS, *ids("Behind_None"), *behind, *ids("Here_None")
+    ]  # fmt: skip
+    assert found.bars[0].head[: len(HEAD) + len(BEFORE[0])] == (*HEAD, *BEFORE[0])
+    marks = [text for bar in found.bars for text in texts(bar.head) if text.startswith("Join_")]
+    assert marks == [f"Join_{left}" for left in (4, 3, 2, 1) if left <= n_bars]
+    assert [(bar.ends_bar, bar.ends_all) for bar in found.bars][-1] == (False, True)
+    walk = led(between)
+    assert len(walk.segments) == n_bars  # what is around it is not written again
+    assert len(TOKENIZER.encode(TOKENIZER.decode(body_ids(found, walk.segments)))) == n_bars
+
+
+def test_bars_near_a_pieces_end_say_so_on_both_sides_of_a_gap() -> None:
+    found = script(plan(3, behind=BEFORE[:2]))
+    told = [[t for t in texts(bar.head) if "_" in t][2:] for bar in found.bars]
+    assert told == [["Join_3"], ["Join_2", "Ending_4"], ["Join_1", "Ending_3"]]
+    quiet = script(plan(3, behind=BEFORE[:2], ends=False))
+    assert not any("Ending" in TEXTS[token] for bar in quiet.bars for token in bar.head)
+    assert not any("Ending" in TEXTS[token] for token in quiet.prompt)
+    assert not quiet.bars[-1].ends_bar and quiet.bars[-1].ends_all
+
+
+def test_bars_behind_a_gap_stay_where_the_context_is_full() -> None:
+    found = script(plan(3, behind=BEFORE[:1]))
+    assert found.opening([[1], [2]])[: len(found.prompt)] == list(found.prompt)
+
+
+# notes that are given
+
+
+def drawn_notes(seed: int, n: int) -> tuple[Any, ...]:
+    """Return given notes: any places, of some velocity and length only if drawn so."""
+    rng = np.random.default_rng(seed)
+    places = sorted({(int(p), int(q)) for p, q in rng.integers([0, 21], [48, 109], (n, 2))})
+    (position, _), (pitch, _) = LAYOUT.position, LAYOUT.pitch
+    (velocity, n_velocities), (duration, n_durations) = LAYOUT.velocity, LAYOUT.duration
+    return tuple(
+        (
+            position + step,
+            pitch + key - 21,
+            velocity + int(rng.integers(n_velocities)) if rng.random() < 0.5 else FREE,
+            duration + int(rng.integers(n_durations)) if rng.random() < 0.5 else FREE,
+        )
+        for step, key in places
+    )
+
+
+def rewritten(segment: list[int]) -> set[tuple[int, ...]]:
+    """Return position, pitch, velocity and duration of each note."""
+    own = [token for token in segment if not TEXTS[token].startswith("Chord")]
+    found, position = set(), FREE
+    for at, token in enumerate(own):
+        if TEXTS[token].startswith("Position_"):
+            position = token
+        elif TEXTS[token].startswith("Pitch_"):
+            found.add((position, *own[at : at + 3]))
+    return found
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_every_given_note_is_written(n: int) -> None:
+    for seed in range(8):
+        bars = tuple(BarPlan(given=drawn_notes(10 * seed + bar, n)) for bar in range(3))
+        walk = led(TokenPlan((), bars, highest=90), seed)
+        for bar, segment in zip(bars, walk.segments, strict=True):
+            found = rewritten(segment)
+            for note in bar.given:
+                assert any(
+                    all(own in (FREE, told) for own, told in zip(note, other, strict=True))
+                    for other in found
+                )
+
+
+def test_given_notes_must_come_in_order_and_be_not_too_many() -> None:
+    first, second = drawn_notes(0, 2)
+    for given in ((second, first), (first, first)):
+        with pytest.raises(ValueError, match="by position, then pitch, in bar 2"):
+            TokenPlan((), (BarPlan(), BarPlan(given=given)))
+    with pytest.raises(ValueError, match="at most 128 notes of a bar can be given, bar 1 has"):
+        TokenPlan((), (BarPlan(given=drawn_notes(0, 400)),))
 
 
 def test_ids_of_a_part_are_those_the_whole_begins_with() -> None:

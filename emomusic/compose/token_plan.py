@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emomusic.files import UNREADABLE
 from emomusic.model.engine import MAX_LATE
 from emomusic.model.events import EventLayout
-from emomusic.model.grammar import REACH, BarScript, Grammar, Script, Segments
+from emomusic.model.grammar import REACH, BarScript, GivenNote, Grammar, Script, Segments
 from emomusic.music.attributes import attribute
 from emomusic.music.form import FORM_COLUMNS, FormTable
 from emomusic.music.reading import read_json
@@ -120,7 +120,7 @@ def _controls(tables: Mapping[str, Any], vocabulary: Vocabulary, kind: str) -> C
 
 
 MAX_BAR_NOTES = 128
-"""More are struck in no bar."""
+"""More are struck in no bar; given notes come on top."""
 REPEATED = 0.6
 """Where the context is full a row begins anew with at most so many ids of its last bars, as a
 share of the events of the context: that is a fifth of it, for a note has three ids or four."""
@@ -151,11 +151,13 @@ class BarPlan:
         controls: Ids of its controls.
         form: Which earlier bar it takes up and how, see `bar_form`; 0 leaves it free.
         chords: Numbers of its two chords, as written in C; None leaves them to the network.
+        given: Notes that it has, by position, then pitch.
     """
 
     controls: Ids = ()
     form: int = 0
     chords: tuple[int, int] | None = None
+    given: tuple[GivenNote, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,8 +170,11 @@ class TokenPlan:
         beats_per_bar: 2, 3 or 4.
         lowest: Lowest MIDI pitch to be written.
         highest: Highest MIDI pitch to be written.
+        ends: Whether the last bars are announced as a piece's ending.
         before: Ids of bars that are there already, heads left out, of the same metre.
+        behind: The same of bars that follow: what is to be written fills the gap between.
         n_kept: Bars after which the writing stops; None writes all.
+        writes_chords: Whether chords that are not given are written before a bar's notes.
         reach: Semitones that a hand strikes at once at most, 0 for no bound.
     """
 
@@ -178,9 +183,28 @@ class TokenPlan:
     beats_per_bar: int = 4
     lowest: int = LOWEST_PITCH
     highest: int = HIGHEST_PITCH
+    ends: bool = True
     before: tuple[Ids, ...] = ()
+    behind: tuple[Ids, ...] = ()
     n_kept: int | None = None
+    writes_chords: bool = True
     reach: int = REACH
+
+    def __post_init__(self) -> None:
+        """Check the notes that are given.
+
+        Raises:
+            ValueError: If a bar's do not come by position, then pitch, or are too many.
+        """
+        for at, bar in enumerate(self.bars):
+            places = [note[:2] for note in bar.given]
+            if places != sorted(set(places)):
+                raise ValueError(f"given notes must come by position, then pitch, in bar {at + 1}")
+            if len(places) > MAX_BAR_NOTES:
+                raise ValueError(
+                    f"at most {MAX_BAR_NOTES} notes of a bar can be given, "
+                    f"bar {at + 1} has {len(places)}"
+                )
 
     @property
     def n_bars(self) -> int:
@@ -191,8 +215,9 @@ class TokenPlan:
 def to_script(plan: TokenPlan, vocabulary: Vocabulary, grammar: Grammar, *, context: int) -> Script:
     """Return what is given of a clip: its controls, and the head of each bar.
 
-    Bars before stand in the head of the first one, as many of the last of them as there is room
-    for; where the context is full they go as other bars do.
+    Bars behind a gap stand before all others. Bars before stand in the head of the first one, as
+    many of the last of them as there is room for; where the context is full they go as other
+    bars do.
 
     Args:
         plan: What to write.
@@ -203,19 +228,20 @@ def to_script(plan: TokenPlan, vocabulary: Vocabulary, grammar: Grammar, *, cont
     Raises:
         ValueError: If what is given leaves no room for a bar.
     """
+    writer = _Heads(plan, vocabulary)
     n_kept = plan.n_bars if plan.n_kept is None else min(plan.n_kept, plan.n_bars)
-    heads = [_head(plan, bar, vocabulary) for bar in range(n_kept)]
-    prompt = (vocabulary.id_of("BOS_None"), *plan.controls)
-    # A bar and its chords are an event each.
-    room = context - len(grammar.rows(prompt)) - 2 - MAX_BAR_NOTES - MAX_LATE
+    heads = [writer.head(bar) for bar in range(n_kept)]
+    prompt = (vocabulary.id_of("BOS_None"), *plan.controls, *writer.behind())
+    # The bar, each given note, shown and written, and its chords are an event each.
+    longest = max(2 + 2 * len(bar.given) for bar in plan.bars)
+    room = context - len(grammar.rows(prompt)) - longest - MAX_BAR_NOTES - MAX_LATE
     if room < 0:
         raise ValueError(
             f"what is given leaves no room for a bar: the network looks back on {context} "
             "notes and bars"
         )
     max_repeated = min(int(REPEATED * context), room)
-    before = [(*_start(plan, vocabulary), *bar) for bar in plan.before]
-    heads[0] = (*_last_that_fit(before, grammar, room - max_repeated), *heads[0])
+    heads[0] = (*_held(writer, grammar, room - max_repeated), *heads[0])
     position, pitch = grammar.layout.position[0], grammar.layout.pitch[0] - LOWEST_PITCH
     last = plan.n_bars - 1
     return Script(
@@ -223,9 +249,10 @@ def to_script(plan: TokenPlan, vocabulary: Vocabulary, grammar: Grammar, *, cont
         bars=tuple(
             BarScript(
                 head,
-                ends_bar=at < last,
+                ends_bar=at < last or not (plan.ends or plan.behind),
                 ends_all=at == last,
-                writes_chords=bar.chords is None,
+                writes_chords=plan.writes_chords and bar.chords is None,
+                given=bar.given,
             )
             for at, (head, bar) in enumerate(zip(heads, plan.bars, strict=False))
         ),
@@ -237,24 +264,53 @@ def to_script(plan: TokenPlan, vocabulary: Vocabulary, grammar: Grammar, *, cont
     )
 
 
-def _start(plan: TokenPlan, vocabulary: Vocabulary, *marks: str) -> Ids:
-    texts = ("Bar_None", f"TimeSig_{plan.beats_per_bar}/4", *marks)
-    return tuple(vocabulary.id_of(text) for text in texts)
+@dataclass(frozen=True)
+class _Heads:
+    """Write what begins a bar."""
+
+    plan: TokenPlan
+    vocabulary: Vocabulary
+
+    def _start(self, *marks: str) -> Ids:
+        texts = ("Bar_None", f"TimeSig_{self.plan.beats_per_bar}/4", *marks)
+        return tuple(self.vocabulary.id_of(text) for text in texts)
+
+    def _ending(self, left: int) -> list[str]:
+        """Return the mark of a bar after which the piece has so many, itself counted."""
+        return [f"Ending_{left}"] if self.plan.ends and left <= ENDING_BARS else []
+
+    def head(self, bar: int) -> Ids:
+        plan, own = self.plan, self.plan.bars[bar]
+        left, n_behind = plan.n_bars - bar, len(plan.behind)
+        joins = [f"Join_{left}"] if n_behind and left <= ENDING_BARS else []
+        start = self._start(*joins, *self._ending(left + n_behind))
+        form = [int(self.vocabulary.form_ids()[own.form - 1])] if own.form else []
+        shown = self.vocabulary.id_of("Given_None")
+        given = [token for note in own.given for token in (shown, *note) if token >= 0]
+        chords = [] if own.chords is None else chord_ids(self.vocabulary, own.chords)
+        return (*start, *form, *own.controls, *given, *chords)
+
+    def before(self) -> list[Ids]:
+        """Return the bars that are there already, each with its head."""
+        return [(*self._start(), *bar) for bar in self.plan.before]
+
+    def behind(self) -> Ids:
+        """Return the bars behind a gap, between the marks that say so; nothing without one."""
+        if not self.plan.behind:
+            return ()
+        left = len(self.plan.behind)
+        bars = [
+            (*self._start(*self._ending(left - at)), *bar)
+            for at, bar in enumerate(self.plan.behind)
+        ]
+        marks = [self.vocabulary.id_of(f"{mark}_None") for mark in ("Behind", "Here")]
+        return (marks[0], *(token for bar in bars for token in bar), marks[1])
 
 
-def _head(plan: TokenPlan, bar: int, vocabulary: Vocabulary) -> Ids:
-    """Return what begins a bar."""
-    own, left = plan.bars[bar], plan.n_bars - bar
-    ending = [f"Ending_{left}"] if left <= ENDING_BARS else []
-    form = [int(vocabulary.form_ids()[own.form - 1])] if own.form else []
-    chords = [] if own.chords is None else chord_ids(vocabulary, own.chords)
-    return (*_start(plan, vocabulary, *ending), *form, *own.controls, *chords)
-
-
-def _last_that_fit(bars: Sequence[Ids], grammar: Grammar, room: int) -> Ids:
-    """Return the ids of the last bars, as many as there is room for."""
+def _held(writer: _Heads, grammar: Grammar, room: int) -> Ids:
+    """Return the ids of the last bars that are there already, as many as there is room for."""
     held: Ids = ()
-    for bar in reversed(bars):
+    for bar in reversed(writer.before()):
         room -= len(grammar.rows(bar))
         if room < 0:
             break
