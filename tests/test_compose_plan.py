@@ -211,6 +211,19 @@ def test_chords_copies_and_figures_are_as_in_the_piece_whose_form_is_drawn() -> 
     assert not any(draft_of(Request(JOY)).harmony)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_led"), [("register", False), ("mode", False), ("note_length", True)]
+)
+def test_where_a_form_would_hold_on_to_what_is_missed_no_bar_takes_up_another(
+    name: str, is_led: bool
+) -> None:
+    forms = FormTable(("0" * 8 + "3" * 8,), ("1" * 16,), ("4" * 16,), ("1" * 16,))
+    request = Request(None, fixed={name: MAPPER.middle[name]})
+    plan = plan_clip(request, MAPPER, seed=1, index=0, forms=forms)
+    for own in (plan.form, plan.harmony, plan.copies, plan.figures):
+        assert any(own) == is_led
+
+
 def test_bars_that_are_asked_for_one_by_one_take_up_nothing() -> None:
     asked = [Request(JOY, n_bars=16, per_bar={"register": [60.0] * 16}), Request(JOY, n_bars=16)]
     for index in range(10):

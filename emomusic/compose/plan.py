@@ -32,6 +32,12 @@ SAID_BY_CHORDS = (
     "pitch_class_entropy",
 )  # fmt: skip
 """Where chords are given these follow from them, whatever the emotion."""
+HELD_BY_FORM = frozenset({
+    *SAID_BY_CHORDS, "register", "pitch_range", "leap_size", "melodic_direction", "regularity",
+    "syncopation",
+})  # fmt: skip
+"""Where one of these is asked for by itself no bar takes up another: it would hold on to what that
+one misses."""
 BarTargets = dict[str, tuple[float, ...]]
 """Targets that move over the bars: for each attribute a value a bar."""
 
@@ -291,7 +297,8 @@ def _form(
     free, alone = (0,) * n_bars, (None,) * n_bars
     if n_before and not request.continues:  # a variation: each bar takes up that at its place
         return free, (free,) * 3, tuple(at if at < n_before else None for at in range(n_bars))
-    if request.per_bar or forms is None:  # what bars are to be is said, or nothing is known
+    is_said = request.per_bar or not HELD_BY_FORM.isdisjoint(request.fixed)
+    if is_said or forms is None:  # what bars are to be is said, or nothing is known
         return free, (free,) * 3, alone
     form, *others = (codes[n_before:] for codes in forms.draw(n_before + n_bars, rng))
     form[-FREE_ENDING:] = [0] * len(form[-FREE_ENDING:])
