@@ -169,8 +169,8 @@ def test_without_an_emotion_a_mode_may_be_asked_for(is_major: bool) -> None:
 
 
 def test_what_is_fixed_comes_before_the_emotion() -> None:
-    free, fixed = draft_of(Request(JOY)), draft_of(Request(JOY, fixed={"register": 55.5}))
-    assert fixed.targets == {**free.targets, "register": 55.5}
+    free, fixed = draft_of(Request(JOY)), draft_of(Request(JOY, fixed={"note_length": 1.5}))
+    assert fixed.targets == {**free.targets, "note_length": 1.5}
     assert (fixed.tonic, fixed.tempo, fixed.form) == (free.tonic, free.tempo, free.form)
 
 
