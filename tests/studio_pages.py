@@ -195,6 +195,8 @@ class Visitor:
         return str(self.page.inner_text("#status .studio-status")).strip()
 
     def n_bars(self) -> int:
+        is_told = "/\\d$/.test(document.querySelector('.emo-roll-where')?.innerText ?? '')"
+        self.page.wait_for_function(is_told)  # a roll is empty until it is drawn
         return int(self.page.inner_text(".emo-roll-where").rsplit(" ", 1)[-1])
 
     def rows(self) -> dict[str, str]:
