@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -111,9 +112,9 @@ class Widget(gr.HTML):
         """Return what the browser is to hold."""
         return self.show(value)
 
+    @abstractmethod
     def show(self, value: Any) -> dict[str, Any]:
         """Return what the browser is to hold; None is what stands there at first."""
-        raise NotImplementedError
 
     def api_info(self) -> dict[str, Any]:
         """Describe the value as a JSON schema."""
