@@ -16,7 +16,7 @@ from emomusic.model.grammar import Grammar, Script
 from emomusic.model.int8.library import is_built
 from emomusic.model.shape import SIZES, ModelConfig, tensor_shapes
 from emomusic.model.weights import Array, as_float32, read_shape, read_tensors
-from emomusic.music.vocabulary import Vocabulary, built_vocabulary
+from emomusic.music.tokenizer import Vocabulary, built_vocabulary
 
 NEEDS: tuple[str, ...] = ()
 SIZE = "small"

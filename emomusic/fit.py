@@ -21,14 +21,12 @@ from emomusic.compose.steerer import Steerer, operating_point, targets_in_c
 from emomusic.data.clean import SkippedError
 from emomusic.data.sources import CorpusFile, read_song, track_song
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
-from emomusic.mapping.fitting import MapperFitter
-from emomusic.mapping.mapper import Mapper
+from emomusic.mapping import Mapper, MapperFitter
 from emomusic.model.engine import LogitBias, Steer
 from emomusic.model.grammar import Script
 from emomusic.model.weights import CONFIG_NAME, CheckpointError
-from emomusic.music.attributes import measure
+from emomusic.music.attributes import measure, passage_of
 from emomusic.music.notes import Notes
-from emomusic.music.passage import passage_of
 from emomusic.music.score import ScoreError, notes_of, read_score
 from emomusic.music.tokenizer import COMMON_TIME, Tokenizer
 from emomusic.verify.labels import LabelledClip, read_labels

@@ -12,8 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from emomusic import Composer, Request, find_emotion
-from emomusic.music.attributes import Attribute
-from emomusic.music.passage import Passage, passage_of
+from emomusic.music.attributes import Attribute, Passage, passage_of
 from emomusic.music.score import notes_of
 
 MIDDLE_C = 60

@@ -75,7 +75,7 @@ def _read(folder: Path, name: str, corners: list[Any]) -> None:
     from emomusic.compose.best_of import Realness
     from emomusic.compose.directions import Response
     from emomusic.compose.token_plan import read_tables
-    from emomusic.mapping.mapper import Mapper
+    from emomusic.mapping import Mapper
     from emomusic.model.weights import CheckpointError, read_shape, read_tensors
     from emomusic.music.notes import make_notes
     from emomusic.music.tokenizer import Tokenizer

@@ -8,10 +8,9 @@ import numpy as np
 
 from emomusic.compose.primer import Primer, join_scores, read_primer
 from emomusic.compose.request import CONTINUE
-from emomusic.music.attributes import measure
+from emomusic.music.attributes import measure, passage_of
 from emomusic.music.key import estimate_key
 from emomusic.music.notes import Notes
-from emomusic.music.passage import passage_of
 from emomusic.music.score import (
     ScoreError,
     dump_score,

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from emomusic.music.limits import MAX_MEMORY as MAX_MEMORY
+from emomusic.music.score import MAX_MEMORY as MAX_MEMORY
 
 MAX_INPUT = 2**20
 MAX_FINDINGS = 20

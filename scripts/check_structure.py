@@ -36,7 +36,7 @@ from emomusic.evaluation.told_apart import (
     rate_rows,
     tell_apart,
 )
-from emomusic.mapping.mapper import Mapper
+from emomusic.mapping import Mapper
 from emomusic.music.notes import make_notes
 from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of, write_score
 from emomusic.music.tokenizer import STEPS_PER_BEAT

@@ -13,7 +13,7 @@ from helpers.verifier import fitted
 
 from emomusic.compose.directions import LEVERS, Response
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS
-from emomusic.mapping.mapper import Mapper, Prototype
+from emomusic.mapping import Mapper, Prototype
 from emomusic.model.checkpoint import save_model
 from emomusic.model.events import ADVANCE, EventLayout
 from emomusic.model.shape import SIZES, ModelConfig

@@ -16,10 +16,10 @@ from synthetic import make_response, make_rows
 from emomusic.compose.best_of import Realness
 from emomusic.compose.directions import Response
 from emomusic.compose.token_plan import read_tables
-from emomusic.mapping.mapper import Mapper
+from emomusic.files import read_json
+from emomusic.mapping import Mapper
 from emomusic.model import weights
 from emomusic.model.weights import CheckpointError, read_shape, read_tensors
-from emomusic.music.reading import read_json
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows
 from emomusic.verify.store import VerifierError

@@ -9,8 +9,7 @@ from synthetic import make_model
 from emomusic.commands.research import SAMPLE_BARS, write_samples
 from emomusic.model.checkpoint import save_model
 from emomusic.music.score import notes_of, read_score
-from emomusic.music.tokenizer import Tokenizer
-from emomusic.music.vocabulary import built_vocabulary, special_tokens
+from emomusic.music.tokenizer import Tokenizer, built_vocabulary, special_tokens
 
 
 def test_samples_of_a_checkpoint_are_music(own_checkpoint: Path) -> None:

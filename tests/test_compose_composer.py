@@ -19,7 +19,7 @@ from emomusic.emotion import QUADRANTS, Emotion
 from emomusic.model.checkpoint import CheckpointError
 from emomusic.model.events import EventLayout
 from emomusic.music.attributes import ATTRIBUTE_NAMES
-from emomusic.music.chord_names import parse_chords
+from emomusic.music.chords import parse_chords
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import Tokenizer

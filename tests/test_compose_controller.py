@@ -10,10 +10,9 @@ from synthetic import make_response, make_score
 from emomusic.compose.controller import FeedbackController, MeasuredBars, measure_written
 from emomusic.compose.directions import ControlDirections, OperatingPoint
 from emomusic.model.engine import LogitBias
-from emomusic.music.attributes import ATTRIBUTE_NAMES, measure
-from emomusic.music.passage import Passage, passage_of
+from emomusic.music.attributes import ATTRIBUTE_NAMES, Passage, measure, passage_of
 from emomusic.music.score import notes_of
-from emomusic.music.vocabulary import built_vocabulary
+from emomusic.music.tokenizer import built_vocabulary
 
 VOCABULARY = built_vocabulary()
 LEVERS = ControlDirections(VOCABULARY, beats_per_bar=4)

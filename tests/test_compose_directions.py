@@ -24,7 +24,7 @@ from emomusic.compose.directions import (
     fit_response,
 )
 from emomusic.music.attributes import ATTRIBUTE_NAMES
-from emomusic.music.vocabulary import built_vocabulary
+from emomusic.music.tokenizer import built_vocabulary
 
 VOCABULARY = built_vocabulary()
 MAJOR = OperatingPoint(pitch=62.0, velocity=64.0, length=0.75, is_major=True)

@@ -14,8 +14,7 @@ from emomusic.compose.primer import read_primer
 from emomusic.compose.request import VARY, Request
 from emomusic.compose.token_plan import BarPlan, TokenPlan, clip_grammar, to_script
 from emomusic.emotion import Emotion
-from emomusic.music.attributes import ATTRIBUTE_NAMES, measure
-from emomusic.music.passage import passage_of
+from emomusic.music.attributes import ATTRIBUTE_NAMES, measure, passage_of
 from emomusic.music.score import notes_of, seconds_at
 from emomusic.music.tokenizer import STEPS_PER_BEAT, Tokenizer
 

@@ -12,10 +12,15 @@ from emomusic.compose.request import Request
 from emomusic.compose.token_plan import Controls, transposition
 from emomusic.emotion import Emotion
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES, BAR_ATTRIBUTE_NAMES
-from emomusic.music.chord_names import format_chords
+from emomusic.music.chords import format_chords
 from emomusic.music.form import FORM_BARS, FormTable, bars_back
-from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, N_BINS, bin_edges
-from emomusic.music.vocabulary import built_vocabulary
+from emomusic.music.tokenizer import (
+    HIGHEST_PITCH,
+    LOWEST_PITCH,
+    N_BINS,
+    bin_edges,
+    built_vocabulary,
+)
 
 JOY = Emotion(0.8, 0.6, "joy")
 MAPPER = make_mapper()

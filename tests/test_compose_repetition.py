@@ -8,7 +8,7 @@ from emomusic.compose.steerer import RepetitionBias
 from emomusic.compose.token_plan import clip_grammar
 from emomusic.model.events import ADVANCE
 from emomusic.model.grammar import BarScript, Script, Walk
-from emomusic.music.vocabulary import built_vocabulary
+from emomusic.music.tokenizer import built_vocabulary
 
 VOCABULARY = built_vocabulary()
 GRAMMAR = clip_grammar(VOCABULARY)

@@ -4,7 +4,7 @@ import numpy as np
 from midi import song
 
 from emomusic.data.split import group_songs, hold_back, is_validation, melody_fingerprints
-from emomusic.music.passage import passage_of
+from emomusic.music.attributes import passage_of
 from emomusic.music.score import notes_of
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emomusic.emotion import Emotion, find_emotion, mix
-from emomusic.emotion.mixture import parse_mix
+from emomusic.emotion.curve import parse_mix
 
 axis = st.floats(-1, 1)
 weights = st.floats(0, 1e308, exclude_min=True)

@@ -16,7 +16,7 @@ from emomusic.emotion import (
     find_emotion,
     nearest_names,
 )
-from emomusic.emotion.names import aliases
+from emomusic.emotion.space import aliases
 
 ROOT = Path(__file__).parent.parent
 ENTRIES = json.loads((ROOT / "emomusic/emotion/emotions.json").read_text())["emotions"]
@@ -134,7 +134,7 @@ def test_families_hold_every_name() -> None:
 
 def test_import_reads_no_file_and_loads_nothing_heavy() -> None:
     code = (
-        "import sys, emomusic.emotion, emomusic.emotion.names as n\n"
+        "import sys, emomusic.emotion, emomusic.emotion.space as n\n"
         "assert not n._content.cache_info().currsize\n"
         "print(*sorted({'numpy', 'torch', 'json', 'difflib'} & sys.modules.keys()))"
     )

@@ -20,8 +20,8 @@ from emomusic.evaluation.memorisation import (
     texture_line,
 )
 from emomusic.evaluation.rows import Row
+from emomusic.music.attributes import passage_of
 from emomusic.music.notes import Notes, make_notes
-from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows

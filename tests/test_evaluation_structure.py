@@ -26,7 +26,7 @@ from emomusic.evaluation.told_apart import (
     rate_rows,
     tell_apart,
 )
-from emomusic.music.hands import LEFT, RIGHT
+from emomusic.music.notes import LEFT, RIGHT
 
 C, F, G = (48, 52, 55), (41, 45, 48), (43, 47, 50)
 

@@ -18,7 +18,7 @@ from emomusic.fit import (
     measure_clips,
     measure_response,
 )
-from emomusic.mapping.mapper import Mapper
+from emomusic.mapping import Mapper
 from emomusic.model.weights import CheckpointError
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.score import notes_of, read_score, write_score

@@ -11,7 +11,7 @@ import pytest
 from synthetic import make_mapper
 
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
-from emomusic.mapping.mapper import HARMONY, Mapper
+from emomusic.mapping import HARMONY, Mapper
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 
 MAPPER = make_mapper()

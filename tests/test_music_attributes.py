@@ -13,12 +13,13 @@ from emomusic.music.attributes import (
     ATTRIBUTE_NAMES,
     ATTRIBUTES,
     BAR_ATTRIBUTE_NAMES,
+    Passage,
     attribute,
     measure,
+    passage_of,
 )
 from emomusic.music.key import Key
 from emomusic.music.notes import make_notes
-from emomusic.music.passage import Passage, passage_of
 
 C_MAJOR = Key(0, 0.25, 0.8)
 C_MINOR = Key(0, -0.25, 0.8)

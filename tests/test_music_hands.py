@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from midi import score_of
 
-from emomusic.music.hands import LEFT, RIGHT, hands_of
-from emomusic.music.notes import Notes, make_notes
+from emomusic.music.notes import LEFT, RIGHT, Notes, hands_of, make_notes
 from emomusic.music.score import notes_of
 
 

@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 from symusic.core import NoteTick, ScoreTick, TempoTick, TimeSignatureTick, TrackTick
 
-from emomusic.music.limits import MAX_FILE_BYTES, MAX_MEMORY, check_bytes
-from emomusic.music.score import ScoreError, grid_of, notes_of, parse_score
+from emomusic.music.score import (
+    MAX_FILE_BYTES,
+    MAX_MEMORY,
+    ScoreError,
+    check_bytes,
+    grid_of,
+    notes_of,
+    parse_score,
+)
 from fuzz.midi import END, Event, File, dumped, meta
 
 ROOT = Path(__file__).resolve().parents[1]

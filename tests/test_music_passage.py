@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from emomusic.music.attributes import BASS, MELODY, RIGHT_HAND, Passage, parts_of, passage_of
 from emomusic.music.key import Key
 from emomusic.music.notes import Notes, make_notes
-from emomusic.music.passage import BASS, MELODY, RIGHT_HAND, Passage, parts_of, passage_of
 from emomusic.music.score import ScoreError
 
 C_MAJOR = Key(0, 0.2, 0.9)

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from symusic.core import NoteTick, ScoreTick, TempoTick, TimeSignatureTick, TrackTick
 
-from emomusic.music.attributes import measure
+from emomusic.music.attributes import measure, passage_of
 from emomusic.music.key import estimate_key
-from emomusic.music.passage import passage_of
 from emomusic.music.score import (
     dump_score,
     grid_of,

@@ -28,8 +28,6 @@ from emomusic.music.tokenizer import (
     STEPS_PER_BEAT,
     Tokenizer,
     bin_edges,
-)
-from emomusic.music.vocabulary import (
     built_vocabulary,
     control_name,
     durations,
@@ -220,9 +218,9 @@ def test_tokens_measuring_and_writing_need_no_heavy_library(tmp_path: Path) -> N
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from emomusic.mapping.mapper import Mapper\n"
+        "from emomusic.mapping import Mapper\n"
         "from emomusic.music.attributes import measure\n"
-        "from emomusic.music.passage import passage_of\n"
+        "from emomusic.music.attributes import passage_of\n"
         "from emomusic.music.score import notes_of, write_score\n"
         "from emomusic.music.tokenizer import Tokenizer\n"
         "Tokenizer().save(Path(sys.argv[1]))\n"

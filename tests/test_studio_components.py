@@ -14,7 +14,7 @@ from gradio.processing_utils import async_move_files_to_cache
 
 from emomusic.emotion import Emotion, EmotionCurve, emotion_names, find_emotion, mix, parse_curve
 from emomusic.emotion.curve import MAX_POINTS
-from emomusic.emotion.names import aliases
+from emomusic.emotion.space import aliases
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.studio.components import (
     Choice,

@@ -8,7 +8,7 @@ from benchmarks.measure import Bench
 from benchmarks.path.pieces import piece_files
 from emomusic.compose.checkpoint import find_checkpoint
 from emomusic.music.attributes import measure as measure_attributes
-from emomusic.music.passage import passage_of
+from emomusic.music.attributes import passage_of
 from emomusic.music.score import notes_of, read_score, tempo_of
 from emomusic.verify.report import examine
 from emomusic.verify.verifier import Verifier

@@ -129,8 +129,13 @@ def write_samples(folder: Path, step: int) -> None:
         from emomusic.model.choose import open_engine
         from emomusic.model.engine import EngineRow, Uniforms
         from emomusic.music.score import write_score
-        from emomusic.music.tokenizer import N_BINS, Tokenizer
-        from emomusic.music.vocabulary import built_vocabulary, special_tokens, write_vocabulary
+        from emomusic.music.tokenizer import (
+            N_BINS,
+            Tokenizer,
+            built_vocabulary,
+            special_tokens,
+            write_vocabulary,
+        )
     except ImportError:
         return
     tables = json.loads((folder / "tables.json").read_text(encoding="utf-8"))

@@ -13,13 +13,10 @@ from numpy.typing import NDArray
 
 from emomusic.compose.clip import Clip
 from emomusic.emotion import EmotionCurve
-from emomusic.files import UNREADABLE, write_text
-from emomusic.music.chord_names import chord_tones
-from emomusic.music.chords import NO_CHORD
-from emomusic.music.hands import LEFT, hands_of
+from emomusic.files import UNREADABLE, read_json, write_text
+from emomusic.music.chords import NO_CHORD, chord_tones
 from emomusic.music.key import key_correlations
-from emomusic.music.notes import FloatColumn, Notes, make_notes
-from emomusic.music.reading import read_json
+from emomusic.music.notes import LEFT, FloatColumn, Notes, hands_of, make_notes
 from emomusic.music.score import notes_of
 from emomusic.verify.verifier import Verifier
 

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from emomusic.compose.directions import LEVERS, ControlDirections, OperatingPoint, Response
 from emomusic.model.engine import LogitBias
 from emomusic.model.grammar import Segments
-from emomusic.music.attributes import measure
+from emomusic.music.attributes import SAME_ONSET_BEATS, Passage, measure
 from emomusic.music.key import key_correlations
-from emomusic.music.passage import SAME_ONSET_BEATS, Passage
 from emomusic.music.tokenizer import ENDING_BARS
 
 Listen = Callable[[Segments], Passage]

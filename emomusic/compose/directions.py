@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.files import UNREADABLE, write_text
-from emomusic.music.attributes import MAJOR_SCALE, MINOR_SCALES, attribute
-from emomusic.music.chord_names import chord_tones
-from emomusic.music.chords import N_QUALITIES, NO_CHORD
-from emomusic.music.reading import read_json
-from emomusic.music.vocabulary import HALVES, STEPS_PER_BEAT, Vocabulary, beats_of
+from emomusic.files import UNREADABLE, read_json, write_text
+from emomusic.music.attributes import attribute
+from emomusic.music.chords import N_QUALITIES, NO_CHORD, chord_tones
+from emomusic.music.key import MAJOR_SCALE, MINOR_SCALES
+from emomusic.music.tokenizer import HALVES, STEPS_PER_BEAT, Vocabulary, beats_of
 
 Vector = NDArray[np.float64]
 Pairs = tuple[NDArray[np.int32], NDArray[np.float32]]

@@ -23,18 +23,15 @@ from emomusic.compose.token_plan import (
     to_script,
     transposition,
 )
-from emomusic.mapping.mapper import Mapper
+from emomusic.mapping import Mapper
 from emomusic.model.engine import Engine, EngineRow, Uniforms
 from emomusic.model.events import DURATION, SLOTS, VELOCITY
 from emomusic.model.grammar import Grammar, Script, Segments
-from emomusic.music.attributes import measure
-from emomusic.music.chord_names import Chords, format_chords
-from emomusic.music.chords import CHORD_NAMES, shift_chords
+from emomusic.music.attributes import measure, passage_of
+from emomusic.music.chords import CHORD_NAMES, Chords, format_chords, shift_chords
 from emomusic.music.key import TONIC_NAMES, key_correlations
-from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
-from emomusic.music.tokenizer import STEPS_PER_BEAT, Tokenizer
-from emomusic.music.vocabulary import HALVES
+from emomusic.music.tokenizer import HALVES, STEPS_PER_BEAT, Tokenizer
 from emomusic.verify.verifier import Verifier
 
 

@@ -13,11 +13,10 @@ from emomusic.compose.request import MAX_TEMPO, MIN_TEMPO, Request
 from emomusic.compose.token_plan import BarPlan, Controls, TokenPlan, transposition
 from emomusic.emotion import Emotion
 from emomusic.emotion.curve import MAX_BARS
-from emomusic.mapping.mapper import Mapper
+from emomusic.mapping import Mapper
 from emomusic.model.grammar import REACH
 from emomusic.music.attributes import measure
-from emomusic.music.chord_names import Chords, home_of, parse_chords
-from emomusic.music.chords import shift_chords
+from emomusic.music.chords import Chords, home_of, parse_chords, shift_chords
 from emomusic.music.form import FORM_BARS, HARMONY_BARS, FormTable, bars_back
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH
 

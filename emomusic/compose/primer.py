@@ -19,10 +19,10 @@ from symusic.core import (
 
 from emomusic.compose.request import CONTINUE, MAX_TEMPO, MIN_TEMPO, VARY
 from emomusic.compose.token_plan import N_HEAD, chord_ids, transposition
+from emomusic.music.attributes import Passage, passage_of
 from emomusic.music.chords import NO_CHORD, find_chords
 from emomusic.music.key import estimate_key, key_correlations
 from emomusic.music.notes import FloatColumn, Notes
-from emomusic.music.passage import Passage, passage_of
 from emomusic.music.score import ScoreError, grid_of, notes_of, parse_score
 from emomusic.music.tokenizer import (
     BEATS_PER_BAR,

@@ -222,7 +222,7 @@ class Request:
         if self.n_kept is not None and self.n_bars is not None:
             replace(VALUES["n_kept"], bounds=(1, self.n_bars)).read(self.n_kept)
         if self.chords is not None:
-            from emomusic.music.chord_names import format_chords, parse_chords
+            from emomusic.music.chords import format_chords, parse_chords
 
             object.__setattr__(self, "chords", format_chords(parse_chords(self.chords)))
         fixed = {name: check_attribute(name, value) for name, value in self.fixed.items()}

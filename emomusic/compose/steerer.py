@@ -13,12 +13,10 @@ from emomusic.compose.plan import ClipPlan
 from emomusic.compose.token_plan import body_ids, transposition
 from emomusic.model.engine import LogitBias, Steer
 from emomusic.model.grammar import Script, Segments
-from emomusic.music.attributes import attribute
+from emomusic.music.attributes import Passage, attribute, passage_of
 from emomusic.music.chords import shift_chords
 from emomusic.music.form import FORM_BARS, bars_back, harmony_moves
-from emomusic.music.hands import LEFT, hands_of
-from emomusic.music.notes import Notes
-from emomusic.music.passage import Passage, passage_of
+from emomusic.music.notes import LEFT, Notes, hands_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import BEATS_PER_BAR, STEPS_PER_BEAT, Tokenizer, Vocabulary
 

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.files import UNREADABLE
+from emomusic.files import UNREADABLE, read_json
 from emomusic.model.engine import MAX_LATE
 from emomusic.model.events import EventLayout
 from emomusic.model.grammar import REACH, BarScript, GivenNote, Grammar, Script, Segments
 from emomusic.music.attributes import attribute
 from emomusic.music.form import FORM_COLUMNS, FormTable
-from emomusic.music.reading import read_json
 from emomusic.music.tokenizer import (
     ENDING_BARS,
     HIGHEST_PITCH,

@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from emomusic.data.chord_labels import AGREEMENT
 from emomusic.data.prepared import PreparedSong, shared_tokenizer
 from emomusic.data.split import hold_back
-from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
+from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES, RIGHT_HAND
 from emomusic.music.chords import UNKNOWN
 from emomusic.music.form import FormTable, bar_copies, bar_figures, bar_harmony, written_form
-from emomusic.music.passage import RIGHT_HAND
-from emomusic.music.tokenizer import N_BINS, bin_edges
-from emomusic.music.vocabulary import built_vocabulary, special_tokens
+from emomusic.music.tokenizer import N_BINS, bin_edges, built_vocabulary, special_tokens
 from emomusic.training.rows import Rows
 
 MAX_FORM_BARS, MIN_FORM_BARS = 64, 16

@@ -18,11 +18,10 @@ from emomusic.data.chord_labels import known_chords
 from emomusic.data.clean import SkippedError, Song
 from emomusic.data.sources import NO_DURATIONS, CorpusFile, read_stretches
 from emomusic.data.split import melody_fingerprints
-from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, measure
+from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, measure, parts_of, passage_of
 from emomusic.music.form import bar_form
 from emomusic.music.key import Key, estimate_key
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
-from emomusic.music.passage import parts_of, passage_of
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import Tokenizer
 

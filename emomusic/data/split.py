@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.music.passage import Passage
+from emomusic.music.attributes import Passage
 
 GRAM = 10
 MIN_SHARED = 24

@@ -1,15 +1,17 @@
 """Valence–arousal space: points, quadrants, named emotions, mixtures and curves over bars."""
 
-from emomusic.emotion.curve import CurvePoint, EmotionCurve, parse_curve
-from emomusic.emotion.mixture import mix, parse_mix
-from emomusic.emotion.names import (
+from emomusic.emotion.curve import CurvePoint, EmotionCurve, mix, parse_curve, parse_mix
+from emomusic.emotion.space import (
+    QUADRANT_CENTRES,
+    QUADRANTS,
+    Emotion,
     UnknownEmotionError,
     emotion_families,
     emotion_names,
     find_emotion,
     nearest_names,
+    quadrant_of,
 )
-from emomusic.emotion.space import QUADRANT_CENTRES, QUADRANTS, Emotion, quadrant_of
 
 __all__ = [
     "QUADRANTS",

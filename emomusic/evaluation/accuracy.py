@@ -29,7 +29,7 @@ from emomusic.evaluation.rows import (
     share,
     spearman,
 )
-from emomusic.mapping.mapper import Mapper
+from emomusic.mapping import Mapper
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
 from emomusic.verify.calibration import AXES

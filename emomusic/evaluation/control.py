@@ -30,9 +30,8 @@ from emomusic.evaluation.rows import (
     section,
     spearman,
 )
-from emomusic.music.attributes import attribute, measure
+from emomusic.music.attributes import attribute, measure, passage_of
 from emomusic.music.key import estimate_key
-from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from emomusic.evaluation.rows import (
     section,
     weights,
 )
+from emomusic.music.attributes import MAX_PARTNERS
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
-from emomusic.music.passage import MAX_PARTNERS
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import STEPS_PER_BEAT
 from emomusic.training.rows import Rows

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from emomusic.evaluation.pieces import clips_of_bars
 from emomusic.evaluation.rows import Matrix
 from emomusic.files import UNREADABLE
-from emomusic.mapping.mapper import Mapper
+from emomusic.mapping import Mapper
 from emomusic.music.attributes import attribute
 from emomusic.training.rows import Rows
 

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from emomusic.evaluation.pieces import Piece
 from emomusic.evaluation.rows import Matrix
-from emomusic.music.hands import LEFT, RIGHT, hands_of
-from emomusic.music.notes import FloatColumn, IntColumn
+from emomusic.music.notes import LEFT, RIGHT, FloatColumn, IntColumn, hands_of
 from emomusic.verify.features.analysis import CHORDS
 
 Flags = NDArray[np.bool_]

@@ -15,11 +15,10 @@ from emomusic.compose.request import Request
 from emomusic.data.chord_labels import agreement
 from emomusic.emotion import QUADRANTS, find_emotion
 from emomusic.evaluation.rows import Row, Table, mean_interval, row_of, section, share
-from emomusic.music.chord_names import parse_chords
-from emomusic.music.chords import find_chords
+from emomusic.music.chords import find_chords, parse_chords
 from emomusic.music.notes import Notes
 from emomusic.music.score import ScoreError, notes_of, read_score
-from emomusic.music.vocabulary import beats_of
+from emomusic.music.tokenizer import beats_of
 from emomusic.training.rows import Rows
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""Read and write scores: the one door for MIDI files."""
+"""Read and write scores: the one door for MIDI files, and what they may hold.
+
+A file is checked in its bytes before they are parsed, and in the score.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +10,45 @@ import os
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from symusic.core import ControlChangeTick, ScoreTick, TrackTick
 
 from emomusic.files import write_atomically
-from emomusic.music.limits import (
-    MAX_BARS,
-    MAX_BEATS,
-    MAX_FILE_BYTES,
-    MAX_SECONDS,
-    check_bytes,
-    check_score,
-)
-from emomusic.music.limits import ScoreError as ScoreError
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 
 PEDAL = 64
 """Controller of the sustain pedal (MIDI 1.0)."""
+MAX_FILE_BYTES = 8 * 2**20  # 50,000 notes with pedals and bends take a tenth of it
+MAX_TRACKS = 512  # of a file, and of the score: the parser makes one of each program of a channel
+MAX_NOTES = 50_000  # drums among them: an hour of fast music
+MAX_TICKS = 2**30  # ticks are 32 bits wide in symusic: sums of two stay within
+MAX_BEATS = 100_000  # quarter notes, or beats of the time signatures: seven hours at 240 a minute
+MAX_SECONDS = 86_400  # a day: however slow its tempi are
+MAX_BARS = 50_000  # by the time signatures: as many as 100,000 beats have in 2/4
+MAX_TEMPOS = 20_000  # one on each eighth note of the longest pieces that are played
+MAX_TIME_SIGNATURES = 5_000  # each costs a step in Python, wherever bars are counted
+MAX_MEMORY = 256 * 2**20
+"""Bytes that reading any file takes at most, the file itself among them, beside the libraries."""
+
+_MAX_CHUNKS = 4 * MAX_TRACKS
+_MAX_PARTS = 16_384  # tracks that the parser makes before they can be counted, 5 KiB each
+_MAX_NAME_BYTES = 32 * 2**20  # of all tracks: the parser gives each a copy of its chunk's name
+_CHANNELS, _PROGRAMS = 16, 128
+_BYTES_OF_A_PART = 7  # a change of the program and a note: what makes the parser add a track
+_HEAD_BYTES = 14
+_PADDING = bytes(8)
+Bytes = NDArray[np.uint8]
+
+
+class ScoreError(ValueError):
+    """Tell in one line why a file or score cannot be used."""
 
 
 def read_score(path: str | os.PathLike[str]) -> ScoreTick:
     """Read a MIDI file into a score, in ticks.
 
     Args:
-        path: A standard MIDI file within the limits of `emomusic.music.limits`.
+        path: A standard MIDI file within the limits of `this module`.
 
     Raises:
         ScoreError: If the file is missing, not MIDI, damaged, beyond a limit, or holds no notes
@@ -61,33 +80,140 @@ def parse_score(data: bytes) -> ScoreTick:
     try:
         score = ScoreTick.from_midi(checked)
     except Exception as error:
-        raise ScoreError(f"damaged MIDI file: {_one_line(error)}") from error
-    check_score(score)
-    _check_length(score)
+        words = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ScoreError(f"damaged MIDI file: {words}") from error
+    _check_score(score)
     return score
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+def check_bytes(data: bytes) -> bytes:
+    """Check what costs time or memory while a file is parsed, and return what is safe to parse.
+
+    The parser makes a track of each program of a channel in a chunk, and gives each a copy of the
+    chunk's name: both are bounded from above, without reading the events one by one. It reads up
+    to three bytes past the end of an event that claims too few: so zeros follow the file.
+
+    Raises:
+        ScoreError: If it is no MIDI file, or beyond a limit.
+    """
+    if len(data) > MAX_FILE_BYTES:
+        raise ScoreError(f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB")
+    if not data:
+        raise ScoreError("the file is empty")
+    if data[:4] != b"MThd":
+        raise ScoreError("not a MIDI file: it does not start with MThd")
+    if len(data) < _HEAD_BYTES:
+        raise ScoreError("damaged MIDI file: it ends inside its head")
+    chunks = _chunks(data)
+    lengths = [len(chunk) for chunk in chunks]
+    most = [min(length // _BYTES_OF_A_PART, _CHANNELS * _PROGRAMS) for length in lengths]
+    if not _are_few([_CHANNELS + n for n in most], lengths):  # seldom: so look nearer
+        n_parts, names = map(_most_parts, chunks), map(_longest_name, chunks)
+        _check_parts(list(n_parts), list(names))
+    n_tracks = len(chunks).to_bytes(2, "big")  # some claim more; no zero is to be read as one
+    return data[:10] + n_tracks + data[12:] + _PADDING
 
 
-def _check_length(score: ScoreTick) -> None:
-    end = max(score.end(), 1)
-    slowest = max(500_000, int(score.tempos.numpy()["mspq"].max(initial=0)))
-    if end * slowest > MAX_SECONDS * 1_000_000 * score.ticks_per_quarter:
+def _chunks(data: bytes) -> list[Bytes]:
+    """Return the bytes of the tracks that the head counts."""
+    values = np.frombuffer(data, np.uint8)
+    n_tracks, at, n_chunks = int.from_bytes(data[10:12], "big"), _HEAD_BYTES, 0
+    found: list[Bytes] = []
+    while len(found) < n_tracks and at < len(data):
+        start, n_chunks = at + 8, n_chunks + 1
+        stop = start + int.from_bytes(data[at + 4 : start], "big")
+        if n_chunks > _MAX_CHUNKS or len(found) == MAX_TRACKS:
+            raise ScoreError(f"the file holds over {MAX_TRACKS} tracks")
+        if max(start, stop) > len(data):
+            raise ScoreError(f"damaged MIDI file: it ends inside chunk {n_chunks}")
+        if data[at : at + 4] == b"MTrk":
+            found.append(values[start:stop])
+        at = stop
+    return found
+
+
+def _are_few(n_parts: list[int], names: list[int]) -> bool:
+    """Tell whether so many tracks, each with a name of so many bytes, may be made."""
+    n_bytes = sum(n * name for n, name in zip(n_parts, names, strict=True))
+    return sum(n_parts) <= _MAX_PARTS and n_bytes <= _MAX_NAME_BYTES
+
+
+def _check_parts(n_parts: list[int], names: list[int]) -> None:
+    if sum(n_parts) > _MAX_PARTS:
+        raise ScoreError(
+            f"programs and channels cut the file into up to {sum(n_parts)} tracks, "
+            f"at most {MAX_TRACKS} are accepted"
+        )
+    if not _are_few(n_parts, names):
+        raise ScoreError(f"a name of a track is {max(names)} bytes long, too long for its tracks")
+
+
+def _most_parts(chunk: Bytes) -> int:
+    """Return a number of tracks that a chunk cannot exceed: different programs, and channels."""
+    changes = np.flatnonzero((chunk[:-1] & 0xF0 == 0xC0) & (chunk[1:] < _PROGRAMS))
+    pairs = (chunk[changes].astype(np.int64) << 8) + chunk[changes + 1]
+    return _CHANNELS + len(np.unique(pairs))
+
+
+def _longest_name(chunk: Bytes) -> int:
+    """Return a length that no name in a chunk exceeds."""
+    at = np.flatnonzero((chunk[:-1] == 0xFF) & (chunk[1:] == 0x03)) + 2
+    padded = np.append(chunk, np.zeros(4, np.uint8)).astype(np.int64)
+    length, goes_on = np.zeros(len(at), np.int64), np.ones(len(at), bool)
+    for place in range(4):
+        value = padded[at + place]
+        length = np.where(goes_on, (length << 7) + (value & 0x7F), length)
+        goes_on &= value > 0x7F
+    return int(np.minimum(length, len(chunk) - at).max(initial=0))
+
+
+def _check_score(score: ScoreTick) -> None:
+    """Check what a parsed score holds, or raise a ScoreError."""
+    _check_counts(score)
+    per_quarter, end = score.ticks_per_quarter, score.end()
+    if end > MAX_TICKS or score.start() < 0:
+        raise ScoreError(f"note times must lie in 0 to {MAX_TICKS} ticks, got {end}")
+    if end > MAX_BEATS * per_quarter:
+        raise ScoreError(
+            f"the file is {end // per_quarter} quarter notes long, at most {MAX_BEATS} are accepted"
+        )
+    mspq = score.tempos.numpy()["mspq"]
+    if len(mspq) and not (mspq.min() >= 1 and mspq.max() < 2**24):
+        raise ScoreError("the file holds a tempo of 0 or below")
+    end, slowest = max(end, 1), max(500_000, int(mspq.max(initial=0)))
+    if end * slowest > MAX_SECONDS * 1_000_000 * per_quarter:
         seconds = float(seconds_at(score, np.array([end]))[0])
         if seconds > MAX_SECONDS:
             raise ScoreError(
                 f"the file lasts {seconds:.0f} seconds, at most {MAX_SECONDS} are accepted"
             )
-    sections = _sections(score, end / score.ticks_per_quarter)
-    for most, what, lengths in (
-        (MAX_BARS, "bars", [(stop - start) / bar for start, stop, bar, _ in sections]),
-        (MAX_BEATS, "beats", [(stop - start) / beat for start, stop, _, beat in sections]),
-    ):
-        n_lines = sum(map(math.ceil, lengths))
-        if n_lines > most:
-            raise ScoreError(f"the file holds {n_lines} {what}, at most {most} are accepted")
+    sections = _sections(score, end / per_quarter)
+    n_bars = sum(math.ceil((stop - start) / bar) for start, stop, bar, _ in sections)
+    n_beats = sum(math.ceil((stop - start) / beat) for start, stop, _, beat in sections)
+    _check_most((n_bars, MAX_BARS, "bars"), (n_beats, MAX_BEATS, "beats"))
+
+
+def _check_counts(score: ScoreTick) -> None:
+    if score.ticks_per_quarter <= 0:
+        raise ScoreError(f"ticks a quarter note must be above 0, got {score.ticks_per_quarter}")
+    _check_most((len(score.tracks), MAX_TRACKS, "tracks"))  # before they are gone through
+    n_notes = sum(len(track.notes) for track in score.tracks)
+    n_drums = sum(len(track.notes) for track in score.tracks if track.is_drum)
+    if n_notes == n_drums:
+        raise ScoreError(
+            f"the file holds {'drums only, no pitched notes' if n_drums else 'no notes'}"
+        )
+    _check_most(
+        (n_notes, MAX_NOTES, "notes"),
+        (len(score.tempos), MAX_TEMPOS, "tempos"),
+        (len(score.time_signatures), MAX_TIME_SIGNATURES, "time signatures"),
+    )
+
+
+def _check_most(*counts: tuple[int, int, str]) -> None:
+    for found, most, what in counts:
+        if found > most:
+            raise ScoreError(f"the file holds {found} {what}, at most {most} are accepted")
 
 
 def notes_of(score: ScoreTick) -> Notes:

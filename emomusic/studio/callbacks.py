@@ -17,7 +17,7 @@ from emomusic.compose.fields import Field, Kind
 from emomusic.compose.parse import PAGE, ClipSpec, parse_settings_file
 from emomusic.compose.request import Request
 from emomusic.emotion import Emotion, EmotionCurve
-from emomusic.mapping.mapper import Mapper
+from emomusic.mapping import Mapper
 from emomusic.studio.components import Choice, Feeling, refusal, refusing
 from emomusic.studio.exchange import read_piece, read_settings
 from emomusic.studio.form import (

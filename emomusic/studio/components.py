@@ -16,7 +16,7 @@ from emomusic.compose.parse import ENDPOINT
 from emomusic.compose.request import check_attribute
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve, emotion_names, find_emotion, mix
 from emomusic.emotion.curve import MAX_POINTS
-from emomusic.emotion.names import aliases
+from emomusic.emotion.space import aliases
 from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
 from emomusic.studio.session import MAX_TAKES
 

@@ -17,8 +17,7 @@ from symusic.core import ScoreTick
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.request import Request
-from emomusic.music.hands import hands_of
-from emomusic.music.notes import FloatColumn, IntColumn, Notes
+from emomusic.music.notes import FloatColumn, IntColumn, Notes, hands_of
 from emomusic.music.score import grid_of, notes_of, seconds_at
 from emomusic.verify.verifier import Verdict
 

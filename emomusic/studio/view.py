@@ -12,9 +12,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from emomusic.music.attributes import measure
+from emomusic.music.attributes import measure, passage_of
 from emomusic.music.notes import FloatColumn
-from emomusic.music.passage import passage_of
 from emomusic.studio.components import refusal, sound_file
 from emomusic.studio.exchange import BUNDLE, PLAYED, save, settings_text
 from emomusic.studio.page import FORMATS, Page, status_line

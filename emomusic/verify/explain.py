@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emomusic.emotion import QUADRANTS, emotion_families, find_emotion
+from emomusic.files import rounded
 from emomusic.music.notes import Notes
-from emomusic.music.reading import rounded
 from emomusic.verify.calibration import AXES, SIGNS
 from emomusic.verify.counterfactuals import (
     Counterfactual,

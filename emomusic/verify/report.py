@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emomusic.music.attributes import measure
-from emomusic.music.passage import passage_of
+from emomusic.music.attributes import measure, passage_of
 from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of
 from emomusic.verify.explain import Explanation
 from emomusic.verify.timeline import Trajectory, explain_score

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emomusic.emotion import QUADRANTS
+from emomusic.files import rounded
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
-from emomusic.music.reading import rounded
 from emomusic.verify.calibration import SIGNS
 from emomusic.verify.explain import Explanation, emotion_word, explain, verdict_odds
 

@@ -37,9 +37,8 @@ from emomusic.evaluation.structure import (
     bars_return,
     places_of,
 )
-from emomusic.music.attributes import measure
+from emomusic.music.attributes import SAME_ONSET_BEATS, measure, passage_of
 from emomusic.music.key import estimate_key
-from emomusic.music.passage import SAME_ONSET_BEATS, passage_of
 from studies import main_of, run_study
 
 STEPS_PER_BEAT = 12

@@ -11,8 +11,7 @@ from itertools import pairwise
 import numpy as np
 from symusic.core import ScoreTick
 
-from emomusic.music.hands import LEFT, RIGHT, hands_of
-from emomusic.music.notes import FloatColumn, IntColumn, Notes
+from emomusic.music.notes import LEFT, RIGHT, FloatColumn, IntColumn, Notes, hands_of
 from emomusic.music.score import ScoreError
 from emomusic.music.tokenizer import STEPS_PER_BEAT
 

@@ -1,4 +1,7 @@
-"""From an emotion to attribute targets: prototypes of labelled music, blended."""
+"""From an emotion to attribute targets: prototypes of labelled music, blended.
+
+The prototypes are found by supervised clustering of labelled clips.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
-from emomusic.files import UNREADABLE, write_text
-from emomusic.music.attributes import attribute
-from emomusic.music.reading import read_json, rounded
+from emomusic.files import UNREADABLE, read_json, rounded, write_text
+from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
+
+Matrix = NDArray[np.float64]
 
 FORMAT = "emomusic-mapper-2"
 MAPPER_NAME = "mapper.json"
@@ -23,11 +27,18 @@ CENTRE = abs(next(iter(QUADRANT_CENTRES.values()))[0])
 MAX_BYTES = 4 * 2**20
 NEAR = 0.35
 MAX_STRENGTH = 3.0
-MAX_VALUE, MAX_WEIGHT = 1e6, 1e6
+MAX_VALUE = MAX_WEIGHT = 1e6
 HARMONY = frozenset({"mode", "chord_mode", "chromaticism", "dissonance", "key_clarity"})
 SUSTAIN = frozenset({"note_length", "polyphony", "articulation"})
 FARTHEST = 0.35
 """How much further than its prototype an emotion at the corner (1, 1) lies from the middle."""
+STRENGTH, HELD = 1.3, 0.6
+SHARPNESS = 5.0
+"""Power of the recognised probability by which a clip counts."""
+MIN_CLIPS = 5
+"""A cluster of fewer is no prototype."""
+MAX_DEVIATION = 2.5
+"""Standard deviations at which values are cut for clustering, so that no outlier is a cluster."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +151,7 @@ class Mapper:
         bounded = np.clip(targets, self._vector(self.low), self._vector(self.high))
         return [dict(zip(self.attributes, row, strict=True)) for row in bounded.tolist()]
 
-    def spread(self) -> NDArray[np.float64]:
+    def spread(self) -> Matrix:
         """Return the standard deviation of each attribute among all clips, above 0."""
         clips = np.array([row for p in self.prototypes for row in p.members], np.float64)
         low, high = self._vector(self.low), self._vector(self.high)
@@ -152,17 +163,17 @@ class Mapper:
         apart = means.std(axis=0) / self.spread()
         return dict(zip(self.attributes, apart.tolist(), strict=True))
 
-    def _average(self, quadrant: str) -> NDArray[np.float64]:
+    def _average(self, quadrant: str) -> Matrix:
         own = [p for p in self.prototypes if p.quadrant == quadrant]
         weight = np.array([p.weight for p in own])
-        total: NDArray[np.float64] = weight @ np.stack([self._vector(p.mean) for p in own])
+        total: Matrix = weight @ np.stack([self._vector(p.mean) for p in own])
         return total / weight.sum()
 
-    def _vector(self, values: Mapping[str, float]) -> NDArray[np.float64]:
+    def _vector(self, values: Mapping[str, float]) -> Matrix:
         return np.array([values[name] for name in self.attributes])
 
     @staticmethod
-    def shares(emotion: Emotion) -> NDArray[np.float64]:
+    def shares(emotion: Emotion) -> Matrix:
         """Return how much each quadrant counts, shape (4,), in all 1: bilinear between centres."""
         v = (np.clip(emotion.valence / CENTRE, -1, 1) + 1) / 2
         a = (np.clip(emotion.arousal / CENTRE, -1, 1) + 1) / 2
@@ -177,7 +188,7 @@ class Mapper:
 
     def _draw(
         self, quadrant: str, emotion: Emotion, rng: np.random.Generator, diversity: float
-    ) -> NDArray[np.float64]:
+    ) -> Matrix:
         own = [p for p in self.prototypes if p.quadrant == quadrant]
         weight = np.array([p.weight for p in own])
         distance = np.array(
@@ -249,12 +260,12 @@ class Mapper:
             raise ValueError("it lacks a quadrant")
 
 
-def _are_sane(values: NDArray[np.float64]) -> bool:
+def _are_sane(values: Matrix) -> bool:
     """Tell whether values are finite, and small enough that sums of them stay so."""
     return bool((np.abs(values) <= MAX_VALUE).all())  # false for NaN too
 
 
-def _between(emotions: Sequence[Emotion], weights: NDArray[np.float64]) -> Emotion:
+def _between(emotions: Sequence[Emotion], weights: Matrix) -> Emotion:
     """Return the weighted mean of emotions; without any weight, the plain mean."""
     points = np.array([(emotion.valence, emotion.arousal) for emotion in emotions])
     if not np.ptp(points, axis=0).any():
@@ -262,3 +273,118 @@ def _between(emotions: Sequence[Emotion], weights: NDArray[np.float64]) -> Emoti
     shares = weights / weights.sum() if weights.sum() else np.full(len(points), 1 / len(points))
     valence, arousal = np.clip(shares @ points, -1.0, 1.0).tolist()
     return Emotion(valence, arousal)
+
+
+class MapperFitter:
+    """Find several prototypes in each quadrant among labelled clips.
+
+    A clip counts by how surely its quadrant is recognised from its attributes by a classifier
+    that has not seen its song; so the prototypes stand where a quadrant sounds like itself.
+    Within a quadrant the clips are parted by k-means on standardised attributes, in which an
+    attribute counts by how much it tells the quadrants apart.
+
+    Attributes:
+        mapper_: The fitted mapper.
+        trust_: How much each clip counted, shape (n,).
+
+    Reference: after EmoGen (Kang et al. 2023), which takes the one real clip nearest each
+    class mean, in binary attributes; we keep values, and several prototypes.
+    """
+
+    def __init__(self, *, n_prototypes: int = 6) -> None:
+        """Set the number of prototypes of each quadrant."""
+        self.n_prototypes = n_prototypes
+
+    def fit(
+        self,
+        values: Matrix,
+        quadrant: Sequence[str],
+        valence: Matrix,
+        arousal: Matrix,
+        songs: Sequence[str],
+        *,
+        about: Mapping[str, Any],
+    ) -> MapperFitter:
+        """Fit.
+
+        Args:
+            values: Attributes, shape (n, n_attributes), finite.
+            quadrant: Of each clip.
+            valence: Of each clip, -1 to 1, shape (n,).
+            arousal: As valence.
+            songs: Of each clip; a song is never on both sides of a fold.
+            about: Kept with the mapper.
+
+        Raises:
+            ValueError: If a quadrant has too few clips, or fewer than 5 songs are given.
+        """
+        labels = np.array(quadrant)
+        for name in QUADRANTS:
+            least, found = self.n_prototypes * MIN_CLIPS, (labels == name).sum()
+            if found < least:
+                raise ValueError(f"{name} needs at least {least} labelled clips, got {found}")
+        if len(set(songs)) < 5:
+            raise ValueError("labelled clips of at least 5 songs are needed")
+        self.trust_ = _recognised(values, labels, songs) ** SHARPNESS + 1e-6
+        scale = values.std(axis=0) + 1e-9
+        means = [(values[labels == name] / scale).mean(axis=0) for name in QUADRANTS]
+        telling = 0.3 + np.std(means, axis=0)
+        near = np.clip((values - values.mean(axis=0)) / scale, -MAX_DEVIATION, MAX_DEVIATION)
+        prototypes = []
+        for name in QUADRANTS:
+            own = np.flatnonzero(labels == name)
+            trust = self.trust_[own]
+            cluster = _clusters(near[own] * telling, trust, self.n_prototypes)
+            for k in np.unique(cluster):
+                inside, weight = own[cluster == k], trust[cluster == k]
+                if len(inside) >= MIN_CLIPS:
+                    place = np.average([valence[inside], arousal[inside]], axis=1, weights=weight)
+                    share = float(weight.sum() / trust.sum())
+                    prototypes.append(_prototype(name, place, share, values[inside], weight))
+        middle = np.mean([values[labels == name].mean(axis=0) for name in QUADRANTS], axis=0)
+        tables = (middle, *np.quantile(values, [0.02, 0.98], axis=0))
+        self.mapper_ = Mapper(
+            tuple(prototypes), *map(_named, tables), dict(about), strength=STRENGTH, held=HELD
+        )
+        return self
+
+
+def _recognised(values: Matrix, labels: NDArray[Any], songs: Sequence[str]) -> Matrix:
+    """Return the chance that each clip's quadrant has for a classifier without its song."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+    chances = cross_val_predict(
+        model, values, labels, groups=songs, cv=GroupKFold(5), method="predict_proba"
+    )
+    return chances[np.arange(len(labels)), np.searchsorted(QUADRANTS, labels)]
+
+
+def _clusters(points: Matrix, weight: Matrix, n_clusters: int) -> NDArray[np.int32]:
+    from sklearn.cluster import KMeans
+
+    return KMeans(n_clusters, n_init=8, random_state=0).fit_predict(points, sample_weight=weight)
+
+
+def _prototype(
+    quadrant: str, place: Matrix, share: float, values: Matrix, trust: Matrix
+) -> Prototype:
+    mean = np.average(values, axis=0, weights=trust)
+    spread = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=trust))
+    return Prototype(
+        quadrant=quadrant,
+        valence=float(place[0]),
+        arousal=float(place[1]),
+        weight=share,
+        mean=_named(mean),
+        spread=_named(spread),
+        members=tuple(tuple(row) for row in values.tolist()),
+        trust=tuple(trust.tolist()),
+    )
+
+
+def _named(values: Matrix) -> dict[str, float]:
+    return dict(zip(ATTRIBUTE_NAMES, map(float, values), strict=True))

@@ -1,1 +1,0 @@
-"""From an emotion to attribute targets, by supervised clustering."""
