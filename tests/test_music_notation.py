@@ -1,8 +1,10 @@
-"""Notation of whole scores: what music21 reads in it, and what is due in its MusicXML."""
+"""Sheet music: grid, rhythm, spelling and marks, what music21 reads back, MusicXML and SVG."""
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,12 +16,343 @@ from midi import TPQ, score_of, song
 from symusic.core import ScoreTick
 
 from emomusic.music import notation
-from emomusic.music.notation import notate
-from emomusic.music.score import ScoreError
+from emomusic.music.key import TONIC_NAMES
+from emomusic.music.notation import Notation, notate
+from emomusic.music.notation.grid import Bar, Chord, Hand, bars_of, written_hands
+from emomusic.music.notation.musicxml import (
+    Signature,
+    dynamic_marks,
+    letter_of,
+    signature_of,
+    spell,
+    tempo_marks,
+)
+from emomusic.music.notation.rhythm import Sign, places_of, signs_of, strengths_of, values_in
+from emomusic.music.score import ScoreError, notes_of
 
 music21 = pytest.importorskip("music21")
 
 Rows = list[tuple[float, float, int, int]]
+Metre = tuple[int, int]
+FOUR, THREE, SIX = (4, 4), (3, 4), (6, 8)
+
+
+def bars(rows: Rows, *signatures: tuple[float, int, int]) -> list[Bar]:
+    score = score_of(rows, signatures=signatures or ((0, 4, 4),))
+    return bars_of(score, notes_of(score))
+
+
+def hands_written(rows: Rows) -> tuple[Hand, Hand]:
+    return written_hands(notes_of(score_of(rows)), bars(rows))
+
+
+def right(onsets: list[float], *, duration: float = 0.25) -> Hand:
+    """Return what the right hand plays, high above a bass that keeps the left hand busy."""
+    rows = [(onset, duration, 80 + i % 2, 64) for i, onset in enumerate(onsets)]
+    return hands_written([*rows, *((beat, 1.0, 40, 64) for beat in range(8))])[1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "signatures", "expected"),
+    [
+        ([(0, 1), (8, 1)], ((0, 3, 4), (6, 2, 4)), [36, 36, 24, 24]),
+        ([(0, 8), (7, 1)], ((0, 4, 4), (3, 4, 4), (5.1, 3, 4)), [48, 12, 36]),  # cut in
+        ([(3, 1.5)], ((0, 4, 4),), [48]),  # what rings on for less than a beat
+        ([(3, 500)], ((0, 4, 4),), [48, 48]),
+        ([(0, 8)], ((0, 4, 4), (0.05, 3, 4)), [36, 36]),  # of two at one sixteenth, the last
+    ],
+)
+def test_bars_follow_the_metre_and_end_with_the_last_note(
+    rows: list[tuple[float, float]], signatures: Any, expected: list[int]
+) -> None:
+    found = bars([(onset, length, 60, 64) for onset, length in rows], *signatures)
+    assert [bar.length for bar in found] == expected
+    assert all(a.end == b.start for a, b in pairwise(found)) and found[0].start == 0
+    assert {bar.metre for bar in found} <= {own[1:] for own in signatures}
+
+
+@pytest.mark.parametrize(
+    ("onsets", "steps", "triplets"),
+    [
+        ([0, 0.25, 0.5, 0.75], [0, 3, 6, 9], []),
+        ([0, 1 / 3, 2 / 3], [0, 4, 8], [0]),
+        ([0, 0.36, 0.64, 1.02], [0, 4, 8, 12], [0]),
+        ([0, 0.28, 0.47, 0.77], [0, 3, 6, 9], []),
+        ([0, 2 / 3], [0, 9], []),  # one note between a sixteenth and a triplet
+        ([0, 2 / 3, 1, 5 / 3, 2, 8 / 3], [0, 8, 12, 20, 24, 32], [0, 12, 24]),
+        ([0.98, 2.96], [12, 36], []),
+    ],
+)
+def test_onsets_go_to_sixteenths_or_where_the_beat_is_in_triplets_to_thirds(
+    onsets: list[float], steps: list[int], triplets: list[int]
+) -> None:
+    hand = right(onsets)
+    assert [chord.start for chord in hand.chords] == steps
+    assert sorted(hand.triplets) == triplets
+
+
+def test_each_hand_has_chords_and_triplets_of_its_own() -> None:
+    rows = [(i / 3, 0.3, 80, 64) for i in range(12)] + [(i / 4, 0.25, 40, 64) for i in range(16)]
+    left, right_hand = hands_written(rows)
+    assert [c.start for c in left.chords] == list(range(0, 48, 3)) and not left.triplets
+    assert [c.start for c in right_hand.chords] == list(range(0, 48, 4))
+    left, right_hand = hands_written(
+        [(0.0, 4.0, 76, 64), (0.0, 1.0, 72, 64), (1.0, 1.0, 77, 64), (0.0, 4.0, 40, 64)]
+    )
+    assert right_hand.chords[0] == Chord(0, 12, (72, 76))  # cut where the next begins
+    assert left.chords == (Chord(0, 48, (40,)),)
+    assert hands_written([(0.0, 1.0, 84, 64)])[0].chords == ()
+    twice = hands_written([(0.0, 1.0, 84, 64), (0.02, 1.0, 84, 64)])[1]
+    assert twice.chords[0].pitches == (84,)
+    late = hands_written([(0.0, 1.0, 60, 64), (3.95, 0.05, 60, 64)])  # stays in the last bar
+    assert max(c.start for hand in late for c in hand.chords) == 45
+
+
+@pytest.mark.parametrize(
+    ("duration", "end"),
+    [(2.0, 24), (1.6, 24), (1.1, 24), (0.9, 12), (0.5, 6), (0.3, 6), (0.01, 6)],
+)
+def test_only_a_clear_silence_is_a_rest(duration: float, end: int) -> None:
+    assert right([0, 2], duration=duration).chords[0].end == end
+
+
+LENGTHS = {FOUR: 48, THREE: 36, SIX: 36, (7, 8): 42, (5, 4): 60}
+
+
+@pytest.mark.parametrize(
+    ("metre", "start", "stop", "notes", "rests"),
+    [
+        (FOUR, 0, 48, [48], [48]),
+        (FOUR, 0, 42, [24, 18], [24, 12, 6]),
+        (FOUR, 0, 24, [24], [24]),
+        (FOUR, 12, 36, [24], [12, 12]),  # a half note in the middle
+        (FOUR, 6, 18, [12], [6, 6]),  # a syncopation
+        (FOUR, 18, 30, [6, 6], [6, 6]),  # the middle of the bar is shown
+        (FOUR, 6, 30, [18, 6], [6, 12, 6]),
+        (FOUR, 9, 15, [3, 3], [3, 3]),  # a sixteenth does not hide a beat
+        (FOUR, 0, 21, [12, 9], [12, 6, 3]),
+        (FOUR, 3, 9, [6], [3, 3]),
+        (FOUR, 3, 24, None, [3, 6, 12]),
+        (FOUR, 6, 48, None, [6, 12, 24]),
+        (THREE, 0, 36, [36], [36]),
+        (THREE, 12, 36, [24], [12, 12]),
+        (SIX, 0, 36, [36], [36]),
+        (SIX, 6, 18, [12], [6, 6]),
+        (SIX, 12, 24, [6, 6], [6, 6]),
+        (SIX, 18, 36, [18], [18]),
+        (SIX, 6, 36, None, [6, 6, 18]),
+        ((7, 8), 0, 42, [24, 18], None),
+        ((5, 4), 0, 60, [36, 24], None),
+    ],
+)
+def test_notes_are_cut_where_a_beat_would_hide_and_rests_never_hide_one(
+    metre: Metre, start: int, stop: int, notes: list[int] | None, rests: list[int] | None
+) -> None:
+    strengths = strengths_of(metre, LENGTHS[metre], ())
+    for is_rest, expected in ((False, notes), (True, rests)):
+        found = [length for _, length in values_in(strengths, start, stop, is_rest=is_rest)]
+        assert expected is None or found == expected
+
+
+@pytest.mark.parametrize("metre", [(n, d) for d in (1, 2, 4, 8, 16) for n in range(1, 16)])
+def test_any_time_in_any_metre_can_be_written(metre: Metre) -> None:
+    length = min(48 * metre[0] // metre[1], 96)
+    strengths = strengths_of(metre, length, ())
+    for start in range(0, length, 6):
+        for is_rest in (False, True):
+            pieces = values_in(strengths, start, length, is_rest=is_rest)
+            assert sum(value for _, value in pieces) == length - start
+
+
+def written(
+    spans: list[tuple[int, int]], *, metre: Metre = FOUR, triplets: tuple[int, ...] = ()
+) -> list[Sign]:
+    """Return the signs of one bar with chords at the spans."""
+    hand = Hand(tuple(Chord(a, b, (60,)) for a, b in spans), frozenset(triplets))
+    return signs_of(hand, [Bar(0, LENGTHS[metre], metre)])[0]
+
+
+def test_the_signs_of_a_bar_fill_it_and_ties_cross_its_line() -> None:
+    hand = Hand((Chord(6, 20, (60,)), Chord(132, 156, (62, 65))), frozenset({12, 96, 108}))
+    found = signs_of(hand, [Bar(start, 48, FOUR) for start in (0, 48, 96, 144)])
+    for signs in found:
+        assert signs[0].start == 0 and signs[-1].end == 48
+        assert all(a.end == b.start for a, b in pairwise(signs))
+    assert found[1] == [Sign(0, 48)]
+    tied = [(s.pitches, s.tied_from, s.tied_to) for signs in found[2:] for s in signs if s.pitches]
+    assert tied == [((62, 65), False, True), ((62, 65), True, False)]
+
+
+def test_triplets_are_marked_and_a_note_held_into_them_is_cut_at_the_beat() -> None:
+    signs = written([(0, 4), (4, 8), (8, 12), (12, 20), (20, 24), (24, 48)], triplets=(0, 12))
+    assert [sign.triplet for sign in signs] == ["start", "within", "stop", "start", "stop", ""]
+    assert [sign.value for sign in signs] == [*["eighth"] * 3, "quarter", "eighth", "half"]
+    signs = written([(6, 16), (16, 24)], triplets=(12,))
+    assert [(s.start, s.length) for s in signs if s.pitches] == [(6, 6), (12, 4), (16, 8)]
+
+
+def eighths(n: int) -> list[tuple[int, int]]:
+    return [(6 * i, 6 * i + 6) for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("metre", "spans", "beams"),
+    [
+        (FOUR, eighths(8), "start continue continue stop start continue continue stop"),
+        (SIX, eighths(6), "start continue stop start continue stop"),
+        (THREE, eighths(6), "start continue continue continue continue stop"),
+        (FOUR, [(0, 9), (9, 12), (12, 15), (15, 24), (24, 48)],
+         "start stop,partial-left start,partial-right stop -"),
+        (FOUR, [(0, 3), (3, 9), (9, 12), (12, 48)],
+         "start,partial-right continue stop,partial-left -"),
+        (FOUR, [(0, 3), (3, 6), (6, 12), (12, 48)], "start,start continue,stop stop -"),
+        (FOUR, [(0, 6), (12, 18)], "- - - - -"),  # rests and lone notes break beams
+    ],
+)  # fmt: skip
+def test_beams_show_the_beat(metre: Metre, spans: list[tuple[int, int]], beams: str) -> None:
+    found = [",".join(sign.beams) or "-" for sign in written(spans, metre=metre)]
+    assert " ".join(found) == beams
+
+
+SIGNS = {-2: "bb", -1: "b", 0: "", 1: "#", 2: "##"}
+
+
+def tune(*pitches: int) -> Rows:
+    return [(float(i), 1.0, pitch, 64) for i, pitch in enumerate(pitches)]
+
+
+C_MAJOR = notes_of(score_of(tune(60, 64, 67, 72, 65, 69, 67, 71, 60)))
+
+
+def names(key: str, *pitches: tuple[int, ...]) -> list[str]:
+    """Return the names of chords a beat apart, in one bar of one hand."""
+    chords = [Chord(12 * i, 12 * i + 12, own) for i, own in enumerate(pitches)]
+    bar = Bar(0, 12 * len(chords), FOUR)
+    spelled = spell([chords], [bar], signature_of(C_MAJOR, key))[0]
+    letters = [letter_of(spelled[pitch % 12]) for own in pitches for pitch in own]
+    return [letter + SIGNS[alter] for letter, alter in letters]
+
+
+@pytest.mark.parametrize(
+    ("key", "fifths"),
+    [
+        ("C major", 0), ("D", 2), ("Bb major", -2), ("F# major", 6), ("Gb major", -6),
+        ("Db major", -5), ("C# major", -5), ("A minor", 0), ("F# minor", 3), ("Eb minor", -6),
+        ("D# minor", -6), ("Ab minor", 5), ("Db minor", 4), ("Gb minor", 3), (" c  Minor", -3),
+    ],
+)  # fmt: skip
+def test_a_key_is_written_with_its_fewest_accidentals(key: str, fifths: int) -> None:
+    assert signature_of(C_MAJOR, key) == Signature(fifths, key.lower().endswith("minor"))
+
+
+def test_without_a_key_the_notes_say_it() -> None:
+    minor = notes_of(score_of(tune(57, 60, 64, 68, 69, 64, 60, 57)))
+    assert signature_of(C_MAJOR, None) == Signature(0, False)
+    assert signature_of(minor, None) == Signature(0, True)
+
+
+@pytest.mark.parametrize(
+    ("key", "chords", "spelled"),
+    [
+        ("Bb major", [58, 60, 62, 63, 65, 67, 69], "Bb C D Eb F G A"),
+        ("G minor", [66, 67], "F# G"), ("C minor", [71, 72], "B C"), ("A minor", [68], "G#"),
+        ("F# minor", [65], "E#"), ("Eb minor", [62], "D"), ("Ab minor", [67], "F##"),
+        ("Bb minor", [69], "A"), ("D minor", [61], "C#"),
+        ("C major", [(52, 56, 59)], "E G# B"),  # a chord decides
+        ("C major", [(53, 56, 60)], "F Ab C"),
+        ("C major", [(57, 61, 64)], "A C# E"),
+        ("C major", [62, 63, 64], "D D# E"),  # a foreign note leads to the next
+        ("C major", [64, 63, 62], "E Eb D"),
+    ],
+)  # fmt: skip
+def test_pitches_are_spelled_by_the_key_and_the_notes_around(
+    key: str, chords: list[Any], spelled: str
+) -> None:
+    found = names(key, *((own,) if isinstance(own, int) else own for own in chords))
+    assert found == spelled.split()
+
+
+def test_a_pitch_is_spelled_alike_in_all_of_a_bar() -> None:
+    spelled = names("C major", (62,), (63,), (64,), (63,), (62,))
+    assert spelled[1] == spelled[3]
+
+
+@pytest.mark.parametrize("key", [f"{t} {mode}" for t in TONIC_NAMES for mode in ("major", "minor")])
+def test_every_pitch_has_a_readable_name_in_every_key(key: str) -> None:
+    for name, pitch in zip(names(key, *((p,) for p in range(60, 72))), range(60, 72), strict=True):
+        letter, alter = name[0], name.count("#") - name.count("b", 1)
+        assert ("C D EF G A B".index(letter) + alter) % 12 == pitch % 12
+        assert abs(alter) < 2 or (key, name) == ("Ab minor", "F##")
+
+
+def steady(
+    tempos: dict[int, float], *, velocities: list[int] | None = None
+) -> tuple[dict[int, float], dict[int, str]]:
+    """Return the marks of four quarter notes a bar; tempos by beat, velocities by bar."""
+    loud = velocities or [70] * 8
+    score = score_of([(beat, 1.0, 60, loud[beat // 4]) for beat in range(32)])
+    score.tempos = [symusic.Tempo(beat * TPQ, tempo) for beat, tempo in tempos.items()]
+    notes, found = notes_of(score), bars_of(score, notes_of(score))
+    tempo = {bar: float(round(tempo)) for bar, tempo in tempo_marks(score, found).items()}
+    return tempo, dynamic_marks(notes, found)
+
+
+@pytest.mark.parametrize(
+    ("tempos", "marks"),
+    [
+        ({0: 97.0}, {0: 97}),
+        ({0: 100.0, 16: 80.0}, {0: 100, 4: 80}),
+        ({0: 100.0, 16: 103.0}, {0: 100}),  # too small
+        ({0: 100.0, 16: 80.0, 20: 100.0}, {0: 100}),  # too short
+        ({0: 100.0, 28: 60.0}, {0: 100, 7: 60}),
+    ],
+)
+def test_a_new_tempo_is_marked_where_it_stays(
+    tempos: dict[int, float], marks: dict[int, float]
+) -> None:
+    assert steady(tempos)[0] == marks
+
+
+@pytest.mark.parametrize(
+    ("velocities", "marks"),
+    [
+        ([70] * 8, {0: "mf"}),
+        ([26, 30, 26, 32, 26, 30, 26, 26], {0: "pp"}),
+        ([40] * 4 + [90] * 4, {0: "p", 4: "f"}),
+        ([70, 70, 70, 110, 70, 70, 70, 70], {0: "mf"}),
+        ([78, 82] * 4, {0: "f"}),
+    ],
+)
+def test_dynamics_are_marked_where_the_level_changes_and_stays(
+    velocities: list[int], marks: dict[int, str]
+) -> None:
+    assert steady({0: 120.0}, velocities=velocities)[1] == marks
+
+
+def signs(*pitches: list[int], tied: bool = False) -> list[list[Sign]]:
+    return [
+        [Sign(12 * i, 12, (p,), "quarter", 0, tied and i == 0) for i, p in enumerate(bar)]
+        for bar in pitches
+    ]
+
+
+def test_clefs_and_octaves_keep_ledger_lines_few() -> None:
+    low, high, top, bottom = [45, 48, 52, 48], [72, 76, 79, 76], [96, 98, 100, 96], [24, 26, 24, 28]
+    for content, is_right, places in (
+        (signs([60, 72, 81, 84]), True, [("treble", 0)]),
+        (signs([40, 48, 57, 62]), False, [("bass", 0)]),
+        (signs(low, low, high, high, high, low, low), False,
+         [("bass", 0)] * 2 + [("treble", 0)] * 3 + [("bass", 0)] * 2),
+        (signs(low, [45, 65, 45, 48], low), False, [("bass", 0)] * 3),  # not for one note
+        (signs(top, top), True, [("treble", 1)] * 2),
+        (signs(bottom, bottom), False, [("bass", -1)] * 2),
+        ([[Sign(0, 48)]] * 3, False, [("bass", 0)] * 3),
+    ):  # fmt: skip
+        found = places_of(content, is_right=is_right)
+        assert found == [[place] * len(bar) for place, bar in zip(places, content, strict=True)]
+    bars = [*signs([72] * 4, [72] * 4), *signs([100] * 4, [100] * 4, tied=True)]
+    before, after = places_of(bars, is_right=True)[1:3]
+    assert before[-1] == after[0]  # nothing changes under a tie
 
 
 def read(score: ScoreTick, **settings: Any) -> Any:
@@ -37,14 +370,14 @@ def notes_read(parsed: Any) -> list[tuple[Fraction, Fraction, int]]:
             )
             for own in getattr(element, "notes", [element]):
                 kind, pitch = own.tie.type if own.tie else "", int(own.pitch.midi)
+                start, before = onset, Fraction(0)
                 if kind in ("continue", "stop"):
                     start, before = ringing.pop(pitch)
                     assert start + before == onset
+                if kind in ("start", "continue"):
                     ringing[pitch] = (start, before + length)
                 else:
-                    ringing[pitch] = (onset, length)
-                if kind in ("", "stop"):
-                    found.append((*ringing.pop(pitch), pitch))
+                    found.append((start, before + length, pitch))
         assert not ringing
     return sorted(found)
 
@@ -54,9 +387,8 @@ def on_the_grid(seed: int, *, n_beats: int, steps: tuple[int, ...]) -> Rows:
     rng = np.random.default_rng(seed)
     rows: Rows = []
     for low in (38, 72):
-        onsets = [0, *(12 * b + s for b in range(n_beats) for s in steps if rng.random() < 0.7)]
-        onsets = sorted(set(onsets))
-        for onset, end in zip(onsets, [*onsets[1:], 12 * n_beats], strict=True):
+        onsets = {0, *(12 * b + s for b in range(n_beats) for s in steps if rng.random() < 0.7)}
+        for onset, end in pairwise([*sorted(onsets), 12 * n_beats]):
             for pitch in rng.choice(10, size=int(rng.integers(1, 4)), replace=False):
                 rows.append((onset / 12, (end - onset) / 12, low + int(pitch), 64))
     return rows
@@ -64,17 +396,9 @@ def on_the_grid(seed: int, *, n_beats: int, steps: tuple[int, ...]) -> Rows:
 
 @pytest.mark.parametrize(
     ("signature", "steps"),
-    [
-        ((4, 4), (0, 3, 6, 9)),
-        ((3, 4), (0, 6)),
-        ((2, 4), (0, 4, 8)),
-        ((6, 8), (0, 6)),
-        ((5, 4), (3, 6)),
-    ],
+    [(FOUR, (0, 3, 6, 9)), (THREE, (0, 6)), ((2, 4), (0, 4, 8)), (SIX, (0, 6)), ((5, 4), (3, 6))],
 )
-def test_what_is_read_back_is_what_was_played(
-    signature: tuple[int, int], steps: tuple[int, ...]
-) -> None:
+def test_what_is_read_back_is_what_was_played(signature: Metre, steps: tuple[int, ...]) -> None:
     rows = on_the_grid(sum(signature), n_beats=30, steps=steps)
     parsed = read(score_of(rows, signatures=((0, *signature),)), key="D minor")
     played = [(Fraction(round(o * 12), 12), Fraction(round(d * 12), 12), p) for o, d, p, _ in rows]
@@ -87,76 +411,40 @@ def test_what_is_read_back_is_what_was_played(
         assert all(m.barDuration.quarterLength == bar for m in measures)
 
 
-def test_a_wandering_piece_keeps_its_pitches_and_its_bars() -> None:
-    parsed = read(song(3, n_bars=12))
-    assert len(parsed.parts) == 2
-    assert all(len(part.getElementsByClass("Measure")) == 12 for part in parsed.parts)
-    pitches = sorted(note.pitch for note in song(3, n_bars=12).tracks[0].notes)
-    assert sorted(pitch for _, _, pitch in notes_read(parsed)) == pitches
-
-
-def test_changes_of_metre_and_tempo_are_read_back() -> None:
-    score = score_of(
-        [(beat, 1.0, 60 + beat % 5, 64) for beat in range(14)], signatures=((0, 4, 4), (8, 3, 4))
-    )
+def test_metres_tempi_tracks_and_performed_timing_are_read_back() -> None:
+    rng = np.random.default_rng(4)
+    rows = [(b + float(rng.uniform(-0.05, 0.05)), 0.8, 72 + b % 4, 64) for b in range(1, 14)]
+    score = score_of([(0.0, 1.0, 72, 64), *rows], signatures=((0, 4, 4), (8, 3, 4)))
     score.tempos = [symusic.Tempo(0, 120), symusic.Tempo(8 * TPQ, 60)]
-    parsed = read(score)
-    metres = [sign.ratioString for sign in parsed.parts[0].flatten()["TimeSignature"]]
-    marks = [mark.number for mark in parsed.flatten()["MetronomeMark"]]
-    assert metres == ["4/4", "3/4"] and marks == [120, 60]
-
-
-def test_several_tracks_become_two_hands_and_drums_are_left_out() -> None:
-    score = score_of([(0.0, 4.0, 76, 64), (4.0, 4.0, 77, 64)])
     for name, pitch, is_drum in (("Bass", 40, False), ("Drums", 35, True)):
         track = symusic.Track(name, 0, is_drum)
-        track.notes = [symusic.Note(0, 8 * TPQ, pitch, 64)]
+        track.notes = [symusic.Note(0, 14 * TPQ, pitch, 64)]
         score.tracks.append(track)
-    assert sorted(pitch for _, _, pitch in notes_read(read(score))) == [40, 76, 77]
-
-
-def test_performed_timing_is_rounded_without_crumbs() -> None:
-    rng = np.random.default_rng(4)
-    rows = [(b + float(rng.uniform(-0.05, 0.05)), 0.8, 72 + b % 4, 64) for b in range(1, 12)]
-    found = notes_read(read(score_of([(0.0, 1.0, 72, 64), *rows])))
-    assert [(onset, length) for onset, length, _ in found] == [(b, 1) for b in range(12)]
-
-
-def test_the_same_score_is_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        written = notate(song(5, n_bars=4), title="Song")
-        written.write_musicxml(tmp_path / f"{name}.musicxml")
-        written.write_svg(tmp_path / f"{name}.svg")
-    for kind in ("musicxml", "svg"):
-        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
-    assert len(list(tmp_path.iterdir())) == 4
-    assert (tmp_path / "a.musicxml").read_text(encoding="utf-8") == written.musicxml
-    assert (tmp_path / "a.svg").read_text(encoding="utf-8") == written.svg()
-
-
-def test_the_score_is_left_as_it_was() -> None:
-    score = song(6, n_bars=4)
     before = score.dumps_midi()
-    notate(score)
+    parsed = read(score)
     assert score.dumps_midi() == before
+    metres = parsed.parts[0].flatten()["TimeSignature"]
+    assert [metre.ratioString for metre in metres] == ["4/4", "3/4"]
+    assert [mark.number for mark in parsed.flatten()["MetronomeMark"]] == [120, 60]
+    found = notes_read(parsed)
+    assert [own for own in found if own[2] == 40] == [(0, 14, 40)]
+    assert [(onset, length) for onset, length, pitch in found if pitch != 40] == [
+        (beat, 1) for beat in range(14)
+    ]
 
 
-def test_a_title_is_written_without_what_cannot_be_printed() -> None:
-    parsed = read(song(1, n_bars=2), title="  <b>Dusk\x00\n</b> & Ünï " + "x" * 500)
-    assert parsed.metadata.movementName.startswith("<b>Dusk</b> & Ünï xxx")
-    assert len(parsed.metadata.movementName) <= 120
-
-
-def test_what_is_too_long_or_empty_is_refused_in_a_sentence(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with pytest.raises(ScoreError, match="over 600 bars"):
-        notate(score_of([(0.0, 1.0, 60, 64), (2401.0, 1.0, 60, 64)]))
-    with pytest.raises(ScoreError, match="holds no notes"):
-        notate(score_of([]))
-    monkeypatch.setattr(notation, "MAX_NOTES", 3)
-    with pytest.raises(ScoreError, match="has 4 notes, sheet music is written for at most 3"):
-        notate(score_of([(i, 1.0, 60, 64) for i in range(4)]))
+def test_the_same_score_is_the_same_bytes_within_one_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        sheet = notate(song(5, n_bars=4), title="  <b>Dusk\x00\n</b> & Ünï " + "x" * 500)
+        sheet.write_musicxml(tmp_path / f"{name}.musicxml")
+        sheet.write_svg(tmp_path / f"{name}.svg")
+    for kind, text in (("musicxml", sheet.musicxml), ("svg", sheet.svg())):
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+        assert (tmp_path / f"a.{kind}").read_text(encoding="utf-8") == text
+    assert len(list(tmp_path.iterdir())) == 4
+    title = ElementTree.fromstring(sheet.musicxml).findtext("movement-title")
+    assert title is not None and title.startswith("<b>Dusk</b> & Ünï xxx") and len(title) <= 120
+    assert "usic21" not in sheet.musicxml and "encoding-date" not in sheet.musicxml
 
 
 def root_of(
@@ -166,33 +454,22 @@ def root_of(
     return ElementTree.fromstring(notate(score, key=key).musicxml)
 
 
-def melody(pitches: list[int], *, duration: float = 1.0) -> Rows:
-    return [(i * duration, duration, pitch, 64) for i, pitch in enumerate(pitches)]
-
-
-def accidentals(pitches: list[int], key: str = "C major") -> list[str]:
-    notes = [
-        n for n in root_of(melody(pitches), key=key).iter("note") if n.find("pitch") is not None
-    ]
-    return [n.findtext("accidental", "") for n in notes]
-
-
-def test_an_accidental_is_written_once_a_bar_and_taken_back() -> None:
-    assert accidentals([78, 78, 77, 77]) == ["sharp", "", "natural", ""]
-    assert accidentals([78, 76, 76, 76, 78, 77, 76, 76]) == [
-        "sharp",
-        *[""] * 3,
-        "sharp",
-        "natural",
-        "",
-        "",
-    ]
-    assert accidentals([78, 90, 76, 76]) == ["sharp", "sharp", "", ""]  # each octave its own
-
-
-def test_notes_of_the_key_have_none() -> None:
-    assert accidentals([82, 75, 77, 70], "Bb major") == [""] * 4
-    assert accidentals([82, 76, 77, 75], "Bb major") == ["", "natural", "", "flat"]
+@pytest.mark.parametrize(
+    ("pitches", "key", "shown"),
+    [
+        ([78, 78, 77, 77], "C major", "sharp - natural -"),
+        ([78, 76, 76, 76, 78, 77, 76, 76], "C major", "sharp - - - sharp natural - -"),
+        ([78, 90, 76, 76], "C major", "sharp sharp - -"),  # each octave its own
+        ([82, 75, 77, 70], "Bb major", "- - - -"),
+        ([82, 76, 77, 75], "Bb major", "- natural - flat"),
+    ],
+)
+def test_an_accidental_is_written_once_a_bar_and_taken_back(
+    pitches: list[int], key: str, shown: str
+) -> None:
+    notes = root_of(tune(*pitches), key=key).iter("note")
+    found = [n.findtext("accidental", "-") for n in notes if n.find("pitch") is not None]
+    assert found == shown.split()
 
 
 def test_a_tied_note_keeps_its_spelling_and_shows_no_second_accidental() -> None:
@@ -203,47 +480,93 @@ def test_a_tied_note_keeps_its_spelling_and_shows_no_second_accidental() -> None
     assert [[t.get("type") for t in n.findall("tie")] for n in notes] == [["start"], ["stop"], []]
 
 
-def test_the_page_is_a_piano_with_two_staves() -> None:
-    root = root_of(melody([84, 86, 88, 84]))
+def test_the_page_is_a_piano_of_two_staves_with_its_marks_at_the_start() -> None:
+    root = root_of(tune(84, 86, 88, 84), key="Eb minor", top=2)
     assert [part.get("id") for part in root.findall("part")] == ["P1"]
     assert root.findtext("part-list/score-part/part-name") == "Piano"
-    assert root.findtext(".//staves") == "2"
+    assert root.findtext(".//staves") == "2" and root.findtext(".//fifths") == "-6"
     assert [clef.findtext("sign") for clef in root.iter("clef")] == ["G", "F"]
-    assert [rest.get("measure") for rest in root.iter("rest")] == ["yes"]
-
-
-def test_key_metre_tempo_and_dynamics_stand_at_the_start() -> None:
-    root = root_of(melody([84, 86, 88, 84]), key="Eb minor", top=3)
-    assert root.findtext(".//fifths") == "-6"
-    assert (root.findtext(".//beats"), root.findtext(".//beat-type")) == ("3", "4")
-    assert root.findtext(".//per-minute") == "120"
+    assert [rest.get("measure") for rest in root.iter("rest")] == ["yes", "yes"]
+    assert (root.findtext(".//beats"), root.findtext(".//beat-type")) == ("2", "4")
     assert len(list(root.iter("time"))) == len(list(root.iter("metronome"))) == 1
+    assert root.findtext(".//per-minute") == "120" and root.find("movement-title") is None
     assert [[mark.tag for mark in own] for own in root.iter("dynamics")] == [["mf"]]
 
 
-def test_the_tempo_of_six_eight_counts_dotted_quarters() -> None:
-    root = root_of(melody([84] * 12, duration=0.5), top=6, bottom=8)
+def test_dotted_beats_octave_lines_and_triplets_are_written() -> None:
+    root = root_of([(i / 2, 0.5, 84, 64) for i in range(12)], top=6, bottom=8)
     assert root.findtext(".//per-minute") == "80"
     assert root.find(".//metronome/beat-unit-dot") is not None
-
-
-def test_very_high_notes_stand_under_an_octave_line_and_keep_their_pitch() -> None:
-    root = root_of(melody([96, 98, 100, 101] * 2))
+    root = root_of(tune(*[96, 98, 100, 101] * 2))
     assert [shift.get("type") for shift in root.iter("octave-shift")] == ["down", "stop"]
     assert {pitch.findtext("octave") for pitch in root.iter("pitch")} == {"7"}
-
-
-def test_triplets_have_a_bracket() -> None:
     root = root_of([(i / 3, 1 / 3, 84, 64) for i in range(12)])
     assert [t.get("type") for t in root.iter("tuplet")] == ["start", "stop"] * 4
     assert {m.findtext("actual-notes") for m in root.iter("time-modification")} == {"3"}
 
 
-def test_the_makers_of_the_file_and_its_date_are_left_out() -> None:
-    text = notate(score_of(melody([84, 86])), key="C major").musicxml
-    assert "usic21" not in text and "encoding-date" not in text and "movement-title" not in text
+@pytest.mark.parametrize(
+    ("rows", "metre", "key", "words"),
+    [
+        ([(0, 1, 60, 64), (2401, 1, 60, 64)], FOUR, None, "over 600 bars"),
+        ([(0, 1, 60, 64)], (5, 32), None, "5/32 cannot be written"),
+        ([(0, 1, 60, 64)], (17, 4), None, "17/4 cannot be written"),
+        ([], FOUR, None, "holds no notes"),
+        (tune(*[60] * 9), FOUR, None, "has 9 notes, sheet music is written for at most 8"),
+        *((tune(60), FOUR, key, "must be a note name")
+          for key in ("H major", "C dorian", "C lydian", "", "C major please", "major")),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_is_refused_in_a_sentence(
+    rows: Rows, metre: Metre, key: str | None, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notation, "MAX_NOTES", 8)
+    with pytest.raises(ValueError if key is not None else ScoreError, match=words):
+        notate(score_of(rows, signatures=((0, *metre),)), key=key)
 
 
-def test_a_key_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="key must be a note name and major or minor"):
-        notate(song(1, n_bars=2), key="C lydian")
+SVG = "{http://www.w3.org/2000/svg}"
+SHEET = notate(song(1, n_bars=8), title="A & <b>")
+
+
+def test_the_drawing_is_one_document_whole_in_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    text = SHEET.svg()
+    root = ElementTree.fromstring(text)
+    assert root.tag == f"{SVG}svg"
+    width, height = (int(root.attrib[name]) for name in ("width", "height"))
+    assert root.attrib["viewBox"] == f"0 0 {width} {height}"
+    assert len([e for e in root.iter() if e.get("class") == "measure"]) == 8
+    outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", text)
+    assert "http" not in outside and "@import" not in outside
+    assert not re.search(r'href="[^#]', outside)
+    assert all(url.startswith("data:") for url in re.findall(r"url\(['\"]?([^)]*)", outside))
+    assert "<script" not in text and not re.search(r"\son\w+=", text)
+    assert "<b>" not in text and "A &amp; &lt;b&gt;" in text
+    other = notate(song(2, n_bars=2)).svg()  # in one web page, each with ids of its own
+    ids = [set(re.findall(r' id="([^"]+)"', svg)) for svg in (text, other)]
+    assert not ids[0] & ids[1]
+    assert SHEET.svg() == text
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_fills_several_pages_is_still_one_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = SHEET.svg()
+    monkeypatch.setattr(notation, "PAGE_WIDTH", 800)
+    assert Notation(SHEET.musicxml).svg().count('class="system"') > whole.count('class="system"')
+    monkeypatch.setattr(notation, "MAX_PAGE", 1000)
+    root = ElementTree.fromstring(SHEET.svg())
+    pages = [child for child in root if child.tag == f"{SVG}svg"]
+    assert len(pages) > 1
+    assert len([e for e in root.iter() if e.get("class") == "measure"]) == 8
+    tops = [(int(page.attrib["y"]), int(page.attrib["height"])) for page in pages]
+    assert all(y + h == below for (y, h), (below, _) in pairwise(tops))
+    assert int(root.attrib["height"]) == sum(tops[-1])
+    ids = [e.attrib["id"] for e in root.iter() if "id" in e.attrib]
+    assert len(ids) == len(set(ids))
+    links = [v[1:] for e in root.iter() for k, v in e.attrib.items() if k.endswith("href")]
+    assert links and set(links) <= set(ids)
+
+
+def test_a_text_that_is_no_musicxml_is_refused() -> None:
+    with pytest.raises(ValueError, match="no MusicXML"):
+        Notation("no music").svg()

@@ -187,7 +187,7 @@ def _check_score(score: ScoreTick) -> None:
             raise ScoreError(
                 f"the file lasts {seconds:.0f} seconds, at most {MAX_SECONDS} are accepted"
             )
-    sections = _sections(score, end / per_quarter)
+    sections = metres_of(score, end / per_quarter)
     n_bars = sum(math.ceil((stop - start) / bar) for start, stop, bar, _ in sections)
     n_beats = sum(math.ceil((stop - start) / beat) for start, stop, _, beat in sections)
     _check_most((n_bars, MAX_BARS, "bars"), (n_beats, MAX_BEATS, "beats"))
@@ -284,7 +284,7 @@ def grid_of(score: ScoreTick, end: float) -> tuple[FloatColumn, FloatColumn]:
         score: A score in ticks.
         end: Beats, above 0.
     """
-    sections = _sections(score, end)
+    sections = metres_of(score, end)
     bars, beats = [], []
     for start, stop, bar, beat in sections:
         if start == sections[-1][0]:
@@ -294,7 +294,7 @@ def grid_of(score: ScoreTick, end: float) -> tuple[FloatColumn, FloatColumn]:
     return np.append(np.concatenate(bars), stop), np.concatenate(beats)
 
 
-def _sections(score: ScoreTick, end: float) -> list[tuple[float, float, float, float]]:
+def metres_of(score: ScoreTick, end: float) -> list[tuple[float, float, float, float]]:
     """Return start and stop of each metre, its beats a bar, and the beats between its lines."""
     signatures = {0.0: (4.0, 1.0)}
     current = signatures[0.0]

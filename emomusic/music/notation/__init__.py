@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import os
+import re
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Lock
 
 from symusic.core import ScoreTick
 
 from emomusic.files import write_text
-from emomusic.music.notation.engraving import svg_of
 from emomusic.music.notation.grid import bars_of, written_hands
-from emomusic.music.notation.marks import dynamic_marks, places_of, tempo_marks
+from emomusic.music.notation.musicxml import (
+    Sheet,
+    dynamic_marks,
+    musicxml_of,
+    signature_of,
+    spell,
+    tempo_marks,
+)
 from emomusic.music.notation.rhythm import signs_of
-from emomusic.music.notation.sheet import Sheet, musicxml_of
-from emomusic.music.notation.spelling import signature_of, spell
 from emomusic.music.score import ScoreError, notes_of
-
-__all__ = ["MAX_NOTES", "PAGE_WIDTH", "Notation", "notate"]
 
 MAX_NOTES = 5_000
 MAX_TITLE = 120
-PAGE_WIDTH = 2100
+PAGE_WIDTH, MAX_PAGE = 2100, 60_000
+"""Width and greatest height of a page, in tenths of a millimetre."""
+SCALE = 40
+"""Percent: verovio's tenths of a millimetre to pixels."""
+MAX_SEED = 2**30
+"""Ids are drawn by the sheet, so that two sheets in one web page seldom share one."""
+PAGE = re.compile(r'<svg viewBox="0 0 (\d+) (\d+)"')
+REFERENCE = re.compile(r'( id="|href="#|#)([\w-]+)')
+"""An id, or a link or a style that names one."""
+_ONE_AT_A_TIME = Lock()
+"""Verovio counts its ids in one place for the whole process."""
 
 
 @dataclass(frozen=True)
@@ -30,25 +47,42 @@ class Notation:
 
     Attributes:
         musicxml: A MusicXML 4.0 document.
-        n_bars: Bars written.
     """
 
     musicxml: str
-    n_bars: int
 
-    def svg(self, *, width: int = PAGE_WIDTH) -> str:
+    def svg(self) -> str:
         """Return the sheet music as one SVG document, all systems one below the other.
 
         The same sheet gives the same text. Fonts are in it; nothing outside is referred to.
 
-        Args:
-            width: Tenths of a millimetre, 600 to 4000: a narrow page has fewer bars in a line.
-
         Raises:
-            ValueError: If the width is out of range.
+            ValueError: If the document is no MusicXML.
             ImportError: If verovio is not installed.
         """
-        return svg_of(self.musicxml, width=width)
+        import verovio
+
+        with _ONE_AT_A_TIME:
+            verovio.enableLog(verovio.LOG_OFF)
+            # Where its fonts lie verovio knows in the thread alone that imported it.
+            toolkit = verovio.toolkit(False)
+            toolkit.setResourcePath(str(Path(verovio.__file__).parent / "data"))
+            toolkit.setOptions(
+                {
+                    "pageWidth": PAGE_WIDTH,
+                    "pageHeight": MAX_PAGE,
+                    "adjustPageHeight": True,
+                    "footer": "none",
+                    "scale": SCALE,
+                    "svgViewBox": True,
+                    "xmlIdSeed": zlib.crc32(self.musicxml.encode()) % MAX_SEED + 1,
+                }
+            )
+            if not toolkit.loadData(self.musicxml):
+                raise ValueError("the text is no MusicXML that can be drawn")
+            return _one_below_the_other(
+                [toolkit.renderToSVG(number + 1) for number in range(toolkit.getPageCount())]
+            )
 
     def write_musicxml(self, path: str | os.PathLike[str]) -> None:
         """Write a MusicXML file, whole or not at all.
@@ -58,14 +92,41 @@ class Notation:
         """
         write_text(Path(path), self.musicxml)
 
-    def write_svg(self, path: str | os.PathLike[str], *, width: int = PAGE_WIDTH) -> None:
+    def write_svg(self, path: str | os.PathLike[str]) -> None:
         """Write an SVG file, whole or not at all.
 
         Raises:
             OSError: If the folder is missing, not writable or full.
-            ValueError: As `svg`, like `ImportError`.
+            ImportError: As `svg`.
         """
-        write_text(Path(path), self.svg(width=width))
+        write_text(Path(path), self.svg())
+
+
+def _renamed(match: re.Match[str], *, names: set[str], suffix: str) -> str:
+    return match[0] + (suffix if match[2] in names else "")
+
+
+def _one_below_the_other(pages: Sequence[str]) -> str:
+    """Return one SVG document of several, as wide as the first, each with ids of its own."""
+    placed: list[str] = []
+    taken: set[str] = set()
+    width = height = 0
+    for number, page in enumerate(pages):
+        size = PAGE.search(page)
+        if size is None:
+            raise ValueError("verovio drew a page without a size")
+        width, own = int(size[1]), int(size[2])
+        ids = {match[2] for match in REFERENCE.finditer(page)}
+        page = REFERENCE.sub(partial(_renamed, names=ids & taken, suffix=f"p{number}"), page)
+        taken |= ids
+        place = f'<svg y="{height}" width="{width}" height="{own}" viewBox="0 0 {width} {own}"'
+        placed.append(PAGE.sub(place, page, count=1))
+        height += own
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" role="img" aria-label="Sheet music">'
+    )
+    return "\n".join([head, *placed, "</svg>\n"])
 
 
 def notate(score: ScoreTick, *, key: str | None = None, title: str = "") -> Notation:
@@ -95,15 +156,13 @@ def notate(score: ScoreTick, *, key: str | None = None, title: str = "") -> Nota
     bars = bars_of(score, notes)
     left, right = written_hands(notes, bars)
     signature = signature_of(notes, key)
-    staves = signs_of(right, bars), signs_of(left, bars)
     sheet = Sheet(
         bars=bars,
-        staves=staves,
-        places=(places_of(staves[0], is_right=True), places_of(staves[1], is_right=False)),
+        staves=(signs_of(right, bars), signs_of(left, bars)),
         spelled=spell((left.chords, right.chords), bars, signature),
         signature=signature,
         tempos=tempo_marks(score, bars),
         dynamics=dynamic_marks(notes, bars),
         title="".join(c for c in title if c.isprintable()).strip()[:MAX_TITLE],
     )
-    return Notation(musicxml_of(sheet), len(bars))
+    return Notation(musicxml_of(sheet))

@@ -1,67 +1,55 @@
-"""How a time is written: note values tied together, rests, and beams."""
+"""How a time is written: note values tied together, rests, beams, clefs and octaves."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
+
+import numpy as np
 
 from emomusic.music.notation.grid import EIGHTH, SIXTEENTH, THIRD, WHOLE, Bar, Hand
 from emomusic.music.tokenizer import STEPS_PER_BEAT
 
+NAMES = ("16th", "eighth", "quarter", "half", "whole", "breve")
+TRIPLET_VALUES = {THIRD: ("eighth", 0), 2 * THIRD: ("quarter", 0)}
 VALUES = {
-    96: ("breve", 0),
-    72: ("whole", 1),
-    48: ("whole", 0),
-    36: ("half", 1),
-    24: ("half", 0),
-    18: ("quarter", 1),
-    12: ("quarter", 0),
-    9: ("eighth", 1),
-    6: ("eighth", 0),
-    3: ("16th", 0),
+    **TRIPLET_VALUES,
+    **{SIXTEENTH * 2**i: (name, 0) for i, name in enumerate(NAMES)},
+    **{SIXTEENTH * 3 * 2**i // 2: (NAMES[i], 1) for i in (1, 2, 3, 4)},
 }
 """Steps that one note value fills: its name and its dots."""
-TRIPLET_VALUES = {THIRD: ("eighth", 0), 2 * THIRD: ("quarter", 0)}
-_VALUES = VALUES | TRIPLET_VALUES
 LINE, HALF, GROUP, BEAT, OFF_BEAT, WEAK = 5, 4, 3, 2, 1, 0
 """How strong a step of the bar is."""
-
-
-@dataclass(frozen=True)
-class Sign:
-    """Hold a note, chord or rest of one value inside a bar.
-
-    Attributes:
-        start: Steps from the bar line.
-        length: Steps.
-        value: Name of the note value, such as `quarter`; empty for the rest of a whole bar.
-        dots: Dots.
-        pitches: MIDI pitches, ascending; none for a rest.
-        tied_from: Whether it goes on sounding from the sign before.
-        tied_to: Whether it goes on sounding in the next sign.
-        triplet: Empty, or whether it opens, is `within` or closes three in the time of two:
-            `start`, `within`, `stop`.
-        beams: For each beam, from the first: `start`, `continue`, `stop`, or a stub to the
-            left or right: `partial-left`, `partial-right`.
-    """
-
-    start: int
-    length: int
-    value: str
-    dots: int
-    pitches: tuple[int, ...]
-    tied_from: bool = False
-    tied_to: bool = False
-    triplet: str = ""
-    beams: tuple[str, ...] = ()
-
-
 Pieces = tuple[tuple[int, int], ...]
-Span = tuple[int, int, tuple[int, ...]]
 
 
-def signs_of(hand: Hand, bars: Sequence[Bar]) -> list[tuple[Sign, ...]]:
+@dataclass
+class Sign:
+    """Hold a note, chord or rest of one value inside a bar."""
+
+    start: int  # steps from the bar line
+    length: int  # steps
+    pitches: tuple[int, ...] = ()  # MIDI, ascending; none for a rest
+    value: str = ""  # of the note, such as `quarter`; empty for the rest of a whole bar
+    dots: int = 0
+    tied_from: bool = False  # it goes on sounding from the sign before
+    tied_to: bool = False
+    triplet: str = ""  # of three in the time of two: `start`, `within` or `stop`
+    beams: tuple[str, ...] = ()  # from the first: `start`, `continue`, `stop`, `partial-left`, …
+
+    @property
+    def end(self) -> int:
+        """Return where the next sign starts."""
+        return self.start + self.length
+
+    @property
+    def n_beams(self) -> int:
+        """Return how many beams or flags it has: none for rests."""
+        return {"eighth": 1, "16th": 2}.get(self.value, 0) if self.pitches else 0
+
+
+def signs_of(hand: Hand, bars: Sequence[Bar]) -> list[list[Sign]]:
     """Return what is written for a hand in each bar; the signs of a bar fill it."""
     spans = list(_spans(hand, bars[-1].end))
     written, first = [], 0
@@ -70,15 +58,16 @@ def signs_of(hand: Hand, bars: Sequence[Bar]) -> list[tuple[Sign, ...]]:
             first += 1
         thirds = tuple(sorted(t - bar.start for t in hand.triplets if bar.start <= t < bar.end))
         signs: list[Sign] = []
-        for span in spans[first:]:
-            if span[0] >= bar.end:
+        for begin, end, pitches in spans[first:]:
+            if begin >= bar.end:
                 break
-            signs += _signs_in(bar, span, thirds)
-        written.append(_with_beams(_with_triplets(signs, thirds), bar))
+            signs += _signs_in(bar, begin - bar.start, end - bar.start, pitches, thirds)
+        _beam(signs, strengths_of(bar.metre, bar.length, ()))
+        written.append(signs)
     return written
 
 
-def _spans(hand: Hand, end: int) -> Iterator[Span]:
+def _spans(hand: Hand, end: int) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """Return chords and the silences between them, each as start, end and pitches."""
     at = 0
     for chord in hand.chords:
@@ -90,19 +79,24 @@ def _spans(hand: Hand, end: int) -> Iterator[Span]:
         yield at, end, ()
 
 
-def _signs_in(bar: Bar, span: Span, thirds: tuple[int, ...]) -> Iterator[Sign]:
-    """Return the signs of what lies of a chord or silence in a bar."""
-    begin, end, pitches = span
-    start, stop = max(begin - bar.start, 0), min(end - bar.start, bar.length)
+def _signs_in(
+    bar: Bar, begin: int, end: int, pitches: tuple[int, ...], thirds: tuple[int, ...]
+) -> Iterator[Sign]:
+    """Return the signs of what lies of a chord or silence in a bar, in steps from its line."""
+    start, stop = max(begin, 0), min(end, bar.length)
     if not pitches and (start, stop) == (0, bar.length):
-        yield Sign(0, bar.length, "", 0, ())
+        yield Sign(0, bar.length)
         return
     strengths = strengths_of(bar.metre, bar.length, thirds)
     for at, length in values_in(strengths, start, stop, is_rest=not pitches):
-        value, dots = _VALUES[length]
-        tied_from = bool(pitches) and bar.start + at > begin
-        tied_to = bool(pitches) and bar.start + at + length < end
-        yield Sign(at, length, value, dots, pitches, tied_from, tied_to)
+        sign = Sign(at, length, pitches, *VALUES[length])
+        sign.tied_from = bool(pitches) and at > begin
+        sign.tied_to = bool(pitches) and sign.end < end
+        beat = at // STEPS_PER_BEAT * STEPS_PER_BEAT
+        if beat in thirds and length in TRIPLET_VALUES:
+            closes = sign.end == beat + STEPS_PER_BEAT
+            sign.triplet = "start" if at == beat else "stop" if closes else "within"
+        yield sign
 
 
 @lru_cache(maxsize=4096)
@@ -115,12 +109,11 @@ def strengths_of(metre: tuple[int, int], length: int, thirds: tuple[int, ...]) -
         thirds: Steps at which beats in triplets begin.
     """
     strengths = [-1] * (length + 1)
-    strengths[::SIXTEENTH] = [WEAK] * len(strengths[::SIXTEENTH])
-    for width, strength in ((EIGHTH, OFF_BEAT), *_pulses(metre)):
+    for width, strength in ((SIXTEENTH, WEAK), (EIGHTH, OFF_BEAT), *_pulses(metre)):
         strengths[::width] = [max(strength, old) for old in strengths[::width]]
-    for start, strength in _uneven_groups(metre).items():
+    for start in _uneven_groups(metre):
         if start < length:
-            strengths[start] = strength
+            strengths[start] = GROUP
     for third in thirds:
         strengths[third + 1 : third + STEPS_PER_BEAT] = [-1] * (STEPS_PER_BEAT - 1)
         strengths[third + THIRD] = strengths[third + 2 * THIRD] = WEAK
@@ -131,12 +124,12 @@ def strengths_of(metre: tuple[int, int], length: int, thirds: tuple[int, ...]) -
 def _pulses(metre: tuple[int, int]) -> list[tuple[int, int]]:
     """Return the widths, in steps, at which a metre pulses, and how strongly."""
     top, bottom = metre
+    unit = WHOLE // bottom
     if bottom >= 8:
-        unit = WHOLE // bottom
         if top % 3 == 0 and top > 3:
             return [(3 * unit, GROUP), *([(6 * unit, HALF)] if top % 4 == 0 else [])]
         return [(2 * unit, BEAT)] if top % 2 == 0 else []
-    beats = WHOLE // bottom * top // STEPS_PER_BEAT
+    beats = unit * top // STEPS_PER_BEAT
     pulses = [(STEPS_PER_BEAT, BEAT)]
     if bottom <= 2 or beats % 4 == 0:
         pulses.append((2 * STEPS_PER_BEAT, GROUP))
@@ -145,15 +138,11 @@ def _pulses(metre: tuple[int, int]) -> list[tuple[int, int]]:
     return pulses + ([(WHOLE, HALF)] if beats > 4 and beats % 4 == 0 else [])
 
 
-def _uneven_groups(metre: tuple[int, int]) -> dict[int, int]:
+def _uneven_groups(metre: tuple[int, int]) -> list[int]:
     """Return where the groups of metres in five and seven start: 3 + 2, 4 + 3 and 2 + 2 + 3."""
     top, bottom = metre
-    unit = WHOLE // bottom
-    if top == 5:
-        return {3 * unit: GROUP}
-    if top == 7:
-        return {4 * unit: GROUP} if bottom <= 4 else {2 * unit: GROUP, 4 * unit: GROUP}
-    return {}
+    groups = {5: [3], 7: [4] if bottom <= 4 else [2, 4]}.get(top, [])
+    return [units * WHOLE // bottom for units in groups]
 
 
 @lru_cache(maxsize=65536)
@@ -169,96 +158,103 @@ def values_in(strengths: tuple[int, ...], start: int, stop: int, *, is_rest: boo
         stop: Steps from the bar line, above `start`; both where something may begin.
         is_rest: Whether it is silent.
     """
+
+    def is_clear(at: int, end: int) -> bool:
+        hidden = max(strengths[at + 1 : end], default=-1)
+        shown = min(strengths[at], strengths[end])
+        return shown > hidden if is_rest else shown >= hidden - 1
+
     best: dict[int, tuple[int, int, Pieces]] = {stop: (0, 0, ())}
     for at in reversed(range(start, stop)):
         found = [
             (best[end][0] + 1, best[end][1] - strengths[end], ((at, end - at), *best[end][2]))
             for end in best
-            if strengths[at] >= 0 and end - at in _VALUES and _is_clear(strengths, at, end, is_rest)
+            if strengths[at] >= 0 and end - at in VALUES and is_clear(at, end)
         ]
         if found:
             best[at] = min(found)
     return best[start][2]
 
 
-def _is_clear(strengths: tuple[int, ...], start: int, end: int, is_rest: bool) -> bool:
-    hidden = max(strengths[start + 1 : end], default=-1)
-    shown = min(strengths[start], strengths[end])
-    return shown > hidden if is_rest else shown >= hidden - 1
-
-
-def _with_triplets(signs: Sequence[Sign], thirds: tuple[int, ...]) -> list[Sign]:
-    """Mark the signs of beats in triplets."""
-    marked = []
-    for sign in signs:
-        beat = sign.start // STEPS_PER_BEAT * STEPS_PER_BEAT
-        if beat in thirds and sign.length in TRIPLET_VALUES:
-            inside = (sign.start == beat, sign.start + sign.length == beat + STEPS_PER_BEAT)
-            place = "start" if inside[0] else "stop" if inside[1] else "within"
-            sign = replace(sign, triplet=place)
-        marked.append(sign)
-    return marked
-
-
-def _with_beams(signs: Sequence[Sign], bar: Bar) -> tuple[Sign, ...]:
+def _beam(signs: Sequence[Sign], strengths: tuple[int, ...]) -> None:
     """Join what is shorter than a quarter note beat by beat, plain eighths by half a bar."""
-    strengths = strengths_of(bar.metre, bar.length, ())
-    runs: list[list[int]] = []
-    for index, sign in enumerate(signs):
-        if not n_beams(sign):
-            continue
-        last = signs[runs[-1][-1]] if runs else None
-        joins = last is not None and last.start + last.length == sign.start
-        if joins and strengths[sign.start] < BEAT:
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-    beamed = list(signs)
-    for run in _merged(runs, signs, strengths):
-        for index, beams in zip(run, _beams([signs[i] for i in run]), strict=True):
-            beamed[index] = replace(signs[index], beams=beams)
-    return tuple(beamed)
-
-
-def n_beams(sign: Sign) -> int:
-    """Return how many beams or flags a sign has: none for rests."""
-    return {"eighth": 1, "16th": 2}.get(sign.value, 0) if sign.pitches else 0
-
-
-def _merged(
-    runs: list[list[int]], signs: Sequence[Sign], strengths: tuple[int, ...]
-) -> list[list[int]]:
-    """Join runs that are beats of two plain eighths, up to where a group of beats ends."""
-    merged: list[list[int]] = []
-    for run in runs:
-        before = merged[-1] if merged else []
-        start = signs[run[0]].start
-        plain = all(signs[i].length == EIGHTH for i in (*before, *run))
-        even = len(run) == 2 and len(before) % 2 == 0
-        if before and plain and even and before[-1] + 1 == run[0] and strengths[start] == BEAT:
-            merged[-1] = [*before, *run]
+    runs: list[list[Sign]] = []
+    for sign in signs:
+        if sign.n_beams:
+            if runs and runs[-1][-1].end == sign.start and strengths[sign.start] < BEAT:
+                runs[-1].append(sign)
+            else:
+                runs.append([sign])
+    merged: list[list[Sign]] = []
+    for run in runs:  # beats of two plain eighths, up to where a group of beats ends
+        before, start = merged[-1] if merged else [], run[0].start
+        goes_on = bool(before) and before[-1].end == start and strengths[start] == BEAT
+        is_plain = all(sign.length == EIGHTH for sign in (*before, *run))
+        if goes_on and is_plain and len(run) == 2 and len(before) % 2 == 0:
+            before += run
         else:
             merged.append(run)
-    return merged
+    for run in merged:
+        counts = [0, *(sign.n_beams for sign in run), 0]
+        for at, sign in enumerate(run if len(run) > 1 else [], start=1):
+            sign.beams = tuple(
+                _beam_kind(counts, at, level, sign.start) for level in range(sign.n_beams)
+            )
 
 
-def _beams(run: Sequence[Sign]) -> list[tuple[str, ...]]:
-    """Return the beams of each sign of a run."""
-    counts = [n_beams(sign) for sign in run]
-    if len(run) < 2:
-        return [()] * len(run)
-    return [
-        tuple(_beam(counts, i, level, run[i].start) for level in range(counts[i]))
-        for i in range(len(run))
-    ]
-
-
-def _beam(counts: Sequence[int], index: int, level: int, start: int) -> str:
-    before = index > 0 and counts[index - 1] > level
-    after = index + 1 < len(counts) and counts[index + 1] > level
+def _beam_kind(counts: Sequence[int], at: int, level: int, start: int) -> str:
+    before, after = counts[at - 1] > level, counts[at + 1] > level
     if before and after:
         return "continue"
     if before or after:
         return "stop" if before else "start"
-    to_the_left = index + 1 == len(counts) or (index > 0 and start % EIGHTH != 0)
+    to_the_left = not counts[at + 1] or (counts[at - 1] and start % EIGHTH != 0)
     return "partial-left" if to_the_left else "partial-right"
+
+
+PLACES = (("bass", -1), ("bass", 0), ("treble", 0), ("treble", 1))
+"""Where a staff may write a sign: the clef, and how many octaves higher it sounds."""
+STAFF = {"bass": (42.0, 58.5), "treble": (62.5, 78.5)}
+"""Pitches below and above which a clef needs ledger lines."""
+LINE_SEMITONES = 3.5
+LEDGER, NEW_CLEF, NEW_OCTAVE, ODD_OCTAVE, UNUSUAL = 0.25, 8.0, 8.0, 0.3, 0.1
+"""Prices of the square of a sign's ledger lines, of another clef, of another octave, and for
+each sign of an octave other than it sounds and of the other hand's clef."""
+IN_BAR, NEVER = 1.5, 1e6
+"""Factors of a change inside a bar, and of one on a tie or off the beat."""
+
+
+def places_of(signs: Sequence[Sequence[Sign]], *, is_right: bool) -> list[list[tuple[str, int]]]:
+    """Return the place of each sign of each bar, of `PLACES`: few ledger lines, few changes.
+
+    The cheapest way through the signs is taken (by dynamic programming); changes fall on beats,
+    none on a tie.
+    """
+    usual = "treble" if is_right else "bass"
+    moves = np.array(
+        [
+            [NEW_CLEF * (clef != old) + NEW_OCTAVE * (octave != before) for old, before in PLACES]
+            for clef, octave in PLACES
+        ]
+    )  # (to, from)
+    total = np.array([0.0 if place == (usual, 0) else NEW_CLEF for place in PLACES])
+    ways: list[list[int]] = []
+    for sign in (sign for bar in signs for sign in bar):
+        is_fixed = sign.tied_from or sign.start % STEPS_PER_BEAT
+        factor = NEVER if is_fixed else IN_BAR if sign.start else 1.0
+        moved = total[None, :] + factor * moves
+        ways.append(moved.argmin(axis=1).tolist())
+        total = moved.min(axis=1) + [_price(sign.pitches, *place, usual) for place in PLACES]
+    at, path = int(total.argmin()), []
+    for way in reversed(ways):
+        path.append(PLACES[at])
+        at = way[at]
+    return [[path.pop() for _ in bar] for bar in signs]
+
+
+def _price(pitches: Sequence[int], clef: str, octave: int, usual: str) -> float:
+    low, high = STAFF[clef]
+    written = [pitch - 12 * octave for pitch in pitches]
+    beyond = max([0.0, *(low - w for w in written), *(w - high for w in written)])
+    lines = LEDGER * (beyond / LINE_SEMITONES) ** 2
+    return lines + ODD_OCTAVE * abs(octave) + UNUSUAL * (clef != usual)
