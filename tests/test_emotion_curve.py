@@ -1,8 +1,10 @@
+"""Curves and mixtures: what they are at each bar, and the texts that say them."""
+
 import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emomusic.emotion import (
@@ -11,10 +13,14 @@ from emomusic.emotion import (
     EmotionCurve,
     emotion_names,
     find_emotion,
+    mix,
     parse_curve,
+    parse_mix,
 )
 
 EXAMPLE = "0:calm 8:tense 16:relief"
+RISE = EmotionCurve((CurvePoint(2, Emotion(0, -1)), CurvePoint(6, Emotion(1, 1, "up"))))
+CALM, HOPE, SAD = (find_emotion(name) for name in ("calm", "hope", "sad"))
 
 axis = st.floats(-1, 1)
 emotions = st.builds(Emotion, axis, axis) | st.sampled_from(
@@ -25,64 +31,47 @@ curves = st.lists(st.floats(0, 512), min_size=1, max_size=64, unique=True).flatm
         lambda points: EmotionCurve(tuple(map(CurvePoint, sorted(bars), points)))
     )
 )
+weights = st.floats(0, 1e308, exclude_min=True)
+parts = st.lists(st.tuples(emotions, weights), min_size=1, max_size=8)
+quietly = settings(max_examples=60, deadline=None)
 
 
-def test_the_example_is_read_and_written_alike() -> None:
-    curve = parse_curve(EXAMPLE)
-    assert [point.bar for point in curve.points] == [0, 8, 16]
-    assert [point.emotion.name for point in curve.points] == ["calm", "tense", "relief"]
-    assert curve.text == EXAMPLE
+def test_an_emotion_moves_in_straight_lines_and_holds_before_and_after() -> None:
+    assert (RISE.at(3), RISE.at(5)) == (Emotion(0.25, -0.5), Emotion(0.75, 0.5))
+    assert RISE.at(-3) == RISE.at(0) == RISE.at(2) == Emotion(0, -1)
+    assert RISE.at(6) == RISE.at(600) == Emotion(1, 1, "up")
+    assert (RISE.n_bars, RISE.moves) == (6, True)
+    still = parse_curve("0:calm 0.5:calm")
+    assert (still.n_bars, still.moves) == (1, False)
 
 
-def test_an_emotion_moves_in_a_straight_line_between_points() -> None:
-    curve = EmotionCurve((CurvePoint(2, Emotion(0, -1)), CurvePoint(6, Emotion(1, 1, "up"))))
-    assert curve.at(3) == Emotion(0.25, -0.5)
-    assert curve.at(5) == Emotion(0.75, 0.5)
-
-
-def test_a_curve_holds_before_its_first_point_and_after_its_last() -> None:
-    curve = EmotionCurve((CurvePoint(2, Emotion(0, -1)), CurvePoint(6, Emotion(1, 1, "up"))))
-    assert curve.at(-3) == curve.at(0) == curve.at(2) == Emotion(0, -1)
-    assert curve.at(6) == curve.at(600) == Emotion(1, 1, "up")
-
-
-def test_each_bar_has_the_emotion_of_its_middle() -> None:
-    curve = parse_curve("0:-1,0; 4:1,0")
-    assert [emotion.valence for emotion in curve.over(4)] == [-0.75, -0.25, 0.25, 0.75]
-    assert [emotion.valence for emotion in curve.over(6)][4:] == [1.0, 1.0]
-    assert [emotion.valence for emotion in curve.over(1)] == [-0.75]
-
-
-def test_the_mean_is_over_the_bars_and_named_after_the_curve() -> None:
-    mean = parse_curve("0:-1,0 4:1,0.5").mean(8)
+def test_each_bar_has_the_emotion_of_its_middle_and_all_have_their_mean() -> None:
+    curve = parse_curve("0:-1,0; 4:1,0.5")
+    assert [e.valence for e in curve.over(6)] == [-0.75, -0.25, 0.25, 0.75, 1.0, 1.0]
+    assert [e.valence for e in curve.over(1)] == [-0.75]
+    mean = curve.mean(8)
     assert (mean.valence, mean.arousal) == pytest.approx((0.5, 0.375))
     assert mean.name == "0:-1.00,0.00 4:1.00,0.50"
 
 
-@given(curves)
-def test_what_is_written_is_read_back(curve: EmotionCurve) -> None:
+@quietly
+@given(curves, st.floats(allow_nan=False, allow_infinity=False), st.integers(1, 512))
+def test_a_curve_stays_among_its_points_and_is_read_back(
+    curve: EmotionCurve, bar: float, n_bars: int
+) -> None:
+    points = [point.emotion for point in curve.points]
+    for axis in ("valence", "arousal"):
+        values = [getattr(emotion, axis) for emotion in points]
+        assert min(values) <= getattr(curve.at(bar), axis) <= max(values)
+    assert len(curve.over(n_bars)) == n_bars and curve.mean(n_bars).name == curve.text
     again = parse_curve(curve.text)
-    assert [point.bar for point in again.points] == [point.bar for point in curve.points]
-    for point, other in zip(curve.points, again.points, strict=True):
-        assert other.emotion.name == point.emotion.name
-        assert other.emotion.valence == pytest.approx(point.emotion.valence, abs=5.1e-5)
-        assert other.emotion.arousal == pytest.approx(point.emotion.arousal, abs=5.1e-5)
     assert parse_curve(again.text) == again
-
-
-@given(curves, st.floats(allow_nan=False, allow_infinity=False))
-def test_a_curve_stays_among_its_points(curve: EmotionCurve, bar: float) -> None:
-    emotion = curve.at(bar)
-    valences = [point.emotion.valence for point in curve.points]
-    arousals = [point.emotion.arousal for point in curve.points]
-    assert min(valences) <= emotion.valence <= max(valences)
-    assert min(arousals) <= emotion.arousal <= max(arousals)
-
-
-@given(curves, st.integers(1, 512))
-def test_every_curve_has_a_mean_over_any_bars(curve: EmotionCurve, n_bars: int) -> None:
-    assert len(curve.over(n_bars)) == n_bars
-    assert curve.mean(n_bars).name == curve.text
+    assert [point.bar for point in again.points] == [point.bar for point in curve.points]
+    for own, other in zip(points, (point.emotion for point in again.points), strict=True):
+        assert other.name == own.name
+        assert (other.valence, other.arousal) == pytest.approx(
+            (own.valence, own.arousal), abs=5.1e-5
+        )
 
 
 @pytest.mark.parametrize(
@@ -94,18 +83,66 @@ def test_every_curve_has_a_mean_over_any_bars(curve: EmotionCurve, n_bars: int) 
         "0:joyful activation;4.5:+.2,-.3",
     ],
 )
-def test_text_may_be_written_in_several_ways(text: str) -> None:
+def test_a_curve_may_be_written_in_several_ways(text: str) -> None:
     assert parse_curve(text).text == "0:joyful-activation 4.5:0.20,-0.30"
 
 
 def test_a_point_is_written_by_name_only_where_the_name_leads_back() -> None:
-    points = (
-        CurvePoint(0, Emotion(0.1, 0.2, "calm")),
-        CurvePoint(1, Emotion(0.1, 0.25, "my own")),
-        CurvePoint(2, find_emotion("Q3")),
-        CurvePoint(3, Emotion(-0.00001, 0.33333)),
-    )
-    assert EmotionCurve(points).text == "0:0.10,0.20 1:0.10,0.25 2:Q3 3:0.00,0.3333"
+    assert parse_curve(EXAMPLE).text == EXAMPLE
+    points = (Emotion(0.1, 0.2, "calm"), Emotion(0.1, 0.25, "my own"), find_emotion("Q3"),
+              Emotion(-0.00001, 0.33333))  # fmt: skip
+    curve = EmotionCurve(tuple(CurvePoint(bar, own) for bar, own in enumerate(points)))
+    assert curve.text == "0:0.10,0.20 1:0.10,0.25 2:Q3 3:0.00,0.3333"
+
+
+def test_the_mean_of_a_mixture_is_that_of_the_weights() -> None:
+    mixed = mix([(Emotion(1.0, 0.0, "up"), 3.0), (Emotion(-1.0, 0.4), 1.0)])
+    assert (mixed.valence, mixed.arousal) == pytest.approx((0.5, 0.1))
+    assert mixed.name == "up 0.75 + (-1.00, 0.40) 0.25"
+    mixed = mix([(Emotion(-0.001, 0.2), 1.0), (Emotion(0.5, 0.5, "up"), 1.0)])
+    assert mixed.name == "(0.00, 0.20) 0.50 + up 0.50"
+    assert mix([(HOPE, 3.0), (SAD, 7.0)]) == mix([(SAD, 7.0), (HOPE, 3.0)])
+    assert mix([(HOPE, 3.0), (SAD, 7.0)]).name == "sad 0.70 + hope 0.30"
+    for one in ([(HOPE, 0.2)], [(HOPE, 1.0), (SAD, 0.0)], [(HOPE, 1.0), (HOPE, 2.0)]):
+        assert mix(one) == HOPE
+
+
+@quietly
+@given(parts)
+def test_a_mixture_stays_among_its_parts_whatever_the_weights(
+    parts: list[tuple[Emotion, float]],
+) -> None:
+    mixed = mix(parts)
+    for axis in ("valence", "arousal"):
+        values = [getattr(emotion, axis) for emotion, _ in parts]
+        assert min(values) - 1e-9 <= getattr(mixed, axis) <= max(values) + 1e-9
+
+
+@quietly
+@given(st.lists(weights, min_size=2, max_size=4))
+def test_corners_of_the_plane_may_be_mixed(weights: list[float]) -> None:
+    corners = [Emotion(1, 1), Emotion(1, -1), Emotion(-1, 1), Emotion(-1, -1)]
+    mix(list(zip(corners, weights, strict=False)))
+    mix([(Emotion(1, 1, f"n{i}"), weight) for i, weight in enumerate(weights)])
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        *((text, "nostalgia 0.70 + hope 0.30") for text in (
+            "nostalgia:0.7 hope:0.3", "nostalgia:0.7,hope:0.3", " Nostalgia : 7 ,  HOPE :3 ",
+            "hope:3 nostalgia:7", "nostalgic:70, hopeful:30,")),
+        *((text, "joyful activation 0.75 + calm 0.25") for text in (
+            "joyful activation:3 calm", "joyful-activation:3 calm", "calm, joyful_activation : 3")),
+        ("joyful:1 calm:2 joy:1", "calm 0.50 + joy 0.50"),  # weights of one emotion add up
+        ("hope sad:1", "hope 0.50 + sad 0.50"),
+        ("hope", "hope"),
+    ],
+)  # fmt: skip
+def test_a_mixture_may_be_written_in_several_ways(text: str, name: str) -> None:
+    assert parse_mix(text).name == name
+    if name.startswith("nostalgia"):
+        assert parse_mix(text) == mix([(find_emotion("nostalgia"), 0.7), (HOPE, 0.3)])
 
 
 @pytest.mark.parametrize(
@@ -132,34 +169,50 @@ def test_a_point_is_written_by_name_only_where_the_name_leads_back() -> None:
     ],
 )
 def test_what_is_no_curve_is_refused_in_a_sentence(text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words) as caught:
-        parse_curve(text)
-    assert "\n" not in str(caught.value)
-
-
-CALM = find_emotion("calm")
+    refused(lambda: parse_curve(text), ValueError, words)
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "words"),
+    ("text", "words"),
     [
-        (
-            lambda: CurvePoint(True, CALM),
-            TypeError,
-            r"bar must be a number in \[0, 512\], got True",
-        ),
+        ("", r"^a mixture must name 1 to 8 emotions, got none; write NAME:WEIGHT, such as"),
+        (" , ", "got none; write NAME:WEIGHT"),
+        ("hope:much", r"^weight of 'hope' must be a number, got 'much'; write NAME:WEIGHT"),
+        ("hope:", "must be a number, got ''"),
+        ("hope:1:2", "must be a number, got '1:2'"),
+        ("hope:-1 sad", r"^weight of hope must be finite and 0 or more, got -1.0$"),
+        ("hope:nan sad", r"^weight of hope must be finite and 0 or more, got nan$"),
+        ("hope:inf sad", "got inf"),
+        ("hope:0 sad:0", r"^weights of a mixture must not all be 0"),
+        ("hope sad " * 5, r"^a mixture must have 1 to 8 parts, got 10$"),
+        ("hope " * 500, r"^a mixture must have at most 1000 characters, got 2500; write NAME"),
+    ],
+)
+def test_what_is_no_mixture_is_refused_in_a_sentence(text: str, words: str) -> None:
+    refused(lambda: parse_mix(text), ValueError, words)
+
+
+def refused(make: Callable[[], object], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_values_of_other_types_and_ranges_are_refused() -> None:
+    wrong: list[tuple[Callable[[], object], type[Exception], str]] = [
+        (lambda: CurvePoint(True, CALM), TypeError, r"bar must be a number in .*, got True"),
         (lambda: CurvePoint("1", CALM), TypeError, "bar must be a number"),  # type: ignore[arg-type]
         (lambda: CurvePoint(0, "calm"), TypeError, "must be an Emotion, got 'calm'"),  # type: ignore[arg-type]
         (lambda: EmotionCurve(((0, CALM),)), TypeError, "must be CurvePoints, got"),  # type: ignore[arg-type]
         (lambda: EmotionCurve(()), ValueError, "a curve must have 1 to 64 points, got 0"),
-        (lambda: parse_curve(EXAMPLE).over(0), ValueError, r"n_bars must be in \[1, 512\], got 0"),
-        (lambda: parse_curve(EXAMPLE).over(513), ValueError, r"n_bars must be in .* got 513"),
-        (lambda: parse_curve(EXAMPLE).at(math.nan), ValueError, "bar must be finite, got nan"),
-        (lambda: parse_curve(EXAMPLE).at(math.inf), ValueError, "bar must be finite, got inf"),
-    ],
-)
-def test_other_values_are_refused(
-    make: Callable[[], object], error: type[Exception], words: str
-) -> None:
-    with pytest.raises(error, match=words):
-        make()
+        (lambda: RISE.over(0), ValueError, r"n_bars must be in \[1, 512\], got 0"),
+        (lambda: RISE.over(513), ValueError, r"n_bars must be in .* got 513"),
+        (lambda: RISE.at(math.nan), ValueError, "bar must be finite, got nan"),
+        (lambda: RISE.at(math.inf), ValueError, "bar must be finite, got inf"),
+        *((lambda weight=weight: mix([(HOPE, weight)]), TypeError, "weight of hope must be a numb")
+          for weight in (True, "1", None)),
+        *((lambda n=n: mix([(HOPE, 1.0)] * n), ValueError, f"must have 1 to 8 parts, got {n}")
+          for n in (0, 9)),
+    ]  # fmt: skip
+    for make, error, words in wrong:
+        refused(make, error, words)
