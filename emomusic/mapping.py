@@ -342,10 +342,9 @@ class MapperFitter:
                     share = float(weight.sum() / trust.sum())
                     prototypes.append(_prototype(name, place, share, values[inside], weight))
         middle = np.mean([values[labels == name].mean(axis=0) for name in QUADRANTS], axis=0)
-        tables = (middle, *np.quantile(values, [0.02, 0.98], axis=0))
-        self.mapper_ = Mapper(
-            tuple(prototypes), *map(_named, tables), dict(about), strength=STRENGTH, held=HELD
-        )
+        low, high = np.quantile(values, [0.02, 0.98], axis=0)
+        tables = (_named(middle), _named(low), _named(high))
+        self.mapper_ = Mapper(tuple(prototypes), *tables, dict(about), STRENGTH, HELD)
         return self
 
 

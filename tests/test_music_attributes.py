@@ -1,4 +1,4 @@
-"""Attributes: values worked out by hand, limits, transposition, and other libraries' values."""
+"""Passages and attributes: values worked out by hand, limits, transposition, other libraries'."""
 
 import math
 import statistics
@@ -13,26 +13,35 @@ from emomusic.music.attributes import (
     ATTRIBUTE_NAMES,
     ATTRIBUTES,
     BAR_ATTRIBUTE_NAMES,
+    BASS,
+    MELODY,
+    RIGHT_HAND,
     Passage,
     attribute,
     measure,
+    parts_of,
     passage_of,
 )
 from emomusic.music.key import Key
-from emomusic.music.notes import make_notes
+from emomusic.music.notes import Notes, make_notes
+from emomusic.music.score import ScoreError
 
 C_MAJOR = Key(0, 0.25, 0.8)
 C_MINOR = Key(0, -0.25, 0.8)
 Played = tuple[float, float, int, int]
 
 
+def notes_at(*played: tuple[float, ...], tempo: float = 90.0) -> Notes:
+    """Make notes of (onset, duration, pitch) and a velocity."""
+    columns = [np.array(c) for c in zip(*played, strict=True)]
+    return make_notes(*columns[:3], *(columns[3:] or [np.full(len(played), 64)]), tempo=tempo)
+
+
 def passage(
     *played: Played, n_beats: float | None = None, tempo: float = 90.0, key: Key | None = C_MAJOR
 ) -> Passage:
     """Make a passage of (onset, duration, pitch, velocity)."""
-    onset, duration, pitch, velocity = (np.array(c) for c in zip(*played, strict=True))
-    notes = make_notes(onset, duration, pitch, velocity, tempo=tempo)
-    return passage_of(notes, n_beats=n_beats, tempo=tempo, key=key)
+    return passage_of(notes_at(*played, tempo=tempo), n_beats=n_beats, tempo=tempo, key=key)
 
 
 def line(*onsets: float, length: float = 0.25, pitch: int = 60) -> tuple[Played, ...]:
@@ -150,9 +159,65 @@ def test_small_cases(
 
 
 def test_all_minor_scales_belong_to_a_minor_key() -> None:
-    minor = passage(*tune(60, 62, 63, 65, 67, 68, 70, 71), key=C_MINOR)
-    assert measure(minor, ["chromaticism"])["chromaticism"] == 0.0
-    assert measure(passage(*tune(60, 64), key=C_MINOR), ["chromaticism"])["chromaticism"] == 0.5
+    for pitches, share in (((60, 62, 63, 65, 67, 68, 70, 71), 0.0), ((60, 64), 0.5)):
+        assert measure(passage(*tune(*pitches), key=C_MINOR))["chromaticism"] == share
+
+
+def test_only_notes_that_begin_inside_are_cut_out() -> None:
+    notes = notes_at((0, 9, 40), (3.9, 1, 41), (4, 1, 42), (7.9, 3, 43), (8, 1, 44))
+    found = passage_of(notes, start=4.0, n_beats=4.0, tempo=90.0, key=C_MAJOR)
+    assert found.notes.pitch.tolist() == [42, 43]
+    assert found.notes.onset == pytest.approx([0, 3.9])
+    assert found.notes.duration.tolist() == [1, 3]
+    assert (found.n_beats, found.tempo, found.key) == (4.0, 90.0, C_MAJOR)
+    for start, n_beats, *played in (
+        (0, 4, (0, 4, 60), (1, 0.5, 62)), (0, 5, (0, 1, 60), (3, 1.25, 62)), (2, 5, (4, 3, 60)),
+    ):  # fmt: skip
+        assert passage_of(notes_at(*played), start=start, tempo=60).n_beats == n_beats
+
+
+def test_a_passage_needs_notes_beats_and_tempo() -> None:
+    notes = notes_at((0, 1, 60))
+    with pytest.raises(ScoreError, match=r"^a passage without notes has no attributes$"):
+        passage_of(notes, start=8.0, n_beats=4.0, tempo=120.0)
+    with pytest.raises(ScoreError, match=r"^a passage without notes has no attributes$"):
+        passage_of(notes.where(notes.pitch > 99), tempo=120.0)
+    for n_beats, tempo in ((0.0, 60.0), (4.0, 0.0), (4.0, float("nan"))):
+        with pytest.raises(ScoreError, match="a passage needs beats and tempo above 0, got"):
+            Passage(notes, n_beats, tempo, C_MAJOR)
+
+
+def test_onsets_melody_and_bass_of_a_passage() -> None:
+    found = passage((0, 1, 60, 64), (0.04, 1, 64, 64), (1, 1, 60, 64), (1.05, 1, 67, 64))
+    assert found.onsets.tolist() == [0, 1, 1.05]  # those of a chord count once
+    assert found.first_of_onset.tolist() == [0, 2, 3]
+    rows = ((0, 1, 48), (0, 1, 72), (1, 1, 74), (1.5, 0.5, 60), (2, 1, 50), (2, 1, 71))
+    found = passage_of(notes_at(*rows), tempo=60)
+    assert found.melody.tolist() == [72, 74, 71]  # 60 lies below the held 74
+    rows = ((0, 1, 48), (0.5, 1, 43), (1, 1, 60), (3, 1, 50), (3.75, 0.25, 52))
+    assert passage_of(notes_at(*rows), tempo=60).bass.tolist() == [43, 60, 50]
+
+
+def test_sounding_beats_agree_with_painting_them() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        onset, length = rng.integers(0, 60, 12), rng.integers(1, 9, 12)
+        painted = np.zeros(100, dtype=bool)
+        for a, b in zip(onset, length, strict=True):
+            painted[a : min(a + b, 64)] = True
+        played = zip(onset / 4, length / 4, range(60, 72), [64] * 12, strict=True)
+        assert passage(*played, n_beats=16.0).sounding_beats == pytest.approx(painted.sum() / 4)
+
+
+def test_hands_melody_and_bass_are_told_apart() -> None:
+    # A held bass, a chord in the middle with a melody note above, then a note below a held one.
+    rows = ((0, 4, 36), (0, 1, 60), (0, 1, 64), (0, 2, 79), (1, 1, 72), (2, 1, 74))
+    parts = parts_of(notes_at(*rows), np.array([0.0, 4.0]))
+    assert (parts & MELODY > 0).tolist() == [False, False, False, True, False, True]
+    assert (parts & BASS > 0).tolist() == [True, False, False, False, False, True]
+    assert not parts[0] & RIGHT_HAND and parts[3] & RIGHT_HAND
+    one = parts_of(notes_at((0, 1, 72)), np.array([0.0, 4.0]))
+    assert one.tolist() == [RIGHT_HAND | MELODY | BASS]
 
 
 def random_piece(seed: int, n_notes: int = 40) -> tuple[Played, ...]:
@@ -184,20 +249,12 @@ def test_values_agree_with_pretty_midi(seed: int) -> None:
     pitches = [note.pitch for note in piano.notes]
     assert found["register"] == pytest.approx(statistics.fmean(pitches))
     assert found["pitch_range"] == max(pitches) - min(pitches)
-    assert found["onset_density"] == pytest.approx(len(oracle.get_onsets()) / (n_steps / 4)) or len(
-        set(oracle.get_onsets())
-    ) == round(found["onset_density"] * n_steps / 4)
+    assert found["onset_density"] * n_steps / 4 == pytest.approx(len(set(oracle.get_onsets())))
 
 
+ONSETS, LENGTHS = (st.integers(*ends).map(lambda step: step / 4) for ends in ((0, 127), (1, 64)))
 NOTES = st.lists(
-    st.tuples(
-        st.integers(0, 127).map(lambda step: step / 4),
-        st.integers(1, 64).map(lambda step: step / 4),
-        st.integers(30, 90),
-        st.integers(1, 127),
-    ),
-    min_size=1,
-    max_size=40,
+    st.tuples(ONSETS, LENGTHS, st.integers(30, 90), st.integers(1, 127)), min_size=1, max_size=40
 )
 QUIETLY = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 BETWEEN = {
@@ -242,34 +299,20 @@ def test_each_attribute_moves_by_its_semitones_when_transposed(
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_only_tempo_depends_on_tempo(seed: int) -> None:
-    slow, fast = (measure(passage(*random_piece(seed), tempo=t, key=None)) for t in (50.0, 170.0))
-    assert (slow.pop("tempo"), fast.pop("tempo")) == (50.0, 170.0)
-    assert slow == fast
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_only_attributes_of_dynamics_need_velocities(seed: int) -> None:
+def test_only_tempo_depends_on_tempo_and_only_dynamics_on_velocities(seed: int) -> None:
     played = random_piece(seed)
-    values, flat = (
-        measure(passage(*played)),
-        measure(passage(*((*note[:3], 64) for note in played))),
-    )
+    slow, fast = (measure(passage(*played, tempo=t, key=None)) for t in (50.0, 170.0))
+    assert {name for name in slow if slow[name] != fast[name]} == {"tempo"}
+    flat = measure(passage(*((*note[:3], 64) for note in played), tempo=50.0, key=None))
     needing = {entry.name for entry in ATTRIBUTES if entry.needs_dynamics}
-    assert {name for name in values if values[name] != flat[name]} == needing
+    assert {name for name in slow if slow[name] != flat[name]} == needing
 
 
 def test_the_registry_is_sound() -> None:
     assert len(set(ATTRIBUTE_NAMES)) == len(ATTRIBUTES) == 22
     assert set(BAR_ATTRIBUTE_NAMES) < set(ATTRIBUTE_NAMES)
     for entry in ATTRIBUTES:
-        assert entry.low < entry.high
-        assert entry.unit
-        assert entry.source
-        assert entry.explanation.endswith(".")
-        assert attribute(entry.name) is entry
-
-
-def test_an_unknown_name_is_told_with_the_known_ones() -> None:
+        assert entry.low < entry.high and entry.unit and entry.source
+        assert entry.explanation.endswith(".") and attribute(entry.name) is entry
     with pytest.raises(ValueError, match=r"^unknown attribute 'loudness'; known are tempo, note_"):
         measure(passage(*PIECE), ["loudness"])

@@ -9,40 +9,26 @@ from symusic.core import NoteTick, ScoreTick, TempoTick, TimeSignatureTick, Trac
 
 from emomusic.music.attributes import measure, passage_of
 from emomusic.music.key import estimate_key
-from emomusic.music.score import (
-    dump_score,
-    grid_of,
-    notes_of,
-    parse_score,
-    tempo_of,
-)
+from emomusic.music.score import dump_score, grid_of, notes_of, parse_score, tempo_of
 from emomusic.music.tokenizer import Tokenizer
 
+Rows = list[tuple[int, ...]]
 QUIETLY = settings(max_examples=50, deadline=None, database=None, derandomize=True)
 TOKENIZER = Tokenizer()
-N_IDS = len(TOKENIZER.vocabulary)
+TIMES = st.integers(0, 6_000)
 NOTES = st.lists(
-    st.tuples(
-        st.integers(0, 5_000), st.integers(1, 3_000), st.integers(0, 127), st.integers(1, 127)
-    ),
+    st.tuples(TIMES, st.integers(1, 3_000), st.integers(0, 127), st.integers(1, 127)),
     min_size=1,
     max_size=40,
     unique_by=lambda note: (note[0], note[2]),
 )
-TEMPOS = st.lists(st.tuples(st.integers(0, 6_000), st.integers(6_000, 12_000_000)), max_size=5)
+TEMPOS = st.lists(st.tuples(TIMES, st.integers(6_000, 12_000_000)), max_size=5)
 METRES = st.lists(
-    st.tuples(st.integers(0, 6_000), st.integers(1, 12), st.sampled_from((1, 2, 4, 8, 16))),
-    max_size=5,
+    st.tuples(TIMES, st.integers(1, 12), st.sampled_from((1, 2, 4, 8, 16))), max_size=5
 )
 
 
-def score_of(
-    notes: list[tuple[int, int, int, int]],
-    tempos: list[tuple[int, int]],
-    metres: list[tuple[int, int, int]],
-    *,
-    ticks: int = 480,
-) -> ScoreTick:
+def score_of(notes: Rows, tempos: Rows, metres: Rows, *, ticks: int = 480) -> ScoreTick:
     score, track = ScoreTick(ticks), TrackTick("Piano", 0, False)
     for note in notes:
         track.notes.append(NoteTick(*note))
@@ -54,24 +40,17 @@ def score_of(
     return score
 
 
-def free_of_overlaps(notes: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
-    """Return notes that end where the next of their pitch begins: a MIDI file has no others."""
-    found, begins = [], dict.fromkeys(range(128), 10_000)
-    for onset, length, pitch, velocity in sorted(notes, reverse=True):
-        found.append((onset, min(length, begins[pitch] - onset), pitch, velocity))
-        begins[pitch] = onset
-    return sorted(found)
-
-
 @QUIETLY
 @given(NOTES, TEMPOS, METRES, st.sampled_from((1, 24, 480, 960)))
 def test_a_score_that_is_written_is_read_back_note_by_note(
-    notes: list[tuple[int, int, int, int]],
-    tempos: list[tuple[int, int]],
-    metres: list[tuple[int, int, int]],
-    ticks: int,
+    notes: Rows, tempos: Rows, metres: Rows, ticks: int
 ) -> None:
-    score = score_of(free_of_overlaps(notes), tempos, metres, ticks=ticks)
+    free, begins = [], dict.fromkeys(range(128), 10_000)
+    for onset, length, pitch, velocity in sorted(notes, reverse=True):
+        # ends where the next of its pitch begins: a MIDI file has no others
+        free.append((onset, min(length, begins[pitch] - onset), pitch, velocity))
+        begins[pitch] = onset
+    score = score_of(free, tempos, metres, ticks=ticks)
     again = parse_score(dump_score(score))
     for column, read in zip(notes_of(score).columns, notes_of(again).columns, strict=True):
         np.testing.assert_array_equal(read, column)
@@ -80,9 +59,7 @@ def test_a_score_that_is_written_is_read_back_note_by_note(
 @QUIETLY
 @given(NOTES, TEMPOS, METRES)
 def test_notes_and_attributes_are_finite_whatever_the_tempos_and_metres(
-    notes: list[tuple[int, int, int, int]],
-    tempos: list[tuple[int, int]],
-    metres: list[tuple[int, int, int]],
+    notes: Rows, tempos: Rows, metres: Rows
 ) -> None:
     score = score_of(notes, tempos, metres)
     found = notes_of(score)
@@ -101,23 +78,20 @@ def test_notes_and_attributes_are_finite_whatever_the_tempos_and_metres(
 
 @QUIETLY
 @given(NOTES, st.lists(st.sampled_from((2, 3, 4)), min_size=1, max_size=4))
-def test_what_is_decoded_is_encoded_to_the_same_ids(
-    notes: list[tuple[int, int, int, int]], beats: list[int]
-) -> None:
-    metres = [(48 * 12 * at, own, 4) for at, own in enumerate(beats)]  # bar lines of each metre
-    near = [(time % 800, length % 200 + 1, pitch, loud) for time, length, pitch, loud in notes]
+def test_what_is_decoded_is_encoded_to_the_same_ids(notes: Rows, beats: list[int]) -> None:
+    metres: Rows = [(48 * 12 * at, own, 4) for at, own in enumerate(beats)]  # at bar lines of each
+    near: Rows = [(time % 800, length % 200 + 1, *rest) for time, length, *rest in notes]
     bars = TOKENIZER.encode(score_of(near, [], metres, ticks=12))
-    ids = [token for bar in bars for token in bar]
-    score = TOKENIZER.decode(ids)
-    if not len(score.tracks[0].notes):
-        return
-    again = TOKENIZER.encode(TOKENIZER.decode([t for bar in TOKENIZER.encode(score) for t in bar]))
-    assert again == TOKENIZER.encode(score)
+    score = TOKENIZER.decode([token for bar in bars for token in bar])
+    if len(score.tracks[0].notes):
+        own = TOKENIZER.encode(score)
+        again = TOKENIZER.decode([token for bar in own for token in bar])
+        assert TOKENIZER.encode(again) == own
 
 
 @QUIETLY
 @given(
-    st.lists(st.integers(0, N_IDS - 1), max_size=60),
+    st.lists(st.integers(0, len(TOKENIZER.vocabulary) - 1), max_size=60),
     st.one_of(st.none(), st.floats(0.1, 100)),
 )
 def test_any_ids_decode_to_notes_that_can_be_written(ids: list[int], n_beats: float | None) -> None:

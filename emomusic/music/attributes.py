@@ -126,11 +126,8 @@ def _covered(
 ) -> NDArray[np.bool_]:
     """Tell which onsets have a note above their top that is held from before.
 
-    Args:
-        notes: All notes.
-        first: Index of the first note of each onset.
-        top: Highest pitch of each.
-        together: Beats for which a note must be held at least.
+    An onset is the index of its first note, and its top pitch; a note is held if it goes on for
+    more than `together` beats.
     """
     end, covered = notes.onset + notes.duration, np.zeros(len(first), dtype=bool)
     for back in range(1, MAX_PARTNERS + 1):
@@ -208,15 +205,11 @@ def _chromaticism(p: Passage) -> float:
     return float(p.notes.duration[outside].sum() / p.notes.duration.sum())
 
 
-def _triads() -> FloatColumn:
-    triads = np.zeros((24, 12))
-    for root in range(12):
-        triads[root, [root, (root + 4) % 12, (root + 7) % 12]] = 1.0
-        triads[12 + root, [root, (root + 3) % 12, (root + 7) % 12]] = 1.0
-    return triads
-
-
-_TRIADS = _triads().T
+_MAJOR_TRIAD = [float(step in (0, 4, 7)) for step in range(12)]
+_MINOR_TRIAD = [float(step in (0, 3, 7)) for step in range(12)]
+_TRIADS = np.array(
+    [np.roll(triad, root) for triad in (_MAJOR_TRIAD, _MINOR_TRIAD) for root in range(12)]
+).T
 
 
 def _chord_mode(p: Passage) -> float:
@@ -265,11 +258,7 @@ def _syncopation(p: Passage) -> float:
     near = np.rint(p.onsets * 12) / 12
     off_beat = near[near % 1.0 > 1e-6]
     on_beat = near[near % 1.0 <= 1e-6]
-    last = (
-        off_beat[np.append(np.floor(off_beat[1:]) != np.floor(off_beat[:-1]), True)]
-        if len(off_beat)
-        else off_beat
-    )
+    last = off_beat[np.diff(np.floor(off_beat), append=np.inf) != 0]  # of each beat
     inside = last[np.ceil(last) < p.n_beats]
     unresolved = ~np.isin(np.ceil(inside), on_beat)
     return float(unresolved.sum() / len(near))
@@ -339,13 +328,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
 )  # fmt: skip
 ATTRIBUTE_NAMES: tuple[str, ...] = tuple(attribute.name for attribute in ATTRIBUTES)
 BAR_ATTRIBUTE_NAMES: tuple[str, ...] = (
-    "note_density",
-    "onset_density",
-    "polyphony",
-    "velocity_mean",
-    "register",
-    "articulation",
-    "chord_mode",
+    *("note_density", "onset_density", "polyphony", "velocity_mean"),
+    *("register", "articulation", "chord_mode"),
 )
 _BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
 

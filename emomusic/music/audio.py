@@ -20,7 +20,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from symusic.core import ScoreTick, TextMetaTick, TrackTick
+from symusic.core import ScoreTick, TextMetaTick
 
 from emomusic.files import write_atomically
 from emomusic.music.notes import Notes
@@ -126,19 +126,6 @@ def render_audio(
             So it is, too, if the environment names a soundfont that cannot be played.
         RuntimeError: If "midirenderer" was asked for and cannot play.
     """
-    _check(sample_rate, tail_s, backend)
-    notes = notes_of(score)
-    end_s = float((notes.onset_s + notes.duration_s).max())
-    if end_s > MAX_SECONDS:
-        raise ValueError(f"a score of at most {MAX_SECONDS:.0f} s can be heard, got {end_s:.0f} s")
-    samples, rate, made_by = _play(score, notes, tail_s, backend, sample_rate)
-    samples = _fit(samples, round((end_s + tail_s) * rate))
-    samples = _faded(samples, round(max(0.01, min(FADE_S, tail_s / 2)) * rate))
-    samples = _resampled(samples, rate, sample_rate or rate)
-    return Audio(_normalised(samples), sample_rate or rate, made_by)
-
-
-def _check(sample_rate: int | None, tail_s: float, backend: str) -> None:
     if sample_rate is not None and sample_rate not in SAMPLE_RATES:
         accepted = ", ".join(map(str, SAMPLE_RATES))
         raise ValueError(f"sample_rate must be one of {accepted}, got {sample_rate}")
@@ -146,6 +133,20 @@ def _check(sample_rate: int | None, tail_s: float, backend: str) -> None:
         raise ValueError(f"tail_s must be in [0, {MAX_TAIL_S:.0f}] seconds, got {tail_s}")
     if backend not in ("auto", *get_args(Backend)):
         raise ValueError(f"backend must be auto, midirenderer or sine, got {backend!r}")
+    notes = notes_of(score)
+    end_s = float((notes.onset_s + notes.duration_s).max())
+    if end_s > MAX_SECONDS:
+        raise ValueError(f"a score of at most {MAX_SECONDS:.0f} s can be heard, got {end_s:.0f} s")
+    samples, rate, made_by = _play(score, notes, tail_s, backend, sample_rate)
+    samples = _fit(samples, round((end_s + tail_s) * rate))
+    n_faded = min(round(max(0.01, min(FADE_S, tail_s / 2)) * rate), len(samples))
+    gain = np.ones(len(samples), dtype=np.float32)
+    gain[len(samples) - n_faded :] = np.linspace(1, 0, n_faded) ** 2
+    samples = np.asarray((samples.T * gain).T, dtype=np.float32)
+    samples = _resampled(samples, rate, sample_rate or rate)
+    peak = float(np.abs(samples).max(initial=0.0))
+    samples = samples * np.float32(PEAK / peak) if peak > 0 else samples
+    return Audio(samples, sample_rate or rate, made_by)
 
 
 def _play(
@@ -201,17 +202,13 @@ def _performance(score: ScoreTick, tail_s: float) -> bytes:
         if tempo.time <= end:
             played.tempos.append(tempo)
     for track in tracks:
-        played.tracks.append(_played_track(track, stop))
+        own = track.copy()
+        add_pedal_controls(own)
+        own.controls.filter(lambda control: control.time < stop)
+        own.pitch_bends.filter(lambda bend: bend.time < stop)
+        played.tracks.append(own)
     played.markers.append(TextMetaTick(stop, ""))  # the renderer stops at the last event
     return played.dumps_midi()
-
-
-def _played_track(track: TrackTick, stop: int) -> TrackTick:
-    played = track.copy()
-    add_pedal_controls(played)
-    played.controls.filter(lambda control: control.time < stop)
-    played.pitch_bends.filter(lambda bend: bend.time < stop)
-    return played
 
 
 def _play_sines(notes: Notes, rate: int) -> Samples:
@@ -243,13 +240,6 @@ def _fit(samples: Samples, n: int) -> Samples:
     return np.pad(samples[:n], [(0, missing)] + [(0, 0)] * (samples.ndim - 1))
 
 
-def _faded(samples: Samples, n: int) -> Samples:
-    gain = np.ones(len(samples), dtype=np.float32)
-    n = min(n, len(samples))
-    gain[len(samples) - n :] = np.linspace(1, 0, n) ** 2
-    return np.asarray((samples.T * gain).T, dtype=np.float32)
-
-
 def _resampled(samples: Samples, rate: int, new_rate: int) -> Samples:
     """Return the samples at another rate, band-limited by cutting or padding the spectrum."""
     if rate == new_rate:
@@ -263,8 +253,3 @@ def _resampled(samples: Samples, rate: int, new_rate: int) -> Samples:
     resampled = [np.fft.irfft(np.fft.rfft(channel), n) * (new_rate / rate) for channel in channels]
     whole = np.stack(resampled, axis=1).reshape(n, *samples.shape[1:])
     return whole[: round(len(samples) * new_rate / rate)].astype(np.float32)
-
-
-def _normalised(samples: Samples) -> Samples:
-    peak = float(np.abs(samples).max(initial=0.0))
-    return samples * np.float32(PEAK / peak) if peak > 0 else samples

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import product
 
 import numpy as np
 
@@ -138,9 +140,9 @@ def shift_chords(chords: IntColumn, semitones: int) -> IntColumn:
 def chord_tones() -> FloatColumn:
     """Return 1 for each pitch class that a chord has, 0 for others, shape (109, 12)."""
     tones = np.zeros((NO_CHORD + 1, 12))
-    for quality, degrees in zip(range(len(QUALITIES)), _DEGREES, strict=True):
-        for root in range(12):
-            tones[root * N_QUALITIES + quality, (np.array(degrees) + root) % 12] = 1.0
+    for number in range(NO_CHORD):
+        root, quality = divmod(number, N_QUALITIES)
+        tones[number, (np.array(_DEGREES[quality]) + root) % 12] = 1.0
     return tones
 
 
@@ -162,17 +164,11 @@ def chord_number(name: str) -> int:
         return NO_CHORD
     n_root = 2 if name[1:2] in ("#", "b") else 1
     root, suffix = name[:n_root], name[n_root:]
-    if suffix not in SUFFIXES or not root[:1].isupper():
-        raise _unknown(name)
-    try:
-        return parse_tonic(root) * N_QUALITIES + SUFFIXES.index(suffix)
-    except ValueError:
-        raise _unknown(name) from None
-
-
-def _unknown(name: str) -> ValueError:
+    if root[:1].isupper() and suffix in SUFFIXES:
+        with suppress(ValueError):
+            return parse_tonic(root) * N_QUALITIES + SUFFIXES.index(suffix)
     known = ", ".join(f"C{suffix}" for suffix in SUFFIXES)
-    return ValueError(
+    raise ValueError(
         f"a chord must be one of {known} on any root such as F# or Bb, or {NONE_NAME} for none, "
         f"got {name[:20]!r}"
     )
@@ -212,10 +208,8 @@ def home_of(bars: Sequence[tuple[int, int]], *, is_major: bool | None = None) ->
     if not numbers:
         return 0
     tones, best = chord_tones()[numbers], (-1.0, 0)
-    for tonic in range(12):
-        for scale, third in ((MAJOR_SCALE, 4), (MINOR_SCALES, 3)):
-            if is_major is not None and is_major != (third == 4):
-                continue
+    for tonic, (scale, third) in product(range(12), ((MAJOR_SCALE, 4), (MINOR_SCALES, 3))):
+        if is_major in (None, third == 4):
             inside = tones[:, (np.array(scale) + tonic) % 12].sum() / tones.sum()
             at_home = tones[:, (tonic + third) % 12] > 0
             at_home &= np.array(numbers) // N_QUALITIES == tonic

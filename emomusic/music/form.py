@@ -52,17 +52,17 @@ def bar_form(notes: Notes, lines: FloatColumn) -> NDArray[np.int8]:
     n_bars = len(lines) - 1
     bar = np.clip(np.searchsorted(lines, notes.onset + 1e-6, side="right") - 1, 0, n_bars - 1)
     step = np.rint((notes.onset - lines[bar]) * STEPS).astype(np.int64)
-    place = bar * (int(step.max(initial=0)) + 1) + step
+    n_steps = int(step.max(initial=0)) + 1
+    place = bar * n_steps + step
     length = np.diff(lines)
     form = np.zeros(n_bars, dtype=np.int8)
     for code in range(N_FORMS - 1, 0, -1):  # what goes before is written last
         back, is_whole = bars_back(code), code <= len(FORM_BARS)
         if back < n_bars:
-            marks, share = (place, SAME_ONSETS)
-            n_places = int(step.max(initial=0)) + 1
+            marks, share, n_places = place, SAME_ONSETS, n_steps
             if is_whole:
-                marks, share = (place * N_PITCHES + notes.pitch, SAME_NOTES)
-                n_places *= N_PITCHES
+                marks, share = place * N_PITCHES + notes.pitch, SAME_NOTES
+                n_places = n_steps * N_PITCHES
             alike = _alike(np.unique(marks), n_places, n_bars=n_bars, back=back, share=share)
             form[back:][alike & (length[back:] == length[:-back])] = code
     return form

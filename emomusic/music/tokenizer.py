@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,34 +45,29 @@ COMMON_TIME = 4
 Metres = list[tuple[int, int]]
 """Ticks at which the metre changes, and the beats a bar from there on; the first at 0."""
 
+_ON = (
+    "remove_duplicated_notes use_velocities use_time_signatures "
+    "delete_equal_successive_time_sig_changes"
+)
+_OFF = (
+    "use_chords use_rests use_tempos use_key_signatures use_sustain_pedals use_pitch_bends "
+    "use_control_changes use_programs use_pitch_intervals use_pitchdrum_tokens "
+    "one_token_stream_for_programs program_changes"
+)
 _SETTINGS: dict[str, Any] = {
     "pitch_range": [LOWEST_PITCH, HIGHEST_PITCH + 1],
     "beat_res": {f"{first}_{last}": parts for first, last, parts in RESOLUTIONS},
     "num_velocities": N_VELOCITIES,
-    "remove_duplicated_notes": True,
     "encode_ids_split": "no",
-    "use_velocities": True,
     "use_note_duration_programs": [0],
-    "use_chords": False,
-    "use_rests": False,
-    "use_tempos": False,
-    "use_time_signatures": True,
-    "use_key_signatures": False,
-    "use_sustain_pedals": False,
-    "use_pitch_bends": False,
-    "use_control_changes": False,
-    "use_programs": False,
-    "use_pitch_intervals": False,
-    "use_pitchdrum_tokens": False,
-    "one_token_stream_for_programs": False,
-    "program_changes": False,
     "time_signature_range": {"4": list(BEATS_PER_BAR)},
-    "delete_equal_successive_time_sig_changes": True,
     "additional_params": {
         "max_bar_embedding": None,
         "use_bar_end_tokens": False,
         "add_trailing_bars": False,
     },
+    **dict.fromkeys(_ON.split(), True),
+    **dict.fromkeys(_OFF.split(), False),
 }
 """The settings with which MidiTok 3.1 has the same tokens, spelled out: its defaults move."""
 
@@ -102,14 +97,13 @@ class Vocabulary:
         return {text: index for index, text in enumerate(self.texts)}
 
     def id_of(self, text: str) -> int:
-        """Return the id of a token's text.
-
-        Raises:
-            ValueError: If the vocabulary has no such token.
-        """
+        """Return the id of a token's text, or raise a ValueError if there is no such token."""
         if text not in self._ids:
             raise ValueError(f"the vocabulary has no token {text!r}")
         return self._ids[text]
+
+    def _ids_of(self, texts: Iterable[str]) -> NDArray[np.int64]:
+        return np.array([self.id_of(text) for text in texts])
 
     def kind_ids(self, kind: str) -> NDArray[np.int64]:
         """Return all ids whose text begins with `kind` and an underscore, ascending."""
@@ -131,20 +125,12 @@ class Vocabulary:
         return _controlled(self.texts, "BarControl-")
 
     def form_ids(self) -> NDArray[np.int64]:
-        """Return the ids of a bar's form, by its code less 1: whole and each distance, rhythm.
-
-        Raises:
-            ValueError: If the vocabulary lacks one.
-        """
-        return np.array([self.id_of(text) for text in _form_tokens()])
+        """Return the ids of a bar's form, by its code less 1: whole and each distance, rhythm."""
+        return self._ids_of(_form_tokens())
 
     def chord_ids(self, half: str) -> NDArray[np.int64]:
-        """Return the id of each chord's number in the half `A` or `B` of a bar, shape (109,).
-
-        Raises:
-            ValueError: If the vocabulary lacks one.
-        """
-        return np.array([self.id_of(text) for text in _chord_tokens(half)])
+        """Return the id of each chord's number in the half `A` or `B` of a bar, shape (109,)."""
+        return self._ids_of(_chord_tokens(half))
 
     def control_ids(self, names: tuple[str, ...], *, per_bar: bool = False) -> NDArray[np.int64]:
         """Return the first control id of each attribute; the other bins follow it.
@@ -152,7 +138,7 @@ class Vocabulary:
         Raises:
             ValueError: If the vocabulary lacks one.
         """
-        return np.array([self.id_of(control_name(n, 0, per_bar=per_bar)) for n in names])
+        return self._ids_of(control_name(name, 0, per_bar=per_bar) for name in names)
 
 
 def durations() -> dict[int, str]:
@@ -257,8 +243,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
         ValueError: If the file is missing or damaged, or its tokens are others than ours.
     """
     try:
-        saved = read_json(path, max_bytes=MAX_BYTES)
-        return built_vocabulary(_checked(saved))
+        return built_vocabulary(_checked(read_json(path, max_bytes=MAX_BYTES)))
     except OSError as error:
         reason = error.strerror or str(error)
     except (ValueError, TypeError, RecursionError) as error:
@@ -278,10 +263,7 @@ def _checked(saved: Any) -> list[str]:
         found = saved["config"].get(name)
         if found != value:
             raise ValueError(f"{name} must be {value}, got {found!r:.80}")
-    return _special_of(saved["config"].get("special_tokens"))
-
-
-def _special_of(special: Any) -> list[str]:
+    special = saved["config"].get("special_tokens")
     if not isinstance(special, list) or not all(isinstance(text, str) for text in special):
         raise TypeError("its special tokens are no list of texts")
     if len(set(built_vocabulary(special).texts)) < len(built_vocabulary(special)):
