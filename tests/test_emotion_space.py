@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -37,42 +38,42 @@ UNMISTAKABLE = {
 }
 
 
-@pytest.mark.parametrize(
-    ("valence", "arousal", "quadrant"),
-    [(0.5, 0.5, "Q1"), (-0.5, 0.5, "Q2"), (-0.5, -0.5, "Q3"), (0.5, -0.5, "Q4"), (0.0, 0.0, "Q1"),
-     (-0.0, -0.0, "Q1"), (-1.0, 0.0, "Q2"), (0.0, -1.0, "Q4")],
-)  # fmt: skip
-def test_quadrant_counts_zero_as_positive(valence: float, arousal: float, quadrant: str) -> None:
-    assert quadrant_of(valence, arousal) == quadrant
-    assert Emotion(valence, arousal).quadrant == quadrant
-
-
-def test_centres_lie_well_inside_their_quadrants() -> None:
+def test_quadrant_counts_zero_as_positive_and_centres_lie_well_inside() -> None:
+    for valence, arousal, quadrant in (
+        (0.5, 0.5, "Q1"), (-0.5, 0.5, "Q2"), (-0.5, -0.5, "Q3"), (0.5, -0.5, "Q4"),
+        (0.0, 0.0, "Q1"), (-0.0, -0.0, "Q1"), (-1.0, 0.0, "Q2"), (0.0, -1.0, "Q4"),
+    ):  # fmt: skip
+        assert quadrant_of(valence, arousal) == quadrant == Emotion(valence, arousal).quadrant
     assert tuple(QUADRANT_CENTRES) == QUADRANTS
     for quadrant, centre in QUADRANT_CENTRES.items():
         assert quadrant_of(*centre) == quadrant
         assert all(abs(value) >= 0.5 for value in centre)
 
 
-@pytest.mark.parametrize("value", [1.2, -1.01, math.nan, math.inf, -math.inf])
-def test_values_outside_the_plane_are_named(value: float) -> None:
-    with pytest.raises(ValueError, match=r"^valence must be in \[-1, 1\], got "):
-        Emotion(value, 0.0)
-    with pytest.raises(ValueError, match=r"^arousal must be in \[-1, 1\], got "):
-        quadrant_of(0.0, value)
-
-
-@pytest.mark.parametrize("value", ["0.5", None, True])
-def test_values_that_are_no_numbers_are_refused(value: object) -> None:
-    with pytest.raises(TypeError, match=r"^valence must be a number in \[-1, 1\], got "):
-        Emotion(value, 0.0)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        *(
+            (v, ValueError, r"must be in \[-1, 1\], got ")
+            for v in (1.2, -1.01, math.nan, -math.inf)
+        ),
+        *((v, TypeError, r"must be a number in \[-1, 1\], got ") for v in ("0.5", None, True)),
+    ],
+)
+def test_values_outside_the_plane_are_named(value: Any, error: type[Exception], words: str) -> None:
+    for axis, make in (
+        ("valence", lambda: Emotion(value, 0.0)),
+        ("arousal", lambda: Emotion(0.0, value)),
+        ("arousal", lambda: quadrant_of(0.0, value)),
+    ):
+        with pytest.raises(error, match=f"^{axis} {words}"):
+            make()
 
 
 def test_values_are_plain_floats_and_a_name_is_a_word_or_absent() -> None:
     emotion = Emotion(1, -0.0)
-    assert isinstance(emotion.valence, float)
+    assert isinstance(emotion.valence, float) and emotion.name is None
     assert math.copysign(1.0, emotion.arousal) == 1.0
-    assert emotion.name is None
     with pytest.raises(ValueError, match=r"^name must be None or not blank, got ' '$"):
         Emotion(0.0, 0.0, " ")
     with pytest.raises(TypeError, match=r"^name must be a string or None, got 3$"):
@@ -95,13 +96,10 @@ def test_the_names_are_102_in_order_and_each_alias_leads_to_one() -> None:
         assert find_emotion(text) == Emotion(-0.6, 0.6, "Q2")
 
 
-@pytest.mark.parametrize("quadrant", UNMISTAKABLE)
-def test_unmistakable_emotions_lie_in_their_quadrant(quadrant: str) -> None:
-    found = {name: find_emotion(name).quadrant for name in UNMISTAKABLE[quadrant].split()}
-    assert set(found.values()) == {quadrant}, found
-
-
-def test_points_fill_the_circle() -> None:
+def test_unmistakable_emotions_lie_in_their_quadrant_and_all_fill_the_circle() -> None:
+    for quadrant, names in UNMISTAKABLE.items():
+        found = {name: find_emotion(name).quadrant for name in names.split()}
+        assert set(found.values()) == {quadrant}, found
     emotions = [find_emotion(name) for name in emotion_names()]
     assert all(math.hypot(e.valence, e.arousal) <= 1.005 for e in emotions)
     arousals = [e.arousal for e in emotions]
@@ -110,24 +108,20 @@ def test_points_fill_the_circle() -> None:
     assert min(sum(e.quadrant == q for e in emotions) for q in QUADRANTS) >= 15
 
 
-@pytest.mark.parametrize(
-    ("text", "offered"),
-    [("hapiness", "happiness"), ("anxios", "anxious"), ("MELANCHOLIA", "melancholy")],
-)
-def test_a_typing_mistake_is_offered_the_right_name(text: str, offered: str) -> None:
-    with pytest.raises(UnknownEmotionError, match="nearest are: ") as caught:
-        find_emotion(text)
-    message = str(caught.value)
-    words = message.removeprefix(f"unknown emotion {text!r}, nearest are: ").split(", ")
-    assert offered in words and "\n" not in message
-    assert all(find_emotion(word) for word in words)
-
-
-@pytest.mark.parametrize("text", ["", "q5", "zzzz\nzzzz", "w" * 5000])
-def test_a_word_near_nothing_is_told_what_is_accepted(text: str) -> None:
-    with pytest.raises(UnknownEmotionError, match="accepted are Q1 to Q4 and 102 names") as caught:
-        find_emotion(text)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
+def test_an_unknown_name_is_offered_the_nearest_or_told_what_is_accepted() -> None:
+    for text, offered in (
+        ("hapiness", "happiness"), ("anxios", "anxious"), ("MELANCHOLIA", "melancholy"),
+        *((text, "") for text in ("", "q5", "zzzz\nzzzz", "w" * 5000)),
+    ):  # fmt: skip
+        with pytest.raises(UnknownEmotionError) as caught:
+            find_emotion(text)
+        message = str(caught.value)
+        assert "\n" not in message and len(message) < 200
+        if offered:
+            words = message.removeprefix(f"unknown emotion {text!r}, nearest are: ").split(", ")
+            assert offered in words and all(find_emotion(word) for word in words)
+        else:
+            assert "accepted are Q1 to Q4 and 102 names" in message
 
 
 def test_nearest_names_start_with_the_emotion_itself() -> None:
@@ -199,18 +193,15 @@ def test_the_shipped_table_is_the_builders(builder: ModuleType) -> None:
         assert all(entry[axis] == round(entry[axis], 2) for axis in ("valence", "arousal"))
 
 
-@pytest.mark.parametrize(
-    ("row", "words"),
-    [("joy,a,12,5", "must be in"), ("low,a,4,4", "two rows rate 'low'"), ("joy,a,5", "must be in")],
-)
 def test_builder_refuses_a_bad_table_in_one_line(
-    tmp_path: Path, builder: ModuleType, capsys: pytest.CaptureFixture[str], row: str, words: str
+    tmp_path: Path, builder: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _write_ratings(tmp_path / "r.csv", builder)
-    with (tmp_path / "r.csv").open("a") as file:
-        file.write("\n" + row)
-    out = tmp_path / "out.json"
-    assert builder.main(["--ratings", str(tmp_path / "r.csv"), "--out", str(out)]) == 2
-    error = capsys.readouterr().err
-    assert words in error and error.count("\n") == 1
-    assert not out.exists()
+    out, bad = tmp_path / "out.json", "must be in"
+    for row, words in (("joy,a,12,5", bad), ("low,a,4,4", "two rows rate 'low'"), ("joy,a,5", bad)):
+        _write_ratings(tmp_path / "r.csv", builder)
+        with (tmp_path / "r.csv").open("a") as file:
+            file.write("\n" + row)
+        assert builder.main(["--ratings", str(tmp_path / "r.csv"), "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
+        assert not out.exists()

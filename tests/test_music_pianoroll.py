@@ -43,91 +43,67 @@ def box_of(mask: Any) -> tuple[int, int, int, int]:
     return columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
 
 
-def test_a_note_lies_where_it_sounds(tmp_path: Path) -> None:
+def test_a_note_lies_where_it_sounds_and_pitch_rises_by_equal_steps(tmp_path: Path) -> None:
     left, right, top, bottom = box_of(coloured(draw(tmp_path, [LONG])))
-    picture = draw(tmp_path, [LONG, (4, 8, 72, 100)])
-    assert picture.shape == (300, 1200, 3)
-    mask = coloured(picture)
-    upper = mask.copy()
-    upper[(top + bottom) // 2 - 20 :] = False  # 60 stays in the lower half
+    mask = coloured(draw(tmp_path, [LONG, (4, 8, 72, 100)]))
+    mask[(top + bottom) // 2 - 20 :] = False  # 60 stays in the lower half
     beat = (right - left) / 16
-    box = box_of(upper)
+    box = box_of(mask)
     assert box[:2] == pytest.approx((left + 4 * beat, left + 12 * beat), abs=3)
     assert mask[(box[2] + box[3]) // 2, box[0] + 2 : box[1] - 2].all()
-
-
-def test_pitch_rises_by_equal_steps(tmp_path: Path) -> None:
     mask = coloured(draw(tmp_path, [(4 * i, 4, 50 + 7 * i, 100) for i in range(4)]))
     left, right, _, _ = box_of(mask)
     quarters = np.array_split(mask[:, left:right], 4, axis=1)
-    heights = [np.flatnonzero(part[:, 20:-20].any(axis=1)).mean() for part in quarters]
-    steps = np.diff(heights)
+    steps = np.diff([np.flatnonzero(p[:, 20:-20].any(axis=1)).mean() for p in quarters])
     assert (steps < 0).all()  # rows count downwards
     assert steps == pytest.approx(np.full(3, steps.mean()), abs=1.5)
+    mask = coloured(draw(tmp_path, [(0, 1 / TPQ, 60, 80), (1000, 1, 90, 80)]))
+    left, right, _, bottom = box_of(mask)
+    assert mask[bottom - 2, left : left + 2].all() and right - left > 900  # however short
 
 
 def test_loud_notes_are_darker_and_colours_do_not_depend_on_the_others(tmp_path: Path) -> None:
     def colour_of(*velocities: int) -> Any:
-        picture = draw(
-            tmp_path, [(8 * i, 8, 60, velocity) for i, velocity in enumerate(velocities)]
-        )
+        picture = draw(tmp_path, [(8 * i, 8, 60, loud) for i, loud in enumerate(velocities)])
         left, _, top, bottom = box_of(coloured(picture))
         return picture[(top + bottom) // 2, left + 40]
 
-    brightness = [colour_of(velocity).sum() for velocity in (1, 32, 64, 96, 127)]
+    brightness = [colour_of(velocity).sum() for velocity in (1, 64, 127)]
     assert (np.diff(brightness) < 0).all()
     np.testing.assert_array_equal(colour_of(64), colour_of(64, 127))
 
 
-def test_a_very_short_note_is_seen(tmp_path: Path) -> None:
-    mask = coloured(draw(tmp_path, [(0, 1 / TPQ, 60, 80), (1000, 1, 90, 80)]))
-    left, right, _, bottom = box_of(mask)
-    assert mask[bottom - 2, left : left + 2].all()
-    assert right - left > 900
-
-
-def test_panels_share_their_axes(tmp_path: Path) -> None:
+def test_panels_share_their_axes_and_show_titles_as_they_are(tmp_path: Path) -> None:
     picture = draw(tmp_path, [(0, 8, 60, 100)], [(0, 16, 84, 100)])
     assert picture.shape == (600, 1200, 3)
     short, long = (box_of(half) for half in np.split(coloured(picture), 2))
     assert short[0] == long[0]
     assert 2 * (short[1] - short[0]) == pytest.approx(long[1] - long[0], abs=4)
     assert short[2] > long[2] + 50  # both panels show both octaves
-
-
-def test_drums_are_left_out_and_titles_are_shown_as_they_are(tmp_path: Path) -> None:
     score = score_of([LONG])
-    drums = Track(is_drum=True)
-    drums.notes.append(Note(0, TPQ, 38, 127))
-    score.tracks.append(drums)
+    score.tracks.append(Track(is_drum=True))
+    score.tracks[1].notes.append(Note(0, TPQ, 38, 127))
     draw_piano_rolls([score], tmp_path / "with.png", titles=[""])
     plain = draw(tmp_path, [LONG])
-    np.testing.assert_array_equal(read(tmp_path / "with.png"), plain)
+    np.testing.assert_array_equal(read(tmp_path / "with.png"), plain)  # without its drums
     assert not np.array_equal(draw(tmp_path, [LONG], title="$x^$ 5 € _\\frac"), plain)
 
 
-@pytest.mark.parametrize(
-    ("notes", "name", "titles", "error", "words"),
-    [
+def test_what_cannot_be_drawn_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases: list[tuple[Any, str, list[str], type[Exception], str]] = [
         ([LONG], "a.gif", [""], ValueError, r"must end in \.png, got .*a\.gif"),
         ([LONG], "a.png", ["a", "b"], ValueError, "got 1 scores, 2 titles"),
         ([], "a.png", [""], ScoreError, "no notes"),
         ([(30_000, 1, 60, 80)], "a.png", [""], ValueError, "at most 20000 beats can be drawn, got"),
         ([LONG], "nowhere/a.png", [""], FileNotFoundError, "nowhere"),
-    ],
-)
-def test_what_cannot_be_drawn_is_an_error(
-    tmp_path: Path, notes: Any, name: str, titles: list[str], error: type[Exception], words: str
-) -> None:
-    with pytest.raises(error, match=words):
-        draw_piano_rolls([score_of(notes)], tmp_path / name, titles=titles)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_missing_matplotlib_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"pip install matplotlib"):
-        draw(tmp_path, [LONG])
+        ([LONG], "a.png", [""], ImportError, "pip install matplotlib"),
+    ]
+    for notes, name, titles, error, words in cases:
+        if error is ImportError:
+            monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+        with pytest.raises(error, match=words):
+            draw_piano_rolls([score_of(notes)], tmp_path / name, titles=titles)
+        assert not list(tmp_path.iterdir())
 
 
 def test_the_script_draws_the_same_bytes_without_pyplot(tmp_path: Path) -> None:

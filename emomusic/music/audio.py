@@ -155,7 +155,12 @@ def _play(
     if backend != "sine":
         midi = _performance(score, tail_s)
         try:
-            return *_play_soundfont(midi), "midirenderer"
+            import midirenderer
+            import soundfile
+
+            font = _soundfont(os.environ.get(SOUNDFONT_VARIABLE))
+            wav = io.BytesIO(midirenderer.render_wave_from(font, midi))
+            return *soundfile.read(wav, dtype="float32"), "midirenderer"
         except Exception as error:  # the wheel or the font is missing, or it fails in its own way
             if backend == "midirenderer":
                 raise RuntimeError(f"midirenderer cannot play: {error}") from error
@@ -168,16 +173,6 @@ def _play(
             )
     rate = sample_rate or SINE_RATE
     return _play_sines(notes, rate), rate, "sine"
-
-
-def _play_soundfont(midi: bytes) -> tuple[Samples, int]:
-    import midirenderer
-    import soundfile
-
-    soundfont = _soundfont(os.environ.get(SOUNDFONT_VARIABLE))
-    wav = midirenderer.render_wave_from(soundfont, midi)
-    samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32")
-    return samples, rate
 
 
 @lru_cache(maxsize=1)

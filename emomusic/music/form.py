@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.music.chords import N_QUALITIES, NO_CHORD, UNKNOWN
-from emomusic.music.notes import FloatColumn, IntColumn, Notes
+from emomusic.music.notes import FloatColumn, Notes
 
 FORM_KINDS = ("whole", "rhythm")
 FORM_BARS = (1, 2, 4, 8, 16)
@@ -22,7 +22,6 @@ STEPS = 12
 SAME_NOTES, SAME_ONSETS = 0.8, 0.9
 """Shares of two bars' notes, or onsets, that both have (Jaccard), from which they are alike."""
 MIN_ALIKE = 3
-N_PITCHES = 128
 HARMONY_BARS = (4, 8, 16, 2, 1)
 """How many bars back the chords may lie that a bar repeats, the likeliest of pop first."""
 NEAR_COPY = 0.7
@@ -49,23 +48,30 @@ def bar_form(notes: Notes, lines: FloatColumn) -> NDArray[np.int8]:
         notes: In beats, on a grid of twelfths.
         lines: Bar lines in beats, shape (n_bars + 1,).
     """
-    n_bars = len(lines) - 1
+    n_bars, length = len(lines) - 1, np.diff(lines)
     bar = np.clip(np.searchsorted(lines, notes.onset + 1e-6, side="right") - 1, 0, n_bars - 1)
     step = np.rint((notes.onset - lines[bar]) * STEPS).astype(np.int64)
-    n_steps = int(step.max(initial=0)) + 1
-    place = bar * n_steps + step
-    length = np.diff(lines)
-    form = np.zeros(n_bars, dtype=np.int8)
-    for code in range(N_FORMS - 1, 0, -1):  # what goes before is written last
-        back, is_whole = bars_back(code), code <= len(FORM_BARS)
-        if back < n_bars:
-            marks, share, n_places = place, SAME_ONSETS, n_steps
-            if is_whole:
-                marks, share = place * N_PITCHES + notes.pitch, SAME_NOTES
-                n_places = n_steps * N_PITCHES
-            alike = _alike(np.unique(marks), n_places, n_bars=n_bars, back=back, share=share)
-            form[back:][alike & (length[back:] == length[:-back])] = code
-    return form
+    whole: list[set[tuple[int, int]]] = [set() for _ in range(n_bars)]
+    for at, *note in zip(bar.tolist(), step.tolist(), notes.pitch.tolist(), strict=True):
+        whole[at].add((note[0], note[1]))
+    rhythm = [{step for step, _ in own} for own in whole]
+
+    def takes_up(at: int, code: int) -> bool:
+        other = at - bars_back(code)
+        if other < 0 or length[at] != length[other]:
+            return False
+        if code <= len(FORM_BARS):
+            return _alike(whole[at], whole[other], SAME_NOTES)
+        return _alike(rhythm[at], rhythm[other], SAME_ONSETS)
+
+    codes = (next((c for c in range(1, N_FORMS) if takes_up(at, c)), 0) for at in range(n_bars))
+    return np.fromiter(codes, dtype=np.int8, count=n_bars)
+
+
+def _alike(own: Set[Any], other: Set[Any], share: float) -> bool:
+    """Tell whether two bars have enough, and so much of what either has (Jaccard)."""
+    both, fewer = len(own & other), min(len(own), len(other))
+    return fewer >= MIN_ALIKE and both >= share * (len(own) + len(other) - both) - 1e-9
 
 
 def bar_harmony(chords: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
@@ -124,26 +130,6 @@ def bar_figures(onsets: Sequence[Set[int]]) -> list[int]:
     ]  # fmt: skip
 
 
-def _alike(
-    marks: IntColumn, n_places: int, *, n_bars: int, back: int, share: float
-) -> NDArray[np.bool_]:
-    """Tell which bars from `back` on share so much with the one so many bars back.
-
-    Args:
-        marks: Bar times `n_places` plus a place in it, distinct and rising.
-        n_places: Different places in a bar.
-        n_bars: Bars in all.
-        back: Bars between the two.
-        share: Of the marks of both that are in each (Jaccard).
-    """
-    count = np.bincount(marks // n_places, minlength=n_bars)
-    again = marks[np.isin(marks - back * n_places, marks, assume_unique=True)]
-    both = np.bincount(again // n_places, minlength=n_bars)[back:]
-    either = count[back:] + count[:-back] - both
-    enough = np.minimum(count[back:], count[:-back]) >= MIN_ALIKE
-    return enough & (both >= share * either - 1e-9)
-
-
 @dataclass(frozen=True)
 class FormTable:
     """Hold the forms of real pieces, to draw forms from.
@@ -172,11 +158,6 @@ class FormTable:
             if not all(set(codes) <= set(known) for codes in own):
                 raise ValueError(f"{name} must be texts of {known}")
 
-    @property
-    def longest(self) -> int:
-        """Return the number of bars of the longest form."""
-        return max(map(len, self.forms))
-
     def draw(self, n_bars: int, rng: np.random.Generator) -> tuple[list[int], ...]:
         """Draw the codes of so many bars, for each of `FORM_COLUMNS`.
 
@@ -188,9 +169,9 @@ class FormTable:
             n_bars: At least 1.
             rng: Decides which piece.
         """
-        drawn = [""] * len(FORM_COLUMNS)
+        drawn, longest = [""] * len(FORM_COLUMNS), max(map(len, self.forms))
         while len(drawn[0]) < n_bars:
-            n_left = min(n_bars - len(drawn[0]), self.longest)
+            n_left = min(n_bars - len(drawn[0]), longest)
             begun = [at for at, own in enumerate(self.forms) if len(own) >= n_left]
             most_free = (1 - TAKEN_UP) * n_left
             told = [at for at in begun if self.forms[at][:n_left].count("0") <= most_free] or begun

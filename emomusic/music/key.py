@@ -74,21 +74,14 @@ PROFILES = np.stack(
 """Major profiles on each tonic, then minor ones, standardised, shape (24, 12)."""
 
 
-def pitch_class_weights(notes: Notes) -> FloatColumn:
-    """Return how much each pitch class weighs in a passage, shape (12,), in beats.
-
-    A note weighs its duration, at most two beats.
-    """
-    weight = np.minimum(notes.duration, MAX_WEIGHT_BEATS)
-    return np.bincount(notes.pitch % 12, weights=weight, minlength=12).astype(np.float64)
-
-
 def key_correlations(notes: Notes) -> FloatColumn:
     """Return how well each key's profile fits, shape (2, 12): major and minor on each tonic.
 
-    A passage without notes, or with all pitch classes alike, fits all keys with 0.
+    A note weighs its duration, at most two beats. A passage without notes, or with all pitch
+    classes alike, fits all keys with 0.
     """
-    weights = pitch_class_weights(notes)
+    duration = np.minimum(notes.duration, MAX_WEIGHT_BEATS)
+    weights = np.bincount(notes.pitch % 12, weights=duration, minlength=12).astype(np.float64)
     weights = weights - weights.mean()
     norm = float(np.linalg.norm(weights))
     if norm < 1e-9:

@@ -207,11 +207,11 @@ def musicxml_of(sheet: Sheet) -> str:
     score.metadata = music21.metadata.Metadata()
     score.metadata.movementName = sheet.title
     root = exporter.ScoreExporter(score, makeNotation=False).parse()
-    # without what changes from run to run and what nobody said
-    for parent, names in ((root.find("identification"), ("creator", "encoding")),
-                          (root, () if sheet.title else ("movement-title",))):  # fmt: skip
-        for child in [child for child in parent if child.tag in names]:
-            parent.remove(child)
+    about = root.find("identification")
+    for name in ("creator", "encoding"):  # what changes from run to run, or nobody said
+        about.remove(about.find(name))
+    if not sheet.title:
+        root.remove(root.find("movement-title"))
     for element in (*root.iter("score-part"), *root.iter("part")):
         element.set("id", "P1")
     for part_name in root.iter("part-name"):
@@ -232,11 +232,12 @@ class _StaffWriter:
 
     def written(self) -> Any:
         """Return the staff with its bars and octave lines."""
-        staff = self._music21.stream.PartStaff(id=f"P1-Staff{self._index + 1}")
+        music21 = self._music21
+        staff = music21.stream.PartStaff(id=f"P1-Staff{self._index + 1}")
         places = places_of(self._signs, is_right=not self._index)
         sounding: list[tuple[int, Any]] = []  # the octave and the note or chord
         for number, bar in enumerate(self._sheet.bars):
-            measure = self._music21.stream.Measure(number=number + 1)
+            measure = music21.stream.Measure(number=number + 1)
             self._altered = {}
             for sign, (clef, octave) in zip(self._signs[number], places[number], strict=True):
                 element = self._element(sign, measure, clef, number)
@@ -251,9 +252,7 @@ class _StaffWriter:
             elements = [element for _, element in group]
             if octave:
                 kind, placement = ("8va", "above") if octave > 0 else ("8vb", "below")
-                shift = self._music21.spanner.Ottava(
-                    type=kind, transposing=False, placement=placement
-                )
+                shift = music21.spanner.Ottava(type=kind, transposing=False, placement=placement)
                 shift.addSpannedElements(elements[:1] + elements[1:][-1:])
                 staff.insert(0, shift)
         return staff
