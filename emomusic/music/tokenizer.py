@@ -296,6 +296,11 @@ class Tokenizer:
             ValueError: If the file is no tokenizer of this kind.
         """
         self.vocabulary = built_vocabulary() if path is None else read_vocabulary(path)
+        # The kind of each id, an index into _KINDS, and its number, shape (2, n_ids), and the
+        # first id of each kind of music: its others follow in the order of size.
+        self._meaning = np.array([_meaning_of(text) for text in self.vocabulary.texts]).T
+        kinds = self._meaning[0].tolist()
+        self._first = {kind: kinds.index(at) for at, kind in enumerate(_KINDS) if at in kinds}
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` into a folder."""
@@ -375,17 +380,6 @@ class Tokenizer:
         )
         score.tempos = TempoTickList([TempoTick(0, tempo)])
         return score
-
-    @cached_property
-    def _meaning(self) -> IntColumn:
-        """Return the kind of each id, an index into _KINDS, and its number, shape (2, n_ids)."""
-        return np.array([_meaning_of(text) for text in self.vocabulary.texts]).T
-
-    @cached_property
-    def _first(self) -> dict[str, int]:
-        """Return the first id of each kind of music; its others follow in the order of size."""
-        kinds = self._meaning[0].tolist()
-        return {kind: kinds.index(index) for index, kind in enumerate(_KINDS) if index in kinds}
 
 
 _KINDS = ("Bar", "Position", "Pitch", "Velocity", "Duration", "TimeSig", "Given")
