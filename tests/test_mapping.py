@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from synthetic import make_mapper
 
+from emomusic import mapping
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
 from emomusic.mapping import HARMONY, SUSTAIN, Mapper, MapperFitter
 from emomusic.music.attributes import ATTRIBUTE_NAMES
@@ -322,12 +323,18 @@ def test_every_quadrant_has_several_prototypes_with_clips_of_their_own(
     np.testing.assert_allclose(list(fitter.mapper_.high.values()), high)
 
 
-def test_a_clip_unlike_its_quadrant_counts_less_and_can_be_saved(tmp_path: Path) -> None:
+def test_a_clip_unlike_its_quadrant_counts_less_and_can_be_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = clips()
     data["values"][0, DENSITY], data["values"][0, MODE] = -2.0, -0.6  # the opposite of Q1
     fitted = MapperFitter(n_prototypes=3).fit(**data)
     assert fitted.trust_.shape == (240,) and (fitted.trust_ > 0).all()
     assert fitted.trust_[0] < 1e-4 < 0.05 < np.median(fitted.trust_)
+    with monkeypatch.context() as patched:
+        patched.setattr(mapping, "SHARPNESS", 0.0)  # all alike
+        flat = MapperFitter(n_prototypes=3).fit(**data).trust_
+    np.testing.assert_allclose(flat, 1.0, atol=1e-5)
     fitted.mapper_.save(tmp_path)
     assert Mapper.load(tmp_path).prototypes[0].n_clips == fitted.mapper_.prototypes[0].n_clips
 

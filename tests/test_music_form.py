@@ -78,6 +78,7 @@ def test_a_drawn_form_is_that_of_one_piece_as_far_as_it_goes() -> None:
     assert {tuple(table.draw(4, rng)[0]) for _ in range(20)} == {(0, 1, 0, 1), (0, 0, 2, 2)}
     assert table.draw(8, rng) == ([0, 0, 2, 2, 0, 0, 2, 2], *[[0] * 8] * 3)
     assert FormTable(("0000", "00000001")).draw(4, rng)[0] == [0, 0, 0, 0]
+    assert {tuple(FormTable(("0000", "0001")).draw(4, rng)[0]) for _ in range(9)} == {(0, 0, 0, 1)}
     long = table.draw(20, rng)[0]
     assert len(long) == 20
     assert long[:8] == table.draw(8, rng)[0]

@@ -78,6 +78,8 @@ def test_keys_agree_with_music21() -> None:
 def test_without_a_key_clarity_is_0_and_a_key_has_a_name() -> None:
     every = notes_at(*((float(i), 1.0, 60 + i) for i in range(12)))
     assert estimate_key(every) == Key(0, 0.0, 0.0)
+    held = [estimate_key(notes_at((0, 1, 64), (1, beats, 60))) for beats in (1.5, 2, 8)]
+    assert held[0] != held[1] == held[2]  # a note weighs at most two beats
     assert estimate_key(every.where(every.pitch < 0)) == Key(0, 0.0, 0.0)
     assert (Key(3, -0.2, 0.9).name, Key(6, 0.0, 0.9).name) == ("Eb minor", "Gb major")
 
@@ -153,10 +155,11 @@ def test_what_is_no_chord_is_refused(text: str, words: str) -> None:
         parse_chords(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "is_major", "tonic"),
-    [("C F G C", None, 0), ("Am F C G", False, 9), ("Am F C G", True, 0), ("D G A7 D", None, 2),
-     ("Em Am B7 Em", None, 4), ("N N", None, 0)],
-)  # fmt: skip
-def test_chords_are_at_home_in_a_key(text: str, is_major: bool | None, tonic: int) -> None:
-    assert home_of(parse_chords(text), is_major=is_major) == tonic
+def test_chords_are_at_home_in_a_key() -> None:
+    for text, is_major, tonic in (
+        ("C F G C", None, 0), ("Am F C G", False, 9), ("Am F C G", True, 0), ("D G A7 D", None, 2),
+        ("Em Am B7 Em", None, 4), ("N N", None, 0),
+        ("Am C C C C", None, 0),  # of two that fit, that of the chord that comes often
+        ("Am C C C Am", None, 9),  # and first and last
+    ):  # fmt: skip
+        assert home_of(parse_chords(text), is_major=is_major) == tonic

@@ -92,6 +92,9 @@ def test_each_hand_has_chords_and_triplets_of_its_own() -> None:
     assert right_hand.chords[0] == Chord(0, 12, (72, 76))  # cut where the next begins
     assert left.chords == (Chord(0, 48, (40,)),)
     assert hands_written([(0.0, 1.0, 84, 64)])[0].chords == ()
+    chord = [(0.0, 0.2, 80, 64), *((2 / 3, 0.2, pitch, 64) for pitch in (79, 84, 88))]
+    chord += [(beat, 1.0, 40, 64) for beat in range(4)]
+    assert not hands_written(chord)[1].triplets  # it counts once
     twice = hands_written([(0.0, 1.0, 84, 64), (0.02, 1.0, 84, 64)])[1]
     assert twice.chords[0].pitches == (84,)
     late = hands_written([(0.0, 1.0, 60, 64), (3.95, 0.05, 60, 64)])  # stays in the last bar
@@ -183,7 +186,10 @@ def test_beams_show_the_beat() -> None:
         (FOUR, [(0, 3), (3, 9), (9, 12), (12, 48)],
          "start,partial-right continue stop,partial-left -"),
         (FOUR, [(0, 3), (3, 6), (6, 12), (12, 48)], "start,start continue,stop stop -"),
+        (SIX, [(0, 6), (6, 9), (9, 15), (15, 18), (18, 36)],
+         "start continue,partial-right continue stop,partial-left -"),
         (FOUR, [(0, 6), (12, 18)], "- - - - -"),  # rests and lone notes break beams
+        (FOUR, [(6, 12), (12, 18), (18, 24), (24, 48)], "- - start stop -"),
     ):  # fmt: skip
         found = [",".join(sign.beams) or "-" for sign in written(spans, metre=metre)]
         assert " ".join(found) == beams
@@ -232,7 +238,7 @@ def test_pitches_are_spelled_by_the_key_and_the_notes_around() -> None:
         ("C major", [(52, 56, 59)], "E G# B"),  # a chord decides
         ("C major", [(53, 56, 60)], "F Ab C"), ("C major", [(57, 61, 64)], "A C# E"),
         ("C major", [62, 63, 64], "D D# E"),  # a foreign note leads to the next
-        ("C major", [64, 63, 62], "E Eb D"),
+        ("C major", [64, 63, 62], "E Eb D"), ("C major", [62, 61, 60], "D Db C"),
     ):  # fmt: skip
         found = names(key, *((own,) if isinstance(own, int) else own for own in chords))
         assert found == spelled.split()

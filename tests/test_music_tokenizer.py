@@ -80,7 +80,8 @@ def test_a_score_on_the_grid_comes_back(beats: int) -> None:
 def test_controls_given_notes_chords_and_marks_of_form_are_passed_over() -> None:
     note = ["Position_0", "Pitch_60", "Velocity_63", "Duration_1.0.12"]
     other = ["Position_6", "Pitch_64", "Velocity_63", "Duration_1.0.12"]
-    plain = decode("Bar_None", "TimeSig_2/4", *note, *other)
+    plain_texts = ["Bar_None", "TimeSig_2/4", *note, *other]
+    plain = decode(*plain_texts)
     told = [
         *("BOS_None", "Control-mode_3", "Ending_1", "BarControl-register_11"),
         *("Bar_None", "TimeSig_2/4", "Compound_None", "Join_1", "Form-whole_1"),
@@ -90,6 +91,10 @@ def test_controls_given_notes_chords_and_marks_of_form_are_passed_over() -> None
     assert decode(*told) == plain
     assert decode(*(text for text in told if not text.startswith("Chord"))) == plain
     assert len(plain.tracks[0].notes) == 2
+    # a second pitch begins another note than the given one
+    assert decode(*plain_texts[:2], "Given_None", *note[:2], *other[1:], *other) == decode(
+        *plain_texts[:2], *other[1:], *other
+    )
 
 
 def sounding(score: ScoreTick) -> list[tuple[int, ...]]:
