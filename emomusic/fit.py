@@ -31,8 +31,9 @@ from emomusic.music.notes import Notes
 from emomusic.music.passage import passage_of
 from emomusic.music.score import ScoreError, notes_of, read_score
 from emomusic.music.tokenizer import COMMON_TIME, Tokenizer
-from emomusic.verify.labels import LabelledClip, read_labels
-from emomusic.verify.verifier import fit_verifier
+from emomusic.verify.ensemble import featurize
+from emomusic.verify.labels import FittingLabels, LabelledClip, read_labels, read_notes
+from emomusic.verify.verifier import Verifier
 
 Progress = Callable[[int, int], None]
 MIN_CONFIDENCE = 0.2
@@ -226,7 +227,7 @@ def fit_checkpoint(
     own = clips if all_songs else [clip for clip in clips if clip.part == "mapper"]
     measured = measure_clips(own, progress=progress)
     mapper = fit_mapper(measured, about="all" if all_songs else "mapper part")
-    verifier = fit_verifier(clips)
+    verifier = Verifier().fit(featurize(read_notes(clips)), FittingLabels.of(clips))
     checkpoint.mkdir(parents=True, exist_ok=True)
     mapper.save(checkpoint)
     verifier.save(checkpoint)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from emomusic.compose.checkpoint import NAME
 from fuzz.shapes import bytes_mutated, json_mutated, tensors_mutated
@@ -80,8 +82,7 @@ def _read(folder: Path, name: str, corners: list[Any]) -> None:
     from emomusic.music.notes import make_notes
     from emomusic.music.tokenizer import Tokenizer
     from emomusic.training.rows import Rows
-    from emomusic.verify.store import VerifierError
-    from emomusic.verify.verifier import Verifier
+    from emomusic.verify.verifier import Verifier, VerifierError
 
     if name in (FILES[0], WEIGHTS):
         try:
@@ -183,9 +184,9 @@ def _small_mapper() -> bytes:
 
 
 def _small_verifier() -> bytes:
-    from emomusic.verify.store import read_arrays, write_arrays
-
-    arrays, description = read_arrays(DEFAULT / "verifier.safetensors")
+    with safe_open(DEFAULT / "verifier.safetensors", framework="numpy") as file:
+        metadata = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
     for name, array in arrays.items():
         if name.startswith("ear."):
             arrays[name] = array[:N_SUPPORTS]
@@ -194,9 +195,7 @@ def _small_verifier() -> bytes:
         elif name.endswith(".basis"):
             arrays[name] = array[:, :N_DIMENSIONS]
     arrays["whole"] = np.array([N_SUPPORTS])
-    with tempfile.TemporaryDirectory() as folder:
-        write_arrays(Path(folder) / "small", arrays, description)
-        return (Path(folder) / "small").read_bytes()
+    return save({name: np.ascontiguousarray(of) for name, of in arrays.items()}, metadata)
 
 
 def _small_rows() -> bytes:

@@ -22,8 +22,7 @@ from emomusic.model.weights import CheckpointError, read_shape, read_tensors
 from emomusic.music.reading import read_json
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows
-from emomusic.verify.store import VerifierError
-from emomusic.verify.verifier import Verifier
+from emomusic.verify.verifier import Verifier, VerifierError
 
 WEIGHTS = "model-01-of-01.safetensors"
 DEEP = b'{"a":' * 100_000

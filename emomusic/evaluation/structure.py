@@ -19,7 +19,7 @@ from emomusic.evaluation.pieces import Piece
 from emomusic.evaluation.rows import Matrix
 from emomusic.music.hands import LEFT, RIGHT, hands_of
 from emomusic.music.notes import FloatColumn, IntColumn
-from emomusic.verify.features.analysis import CHORDS
+from emomusic.verify.analysis import CHORDS
 
 Flags = NDArray[np.bool_]
 Values = dict[str, float]

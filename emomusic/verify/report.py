@@ -11,8 +11,7 @@ from typing import Any
 from emomusic.music.attributes import measure
 from emomusic.music.passage import passage_of
 from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of
-from emomusic.verify.explain import Explanation
-from emomusic.verify.timeline import Trajectory, explain_score
+from emomusic.verify.explain import Explanation, Trajectory, explain_score
 from emomusic.verify.verifier import Verdict, Verifier
 
 SUFFIXES = (".mid", ".midi")
@@ -127,22 +126,9 @@ def examine(
         from emomusic.verify.plots import plot_explanation
 
         pictures.mkdir(parents=True, exist_ok=True)
-        picture = free_path(pictures / f"{path.stem}.png")
+        picture, number = pictures / f"{path.stem}.png", 1
+        while picture.exists():
+            number += 1
+            picture = pictures / f"{path.stem}_{number}.png"
         plot_explanation(picture, notes, explanation=explanation, trajectory=trajectory)
-    return FileReport(
-        path,
-        attributes,
-        verdict=verdict,
-        explanation=explanation,
-        trajectory=trajectory,
-        picture=picture,
-    )
-
-
-def free_path(path: Path) -> Path:
-    """Add a number before the ending of a path if there is such a file already."""
-    tried, number = path, 1
-    while tried.exists():
-        number += 1
-        tried = path.with_name(f"{path.stem}_{number}{path.suffix}")
-    return tried
+    return FileReport(path, attributes, None, verdict, explanation, trajectory, picture)
