@@ -23,9 +23,9 @@ from emomusic.data.sources import CorpusFile, read_song, track_song
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
 from emomusic.mapping.fitting import MapperFitter
 from emomusic.mapping.mapper import Mapper
+from emomusic.model.checkpoint import CONFIG_NAME, CheckpointError
 from emomusic.model.engine import LogitBias, Steer
 from emomusic.model.grammar import Script
-from emomusic.model.weights import CONFIG_NAME, CheckpointError
 from emomusic.music.attributes import measure
 from emomusic.music.notes import Notes
 from emomusic.music.passage import passage_of

@@ -6,6 +6,7 @@ import json
 import random
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def _read(folder: Path, name: str, corners: list[Any]) -> None:
     from emomusic.compose.directions import Response
     from emomusic.compose.token_plan import read_tables
     from emomusic.mapping.mapper import Mapper
-    from emomusic.model.weights import CheckpointError, read_shape, read_tensors
+    from emomusic.model.checkpoint import CheckpointError, read_shape, read_tensors
     from emomusic.music.notes import make_notes
     from emomusic.music.tokenizer import Tokenizer
     from emomusic.training.rows import Rows
@@ -127,9 +128,8 @@ def _made() -> dict[str, bytes]:
     """Return the files: mapper and verifier of the default checkpoint, made small, and zeros."""
     from safetensors.numpy import save
 
+    from emomusic.model.checkpoint import FORMAT, SIZES, ModelConfig, tensor_shapes
     from emomusic.model.events import EventLayout
-    from emomusic.model.shape import SIZES, ModelConfig, tensor_shapes
-    from emomusic.model.weights import FORMAT
 
     texts = [*(f"{kind}_None" for kind in ("BOS", "EOS", "Bar", "Given", "Behind", "Here")),
              *(f"{kind}_{n}" for kind in ("Position", "Pitch", "Velocity", "Duration", "ChordA",
@@ -137,7 +137,7 @@ def _made() -> dict[str, bytes]:
     small = {**SIZES["tiny"], "dim": 8, "hidden": 4, "inner": 4}
     shape = ModelConfig(len(texts), EventLayout.from_texts(texts), context=64, **small)
     tensors = {name: np.zeros(own, np.float32) for name, own in tensor_shapes(shape).items()}
-    config = {"format": FORMAT, "model": shape.to_dict(), "weights": [WEIGHTS], "recipe": {}}
+    config = {"format": FORMAT, "model": asdict(shape), "weights": [WEIGHTS], "recipe": {}}
     return {
         "config.json": json.dumps(config).encode(),
         WEIGHTS: save(tensors),

@@ -17,8 +17,8 @@ from emomusic.compose.best_of import Realness
 from emomusic.compose.directions import Response
 from emomusic.compose.token_plan import read_tables
 from emomusic.mapping.mapper import Mapper
-from emomusic.model import weights
-from emomusic.model.weights import CheckpointError, read_shape, read_tensors
+from emomusic.model import checkpoint
+from emomusic.model.checkpoint import CheckpointError, read_shape, read_tensors
 from emomusic.music.reading import read_json
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows
@@ -138,7 +138,7 @@ def test_names_types_and_shapes_are_checked_before_the_weights_are_read(
     def read(data: bytes) -> None:
         raise AssertionError("the weights were read")
 
-    monkeypatch.setattr(weights, "deserialize", read)
+    monkeypatch.setattr(checkpoint, "deserialize", read)
     (folder / WEIGHTS).write_bytes(headed({"norm": own}, bytes(64)))
     refused(folder, WEIGHTS, words)
 

@@ -87,9 +87,6 @@ class Analysis:
 def analyse(notes: Notes) -> Analysis:
     """Group the onsets of a clip and find its key and its chords.
 
-    Args:
-        notes: At least one note.
-
     Raises:
         ValueError: If there are no notes, or their seconds do not rise or are not finite.
     """
@@ -133,11 +130,7 @@ def analyse(notes: Notes) -> Analysis:
 
 
 def group_starts(onset_s: FloatColumn) -> IntColumn:
-    """Find the index of the first note of each onset; notes within 45 ms are one onset.
-
-    Args:
-        onset_s: Seconds in rising order, shape (n,), n at least 1.
-    """
+    """Find the index of the first note of each onset, of one note or more in rising order."""
     times = onset_s.tolist()
     starts, index = [], 0
     while index < len(times):
@@ -164,10 +157,7 @@ _CHORDS = _normalised(_rotations([[pc in own for pc in range(12)] for own in CHO
 
 
 def key_correlations(heard: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
-    """Correlate pitch classes with the twelve major and the twelve minor keys.
-
-    Args:
-        heard: Weight of each pitch class, C first, shape (12,).
+    """Correlate the weights of pitch classes, C first, with the twelve major and minor keys.
 
     Returns:
         Pearson correlations in [-1, 1] by tonic, C first: major, minor; 0 where all classes
@@ -239,12 +229,7 @@ def _seconds_in_windows(notes: Notes, classes: IntColumn, left: FloatColumn) -> 
 
 
 def quantiles(values: FloatColumn | IntColumn, *shares: float) -> list[float]:
-    """Compute quantiles as `np.quantile` does, linear between neighbours, but several times faster.
-
-    Args:
-        values: At least one number, in any order.
-        shares: In [0, 1].
-    """
+    """Compute quantiles of one number or more as `np.quantile` does, but several times faster."""
     ordered = np.sort(values)
     found = []
     for share in shares:

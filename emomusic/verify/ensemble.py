@@ -294,8 +294,7 @@ class KernelEnsemble:
             points: Of all its rows, by group.
             labels: Of all n clips.
             clips: Which of them to learn from, rising.
-            ridge: Strength of the ridge.
-            width: Multiplies the width of the kernels.
+            ridge, width: As of the verifier.
         """
         from sklearn.kernel_ridge import KernelRidge
 
@@ -327,9 +326,7 @@ class KernelEnsemble:
     def logits(self, points: Points, familiarity: Matrix) -> Matrix:
         """Average the logits of the quadrants over all members, shape (n, 4).
 
-        Args:
-            points: By group, shape (n, d).
-            familiarity: Of touch and dynamics, shape (n,).
+        Familiarity is that of touch and dynamics, shape (n,).
         """
         squares = {
             name: _squared(points[name], self.supports[name], self._lengths[name])

@@ -65,8 +65,7 @@ class Effect:
         axis: "valence" or "arousal": what it moves most surely; None unless it is for or against.
         strength: Log odds that it moves at least, whichever way it is undone; 0 if unnamed.
         valence: Log odds of positive valence that the factor adds: mean, low, high.
-        arousal: The same for arousal.
-        quadrant: The same for the quadrant of the verdict.
+        arousal, quadrant: The same for arousal and for the quadrant of the verdict.
     """
 
     cause: str
@@ -202,13 +201,10 @@ def explain(
     verdict's quadrant to the same side. Effects of factors that go together need not add up.
 
     Args:
-        notes: At least one note.
+        notes: At least one note; a ValueError if there is none.
         verifier: What judges; about 16 verdicts are asked for.
         reference: What is usual; the labelled clips by default.
         verdict: The verdict on the notes, if it is known already.
-
-    Raises:
-        ValueError: If there are no notes.
 
     Reference:
         Counterfactual explanations after Wachter, Mittelstadt and Russell (2018); we change the
@@ -224,15 +220,14 @@ def explain(
     added = np.split(odds[0] - odds[1:], ends[:-1])  # (n_edits, 3) each
     effects = [_effect(one, rows, side) for one, rows in zip(found, added, strict=True)]
     rank = (FOR, AGAINST, NO_MATTER, USUAL)
+    unsure = (axis for axis, own in zip(AXES, odds[0], strict=False) if abs(own) < UNDECIDED)
     return Explanation(
-        quadrant=verdict.quadrant,
-        probability=verdict.probabilities[verdict.quadrant],
-        emotion=emotion_word(verdict),
-        valence=verdict.valence,
-        arousal=verdict.arousal,
-        undecided=tuple(
-            axis for axis, own in zip(AXES, odds[0, :2], strict=True) if abs(own) < UNDECIDED
-        ),
+        verdict.quadrant,
+        verdict.probabilities[verdict.quadrant],
+        emotion_word(verdict),
+        verdict.valence,
+        verdict.arousal,
+        undecided=tuple(unsure),
         effects=tuple(sorted(effects, key=lambda e: (rank.index(e.role), -e.strength))),
     )
 
@@ -373,13 +368,10 @@ def trace_emotion(
     """Judge a piece in windows of four bars, or of eight seconds where bars are not known.
 
     Args:
-        notes: At least one note.
+        notes: At least one note; a ValueError if there is none.
         verifier: What judges: each window, and the piece without it.
         bars: Beats at which bars start, and at which the last one ends, rising.
         verdict: The verdict on the whole piece, if it is known already.
-
-    Raises:
-        ValueError: If there are no notes.
     """
     if bars is None:
         onset, edges = notes.onset_s, _time_edges(notes)
@@ -459,11 +451,7 @@ def explain_score(
 ) -> tuple[Explanation, Trajectory]:
     """Explain the verdict on a score: by which factors, and where in its bars.
 
-    Args:
-        score: With at least one note.
-        verifier: What judges.
-        notes: Those of the score, if they are at hand.
-        verdict: That on the notes, if it is known already.
+    Its notes and the verdict on them may be given, where they are known already.
 
     Raises:
         ScoreError: If it holds no notes.

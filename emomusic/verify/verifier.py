@@ -147,10 +147,8 @@ class Verifier:
             n_folds: Folds, grouped by song, on which the probabilities are calibrated.
             seed: Draws the folds.
         """
-        self.ridge = ridge
-        self.width = width
-        self.n_folds = n_folds
-        self.seed = seed
+        self.ridge, self.width = ridge, width
+        self.n_folds, self.seed = n_folds, seed
 
     def fit(self, batch: FeatureBatch, labels: FittingLabels) -> Self:
         """Fit the ensemble, then calibrate it on songs left out.
@@ -231,9 +229,7 @@ class Verifier:
     def window_verdict(self, notes: Notes, *, trust: float) -> Verdict:
         """Judge a window of a piece, such as four bars: not cut into halves, as a segment.
 
-        Args:
-            notes: Of the window.
-            trust: Of the verdict on the whole piece: it decides how touch and dynamics count.
+        The trust of the verdict on the whole piece decides how touch and dynamics count.
 
         Raises:
             ValueError: If the window holds no notes.
