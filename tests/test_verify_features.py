@@ -87,6 +87,10 @@ BY_HAND: dict[str, tuple[Notes, dict[str, float]]] = {
         "pitch_mean": 60.0, "top_mean": 79.0, "bottom_mean": 41.0, "low_share": 0.5,
         "high_share": 0.5, "hand_distance": 38.0, "pitches_used": 2.0,
     }),
+    "C3 is not low, C5 is high": (clip([0.0, 1.0], [48, 72]), {"low_share": 0.0, "high_share": 0.5}),
+    "a third makes a chord": (clip([0.0] * 3 + [1.0] * 2, [60, 64, 67, 60, 64]), {
+        "chord_size": 2.5, "chord_share": 0.5,
+    }),
     "dynamics": (STRUCK, {"velocity_level": 65.0, "velocity_change": 20.0, "velocity_top": 25.0}),
     "flat": (clip([0.0, 1.0], [40, 80], velocity=90), {
         "velocity_spread": 0.0, "velocity_change": 0.0, "velocity_top": 0.0,

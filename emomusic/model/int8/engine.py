@@ -340,7 +340,10 @@ class _Session:
         """Write rows until there are no more; yield number and segments of each that ends."""
         library, state = self._lib, lib.StateArg()
         while not jobs.closed:
-            self._fill(jobs)
+            for at, place in enumerate(self._places):
+                if place is None and (found := jobs.take()) is not None:
+                    check_row(found[1], self._grammar, self._config)
+                    self._put(at, _Place(*found))
             if all(place is None for place in self._places):
                 return
             library.em_run(self.handle, STEPS)
@@ -372,25 +375,18 @@ class _Session:
                     context = self._config.context
                     raise ValueError(f"a segment does not end within a context of {context}")
 
-    def _fill(self, jobs: _Jobs) -> None:
-        for at, place in enumerate(self._places):
-            if place is None:
-                found = jobs.take()
-                if found is None:
-                    return
-                check_row(found[1], self._grammar, self._config)
-                self._put(at, _Place(*found))
-
     def _put(self, at: int, place: _Place) -> None:
-        place.n_before = len(place.segments)
-        status = self._lib.em_put(self.handle, at, ctypes.byref(self._row_arg(place)))
+        row, place.n_before = place.row, len(place.segments)
+        lean = None if row.steer is None else row.steer(place.segments)
+        argument = self._row_arg(place, lean)
+        status = self._lib.em_put(self.handle, at, ctypes.byref(argument))
         if status == lib.NO_MEMORY:
             raise MemoryError("no memory for a row")
         if status:
             raise ValueError("the row does not fit the grammar or the context")
         self._places[at] = place
 
-    def _row_arg(self, place: _Place) -> lib.RowArg:
+    def _row_arg(self, place: _Place, lean: LogitBias | None) -> lib.RowArg:
         """Return the argument for what is left of a row; it keeps the arrays it points to."""
         row, script, grammar = place.row, place.row.script, self._grammar
         bars = script.bars[place.n_before :]
@@ -411,7 +407,6 @@ class _Session:
             "note_at": note_at // 4,
             "uniforms": np.ascontiguousarray(row.uniforms.peek(4 * self._config.context)),
         }
-        lean = None if row.steer is None else row.steer(place.segments)
         is_guided = row.guidance_after(place.n_before) != 1
         argument = lib.RowArg(
             **{name: _pointer(array) for name, array in arrays.items()},
@@ -427,7 +422,7 @@ class _Session:
             lean=self._lean_arg(lean),
             waits=row.steer is not None,
         )
-        argument.kept = (arrays, lean)
+        argument.kept = arrays
         return argument
 
     def _lean_arg(self, lean: LogitBias | None) -> Any:
