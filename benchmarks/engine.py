@@ -10,12 +10,19 @@ import numpy as np
 
 from benchmarks.measure import Bench, Clock
 from emomusic.compose.token_plan import BarPlan, TokenPlan, clip_grammar, to_script
+from emomusic.model.checkpoint import (
+    SIZES,
+    Array,
+    ModelConfig,
+    as_float32,
+    read_shape,
+    read_tensors,
+    tensor_shapes,
+)
 from emomusic.model.engine import Engine, EngineRow, Uniforms
 from emomusic.model.events import EventLayout
 from emomusic.model.grammar import Grammar, Script
 from emomusic.model.int8.library import is_built
-from emomusic.model.shape import SIZES, ModelConfig, tensor_shapes
-from emomusic.model.weights import Array, as_float32, read_shape, read_tensors
 from emomusic.music.tokenizer import Vocabulary, built_vocabulary
 
 NEEDS: tuple[str, ...] = ()

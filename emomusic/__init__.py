@@ -41,16 +41,16 @@ if TYPE_CHECKING:
         parse_curve,
         parse_mix,
     )
-    from emomusic.model.choose import EngineError
-    from emomusic.model.weights import CheckpointError
+    from emomusic.model.checkpoint import CheckpointError
+    from emomusic.model.engine import EngineError
     from emomusic.music.score import ScoreError
     from emomusic.verify.verifier import Verdict, Verifier
 else:
     _HOME = {
-        "CheckpointError": "model.weights",
+        "CheckpointError": "model.checkpoint",
         "Clip": "compose.clip",
         "Composer": "compose.composer",
-        "EngineError": "model.choose",
+        "EngineError": "model.engine",
         "Given": "compose.primer",
         "Request": "compose.request",
         "ScoreError": "music.score",

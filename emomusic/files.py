@@ -22,6 +22,17 @@ UNREADABLE = (
 """What reading a missing, damaged or foreign table of JSON may raise."""
 
 
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file that has an end: no pipe, no device.
+
+    Raises:
+        OSError: If it is missing, cannot be read, or is no plain file.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path.name} is no plain file")
+    return path.open("rb")
+
+
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file under a temporary name beside `path`, then rename it.
 

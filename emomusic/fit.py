@@ -22,15 +22,16 @@ from emomusic.data.clean import SkippedError
 from emomusic.data.sources import CorpusFile, read_song, track_song
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
 from emomusic.mapping import Mapper, MapperFitter
+from emomusic.model.checkpoint import CONFIG_NAME, CheckpointError
 from emomusic.model.engine import LogitBias, Steer
 from emomusic.model.grammar import Script
-from emomusic.model.weights import CONFIG_NAME, CheckpointError
 from emomusic.music.attributes import measure, passage_of
 from emomusic.music.notes import Notes
 from emomusic.music.score import ScoreError, notes_of, read_score
 from emomusic.music.tokenizer import COMMON_TIME, Tokenizer
-from emomusic.verify.labels import LabelledClip, read_labels
-from emomusic.verify.verifier import fit_verifier
+from emomusic.verify.ensemble import featurize
+from emomusic.verify.labels import FittingLabels, LabelledClip, read_labels, read_notes
+from emomusic.verify.verifier import Verifier
 
 Progress = Callable[[int, int], None]
 MIN_CONFIDENCE = 0.2
@@ -224,7 +225,7 @@ def fit_checkpoint(
     own = clips if all_songs else [clip for clip in clips if clip.part == "mapper"]
     measured = measure_clips(own, progress=progress)
     mapper = fit_mapper(measured, about="all" if all_songs else "mapper part")
-    verifier = fit_verifier(clips)
+    verifier = Verifier().fit(featurize(read_notes(clips)), FittingLabels.of(clips))
     checkpoint.mkdir(parents=True, exist_ok=True)
     mapper.save(checkpoint)
     verifier.save(checkpoint)

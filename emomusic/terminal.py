@@ -136,7 +136,7 @@ def load_composer(
         check_folder(out)
         folder = find_checkpoint(checkpoint)
     from emomusic.compose.composer import Composer
-    from emomusic.model.choose import EngineError
+    from emomusic.model.engine import EngineError
 
     try:
         composer = Composer(folder, threads=threads, engine=engine)

@@ -6,11 +6,14 @@ import json
 import random
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from emomusic.compose.checkpoint import NAME
 from fuzz.shapes import bytes_mutated, json_mutated, tensors_mutated
@@ -76,12 +79,11 @@ def _read(folder: Path, name: str, corners: list[Any]) -> None:
     from emomusic.compose.directions import Response
     from emomusic.compose.token_plan import read_tables
     from emomusic.mapping import Mapper
-    from emomusic.model.weights import CheckpointError, read_shape, read_tensors
+    from emomusic.model.checkpoint import CheckpointError, read_shape, read_tensors
     from emomusic.music.notes import make_notes
     from emomusic.music.tokenizer import Tokenizer
     from emomusic.training.rows import Rows
-    from emomusic.verify.store import VerifierError
-    from emomusic.verify.verifier import Verifier
+    from emomusic.verify.verifier import Verifier, VerifierError
 
     if name in (FILES[0], WEIGHTS):
         try:
@@ -126,9 +128,8 @@ def _made() -> dict[str, bytes]:
     """Return the files: mapper and verifier of the default checkpoint, made small, and zeros."""
     from safetensors.numpy import save
 
+    from emomusic.model.checkpoint import FORMAT, SIZES, ModelConfig, tensor_shapes
     from emomusic.model.events import EventLayout
-    from emomusic.model.shape import SIZES, ModelConfig, tensor_shapes
-    from emomusic.model.weights import FORMAT
 
     texts = [*(f"{kind}_None" for kind in ("BOS", "EOS", "Bar", "Given", "Behind", "Here")),
              *(f"{kind}_{n}" for kind in ("Position", "Pitch", "Velocity", "Duration", "ChordA",
@@ -136,7 +137,7 @@ def _made() -> dict[str, bytes]:
     small = {**SIZES["tiny"], "dim": 8, "hidden": 4, "inner": 4}
     shape = ModelConfig(len(texts), EventLayout.from_texts(texts), context=64, **small)
     tensors = {name: np.zeros(own, np.float32) for name, own in tensor_shapes(shape).items()}
-    config = {"format": FORMAT, "model": shape.to_dict(), "weights": [WEIGHTS], "recipe": {}}
+    config = {"format": FORMAT, "model": asdict(shape), "weights": [WEIGHTS], "recipe": {}}
     return {
         "config.json": json.dumps(config).encode(),
         WEIGHTS: save(tensors),
@@ -183,9 +184,9 @@ def _small_mapper() -> bytes:
 
 
 def _small_verifier() -> bytes:
-    from emomusic.verify.store import read_arrays, write_arrays
-
-    arrays, description = read_arrays(DEFAULT / "verifier.safetensors")
+    with safe_open(DEFAULT / "verifier.safetensors", framework="numpy") as file:
+        metadata = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
     for name, array in arrays.items():
         if name.startswith("ear."):
             arrays[name] = array[:N_SUPPORTS]
@@ -194,9 +195,7 @@ def _small_verifier() -> bytes:
         elif name.endswith(".basis"):
             arrays[name] = array[:, :N_DIMENSIONS]
     arrays["whole"] = np.array([N_SUPPORTS])
-    with tempfile.TemporaryDirectory() as folder:
-        write_arrays(Path(folder) / "small", arrays, description)
-        return (Path(folder) / "small").read_bytes()
+    return save({name: np.ascontiguousarray(of) for name, of in arrays.items()}, metadata)
 
 
 def _small_rows() -> bytes:

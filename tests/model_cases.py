@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emomusic.model.engine import Engine, EngineRow, Segments, Uniforms, steered
+from emomusic.model.checkpoint import SIZES, ModelConfig
+from emomusic.model.engine import Engine, EngineRow, Segments, Uniforms
 from emomusic.model.events import (
     ADVANCE,
     CHORD_A,
@@ -23,9 +24,7 @@ from emomusic.model.events import (
 )
 from emomusic.model.grammar import FREE, BarScript, GivenNote, Grammar, Script, Walk
 from emomusic.model.int8.library import is_built
-from emomusic.model.sampling import sample_choice
-from emomusic.model.shape import SIZES, ModelConfig
-from emomusic.model.torch_engine import TorchEngine
+from emomusic.model.torch_engine import TorchEngine, sample_choice
 from emomusic.model.transformer import Transformer
 
 TEXTS = (
@@ -176,7 +175,7 @@ def reference(engine: Engine, row: EngineRow, *, context: int = CONTEXT - 1) -> 
 
 def _next_event(engine: Engine, row: EngineRow, walk: Walk, ids: list[int]) -> list[int]:
     """Return the ids of an event, or an end and the head after it."""
-    lean, n_bars = steered(row, walk.segments, GRAMMAR), len(walk.segments)
+    lean, n_bars = row.steer and row.steer(walk.segments), len(walk.segments)
     guidance, own = row.guidance_after(n_bars), list[int]()
     hidden = next(at for at in range(1, len(ids)) if ids[at] in (BAR, LAYOUT.behind))
     while True:

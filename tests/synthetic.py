@@ -14,9 +14,8 @@ from helpers.verifier import fitted
 from emomusic.compose.directions import LEVERS, Response
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS
 from emomusic.mapping import Mapper, Prototype
-from emomusic.model.checkpoint import save_model
+from emomusic.model.checkpoint import SIZES, ModelConfig, save_model
 from emomusic.model.events import ADVANCE, EventLayout
-from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.chords import CHORD_NAMES

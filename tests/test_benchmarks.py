@@ -32,8 +32,8 @@ from benchmarks.run import (
     told,
 )
 from benchmarks.table import ratios, report
+from emomusic.model.checkpoint import tensor_shapes
 from emomusic.model.int8.library import is_built
-from emomusic.model.shape import tensor_shapes
 from emomusic.music.tokenizer import built_vocabulary
 
 MACHINE = {"processor": "a CPU", "cores": 2, "memory_gb": 4.0, "features": ["avx2"]}

@@ -18,12 +18,11 @@ from emomusic.compose.directions import Response
 from emomusic.compose.token_plan import read_tables
 from emomusic.files import read_json
 from emomusic.mapping import Mapper
-from emomusic.model import weights
-from emomusic.model.weights import CheckpointError, read_shape, read_tensors
+from emomusic.model import checkpoint
+from emomusic.model.checkpoint import CheckpointError, read_shape, read_tensors
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows
-from emomusic.verify.store import VerifierError
-from emomusic.verify.verifier import Verifier
+from emomusic.verify.verifier import Verifier, VerifierError
 
 WEIGHTS = "model-01-of-01.safetensors"
 DEEP = b'{"a":' * 100_000
@@ -139,7 +138,7 @@ def test_names_types_and_shapes_are_checked_before_the_weights_are_read(
     def read(data: bytes) -> None:
         raise AssertionError("the weights were read")
 
-    monkeypatch.setattr(weights, "deserialize", read)
+    monkeypatch.setattr(checkpoint, "deserialize", read)
     (folder / WEIGHTS).write_bytes(headed({"norm": own}, bytes(64)))
     refused(folder, WEIGHTS, words)
 

@@ -211,8 +211,7 @@ def composer_layout() -> EventLayout:
 def test_parts_of_different_checkpoints_are_refused(own_checkpoint: Path, tmp_path: Path) -> None:
     import torch
 
-    from emomusic.model.checkpoint import save_model
-    from emomusic.model.shape import SIZES, ModelConfig
+    from emomusic.model.checkpoint import SIZES, ModelConfig, save_model
     from emomusic.model.transformer import Transformer
 
     with torch.random.fork_rng():

@@ -32,7 +32,7 @@ from emomusic.compose.checkpoint import (
 )
 from emomusic.compose.composer import Composer
 from emomusic.compose.hub import fetch_checkpoint
-from emomusic.model.weights import CheckpointError
+from emomusic.model.checkpoint import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "checkpoints" / "emomusic-12m"

@@ -19,7 +19,7 @@ from emomusic.fit import (
     measure_response,
 )
 from emomusic.mapping import Mapper
-from emomusic.model.weights import CheckpointError
+from emomusic.model.checkpoint import CheckpointError
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.score import notes_of, read_score, write_score
 from emomusic.verify.labels import LabelError, read_labels

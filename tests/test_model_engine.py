@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -127,7 +129,10 @@ def test_a_lean_is_asked_for_before_each_bar(engine: Engine, guidance: float) ->
 
     def steer(segments: Segments) -> LogitBias | None:
         asked.append(len(segments))
-        return leaning_to(segments)
+        if (lean := leaning_to(segments)) is not None:
+            # As soon as nobody holds it, its memory is another's.
+            weakref.finalize(lean, lean.bias.fill, np.nan)
+        return lean
 
     def row(steer: Callable[[Segments], LogitBias | None] | None) -> EngineRow:
         return make_row(4, make_script(4), steer=steer, guidance=guidance)
@@ -139,19 +144,29 @@ def test_a_lean_is_asked_for_before_each_bar(engine: Engine, guidance: float) ->
 
 
 @pytest.mark.parametrize(
-    ("lean", "words"),
+    ("arrays", "words"),
     [
-        (LogitBias(np.zeros(V, np.float32)), f"a bias must be 2 × {V + 1} finite numbers"),
-        (LogitBias(ZEROS + np.float32(np.nan)), f"a bias must be 2 × {V + 1} finite numbers"),
-        (LogitBias(ZEROS, np.zeros((3, 2)), np.zeros(2)), "pairs and weights do not fit"),
-        (LogitBias(ZEROS, np.array([[1, V + 1]]), np.zeros(1)), f"ids outside the {V + 1}"),
-        (LogitBias(ZEROS, np.array([[-2, 1]]), np.zeros(1)), f"ids outside the {V + 1}"),
-        (LogitBias(ZEROS, np.array([[1, 1]]), np.full(1, np.inf)), "weights that are not finite"),
+        ((np.zeros(V + 1),), "a bias must be two rows of finite numbers"),
+        ((ZEROS + np.float32(np.nan),), "a bias must be two rows of finite numbers"),
+        ((ZEROS, np.zeros((3, 2)), np.zeros(2)), "pairs and weights do not fit"),
+        ((ZEROS, np.array([[1, V + 1]]), np.zeros(1)), f"ids outside the {V + 1}"),
+        ((ZEROS, np.array([[-2, 1]]), np.zeros(1)), f"ids outside the {V + 1}"),
+        ((ZEROS, np.array([[1, -1]]), np.zeros(1)), f"ids outside the {V + 1}"),
+        ((ZEROS, np.array([[1, 1]]), np.full(1, np.inf)), "weights that are not finite"),
     ],
 )
-def test_a_lean_that_does_not_fit_is_refused(engine: Engine, lean: LogitBias, words: str) -> None:
+def test_a_lean_that_is_none_is_refused(arrays: tuple[Any, ...], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        written(engine, [make_row(1, steer=lambda segments: lean)])
+        LogitBias(*arrays)
+
+
+def test_a_lean_of_another_vocabulary_is_refused(engine: Engine) -> None:
+    def by_bar(n_bars: int) -> Callable[[Segments], LogitBias]:
+        return lambda own: LogitBias(ZEROS[:, 1:] if len(own) >= n_bars else ZEROS)
+
+    for n_bars in (0, 1):
+        with pytest.raises(ValueError, match=f"a bias must have {V + 1} columns, got {V}"):
+            written(engine, [make_row(1, steer=by_bar(n_bars))])
 
 
 @pytest.mark.parametrize(("guidance", "n_guided"), [(1.0, 0), (3.0, 4)])
@@ -344,18 +359,24 @@ def test_a_grammar_of_another_vocabulary_is_refused(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("name", "bounds", "good", "bad"),
     [
-        ({"top_p": 1.2}, r"top_p must be in \(0, 1\], got 1.2"),
-        ({"temperature": (1.0, 0.0) * 3}, r"temperature must be in \(0, 5\], got 0"),
-        ({"temperature": (1.0, 1.0)}, "temperature must be one number or 6"),
-        ({"guidance": 0.5}, r"guidance must be in \[1, 5\], got 0.5"),
-        ({"n_guided": -1}, "n_guided must be in 0 to"),
+        ("temperature", "(0, 5]", (1e-6, 5), (0, -1, 5.01, np.nan, np.inf, (1.0, 0.0) * 3)),
+        ("top_p", "(0, 1]", (1e-6, 1), (0, -0.1, 1.2, np.nan, (1.0,) * 5 + (2.0,))),
+        ("guidance", "[1, 5]", (1.0, 5.0), (0.99, 5.1, -1, np.nan)),
+        ("n_guided", "0 to ", (0, 4), (-1, 2**31)),
     ],
 )
-def test_settings_out_of_range_are_refused(settings: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        make_row(0, **settings)
+def test_settings_out_of_range_are_refused(
+    name: str, bounds: str, good: tuple[float, ...], bad: tuple[Any, ...]
+) -> None:
+    for value in good:
+        make_row(0, **{name: value})
+    for value in bad:
+        with pytest.raises(ValueError, match=re.escape(f"{name} must be in {bounds}")):
+            make_row(0, **{name: value})
+    with pytest.raises(ValueError, match="temperature must be one number or 6"):
+        make_row(0, temperature=(1.0, 1.0))
 
 
 def test_numbers_come_in_order_whatever_they_are_taken_in() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ def test_a_layout_is_found_by_the_texts_of_the_tokens() -> None:
         assert TEXTS[getattr(LAYOUT, field)] == f"{kind}_None"
     assert TEXTS[LAYOUT.chord_b[0]] == "ChordB_0:maj" and LAYOUT.chord_b[1] == 4
     assert LAYOUT.n_choices == (11, 40, 3, 5, 4, 4)
-    assert EventLayout.from_dict(LAYOUT.to_dict()) == LAYOUT
+    assert EventLayout.from_dict(asdict(LAYOUT)) == LAYOUT
     with pytest.raises(ValueError, match="the vocabulary lacks Given, or its ids are scattered"):
         EventLayout.from_texts([text for text in TEXTS if text != "Given_None"])
     with pytest.raises(ValueError, match="the vocabulary lacks Pitch, or its ids are scattered"):
@@ -149,6 +150,6 @@ def test_a_layout_is_found_by_the_texts_of_the_tokens() -> None:
 )
 def test_a_layout_that_names_no_ids_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        EventLayout.from_dict({**LAYOUT.to_dict(), **changes})
+        EventLayout.from_dict({**asdict(LAYOUT), **changes})
     with pytest.raises(ValueError, match=f"position names id {POSITIONS[-1]} of {POSITIONS[-1]}"):
         LAYOUT.check(POSITIONS[-1])

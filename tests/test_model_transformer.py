@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,8 @@ import torch
 from model_cases import GRAMMAR, LAYOUT, V, draw_music, make_model
 from numpy.typing import NDArray
 
+from emomusic.model.checkpoint import SIZES, ModelConfig, tensor_shapes
 from emomusic.model.events import CHORD_A, CHORD_B, SLOTS
-from emomusic.model.shape import SIZES, ModelConfig, tensor_shapes
 from emomusic.model.transformer import Cache, Transformer
 
 Array = NDArray[np.float64]
@@ -156,6 +157,6 @@ def test_more_events_than_the_context_are_refused() -> None:
     ],
 )
 def test_a_shape_out_of_range_is_refused(changes: dict[str, Any], words: str) -> None:
-    values = {"vocab_size": V, "layout": LAYOUT.to_dict(), **SIZES["tiny"], **changes}
+    values = {"vocab_size": V, "layout": asdict(LAYOUT), **SIZES["tiny"], **changes}
     with pytest.raises(ValueError, match=words):
         ModelConfig.from_dict(values)

@@ -21,8 +21,15 @@ from emomusic.studio.result import Asked, Result, result_page
 from emomusic.studio.result.drawings import CENTRE, GAP, LEFT, PANEL, RADIUS, RIGHT, SIZE, TOP
 from emomusic.studio.result.markup import escaped, percent, rounded, signed, spoken, tag
 from emomusic.studio.result.targets import N_SHOWN
-from emomusic.verify.explain import AGAINST, FOR, USUAL, Effect, Explanation
-from emomusic.verify.timeline import Trajectory, Window
+from emomusic.verify.explain import (
+    AGAINST,
+    FOR,
+    USUAL,
+    Effect,
+    Explanation,
+    Trajectory,
+    Window,
+)
 from emomusic.verify.verifier import Verdict
 
 EVIL = "<script>alert(1)</script>\"' onload=x ${1+1} {{value}}"

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from training_cases import TEXTS
 
+from emomusic.model.checkpoint import SIZES, ModelConfig
 from emomusic.model.events import EventLayout
-from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer
 from emomusic.training.config import TrainConfig
 from emomusic.training.state import STATE_NAME, load_state, save_state

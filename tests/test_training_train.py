@@ -17,9 +17,8 @@ import torch
 from synthetic import make_rows
 from training_cases import SMALL, TEXTS, Stopped, alike, curve, state
 
-from emomusic.model.checkpoint import load_model, save_model
+from emomusic.model.checkpoint import SIZES, ModelConfig, load_model, save_model
 from emomusic.model.events import EventLayout
-from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer
 from emomusic.training import train as room
 from emomusic.training.config import TrainConfig, make_config

@@ -1,3 +1,5 @@
+"""Clips as points in feature groups, and the machines that learn from them."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -9,42 +11,118 @@ import pytest
 from helpers.verifier import CLIPS, LABELS, clip, measured
 
 from emomusic.emotion import QUADRANTS
-from emomusic.music.notes import Notes
+from emomusic.music.notes import Notes, make_notes
+from emomusic.verify.analysis import Matrix
 from emomusic.verify.calibration import SIGNS
 from emomusic.verify.ensemble import (
+    MAX_DEVIATION,
     MEMBERS,
+    MIN_VARIANCE,
     SEGMENT_WEIGHT,
     SHIFT_PRONE,
+    FeatureBatch,
     KernelEnsemble,
+    Points,
+    Projections,
+    featurize,
+    split_halves,
 )
-from emomusic.verify.groups import Matrix, Points, Projections, feature_row
+from emomusic.verify.features import COLUMNS, FEATURE_NAMES, GROUPS, N_COLUMNS, feature_row
 from emomusic.verify.labels import FittingLabels
 
 N = len(CLIPS)
+ROWS = measured().rows[:N]
 SHARES = np.eye(4)[[QUADRANTS.index(name) for name in LABELS]]
 SONGS = [str(k) for k in range(N)]
-PROJECTIONS = Projections.fit(measured().rows[:N])
+PROJECTIONS = Projections.fit(ROWS)
 POINTS = PROJECTIONS.points(measured().rows)
 WEIGHT = np.linspace(0.5, 2.0, N)
+ALL, _, VALENCE, AROUSAL, _ = MEMBERS
+SHORT = CLIPS[1].where(slice(10))
 
 
-BY_NAME = {member.name: member for member in MEMBERS}
-ALL, VALENCE, AROUSAL = BY_NAME["all"], BY_NAME["harmony"], BY_NAME["motion"]
+@pytest.mark.parametrize(
+    ("n_notes", "gap_s", "is_cut"),
+    # 33 notes last just 8 s from the first onset to the last.
+    [(40, 0.25, True), (33, 0.25, True), (32, 0.25, False), (24, 1.0, True), (23, 1.0, False),
+     (1, 1.0, False), (0, 1.0, False)],
+)  # fmt: skip
+def test_only_long_clips_have_halves(n_notes: int, gap_s: float, is_cut: bool) -> None:
+    onset: Matrix = gap_s * np.arange(float(n_notes))
+    columns = (np.full(n_notes, gap_s), np.full(n_notes, 60), np.full(n_notes, 64))
+    notes = make_notes(onset, *columns, tempo=60.0)
+    assert len(split_halves(notes)) == 2 * is_cut
+    if is_cut:  # a long rest parts them
+        onset_s = onset + np.where(np.arange(n_notes) < n_notes // 4, 0.0, 30.0)
+        counts = [len(half) for half in split_halves(replace(notes, onset_s=onset_s))]
+        assert counts == [n_notes // 4, n_notes - n_notes // 4]
 
 
-def fitted(
-    ridge: float = 1.0,
-    width: float = 1.0,
-    clips: Sequence[int] = range(N),
-    songs: Sequence[str] = SONGS,
-) -> KernelEnsemble:
+def test_clips_are_measured_whole_then_in_halves() -> None:
+    found = featurize([CLIPS[0], SHORT, CLIPS[2]])
+    whole = [CLIPS[0], SHORT, CLIPS[2], *split_halves(CLIPS[0]), *split_halves(CLIPS[2])]
+    assert np.array_equal(found.rows, [feature_row(notes) for notes in whole])
+    assert found.owner.tolist() == [0, 1, 2, 0, 0, 2, 2] and found.n_clips == 3
+    assert found.rows_of(np.array([2, 0])).tolist() == [2, 0, 3, 4, 5, 6]
+    assert featurize([]).rows.shape == (0, N_COLUMNS) and featurize([]).n_clips == 0
+
+
+@pytest.mark.parametrize("order", [[2, 0], [3, 1, 0, 2], [1], []])
+def test_clips_taken_keep_their_halves(order: list[int]) -> None:
+    several = [CLIPS[0], SHORT, CLIPS[2], CLIPS[3]]
+    taken = featurize(several).take(np.array(order, dtype=np.int64))
+    assert taken.n_clips == len(order)
+    for place, at in enumerate(order):
+        alone = featurize([several[at]]).rows
+        assert np.array_equal(taken.rows[taken.owner == place], alone)
+        assert np.array_equal(taken.rows[place], alone[0])
+
+
+def test_values_of_a_clip_and_its_halves_are_averaged() -> None:
+    batch = FeatureBatch(np.zeros((4, N_COLUMNS)), np.array([0, 1, 0, 0]))
+    values = np.array([[4.0, 0], [0, 2.0], [0, 0], [2.0, 3.0]])
+    assert batch.average(values).tolist() == [[2.0, 1.0], [0, 2.0]]
+    assert batch.spread(values) == pytest.approx(np.array([[np.sqrt(8 / 3), np.sqrt(2)], [0, 0]]))
+
+
+def squared(points: Matrix) -> Matrix:
+    return np.asarray(((points[:, None] - points[None]) ** 2).sum(axis=2))
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_projections_keep_distances(name: str) -> None:
+    own, blocks = COLUMNS[name]
+    away = (ROWS[:, own] - ROWS[:, own].mean(axis=0)) / np.maximum(ROWS[:, own].std(axis=0), 1e-6)
+    features, patterns = np.clip(away, -MAX_DEVIATION, MAX_DEVIATION), ROWS[:, blocks]
+    share = GROUPS[name] * patterns.var(axis=0).sum() / features.var(axis=0).sum()
+    joined = np.concatenate([features * np.sqrt(share), patterns], axis=1)
+    before = squared(joined / np.sqrt(2.0 * joined.var(axis=0).sum()))  # mean 1
+    after = squared(POINTS[name][:N])
+    assert MIN_VARIANCE <= after.mean() <= 1.0 + 1e-4
+    assert (after <= before + 1e-4).all()
+
+
+def test_one_strange_value_does_not_decide() -> None:
+    column = FEATURE_NAMES.index("note_rate")
+    strange, cut = ROWS[:1].copy(), ROWS[:1].copy()
+    strange[0, column] = 1e9
+    cut[0, column] = PROJECTIONS.mean[column] + MAX_DEVIATION * PROJECTIONS.scale[column]
+    first, second = PROJECTIONS.points(strange), PROJECTIONS.points(cut)
+    assert all(first[name] == pytest.approx(second[name], abs=1e-5) for name in GROUPS)
+
+
+def test_equal_clips_can_be_projected() -> None:
+    points = Projections.fit(np.tile(ROWS[:1], (5, 1))).points(ROWS[[0, 30]])
+    for name in GROUPS:
+        assert np.isfinite(points[name]).all()
+        assert points[name][0] == pytest.approx(0.0, abs=0.05)
+
+
+def fitted(ridge: float = 1.0, width: float = 1.0, **own: Any) -> KernelEnsemble:
+    clips: Sequence[int] = own.get("clips", range(N))
+    labels = FittingLabels(SHARES, np.full((N, 2), np.nan), own.get("songs", SONGS), WEIGHT)
     return KernelEnsemble.fit(
-        measured(),
-        POINTS,
-        labels=FittingLabels(SHARES, np.full((N, 2), np.nan), songs, WEIGHT),
-        clips=np.array(clips),
-        ridge=ridge,
-        width=width,
+        measured(), POINTS, labels=labels, clips=np.array(clips), ridge=ridge, width=width
     )
 
 
@@ -57,49 +135,38 @@ def points_of(*clips: Notes) -> Points:
     return PROJECTIONS.points(np.array([feature_row(notes) for notes in clips]))
 
 
-def test_targets_of_shares() -> None:
+def test_what_members_learn_and_answer_by_hand() -> None:
     shares = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.25, 0.75, 0.0]])
-    assert ALL.targets(shares).tolist() == [
-        [4.5, -1.5, -1.5, -1.5],
-        [-1.5, 0.0, 3.0, -1.5],
-    ]
+    assert ALL.targets(shares).tolist() == [[4.5, -1.5, -1.5, -1.5], [-1.5, 0.0, 3.0, -1.5]]
     assert VALENCE.targets(shares).tolist() == [[3.0], [-3.0]]
     assert AROUSAL.targets(shares).tolist() == [[3.0], [-1.5]]
-
-
-def test_an_axis_is_answered_with_the_same_logit_on_its_two_quadrants() -> None:
     assert VALENCE.to_logits(np.array([[2.0]])).tolist() == [[2.0, -2.0, -2.0, 2.0]]
     assert AROUSAL.to_logits(np.array([[2.0]])).tolist() == [[2.0, 2.0, -2.0, -2.0]]
-    logits = np.arange(4.0)[None]
-    assert np.array_equal(ALL.to_logits(logits), logits)
+    assert ALL.to_logits(shares) is shares
 
 
 def direct(ridge: float, width: float, points: Points, trust: Matrix) -> Matrix:
-    """Return the logits as scikit-learn's own kernel ridge regressions vote."""
+    """Return the logits that scikit-learn's own kernel ridge regressions give."""
     from sklearn.kernel_ridge import KernelRidge
 
-    rows = np.arange(len(measured().owner))
     owner = measured().owner
-    counts = WEIGHT[owner] * np.where(rows < N, 1.0, SEGMENT_WEIGHT)
-    total, votes = np.zeros((len(trust), 4)), np.zeros((len(trust), 1))
+    counts = WEIGHT[owner] * np.where(np.arange(len(owner)) < N, 1.0, SEGMENT_WEIGHT)
+    total, weights = np.zeros((len(trust), 4)), np.zeros((len(trust), 1))
     for member in MEMBERS:
         new, own = (
-            np.concatenate(
-                [np.sqrt(w) * of[name].astype(np.float64) for name, w in member.kernel.items()],
-                axis=1,
-            )
+            np.concatenate([np.sqrt(w) * of[name] for name, w in member.kernel.items()], axis=1)
             for of in (points, POINTS)
         )
         model: Any = KernelRidge(alpha=ridge, kernel="rbf", gamma=1.0 / width**2)
         model.fit(own, member.targets(SHARES[owner]), sample_weight=counts)
-        vote = (trust * member.weight + (1.0 - trust) * member.weight_unfamiliar)[:, None]
-        total += vote * member.to_logits(model.predict(new))
-        votes += vote
-    return total / votes
+        weight = (trust * member.weight + (1.0 - trust) * member.weight_unfamiliar)[:, None]
+        total += weight * member.to_logits(model.predict(new))
+        weights += weight
+    return total / weights
 
 
 @pytest.mark.parametrize(("ridge", "width"), [(1.0, 1.0), (0.3, 1.5)])
-def test_ensemble_answer_what_scikit_learn_answers(ridge: float, width: float) -> None:
+def test_the_ensemble_answers_what_scikit_learn_answers(ridge: float, width: float) -> None:
     points = points_of(*(clip(quadrant, 50 + k) for k, quadrant in enumerate(LABELS[::4])))
     trust = np.linspace(0.0, 1.0, 10)
     found = fitted(ridge, width).logits(points, trust)
@@ -107,15 +174,17 @@ def test_ensemble_answer_what_scikit_learn_answers(ridge: float, width: float) -
 
 
 def test_without_a_ridge_the_learned_is_recalled() -> None:
-    ensemble = fitted(ridge=1e-5)
-    whole = {name: of[:N] for name, of in POINTS.items()}
-    trusting = ensemble.logits(whole, np.ones(N))
-    valence = 3.0 * VALENCE.to_logits((SHARES @ SIGNS[:, 0])[:, None])
-    arousal = 3.0 * AROUSAL.to_logits((SHARES @ SIGNS[:, 1])[:, None])
+    ensemble, whole = fitted(ridge=1e-5), {name: of[:N] for name, of in POINTS.items()}
+    valence, arousal = (
+        member.to_logits(3.0 * (SHARES @ SIGNS[:, axis])[:, None])
+        for axis, member in enumerate((VALENCE, AROUSAL))
+    )
     quadrants = ALL.targets(SHARES)
-    assert trusting == pytest.approx((2 * quadrants + valence + 2 * arousal) / 5.0, abs=0.02)
-    doubting = ensemble.logits(whole, np.zeros(N))
-    assert doubting == pytest.approx((quadrants + valence + arousal) / 3.0, abs=0.02)
+    for trust, worked in (
+        (1.0, (2 * quadrants + valence + 2 * arousal) / 5.0),
+        (0.0, (quadrants + valence + arousal) / 3.0),
+    ):
+        assert ensemble.logits(whole, np.full(N, trust)) == pytest.approx(worked, abs=0.02)
 
 
 def test_only_some_clips_are_learned_from() -> None:
@@ -123,8 +192,7 @@ def test_only_some_clips_are_learned_from() -> None:
     ensemble = fitted(clips=clips)
     assert ensemble.n_whole == len(clips)
     assert len(ensemble.supports["harmony"]) == 3 * len(clips)  # whole and two halves
-    whole = ensemble.supports["motion"][: len(clips)]
-    assert np.array_equal(whole, POINTS["motion"][clips])
+    assert np.array_equal(ensemble.supports["motion"][: len(clips)], POINTS["motion"][clips])
 
 
 def strange(notes: Notes) -> Notes:
@@ -132,36 +200,29 @@ def strange(notes: Notes) -> Notes:
     return replace(notes, duration_s=np.full(len(notes), 0.002))
 
 
-def test_what_is_like_the_learned_is_trusted(ensemble: KernelEnsemble) -> None:
+def test_what_is_like_the_learned_is_familiar(ensemble: KernelEnsemble) -> None:
     assert ensemble.familiarity(points_of(clip("Q1", 200), clip("Q3", 201))).tolist() == [1.0, 1.0]
     assert ensemble.familiarity(points_of(*map(strange, CLIPS[::10]))).tolist() == [0.0] * 4
     trust = ensemble.familiarity(POINTS)
     assert trust.min() >= 0.0 and trust.max() <= 1.0
 
 
-def test_without_trust_velocities_are_not_heard(ensemble: KernelEnsemble) -> None:
-    assert all(
-        not set(member.kernel) & set(SHIFT_PRONE) for member in MEMBERS if member.weight_unfamiliar
-    )
+def test_where_nothing_is_familiar_velocities_do_not_count(ensemble: KernelEnsemble) -> None:
+    blind = [member for member in MEMBERS if member.weight_unfamiliar]
+    assert not any(set(member.kernel) & set(SHIFT_PRONE) for member in blind)
     loud = strange(CLIPS[0])
-    rng = np.random.default_rng(0)
-    for velocity in (rng.integers(1, 128, len(loud)), rng.integers(30, 40, len(loud))):
-        points = points_of(loud, replace(loud, velocity=velocity))
-        trust = ensemble.familiarity(points)
-        assert trust.tolist() == [0.0, 0.0]
-        first, second = ensemble.logits(points, trust)
-        assert first == pytest.approx(second, abs=1e-12)
-        trusting = ensemble.logits(points, np.ones(2))
-        assert np.abs(trusting[0] - trusting[1]).max() > 1e-3
+    velocity = np.random.default_rng(0).integers(1, 128, len(loud))
+    points = points_of(loud, replace(loud, velocity=velocity))
+    assert ensemble.familiarity(points).tolist() == [0.0, 0.0]
+    first, second = ensemble.logits(points, np.zeros(2))
+    assert first == pytest.approx(second, abs=1e-12)
+    first, second = ensemble.logits(points, np.ones(2))
+    assert np.abs(first - second).max() > 1e-3
 
 
-def test_the_own_song_makes_no_clip_familiar() -> None:
-    apart = fitted()
+def test_neither_the_own_song_nor_halves_make_a_clip_familiar(ensemble: KernelEnsemble) -> None:
     together = fitted(songs=LABELS)  # one song a quadrant: the nearest of other songs lie further
-    assert together.bounds[1] > 1.2 * apart.bounds[1]
-
-
-def test_halves_make_nothing_familiar(ensemble: KernelEnsemble) -> None:
+    assert together.bounds[1] > 1.2 * ensemble.bounds[1]
     # Eleven halves of strange touch among the supports: whole clips alone are compared with.
     points = points_of(*map(strange, CLIPS[:11]))
     supports = {

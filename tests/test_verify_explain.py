@@ -1,65 +1,209 @@
+"""What may carry the emotion of a clip, what undoing it takes away, and where in the piece."""
+
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from helpers.explanation import USUAL, Rules, clip, even_bars
 
-from emomusic.music.notes import Notes
+from emomusic.music.notes import Notes, make_notes
 from emomusic.verify.calibration import AXES
-from emomusic.verify.counterfactuals import sort_notes
-from emomusic.verify.explain import Effect, Explanation, emotion_word, explain
+from emomusic.verify.counterfactuals import (
+    FACTORS,
+    Counterfactual,
+    Reference,
+    default_reference,
+    double_notes,
+    find_counterfactuals,
+    find_key,
+    repeat_onsets,
+    set_loudness,
+    sort_notes,
+    stretch,
+    switch_mode,
+    thin,
+    thin_randomly,
+    transpose,
+)
+from emomusic.verify.explain import (
+    MAX_WINDOWS,
+    Effect,
+    Explanation,
+    Trajectory,
+    Window,
+    emotion_word,
+    explain,
+    trace_emotion,
+)
 from emomusic.verify.plots import plot_explanation
-from emomusic.verify.timeline import MAX_WINDOWS, name_bars, name_seconds, trace_emotion
 from emomusic.verify.verifier import Verdict
+
+CHORDS = make_notes(np.repeat(np.arange(4.0), 4), np.ones(16), np.tile([48, 60, 64, 67], 4),
+                    np.full(16, 70), tempo=60.0)  # fmt: skip
+ONE = clip().where(slice(0, 1))
+
+
+@pytest.mark.parametrize("tonic", [55, 60, 66])
+@pytest.mark.parametrize("major", [True, False])
+def test_other_mode_is_the_parallel_key_and_turns_back(tonic: int, major: bool) -> None:
+    notes = clip(major=major, tonic=tonic)
+    assert find_key(notes) == (tonic % 12, major)
+    turned = switch_mode(notes, tonic=tonic % 12, is_major=major)
+    assert np.array_equal(turned.pitch, clip(major=not major, tonic=tonic).pitch)
+    back = switch_mode(turned, tonic=tonic % 12, is_major=not major)
+    assert np.array_equal(back.pitch, notes.pitch)
+    third = switch_mode(notes, tonic=tonic % 12, is_major=major, degrees=("third",))
+    moved = np.flatnonzero(third.pitch != notes.pitch)
+    assert set((notes.pitch[moved] - tonic) % 12) == {4 if major else 3}
+
+
+def test_stretching_changes_seconds_and_not_beats() -> None:
+    slow = stretch(clip(), 2.0)
+    assert np.allclose(slow.onset_s, 2 * clip().onset_s)
+    assert np.allclose(slow.duration_s, 2 * clip().duration_s)
+    assert np.array_equal(slow.onset, clip().onset)
+
+
+def test_loudness_and_pitch_stay_within_midi() -> None:
+    notes = clip(velocity=120)
+    assert set_loudness(notes, notes.velocity + 50.0).velocity.max() == 127
+    assert set_loudness(notes, notes.velocity * 0.001).velocity.min() == 1
+    for semitones in (-100, -60, 12, 60, 100):
+        moved = transpose(notes, semitones)
+        assert moved.pitch.min() >= 0 and moved.pitch.max() <= 127
+        # Octaves nearer, but the same tone.
+        assert sorted(moved.pitch % 12) == sorted((notes.pitch + semitones) % 12)
+
+
+def test_inner_notes_go_before_outer_ones_and_these_before_whole_onsets() -> None:
+    assert sorted(set(thin(CHORDS, 0.5).pitch)) == [48, 67]
+    few = thin(CHORDS, 0.2)
+    assert len(few) == 3 and few.onset[0] == 0.0
+    assert len(thin(CHORDS, 1.0)) == 16
+    first, again, other = (
+        thin_randomly(clip(), 0.5, seed=seed).onset.tolist() for seed in (0, 0, 1)
+    )
+    assert first == again != other and len(first) == len(clip()) // 2
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.25, 2.0, 3.0])
+def test_doubling_adds_octaves_and_keeps_what_there_was(ratio: float) -> None:
+    notes = clip()
+    more = double_notes(notes, ratio)
+    assert len(more) == round(min(ratio, 2.0) * len(notes))
+    assert set(more.pitch % 12) == set(notes.pitch % 12)
+    assert (np.diff(more.onset_s) >= 0).all()
+    low = replace(notes, pitch=np.full_like(notes.pitch, 5))
+    assert set(double_notes(low, 2.0).pitch) == {5, 17}
+
+
+def test_repeating_strikes_again_half_way_and_shortens() -> None:
+    more = repeat_onsets(CHORDS, 2.0)
+    assert len(more) == 2 * len(CHORDS)
+    assert np.allclose(np.unique(more.onset_s), 0.5 * np.arange(8))
+    assert np.allclose(more.duration_s, 0.5)
+    assert len(repeat_onsets(CHORDS, 1.0)) == len(CHORDS)
+    assert len(repeat_onsets(ONE, 2.0)) == 1
+
+
+def found_in(notes: Notes) -> dict[str, Counterfactual]:
+    return {found.factor.name: found for found in find_counterfactuals(notes, USUAL)}
+
+
+EXTREMES = {
+    "tempo": ({"gap_s": 0.15}, {"gap_s": 1.5}, "fast", "slow"),
+    "loudness": ({"velocity": 110}, {"velocity": 20}, "loud", "soft"),
+    "register": ({"tonic": 90}, {"tonic": 40}, "high register", "low register"),
+    "density": ({"gap_s": 0.15}, {"gap_s": 1.5}, "dense", "sparse"),
+}
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+@pytest.mark.parametrize("end", [0, 1])
+def test_undoing_a_factor_brings_it_nearer_to_what_is_usual(name: str, end: int) -> None:
+    made: Any = EXTREMES[name][end]
+    notes, before = clip(**made), clip(**made)
+    found = found_in(notes)[name]
+    assert found.words == f"very {EXTREMES[name][2 + end]}"
+    assert len(found.edits) >= 3
+    for edited in found.edits:
+        value = FACTORS[name].measure(edited)
+        assert value is not None and (found.value - value) * found.distance > 0
+    assert all(map(np.array_equal, notes.columns, before.columns)), "the clip is left as it was"
+
+
+def test_mode_is_undone_by_the_other_mode_and_what_is_usual_is_not_undone() -> None:
+    for major in (True, False):
+        found = found_in(clip(major=major))["mode"]
+        assert found.words == ("major mode" if major else "minor mode")
+        other = clip(major=not major)
+        assert any(np.array_equal(edited.pitch, other.pitch) for edited in found.edits)
+    usual = found_in(clip(velocity=65))["loudness"]
+    assert not usual.edits and usual.words == "usual loudness"
+    assert "loudness" not in found_in(replace(clip(), velocity=np.full(len(clip()), 100)))  # flat
+
+
+def test_percentiles_follow_the_clips_measured() -> None:
+    usual = Reference.measure([clip(velocity=40 + step) for step in range(41)])
+    assert usual.middle("loudness") == 60
+    assert usual.percentile("loudness", 50) == pytest.approx(0.25)
+    assert usual.percentile("loudness", 10) == 0 and usual.percentile("loudness", 120) == 1
+    assert usual.n_clips == 41
+    with pytest.raises(ValueError, match="no clip to measure mode on, of 0 clips"):
+        Reference.measure([])
+
+
+def test_the_shipped_table_is_of_music() -> None:
+    usual = default_reference()
+    assert usual.n_clips > 1000 and usual.quantiles.keys() == FACTORS.keys()
+    assert all(len(own) == 21 and (np.diff(own) >= 0).all() for own in usual.quantiles.values())
+    assert 50 < usual.middle("loudness") < 90 and 55 < usual.middle("register") < 70
+    assert usual.middle("density") > usual.middle("tempo")
 
 
 def explained(notes: Notes) -> Explanation:
     return explain(notes, Rules(), reference=USUAL)
 
 
-def test_causes_that_move_the_verdict_are_named_with_their_axis() -> None:
+def test_factors_that_move_the_verdict_are_named_with_their_axis() -> None:
     explanation = explained(clip(major=False, gap_s=0.15, velocity=100, tonic=48))
     assert explanation.quadrant == "Q2"
-    reasons = {effect.cause: effect for effect in explanation.reasons}
-    assert reasons.keys() == {"mode", "tempo", "loudness", "density"}
-    assert reasons["mode"].axis == "valence" and not reasons["mode"].raises
-    assert all(reasons[name].axis == "arousal" for name in ("tempo", "loudness", "density"))
-    assert all(reasons[name].raises for name in ("tempo", "loudness", "density"))
+    reasons = {effect.cause: (effect.axis, effect.raises) for effect in explanation.reasons}
+    up = ("arousal", True)
+    assert reasons == {"mode": ("valence", False), "tempo": up, "loudness": up, "density": up}
     strengths = [effect.strength for effect in explanation.reasons]
     assert strengths == sorted(strengths, reverse=True)
-
-
-def test_a_cause_that_the_verifier_does_not_hear_does_not_matter() -> None:
-    register = next(e for e in explained(clip(tonic=90)).effects if e.cause == "register")
-    assert register.role == "no matter" and register.axis is None and register.strength == 0
+    plain = explanation.to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert {"headline", "sentence", "effects", "quadrant"} <= plain.keys()
 
 
 def test_effects_are_what_undoing_takes_away() -> None:
-    rules, notes = Rules(), clip(velocity=105)
-    loud = next(e for e in explain(notes, rules, reference=USUAL).effects if e.cause == "loudness")
+    effects = {effect.cause: effect for effect in explained(clip(velocity=105, tonic=90)).effects}
     # Median velocity 105 against the usual 65: 2 log odds the whole way, 1 half of it.
-    assert loud.arousal[1:] == pytest.approx((1.0, 2.0), abs=0.03)
-    assert loud.valence == pytest.approx((0.0, 0.0, 0.0), abs=1e-9)
+    assert effects["loudness"].arousal[1:] == pytest.approx((1.0, 2.0), abs=0.03)
+    assert effects["loudness"].valence == pytest.approx((0.0, 0.0, 0.0), abs=1e-9)
+    unheard = effects["register"]  # by these rules
+    assert (unheard.role, unheard.axis, unheard.strength) == ("no matter", None, 0)
 
 
-def test_what_speaks_against_the_verdict_is_told() -> None:
+def test_what_speaks_against_the_verdict_and_what_is_undecided_is_told() -> None:
     explanation = explained(clip(major=True, gap_s=0.15, velocity=50))
     assert explanation.quadrant == "Q1"
     assert [effect.words for effect in explanation.objections] == ["very soft"]
     assert "Against it: very soft lowers arousal." in explanation.sentence
-
-
-def test_an_undecided_axis_is_told() -> None:
     explanation = explained(clip(gap_s=0.5, velocity=86))
     assert "arousal" in explanation.undecided
     assert explanation.sentence.endswith("Arousal is undecided.")
+    assert explained(ONE).effects
 
 
 def test_mode_is_named_only_where_it_does_what_mode_does() -> None:
@@ -76,37 +220,21 @@ def test_mode_is_named_only_where_it_does_what_mode_does() -> None:
 
 
 def test_emotion_word_is_of_the_quadrant_heard() -> None:
-    def heard(q: str, p: tuple[float, float, float, float]) -> Verdict:
-        return Verdict(
-            q, dict(zip(("Q1", "Q2", "Q3", "Q4"), p, strict=True)), 0.0, 0.0, 0.2, 0.2, 1.0
-        )
-
-    assert emotion_word(heard("Q2", (0.25, 0.6, 0.1, 0.05))) in ("tense", "distressed")
-    assert emotion_word(heard("Q4", (0.05, 0.03, 0.1, 0.82))) in (
-        "calm",
-        "content",
-        "relaxed",
-        "serene",
-    )
-
-
-def test_dict_is_plain() -> None:
-    found = explained(clip(major=False)).to_dict()
-    assert json.loads(json.dumps(found)) == found
-    assert {"headline", "sentence", "effects", "quadrant"} <= found.keys()
-
-
-def test_one_note_is_explained() -> None:
-    assert explained(clip().where(slice(0, 1))).effects
+    for q, p, words in (
+        ("Q2", (0.25, 0.6, 0.1, 0.05), {"tense", "distressed"}),
+        ("Q4", (0.05, 0.03, 0.1, 0.82), {"calm", "content", "relaxed", "serene"}),
+    ):
+        shares = dict(zip(("Q1", "Q2", "Q3", "Q4"), p, strict=True))
+        assert emotion_word(Verdict(q, shares, 0.0, 0.0, 0.2, 0.2, 1.0)) in words
 
 
 def effect(words: str, axis: str, *, by: float, role: str = "for") -> Effect:
-    moved = {name: (by, by, by) if name == axis else (0.0, 0.0, 0.0) for name in AXES}
-    none = (0.0, 0.0, 0.0)
-    return Effect("tempo", words, 1.0, 0.0, 0.9, role, axis, abs(by), **moved, quadrant=none)
+    none, moved = (0.0, 0.0, 0.0), (by, by, by)
+    valence, arousal = (moved if name == axis else none for name in AXES)
+    return Effect("x", words, 1.0, 0.0, 0.9, role, axis, abs(by), valence, arousal, none)
 
 
-def test_sentence_joins_what_moves_one_axis() -> None:
+def test_sentences_join_what_moves_one_axis() -> None:
     effects = (
         effect("minor mode", "valence", by=-1.0),
         effect("fast", "arousal", by=1.0),
@@ -115,14 +243,11 @@ def test_sentence_joins_what_moves_one_axis() -> None:
         effect("high register", "valence", by=1.0, role="against"),
     )
     explanation = Explanation("Q2", 0.714, "tense", -0.5, 0.5, (), effects)
+    assert explanation.headline == "minor mode, fast, loud, dense → tense"
     assert explanation.sentence == (
         "Tense (Q2, 0.71 sure): minor mode lowers valence; fast, loud and dense raise arousal. "
         "Against it: high register raises valence."
     )
-    assert explanation.headline == "minor mode, fast, loud, dense → tense"
-
-
-def test_sentence_tells_what_is_undecided() -> None:
     explanation = Explanation("Q4", 0.3, "calm", 0.0, 0.0, ("valence", "arousal"), ())
     assert explanation.headline == "no single cause by itself → calm"
     assert explanation.sentence == (
@@ -131,22 +256,10 @@ def test_sentence_tells_what_is_undecided() -> None:
     )
 
 
-def test_a_known_verdict_is_not_asked_for_again() -> None:
-    class Once(Rules):
-        def verdict(self, notes: Notes) -> Verdict:
-            raise AssertionError
-
-        def verdicts(self, clips: Sequence[Notes]) -> list[Verdict]:
-            return [Rules().verdict(notes) for notes in clips]
-
-    known = Rules().verdict(clip())
-    assert explain(clip(), Once(), reference=USUAL, verdict=known) == explained(clip())
-
-
 def test_explaining_needs_neither_matplotlib_nor_torch() -> None:
     code = (
         "import sys\n"
-        "import emomusic.verify.timeline, emomusic.verify.counterfactuals as c\n"
+        "import emomusic.verify.explain, emomusic.verify.counterfactuals as c\n"
         "c.default_reference()\n"
         "print(sorted({'matplotlib', 'torch', 'sklearn', 'scipy', 'symusic'} & set(sys.modules)))\n"
     )
@@ -158,90 +271,98 @@ def test_explaining_needs_neither_matplotlib_nor_torch() -> None:
 
 def followed(first: Notes, second: Notes) -> Notes:
     """Return one clip after the other, 48 beats later."""
-    later = (second.onset + 48.0, second.onset_s + first.onset_s[-1] + first.onset_s[1])
-    columns = zip(
-        first.columns, (later[0], second.duration, later[1], *second.columns[3:]), strict=True
-    )
-    return sort_notes(Notes(*(np.concatenate(pair) for pair in columns)))
+    onset_s = second.onset_s + first.onset_s[-1] + first.onset_s[1]
+    later = replace(second, onset=second.onset + 48.0, onset_s=onset_s)
+    columns = zip(first.columns, later.columns, strict=True)
+    return sort_notes(Notes(*map(np.concatenate, columns)))
 
 
 PIECE = followed(clip(gap_s=0.25, velocity=90), clip(gap_s=0.5, velocity=60))
 
 
-def test_windows_are_four_bars_where_bars_are_known() -> None:
-    course = trace_emotion(clip(), Rules(), bars=even_bars(clip()))
-    assert [window.bars for window in course.windows] == [(1, 4), (5, 8), (9, 12)]
-    assert [window.start_s for window in course.windows] == pytest.approx([0.0, 8.0, 16.0])
-    assert course.windows[-1].end_s == pytest.approx(24.0)
-    assert course.windows[0].name_to(course.windows[0]) == "bars 1 to 4"
+def traced(notes: Notes) -> Trajectory:
+    return trace_emotion(notes, Rules(), bars=even_bars(notes))
 
 
-def test_windows_are_eight_seconds_where_bars_are_not_known() -> None:
-    course = trace_emotion(clip(), Rules())
-    assert [window.name_to(window) for window in course.windows] == [
-        "0:00 to 0:08",
-        "0:08 to 0:16",
-        "0:16 to 0:24",
-    ]
+def named(windows: tuple[Window, ...]) -> list[str]:
+    return [window.name_to(window) for window in windows]
 
 
-def test_the_aroused_half_is_found() -> None:
-    course = trace_emotion(PIECE, Rules(), bars=even_bars(PIECE))
-    assert course.quadrant == "Q1"
-    assert len(course.windows) == 6
+def test_windows_are_four_bars_or_eight_seconds() -> None:
+    windows = traced(clip()).windows
+    assert [window.bars for window in windows] == [(1, 4), (5, 8), (9, 12)]
+    assert [(w.start_s, w.end_s) for w in windows] == [(0, 8), (8, 16), (16, 24)]
+    assert named(windows) == ["bars 1 to 4", "bars 5 to 8", "bars 9 to 12"]
+    assert replace(windows[0], bars=(3, 3)).name_to(replace(windows[0], bars=(3, 3))) == "bar 3"
+    times = ["0:00 to 0:08", "0:08 to 0:16", "0:16 to 0:24"]
+    assert named(trace_emotion(clip(), Rules()).windows) == times
+    # Those without music are left out, and those of long pieces are wider.
+    gap = PIECE.where((PIECE.onset < 16) | (PIECE.onset >= 48))
+    bars = [window.bars for window in traced(gap).windows]
+    assert bars == [(1, 4), (13, 16), (17, 20), (21, 24)]
+    assert 2 <= len(trace_emotion(clip(gap_s=20.0), Rules()).windows) <= MAX_WINDOWS
+
+
+def test_the_aroused_half_is_found_and_pull_is_what_the_whole_loses_without_it() -> None:
+    course = traced(PIECE)
+    assert course.quadrant == "Q1" and len(course.windows) == 6
     first, second = course.windows[:3], course.windows[3:]
     assert min(w.arousal for w in first) > max(w.arousal for w in second)
     assert course.most_typical in first and course.most_influential in first
     assert "Heard as Q4: bars 13 to 24." in course.sentence
-
-
-def test_pull_is_what_the_whole_loses_without_the_window() -> None:
-    rules, bars = Rules(), even_bars(PIECE)
-    window = trace_emotion(PIECE, rules, bars=bars).windows[5]
-    without = rules.verdict(PIECE.where(PIECE.onset < 80)).probabilities["Q1"]
-    whole = rules.verdict(PIECE).probabilities["Q1"]
+    without, whole = (
+        Rules().verdict(notes).probabilities["Q1"]
+        for notes in (PIECE.where(PIECE.onset < 80), PIECE)
+    )
     lost = np.log(whole / (1 - whole)) - np.log(without / (1 - without))
-    assert window.pull == pytest.approx(lost)
+    assert course.windows[5].pull == pytest.approx(lost)
+
+
+def test_sentences_tell_where_a_verdict_comes_from() -> None:
+    one, other = (
+        Window(
+            8.0 * k, 8.0 * k + 8.0, (4 * k + 1, 4 * k + 4), "Q1", 0.1, 0.1, fit=2.0 - k, pull=0.2
+        )
+        for k in range(2)
+    )
+    both = Trajectory("Q1", "happy", (one, other)).sentence
+    assert both == "Most happy, and moves the verdict most: bars 1 to 4."
+    apart = Trajectory("Q1", "happy", (replace(one, pull=0.1), replace(other, quadrant="Q2")))
+    assert apart.sentence == (
+        "Most happy: bars 1 to 4. Moves the verdict most: bars 5 to 8. Heard as Q2: bars 5 to 8."
+    )
+    none = Trajectory("Q1", "happy", (replace(one, pull=0.0), replace(other, pull=0.0)))
+    assert none.most_influential is None and none.sentence == "Most happy: bars 1 to 4."
 
 
 def test_short_pieces_have_one_window_and_nothing_to_tell() -> None:
-    for notes in (clip().where(slice(0, 8)), clip().where(slice(0, 1))):
-        course = trace_emotion(notes, Rules(), bars=even_bars(notes))
+    for notes in (clip().where(slice(0, 8)), ONE):
+        course = traced(notes)
         assert len(course.windows) <= 1 and course.sentence == ""
         assert course.most_typical is None and course.most_influential is None
 
 
-def test_windows_without_music_are_left_out() -> None:
-    gap = PIECE.where((PIECE.onset < 16) | (PIECE.onset >= 48))
-    course = trace_emotion(gap, Rules(), bars=even_bars(gap))
-    assert [window.bars for window in course.windows] == [(1, 4), (13, 16), (17, 20), (21, 24)]
+def test_a_known_verdict_is_not_asked_for_again() -> None:
+    asked: list[Notes] = []
 
+    class Counting(Rules):
+        def verdict(self, notes: Notes) -> Verdict:
+            asked.append(notes)
+            return super().verdict(notes)
 
-def test_long_pieces_have_wider_windows() -> None:
-    notes = clip(gap_s=20.0)
-    assert 2 <= len(trace_emotion(notes, Rules()).windows) <= MAX_WINDOWS
-
-
-def test_places_are_named() -> None:
-    assert (name_bars(9, 12), name_bars(3, 3)) == ("bars 9 to 12", "bar 3")
-    assert name_seconds(7.6, 64.2) == "0:08 to 1:04"
-
-
-def draw(path: Path, notes: Notes, *, bars: bool = True) -> None:
-    course = trace_emotion(notes, Rules(), bars=even_bars(notes) if bars else None)
-    explanation = explain(notes, Rules(), reference=USUAL)
-    plot_explanation(path, notes, explanation=explanation, trajectory=course)
+    known, piece = Rules().verdict(PIECE), PIECE
+    explain(piece, Counting(), reference=USUAL, verdict=known)
+    trace_emotion(piece, Counting(), verdict=known)
+    assert asked and not any(notes is piece for notes in asked)
 
 
 @pytest.mark.parametrize("n_notes", [1, 84])
-@pytest.mark.parametrize("bars", [True, False])
-def test_a_picture_is_drawn(tmp_path: Path, n_notes: int, bars: bool) -> None:
-    draw(tmp_path / "why.png", clip(major=False).where(slice(0, n_notes)), bars=bars)
-    data = (tmp_path / "why.png").read_bytes()
+@pytest.mark.parametrize("trace", [traced, lambda notes: trace_emotion(notes, Rules())])
+def test_a_picture_is_drawn(
+    tmp_path: Path, n_notes: int, trace: Callable[[Notes], Trajectory]
+) -> None:
+    notes, path = clip(major=False).where(slice(0, n_notes)), tmp_path / "why.png"
+    plot_explanation(path, notes, explanation=explained(notes), trajectory=trace(notes))
+    data = path.read_bytes()
     assert data.startswith(b"\x89PNG")
     assert [int.from_bytes(data[at : at + 4], "big") for at in (16, 20)] == [1200, 900]
-
-
-def test_other_pictures_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"must end in \.png, got 'why.jpg'"):
-        draw(Path("why.jpg"), clip())

@@ -126,8 +126,7 @@ def write_samples(folder: Path, step: int) -> None:
             clip_grammar,
             to_script,
         )
-        from emomusic.model.choose import open_engine
-        from emomusic.model.engine import EngineRow, Uniforms
+        from emomusic.model.engine import EngineRow, Uniforms, open_engine
         from emomusic.music.score import write_score
         from emomusic.music.tokenizer import (
             N_BINS,

@@ -274,7 +274,7 @@ def _distance(clip: Clip, curve: EmotionCurve, verifier: Verifier) -> float:
             asked.append(curve.at((first + last) / 2))
     if not windows:
         return 2.0
-    heard = verifier.verdicts(windows)
+    heard = [verifier.verdict(window) for window in windows]
     pairs = zip(heard, asked, strict=True)
     away = [math.hypot(h.valence - a.valence, h.arousal - a.arousal) for h, a in pairs]
     return math.fsum(away) / len(away)

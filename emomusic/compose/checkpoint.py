@@ -15,7 +15,7 @@ from symusic.core import ScoreTick
 
 import emomusic
 from emomusic.files import write_atomically, write_text
-from emomusic.model.weights import CheckpointError
+from emomusic.model.checkpoint import CheckpointError
 from emomusic.music.score import notes_of, read_score
 from emomusic.verify.verifier import Verdict, Verifier
 

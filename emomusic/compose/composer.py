@@ -23,9 +23,8 @@ from emomusic.compose.steerer import Steerer, attribute_weights
 from emomusic.compose.token_plan import TABLES_NAME as TABLES_NAME
 from emomusic.compose.token_plan import read_tables
 from emomusic.mapping import Mapper
-from emomusic.model.choose import open_engine
-from emomusic.model.engine import Engine
-from emomusic.model.weights import CheckpointError
+from emomusic.model.checkpoint import CheckpointError
+from emomusic.model.engine import Engine, open_engine
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.verify.verifier import Verifier
 

@@ -15,7 +15,6 @@ from symusic.core import ScoreTick
 from emomusic.compose.clip import Clip
 from emomusic.files import write_text
 from emomusic.music.score import write_score
-from emomusic.verify.timeline import explain_score
 from emomusic.verify.verifier import Verifier
 
 MANIFEST_NAME = "manifest.jsonl"
@@ -94,6 +93,8 @@ def line_of(
     files = [f"{stem}.{suffix}" for suffix in formats]
     line = {"file": files[0], **clip.card(), "files": files}
     if explain_by is not None:
+        from emomusic.verify.explain import explain_score
+
         explanation, course = explain_score(clip.score, explain_by)
         line |= {"explanation": explanation.to_dict(), "course": course.to_dict()}
     return line

@@ -9,7 +9,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants, errors, hf_hub_download
 
 from emomusic.compose.checkpoint import CARD_NAME, CHECKSUMS_NAME, check_files, read_checksums
-from emomusic.model.weights import CheckpointError
+from emomusic.model.checkpoint import CheckpointError
 
 
 def fetch_checkpoint(

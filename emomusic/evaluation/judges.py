@@ -18,10 +18,9 @@ from torch import Tensor, nn
 
 from emomusic.emotion.space import QUADRANTS
 from emomusic.music.notes import Notes
+from emomusic.verify.analysis import Matrix, analyse, seconds_until
 from emomusic.verify.calibration import softmax
 from emomusic.verify.features import FLAT_SPREAD, feature_matrix
-from emomusic.verify.features.analysis import analyse, seconds_until
-from emomusic.verify.groups import Matrix
 
 Classes = NDArray[np.int64]
 Roll = NDArray[np.float32]

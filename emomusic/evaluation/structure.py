@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from emomusic.evaluation.pieces import Piece
 from emomusic.evaluation.rows import Matrix
 from emomusic.music.notes import LEFT, RIGHT, FloatColumn, IntColumn, hands_of
-from emomusic.verify.features.analysis import CHORDS
+from emomusic.verify.analysis import CHORDS
 
 Flags = NDArray[np.bool_]
 Values = dict[str, float]

@@ -31,8 +31,9 @@ from emomusic.evaluation.rows import (
 )
 from emomusic.music.notes import Notes
 from emomusic.music.score import ScoreError, notes_of, read_score
+from emomusic.verify.analysis import Rows
 from emomusic.verify.calibration import AXES
-from emomusic.verify.groups import FeatureBatch, Rows, featurize
+from emomusic.verify.ensemble import FeatureBatch, featurize
 from emomusic.verify.labels import (
     FittingLabels,
     LabelError,

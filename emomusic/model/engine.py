@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emomusic.model import MAX_GUIDANCE, MAX_TEMPERATURE
+from emomusic.model.checkpoint import ModelConfig
 from emomusic.model.events import SLOTS, Events, to_events
 from emomusic.model.grammar import FREE, Grammar, Script, Segments
-from emomusic.model.sampling import check_guidance, check_sampling
-from emomusic.model.shape import ModelConfig
+from emomusic.model.int8.library import LibraryError, is_built
 
+ENGINES = ("auto", "int8", "torch", "cuda")
 MAX_GUIDED = 2**31 - 1
 MAX_LATE = 2
 """Events that a bar may have beyond its notes: its chords, and what ends it."""
+
+
+class EngineError(ValueError):
+    """Tell in one line why an engine cannot be had."""
 
 
 class Uniforms:
@@ -67,6 +74,25 @@ class LogitBias:
     pairs: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 2), np.int32))
     weights: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
+    def __post_init__(self) -> None:
+        """Make the arrays contiguous, check shapes, numbers and ids, or raise a ValueError."""
+        kinds = {"bias": np.float32, "pairs": np.int32, "weights": np.float32}
+        for name, kind in kinds.items():
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), kind))
+        if self.bias.ndim != 2 or len(self.bias) != 2 or not np.isfinite(self.bias).all():
+            raise ValueError(f"a bias must be two rows of finite numbers, got {self.bias.shape}")
+        size, n = self.bias.shape[1], len(self.weights)
+        if self.pairs.shape != (n, 2) or self.weights.shape != (n,):
+            raise ValueError(f"pairs and weights do not fit: {self.pairs.shape}, {n}")
+        bad = (self.pairs < (-1, 0)) | (self.pairs >= size)
+        if bad.any() or not np.isfinite(self.weights).all():
+            raise ValueError(f"pairs hold ids outside the {size}, or weights that are not finite")
+
+    def check(self, vocab_size: int) -> None:
+        """Check that it is of a vocabulary, or raise a ValueError."""
+        if self.bias.shape[1] != vocab_size + 1:
+            raise ValueError(f"a bias must have {vocab_size + 1} columns, got {self.bias.shape[1]}")
+
 
 Steer = Callable[[Segments], LogitBias | None]
 
@@ -101,20 +127,18 @@ class EngineRow:
     steer: Steer | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the settings.
-
-        Raises:
-            ValueError: If one is out of range.
-        """
-        for name in ("temperature", "top_p"):
+        """Check that the settings are in their ranges, or raise a ValueError."""
+        for name, most in (("temperature", MAX_TEMPERATURE), ("top_p", 1)):
             value = getattr(self, name)
             of_slots = value if isinstance(value, tuple) else (value,) * len(SLOTS)
             if len(of_slots) != len(SLOTS):
                 raise ValueError(f"{name} must be one number or {len(SLOTS)}, got {of_slots}")
             for number in of_slots:
-                check_sampling(**{"temperature": 1.0, "top_p": 1.0, name: number})
+                if not 0 < number <= most:
+                    raise ValueError(f"{name} must be in (0, {most}], got {number}")
             object.__setattr__(self, name, of_slots)
-        check_guidance(self.guidance)
+        if not 1 <= self.guidance <= MAX_GUIDANCE:
+            raise ValueError(f"guidance must be in [1, {MAX_GUIDANCE}], got {self.guidance}")
         if not 0 <= self.n_guided <= MAX_GUIDED:
             raise ValueError(f"n_guided must be in 0 to {MAX_GUIDED}, got {self.n_guided}")
 
@@ -123,43 +147,16 @@ class EngineRow:
         return self.guidance if n_segments < self.n_guided else 1.0
 
 
-def steered(row: EngineRow, segments: Segments, grammar: Grammar) -> LogitBias | None:
-    """Return what a row's next segment leans to, in contiguous arrays, or None.
-
-    Raises:
-        ValueError: If an array is of another shape, a number not finite or an id unknown.
-    """
-    found = None if row.steer is None else row.steer(segments)
-    if found is None:
-        return None
-    size, n = grammar.vocab_size + 1, len(found.weights)
-    lean = LogitBias(
-        np.ascontiguousarray(found.bias, np.float32),
-        np.ascontiguousarray(found.pairs, np.int32),
-        np.ascontiguousarray(found.weights, np.float32),
-    )
-    if lean.bias.shape != (2, size) or not np.isfinite(lean.bias).all():
-        raise ValueError(f"a bias must be 2 × {size} finite numbers, got shape {lean.bias.shape}")
-    if lean.pairs.shape != (n, 2) or lean.weights.shape != (n,):
-        raise ValueError(f"pairs and weights do not fit: {lean.pairs.shape}, {n}")
-    bad = (lean.pairs < (-1, 0)) | (lean.pairs >= size)
-    if bad.any() or not np.isfinite(lean.weights).all():
-        raise ValueError(f"pairs hold ids outside the {size}, or weights that are not finite")
-    return lean
-
-
 class Engine(Protocol):
     """Write rows with the weights of one model."""
 
     @property
     def name(self) -> str:
         """Return the engine's name, such as `int8` or `torch`."""
-        ...
 
     @property
     def config(self) -> ModelConfig:
         """Return the model's shape."""
-        ...
 
     def write(
         self,
@@ -191,7 +188,6 @@ class Engine(Protocol):
         Raises:
             ValueError: If a row does not fit the grammar or the context.
         """
-        ...
 
     def nats(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return what each choice of one sequence costs, shape (n_events, n_slots).
@@ -205,7 +201,6 @@ class Engine(Protocol):
         Raises:
             ValueError: If the ids do not fit into the context or the vocabulary.
         """
-        ...
 
 
 def checked_events(ids: NDArray[np.int64], config: ModelConfig) -> Events:
@@ -260,3 +255,37 @@ def check_row(row: EngineRow, grammar: Grammar, config: ModelConfig) -> None:
             f"a bar may take {longest} events with what is given before it, "
             f"which do not fit into a context of {config.context}"
         )
+
+
+def open_engine(folder: Path, name: str = "auto", *, threads: int = 1) -> Engine:
+    """Load a checkpoint's weights into an engine.
+
+    Args:
+        folder: The checkpoint.
+        name: `int8` (compiled, on the CPU), `torch` (on the CPU), `cuda` (torch on a GPU), or
+            `auto`: int8 if it was built, else cuda if there is a GPU, else torch.
+        threads: On the CPU, at least 1.
+
+    Raises:
+        CheckpointError: If the weights are missing or damaged.
+        EngineError: If the engine is unknown or this machine does not have it.
+    """
+    if name not in ENGINES:
+        raise EngineError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
+    if name == "int8" or (name == "auto" and is_built()):
+        from emomusic.model.int8.engine import Int8Engine
+
+        try:
+            return Int8Engine.load(folder, threads=threads)
+        except LibraryError as error:
+            raise EngineError(str(error)) from error
+    import torch
+
+    from emomusic.model.checkpoint import load_model
+    from emomusic.model.torch_engine import TorchEngine
+
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise EngineError("engine is cuda, but torch finds no GPU; take int8 or torch")
+    device = "cuda" if has_gpu and name != "torch" else "cpu"
+    return TorchEngine(load_model(folder), device=device, threads=threads)

@@ -60,12 +60,7 @@ class EventLayout:
     chord_b: tuple[int, int]
 
     def __post_init__(self) -> None:
-        """Make plain what came from JSON.
-
-        Raises:
-            ValueError: If an id is no whole number at or above 0, a range empty, or two of them
-                have an id in common.
-        """
+        """Make plain what came from JSON, or raise a ValueError."""
         taken = []
         for field in fields(self):
             value = getattr(self, field.name)
@@ -116,11 +111,7 @@ class EventLayout:
         return 1 + self.position[1]
 
     def check(self, vocab_size: int) -> None:
-        """Check that all ids are below a number of ids.
-
-        Raises:
-            ValueError: If not.
-        """
+        """Check that all ids are below a number of ids, or raise a ValueError."""
         for name, value in asdict(self).items():
             last = sum(value) - 1 if isinstance(value, tuple) else value
             if last >= vocab_size:
@@ -148,21 +139,11 @@ class EventLayout:
         choices[self.bar], choices[self.eos] = self.advance_bar, self.advance_bar + 1
         return choices
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EventLayout:
-        """Build from plain values.
-
-        Raises:
-            ValueError: If a key is unknown or missing, or a value wrong.
-        """
-        known = {field.name for field in fields(cls)}
-        if set(values) != known:
-            odd = sorted(set(values) ^ known)[0]
-            raise ValueError(f"unknown or missing key in the layout of events: {odd}")
+        """Build from plain values; a key that is unknown or missing is a ValueError, too."""
+        if odd := set(values) ^ {field.name for field in fields(cls)}:
+            raise ValueError(f"unknown or missing key in the layout of events: {min(odd)}")
         return cls(**values)
 
 

@@ -51,11 +51,7 @@ class BarScript:
     given: tuple[GivenNote, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the given notes.
-
-        Raises:
-            ValueError: If they do not rise.
-        """
+        """Check that the given notes rise, or raise a ValueError."""
         if any(one[:2] >= other[:2] for one, other in pairwise(self.given)):
             raise ValueError("given notes must rise, by position, then by pitch")
 
@@ -84,22 +80,14 @@ class Script:
     reach: int = REACH
 
     def __post_init__(self) -> None:
-        """Check the script.
-
-        Raises:
-            ValueError: If it has no prompt or no bar, or a bar that nothing may end.
-        """
+        """Check that there are a prompt and bars that may end, or raise a ValueError."""
         if not self.prompt or not self.bars:
             raise ValueError("a script needs a prompt and at least one bar")
         if not all(bar.ends_bar or bar.ends_all for bar in self.bars):
             raise ValueError("each bar of a script must have an end")
 
     def opening(self, written: Segments) -> list[int]:
-        """Return the ids to begin with after some bars: prompt, what is repeated, head.
-
-        Args:
-            written: The sampled ids of each bar before.
-        """
+        """Return the ids to begin with after the bars written: prompt, what is repeated, head."""
         first, length = len(written), 0
         while first > 0:
             length += len(self.bars[first - 1].head) + len(written[first - 1])
@@ -247,23 +235,20 @@ class Walk:
         given = self._forced
         return given if given is not None and given[1] == self._last[PITCH] else None
 
-    @property
-    def _is_full(self) -> bool:
-        return self._n_notes >= self.script.max_notes
-
     def _allow_advance(self, mask: NDArray[np.bool_]) -> None:
         layout, script, given = self.grammar.layout, self.script, self._next_given
+        is_full = self._n_notes >= script.max_notes
         if self._forced is not None:
             mask[SAME] = True
             return
         low, high = max(script.positions[0], self._last[ADVANCE] + 1), script.positions[1]
         if given is not None:
-            low, high = given[0] if self._is_full else min(low, given[0]), given[0]
+            low, high = given[0] if is_full else min(low, given[0]), given[0]
         elif self._n_notes:
             mask[layout.advance_bar :] = self.bar.ends_bar, self.bar.ends_all
-            if self._is_full:
+            if is_full:
                 return
-        if self._n_notes and not self._is_full:
+        if self._n_notes and not is_full:
             pitches = np.zeros(layout.pitch[1], dtype=bool)
             self._allow_pitch(pitches)
             mask[SAME] = pitches.any()
@@ -275,7 +260,8 @@ class Walk:
         high = self._moment.highest(script.pitches[1], script.reach)
         if forced is not None:
             mask[forced[1] - first] = True
-            high = low - 1 if self._is_full else min(high, forced[1])
+            is_full = self._n_notes >= script.max_notes
+            high = low - 1 if is_full else min(high, forced[1])
         if low <= high:
             mask[low - first : high + 1 - first] = True
 

@@ -11,12 +11,41 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emomusic.model.engine import EngineRow, LogitBias, check_row, checked_events, steered
+from emomusic.model.checkpoint import ModelConfig
+from emomusic.model.engine import EngineRow, LogitBias, check_row, checked_events
 from emomusic.model.events import NONE, SLOTS
 from emomusic.model.grammar import Grammar, Segments, Walk
-from emomusic.model.sampling import sample_choice
-from emomusic.model.shape import ModelConfig
 from emomusic.model.transformer import Cache, Transformer
+
+
+def sample_choice(
+    logits: NDArray[np.float32],
+    allowed: NDArray[np.bool_],
+    uniform: float,
+    *,
+    temperature: float,
+    top_p: float,
+) -> int:
+    """Draw one choice among the likeliest that together hold top_p of the probability.
+
+    Args:
+        logits: Shape (n_choices,).
+        allowed: Shape (n_choices,); others are never drawn.
+        uniform: A number in [0, 1), which decides the draw.
+        temperature: In (0, 5]; below 1 favours what is likely.
+        top_p: In (0, 1]; 1 keeps all.
+
+    Reference: nucleus sampling of Holtzman et al. (2020), over the allowed choices.
+    """
+    masked = np.where(allowed, logits.astype(np.float64), -np.inf)
+    with np.errstate(over="ignore"):  # a temperature near 0 leaves nothing but the likeliest
+        scaled = (masked - masked.max()) / temperature
+    order = np.argsort(-scaled, kind="stable")
+    weight = np.exp(scaled[order])
+    total = weight.cumsum()
+    n_kept = int((total - weight < top_p * total[-1]).sum())
+    drawn = int((total <= uniform * total[n_kept - 1]).sum())
+    return int(order[min(drawn, n_kept - 1)])
 
 
 class TorchEngine:
@@ -61,7 +90,7 @@ class TorchEngine:
     ) -> Iterator[tuple[int, Segments]]:
         """Write rows, as `Engine.write` says; by segment one at a time."""
         n_threads = 1 if by_segment else min(self.threads, at_once or self.threads)
-        source = self._checked(rows, grammar)
+        source = enumerate(rows)
         if n_threads == 1:
             for at, row in source:
                 for segments in self._bars(row, grammar):
@@ -78,33 +107,26 @@ class TorchEngine:
                 at, found = running.popleft()
                 yield at, found.result()
 
-    def _checked(
-        self, rows: Iterable[EngineRow], grammar: Grammar
-    ) -> Iterator[tuple[int, EngineRow]]:
-        for at, row in enumerate(rows):
-            check_row(row, grammar, self.config)
-            yield at, row
-
     def _whole(self, row: EngineRow, grammar: Grammar) -> Segments:
         return deque(self._bars(row, grammar), maxlen=1)[0]
 
     def _bars(self, row: EngineRow, grammar: Grammar) -> Iterator[Segments]:
         """Write a row; yield its whole segments after each."""
-        walk = Walk(grammar, row.script)
-        voices = _Voices(self.model, row, walk)
-        lean, events = steered(row, walk.segments, grammar), voices.opening
+        check_row(row, grammar, self.config)
+        walk, voices = Walk(grammar, row.script), _Voices(self.model, grammar)
+        events = grammar.rows(row.script.opening([]))
         while not walk.done:
-            if not voices.fit(events):
-                walk.restart()
-                voices = _Voices(self.model, row, walk)
-                events = voices.opening
-            voices.hear(events)
-            n_bars = len(walk.segments)
-            events = _event(row, walk, voices, lean)
-            if len(walk.segments) > n_bars:
-                yield [*walk.segments]
-                voices.guidance = row.guidance_after(len(walk.segments))
-                lean = None if walk.done else steered(row, walk.segments, grammar)
+            lean, n_bars = None, len(walk.segments)
+            if row.steer is not None and (lean := row.steer(walk.segments)) is not None:
+                lean.check(grammar.vocab_size)
+            while len(walk.segments) == n_bars:
+                if not voices.fit(events):
+                    walk.restart()
+                    voices = _Voices(self.model, grammar)
+                    events = grammar.rows(row.script.opening(walk.segments))
+                voices.hear(events, guidance=row.guidance_after(n_bars))
+                events = _event(row, walk, voices, lean)
+            yield [*walk.segments]
 
     @torch.inference_mode()
     def nats(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -149,43 +171,37 @@ def _event(row: EngineRow, walk: Walk, voices: _Voices, lean: LogitBias | None) 
 class _Voices:
     """The network's memory of a row and, while that is guided, of its twin without a prompt.
 
-    Attributes:
-        opening: The events that the row begins with.
-        guidance: 1 where there is no twin, or where it is to be heard no more.
+    Both are one batch, for a matrix is then read once for both.
     """
 
-    def __init__(self, model: Transformer, row: EngineRow, walk: Walk) -> None:
-        """Begin, or begin anew, after the segments that the row has; nothing is heard yet."""
-        self.opening = walk.grammar.rows(row.script.opening(walk.segments))
-        self.guidance = row.guidance_after(len(walk.segments))
-        self._model, self._bos = model, walk.grammar.layout.bos
-        # One batch of two, for a matrix is read once for both.
-        self._n = 1 if self.guidance == 1 else 2
+    def __init__(self, model: Transformer, grammar: Grammar) -> None:
+        """Begin; nothing is heard yet."""
+        self._model, self._bos = model, grammar.layout.bos
         self._cache = Cache(model.config.n_layers)
-        self._state = torch.empty(0)
+        self._state, self._guidance = torch.empty(0), 1.0
 
     def fit(self, events: list[list[int]]) -> bool:
         """Tell whether events fit into what is left of the context."""
         return self._cache.length + len(events) <= self._model.config.context
 
     @torch.inference_mode()
-    def hear(self, events: list[list[int]]) -> None:
-        """Let events, each as the rows that it sums, into the network."""
-        model, is_first = self._model, not self._cache.length
-        if self.guidance == 1 and self._n > 1:
-            self._cache.keep(1)
-            self._n = 1
-        told = [events, [[self._bos], *events[1:]] if is_first else events][: self._n]
+    def hear(self, events: list[list[int]], *, guidance: float) -> None:
+        """Let events, each as the rows that it sums, into the network; 1 drops the twin."""
+        model, is_first, self._guidance = self._model, not self._cache.length, guidance
+        n = 1 if guidance == 1 else 2
+        if n < len(self._state):
+            self._cache.keep(n)
+        told = [events, [[self._bos], *events[1:]] if is_first else events][:n]
         start = np.cumsum([0, *(len(own) for one in told for own in one)])[:-1]
         rows = [row for one in told for own in one for row in own]
         x = model.embed(*(torch.tensor(t, device=model.embedding.device) for t in (rows, start)))
         # (n * T, dim) -> (n, T, dim)
-        self._state = model(x.view(self._n, len(events), -1), self._cache)[:, -1]
+        self._state = model(x.view(n, len(events), -1), self._cache)[:, -1]
 
     @torch.inference_mode()
     def logits(self, slot: int, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the logits of a slot, shape (n_choices,), guided if that is due."""
-        told = torch.from_numpy(chosen).to(self._state.device).expand(self._n, -1)
+        told = torch.from_numpy(chosen).to(self._state.device).expand(len(self._state), -1)
         both = self._model.logits(slot, self._state, told)
-        found = both[0] if self._n == 1 else both[1] + self.guidance * (both[0] - both[1])
+        found = both[0] if len(both) == 1 else both[1] + self._guidance * (both[0] - both[1])
         return np.asarray(found.float().cpu())

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name torch itself uses
 
+from emomusic.model.checkpoint import ModelConfig
 from emomusic.model.events import ADVANCE, CHORD_A, CHORD_B, DURATION, PITCH, VELOCITY
-from emomusic.model.shape import ModelConfig
 
 EPS = 1e-5
 BEFORE = {ADVANCE: (), PITCH: (ADVANCE,), VELOCITY: (ADVANCE, PITCH),

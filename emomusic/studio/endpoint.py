@@ -17,7 +17,7 @@ from emomusic.compose.request import DEFAULT_BARS
 from emomusic.files import write_atomically
 from emomusic.music.score import dump_score
 from emomusic.studio.components import refusal, refusing
-from emomusic.verify.timeline import explain_score
+from emomusic.verify.explain import explain_score
 
 N_FILES = 64
 """So many answers' files are there at once; gradio copies each as soon as it is answered."""

@@ -20,7 +20,7 @@ from emomusic.studio.page import FORMATS, Page, status_line
 from emomusic.studio.progress import Progress
 from emomusic.studio.result import Asked, Result, result_page
 from emomusic.studio.session import Session, StudioPiece, Take
-from emomusic.verify.timeline import explain_score
+from emomusic.verify.explain import explain_score
 from emomusic.verify.verifier import Verifier
 
 CARD_NOTES = 1_500

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from emomusic.model.shape import SIZES
+from emomusic.model.checkpoint import SIZES
 from emomusic.training.batches import Augmentation
 
 CHOICES = {

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ from torch import Tensor
 from torch import _dynamo as dynamo
 
 from emomusic.files import alone_in, clear_parts, write_text
-from emomusic.model.checkpoint import load_model, save_model
-from emomusic.model.shape import SIZES, ModelConfig
+from emomusic.model.checkpoint import SIZES, ModelConfig, load_model, save_model
 from emomusic.model.transformer import Transformer
 from emomusic.training.batches import Augmentation, ClipBatches
 from emomusic.training.config import TrainConfig
@@ -138,8 +138,8 @@ def start_from(model: Transformer, folder: Path) -> None:
     """
     found = load_model(folder)
     mine, theirs = model.config, found.config
-    same = {**mine.to_dict(), "n_layers": 0, "context": 0}
-    if same != {**theirs.to_dict(), "n_layers": 0, "context": 0} or mine.n_layers % theirs.n_layers:
+    same = {**asdict(mine), "n_layers": 0, "context": 0}
+    if same != {**asdict(theirs), "n_layers": 0, "context": 0} or mine.n_layers % theirs.n_layers:
         raise ValueError(f"a model of {mine} cannot start from {folder}, which is {theirs}")
     weights = found.state_dict()
     with torch.no_grad():

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from emomusic.verify.groups import FeatureBatch, Matrix
+from emomusic.verify.analysis import Matrix
 
 if TYPE_CHECKING:
+    from emomusic.verify.ensemble import FeatureBatch
     from emomusic.verify.labels import FittingLabels
 
 AXES = ("valence", "arousal")
@@ -40,34 +40,6 @@ def log_odds(probabilities: Matrix) -> Matrix:
 
 
 @dataclass(frozen=True)
-class ClipLogits:
-    """Logits of n clips, averaged over each clip and its m segments in all.
-
-    Attributes:
-        logits: Averaged, shape (n, 4).
-        familiarity: Of touch and dynamics, shape (n,).
-        disagreement: Standard deviation of the log-odds over a clip and its segments, (n, 2).
-        segments: Logits of the single segments, shape (m, 4).
-        owner: The clip of each segment, shape (m,).
-    """
-
-    logits: Matrix
-    familiarity: Matrix
-    disagreement: Matrix
-    segments: Matrix
-    owner: NDArray[np.int64]
-
-    @classmethod
-    def average(cls, batch: FeatureBatch, logits: Matrix, familiarity: Matrix) -> ClipLogits:
-        """Average logits of all rows, (n + m, 4), over each clip and its segments."""
-        odds = log_odds(softmax(logits))
-        squares = (odds - batch.average(odds)[batch.owner]) ** 2
-        n = batch.n_clips
-        spread = np.sqrt(batch.average(squares))
-        return cls(batch.average(logits), familiarity, spread, logits[n:], batch.owner[n:])
-
-
-@dataclass(frozen=True)
 class Calibration:
     """Temperatures, slopes and spreads, fitted on clips of songs left out.
 
@@ -86,8 +58,10 @@ class Calibration:
     spread_factor: Matrix
 
     @classmethod
-    def fit(cls, clips: ClipLogits, labels: FittingLabels) -> Calibration:
-        """Fit on out-of-fold logits.
+    def fit(
+        cls, batch: FeatureBatch, logits: Matrix, familiarity: Matrix, *, labels: FittingLabels
+    ) -> Calibration:
+        """Fit on out-of-fold logits of all rows, (n + m, 4), and familiarity of clips, (n,).
 
         A temperature makes the quadrants that most people heard likeliest. A slope gives the
         predicted values the same root mean square as the listeners' (regression alone would
@@ -97,19 +71,21 @@ class Calibration:
             Guo, Pleiss, Sun and Weinberger (2017), On Calibration of Modern Neural Networks.
         """
         hits, weight = np.eye(4)[labels.shares.argmax(axis=1)], labels.weight  # (n, 4), (n,)
-        every = _temperature(clips.logits, hits, weight)
-        familiar = clips.familiarity >= 0.5
+        whole, n = batch.average(logits), batch.n_clips
+        every = _temperature(whole, hits, weight)
+        familiar = familiarity >= 0.5
         none, full = (
-            _temperature(clips.logits[mask], hits[mask], weight[mask])
+            _temperature(whole[mask], hits[mask], weight[mask])
             if mask.sum() >= MIN_CLIPS
             else every
             for mask in (~familiar, familiar)
         )
-        owner = clips.owner
-        single = _temperature(clips.segments, hits[owner], weight[owner]) if len(owner) else every
-        odds = log_odds(softmax(clips.logits / np.where(familiar, full, none)[:, None]))
+        owner = batch.owner[n:]
+        single = _temperature(logits[n:], hits[owner], weight[owner]) if len(owner) else every
+        odds = log_odds(softmax(whole / np.where(familiar, full, none)[:, None]))
+        disagreement = batch.spread(log_odds(softmax(logits)))
         fitted = [
-            _fit_axis(*of) for of in zip(odds.T, clips.disagreement.T, labels.values.T, strict=True)
+            _fit_axis(*of) for of in zip(odds.T, disagreement.T, labels.values.T, strict=True)
         ]
         return cls(np.array([none, full, single]), *np.array(fitted).T)
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.music.key import estimate_key
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
+from emomusic.verify.analysis import WINDOW_S, analyse, group_starts
 from emomusic.verify.features import FLAT_SPREAD
-from emomusic.verify.features.analysis import WINDOW_S, analyse, group_starts
 
 MAX_OCTAVES = 1.5
 """Time and density change by at most this many doublings: beyond lies other music."""
@@ -41,14 +41,7 @@ def sort_notes(notes: Notes) -> Notes:
 def switch_mode(
     notes: Notes, *, tonic: int, is_major: bool, degrees: Iterable[str] = tuple(DEGREES)
 ) -> Notes:
-    """Move some degrees by a semitone into the parallel key.
-
-    Args:
-        notes: Any.
-        tonic: Pitch class from which degrees count.
-        is_major: Which mode the notes are in.
-        degrees: Which of `DEGREES` move.
-    """
+    """Move some of `DEGREES` above a tonic by a semitone, into the parallel key."""
     moves = np.zeros(12, dtype=np.int64)
     for minor, major in (DEGREES[name] for name in degrees):
         moves[(tonic + (major if is_major else minor)) % 12] = -1 if is_major else 1
@@ -56,13 +49,7 @@ def switch_mode(
 
 
 def stretch(notes: Notes, factor: float) -> Notes:
-    """Multiply all seconds; beats stay as they are.
-
-    Raises:
-        ValueError: If factor is not above 0.
-    """
-    if not factor > 0:
-        raise ValueError(f"factor must be above 0, got {factor}")
+    """Multiply all seconds by a factor above 0; beats stay as they are."""
     return replace(notes, onset_s=notes.onset_s * factor, duration_s=notes.duration_s * factor)
 
 
@@ -80,25 +67,20 @@ def transpose(notes: Notes, semitones: int) -> Notes:
 
 
 def thin(notes: Notes, share: float) -> Notes:
-    """Keep about `share` of the notes: inner notes of chords go first, then whole onsets.
+    """Keep about a share in (0, 1] of the notes: inner notes of chords go first, then onsets.
 
     Outer notes are the highest and the lowest of an onset. The onsets that follow the one before
     soonest go first; the first one stays.
-
-    Args:
-        notes: At least one.
-        share: In (0, 1].
     """
     n_kept = max(1, round(share * len(notes)))
     if n_kept >= len(notes):
         return notes
     first = group_starts(notes.onset_s)
-    group = _groups(first, len(notes))
     outer = np.zeros(len(notes), dtype=bool)
     outer[first] = outer[np.append(first[1:], len(notes)) - 1] = True
     gap = np.diff(notes.onset_s[first], prepend=-np.inf)
     # What is kept comes first: outer before inner notes, then by the gap, then by time.
-    order = np.lexsort((np.arange(len(notes)), -gap[group], ~outer))
+    order = np.lexsort((np.arange(len(notes)), -gap[_groups(first, len(notes))], ~outer))
     return notes.where(np.sort(order[:n_kept]))
 
 
@@ -109,12 +91,9 @@ def thin_randomly(notes: Notes, share: float, *, seed: int) -> Notes:
 
 
 def double_notes(notes: Notes, ratio: float, *, step: int = -OCTAVE) -> Notes:
-    """Double evenly chosen notes at another pitch, to `ratio` times as many notes.
+    """Double evenly chosen notes at another pitch, to `ratio`, 1 to 2, times as many notes.
 
-    Args:
-        notes: At least one.
-        ratio: At least 1; above 2 counts as 2.
-        step: Semitones from a note to its double; reversed where it would leave 0 to 127.
+    A double lies `step` semitones off; on the other side where it would leave 0 to 127.
     """
     twin = notes.where(_spread(len(notes), ratio))
     pitch = twin.pitch + step
@@ -123,13 +102,9 @@ def double_notes(notes: Notes, ratio: float, *, step: int = -OCTAVE) -> Notes:
 
 
 def repeat_onsets(notes: Notes, ratio: float) -> Notes:
-    """Strike evenly chosen onsets again half-way to the next, to `ratio` times as many onsets.
+    """Strike evenly chosen onsets again half-way to the next, to `ratio`, 1 to 2, times as many.
 
     All notes of such an onset are cut at half the way to the next one, and struck again there.
-
-    Args:
-        notes: At least one.
-        ratio: At least 1; above 2 counts as 2.
     """
     first = group_starts(notes.onset_s)
     group = _groups(first, len(notes))
@@ -176,14 +151,14 @@ def _measure_mode(notes: Notes) -> float:
 
 
 def _rate(n: int, notes: Notes) -> float:
+    """Compute log2 of n a second."""
     end_s = float((notes.onset_s + notes.duration_s).max())
     return float(np.log2(n / max(end_s - float(notes.onset_s[0]), WINDOW_S)))
 
 
 def _measure_loudness(notes: Notes) -> float | None:
-    if float(notes.velocity.std()) < FLAT_SPREAD:
-        return None
-    return float(np.median(notes.velocity))
+    is_flat = float(notes.velocity.std()) < FLAT_SPREAD
+    return None if is_flat else float(np.median(notes.velocity))
 
 
 def _switch_modes(notes: Notes, distance: float) -> list[Notes]:
@@ -203,11 +178,10 @@ def _factors(distance: float) -> list[float]:
 
 
 def _undo_loudness(notes: Notes, distance: float) -> list[Notes]:
-    middle = float(np.median(notes.velocity))
+    velocity, middle = notes.velocity, float(np.median(notes.velocity))
+    scaled = velocity * ((middle - distance) / middle)
     return [
-        set_loudness(notes, notes.velocity - distance / 2.0),
-        set_loudness(notes, notes.velocity - distance),
-        set_loudness(notes, notes.velocity * ((middle - distance) / middle)),
+        set_loudness(notes, v) for v in (velocity - distance / 2.0, velocity - distance, scaled)
     ]
 
 
@@ -225,8 +199,7 @@ def _undo_density(notes: Notes, distance: float) -> list[Notes]:
     return [*doubled, repeat_onsets(notes, half), repeat_onsets(notes, whole)]
 
 
-@dataclass(frozen=True)
-class Factor:
+class Factor(NamedTuple):
     """Something in the music that may carry its emotion.
 
     Attributes:
@@ -262,8 +235,7 @@ FACTORS: Mapping[str, Factor] = {factor.name: factor for factor in (
 )}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """The distribution of each factor in labelled piano music.
 
     Attributes:
@@ -273,13 +245,6 @@ class Reference:
 
     quantiles: Mapping[str, FloatColumn]
     n_clips: int
-
-    def __post_init__(self) -> None:
-        """Check that each factor has 21 rising quantiles, or raise a ValueError."""
-        for name in FACTORS:
-            values = np.asarray(self.quantiles.get(name, ()))
-            if values.shape != SHARES.shape or not (np.diff(values) >= 0).all():
-                raise ValueError(f"quantiles of {name} must be {len(SHARES)} rising numbers")
 
     @classmethod
     def measure(cls, clips: Sequence[Notes]) -> Reference:
@@ -313,8 +278,7 @@ def default_reference() -> Reference:
     return Reference(quantiles, table["n_clips"])
 
 
-@dataclass(frozen=True)
-class Counterfactual:
+class Counterfactual(NamedTuple):
     """A factor as it is in one clip, and the clip with it undone.
 
     Attributes:
@@ -334,6 +298,8 @@ class Counterfactual:
     @property
     def words(self) -> str:
         """What the clip is like, such as `very fast` or `minor mode`."""
+        if not self.edits:
+            return f"usual {self.factor.name}"
         word = self.factor.low if self.distance < 0 else self.factor.high
         if self.factor.name == "mode":
             return word

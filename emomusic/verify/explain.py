@@ -1,17 +1,19 @@
-"""Why a clip is judged as it is: which factors moved the verdict, which way, and how far."""
+"""Why a piece is judged as it is: which factors moved the verdict, and where in the piece."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emomusic.emotion import QUADRANTS, emotion_families, find_emotion
 from emomusic.files import rounded
-from emomusic.music.notes import Notes
+from emomusic.music.notes import FloatColumn, IntColumn, Notes
+from emomusic.verify.analysis import Matrix
 from emomusic.verify.calibration import AXES, SIGNS
 from emomusic.verify.counterfactuals import (
     Counterfactual,
@@ -19,19 +21,29 @@ from emomusic.verify.counterfactuals import (
     default_reference,
     find_counterfactuals,
 )
-from emomusic.verify.groups import Matrix
 
 if TYPE_CHECKING:
+    from symusic.core import ScoreTick
+
     from emomusic.verify.verifier import Verdict, Verifier
 
 MIN_PROBABILITY = 1e-6
 """Probabilities are clipped to this, so that log odds stay finite."""
-MIN_EFFECT = 0.05
-"""Log odds that a factor must move at least, however it is undone, to be named."""
+MIN_EFFECT = MIN_PULL = 0.05
+"""Log odds that a factor, however it is undone, or a window must move at least to be named."""
 UNDECIDED = float(np.log(0.6 / 0.4))
 """An axis whose log odds lie nearer to 0 than this is undecided: nobody would bet on 6 of 10."""
 FOR, AGAINST, NO_MATTER, USUAL = "for", "against", "no matter", "usual"
 NO_REASON = "no single cause by itself"
+WINDOW_BARS = 4
+WINDOW_S = 8.0
+"""Width of a window where bars are not known."""
+MAX_WINDOWS = 24
+"""Longer pieces have wider windows, so that the time they take stays bounded."""
+MAX_BEATS = 20_000
+"""Longer scores are cut into windows by seconds."""
+MIN_NOTES = 4
+"""A window of fewer notes is not judged: it has no key and no rhythm."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +65,7 @@ class Effect:
         axis: "valence" or "arousal": what it moves most surely; None unless it is for or against.
         strength: Log odds that it moves at least, whichever way it is undone; 0 if unnamed.
         valence: Log odds of positive valence that the factor adds: mean, low, high.
-        arousal: The same for arousal.
-        quadrant: The same for the quadrant of the verdict.
+        arousal, quadrant: The same for arousal and for the quadrant of the verdict.
     """
 
     cause: str
@@ -77,7 +88,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a clip is judged as it is.
+    """Which factors moved a verdict.
 
     Attributes:
         quadrant: That of the verdict.
@@ -148,7 +159,7 @@ def _list(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def quadrant_probabilities(verdicts: Sequence[Verdict]) -> Matrix:
+def _probabilities(verdicts: Sequence[Verdict]) -> Matrix:
     """Stack the probabilities of Q1 to Q4, shape (n, 4)."""
     rows = [[verdict.probabilities[name] for name in QUADRANTS] for verdict in verdicts]
     return np.array(rows, dtype=np.float64).reshape(len(verdicts), len(QUADRANTS))
@@ -156,7 +167,7 @@ def quadrant_probabilities(verdicts: Sequence[Verdict]) -> Matrix:
 
 def verdict_odds(verdicts: Sequence[Verdict], quadrant: str) -> Matrix:
     """Compute the log odds of positive valence, of positive arousal and of a quadrant, (n, 3)."""
-    probabilities = quadrant_probabilities(verdicts)
+    probabilities = _probabilities(verdicts)
     own = probabilities[:, [QUADRANTS.index(quadrant)]]
     positive = np.concatenate([probabilities @ (SIGNS > 0), own], axis=1)
     positive = np.clip(positive, MIN_PROBABILITY, 1.0 - MIN_PROBABILITY)
@@ -169,7 +180,7 @@ def emotion_word(verdict: Verdict) -> str:
     Each axis counts from -1, surely negative, to 1, surely positive. Listeners' mean values would
     lie near the middle of the plane, where few words are.
     """
-    point = quadrant_probabilities([verdict])[0] @ SIGNS  # (4,) @ (4, 2)
+    point = _probabilities([verdict])[0] @ SIGNS  # (4,) @ (4, 2)
     named = [find_emotion(name) for name in emotion_families()["adjective"]]
     own = [emotion for emotion in named if emotion.quadrant == verdict.quadrant]
     nearest = min(own, key=lambda emotion: math.dist(point, (emotion.valence, emotion.arousal)))
@@ -190,13 +201,10 @@ def explain(
     verdict's quadrant to the same side. Effects of factors that go together need not add up.
 
     Args:
-        notes: At least one note.
+        notes: At least one note; a ValueError if there is none.
         verifier: What judges; about 16 verdicts are asked for.
         reference: What is usual; the labelled clips by default.
         verdict: The verdict on the notes, if it is known already.
-
-    Raises:
-        ValueError: If there are no notes.
 
     Reference:
         Counterfactual explanations after Wachter, Mittelstadt and Russell (2018); we change the
@@ -205,22 +213,21 @@ def explain(
     """
     found = find_counterfactuals(notes, reference or default_reference())
     verdict = verifier.verdict(notes) if verdict is None else verdict
-    edited = verifier.verdicts([edit for one in found for edit in one.edits])
+    edited = [verifier.verdict(edit) for one in found for edit in one.edits]
     odds = verdict_odds([verdict, *edited], verdict.quadrant)
     side = SIGNS[QUADRANTS.index(verdict.quadrant)]
     ends = np.cumsum([len(one.edits) for one in found])
     added = np.split(odds[0] - odds[1:], ends[:-1])  # (n_edits, 3) each
     effects = [_effect(one, rows, side) for one, rows in zip(found, added, strict=True)]
     rank = (FOR, AGAINST, NO_MATTER, USUAL)
+    unsure = (axis for axis, own in zip(AXES, odds[0], strict=False) if abs(own) < UNDECIDED)
     return Explanation(
-        quadrant=verdict.quadrant,
-        probability=verdict.probabilities[verdict.quadrant],
-        emotion=emotion_word(verdict),
-        valence=verdict.valence,
-        arousal=verdict.arousal,
-        undecided=tuple(
-            axis for axis, own in zip(AXES, odds[0, :2], strict=True) if abs(own) < UNDECIDED
-        ),
+        verdict.quadrant,
+        verdict.probabilities[verdict.quadrant],
+        emotion_word(verdict),
+        verdict.valence,
+        verdict.arousal,
+        undecided=tuple(unsure),
         effects=tuple(sorted(effects, key=lambda e: (rank.index(e.role), -e.strength))),
     )
 
@@ -233,18 +240,22 @@ def _effect(found: Counterfactual, added: Matrix, side: Matrix) -> Effect:
     if is_mode and not (axis == "valence" and (added[:, 0] * found.distance > 0).all()):
         role, axis, strength = (role if role == USUAL else NO_MATTER), None, 0.0
     return Effect(
-        cause=found.factor.name,
-        words=found.words if len(added) else f"usual {found.factor.name}",
-        value=found.value,
-        usual=found.value - found.distance,
-        percentile=found.percentile,
-        role=role,
-        axis=axis,
-        strength=strength,
-        valence=_mean_and_range(added[:, 0]),
-        arousal=_mean_and_range(added[:, 1]),
-        quadrant=_mean_and_range(added[:, 2]),
+        found.factor.name,
+        found.words,
+        found.value,
+        found.value - found.distance,
+        found.percentile,
+        role,
+        axis,
+        strength,
+        *map(_mean_and_range, added.T),
     )
+
+
+def _mean_and_range(values: Matrix) -> tuple[float, float, float]:
+    if not len(values):
+        return 0.0, 0.0, 0.0
+    return float(values.mean()), float(values.min()), float(values.max())
 
 
 def _role(added: Matrix, side: Matrix) -> tuple[str, str | None, float]:
@@ -260,7 +271,196 @@ def _role(added: Matrix, side: Matrix) -> tuple[str, str | None, float]:
     return NO_MATTER, None, 0.0
 
 
-def _mean_and_range(values: Matrix) -> tuple[float, float, float]:
-    if not len(values):
-        return 0.0, 0.0, 0.0
-    return float(values.mean()), float(values.min()), float(values.max())
+def name_bars(first: int, last: int) -> str:
+    """Name bars, counted from 1, such as `bars 9 to 12` or `bar 9`."""
+    return f"bar {first}" if first == last else f"bars {first} to {last}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """The emotion of a stretch of a piece.
+
+    Attributes:
+        start_s: Seconds.
+        end_s: Seconds.
+        bars: First and last bar, counted from 1; None where bars are not known.
+        quadrant: Of the window alone.
+        valence: The same, in [-1, 1].
+        arousal: The same, in [-1, 1].
+        fit: How much the window alone is like the whole: its log odds of the whole's sides of
+            valence and arousal, summed.
+        pull: Log odds of the whole's quadrant, less those of the whole without the window.
+    """
+
+    start_s: float
+    end_s: float
+    bars: tuple[int, int] | None
+    quadrant: str
+    valence: float
+    arousal: float
+    fit: float
+    pull: float
+
+    def name_to(self, last: Window) -> str:
+        """Name the stretch from this window to another: `bars 9 to 12`, or `0:08 to 0:16`."""
+        if self.bars is not None and last.bars is not None:
+            return name_bars(self.bars[0], last.bars[1])
+        start, end = (divmod(round(at), 60) for at in (self.start_s, last.end_s))
+        return f"{start[0]}:{start[1]:02d} to {end[0]}:{end[1]:02d}"
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """How the emotion of a piece runs.
+
+    Attributes:
+        quadrant: Of the whole.
+        emotion: Its adjective.
+        windows: In the order of time; those of fewer than four notes are left out.
+    """
+
+    quadrant: str
+    emotion: str
+    windows: tuple[Window, ...]
+
+    @property
+    def most_typical(self) -> Window | None:
+        """The window most like the whole; None of fewer than two."""
+        return max(self.windows, key=lambda w: w.fit) if len(self.windows) > 1 else None
+
+    @property
+    def most_influential(self) -> Window | None:
+        """The window without which the verdict would lose most; None if none matters."""
+        best = max(self.windows, key=lambda w: w.pull) if len(self.windows) > 1 else None
+        return best if best is not None and best.pull >= MIN_PULL else None
+
+    @property
+    def sentence(self) -> str:
+        """Where the verdict comes from, and which windows are of another quadrant."""
+        typical, influential = self.most_typical, self.most_influential
+        if typical is None:
+            return ""
+        both = ", and moves the verdict most" if influential is typical else ""
+        parts = [f"Most {self.emotion}{both}: {typical.name_to(typical)}."]
+        if influential is not None and not both:
+            parts.append(f"Moves the verdict most: {influential.name_to(influential)}.")
+        others: dict[str, list[str]] = {}
+        for quadrant, row in groupby(self.windows, key=lambda window: window.quadrant):
+            stretch = list(row)
+            if quadrant != self.quadrant:
+                others.setdefault(quadrant, []).append(stretch[0].name_to(stretch[-1]))
+        parts += [f"Heard as {name}: {', '.join(at)}." for name, at in sorted(others.items())]
+        return " ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all as plain rounded values, and the words."""
+        windows = [rounded(asdict(window), 4) for window in self.windows]
+        return {"quadrant": self.quadrant, "sentence": self.sentence, "windows": windows}
+
+
+def trace_emotion(
+    notes: Notes,
+    verifier: Verifier,
+    *,
+    bars: FloatColumn | None = None,
+    verdict: Verdict | None = None,
+) -> Trajectory:
+    """Judge a piece in windows of four bars, or of eight seconds where bars are not known.
+
+    Args:
+        notes: At least one note; a ValueError if there is none.
+        verifier: What judges: each window, and the piece without it.
+        bars: Beats at which bars start, and at which the last one ends, rising.
+        verdict: The verdict on the whole piece, if it is known already.
+    """
+    if bars is None:
+        onset, edges = notes.onset_s, _time_edges(notes)
+    else:
+        step = WINDOW_BARS * max(1, int(np.ceil((len(bars) - 1) / WINDOW_BARS / MAX_WINDOWS)))
+        onset, edges = notes.onset, np.append(bars[:-1:step], bars[-1])
+    place = np.clip(np.searchsorted(edges, onset + 1e-6, side="right") - 1, 0, len(edges) - 2)
+    counts = np.bincount(place, minlength=len(edges) - 1)
+    kept = [i for i in range(len(edges) - 1) if counts[i] >= MIN_NOTES]
+    whole = verifier.verdict(notes) if verdict is None else verdict
+    alone = [verifier.window_verdict(notes.where(place == i), trust=whole.trust) for i in kept]
+    # A piece of one window cannot do without it.
+    without = [verifier.verdict(_cut(notes, place, i)) for i in kept if counts[i] < len(notes)]
+    odds = verdict_odds([whole, *without], whole.quadrant)[:, 2]
+    pulls = odds[0] - odds[1:] if without else np.zeros(len(kept))
+    side = SIGNS[QUADRANTS.index(whole.quadrant)]
+    fits = verdict_odds(alone, whole.quadrant)[:, :2] @ side  # (n, 2) @ (2,)
+    times = edges if bars is None else _seconds_at(notes, edges)
+    at = edges if bars is None else np.searchsorted(bars, edges)
+    windows = [
+        Window(
+            float(times[i]),
+            float(times[i + 1]),
+            bars=None if bars is None else (int(at[i]) + 1, int(at[i + 1])),
+            quadrant=one.quadrant,
+            valence=one.valence,
+            arousal=one.arousal,
+            fit=float(fit),
+            pull=float(pull),
+        )
+        for i, one, fit, pull in zip(kept, alone, fits, pulls, strict=True)
+    ]
+    return Trajectory(whole.quadrant, emotion_word(whole), tuple(windows))
+
+
+def _time_edges(notes: Notes) -> FloatColumn:
+    start, end = float(notes.onset_s[0]), float((notes.onset_s + notes.duration_s).max())
+    width = WINDOW_S * max(1.0, np.ceil((end - start) / WINDOW_S / MAX_WINDOWS))
+    # A rest of less than half a window belongs to the last one.
+    n_windows = max(1, int((end - start) / width + 0.5))
+    last = max(end, start + width * (n_windows - 1) + 1e-3)
+    return np.append(start + width * np.arange(n_windows), last)
+
+
+def _seconds_at(notes: Notes, beats: FloatColumn) -> FloatColumn:
+    """Convert beats to seconds: linear between onsets and ends, 0 at beat 0."""
+    at = np.concatenate([[0.0], notes.onset, notes.onset + notes.duration])
+    at_s = np.concatenate([[0.0], notes.onset_s, notes.onset_s + notes.duration_s])
+    order = np.argsort(at, kind="stable")
+    at, at_s = at[order], np.maximum.accumulate(at_s[order])
+    # Beyond the last note, at the mean tempo until there.
+    beyond = np.maximum(beats - at[-1], 0.0) * at_s[-1] / max(at[-1], 1e-9)
+    return np.interp(beats, at, at_s) + beyond
+
+
+def _cut(notes: Notes, place: IntColumn, i: int) -> Notes:
+    """Cut a window out of a piece; what follows moves up to where it began."""
+    inside, later = place == i, place > i
+    gap = gap_s = 0.0
+    if later.any():
+        gap = float(notes.onset[later][0] - notes.onset[inside][0])
+        gap_s = float(notes.onset_s[later][0]) - float(notes.onset_s[inside][0])
+    moved = replace(
+        notes,
+        onset=np.where(later, notes.onset - gap, notes.onset),
+        onset_s=np.where(later, notes.onset_s - gap_s, notes.onset_s),
+    )
+    return moved.where(~inside)
+
+
+def explain_score(
+    score: ScoreTick,
+    verifier: Verifier,
+    *,
+    notes: Notes | None = None,
+    verdict: Verdict | None = None,
+) -> tuple[Explanation, Trajectory]:
+    """Explain the verdict on a score: by which factors, and where in its bars.
+
+    Its notes and the verdict on them may be given, where they are known already.
+
+    Raises:
+        ScoreError: If it holds no notes.
+    """
+    from emomusic.music.score import grid_of, notes_of
+
+    notes = notes_of(score) if notes is None else notes
+    verdict = verifier.verdict(notes) if verdict is None else verdict
+    end = float((notes.onset + notes.duration).max())
+    bars = grid_of(score, end)[0] if end <= MAX_BEATS else None
+    explanation = explain(notes, verifier, verdict=verdict)
+    return explanation, trace_emotion(notes, verifier, bars=bars, verdict=verdict)

@@ -8,18 +8,20 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emomusic.emotion.space import QUADRANTS
+from emomusic.files import UNREADABLE
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of, read_score
+from emomusic.verify.analysis import Matrix, Rows
+from emomusic.verify.calibration import AXES, SIGNS
 
 COLUMNS = ("path", "source", "song", "quadrant", "valence", "arousal")
 Part = Literal["mapper", "judge"]
@@ -67,7 +69,7 @@ class LabelledClip:
             raise LabelError(f"{self.path}: source and song must be named")
         for name in ("valence", "arousal"):
             value = getattr(self, name)
-            if value is not None and not -1.0 <= value <= 1.0:
+            if value is not None and not -1.0 <= value <= 1.0:  # true for NaN too
                 raise LabelError(f"{name} must be in [-1, 1], got {value}")
 
     @property
@@ -94,12 +96,26 @@ class Curve:
     arousal: tuple[float, ...]
     arousal_std: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        """Make plain what came from JSON, or raise a ValueError."""
+        names = ("valence", "arousal", "valence_std", "arousal_std")
+        values = np.array([getattr(self, name) for name in names], dtype=np.float64)  # (4, n)
+        duration_s = float(self.duration_s)
+        if values.ndim != 2 or not values.size:
+            raise ValueError("a curve needs as many values on each axis, at least one")
+        if not 0.0 < duration_s < math.inf:
+            raise ValueError(f"a curve's duration_s must be above 0, got {duration_s}")
+        if not (np.abs(values[:2]) <= 1.0).all():  # false for NaN too
+            raise ValueError("a curve's valence and arousal must be in [-1, 1]")
+        if not ((values[2:] >= 0.0) & (values[2:] < math.inf)).all():
+            raise ValueError("a curve's standard deviations must be 0 or more")
+        object.__setattr__(self, "duration_s", duration_s)
+        for name, column in zip(names, values.tolist(), strict=True):
+            object.__setattr__(self, name, tuple(column))
+
 
 def read_curves(folder: str | os.PathLike[str]) -> dict[str, Curve]:
-    """Read `vgmidi_curves.json` of a folder of labelled clips: curves by the clips' paths.
-
-    Returns:
-        An empty dict where there is no such file.
+    """Read `vgmidi_curves.json` of a folder, if it is there: curves by the clips' paths.
 
     Raises:
         LabelError: If it cannot be read or a curve is wrong.
@@ -107,29 +123,12 @@ def read_curves(folder: str | os.PathLike[str]) -> dict[str, Curve]:
     path = Path(folder) / "vgmidi_curves.json"
     if not path.is_file():
         return {}
+    names = [field.name for field in fields(Curve)]
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: _curve(entry) for name, entry in content.items()}
-    except LabelError as error:
-        raise LabelError(f"{path}: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return {clip: Curve(*(own[name] for name in names)) for clip, own in content.items()}
+    except UNREADABLE as error:
         raise LabelError(f"cannot read {path}: {error}") from error
-
-
-def _curve(entry: Mapping[str, Any]) -> Curve:
-    axes, spreads = (("valence", "arousal"), ("valence_std", "arousal_std"))
-    duration_s = float(entry["duration_s"])
-    values = np.array([entry[name] for name in (*axes, *spreads)], dtype=np.float64)  # (4, n)
-    if values.ndim != 2 or not values.size:
-        raise LabelError("a curve needs as many values on each axis, at least one")
-    if not 0.0 < duration_s < math.inf:
-        raise LabelError(f"a curve's duration_s must be above 0, got {duration_s}")
-    if not (np.abs(values[:2]) <= 1.0).all():  # false for NaN too
-        raise LabelError("a curve's valence and arousal must be in [-1, 1]")
-    if not ((values[2:] >= 0.0) & (values[2:] < math.inf)).all():
-        raise LabelError("a curve's standard deviations must be 0 or more")
-    columns = zip((*axes, *spreads), map(tuple, values.tolist()), strict=True)
-    return Curve(duration_s, **dict(columns))
 
 
 def part_of(source: str, song: str, *, heard: frozenset[str] = frozenset()) -> Part:
@@ -163,8 +162,24 @@ def read_labels(folder: str | os.PathLike[str]) -> list[LabelledClip]:
     rows = _rows(folder / "labels.csv", COLUMNS)
     if not rows:
         raise LabelError(f"{folder / 'labels.csv'} holds no clips")
-    heard, curves = _heard_songs(folder, rows), read_curves(folder)
-    return [_clip(folder, row, line, heard, curves) for line, row in enumerate(rows, start=2)]
+    also, curves = folder / "emopia_also_in_pop1k7.csv", read_curves(folder)
+    names = {row["clip"] for row in _rows(also, ("clip",))} if also.is_file() else set()
+    heard = frozenset(
+        f"{row['source']}/{row['song']}" for row in rows if Path(row["path"]).stem in names
+    )
+    clips = []
+    for line, row in enumerate(rows, start=2):
+        try:
+            values = {name: float(row[name]) if row[name] else None for name in AXES}
+            if curve := curves.get(row["path"]):
+                values["valence_spread"] = fmean(curve.valence_std)
+                values["arousal_spread"] = fmean(curve.arousal_std)
+            path, source, song = folder / row["path"], row["source"], row["song"]
+            part = part_of(source, song, heard=heard)
+            clips.append(LabelledClip(path, source, song, row["quadrant"], part=part, **values))
+        except ValueError as error:
+            raise LabelError(f"labels.csv, line {line}: {error}") from error
+    return clips
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
@@ -179,45 +194,6 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         raise LabelError(f"cannot read {path}: {error}") from error
 
 
-def _heard_songs(folder: Path, rows: list[dict[str, str]]) -> frozenset[str]:
-    path = folder / "emopia_also_in_pop1k7.csv"
-    if not path.is_file():
-        return frozenset()
-    clips = {row["clip"] for row in _rows(path, ("clip",))}
-    return frozenset(
-        f"{row['source']}/{row['song']}" for row in rows if Path(row["path"]).stem in clips
-    )
-
-
-def _clip(
-    folder: Path, row: dict[str, str], line: int, heard: frozenset[str], curves: dict[str, Curve]
-) -> LabelledClip:
-    curve = curves.get(row["path"])
-    try:
-        return LabelledClip(
-            path=folder / row["path"],
-            source=row["source"],
-            song=row["song"],
-            quadrant=row["quadrant"],
-            valence=_value(row["valence"]),
-            arousal=_value(row["arousal"]),
-            part=part_of(row["source"], row["song"], heard=heard),
-            valence_spread=None if curve is None else fmean(curve.valence_std),
-            arousal_spread=None if curve is None else fmean(curve.arousal_std),
-        )
-    except ValueError as error:
-        raise LabelError(f"labels.csv, line {line}: {error}") from error
-
-
-def _value(text: str) -> float | None:
-    if not text:
-        return None
-    value = float(text)
-    if not math.isfinite(value):
-        raise LabelError(f"valence and arousal must be numbers, got {text!r}")
-    return value
-
-
 def read_notes(clips: Sequence[LabelledClip]) -> list[Notes]:
     """Read the notes of labelled clips.
 
@@ -227,7 +203,7 @@ def read_notes(clips: Sequence[LabelledClip]) -> list[Notes]:
     return [notes_of(read_score(clip.path)) for clip in clips]
 
 
-def clip_weights(clips: Sequence[LabelledClip]) -> NDArray[np.float64]:
+def clip_weights(clips: Sequence[LabelledClip]) -> Matrix:
     """Weigh each clip for fitting, shape (n,).
 
     Each quadrant weighs the same within a source. Otherwise a source with many Q1, as VGMIDI
@@ -245,7 +221,7 @@ def clip_weights(clips: Sequence[LabelledClip]) -> NDArray[np.float64]:
     return np.array(balance, dtype=np.float64) * np.where(rated, LISTENER_WEIGHT, 1.0)
 
 
-def quadrant_shares(clips: Sequence[LabelledClip]) -> NDArray[np.float64]:
+def quadrant_shares(clips: Sequence[LabelledClip]) -> Matrix:
     """Make soft labels: the share of people who heard each quadrant, shape (n, 4).
 
     Where listeners gave values, half is the quadrant of the table and half what their mean and
@@ -256,15 +232,15 @@ def quadrant_shares(clips: Sequence[LabelledClip]) -> NDArray[np.float64]:
     shares = np.eye(4)[[QUADRANTS.index(clip.quadrant) for clip in clips]]
     for row, clip in zip(shares, clips, strict=True):
         if clip.valence is not None and clip.arousal is not None:
-            pleasant, excited = (
-                float(norm.cdf(value / (spread or DEFAULT_LISTENER_SPREAD)))
-                for value, spread in (
-                    (clip.valence, clip.valence_spread),
-                    (clip.arousal, clip.arousal_spread),
-                )
+            positive = norm.cdf(
+                [
+                    clip.valence / (clip.valence_spread or DEFAULT_LISTENER_SPREAD),
+                    clip.arousal / (clip.arousal_spread or DEFAULT_LISTENER_SPREAD),
+                ]
             )
-            sides = np.array([pleasant, 1 - pleasant, 1 - pleasant, pleasant])
-            row[:] = (row + sides * np.array([excited, excited, 1 - excited, 1 - excited])) / 2.0
+            # Of positive and of negative sides, as the quadrant has them.
+            sides = np.where(SIGNS > 0, positive, 1.0 - positive)  # (4, 2)
+            row[:] = (row + sides.prod(axis=1)) / 2.0
     return shares
 
 
@@ -279,21 +255,19 @@ class FittingLabels:
         weight: How much each clip counts, shape (n,).
     """
 
-    shares: NDArray[np.float64]
-    values: NDArray[np.float64]
+    shares: Matrix
+    values: Matrix
     songs: Sequence[str]
-    weight: NDArray[np.float64]
+    weight: Matrix
 
     def __post_init__(self) -> None:
         """Check the shapes, and that shares are finite, or raise a ValueError."""
         n = len(self.songs)
-        if self.shares.shape != (n, 4) or not np.isfinite(self.shares).all():
-            raise ValueError(f"shares must be finite, shape ({n}, 4), got {self.shares.shape}")
-        if self.values.shape != (n, 2) or self.weight.shape != (n,):
-            raise ValueError(
-                f"values and weight must have shape ({n}, 2) and ({n},), "
-                f"got {self.values.shape} and {self.weight.shape}"
-            )
+        for name, shape in (("shares", (n, 4)), ("values", (n, 2)), ("weight", (n,))):
+            if (own := getattr(self, name)).shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {own.shape}")
+        if not np.isfinite(self.shares).all():
+            raise ValueError("shares must be finite")
 
     @classmethod
     def of(cls, clips: Sequence[LabelledClip]) -> Self:
@@ -305,8 +279,8 @@ class FittingLabels:
 
 
 def song_folds(
-    y: NDArray[np.int64], songs: Sequence[str], *, n_folds: int, seed: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    y: Rows, songs: Sequence[str], *, n_folds: int, seed: int
+) -> Iterator[tuple[Rows, Rows]]:
     """Yield the rows to fit on and the rows to test on, no song being on both sides.
 
     Args:

@@ -19,8 +19,7 @@ from emomusic.music.pianoroll import (
     picture,
 )
 from emomusic.verify.calibration import AXES
-from emomusic.verify.explain import AGAINST, FOR, Effect, Explanation
-from emomusic.verify.timeline import Trajectory
+from emomusic.verify.explain import AGAINST, FOR, Effect, Explanation, Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,26 +120,27 @@ def _draw_bar(axes: Axes, place: int, effect: Effect, axis: str) -> None:
 
 def _draw_curve(axes: Axes, trajectory: Trajectory) -> None:
     axes.axhline(0, color=BAR, linewidth=1)
-    for axis, colour in AXIS_COLOURS.items():
-        for window in trajectory.windows:
-            value = getattr(window, axis)
-            axes.fill_between(
-                [window.start_s, window.end_s], [value] * 2, color=colour, alpha=0.12, linewidth=0
-            )
-            axes.plot([window.start_s, window.end_s], [value] * 2, color=colour, linewidth=2.5)
-        middles = [(window.start_s + window.end_s) / 2 for window in trajectory.windows]
-        values = [getattr(window, axis) for window in trajectory.windows]
-        axes.plot(middles, values, color=colour, linewidth=1, alpha=0.5, label=axis)
-    most = max([0.5, *(abs(v) for w in trajectory.windows for v in (w.valence, w.arousal))])
+    start, end, *both = (
+        np.array([(w.start_s, w.end_s, w.valence, w.arousal) for w in trajectory.windows])
+        .reshape(-1, 4)
+        .T
+    )
+    for (axis, colour), values in zip(AXIS_COLOURS.items(), both, strict=True):
+        axes.bar(start, values, end - start, align="edge", color=colour, alpha=0.12, linewidth=0)
+        axes.hlines(values, start, end, color=colour, linewidth=2.5, label=axis)
+        axes.plot((start + end) / 2, values, color=colour, linewidth=1, alpha=0.5)
+    most = float(np.max(np.abs(both), initial=0.5))
     axes.set(ylim=(-1.1 * most, 1.1 * most))
     axes.set_ylabel("heard", fontsize=9, color=TEXT)
     axes.grid(axis="y", color=BEAT, linewidth=0.8)
-    legend = axes.legend(
-        loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2, frameon=False, fontsize=9
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 0.97),
+        ncols=2,
+        frameon=False,
+        fontsize=9,
+        labelcolor="linecolor",
     )
-    for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True):
-        text.set_color(TEXT)
-        line.set(linewidth=2.5, alpha=1)
     axes.set_title("over the piece", loc="left", fontsize=12, color=TEXT)
     _plain(axes)
 

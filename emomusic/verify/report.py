@@ -10,8 +10,7 @@ from typing import Any
 
 from emomusic.music.attributes import measure, passage_of
 from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of
-from emomusic.verify.explain import Explanation
-from emomusic.verify.timeline import Trajectory, explain_score
+from emomusic.verify.explain import Explanation, Trajectory, explain_score
 from emomusic.verify.verifier import Verdict, Verifier
 
 SUFFIXES = (".mid", ".midi")
@@ -26,17 +25,15 @@ class FileReport:
         attributes: Its musical attributes by name; none if it cannot be read.
         error: Why it cannot be read, in one line.
         verdict: Which emotion it carries, where a verifier was given.
-        explanation: What moved the verdict, where asked for.
-        trajectory: Where in the piece, where asked for.
-        picture: The file in which the explanation is drawn, where asked for.
+        why: What moved the verdict, and where in the piece, where asked for.
+        picture: The file in which that is drawn, where asked for.
     """
 
     path: Path
     attributes: dict[str, float] = field(default_factory=dict)
     error: str | None = None
     verdict: Verdict | None = None
-    explanation: Explanation | None = None
-    trajectory: Trajectory | None = None
+    why: tuple[Explanation, Trajectory] | None = None
     picture: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,9 +44,8 @@ class FileReport:
         if self.verdict is not None:
             record["verdict"] = asdict(self.verdict)
         record["attributes"] = self.attributes
-        if self.explanation is not None and self.trajectory is not None:
-            record["explanation"] = self.explanation.to_dict()
-            record["course"] = self.trajectory.to_dict()
+        if self.why is not None:
+            record["explanation"], record["course"] = (own.to_dict() for own in self.why)
         if self.picture is not None:
             record["picture"] = str(self.picture)
         return record
@@ -68,11 +64,9 @@ class FileReport:
             f"valence={verdict.valence:+.2f}±{verdict.valence_sd:.2f}  "
             f"arousal={verdict.arousal:+.2f}±{verdict.arousal_sd:.2f}"
         )
-        if self.explanation is None or self.trajectory is None:
+        if self.why is None:
             return f"{head}  {attributes}"
-        lines = [head, f"  {self.explanation.sentence}"]
-        if self.trajectory.sentence:
-            lines.append(f"  {self.trajectory.sentence}")
+        lines = [head, *(f"  {own.sentence}" for own in self.why if own.sentence)]
         if self.picture is not None:
             lines.append(f"  picture: {self.picture}")
         return "\n".join(lines)
@@ -109,7 +103,7 @@ def examine(
         ImportError: If a picture is wanted and matplotlib is not installed.
         OSError: If a picture cannot be written.
     """
-    explanation = trajectory = picture = verdict = None
+    why = picture = verdict = None
     try:
         score = read_score(path)
         notes = notes_of(score)
@@ -117,31 +111,16 @@ def examine(
         if verifier is not None:
             verdict = verifier.verdict(notes)
             if explained or pictures is not None:
-                explanation, trajectory = explain_score(
-                    score, verifier, notes=notes, verdict=verdict
-                )
+                why = explain_score(score, verifier, notes=notes, verdict=verdict)
     except ScoreError as error:
         return FileReport(path, error=str(error))
-    if explanation is not None and trajectory is not None and pictures is not None:
+    if why is not None and pictures is not None:
         from emomusic.verify.plots import plot_explanation
 
         pictures.mkdir(parents=True, exist_ok=True)
-        picture = free_path(pictures / f"{path.stem}.png")
-        plot_explanation(picture, notes, explanation=explanation, trajectory=trajectory)
-    return FileReport(
-        path,
-        attributes,
-        verdict=verdict,
-        explanation=explanation,
-        trajectory=trajectory,
-        picture=picture,
-    )
-
-
-def free_path(path: Path) -> Path:
-    """Add a number before the ending of a path if there is such a file already."""
-    tried, number = path, 1
-    while tried.exists():
-        number += 1
-        tried = path.with_name(f"{path.stem}_{number}{path.suffix}")
-    return tried
+        picture, number = pictures / f"{path.stem}.png", 1
+        while picture.exists():
+            number += 1
+            picture = pictures / f"{path.stem}_{number}.png"
+        plot_explanation(picture, notes, explanation=why[0], trajectory=why[1])
+    return FileReport(path, attributes, verdict=verdict, why=why, picture=picture)

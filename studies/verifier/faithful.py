@@ -13,12 +13,13 @@ from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.rows import Matrix, Row, Table, row_of, section, share
 from emomusic.music.notes import Notes
 from emomusic.verify import counterfactuals
+from emomusic.verify.analysis import key_correlations
 from emomusic.verify.calibration import AXES, SIGNS
 from emomusic.verify.counterfactuals import Reference, default_reference
+from emomusic.verify.ensemble import featurize
 from emomusic.verify.explain import AGAINST, FOR, Effect, Explanation, explain, verdict_odds
-from emomusic.verify.features.analysis import key_correlations
-from emomusic.verify.labels import read_notes
-from emomusic.verify.verifier import Verifier, fit_verifier
+from emomusic.verify.labels import FittingLabels, read_notes
+from emomusic.verify.verifier import Verifier
 
 Edit = Callable[[Notes, int], Notes]
 """From a clip, and 1 if it has much of the cause (fast, loud, major), else -1."""
@@ -182,7 +183,8 @@ def explanations(given: Any) -> Iterator[Row | str]:
         own = [clip for clip in clips if clip.part == part]
         notes = read_notes(own)
         others = read_notes([clip for clip in clips if clip.part != part][:: given.every])
-        verifier, usual = fit_verifier(own, notes=notes), Reference.measure(notes)
+        verifier = Verifier().fit(featurize(notes), FittingLabels.of(own))
+        usual = Reference.measure(notes)
         trials += undo_causes(verifier, others, usual=usual, first=n_clips)
         n_clips += len(others)
     named = len({trial.clip for trial in trials if trial.role == FOR})
@@ -244,7 +246,7 @@ def _trials(clip: int, notes: Notes, explanation: Explanation, verifier: Verifie
         for effect in explanation.effects
         for name, edit in OTHER_EDITS[effect.cause].items()
     ]
-    verdicts = verifier.verdicts([notes, *(edited for _, _, edited in tried)])
+    verdicts = [verifier.verdict(own) for own in (notes, *(edited for _, _, edited in tried))]
     odds = verdict_odds(verdicts, explanation.quadrant)
     lost = (odds[0] - odds[1:]) * np.append(SIGNS[QUADRANTS.index(explanation.quadrant)], 1.0)
     ranks = _ranks(explanation.effects)

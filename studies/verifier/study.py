@@ -32,9 +32,10 @@ from emomusic.evaluation.rows import (
 from emomusic.evaluation.verifier import TABLES, Corpus, Learned, learned
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of, read_score, write_score
+from emomusic.verify.analysis import Rows
 from emomusic.verify.calibration import AXES, log_odds
+from emomusic.verify.ensemble import featurize
 from emomusic.verify.features import feature_matrix
-from emomusic.verify.groups import Rows, featurize
 from emomusic.verify.labels import Curve, read_curves
 from emomusic.verify.verifier import Predictions, Verifier
 from studies import main_of, run_study
@@ -291,9 +292,8 @@ def course(given: Given) -> Iterator[Row]:
         for row in (row for row in test.tolist() if row in of_clip):
             windows = windows_of(corpus.notes[row], of_clip[row])
             if len(windows) >= FEWEST_WINDOWS:
-                verdicts = verifier.window_verdicts(
-                    [notes for notes, _ in windows], trust=verifier.verdict(corpus.notes[row]).trust
-                )
+                trust = verifier.verdict(corpus.notes[row]).trust
+                verdicts = [verifier.window_verdict(notes, trust=trust) for notes, _ in windows]
                 heard = np.array([[v.valence, v.arousal] for v in verdicts])
                 found.append((heard, np.array([said for _, said in windows])))
     if not found:

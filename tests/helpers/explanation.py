@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from emomusic.music.notes import FloatColumn, Notes, make_notes
@@ -54,14 +52,10 @@ def even_bars(notes: Notes, *, beats: float = 4.0) -> FloatColumn:
 class Rules:
     """Hear valence by the mode, arousal by speed, loudness and number of notes."""
 
-    def verdicts(self, clips: Sequence[Notes]) -> list[Verdict]:
-        """Return what is heard in each clip."""
-        return [self.verdict(notes) for notes in clips]
-
-    def window_verdicts(self, windows: Sequence[Notes], *, trust: float) -> list[Verdict]:
-        """Return what is heard in each window, whatever the piece."""
+    def window_verdict(self, notes: Notes, *, trust: float) -> Verdict:
+        """Hear a window, whatever the piece."""
         del trust
-        return self.verdicts(windows)
+        return self.verdict(notes)
 
     def verdict(self, notes: Notes) -> Verdict:
         """Hear one clip; register does not matter."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from emomusic.emotion import QUADRANTS
 from emomusic.music.notes import Notes, make_notes
-from emomusic.verify.groups import FeatureBatch, featurize
+from emomusic.verify.ensemble import FeatureBatch, featurize
 from emomusic.verify.labels import FittingLabels, LabelledClip
 from emomusic.verify.verifier import Verifier
 

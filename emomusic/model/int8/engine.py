@@ -9,33 +9,36 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain, islice
+from dataclasses import dataclass, field
+from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.model.engine import EngineRow, check_row, checked_events
-from emomusic.model.events import NONE, SLOTS
-from emomusic.model.grammar import Grammar, Segments
-from emomusic.model.int8 import library as lib
-from emomusic.model.int8.session import Jobs, KernelSession
-from emomusic.model.shape import ModelConfig, tensor_shapes
-from emomusic.model.weights import (
+from emomusic.model.checkpoint import (
     BFLOAT16,
+    Array,
     CheckpointError,
+    ModelConfig,
     is_finite,
     read_shape,
     read_tensors,
+    tensor_shapes,
 )
+from emomusic.model.engine import EngineRow, LogitBias, check_row, checked_events
+from emomusic.model.events import NONE, SLOTS
+from emomusic.model.grammar import Grammar, Segments
+from emomusic.model.int8 import library as lib
 
 FEW_PLACES, MORE_PLACES, MANY_PARAMETERS = 4, 8, 16_000_000
 """Rows that one thread writes at once: so many that reading the weights is shared, the more the
 larger these are, and so few that keys and values stay in the processor's cache beside them."""
 MAX_WAITING = 64
 """So many events wait to be taken: where that is slow, the writing waits, and not the memory."""
-Array = NDArray[Any]
+STEPS = 16
+"""Events of each row between two looks at what has ended."""
 
 
 class Int8Engine:
@@ -78,16 +81,16 @@ class Int8Engine:
         if threads < 1 or places < 1:
             raise ValueError(f"threads and places must be at least 1, got {threads} and {places}")
         self._lib = lib.library()
-        self._config, self.threads, self.places = config, threads, places
+        self.config, self.threads, self.places = config, threads, places
         self._model = _new_model(self._lib, config, instructions)
         weakref.finalize(self, self._lib.em_model_free, self._model)
-        missing = set(tensor_shapes(config))
+        missing = set(shapes := tensor_shapes(config))
         for name, tensor in tensors:
-            self._set(name, tensor)
+            self._set(name, tensor, shapes[name])
             missing.discard(name)
         if missing:
-            raise ValueError(f"the weights lack {sorted(missing)[0]}")
-        self._idle: dict[tuple[Grammar, int, int], list[KernelSession]] = {}
+            raise ValueError(f"the weights lack {min(missing)}")
+        self._idle: dict[tuple[Grammar, int, int], list[_Session]] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -111,16 +114,11 @@ class Int8Engine:
         """Return which instructions of the processor are used."""
         return str(self._lib.em_model_isa(self._model).decode())
 
-    @property
-    def config(self) -> ModelConfig:
-        """Return the model's shape."""
-        return self._config
-
-    def _set(self, name: str, tensor: Array) -> None:
+    def _set(self, name: str, tensor: Array, shape: tuple[int, ...]) -> None:
         kind, *rest = name.removesuffix(".weight").split(".", 2)
         at = int(rest[0]) if rest else 0
         which = lib.TENSORS.index(".".join([kind, *rest[1:]]))
-        if tensor.shape != tensor_shapes(self._config)[name]:
+        if tensor.shape != shape:
             raise ValueError(f"{name} has shape {tensor.shape}")
         dtype = lib.BFLOAT16 if tensor.dtype == BFLOAT16 else lib.FLOAT32
         data = np.ascontiguousarray(tensor, BFLOAT16 if dtype else np.float32)
@@ -145,8 +143,8 @@ class Int8Engine:
             n_places = min(n_places, -(-at_once // self.threads))
         first = list(islice(source, max(self.threads, 2)))
         for _, row in first:
-            check_row(row, grammar, self._config)
-        jobs = Jobs(chain(first, source), self._config, grammar, by_segment)
+            check_row(row, grammar, self.config)
+        jobs = _Jobs(chain(first, source), by_segment)
         if any(row.guidance != 1 for _, row in first):
             n_places = max(n_places // 2, 1)  # each has a twin
         n_threads = min(self.threads, len(first))
@@ -158,7 +156,7 @@ class Int8Engine:
             yield from session.serve(jobs)
 
     def _share(
-        self, jobs: Jobs, grammar: Grammar, n_threads: int, n_places: int
+        self, jobs: _Jobs, grammar: Grammar, n_threads: int, n_places: int
     ) -> Iterator[tuple[int, Segments]]:
         """Let several threads take rows from the same source, each with places of its own."""
         found: queue.Queue[tuple[int, Segments] | BaseException | None] = queue.Queue(MAX_WAITING)
@@ -193,7 +191,7 @@ class Int8Engine:
 
     def nats(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return what each choice costs, as `Engine.nats` says."""
-        events, counts = checked_events(ids, self._config), self._config.layout.n_choices
+        events, counts = checked_events(ids, self.config), self.config.layout.n_choices
         parts = np.split(events.rows, events.start[1:])
         logits = self.logits([own.tolist() for own in parts], events.chosen)
         found = np.full(events.chosen.shape, np.nan, np.float32)
@@ -221,16 +219,19 @@ class Int8Engine:
         Raises:
             ValueError: If they do not fit the model.
         """
-        c = self._config
+        c = self.config
         if not len(events) or chosen.shape != (len(events), len(SLOTS)):
             raise ValueError(f"{chosen.shape} choices do not fit {len(events)} events")
         out = np.full((len(events), sum(c.layout.n_choices)), np.nan, np.float32)
+        arrays = (*_flat(events), np.ascontiguousarray(chosen, np.int32))
+        given = (*map(_pointer, arrays), len(events), _pointer(out))
         with self._session(Grammar(c.vocab_size, c.layout), 1, self.threads) as session:
-            session.score(events, chosen, out)
+            if self._lib.em_score(session.handle, *given):
+                raise ValueError("the events or choices do not fit the model")
         return out
 
     @contextmanager
-    def _session(self, grammar: Grammar, n_places: int, threads: int) -> Iterator[KernelSession]:
+    def _session(self, grammar: Grammar, n_places: int, threads: int) -> Iterator[_Session]:
         """Lend places to write in; they are kept for the next call."""
         key = (grammar, n_places, threads)
         with self._lock:
@@ -238,8 +239,8 @@ class Int8Engine:
             self._idle[key] = idle
             session = idle.pop() if idle else None
         if session is None:
-            session = KernelSession(
-                self._model, self._config, grammar, n_places=n_places, threads=threads
+            session = _Session(
+                self._model, self.config, grammar, n_places=n_places, threads=threads
             )
         try:
             yield session
@@ -252,9 +253,8 @@ class Int8Engine:
 def _new_model(library: ctypes.CDLL, config: ModelConfig, instructions: str) -> int:
     """Allocate a model without weights."""
     layout = config.layout
-    sizes = ("vocab_size", "dim", "n_layers", "n_heads", "n_kv_heads", "hidden", "inner", "context")
     shape = lib.ShapeArg(
-        *(getattr(config, name) for name in sizes),
+        *(getattr(config, name) for name in lib.SHAPE),
         layout.bos,
         layout.bar,
         layout.eos,
@@ -266,10 +266,197 @@ def _new_model(library: ctypes.CDLL, config: ModelConfig, instructions: str) -> 
     frequency = np.float32(config.rope_base) ** (-np.arange(half, dtype=np.float32) / half)
     angle = np.outer(np.arange(config.context, dtype=np.float32), frequency).astype(np.float64)
     tables = [np.ascontiguousarray(f(angle), np.float32) for f in (np.cos, np.sin)]
-    pointers = [table.ctypes.data_as(ctypes.POINTER(ctypes.c_float)) for table in tables]
     if not library.em_has_isa(instructions.encode()):
         raise lib.LibraryError(f"the int8 engine cannot use {instructions!r} here")
-    model = library.em_model_new(ctypes.byref(shape), *pointers, instructions.encode())
+    model = library.em_model_new(ctypes.byref(shape), *map(_pointer, tables), instructions.encode())
     if not model:
         raise ValueError(f"the int8 engine has no memory for, or cannot be of, {config}")
     return int(model)
+
+
+@dataclass
+class _Jobs:
+    """Hand rows, each with its number, out to whoever asks.
+
+    Attributes:
+        rows: Those that are left.
+        by_segment: Whether anybody wants to know of rows that have not ended.
+        closed: Whether whoever wanted the rows has gone.
+    """
+
+    rows: Iterator[tuple[int, EngineRow]]
+    by_segment: bool
+    closed: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self) -> tuple[int, EngineRow] | None:
+        with self.lock:
+            return None if self.closed else next(self.rows, None)
+
+
+@dataclass
+class _Place:
+    """Follow the row in one place: its segments, and how many it had when it was put there."""
+
+    index: int
+    row: EngineRow
+    segments: Segments = field(default_factory=list)
+    n_before: int = 0
+
+    def absorb(self, state: lib.StateArg) -> bool:
+        """Take over the segments that ended since; tell whether there were any."""
+        ends = [0, *state.ends_at[: state.n_bars]]
+        new = len(self.segments) - self.n_before
+        for begin, end in pairwise(ends[new:]):
+            self.segments.append(state.ids[begin:end])
+        return len(ends) - 1 > new
+
+
+class _Session:
+    """Places for rows in the compiled part, where they are put in, watched and taken out.
+
+    Attributes:
+        handle: The compiled part's own.
+        process: Where it was made; its threads are not in a fork of it.
+    """
+
+    def __init__(
+        self, model: int, config: ModelConfig, grammar: Grammar, *, n_places: int, threads: int
+    ) -> None:
+        """Allocate places; `threads` compute each step together.
+
+        Raises:
+            MemoryError: If there is no memory for them.
+        """
+        self._lib, self.process = lib.library(), os.getpid()
+        self._config, self._grammar = config, grammar
+        self._places: list[_Place | None] = [None] * n_places
+        self.handle = self._lib.em_session_new(model, n_places, threads)
+        if not self.handle:
+            raise MemoryError(f"no memory for {n_places} rows, or no {threads} threads")
+        weakref.finalize(self, _free, self._lib, self.handle, self.process)
+
+    def serve(self, jobs: _Jobs) -> Iterator[tuple[int, Segments]]:
+        """Write rows until there are no more; yield number and segments of each that ends."""
+        library, state = self._lib, lib.StateArg()
+        while not jobs.closed:
+            for at, place in enumerate(self._places):
+                if place is None and (found := jobs.take()) is not None:
+                    check_row(found[1], self._grammar, self._config)
+                    self._put(at, _Place(*found))
+            if all(place is None for place in self._places):
+                return
+            library.em_run(self.handle, STEPS)
+            for at, place in enumerate(self._places):
+                if place is None:
+                    continue
+                library.em_get(self.handle, at, ctypes.byref(state))
+                if state.status == lib.WRITING and not jobs.by_segment:
+                    continue
+                is_new = place.absorb(state)
+                if state.status in (lib.WRITING, lib.WAITING):
+                    if is_new and jobs.by_segment:
+                        yield place.index, [*place.segments]
+                    if state.status == lib.WAITING and place.row.steer is not None:
+                        lean = place.row.steer(place.segments)
+                        if library.em_steer(self.handle, at, self._lean_arg(lean)):
+                            raise MemoryError("no memory for what a row leans to")
+                    continue
+                library.em_clear(self.handle, at)
+                self._places[at] = None
+                place.row.uniforms.drop(state.n_used)
+                if state.status == lib.DONE:
+                    yield place.index, place.segments
+                elif state.status == lib.STUCK:
+                    raise ValueError("the grammar allows no choice")
+                elif len(place.segments) > place.n_before:  # the context is full
+                    self._put(at, place)
+                else:
+                    context = self._config.context
+                    raise ValueError(f"a segment does not end within a context of {context}")
+
+    def _put(self, at: int, place: _Place) -> None:
+        row, place.n_before = place.row, len(place.segments)
+        lean = None if row.steer is None else row.steer(place.segments)
+        argument = self._row_arg(place, lean)
+        status = self._lib.em_put(self.handle, at, ctypes.byref(argument))
+        if status == lib.NO_MEMORY:
+            raise MemoryError("no memory for a row")
+        if status:
+            raise ValueError("the row does not fit the grammar or the context")
+        self._places[at] = place
+
+    def _row_arg(self, place: _Place, lean: LogitBias | None) -> lib.RowArg:
+        """Return the argument for what is left of a row; it keeps the arrays it points to."""
+        row, script, grammar = place.row, place.row.script, self._grammar
+        bars = script.bars[place.n_before :]
+        heads = (token for bar in bars[1:] for token in bar.head)
+        events = grammar.rows([*script.opening(place.segments), *heads])
+        rows, event_at = _flat(events)
+        # A head begins with the only `bar` in it.
+        begins = [at for at, own in enumerate(events) if own[0] == grammar.layout.bar]
+        begins = begins[len(begins) - len(bars) + 1 :]
+        notes, note_at = _flat([[*chain.from_iterable(bar.given)] for bar in bars])
+        flags = np.array([(bar.ends_bar, bar.ends_all, bar.writes_chords) for bar in bars])
+        arrays: dict[str, Array] = {
+            "rows": rows,
+            "event_at": event_at,
+            "bar_at": np.array([0, *begins, len(events)], np.int32),
+            "flags": (flags @ lib.FLAGS).astype(np.int32),
+            "notes": notes,
+            "note_at": note_at // 4,
+            "uniforms": np.ascontiguousarray(row.uniforms.peek(4 * self._config.context)),
+        }
+        is_guided = row.guidance_after(place.n_before) != 1
+        argument = lib.RowArg(
+            **{name: _pointer(array) for name, array in arrays.items()},
+            n_bars=len(bars),
+            max_notes=min(script.max_notes, 2**31 - 1),
+            reach=script.reach,
+            positions=script.positions,
+            pitches=script.pitches,
+            temperature=row.temperature,
+            top_p=row.top_p,
+            guidance=row.guidance,
+            n_guided=row.n_guided - place.n_before if is_guided else 0,
+            lean=self._lean_arg(lean),
+            waits=row.steer is not None,
+        )
+        argument.kept = arrays
+        return argument
+
+    def _lean_arg(self, lean: LogitBias | None) -> Any:
+        """Return a pointer to the argument, which points to the lean's own arrays."""
+        if lean is None:
+            return None
+        lean.check(self._grammar.vocab_size)
+        tables = map(_pointer, (lean.bias, lean.pairs, lean.weights))
+        return ctypes.pointer(lib.LeanArg(*tables, len(lean.pairs)))
+
+    def clear(self) -> None:
+        """Give all places free."""
+        for at in range(len(self._places)):
+            self._lib.em_clear(self.handle, at)
+            self._places[at] = None
+
+
+def _free(library: ctypes.CDLL, session: int, process: int) -> None:
+    if process == os.getpid():
+        library.em_session_free(session)
+
+
+_CTYPES: dict[str, Any] = {
+    "int32": ctypes.c_int32,
+    "float32": ctypes.c_float,
+    "float64": ctypes.c_double,
+}
+
+
+def _pointer(array: NDArray[Any]) -> Any:
+    return array.ctypes.data_as(ctypes.POINTER(_CTYPES[array.dtype.name]))
+
+
+def _flat(parts: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return lists laid end to end, and where each begins and the last one ends."""
+    starts = [0, *accumulate(map(len, parts))]
+    return np.array(list(chain.from_iterable(parts)), np.int32), np.array(starts, np.int32)

@@ -10,7 +10,8 @@ from typing import Any
 
 ABI = 4
 EMPTY, WRITING, DONE, FULL, STUCK, WAITING = range(6)
-ENDS_BAR, ENDS_ALL, WRITES_CHORDS = 1, 2, 4
+FLAGS = (1, 2, 4)
+"""Of a bar that `bar` may end, that `eos` may end, that writes chords."""
 FLOAT32, BFLOAT16 = range(2)
 TENSORS = (
     "embedding", "norm",
@@ -32,23 +33,16 @@ Six = c_int32 * 6
 Two = c_int32 * 2
 
 
+SHAPE = ("vocab_size", "dim", "n_layers", "n_heads", "n_kv_heads", "hidden", "inner", "context")
+ROW = ("rows", "event_at", "bar_at", "flags", "notes", "note_at")
+
+
 class ShapeArg(ctypes.Structure):
     """The shape of a model, and the ids of each slot."""
 
     _fields_ = [
-        ("vocab_size", c_int32),
-        ("dim", c_int32),
-        ("n_layers", c_int32),
-        ("n_heads", c_int32),
-        ("n_kv_heads", c_int32),
-        ("hidden", c_int32),
-        ("inner", c_int32),
-        ("context", c_int32),
-        ("bos", c_int32),
-        ("bar", c_int32),
-        ("eos", c_int32),
-        ("first", Six),
-        ("count", Six),
+        *((name, c_int32) for name in (*SHAPE, "bos", "bar", "eos")),
+        *((name, Six) for name in ("first", "count")),
     ]
 
 
@@ -67,20 +61,11 @@ class RowArg(ctypes.Structure):
     """A row to begin."""
 
     _fields_ = [
-        ("rows", POINTER(c_int32)),
-        ("event_at", POINTER(c_int32)),
-        ("bar_at", POINTER(c_int32)),
-        ("flags", POINTER(c_int32)),
-        ("notes", POINTER(c_int32)),
-        ("note_at", POINTER(c_int32)),
-        ("n_bars", c_int32),
-        ("max_notes", c_int32),
-        ("reach", c_int32),
-        ("positions", Two),
-        ("pitches", Two),
+        *((name, POINTER(c_int32)) for name in ROW),
+        *((name, c_int32) for name in ("n_bars", "max_notes", "reach")),
+        *((name, Two) for name in ("positions", "pitches")),
         ("uniforms", POINTER(c_double)),
-        ("temperature", c_double * 6),
-        ("top_p", c_double * 6),
+        *((name, c_double * 6) for name in ("temperature", "top_p")),
         ("guidance", c_float),
         ("n_guided", c_int32),
         ("lean", POINTER(LeanArg)),
@@ -92,11 +77,8 @@ class StateArg(ctypes.Structure):
     """How far a row is."""
 
     _fields_ = [
-        ("status", c_int32),
-        ("n_bars", c_int32),
-        ("n_used", c_int32),
-        ("ids", POINTER(c_int32)),
-        ("ends_at", POINTER(c_int32)),
+        *((name, c_int32) for name in ("status", "n_bars", "n_used")),
+        *((name, POINTER(c_int32)) for name in ("ids", "ends_at")),
     ]
 
 

@@ -20,7 +20,7 @@ from emomusic.studio.result.markup import (
     tag,
     text,
 )
-from emomusic.verify.timeline import Window
+from emomusic.verify.explain import Window
 from emomusic.verify.verifier import Verdict
 
 AXES = ("valence", "arousal")

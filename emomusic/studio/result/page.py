@@ -9,8 +9,7 @@ from emomusic.emotion import Emotion, nearest_names
 from emomusic.studio.result.drawings import Asked, course, plane
 from emomusic.studio.result.markup import escaped, percent, tag
 from emomusic.studio.result.targets import targets
-from emomusic.verify.explain import Explanation
-from emomusic.verify.timeline import Trajectory, name_bars
+from emomusic.verify.explain import Explanation, Trajectory, name_bars
 from emomusic.verify.verifier import Verdict
 
 LOW_TRUST = 0.5

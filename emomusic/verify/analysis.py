@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
+
+Matrix = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 GROUP_S = 0.045
 """Notes struck within this many seconds are one onset: the spread of a played chord lies below."""
@@ -83,9 +87,6 @@ class Analysis:
 def analyse(notes: Notes) -> Analysis:
     """Group the onsets of a clip and find its key and its chords.
 
-    Args:
-        notes: At least one note.
-
     Raises:
         ValueError: If there are no notes, or their seconds do not rise or are not finite.
     """
@@ -129,11 +130,7 @@ def analyse(notes: Notes) -> Analysis:
 
 
 def group_starts(onset_s: FloatColumn) -> IntColumn:
-    """Find the index of the first note of each onset; notes within 45 ms are one onset.
-
-    Args:
-        onset_s: Seconds in rising order, shape (n,), n at least 1.
-    """
+    """Find the index of the first note of each onset, of one note or more in rising order."""
     times = onset_s.tolist()
     starts, index = [], 0
     while index < len(times):
@@ -142,27 +139,25 @@ def group_starts(onset_s: FloatColumn) -> IntColumn:
     return np.array(starts, dtype=np.int64)
 
 
-def _rotations(templates: list[tuple[float, ...]]) -> NDArray[np.float64]:
+def _rotations(templates: Sequence[Sequence[float]]) -> Matrix:
     """Rotate each template to each of the twelve roots, shape (n_templates, 12, 12)."""
     return np.array([[np.roll(t, root) for root in range(12)] for t in templates], dtype=np.float64)
 
 
-def _standardised(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    centred = rows - rows.mean(axis=-1, keepdims=True)
-    length = np.linalg.norm(centred, axis=-1, keepdims=True)
-    return centred / np.maximum(length, 1e-12)
+def _normalised(rows: Matrix) -> Matrix:
+    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
+
+
+def _standardised(rows: Matrix) -> Matrix:
+    return _normalised(rows - rows.mean(axis=-1, keepdims=True))
 
 
 _KEYS = _standardised(_rotations([MAJOR_KEY, MINOR_KEY]))
-_CHORDS = _rotations([tuple(float(pc in chord) for pc in range(12)) for chord in CHORDS.values()])
-_CHORDS /= np.linalg.norm(_CHORDS, axis=-1, keepdims=True)
+_CHORDS = _normalised(_rotations([[pc in own for pc in range(12)] for own in CHORDS.values()]))
 
 
 def key_correlations(heard: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
-    """Correlate pitch classes with the twelve major and the twelve minor keys.
-
-    Args:
-        heard: Weight of each pitch class, C first, shape (12,).
+    """Correlate the weights of pitch classes, C first, with the twelve major and minor keys.
 
     Returns:
         Pearson correlations in [-1, 1] by tonic, C first: major, minor; 0 where all classes
@@ -203,8 +198,9 @@ def _chords(
     """Name the chord, its root above the tonic and its fit in each window with an onset."""
     left = np.unique((start_s - start_s[0]) // WINDOW_S)
     heard = _seconds_in_windows(notes, (classes - tonic) % 12, left)
-    heard /= np.maximum(np.linalg.norm(heard, axis=1, keepdims=True), 1e-12)
-    fits = heard @ _CHORDS.reshape(-1, 12).T  # (w, 12) @ (12, 7 * 12): quality major, root minor
+    fits = (
+        _normalised(heard) @ _CHORDS.reshape(-1, 12).T
+    )  # (w, 12) @ (12, 7 * 12): quality major, root minor
     best = np.argmax(fits.round(9), axis=1)
     return best // 12, best % 12, fits[np.arange(len(best)), best]
 
@@ -213,12 +209,8 @@ def _seconds_in_windows(notes: Notes, classes: IntColumn, left: FloatColumn) -> 
     """Measure how long each pitch class sounds in each window, shape (w, 12).
 
     Seconds up to an edge are its time times the notes begun, less the sum of their onsets, less
-    the same of those ended; so the cost does not grow with how long notes are.
-
-    Args:
-        notes: The notes.
-        classes: Of each note, 0 to 11.
-        left: Where windows begin, whole numbers of windows from the first onset, rising.
+    the same of those ended; so the cost does not grow with how long notes are. Windows begin at
+    `left`, whole numbers of windows from the first onset, rising.
     """
     edges = np.union1d(left, left + 1.0)
     on = (notes.onset_s - notes.onset_s[0]) / WINDOW_S
@@ -237,12 +229,7 @@ def _seconds_in_windows(notes: Notes, classes: IntColumn, left: FloatColumn) -> 
 
 
 def quantiles(values: FloatColumn | IntColumn, *shares: float) -> list[float]:
-    """Compute quantiles as `np.quantile` does, linear between neighbours, but several times faster.
-
-    Args:
-        values: At least one number, in any order.
-        shares: In [0, 1].
-    """
+    """Compute quantiles of one number or more as `np.quantile` does, but several times faster."""
     ordered = np.sort(values)
     found = []
     for share in shares:
