@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def test_overrides_beat_the_file_and_the_file_beats_defaults(tmp_path: Path) -> 
 
 def test_settings_survive_as_plain_values_and_json_says_the_same_as_toml(tmp_path: Path) -> None:
     config = make_config(None, {"max_steps": 3, "source_weights": {"a": 0.5}})
-    (tmp_path / "run.json").write_text(json.dumps(config.to_dict()))
+    (tmp_path / "run.json").write_text(json.dumps(asdict(config)))
     (tmp_path / "run.toml").write_text("max_steps = 3\n[source_weights]\na = 0.5\n")
     for name in ("run.json", "run.toml"):
         assert make_config(tmp_path / name, {}) == config

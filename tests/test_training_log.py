@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from emomusic.training.log import LOG_NAME, Log
+from emomusic.training.state import LOG_NAME, Log
 
 
 def steps(folder: Path) -> list[int]:

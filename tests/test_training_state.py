@@ -14,10 +14,11 @@ from emomusic.model.events import EventLayout
 from emomusic.model.shape import SIZES, ModelConfig
 from emomusic.model.transformer import Transformer
 from emomusic.training.config import TrainConfig
+from emomusic.training.distributed import Ranks
 from emomusic.training.state import STATE_NAME, load_state, save_state
 from emomusic.training.train import make_optimisers
 
-SAME = {"seed": 1}
+SAME, ALONE = {"seed": 1}, Ranks(torch.device("cpu"))
 
 
 class Run:
@@ -56,7 +57,7 @@ def saved(tmp_path: Path) -> tuple[Path, Run]:
 def test_a_run_goes_on_as_if_it_had_not_stopped(saved: tuple[Path, Run]) -> None:
     folder, run = saved
     other = Run(seed=5)
-    scalars = load_state(folder, other.model, other.optimisers, same=SAME)
+    scalars = load_state(folder, other.model, other.optimisers, same=SAME, ranks=ALONE)
     assert scalars == {"step": 2, "elapsed": 0.5, "seed": 1}
     assert [path.name for path in folder.iterdir()] == [STATE_NAME]
     drawn = torch.rand(3)
@@ -91,7 +92,7 @@ def test_no_damage_goes_unnoticed_and_none_is_taken_in(saved: tuple[Path, Run], 
 
 def refused(folder: Path, run: Run, words: str, **same: Any) -> None:
     with pytest.raises(ValueError, match=rf"cannot resume from .*{words}") as caught:
-        load_state(folder, run.model, run.optimisers, same=SAME | same)
+        load_state(folder, run.model, run.optimisers, same=SAME | same, ranks=ALONE)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -134,7 +134,7 @@ class EventBatch:
     def to(self, device: torch.device) -> EventBatch:
         """Return the same on another device."""
         tensors = {n: t.to(device) for n, t in vars(self).items() if isinstance(t, Tensor)}
-        return replace(self, **tensors)
+        return EventBatch(**tensors, shape=self.shape, n_notes=self.n_notes)
 
 
 class _Drawn:
