@@ -21,7 +21,7 @@ def test_near_duplicates_share_a_group_and_others_do_not() -> None:
     original = fingerprints(1)
     cut = original[: len(original) // 2]
     groups = group_songs(
-        [original, fingerprints(2), fingerprints(1, transpose=-3), fingerprints(3), cut]
+        [original, fingerprints(2), fingerprints(1, transpose=-3), fingerprints(3), cut], "abcde"
     )
     assert groups[0] == groups[2] == groups[4]
     assert len({groups[0], groups[1], groups[3]}) == 3
@@ -29,8 +29,8 @@ def test_near_duplicates_share_a_group_and_others_do_not() -> None:
 
 def test_what_occurs_everywhere_joins_nothing() -> None:
     common = np.arange(100, dtype=np.uint64)
-    assert len(set(group_songs([common] * 20))) == 20
-    assert len(set(group_songs([common] * 5))) == 1
+    assert len(set(group_songs([common] * 20, map(str, range(20))))) == 20
+    assert len(set(group_songs([common] * 5, map(str, range(5))))) == 1
 
 
 def test_short_melodies_have_no_prints() -> None:

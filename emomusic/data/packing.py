@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,12 @@ from emomusic.data.prepared import PreparedSong, shared_tokenizer
 from emomusic.data.split import hold_back
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.chords import UNKNOWN
-from emomusic.music.form import FormTable, bar_copies, bar_figures, bar_harmony, written_form
-from emomusic.music.passage import RIGHT_HAND
+from emomusic.music.form import FORM_COLUMNS
 from emomusic.music.tokenizer import N_BINS, bin_edges
 from emomusic.music.vocabulary import built_vocabulary, special_tokens
 from emomusic.training.rows import Rows
 
-MAX_FORM_BARS, MIN_FORM_BARS = 64, 16
-STEPS_OF_SIXTEENTH = 3
-MIN_KNOWN_SHARE = 0.75
-"""Half bars of a song whose chord is known, from which on it says how chords come back."""
+N_FORMS = 1_500
 VALIDATION_SHARE, VALIDATION_SHARE_OF_FEW, FEW_SONGS = 0.04, 0.15, 50
 """Part of all songs that is held back, and of fewer than so many."""
 MEASURED = (
@@ -69,7 +65,20 @@ def pack(
         tables: Edges of the attributes' bins; None fits them to the songs.
     """
     sources = sorted({song.source for song in songs})
-    joined = {name: _joined(songs, name) for name in PreparedSong.ARRAYS}
+    joined = {
+        name: _joined(songs, name)
+        for name in (
+            "ids",
+            "bar_lengths",
+            "bar_values",
+            "bar_chords",
+            "bar_form",
+            "bar_compound",
+            "note_part",
+            "clips",
+            "clip_values",
+        )
+    }
     first_bar = np.cumsum([0, *(len(song.bar_lengths) for song in songs[:-1])])
     n_clips = [len(song.clips) for song in songs]
     clips = joined["clips"]
@@ -90,6 +99,7 @@ def pack(
         "sources": sources,
         "song_names": names,
         **_account(songs, skipped, held_back),
+        **_forms(songs, held_back),
     }
     # The music stands behind the controls, which may be others than ours.
     moved = len(meta["vocabulary"]) - len(shared_tokenizer().vocabulary)
@@ -157,67 +167,14 @@ def _account(
     return {"account": account, "chords": chords}
 
 
-def measure_forms(rows: Rows, *, n_forms: int = 1_500, seed: int = 0) -> FormTable | None:
-    """Return how so many songs of the training part go, from their first bar on.
+def _forms(songs: Sequence[PreparedSong], held_back: Sequence[bool]) -> dict[str, list[str]]:
+    """Return how songs of the training part go, from their first bar on, by `FORM_COLUMNS`.
 
-    Songs are drawn evenly over those with at least 16 bars whose chords are known, or over all
-    of that length where no song's are; up to 64 bars of each are taken, about 350 KB in all.
-
-    Args:
-        rows: Packed rows.
-        n_forms: Songs at most.
-        seed: Of the draw.
-
-    Returns:
-        The table; None if no song has 16 bars.
+    1,500 songs are drawn evenly over those with at least 16 bars whose chords are known, or over
+    all of that length where no song's are; about 350 KB in all. Empty if there is none.
     """
-    # The first bar of each song that a clip has, and the one after the last.
-    starts = np.full(len(rows.song_source), len(rows.bar_start))
-    stops = np.zeros_like(starts)
-    np.minimum.at(starts, rows.clip_song, rows.clip_bar)
-    np.maximum.at(stops, rows.clip_song, rows.clip_bar + rows.clip_n_bars)
-    songs = np.flatnonzero((stops - starts >= MIN_FORM_BARS) & ~rows.song_is_validation)
-    known = [
-        song
-        for song in songs
-        if (rows.bar_chords[starts[song] : stops[song]] != UNKNOWN).mean() >= MIN_KNOWN_SHARE
-    ]
-    songs = np.array(known or songs)
-    if not len(songs):
-        return None
-    songs = np.sort(np.random.default_rng(seed).permutation(songs)[:n_forms])
-    bars = [slice(starts[song], min(stops[song], starts[song] + MAX_FORM_BARS)) for song in songs]
-    cells, onsets = zip(*_bar_places(rows, bars), strict=True)
-    return FormTable(
-        tuple(written_form(rows.bar_form[own].tolist()) for own in bars),
-        tuple(_text(bar_harmony(rows.bar_chords[own]).tolist()) for own in bars),
-        tuple(_text(bar_copies(own)) for own in cells),
-        tuple(_text(bar_figures(own)) for own in onsets),
-    )
-
-
-def _text(codes: list[int]) -> str:
-    return "".join(map(str, codes))
-
-
-def _bar_places(
-    rows: Rows, stretches: Sequence[slice]
-) -> Iterator[tuple[list[set[tuple[int, int]]], list[set[int]]]]:
-    """Yield what each bar of some stretches has: the (sixteenth, pitch class) of its notes, and
-    the steps at which its left hand strikes."""
-    texts = [text.partition("_") for text in rows.meta["vocabulary"]]
-    kind = np.array([{"Position": 1, "Pitch": 2}.get(name, 0) for name, _, _ in texts])
-    value = np.array([int(own) if k else 0 for (_, _, own), k in zip(texts, kind, strict=True)])
-    n_notes = np.add.reduceat(kind[rows.ids] == 2, rows.bar_start[:-1], dtype=np.int64)
-    first_note = np.append(0, np.cumsum(n_notes))
-    for stretch in stretches:
-        cells, onsets = [], []
-        for bar in range(stretch.start, stretch.stop):
-            ids = rows.ids[rows.bar_start[bar] : rows.bar_start[bar + 1]]
-            moment, note = (np.flatnonzero(kind[ids] == own) for own in (1, 2))
-            step = value[ids[moment]][np.searchsorted(moment, note) - 1]
-            cell = np.stack([(step + 1) // STEPS_OF_SIXTEENTH, value[ids[note]] % 12])
-            cells.append(set(map(tuple, cell.T.tolist())))
-            parts = rows.note_part[first_note[bar] : first_note[bar + 1]]
-            onsets.append(set(step[parts & RIGHT_HAND == 0].tolist()))
-        yield cells, onsets
+    own = [song for song, out in zip(songs, held_back, strict=True) if song.forms.size and not out]
+    known = [song for song in own if song.knows_chords]
+    order = np.random.default_rng(0).permutation(len(known or own))[:N_FORMS]
+    drawn = [(known or own)[place].forms.tolist() for place in np.sort(order)]
+    return {name: [*own] for name, own in zip(FORM_COLUMNS, zip(*drawn, strict=True), strict=False)}
