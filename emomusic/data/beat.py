@@ -72,7 +72,7 @@ def _spread(frame: FloatArray, weight: FloatArray, n_frames: int) -> FloatArray:
     low = np.floor(frame).astype(np.int64)
     part = frame - low
     total = np.bincount(low, weight * (1 - part), n_frames)
-    return total + np.bincount(low + 1, weight * part, n_frames)
+    return (total + np.bincount(low + 1, weight * part, n_frames)).astype(np.float64)
 
 
 def _around(values: FloatArray, half: int) -> FloatArray:
@@ -85,8 +85,10 @@ def _around(values: FloatArray, half: int) -> FloatArray:
 def _relative_velocity(near: IntArray, velocity: IntArray, n_frames: int) -> FloatArray:
     """Divide velocities by their mean within four seconds; 0.5 to 2 becomes 0 to 1.5."""
     half = round(4.0 / FRAME_S)
-    total = _around(np.bincount(near, velocity, n_frames), half)
-    count = _around(np.bincount(near, np.ones(len(near)), n_frames), half)
+    total, count = (
+        _around(np.bincount(near, weight, n_frames).astype(np.float64), half)
+        for weight in (velocity, np.ones(len(near)))
+    )
     mean = total[near] / count[near]
     return np.clip(velocity / np.maximum(mean, 1.0), 0.5, 2.0) - 0.5
 
@@ -454,7 +456,7 @@ def track_beats(notes: Notes) -> BeatGrid:
         net = default_net()
         found = find_beats(features, (onset - start) / FRAME_S, net)
         if len(found.frames) >= 2:
-            beats = _snap(start + FRAME_S * found.frames, onset)
+            beats = _snap(start + FRAME_S * found.frames.astype(np.float64), onset)
             beats = _cover(beats, found.phase, found.beats_per_bar, first_s, end_s)
             return BeatGrid(beats, found.beats_per_bar, net.trust(found.traits))
     beats = first_s + np.array([0.0, 60.0 / EMPTY_TEMPO])
