@@ -146,7 +146,7 @@ def test_a_source_is_fetched_once_unpacked_and_its_digest_recorded(
 
 
 @pytest.mark.parametrize(
-    ("plan", "part", "ranges", "waited"),
+    "case",
     [
         (["cut"], b"", [None, f"bytes={HALF}-"], [1.0]),
         ([], SONGS[:100], ["bytes=100-"], []),  # of an earlier run
@@ -157,15 +157,9 @@ def test_a_source_is_fetched_once_unpacked_and_its_digest_recorded(
     ],
 )
 def test_a_download_arrives_whole_whatever_happens_on_the_way(
-    server: Server,
-    tmp_path: Path,
-    waits: list[float],
-    plan: list[int | str],
-    part: bytes,
-    ranges: list[str | None],
-    waited: list[float],
+    server: Server, tmp_path: Path, waits: list[float], case: tuple[Any, ...]
 ) -> None:
-    server.plan = [*plan]
+    server.plan, part, ranges, waited = case[0].copy(), *case[1:]
     if part:
         (tmp_path / "s.zip.part").write_bytes(part)
     download(server.url(), tmp_path / "s.zip", wait_s=1.0)
@@ -173,28 +167,19 @@ def test_a_download_arrives_whole_whatever_happens_on_the_way(
     assert (server.ranges, waits) == (ranges, waited)
 
 
-@pytest.mark.parametrize(
-    ("name", "plan", "words", "n_requests"),
-    [
-        ("s.zip", [503] * 9, r"^cannot fetch http.* after 3 attempts: HTTP Error 503", 3),
+def test_a_download_that_fails_is_one_line_and_leaves_no_file(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MAX_ARCHIVE_BYTES", 100)
+    for name, plan, words, n_requests in (
+        ("s.zip", [503] * 3, r"^cannot fetch http.* after 3 attempts: HTTP Error 503", 3),
         ("gone.zip", [], "after 1 attempt: HTTP Error 404", 1),
         ("s.zip", [], "the file is larger than", 1),
-    ],
-)
-def test_a_download_that_fails_is_one_line_and_leaves_no_file(
-    server: Server,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    plan: list[int | str],
-    words: str,
-    n_requests: int,
-) -> None:
-    server.plan = [*plan]
-    monkeypatch.setattr(room, "MAX_ARCHIVE_BYTES", 100)
-    with pytest.raises(DownloadError, match=words):
-        download(server.url(name), tmp_path / "s.zip", attempts=3)
-    assert len(server.ranges) == n_requests and not (tmp_path / "s.zip").exists()
+    ):
+        server.plan, server.ranges = plan, []
+        with pytest.raises(DownloadError, match=words):
+            download(server.url(name), tmp_path / "s.zip", attempts=3)
+        assert len(server.ranges) == n_requests and not (tmp_path / "s.zip").exists()
 
 
 def with_password(data: bytes) -> bytes:
@@ -333,26 +318,21 @@ def test_script_asks_for_consent_before_it_fetches(
         assert len(server.ranges) == n_requests
 
 
-@pytest.mark.parametrize(
-    ("name", "yes", "words"),
-    [
-        ("nosuch", ["--yes"], "--source must be all or one of songs, got nosuch"),
-        ("songs", [], "pass --yes"),
-    ],
-)
 def test_script_answers_wrong_usage_with_status_2(
     tmp_path: Path,
     script: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    name: str,
-    yes: list[str],
-    words: str,
 ) -> None:
     monkeypatch.setattr(script.sys, "stdin", io.StringIO())
-    with pytest.raises(SystemExit) as caught:
-        script.main([*asked(tmp_path, name, source_at("https://nowhere.invalid/s.zip")), *yes])
-    assert caught.value.code == 2 and words in capsys.readouterr().err
+    source = source_at("https://nowhere.invalid/s.zip")
+    for name, yes, words in (
+        ("nosuch", ["--yes"], "--source must be all or one of songs, got nosuch"),
+        ("songs", [], "pass --yes"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            script.main([*asked(tmp_path, name, source), *yes])
+        assert caught.value.code == 2 and words in capsys.readouterr().err
 
 
 def write_midi(path: Path, *tempos: float) -> None:
