@@ -347,22 +347,18 @@ def arrange(data_dir: Path, sources: Iterable[Source]) -> tuple[Counter[str], Co
         if path.exists():
             raise DownloadError(f"{path} exists already: choose another folder, or remove it")
     skipped: Counter[str] = Counter()
-    index = [
-        row
-        for source in sources
-        for rule in source.corpus
-        for row in _corpus_rows(source.name, rule, data_dir, skipped)
-    ]
+    rules = [(source.name, rule) for source in sources for rule in source.corpus]
+    index = [row for name, rule in rules for row in _corpus_rows(name, rule, data_dir, skipped)]
     labels = [*_emopia_rows(data_dir, skipped), *_vgmidi_rows(data_dir, skipped)]
     if not index and not labels:
         raise DownloadError(f"no file of a known source in {data_dir / 'downloads'}")
-    for path, columns, rows in (
-        (index_path, INDEX_COLUMNS, index),
-        (labels_path, LABEL_COLUMNS, labels),
+    for path, rows in (
+        (index_path, [INDEX_COLUMNS, *index]),
+        (labels_path, [LABEL_COLUMNS, *labels]),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows([columns, *rows])
+        csv.writer(table, lineterminator="\n").writerows(rows)
         write_text(path, table.getvalue())
     return Counter(row[1] for row in (*index, *labels)), skipped
 

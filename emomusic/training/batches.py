@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,7 +161,10 @@ class _Drawn:
             self.shift += 12
         self.stretch = float(np.exp(rng.uniform(-1, 1) * np.log1p(a.tempo)))
         self.gap = _gap(rng, self.n_bars) if rng.random() < a.gap else NO_GAP
-        self.kept = _kept(rng, len(layout.control), a)  # (n_attributes,)
+        draw, n = rng.random(), len(layout.control)
+        self.kept = np.full(n, draw >= a.drop_all)  # (n_attributes,)
+        if draw >= a.drop_all + a.keep_all:
+            self.kept = rng.random(n) < rng.random()
         self.bar_kept = np.zeros((self.n_bars, len(layout.bar_control)), dtype=bool)
         if rng.random() < a.bar_controls:
             kinds = rng.random(self.bar_kept.shape[1]) < rng.random()
@@ -259,20 +263,17 @@ class ClipBatches:
         rng = np.random.default_rng([self.seed, epoch, 0])
         copies = np.floor(self.weight + rng.random(len(self.clips))).astype(np.int64)
         order = rng.permutation(np.repeat(self.clips, copies))
-        batches: list[Ints] = []
-        for start in range(0, len(order), POOL):
-            pool = order[start : start + POOL]
-            batches += self._cut(pool[np.argsort(self.length[pool], kind="stable")])
+        pools = (order[start : start + POOL] for start in range(0, len(order), POOL))
+        batches = [batch for pool in pools for batch in self._cut(pool)]
         return [batches[i] for i in rng.permutation(len(batches))]
 
-    def _cut(self, pool: Ints) -> list[Ints]:
-        batches, start = [], 0
+    def _cut(self, pool: Ints) -> Iterator[Ints]:
+        pool, start = pool[np.argsort(self.length[pool], kind="stable")], 0
         for end in range(1, len(pool) + 1):
             longest = self._padded(int(self.length[pool[min(end, len(pool) - 1)]]))
             if end == len(pool) or longest * (end + 1 - start) > self.batch_events:
-                batches.append(pool[start:end])
+                yield pool[start:end]
                 start = end
-        return batches
 
     def _padded(self, length: int) -> int:
         return min(-(-length // MULTIPLE) * MULTIPLE, self.context)
@@ -393,13 +394,6 @@ def _needs(names: list[str]) -> Ints:
     """Return what each attribute needs: 0 nothing, 1 dynamics, 2 durations that are played."""
     long = ("note_length", "articulation", "polyphony", "silence")
     return np.array([1 if n.startswith("velocity") else 2 if n in long else 0 for n in names])
-
-
-def _kept(rng: np.random.Generator, n: int, a: Augmentation) -> Bools:
-    draw = rng.random()
-    if draw < a.drop_all + a.keep_all:
-        return np.full(n, draw >= a.drop_all)
-    return rng.random(n) < rng.random()
 
 
 def _part(rng: np.random.Generator, part: NDArray[np.uint8]) -> Bools:

@@ -164,6 +164,9 @@ class _Run:
         config, self.device, self.run_dir = self.config, self.ranks.device, self.out_dir / RUN_DIR
         if config.threads:
             torch.set_num_threads(config.threads)
+        self.machine = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+        if self.device.type == "cuda":
+            self.machine = torch.cuda.get_device_name(self.device)
         torch.set_float32_matmul_precision("high")
         torch.manual_seed(config.seed)
         chosen = faster_precision(self.device) if config.precision == "auto" else config.precision
@@ -228,7 +231,7 @@ class _Run:
         """Train until the budget is spent; return the last evaluation."""
         config, started = self.config, time.monotonic() - self.elapsed
         last_save = last_eval = self.elapsed
-        self._log({"precision": self.precision, "machine": machine(self.device)})
+        self._log({"precision": self.precision, "machine": self.machine})
         stream = self._stream()
         # A first stretch compiles.
         mark, compared_from = (self.elapsed, self.notes), self.step + 2 * LOG_EVERY
@@ -344,7 +347,7 @@ class _Run:
             "steps": self.step,
             "notes": self.notes,
             "minutes": round(self.elapsed / 60, 1),
-            "machine": machine(self.device),
+            "machine": self.machine,
             "precision": self.precision,
             "torch": str(torch.__version__),
             "evaluation": {name: round(value, 5) for name, value in evaluated.items()},
@@ -354,10 +357,3 @@ class _Run:
         write_text(self.out_dir / TABLES_NAME, json.dumps(tables, indent=1) + "\n")
         self.on_evaluation(self.out_dir, self.step)
         return evaluated
-
-
-def machine(device: torch.device) -> str:
-    """Return in a few words what a run ran on."""
-    if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
