@@ -167,7 +167,8 @@ def track(
     [
         (1.1 + BARS, 4, 0.9, ((4, 4), [(1, None)])),
         (2.0 + 3.0 * np.arange(4 * N_BARS // 3), 3, 0.9, ((3, 4), [(2, None)])),
-        (RUNS, 4, 0.9, ((4, 4), [(1, 101)])),  # only long runs on the prevailing beat count
+        (RUNS, 4, 0.9, ((4, 4), [(1, 101)])),  # only runs on the prevailing beat count,
+        (RUNS + 2 * ((RUNS > 106) & (RUNS < 140)), 4, 0.9, ((4, 4), [(1, 101)])),  # long ones
         (BARS, 4, 0.5, None),  # unsure
         (0.5 + BARS, 4, 0.9, None),  # off the beats of the file
         (5.0 * np.arange(30), 4, 0.9, None),  # of other lengths than theirs

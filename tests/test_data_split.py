@@ -60,9 +60,9 @@ def test_a_group_goes_where_the_first_of_its_names_goes_and_either_side_has_one(
     names = [f"corpus/{i:03d}.mid" for i in range(60)]
     alone = hold_back([NOTHING] * 60, names, share=0.3)
     assert alone == [is_validation(name, 0.3) for name in names]
-    songs = [fingerprints(1), fingerprints(2), *[NOTHING] * 58, fingerprints(1), fingerprints(2)]
-    more = hold_back(songs, [*names, "x.mid", "y.mid"], share=0.3)
-    assert more == [*alone, alone[0], alone[1]]
+    pair = [fingerprints(1), fingerprints(2)]
+    more = hold_back([*pair, *pair, *[NOTHING] * 58], ["x.mid", "y.mid", *names], share=0.3)
+    assert more == [alone[0], alone[1], *alone]
     for share in (0.0, 1.0):
         assert hold_back([NOTHING] * 3, ["a", "b", "c"], share=share) == [False, False, True]
     assert hold_back([NOTHING] * 3, ["a", "a#1", "a#2"], share=1.0) == [False] * 3
