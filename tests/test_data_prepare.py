@@ -14,6 +14,7 @@ import pytest
 from midi import clean_score, score_of, song, write_songs
 
 from emomusic.data import prepare as room
+from emomusic.data.packing import pack
 from emomusic.data.prepare import format_summary, prepare
 from emomusic.data.prepared import (
     MAX_CLIP_NOTES,
@@ -64,7 +65,8 @@ def test_the_rows_are_whole_and_the_account_adds_up(prepared: Prepared) -> None:
     assert told["half_bars"] == rows.bar_chords.size
     assert told["known"] == (rows.bar_chords >= 0).sum()
     assert (rows.ids[rows.bar_start[:-1]] == texts.index("Bar_None")).all()
-    assert rows.clip_is_end.sum() >= 13  # each song has its ending
+    ends = (rows.clip_bar + rows.clip_n_bars)[rows.clip_is_end]
+    assert set(ends.tolist()) == {24 * n for n in range(1, 14)}  # each song has its ending
     # Near-duplicates stay on one side, and either side has songs.
     side = dict(zip(rows.meta["song_names"], rows.song_is_validation, strict=True))
     assert side["song_003.mid"] == side["song_100_transposed.mid"]
@@ -197,7 +199,7 @@ def test_forms_are_those_of_the_songs_from_their_first_bar(tmp_path: Path) -> No
     rng = np.random.default_rng(0)
     for name in ("a", "b", "c"):
         phrase = [(beat / 2, 0.5, int(rng.integers(70, 90)), 60) for beat in range(32)]
-        phrase += [(float(beat), 1.0, 36, 60) for beat in range(16)]
+        phrase += [(beat + beat // 4 % 2 / 2, 0.5, 36, 60) for beat in range(16)]
         twice = [(16 * k + beat, *rest) for k in range(5) for beat, *rest in phrase]
         write_score(score_of(twice), tmp_path / f"{name}.mid")
     prepare(tmp_path, tmp_path / "rows.npz", workers=1)
@@ -206,8 +208,25 @@ def test_forms_are_those_of_the_songs_from_their_first_bar(tmp_path: Path) -> No
     # later each is that of four bars back, note for note. One of three songs is held back.
     assert meta["forms"] == ["0666" + "3333" * 4] * 2
     assert meta["copies"] == ["0000" + "3333" * 4] * 2
-    assert meta["figures"] == ["0" + "1" * 19] * 2  # the left hand goes on in quarters
+    assert meta["figures"] == ["00" + "2" * 18] * 2  # the left hand is off the beat in odd bars
     assert [len(own) for own in meta["harmonies"]] == [20, 20]
+
+
+def test_a_song_tells_its_copies_by_sixteenths_and_whether_its_chords_are_known() -> None:
+    def prepared_of(pitches: list[int]) -> PreparedSong:
+        notes = [
+            (4.0 * bar + beat + (2 / 3, 3 / 4)[bar % 2], 0.25, pitch, 60 + bar)
+            for bar in range(16)
+            for beat in range(4)
+            for pitch in pitches
+        ]
+        return prepare_clean(clean_score(score_of(notes)), f"{pitches}", "test")
+
+    triads, clusters = prepared_of([60, 64, 67]), prepared_of([60, 61, 62, 63])
+    assert (triads.knows_chords, clusters.knows_chords) == (True, False)
+    assert triads.forms[2] == "0" + "1" * 15
+    kept = pack([triads, clusters, clusters], []).meta
+    assert kept["harmonies"] == [triads.forms[1]] and triads.forms[1] != clusters.forms[1]
 
 
 def test_short_songs_have_no_form(tmp_path: Path) -> None:
