@@ -17,12 +17,7 @@ import numpy as np
 
 from emomusic.data.clean import SkippedError
 from emomusic.data.packing import pack, read_tables
-from emomusic.data.prepared import (
-    ForeignIdsError,
-    PreparedSong,
-    miditok_tokenizer,
-    prepare_song,
-)
+from emomusic.data.prepared import ForeignIdsError, PreparedSong, miditok_tokenizer, prepare_song
 from emomusic.data.sources import CorpusFile, corpus_files
 from emomusic.files import clear_parts, write_atomically
 from emomusic.music.score import ScoreError
@@ -32,7 +27,6 @@ CHUNK = 16
 COMPARED = 4
 """The first of so many files is tokenized by MidiTok, too; all would take half as long again."""
 PART_FORMAT = 9
-DIED = "the process that prepared it died"
 Job = tuple[Sequence[CorpusFile], Path]
 
 
@@ -143,26 +137,12 @@ def _prepare_chunks(jobs: Sequence[Job], workers: int) -> Iterator[int]:
                         future.result()
                         yield len(in_hand.pop(future)[0])
         except BrokenProcessPool:
-            for chunk, path in in_hand.values():
-                _write_part(path, chunk, [_prepare_alone(file) for file in chunk])
-                yield len(chunk)
+            for job in in_hand.values():
+                _prepare_chunk(job, _prepare_alone)
+                yield len(job[0])
 
 
-def _prepare_alone(file: CorpusFile) -> list[PreparedSong] | str:
-    with ProcessPoolExecutor(max_workers=1) as pool:
-        try:
-            return pool.submit(_prepare_file, file).result()
-        except BrokenProcessPool:
-            return DIED
-
-
-def _prepare_chunk(job: Job) -> None:
-    chunk, path = job
-    prepared = [_prepare_file(file, with_miditok=not i % COMPARED) for i, file in enumerate(chunk)]
-    _write_part(path, chunk, prepared)
-
-
-def _prepare_file(file: CorpusFile, *, with_miditok: bool = False) -> list[PreparedSong] | str:
+def _prepare_file(file: CorpusFile, with_miditok: bool) -> list[PreparedSong] | str:
     """Prepare one file, or tell why it is left out."""
     try:
         return prepare_song(file, with_miditok=with_miditok)
@@ -174,20 +154,31 @@ def _prepare_file(file: CorpusFile, *, with_miditok: bool = False) -> list[Prepa
         return f"cannot be prepared: {type(error).__name__}"
 
 
-def _write_part(
-    path: Path, chunk: Sequence[CorpusFile], prepared: Sequence[list[PreparedSong] | str]
+def _prepare_alone(file: CorpusFile, with_miditok: bool) -> list[PreparedSong] | str:
+    with ProcessPoolExecutor(max_workers=1) as pool:
+        try:
+            return pool.submit(_prepare_file, file, with_miditok).result()
+        except BrokenProcessPool:
+            return "the process that prepared it died"
+
+
+def _prepare_chunk(
+    job: Job, prepare_file: Callable[[CorpusFile, bool], list[PreparedSong] | str] = _prepare_file
 ) -> None:
-    songs = [song for found in prepared if not isinstance(found, str) for song in found]
-    skipped = [
-        (file.source, reason)
-        for file, reason in zip(chunk, prepared, strict=True)
-        if isinstance(reason, str)
-    ]
+    """Prepare the files of a chunk, and write its part."""
+    songs: list[PreparedSong] = []
+    skipped: list[tuple[str, str]] = []
+    for i, file in enumerate(job[0]):
+        found = prepare_file(file, not i % COMPARED)
+        if isinstance(found, str):
+            skipped.append((file.source, found))
+        else:
+            songs += found
     arrays: dict[str, Any] = {  # NDArray would be taken for savez's own keywords
         f"{i}.{name}": value for i, song in enumerate(songs) for name, value in vars(song).items()
     }
     head = json.dumps({"songs": len(songs), "skipped": skipped})
-    write_atomically(path, lambda file: np.savez(file, head=np.array(head), **arrays))
+    write_atomically(job[1], lambda file: np.savez(file, head=np.array(head), **arrays))
 
 
 def _collect(paths: Iterable[Path]) -> tuple[list[PreparedSong], list[tuple[str, str]]]:

@@ -241,7 +241,12 @@ class _Run:
             if self.step % LOG_EVERY == 0:
                 speed = (self.notes - mark[1]) / max(self.elapsed - mark[0], 1e-9)
                 mark = self.elapsed, self.notes
-                self._log_step(speed, compares=self.step >= compared_from)
+                if self.step >= compared_from and speed < SLOW * self.best_speed:
+                    words = f"{speed:.0f} notes/s, less than half of what this run has had"
+                    warnings.warn(words, stacklevel=2)
+                self.best_speed = max(self.best_speed, speed)
+                loss, self.losses = float(torch.stack(self.losses).mean()), []
+                self._log({"loss": loss, "lr": self._rate(), "notes_per_s": round(speed, 1)})
             self.elapsed = self.ranks.agree(self.elapsed)  # so that all do the same
             if self.elapsed - last_save >= 60 * config.save_minutes:
                 self._save_state()
@@ -305,16 +310,6 @@ class _Run:
         self.notes += int(n_notes)
         # Times choices a note: nats a note.
         return self.ranks.sum(total) * (n_learnt / max(n_notes, 1.0))
-
-    def _log_step(self, speed: float, *, compares: bool) -> None:
-        if compares and speed < SLOW * self.best_speed:
-            warnings.warn(
-                f"{speed:.0f} notes/s, less than half of what this run has had", stacklevel=2
-            )
-        self.best_speed = max(self.best_speed, speed)
-        loss = float(torch.stack(self.losses).mean())
-        self.losses = []
-        self._log({"loss": loss, "lr": self._rate(), "notes_per_s": round(speed, 1)})
 
     def _log(self, values: dict[str, Any]) -> None:
         if self.log is None:
