@@ -425,10 +425,7 @@ def test_labels_are_those_of_names_and_listeners(tmp_path: Path) -> None:
         json.dumps({"annotations": annotations, "pieces": {"piece1": {"midi": "A game_Song.mid"}}})
     )
     _, skipped = arranged(tmp_path)
-    assert skipped == {
-        "name without quadrant and song": 1,
-        "labelled piece without annotation": 1,
-    }
+    assert skipped == {"name without quadrant and song": 1, "labelled piece without annotation": 1}
     # The mean over a piece of the median over listeners: of -0.4 and 0, of 0.5 and 0.7.
     assert [tuple(row.values()) for row in table(tmp_path / "emotion/labels.csv")] == [
         ("emopia/Q3_ab_c-D_0.mid", "emopia", "ab_c-D", "Q3", split_of("ab_c-D"), "", ""),

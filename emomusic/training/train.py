@@ -23,13 +23,7 @@ from emomusic.model.transformer import Transformer
 from emomusic.training.batches import Augmentation, ClipBatches
 from emomusic.training.config import TrainConfig
 from emomusic.training.distributed import Ranks, device_of
-from emomusic.training.loss import (
-    PRECISIONS,
-    autocast,
-    faster_precision,
-    mean_loss,
-    summed_loss,
-)
+from emomusic.training.loss import PRECISIONS, autocast, faster_precision, mean_loss, summed_loss
 from emomusic.training.muon import Muon
 from emomusic.training.rows import Rows
 from emomusic.training.state import STATE_NAME, Log, load_state, save_state
