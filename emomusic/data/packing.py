@@ -22,6 +22,8 @@ from emomusic.music.vocabulary import built_vocabulary, special_tokens
 from emomusic.training.rows import Rows
 
 N_FORMS = 1_500
+COPIED = ("bar_chords", "bar_form", "bar_compound", "note_part")
+"""Arrays of songs that are joined as they are."""
 VALIDATION_SHARE, VALIDATION_SHARE_OF_FEW, FEW_SONGS = 0.04, 0.15, 50
 """Part of all songs that is held back, and of fewer than so many."""
 MEASURED = (
@@ -65,32 +67,13 @@ def pack(
         tables: Edges of the attributes' bins; None fits them to the songs.
     """
     sources = sorted({song.source for song in songs})
-    joined = {
-        name: _joined(songs, name)
-        for name in (
-            "ids",
-            "bar_lengths",
-            "bar_values",
-            "bar_chords",
-            "bar_form",
-            "bar_compound",
-            "note_part",
-            "clips",
-            "clip_values",
-        )
-    }
     first_bar = np.cumsum([0, *(len(song.bar_lengths) for song in songs[:-1])])
     n_clips = [len(song.clips) for song in songs]
-    clips = joined["clips"]
+    clips, lengths = _joined(songs, "clips"), _joined(songs, "bar_lengths")
     share = VALIDATION_SHARE if len(songs) >= FEW_SONGS else VALIDATION_SHARE_OF_FEW
     names = [song.name for song in songs]
     held_back = hold_back([song.fingerprints for song in songs], names, share=share)
-    values, meta = [], dict[str, Any]()
-    for (own, edges, known), column in zip(MEASURED, ("clip_values", "bar_values"), strict=True):
-        meta[own] = tables[own] if tables else list(known)
-        kept = [known.index(name) for name in meta[own]]
-        values.append(np.ascontiguousarray(joined[column][:, kept]))
-        meta[edges] = tables[edges] if tables else _edges(values[-1])
+    (clip_values, bar_values), meta = _measured(songs, tables)
     meta |= {
         "vocabulary": list(
             built_vocabulary(special_tokens(meta["attributes"], meta["bar_attributes"])).texts
@@ -104,18 +87,15 @@ def pack(
     # The music stands behind the controls, which may be others than ours.
     moved = len(meta["vocabulary"]) - len(shared_tokenizer().vocabulary)
     return Rows(
-        ids=(joined["ids"].astype(np.int64) + moved).astype(np.uint16),
-        bar_start=np.concatenate([[0], np.cumsum(joined["bar_lengths"])]).astype(np.int64),
-        bar_values=values[1],
-        bar_chords=joined["bar_chords"],
-        bar_form=joined["bar_form"],
-        bar_compound=joined["bar_compound"],
-        note_part=joined["note_part"],
+        ids=(_joined(songs, "ids").astype(np.int64) + moved).astype(np.uint16),
+        bar_start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        bar_values=bar_values,
+        **{name: _joined(songs, name) for name in COPIED},
         clip_bar=(clips[:, 0] + np.repeat(first_bar, n_clips)).astype(np.int32),
         clip_n_bars=clips[:, 1].astype(np.int16),
         clip_shift=clips[:, 2].astype(np.int8),
         clip_is_end=clips[:, 3].astype(bool),
-        clip_values=values[0],
+        clip_values=clip_values,
         clip_song=np.repeat(np.arange(len(songs), dtype=np.int32), n_clips),
         song_source=np.array([sources.index(song.source) for song in songs], dtype=np.int16),
         song_has_dynamics=np.array([song.has_dynamics for song in songs]),
@@ -123,6 +103,19 @@ def pack(
         song_is_validation=np.array(held_back, dtype=bool),
         meta=meta,
     )
+
+
+def _measured(
+    songs: Sequence[PreparedSong], tables: Mapping[str, Any] | None
+) -> tuple[list[NDArray[np.float32]], dict[str, Any]]:
+    """Return values of clips and of bars, and the tables of their attributes: given or our own."""
+    values, meta = [], dict[str, Any]()
+    for (names, edges, known), column in zip(MEASURED, ("clip_values", "bar_values"), strict=True):
+        meta[names] = tables[names] if tables else list(known)
+        kept = [known.index(name) for name in meta[names]]
+        values.append(np.ascontiguousarray(_joined(songs, column)[:, kept]))
+        meta[edges] = tables[edges] if tables else _edges(values[-1])
+    return values, meta
 
 
 def _joined(songs: Sequence[PreparedSong], name: str) -> NDArray[Any]:
