@@ -233,8 +233,8 @@ class ClipBatches:
             raise ValueError(f"unknown source {name!r}; known are {', '.join(sources)}")
         self._index_notes()
         first = rows.clip_bar.astype(np.int64)
-        n_notes = self.bar_note[first + rows.clip_n_bars] - self.bar_note[first]
-        self.length = 1 + 2 * rows.clip_n_bars.astype(np.int64) + n_notes
+        self.n_notes = self.bar_note[first + rows.clip_n_bars] - self.bar_note[first]
+        self.length = 1 + 2 * rows.clip_n_bars.astype(np.int64) + self.n_notes
         is_ours = rows.song_is_validation[rows.clip_song] == validation
         self.clips = np.flatnonzero(is_ours & (self.length + 2 <= context))
         if not len(self.clips):
