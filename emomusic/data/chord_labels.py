@@ -34,10 +34,6 @@ def given_chords(score: ScoreTick, source: str) -> list[ChordSpan]:
 
     Qualities that are none of ours become the nearest: sus2 and sixths their triad, ninths
     their seventh chord. What cannot be read is left out.
-
-    Args:
-        score: The raw score.
-        source: Which corpus it is from.
     """
     quarter = score.ticks_per_quarter
     if source == "pop909" and len(score.tracks) > 1:
@@ -102,9 +98,7 @@ def marker_chord(text: str) -> int | None:
 def label_half_bars(spans: list[ChordSpan], raw_lines: FloatColumn) -> IntColumn:
     """Return the given chord of each half bar, -1 where none holds for half of it, (n_bars, 2).
 
-    Args:
-        spans: Chords by quarter notes of the file.
-        raw_lines: Bar lines by the same, shape (n_bars + 1,).
+    The bar lines, shape (n_bars + 1,), are quarter notes of the file, as the spans are.
     """
     edges = half_bars(raw_lines)
     labels = np.full(len(edges) - 1, UNKNOWN, dtype=np.int64)
@@ -131,11 +125,8 @@ def known_chords(
 ) -> tuple[IntColumn, IntColumn]:
     """Return the chord of each half bar: the given one, else the one found, -1 if unsure.
 
-    Args:
-        notes: In beats.
-        lines: Bar lines in beats, shape (n_bars + 1,).
-        given: Chords that the file came with, -1 where there are none, shape (n_bars, 2); None
-            if there are none at all.
+    Notes and bar lines, shape (n_bars + 1,), are in beats; given chords, shape (n_bars, 2), are -1
+    where there is none, and None if the file came with none at all.
 
     Returns:
         Chords, shape (n_bars, 2), and how far those given are those found, see `AGREEMENT`.
@@ -152,12 +143,7 @@ _THIRDS = np.array([_CLASSES[quality][1] for quality in QUALITIES])
 
 
 def agreement(given: IntColumn, found: IntColumn) -> IntColumn:
-    """Return the counts of `AGREEMENT`, shape (4,).
-
-    Args:
-        given: Numbers of chords; those that are -1 do not count.
-        found: As many.
-    """
+    """Return the counts of `AGREEMENT`, shape (4,); given chords that are -1 do not count."""
     given, found = given[given != UNKNOWN], found[given != UNKNOWN]
     same_root = given // len(QUALITIES) == found // len(QUALITIES)
     third, found_third = (

@@ -230,11 +230,8 @@ def cut_windows(n_notes: Sequence[int], name: str) -> list[tuple[int, int]]:
     """Choose the clips of a song: (first bar, number of bars), none with an empty bar.
 
     The song is walked once in clips of 8 to 64 bars, mostly 16 or 32, that begin on a fourth
-    bar, and its last bars are taken as a clip of their own, so that endings are learnt.
-
-    Args:
-        n_notes: Notes of each bar.
-        name: Seeds the choice of lengths, so that it is the same on every machine.
+    bar, and its last bars are taken as a clip of their own, so that endings are learnt. The name
+    seeds the choice of lengths, so that it is the same on every machine.
     """
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     rng = np.random.default_rng(seed)

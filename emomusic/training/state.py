@@ -57,12 +57,8 @@ def load_state(
 ) -> dict[str, Any]:
     """Read a state into a model, its optimisers and torch's random numbers; return the scalars.
 
-    Args:
-        folder: Where `save_state` wrote it.
-        model: Takes the saved weights.
-        optimisers: As they were when saved.
-        same: Scalars that must be those of the saved run.
-        ranks: The processes that train together, of which the first reads for all.
+    What `same` names must be as in the saved run; of the processes that train together the first
+    reads for all.
 
     Raises:
         ValueError: If the file is damaged or of another run.
