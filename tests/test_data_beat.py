@@ -167,7 +167,7 @@ def test_features_ignore_a_transcriptions_velocity_scale() -> None:
 
 def test_a_network_survives_writing_and_reading() -> None:
     net = default_net()
-    again = BeatNet.from_json(net.to_json())
+    again = BeatNet.from_bytes(net.to_bytes())
     features = np.random.default_rng(0).random((40, N_FEATURES))
     np.testing.assert_array_equal(again.probabilities(features), net.probabilities(features))
 

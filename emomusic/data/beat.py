@@ -7,8 +7,6 @@ numpy alone (`BeatNet`); its probabilities are decoded to the likeliest beats an
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +14,7 @@ from importlib import resources
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from safetensors.numpy import load, save
 
 from emomusic.music.notes import Notes
 
@@ -126,6 +125,7 @@ def _harmonic_change(near: IntArray, pitch: IntArray, n_frames: int) -> Iterator
         yield 1.0 - (before * after).sum(axis=1) / np.maximum(norm, 1e-9)
 
 
+NET_NAME = "beat_net.safetensors"
 KERNEL = 5
 """Taps of each dilated convolution."""
 
@@ -169,31 +169,20 @@ class BeatNet:
         odds = traits @ self.weights["trust.weight"] + self.weights["trust.bias"]
         return float(1.0 / (1.0 + np.exp(-odds[0])))
 
-    def to_json(self) -> str:
-        """Write the weights as JSON: half-precision numbers in base 64."""
-        entries = {
-            name: {
-                "shape": list(array.shape),
-                "float16": base64.b64encode(array.astype("<f2").tobytes()).decode("ascii"),
-            }
-            for name, array in sorted(self.weights.items())
-        }
-        return json.dumps(entries, indent=1) + "\n"
+    def to_bytes(self) -> bytes:
+        """Write the weights as safetensors, in half precision."""
+        return save({n: np.ascontiguousarray(w, dtype="<f2") for n, w in self.weights.items()})
 
     @classmethod
-    def from_json(cls, text: str) -> BeatNet:
-        """Read what `to_json` wrote."""
-        weights = {}
-        for name, entry in json.loads(text).items():
-            half = np.frombuffer(base64.b64decode(entry["float16"]), "<f2")
-            weights[name] = half.astype(np.float64).reshape(entry["shape"])
-        return cls(weights)
+    def from_bytes(cls, data: bytes) -> BeatNet:
+        """Read what `to_bytes` wrote."""
+        return cls({name: weight.astype(np.float64) for name, weight in load(data).items()})
 
 
 @cache
 def default_net() -> BeatNet:
     """Load the network that ships with the package, fitted by `scripts/fit_beats.py`."""
-    return BeatNet.from_json(resources.files(__package__).joinpath("beat_net.json").read_text())
+    return BeatNet.from_bytes(resources.files(__package__).joinpath(NET_NAME).read_bytes())
 
 
 def _conv(x: FloatArray, weight: FloatArray, dilation: int) -> FloatArray:
