@@ -24,7 +24,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from statistics import StatisticsError, fmean, median
 
@@ -118,9 +118,12 @@ def read_sources(path: Path) -> dict[str, Source]:
     Raises:
         DownloadError: If the file cannot be read or is not a recipe.
     """
+    known = {entry.name for entry in fields(Source)}
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["sources"]
         for row in rows:
+            if unknown := row.keys() - known:
+                raise ValueError(f"unknown keys {sorted(unknown)}, known are {sorted(known)}")
             row["keep"] = tuple(row["keep"])
             row["corpus"] = tuple(Rule(**rule) for rule in row.get("corpus", ()))
         return {row["name"]: Source(**row) for row in rows}
