@@ -48,7 +48,7 @@ PROBE_BARS = 12
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Hold whole bars of 4/4 from the beginning of a clip."""
+    """Whole bars of 4/4 from the beginning of a clip."""
 
     notes: Notes
     n_bars: int
@@ -58,16 +58,15 @@ class Excerpt:
         inside = self.notes.onset < n_bars * COMMON_TIME - 1e-6
         return Excerpt(self.notes.where(inside), min(n_bars, self.n_bars))
 
-    def features(self) -> list[float]:
+    def features(self) -> dict[str, float]:
         """Return what realness hears."""
         n_beats = float(self.n_bars * COMMON_TIME)
-        found = features_of(self.notes, n_beats=n_beats, beats_per_bar=COMMON_TIME)
-        return list(found.values())
+        return features_of(self.notes, n_beats=n_beats, beats_per_bar=COMMON_TIME)
 
 
 @dataclass(frozen=True)
 class MeasuredClips:
-    """Hold labelled clips with the attributes that tokens can say of them.
+    """Labelled clips with the attributes that tokens can say of them.
 
     Attributes:
         clips: Those that could be measured.
@@ -100,13 +99,11 @@ def measure_clips(
             skipped[str(error)] += 1
             continue
         ids = [token for bar in tokenizer.encode(song.score) for token in bar]
-        beats = float(song.bar_beats.sum())
+        notes, beats = notes_of(tokenizer.decode(ids)), float(song.bar_beats.sum())
         tempo = 60.0 * beats / float(song.bar_s[-1] - song.bar_s[0])
-        notes = notes_of(tokenizer.decode(ids))
-        passage = passage_of(notes, n_beats=beats, tempo=tempo)
         if len(song.bar_beats) >= MIN_EXCERPT and (song.bar_beats == COMMON_TIME).all():
             excerpts.append(Excerpt(notes, len(song.bar_beats)).first(MAX_EXCERPT))
-        values.append(list(measure(passage).values()))
+        values.append([*measure(passage_of(notes, n_beats=beats, tempo=tempo)).values()])
         kept.append(clip)
     progress(len(clips), len(clips))
     return MeasuredClips(kept, np.array(values, dtype=np.float64), skipped, excerpts)
@@ -119,12 +116,9 @@ def fit_mapper(measured: MeasuredClips, *, about: str, n_prototypes: int = 6) ->
         ValueError: If there are too few clips or songs.
     """
     clips = measured.clips
-    rated = [
-        [centre if said is None else said for said, centre in zip(
-            (clip.valence, clip.arousal), QUADRANT_CENTRES[clip.quadrant], strict=True)]
-        for clip in clips
-    ]  # fmt: skip
-    valence, arousal = np.array(rated, dtype=np.float64).T
+    said = np.array([(clip.valence, clip.arousal) for clip in clips], dtype=np.float64)
+    centres = np.array([QUADRANT_CENTRES[clip.quadrant] for clip in clips])
+    valence, arousal = np.where(np.isnan(said), centres, said).T  # None became NaN
     fitter = MapperFitter(n_prototypes=n_prototypes).fit(
         measured.values,
         [clip.quadrant for clip in clips],
@@ -150,15 +144,10 @@ def fit_realness(
     threads: int = 2,
     progress: Callable[[int], None] = lambda n_done: None,
 ) -> Realness:
-    """Compose clips of random emotions, and fit what tells them from real ones.
+    """Compose clips of random emotions, cut to lengths of real ones, and fit what parts the two.
 
-    Args:
-        checkpoint: With a mapper, a verifier and, if it is to be steered, a steering.
-        real: Of songs that no judge was fitted on.
-        n_clips: Clips, cut to lengths of real ones.
-        seed: Of emotions and clips.
-        threads: CPU cores.
-        progress: Called with 1 for each clip that is done.
+    The checkpoint has a mapper, a verifier and, if it is to be steered, a steering; the real ones
+    are of songs that no judge was fitted on. `progress` is called with 1 for each clip done.
 
     Raises:
         CheckpointError: If the checkpoint cannot be used.
@@ -173,25 +162,24 @@ def fit_realness(
     ]
     lengths = rng.choice([excerpt.n_bars for excerpt in real], n_clips)
     composer = Composer(checkpoint, threads=threads)
+    clips = composer.compose_each(requests, seed=seed, progress=progress)
     composed = [
         Excerpt(notes_of(clip.score), MAX_EXCERPT).first(n_bars)
-        for clip, n_bars in zip(
-            composer.compose_each(requests, seed=seed, progress=progress), lengths, strict=True
-        )
+        for clip, n_bars in zip(clips, lengths, strict=True)
     ]
     return fit_separation(real, composed)
 
 
 def fit_separation(real: Sequence[Excerpt], composed: Sequence[Excerpt]) -> Realness:
     """Fit a logistic regression that tells real music from composed, both counting alike."""
-    names = list(features_of(real[0].notes, n_beats=4.0, beats_per_bar=COMMON_TIME))
-    values = np.array([excerpt.features() for excerpt in (*real, *composed)])
+    found = [excerpt.features() for excerpt in (*real, *composed)]
+    values = np.array([[*features.values()] for features in found])
     is_real = np.arange(len(values)) < len(real)
     mean, scale = values.mean(axis=0), values.std(axis=0) + 1e-6
     model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=2000)
     model.fit((values - mean) / scale, is_real)
     means, scales, weights = (
-        dict(zip(names, map(float, row), strict=True)) for row in (mean, scale, model.coef_[0])
+        dict(zip(found[0], map(float, row), strict=True)) for row in (mean, scale, model.coef_[0])
     )
     return Realness(means, scales, weights, float(model.intercept_[0]))
 
@@ -213,7 +201,7 @@ def fit_checkpoint(
         source_dir: A folder with `emotion/labels.csv`.
         checkpoint: Made if missing.
         all_songs: Fit the mapper on all songs, too.
-        progress: Called with clips done and clips in all.
+        progress: Called with clips done and in all.
 
     Returns:
         What was fitted, in a few lines, and excerpts of the mapper's songs, for `fit_realness`.
@@ -267,12 +255,8 @@ def measure_response(
 ) -> Response:
     """Compose clips of random emotions under random levers, and fit what the levers do.
 
-    Args:
-        checkpoint: With a mapper; a steering that it has is not used.
-        n_clips: Clips.
-        seed: Of emotions, levers and clips.
-        threads: CPU cores.
-        progress: Called with 1 for each clip that is done.
+    The checkpoint has a mapper; a steering that it has is not used. The seed is that of emotions,
+    levers and clips; `progress` is called with 1 for each clip that is done.
 
     Raises:
         CheckpointError: If it cannot be used.

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from emomusic.data.fetch import DownloadError, Source, fetch, read_sources
+from emomusic.data.fetch import DownloadError, Source, arrange, fetch, read_sources
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,7 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     chosen = sources.values() if arguments.source == "all" else [sources[arguments.source]]
     try:
         done = [_fetched(source, arguments) for source in chosen]
-        done += [_arranged(arguments.out)] if arguments.arrange and any(done) else []
+        if arguments.arrange and any(done):
+            done.append(_arranged(arguments.out, sources.values()))
     except KeyboardInterrupt:
         print("stopped; the same command continues where it was", file=sys.stderr)
         return 1
@@ -71,17 +72,15 @@ def _fetched(source: Source, arguments: argparse.Namespace) -> bool:
     return True
 
 
-def _arranged(out_dir: Path) -> bool:
-    from emomusic.data.layout import LayoutError, arrange  # needs symusic; fetching does not
-
+def _arranged(out_dir: Path, sources: Iterable[Source]) -> bool:
     try:
-        result = arrange(out_dir)
-    except (LayoutError, OSError, ValueError, KeyError) as error:
+        n_files, skipped = arrange(out_dir, sources)
+    except (DownloadError, OSError, ValueError, KeyError) as error:
         print(f"download_data: cannot arrange: {error}", file=sys.stderr)
         return False
-    for source, n_files in sorted(result.n_files.items()):
-        print(f"arranged {n_files} files of {source}")
-    _print_skipped(result.skipped)
+    for source, count in sorted(n_files.items()):
+        print(f"arranged {count} files of {source}")
+    _print_skipped(skipped)
     return True
 
 

@@ -20,6 +20,7 @@ from emomusic.data.beat import (
     FRAME_S,
     KERNEL,
     N_FEATURES,
+    NET_NAME,
     OCTAVES,
     BeatNet,
     beat_features,
@@ -194,7 +195,7 @@ def main() -> None:
     """Parse the command line, fit, and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, required=True, help="folder with index.csv")
-    parser.add_argument("--output", type=Path, default=Path("emomusic/data/beat_net.json"))
+    parser.add_argument("--output", type=Path, default=Path("emomusic/data") / NET_NAME)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--frames", type=int, default=2000, help="length of an excerpt, even")
@@ -208,11 +209,11 @@ def main() -> None:
     args = parser.parse_args()
     groups = material(args.source)
     print("songs in each group:", *(len(songs) for _, songs in groups), flush=True)
-    text = args.network.read_text() if args.network else fit(groups, args).frozen().to_json()
-    net = BeatNet.from_json(text)  # as rounded as it will be used
+    data = args.network.read_bytes() if args.network else fit(groups, args).frozen().to_bytes()
+    net = BeatNet.from_bytes(data)  # as rounded as it will be used
     fit_octave(net, groups[0][1])
     fit_trust(net, groups[0][1])
-    args.output.write_text(net.to_json())
+    args.output.write_bytes(net.to_bytes())
 
 
 if __name__ == "__main__":

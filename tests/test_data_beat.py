@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 from emomusic.data.beat import (
     FRAME_S,
     N_FEATURES,
-    OCTAVE_TRAITS,
     BeatGrid,
     BeatNet,
     beat_features,
@@ -27,10 +26,10 @@ CHORDS = ((0, 4, 7), (9, 12, 16), (5, 9, 12), (7, 11, 14))  # C, Am, F, G above 
 
 
 def perform(
-    beats_per_bar: int, tempo: float, *, n_bars: int = 16, rubato: float = 0.0, seed: int = 0
+    beats_per_bar: int, tempo: float, *, n_bars: int = 16, rubato: float = 0.0
 ) -> tuple[Notes, FloatArray]:
     """Play bass, chords and a melody, each note up to 15 ms off; return the notes and the beats."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     notes: list[tuple[float, int, int]] = []  # beat, pitch, velocity
     for bar in range(n_bars):
         chord, at = CHORDS[bar % 4], bar * beats_per_bar
@@ -39,15 +38,13 @@ def perform(
             notes += [(at + k, 48 + tone, 60) for tone in chord]
         if beats_per_bar == 4:
             notes.append((at + 2, 43 + chord[0] % 12, 70))
-        step = 0.5 if bar % 2 == 0 else 1.0
-        for offset in np.arange(0, beats_per_bar, step):
+        for offset in np.arange(0, beats_per_bar, 0.5 if bar % 2 == 0 else 1.0):
             notes.append((at + float(offset), 72 + int(rng.choice(chord)), 80))
     beat = np.arange(n_bars * beats_per_bar + 1)
     length = 60 / tempo * (1 + rubato * np.sin(2 * np.pi * beat / 16))
     beats_s = 1.0 + np.concatenate([[0.0], np.cumsum(length[:-1])])
-    onset = np.interp([n[0] for n in notes], beat, beats_s)
-    onset = onset + rng.uniform(-0.015, 0.015, len(onset))
-    pitch, velocity = (np.asarray([n[k] for n in notes]) for k in (1, 2))
+    at_beat, pitch, velocity = map(np.array, zip(*notes, strict=True))
+    onset = np.interp(at_beat, beat, beats_s) + rng.uniform(-0.015, 0.015, len(notes))
     return played(onset, pitch, velocity), beats_s[:-1]
 
 
@@ -55,8 +52,7 @@ def played(
     onset_s: ArrayLike, pitch: ArrayLike = 60, velocity: ArrayLike = 64, duration_s: ArrayLike = 0.0
 ) -> Notes:
     """Return notes given in seconds."""
-    columns = np.broadcast_arrays(onset_s, duration_s, pitch, velocity)
-    return make_notes(*columns, tempo=60.0)
+    return make_notes(*np.broadcast_arrays(onset_s, duration_s, pitch, velocity), tempo=60.0)
 
 
 def share_found(true: FloatArray, found: FloatArray, tolerance: float = 0.05) -> float:
@@ -83,38 +79,30 @@ def test_pop_and_waltzes_are_tracked_with_their_bars(
     assert grid.beats_per_bar == beats_per_bar
     assert share_found(beats, grid.beats_s) >= least
     assert share_found(beats[::beats_per_bar], grid.beats_s[grid.downbeats]) >= least
-
-
-def test_notes_fall_on_the_sixteenths_of_their_grid() -> None:
-    notes, _ = perform(4, 96.0)
-    at = to_beats(notes.onset_s, track_beats(notes))
+    at = to_beats(notes.onset_s, grid)
     assert at.min() >= 0
-    assert np.mean(np.abs(at * 4 - np.rint(at * 4)) < 0.25) > 0.95
+    assert np.mean(np.abs(at * 4 - np.rint(at * 4)) < 0.25) > (0.7 if rubato else 0.95)
 
 
-def test_when_it_is_played_does_not_matter() -> None:
-    notes, _ = perform(4, 90.0)
+def test_a_grid_covers_the_music_whenever_it_is_played() -> None:
+    notes, beats = perform(4, 90.0)
     grid = track_beats(notes)
     later = track_beats(played(notes.onset_s + 7.0, notes.pitch, notes.velocity))
     np.testing.assert_allclose(later.beats_s - 7.0, grid.beats_s, atol=0.03)
     np.testing.assert_array_equal(track_beats(notes).beats_s, grid.beats_s)
-
-
-def test_an_upbeat_puts_beat_zero_before_the_first_onset() -> None:
-    notes, beats = perform(4, 96.0)
+    # The last note may ring on.
+    duration = np.where(np.arange(len(notes)) < len(notes) - 1, 0.5, 10.0)
+    grid = track_beats(played(notes.onset_s, notes.pitch, notes.velocity, duration))
+    assert grid.beats_s[0] <= notes.onset_s[0]
+    assert grid.beats_s[-1] > notes.onset_s[-1] + 10.0
+    # An upbeat puts beat zero before the first onset.
     late = notes.where(notes.onset_s > beats[2] + 0.1)
     grid = track_beats(late)
     assert grid.beats_s[0] <= late.onset_s[0]
     assert to_beats(beats[4], grid) == pytest.approx(4.0, abs=0.2)
-
-
-def test_the_grid_covers_all_notes_to_their_ends() -> None:
-    notes, _ = perform(4, 90.0)
-    duration = np.full(len(notes), 0.5)
-    duration[-1] = 10.0
-    grid = track_beats(played(notes.onset_s, notes.pitch, notes.velocity, duration))
-    assert grid.beats_s[0] <= notes.onset_s[0]
-    assert grid.beats_s[-1] > notes.onset_s[-1] + 10.0
+    # A long silence is bridged.
+    onset = notes.onset_s + 20.0 * (notes.onset_s > notes.onset_s.mean())
+    assert np.diff(track_beats(played(onset, notes.pitch, notes.velocity)).beats_s).max() < 2.0
 
 
 @pytest.mark.parametrize("onsets", [[], [3.0], [3.0, 3.0, 3.0, 3.0], [3.0, 3.02]])
@@ -133,18 +121,10 @@ def test_a_few_notes_are_covered(n: int) -> None:
     assert (to_beats(onset, grid) >= 0).all()
 
 
-def test_a_long_silence_is_bridged() -> None:
-    notes, _ = perform(4, 90.0)
-    onset = notes.onset_s + 20.0 * (notes.onset_s > notes.onset_s.mean())
-    grid = track_beats(played(onset, notes.pitch, notes.velocity))
-    assert np.diff(grid.beats_s).max() < 2.0
-
-
 def test_to_beats_is_linear_between_beats_and_goes_on_outside() -> None:
     grid = BeatGrid(np.array([1.0, 1.5, 2.0, 3.0, 4.0]), 4, 0.5)
     times = [[1.0, 1.25, 3.5], [0.25, 4.75, 1.75]]
-    expected = [[0.0, 0.5, 3.5], [-1.0, 5.0, 1.5]]
-    np.testing.assert_allclose(to_beats(times, grid), expected)
+    np.testing.assert_allclose(to_beats(times, grid), [[0.0, 0.5, 3.5], [-1.0, 5.0, 1.5]])
     assert grid.downbeats.tolist() == [True, False, False, False, True]
     assert grid.tempo == pytest.approx(80.0)
 
@@ -165,36 +145,29 @@ def test_a_wrong_grid_is_refused(
         BeatGrid(np.array(beats), per_bar, confidence)
 
 
-def test_decoded_beats_follow_a_change_of_tempo() -> None:
+def test_decoding_follows_a_change_of_tempo_and_the_downbeats() -> None:
     frames = np.concatenate([np.arange(10, 300, 25), np.arange(310, 600, 28)])
     probability = np.full(620, 0.02)
     probability[frames] = 0.9
     found = decode_beats(probability)
     assert share_found(frames.astype(float), found.astype(float), 1.0) >= 0.95
-
-
-def test_bars_follow_the_downbeats() -> None:
-    probability = np.full(41, 0.1)
-    probability[2::4] = 0.8
-    assert decode_bars(probability) == (4, 2)
-    probability = np.full(41, 0.1)
-    probability[1::3] = 0.8
-    assert decode_bars(probability) == (3, 1)
+    for n, phase in ((4, 2), (3, 1)):
+        downbeat = np.where(np.arange(41) % n == phase, 0.8, 0.1)
+        assert decode_bars(downbeat) == (n, phase)
 
 
 def test_features_ignore_a_transcriptions_velocity_scale() -> None:
     notes = perform(4, 90.0)[0]
     start, features = beat_features(notes.onset_s, notes.pitch, notes.velocity)
     assert start < notes.onset_s[0]
-    assert features.shape[1] == N_FEATURES
-    assert len(features) % 2 == 0
+    assert features.shape[1] == N_FEATURES and len(features) % 2 == 0
     louder = beat_features(notes.onset_s, notes.pitch, notes.velocity * 2)[1]
     np.testing.assert_allclose(louder, features, atol=1e-9)
 
 
 def test_a_network_survives_writing_and_reading() -> None:
     net = default_net()
-    again = BeatNet.from_json(net.to_json())
+    again = BeatNet.from_bytes(net.to_bytes())
     features = np.random.default_rng(0).random((40, N_FEATURES))
     np.testing.assert_array_equal(again.probabilities(features), net.probabilities(features))
 
@@ -205,25 +178,19 @@ def test_every_other_beat_and_every_beat_differ_in_their_traits() -> None:
     probability[10::80] = (0.9, 0.8)
     beats = np.arange(10, 400, 20)
     onsets = beats.astype(np.float64)
-    traits = dict(zip(OCTAVE_TRAITS, octave_traits(probability, beats, onsets), strict=True))
-    slow = dict(zip(OCTAVE_TRAITS, octave_traits(probability, beats[::2], onsets), strict=True))
-    tempo, _, _, density, middles, quarters = OCTAVE_TRAITS
-    assert traits[tempo] == pytest.approx(np.log2(150 / 110))
-    assert slow[tempo] == pytest.approx(np.log2(75 / 110))
-    assert (traits[density], slow[density]) == (1.0, 2.0)
-    assert (traits[middles], slow[middles]) == (0.0, 1.0)
-    assert (traits[quarters], slow[quarters]) == (0.0, 0.0)
+    traits, slow = (octave_traits(probability, own, onsets) for own in (beats, beats[::2]))
+    assert [traits[0], slow[0]] == pytest.approx(np.log2([150 / 110, 75 / 110]))  # tempo
+    assert traits[3:].tolist() == [1.0, 0.0, 0.0]  # onsets a beat, at middles, at quarters
+    assert slow[3:].tolist() == [2.0, 1.0, 0.0]
 
 
 def test_the_chosen_octave_is_searched_again() -> None:
     notes, _ = perform(4, 100.0)
     start, features = beat_features(notes.onset_s, notes.pitch, notes.velocity)
-    weights = dict(default_net().weights)
-    found = []
+    weights, found = dict(default_net().weights), []
     for octave in range(3):
-        weights["octave.weight"] = np.zeros((len(OCTAVE_TRAITS), 3))
-        weights["octave.bias"] = np.eye(3)[octave]
-        net = BeatNet(weights)
-        frames = find_beats(features, (notes.onset_s - start) / FRAME_S, net).frames
+        weights["octave.weight"], weights["octave.bias"] = np.zeros((6, 3)), np.eye(3)[octave]
+        onset_frames = (notes.onset_s - start) / FRAME_S
+        frames = find_beats(features, onset_frames, BeatNet(weights)).frames
         found.append(60 / FRAME_S / float(np.median(np.diff(frames))))
     assert found == pytest.approx([100.0, 200.0, 50.0], rel=0.05)

@@ -10,13 +10,14 @@ from emomusic.music.notes import make_notes
 from emomusic.music.score import notes_of
 
 Note = tuple[float, float, int, int]
+Signatures = tuple[tuple[float, int, int], ...]
 
 
 def steady(n_beats: int) -> list[Note]:
     return [(float(i), 1.0, 60 + i % 3, 50 + i % 9) for i in range(n_beats)]
 
 
-def signatures(song: Song) -> list[tuple[int, int, int]]:
+def signatures_of(song: Song) -> list[tuple[int, int, int]]:
     return [(s.time, s.numerator, s.denominator) for s in song.score.time_signatures]
 
 
@@ -35,26 +36,20 @@ def test_metres_become_two_to_four_beats(
     metre: tuple[int, int], n_quarters: int, clean: int, n_bars: int
 ) -> None:
     song = clean_score(score_of(steady(n_quarters), signatures=((0, *metre),)))
-    assert signatures(song) == [(0, clean, 4)]
+    assert signatures_of(song) == [(0, clean, 4)]
     assert song.bar_beats.tolist() == [clean] * n_bars
     assert song.bar_compound.tolist() == [metre[1] == 8] * n_bars
-    bar = n_quarters / n_bars
-    assert song.raw_lines.tolist() == pytest.approx([bar * n for n in range(n_bars + 1)])
-    assert song.bar_s.tolist() == pytest.approx([bar * n / 2 for n in range(n_bars + 1)])
+    lines = n_quarters / n_bars * np.arange(n_bars + 1)
+    assert song.raw_lines == pytest.approx(lines) and song.bar_s == pytest.approx(lines / 2)
     dotted = 1.5 if metre[1] == 8 else 1.0
     assert notes_of(song.score).onset == pytest.approx(np.arange(n_quarters) / dotted)
 
 
-def test_a_change_of_metre_keeps_bars_whole() -> None:
-    changed = score_of(steady(20), signatures=((0, 4, 4), (8, 3, 4)))
-    song = clean_score(changed)
+def test_a_change_of_metre_keeps_bars_whole_and_marks_the_compound_ones() -> None:
+    song = clean_score(score_of(steady(20), signatures=((0, 4, 4), (8, 3, 4))))
     assert song.bar_beats.tolist() == [4, 4, 3, 3, 3, 3]
-    assert signatures(song) == [(0, 4, 4), (96, 3, 4)]
-
-
-def test_compound_bars_are_marked_among_others() -> None:
-    changed = score_of(steady(20), signatures=((0, 4, 4), (8, 6, 8)))
-    song = clean_score(changed)
+    assert signatures_of(song) == [(0, 4, 4), (96, 3, 4)]
+    song = clean_score(score_of(steady(20), signatures=((0, 4, 4), (8, 6, 8))))
     assert song.bar_beats.tolist() == [4, 4, 2, 2, 2, 2]
     assert song.bar_compound.tolist() == [False, False, True, True, True, True]
     assert song.raw_lines.tolist() == [0, 4, 8, 11, 14, 17, 20]
@@ -72,7 +67,7 @@ def test_compound_bars_are_marked_among_others() -> None:
     ],
 )
 def test_what_cannot_be_used_is_told_in_a_few_words(
-    notes: list[Note], signatures: tuple[tuple[float, int, int], ...], words: str
+    notes: list[Note], signatures: Signatures, words: str
 ) -> None:
     with pytest.raises(SkippedError, match=words):
         clean_score(score_of(notes, signatures=signatures))
@@ -81,16 +76,14 @@ def test_what_cannot_be_used_is_told_in_a_few_words(
 def test_of_a_piece_with_an_odd_bar_the_longer_side_is_kept() -> None:
     odd_bar_early = ((0, 4, 4), (16, 5, 4), (21, 4, 4))
     after = clean_score(score_of(steady(45), signatures=odd_bar_early))
-    assert after.bar_beats.tolist() == [4] * 6
-    assert signatures(after) == [(0, 4, 4)]
+    assert after.bar_beats.tolist() == [4] * 6 and signatures_of(after) == [(0, 4, 4)]
     assert after.bar_s.tolist() == pytest.approx([10.5 + 2 * bar for bar in range(7)])
     assert notes_of(after.score).pitch.tolist() == [60 + i % 3 for i in range(21, 45)]
-    assert after.is_to_the_end
     odd_bar_late = ((0, 3, 4), (12, 4, 4), (24, 5, 4), (29, 4, 4))
     before = clean_score(score_of(steady(45), signatures=odd_bar_late))
     assert before.bar_beats.tolist() == [3, 3, 3, 3, 4, 4, 4]
     assert before.bar_s[[0, -1]].tolist() == [0.0, 12.0]
-    assert not before.is_to_the_end
+    assert after.is_to_the_end and not before.is_to_the_end
 
 
 def test_other_stretches_of_eight_bars_are_taken_too() -> None:
@@ -99,9 +92,7 @@ def test_other_stretches_of_eight_bars_are_taken_too() -> None:
     assert [len(one.bar_beats) for one in stretches] == [12, 8]  # not the four bars between
     assert [one.raw_lines[0] for one in stretches] == [0, 74]
     assert [one.is_to_the_end for one in stretches] == [False, True]
-
-
-def test_a_metre_may_hold_in_spans_only() -> None:
+    # A metre of the source may hold in spans only.
     stretches = clean_stretches(
         score_of(steady(100)), performed=True, metre=(3, 4), spans=((1, 25), (30, None))
     )
@@ -110,16 +101,17 @@ def test_a_metre_may_hold_in_spans_only() -> None:
     assert stretches[1].bar_s[[0, 1]].tolist() == [0.5, 2.0]
 
 
-def test_a_bar_of_upbeat_is_left_out() -> None:
+def test_upbeats_silence_and_what_is_off_the_piano_are_left_out() -> None:
     song = clean_score(score_of(steady(17), signatures=((0, 1, 4), (1, 4, 4))))
     assert song.bar_beats.tolist() == [4, 4, 4, 4]
     assert notes_of(song.score).onset.tolist() == list(range(16))
-
-
-def test_no_note_rings_into_bars_that_are_left_out() -> None:
-    notes = [*steady(15), (15.0, 9.0, 50, 60), (17.0, 1.0, 60, 60)]
-    song = clean_score(score_of(notes, signatures=((0, 4, 4), (16, 5, 4))))
-    held = notes_of(song.score)
+    late = [(onset + 8, d, p, v) for onset, d, p, v in steady(16)]
+    song = clean_score(score_of([*late, (8, 1, 5, 60), (8, 1, 120, 60)]))
+    assert len(song.bar_beats) == 4 and song.bar_s[0] == pytest.approx(4.0)
+    notes = notes_of(song.score)
+    assert (notes.onset[0], notes.pitch.min(), notes.pitch.max()) == (0, 60, 62)
+    ringing = [*steady(15), (15.0, 9.0, 50, 60), (17.0, 1.0, 60, 60)]
+    held = notes_of(clean_score(score_of(ringing, signatures=((0, 4, 4), (16, 5, 4)))).score)
     assert float((held.onset + held.duration).max()) == 16.0
 
 
@@ -129,42 +121,24 @@ def test_metre_and_tempo_of_the_source_override_those_of_the_file() -> None:
     assert song.bar_s.tolist() == [0, 4, 8, 12, 16]
 
 
-def test_silent_bars_at_both_ends_are_cut_off() -> None:
-    late = [(onset + 8, d, p, v) for onset, d, p, v in steady(16)]
-    song = clean_score(score_of(late))
-    assert len(song.bar_beats) == 4
-    assert notes_of(song.score).onset[0] == 0
-    assert song.bar_s[0] == pytest.approx(4.0)
-
-
 def test_played_onsets_snap_to_sixteenths_and_written_ones_to_twelfths() -> None:
     loose = [(i + 0.04, 0.9, 60, 50 + i) for i in range(16)] + [(0.33, 0.05, 70, 50)]
     played = notes_of(clean_score(score_of(loose), performed=True).score)
-    assert (played.onset * 4 % 1 == 0).all()
-    assert played.duration.min() == pytest.approx(2 / 12)
+    assert (played.onset * 4 % 1 == 0).all() and played.duration.min() == pytest.approx(2 / 12)
     written = notes_of(clean_score(score_of(loose)).score)
-    assert 1 / 3 in written.onset
-    assert written.duration.min() == pytest.approx(1 / 12)
+    assert 1 / 3 in written.onset and written.duration.min() == pytest.approx(1 / 12)
 
 
-def test_pitches_off_the_piano_are_left_out() -> None:
-    song = clean_score(score_of([*steady(16), (0, 1, 5, 60), (0, 1, 120, 60)]))
-    pitch = notes_of(song.score).pitch
-    assert (pitch.min(), pitch.max()) == (60, 62)
-
-
-def test_flat_velocities_are_no_dynamics() -> None:
-    flat = [(o, d, p, 64) for o, d, p, _ in steady(16)]
-    assert not clean_score(score_of(flat)).has_dynamics
-    assert clean_score(score_of(steady(16))).has_dynamics
+@pytest.mark.parametrize(("n_velocities", "has_dynamics"), [(1, False), (2, False), (3, True)])
+def test_flat_velocities_are_no_dynamics(n_velocities: int, has_dynamics: bool) -> None:
+    notes = [(o, d, p, 64 + int(o) % n_velocities) for o, d, p, _ in steady(16)]
+    assert clean_score(score_of(notes)).has_dynamics is has_dynamics
 
 
 def test_a_performance_lands_on_its_tracked_beats() -> None:
     beats_s = 1.0 + np.cumsum(np.r_[0, np.tile([0.5, 0.55], 12)])  # an uneven pulse
-    onset_s = beats_s[:24]
-    notes = make_notes(
-        onset_s * 2, np.full(24, 0.5), np.full(24, 60), np.arange(24) + 40, tempo=120
-    )
+    velocity = np.arange(24) + 40
+    notes = make_notes(beats_s[:24] * 2, np.full(24, 0.5), np.full(24, 60), velocity, tempo=120)
     song = clean_performance(notes, BeatGrid(beats_s, 4, 0.9))
     assert notes_of(song.score).onset.tolist() == list(range(24))
     assert song.bar_beats.tolist() == [4] * 6

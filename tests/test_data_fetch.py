@@ -1,5 +1,6 @@
-"""Data fetched from a server on this machine, and archives unpacked with care."""
+"""Data fetched from a server on this machine, unpacked with care, and arranged as a corpus."""
 
+import csv
 import hashlib
 import importlib.util
 import io
@@ -7,7 +8,6 @@ import json
 import stat
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,15 +15,17 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from symusic import Note, Score, Tempo, Track
 
-from emomusic.data import fetch as fetch_module
+from emomusic.data import fetch as room
 from emomusic.data.fetch import (
-    ArchiveError,
     DownloadError,
     Source,
+    arrange,
     download,
     fetch,
     read_sources,
+    split_of,
     unpack,
 )
 
@@ -41,7 +43,6 @@ class Server(ThreadingHTTPServer):
         self.files = {"s.zip": SONGS}
         self.plan: list[int | str] = []
         self.ranges: list[str | None] = []
-        self.supports_range = True
 
     def url(self, name: str = "s.zip") -> str:
         return f"http://127.0.0.1:{self.server_port}/{name}"
@@ -62,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(step if isinstance(step, int) else 404)
             return
         start = 0
-        if asked and self.server.supports_range:
+        if asked and step != "no ranges":
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
         if start > len(content):
             self.send_error(416)
@@ -86,7 +87,7 @@ def zipped(files: dict[str, bytes], **options: int) -> bytes:
 
 
 SONGS = zipped({"top/midi/a.mid": b"MThd" * 5000, "top/labels.csv": b"a,1\n", "top/x.py": b"x"})
-HALF = len(SONGS) // 2
+HALF, DIGEST = len(SONGS) // 2, hashlib.sha256(SONGS).hexdigest()
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
-    monkeypatch.setattr(fetch_module.time, "sleep", waited.append)
+    monkeypatch.setattr(room.time, "sleep", waited.append)
     return waited
 
 
@@ -122,21 +123,30 @@ def files_below(folder: Path) -> set[str]:
 def test_a_source_is_fetched_once_unpacked_and_its_digest_recorded(
     server: Server, tmp_path: Path
 ) -> None:
-    source, digest = source_at(server.url()), hashlib.sha256(SONGS).hexdigest()
+    source = source_at(server.url())
     result = fetch(source, tmp_path)
-    assert (result.n_files, result.sha256, result.first_seen) == (2, digest, True)
+    assert (result.n_files, result.sha256, result.first_seen) == (2, DIGEST, True)
     assert result.skipped == {"neither MIDI, score nor labels": 1}
-    assert json.loads((tmp_path / "checksums.json").read_text()) == {server.url(): digest}
+    assert json.loads((tmp_path / "checksums.json").read_text()) == {server.url(): DIGEST}
     assert files_below(tmp_path) == {
         "checksums.json", "downloads/songs.zip",
         "downloads/songs/top/midi/a.mid", "downloads/songs/top/labels.csv",
     }  # fmt: skip
-    assert not fetch(source, tmp_path).first_seen
-    assert len(server.ranges) == 1
+    assert not fetch(source, tmp_path).first_seen and len(server.ranges) == 1
+    # Another file at the same address, and a damaged record, are told; what was there stays.
+    (tmp_path / "downloads/songs.zip").unlink()
+    server.files["s.zip"] = zipped({"top/midi/b.mid": b"MThd"})
+    with pytest.raises(DownloadError, match=r"^songs: sha256 must be .*, got .*; file removed"):
+        fetch(source, tmp_path)
+    assert (tmp_path / "downloads/songs/top/midi/a.mid").exists()
+    for content in ("{", '["a"]'):
+        (tmp_path / "checksums.json").write_text(content)
+        with pytest.raises(DownloadError, match=r"checksums\.json"):
+            fetch(source, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("plan", "part", "ranges", "waited"),
+    "case",
     [
         (["cut"], b"", [None, f"bytes={HALF}-"], [1.0]),
         ([], SONGS[:100], ["bytes=100-"], []),  # of an earlier run
@@ -147,90 +157,105 @@ def test_a_source_is_fetched_once_unpacked_and_its_digest_recorded(
     ],
 )
 def test_a_download_arrives_whole_whatever_happens_on_the_way(
-    server: Server,
-    tmp_path: Path,
-    waits: list[float],
-    plan: list[int | str],
-    part: bytes,
-    ranges: list[str | None],
-    waited: list[float],
+    server: Server, tmp_path: Path, waits: list[float], case: tuple[Any, ...]
 ) -> None:
-    server.plan, server.supports_range = [*plan], plan != ["no ranges"]
+    server.plan, part, ranges, waited = case[0].copy(), *case[1:]
     if part:
         (tmp_path / "s.zip.part").write_bytes(part)
     download(server.url(), tmp_path / "s.zip", wait_s=1.0)
-    assert (tmp_path / "s.zip").read_bytes() == SONGS
-    assert files_below(tmp_path) == {"s.zip"}
+    assert (tmp_path / "s.zip").read_bytes() == SONGS and files_below(tmp_path) == {"s.zip"}
     assert (server.ranges, waits) == (ranges, waited)
 
 
-@pytest.mark.parametrize(
-    ("name", "plan", "words", "n_requests"),
-    [
-        ("s.zip", [503] * 9, r"^cannot fetch http.* after 3 attempts: HTTP Error 503", 3),
-        ("gone.zip", [], "after 1 attempt: HTTP Error 404", 1),
-        ("large.zip", [], "the file is larger than", 1),
-    ],
-)
 def test_a_download_that_fails_is_one_line_and_leaves_no_file(
-    server: Server,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    plan: list[int | str],
-    words: str,
-    n_requests: int,
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.plan, server.files["large.zip"] = plan, SONGS
-    monkeypatch.setattr(fetch_module, "MAX_ARCHIVE_BYTES", 100)
-    with pytest.raises(DownloadError, match=words):
-        download(server.url(name), tmp_path / "s.zip", attempts=3)
-    assert len(server.ranges) == n_requests and not (tmp_path / "s.zip").exists()
+    monkeypatch.setattr(room, "MAX_ARCHIVE_BYTES", 100)
+    for name, plan, words, n_requests in (
+        ("s.zip", [503] * 3, r"^cannot fetch http.* after 3 attempts: HTTP Error 503", 3),
+        ("gone.zip", [], "after 1 attempt: HTTP Error 404", 1),
+        ("s.zip", [], "the file is larger than", 1),
+    ):
+        server.plan, server.ranges = plan, []
+        with pytest.raises(DownloadError, match=words):
+            download(server.url(name), tmp_path / "s.zip", attempts=3)
+        assert len(server.ranges) == n_requests and not (tmp_path / "s.zip").exists()
 
 
-@pytest.mark.parametrize(("kind", "length"), [("sha256", 64), ("md5", 32)])
-def test_wrong_checksum_of_the_recipe_removes_the_file(
-    server: Server, tmp_path: Path, kind: str, length: int
-) -> None:
-    source = source_at(server.url(), **{kind: "0" * length})
-    with pytest.raises(DownloadError, match=f"^songs: {kind} must be 0+, got .*; file removed"):
-        fetch(source, tmp_path)
-    assert files_below(tmp_path) == set()
-
-
-def test_changed_file_differs_from_the_recorded_checksum(server: Server, tmp_path: Path) -> None:
-    source = source_at(server.url())
-    fetch(source, tmp_path)
-    (tmp_path / "downloads/songs.zip").unlink()
-    server.files["s.zip"] = zipped({"top/midi/b.mid": b"MThd"})
-    with pytest.raises(DownloadError, match=r"sha256 must be .*, got .*; file removed"):
-        fetch(source, tmp_path)
-    assert (tmp_path / "downloads/songs/top/midi/a.mid").exists()
-    for content in ("{", '["a"]'):
-        (tmp_path / "checksums.json").write_text(content)
-        with pytest.raises(DownloadError, match=r"checksums\.json"):
-            fetch(source, tmp_path)
+def with_password(data: bytes) -> bytes:
+    content = bytearray(data)
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + offset] |= 1
+    return bytes(content)
 
 
 DAMAGED = SONGS.index(b"MThd" * 10) + 20
+LARGE = zipped({"a.mid": bytes(4000), "b.mid": bytes(4000)}, compression=zipfile.ZIP_DEFLATED)
+STREAM = LARGE[:36] + b"\xff\xff\xff\xff" + LARGE[40:]
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "changes", "words"),
     [
-        (SONGS[:-50], "^songs: not a whole zip archive"),
-        (SONGS[:DAMAGED] + b"?" + SONGS[DAMAGED + 1 :], "not a whole zip archive: Bad CRC-32"),
+        (SONGS[:-50], {}, "not a whole zip archive"),
+        (SONGS[:DAMAGED] + b"?" + SONGS[DAMAGED + 1 :], {}, "not a whole zip archive: Bad CRC-32"),
+        (STREAM, {"keep": ("*",)}, "not a whole zip archive: Error -3"),
+        (SONGS, {"sha256": "0" * 64}, r"sha256 must be 0+, got .*; file removed"),
+        (SONGS, {"md5": "0" * 32}, r"md5 must be 0+, got .*; file removed"),
     ],
 )
-def test_a_damaged_archive_is_removed_and_its_digest_not_recorded(
-    server: Server, tmp_path: Path, data: bytes, words: str
+def test_a_file_that_is_not_the_one_meant_is_removed(
+    tmp_path: Path, data: bytes, changes: dict[str, Any], words: str
 ) -> None:
-    server.files["s.zip"] = data
+    archive = tmp_path / "downloads/songs.zip"
+    archive.parent.mkdir()
+    archive.write_bytes(SONGS)
+    fetch(source_at("https://nowhere.invalid/s.zip"), tmp_path)
+    before = files_below(tmp_path)
+    archive.write_bytes(data)
+    (tmp_path / "checksums.json").unlink()
+    with pytest.raises(DownloadError, match=f"^songs: {words}"):
+        fetch(source_at("https://nowhere.invalid/s.zip", **changes), tmp_path)
+    assert files_below(tmp_path) == before - {"checksums.json", "downloads/songs.zip"}
+
+
+@pytest.mark.parametrize(
+    ("data", "limits", "words"),
+    [
+        *(
+            (zipped({"good.mid": b"x", name: b"x"}), {}, "^the archive names a file outside its ")
+            for name in ("../x.mid", "a/../../x.mid", "/x.mid", "a\\..\\..\\x.mid", "C:/x.mid")
+        ),
+        (with_password(LARGE), {}, r"cannot be unpacked: .*encrypted"),
+        (LARGE, {"MAX_MEMBER_BYTES": 1000}, r"'a.mid' unpacks to over"),
+        (LARGE, {"MAX_TOTAL_BYTES": 5000}, "the archive unpacks to over"),
+        (LARGE, {"MAX_MEMBERS": 1}, "more than 1 files"),
+        (zipped({"run.py": b"x"}), {}, r"^no file in the archive matches \*$"),
+    ],
+)
+def test_archives_that_mean_harm_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, limits: dict[str, Any], words: str
+) -> None:
+    for name, value in limits.items():
+        monkeypatch.setattr(room, name, value)
+    (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(DownloadError, match=words):
-        fetch(source_at(server.url()), tmp_path)
-    assert files_below(tmp_path) == set()
-    server.files["s.zip"] = SONGS
-    assert fetch(source_at(server.url()), tmp_path).n_files == 2
+        unpack(tmp_path / "a.zip", tmp_path / "deep" / "out")
+    assert files_below(tmp_path) == {"a.zip"}
+
+
+def test_only_music_scores_and_labels_that_match_are_taken(tmp_path: Path) -> None:
+    names = ["t/a.mid", "t/B.MIDI", "t/c.mxl", "t/l.csv", "t/l.json", "t/run.py", "t/raw/d.mid"]
+    archive, link = tmp_path / "a.zip", zipfile.ZipInfo("link.mid")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    archive.write_bytes(zipped(dict.fromkeys(names, b"x")))
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr(link, "/etc/passwd")
+    skipped = {"neither MIDI, score nor labels": 1, "link": 1}
+    assert unpack(archive, tmp_path / "all") == (6, skipped)
+    kept = unpack(archive, tmp_path / "all", keep=("raw/*.mid",))
+    assert kept == (1, {**skipped, "not part of the recipe": 5})
+    assert files_below(tmp_path / "all") == {"t/raw/d.mid"}  # in the place of what was there
 
 
 def test_the_recipe_is_whole_and_mistakes_in_it_are_named(tmp_path: Path) -> None:
@@ -244,7 +269,7 @@ def test_the_recipe_is_whole_and_mistakes_in_it_are_named(tmp_path: Path) -> Non
     for change, words in [
         ({"url": "ftp://x"}, "must start with https://, got ftp://x"),
         ({"sha256": "abc"}, "must have 64 digits, got abc"),
-        ({"shasum": None}, "unknown keys"),
+        ({"shasum": None}, r"unknown keys \['shasum'\], known are \['corpus', 'home', "),
     ]:
         (tmp_path / "r.json").write_text(json.dumps({"sources": [row | change]}))
         with pytest.raises(DownloadError, match=words):
@@ -276,8 +301,10 @@ def test_script_tells_all_nothing_and_part_apart(
     for name, status in (("gone", 1), ("songs", 0), ("all", 3)):
         assert script.main([*asked(tmp_path, name, *sources), "--yes"]) == status
     shown = capsys.readouterr()
-    assert "licence: CC0 1.0" in shown.out and hashlib.sha256(SONGS).hexdigest() in shown.out
+    assert "licence: CC0 1.0" in shown.out and DIGEST in shown.out
     assert shown.err.count("\n") == 2
+    assert script.main([*asked(tmp_path, "songs", *sources), "--yes", "--arrange"]) == 3
+    assert "cannot arrange: no file of a known source" in capsys.readouterr().err
 
 
 def test_script_asks_for_consent_before_it_fetches(
@@ -291,95 +318,141 @@ def test_script_asks_for_consent_before_it_fetches(
         assert len(server.ranges) == n_requests
 
 
-@pytest.mark.parametrize(
-    ("name", "yes", "words"),
-    [
-        ("nosuch", ["--yes"], "--source must be all or one of songs, got nosuch"),
-        ("songs", [], "pass --yes"),
-    ],
-)
 def test_script_answers_wrong_usage_with_status_2(
     tmp_path: Path,
     script: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    name: str,
-    yes: list[str],
-    words: str,
 ) -> None:
     monkeypatch.setattr(script.sys, "stdin", io.StringIO())
-    with pytest.raises(SystemExit) as caught:
-        script.main([*asked(tmp_path, name, source_at("https://nowhere.invalid/s.zip")), *yes])
-    assert caught.value.code == 2 and words in capsys.readouterr().err
+    source = source_at("https://nowhere.invalid/s.zip")
+    for name, yes, words in (
+        ("nosuch", ["--yes"], "--source must be all or one of songs, got nosuch"),
+        ("songs", [], "pass --yes"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            script.main([*asked(tmp_path, name, source), *yes])
+        assert caught.value.code == 2 and words in capsys.readouterr().err
 
 
-def write_zip(path: Path, *names: str, content: bytes = b"x", **options: int) -> Path:
-    path.write_bytes(zipped(dict.fromkeys(names, content), **options))
-    return path
+def write_midi(path: Path, *tempos: float) -> None:
+    score = Score(480)
+    score.tracks.append(Track("", 0, False, [Note(0, 480, 60, 80)]))
+    score.tempos.extend([Tempo(480 * i, qpm) for i, qpm in enumerate(tempos)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    score.dump_midi(path)
 
 
-def test_only_music_scores_and_labels_that_match_are_taken(tmp_path: Path) -> None:
-    names = ["t/a.mid", "t/B.MIDI", "t/c.mxl", "t/l.csv", "t/l.json", "t/run.py", "t/raw/d.mid"]
-    archive = write_zip(tmp_path / "a.zip", *names)
-    assert unpack(archive, tmp_path / "all") == (6, {"neither MIDI, score nor labels": 1})
-    n_files, skipped = unpack(archive, tmp_path / "all", keep=("raw/*.mid",))
-    assert (n_files, skipped["not part of the recipe"]) == (1, 5)
-    assert files_below(tmp_path / "all") == {"t/raw/d.mid"}  # in the place of what was there
-    with pytest.raises(ArchiveError, match=r"^no file in the archive matches \*\.xyz$"):
-        unpack(archive, tmp_path / "all", keep=("*.xyz",))
+def arranged(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
+    return arrange(folder, read_sources(RECIPE).values())
 
 
-def with_password(data: bytes) -> bytes:
-    content = bytearray(data)
-    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        content[content.index(signature) + offset] |= 1
-    return bytes(content)
-
-
-LARGE = zipped({"a.mid": bytes(4000), "b.mid": bytes(4000)}, compression=zipfile.ZIP_DEFLATED)
-OUTSIDE = "^the archive names a file outside its folder: "
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize(
-    ("data", "limits", "words"),
+    ("download", "path", "name"),
     [
-        *(
-            (zipped({"good.mid": b"x", name: b"x"}), {}, OUTSIDE)
-            for name in ("../x.mid", "a/../../x.mid", "/x.mid", "a\\..\\..\\x.mid", "C:/x.mid")
+        ("pop1k7", "r-1/midi_synchronized/src_001/10.mid", "src_001_10.mid"),
+        ("pop909", "r-1/POP909-24-bin-midi/001.mid", "001.mid"),
+        (
+            "openscore_lieder",
+            "r-1/scores/Zumsteeg,_Emilie/6_Lieder,_Op.4/6_Lied_in_der_Ferne/lc6164142.mxl",
+            "Zumsteeg__Emilie__6_Lieder__Op.4__6_Lied_in_der_Ferne__lc6164142.mid",
         ),
-        (with_password(LARGE), {}, r"cannot be unpacked: .*encrypted"),
-        (LARGE, {"MAX_MEMBER_BYTES": 1000}, r"'a.mid' unpacks to over"),
-        (LARGE, {"MAX_TOTAL_BYTES": 5000}, "the archive unpacks to over"),
-        (LARGE, {"MAX_MEMBERS": 1}, "more than 1 files"),
+        ("asap", "r-1/Bach/Fugue/bwv_848/midi_score.mid", "Bach_Fugue_bwv_848.mid"),
+        ("asap", "r-1/Bach/Fugue/bwv_848/other.mid", None),
+        ("game_piano", "r-1/midi_songs/A_(Piano).mid", "A__Piano_.mid"),
+        ("vgmidi", "r-1/unlabelled/midi/A b_3DS_C.mid", "vgmidi_A_b_3DS_C.mid"),
+        ("pianocore", "a.mid", "a.mid"),
+        (
+            "pijama",
+            "r-1/midi_dataset/midi_kong/live/Bill Mays/An Album/A Song - Live.midi",
+            "Bill_Mays__An_Album__A_Song_-_Live.mid",
+        ),
     ],
 )
-def test_archives_that_mean_harm_leave_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, limits: dict[str, Any], words: str
-) -> None:
-    for name, value in limits.items():
-        monkeypatch.setattr(fetch_module, name, value)
-    (tmp_path / "a.zip").write_bytes(data)
-    with pytest.raises(ArchiveError, match=words):
-        unpack(tmp_path / "a.zip", tmp_path / "deep" / "out")
-    assert files_below(tmp_path) == {"a.zip"}
+def test_names_are_those_of_the_index(download: str, path: str, name: str | None) -> None:
+    (rule,) = read_sources(RECIPE)[download].corpus
+    assert rule.name(path) == name
 
 
-def test_links_are_left_out_and_counted(tmp_path: Path) -> None:
-    link = zipfile.ZipInfo("link.mid")
-    link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr(link, "/etc/passwd")
-        archive.writestr("a.mid", b"x")
-    assert unpack(tmp_path / "a.zip", tmp_path / "out") == (1, {"link": 1})
-    assert files_below(tmp_path / "out") == {"a.mid"}
+def test_the_index_says_what_is_known_and_counts_what_is_not_taken(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"no file of a known source in .*downloads"):
+        arranged(tmp_path)
+    assert not list(tmp_path.iterdir())
+    downloads = tmp_path / "downloads"
+    for name in ("001", "002"):
+        write_midi(downloads / f"pop909/r/POP909-24-bin-midi/{name}.mid", 120)
+    write_midi(downloads / "pop909_original/r/POP909/001/001.mid", 60, 90, 91)
+    for folder in "ab":
+        write_midi(downloads / f"pianocore/{folder}/x.mid", 120)
+    (downloads / "pianocore/._x.mid").write_bytes(b"no music")
+    n_files, skipped = arranged(tmp_path)
+    assert n_files == {"pop909": 2, "pianocore": 1}
+    assert skipped == {
+        "not a MIDI file: it does not start with MThd": 1,
+        "name taken by another file": 1,
+    }
+    rows = table(tmp_path / "corpus/index.csv")
+    assert [(row["path"], row["source"], row["grid"], row["bpm"]) for row in rows] == [
+        ("pop909/001.mid", "pop909", "bar", "90.0"),
+        ("pop909/002.mid", "pop909", "bar", ""),
+        ("pianocore/x.mid", "pianocore", "bar", ""),
+    ]
+    assert "placeholder" in rows[0]["note"]
+    found = {path.relative_to(tmp_path / "corpus") for path in tmp_path.glob("corpus/*/*.mid")}
+    assert found == {Path(row["path"]) for row in rows}
+    assert table(tmp_path / "emotion/labels.csv") == []
+    with pytest.raises(DownloadError, match=r"index\.csv exists already"):
+        arranged(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["foreign", "stream"])
-def test_failure_leaves_the_old_content(tmp_path: Path, damage: str) -> None:
-    unpack(write_zip(tmp_path / "a.zip", "old.mid"), tmp_path / "out")
-    content = bytearray(LARGE)
-    content[36:40] = b"\xff\xff\xff\xff"
-    (tmp_path / "b.zip").write_bytes(content if damage == "stream" else b"PK no zip")
-    with pytest.raises((zipfile.BadZipFile, zlib.error)):
-        unpack(tmp_path / "b.zip", tmp_path / "out")
-    assert files_below(tmp_path / "out") == {"old.mid"}
+def test_labels_are_those_of_names_and_listeners(tmp_path: Path) -> None:
+    for stem in ("Q3_ab_c-D_0", "Q3_ab_c-D_1", "strange"):
+        write_midi(tmp_path / f"downloads/emopia/EMOPIA_2.2/midis/{stem}.mid", 120)
+    top = tmp_path / "downloads/vgmidi/r/labelled"
+    write_midi(top / "midi/A game_Song.mid", 120)
+    write_midi(top / "midi/B.mid", 120)
+    curves = [[-0.2, 0.0], [-0.4, -0.2], [-1.0, 1.0]]
+    annotations = {
+        f"piece1_{i}": {"valence": curve, "arousal": [0.5, 0.7]} for i, curve in enumerate(curves)
+    }
+    (top / "annotations").mkdir()
+    (top / "annotations/vgmidi_raw_1.json").write_text(
+        json.dumps({"annotations": annotations, "pieces": {"piece1": {"midi": "A game_Song.mid"}}})
+    )
+    _, skipped = arranged(tmp_path)
+    assert skipped == {"name without quadrant and song": 1, "labelled piece without annotation": 1}
+    # The mean over a piece of the median over listeners: of -0.4 and 0, of 0.5 and 0.7.
+    assert [tuple(row.values()) for row in table(tmp_path / "emotion/labels.csv")] == [
+        ("emopia/Q3_ab_c-D_0.mid", "emopia", "ab_c-D", "Q3", split_of("ab_c-D"), "", ""),
+        ("emopia/Q3_ab_c-D_1.mid", "emopia", "ab_c-D", "Q3", split_of("ab_c-D"), "", ""),
+        (
+            "vgmidi/A_game_Song.mid",
+            "vgmidi",
+            "A_game_Song",
+            "Q2",
+            split_of("A_game_Song"),
+            "-0.200",
+            "0.600",
+        ),
+    ]
+    sides = [split_of(f"song {i}") for i in range(2000)]
+    assert 0.16 < sides.count("val") / len(sides) < 0.24
+
+
+def test_musicxml_becomes_midi(tmp_path: Path) -> None:
+    music21 = pytest.importorskip("music21")
+    path = tmp_path / "downloads/musetrainer/r/scores/Tune.mxl"
+    path.parent.mkdir(parents=True)
+    stream = music21.stream.Stream([music21.note.Note("C4"), music21.note.Note("E4")])
+    stream.write("mxl", fp=path)
+    path.with_name("Bad.mxl").write_bytes(b"no zip")
+    n_files, skipped = arranged(tmp_path)
+    assert n_files == {"musetrainer": 1} and len(skipped) == 1
+    assert next(iter(skipped)).startswith("music21 cannot convert it (")
+    score = Score(tmp_path / "corpus/musetrainer/Tune.mid")
+    assert [note.pitch for note in score.tracks[0].notes] == [60, 64]

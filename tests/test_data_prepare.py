@@ -1,3 +1,5 @@
+"""A folder of MIDI files becomes packed rows, every file counted."""
+
 from __future__ import annotations
 
 import json
@@ -11,8 +13,8 @@ import numpy as np
 import pytest
 from midi import clean_score, score_of, song, write_songs
 
-from emomusic.data import prepare as prepare_module
-from emomusic.data.packing import measure_forms
+from emomusic.data import prepare as room
+from emomusic.data.packing import pack
 from emomusic.data.prepare import format_summary, prepare
 from emomusic.data.prepared import (
     MAX_CLIP_NOTES,
@@ -28,12 +30,12 @@ from emomusic.music.score import notes_of, write_score
 from emomusic.music.tokenizer import Tokenizer
 from emomusic.training.rows import Rows
 
-Prepared = tuple[Path, Path, dict[str, Any]]
+Prepared = tuple[Path, Rows, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """Return a folder of twelve songs, its rows and the account."""
+    """Return a folder of twelve songs and others, its rows and the account."""
     root = tmp_path_factory.mktemp("prepare")
     write_songs(root / "music", range(12))
     write_score(song(3, transpose=4), root / "music" / "song_100_transposed.mid")
@@ -41,96 +43,96 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     (root / "music" / "empty.mid").write_bytes(b"")
     write_score(song(50, n_bars=2), root / "music" / "short.mid")
     account = prepare(root / "music", root / "rows.npz", workers=1)
-    return root / "music", root / "rows.npz", account
+    return root / "music", Rows.load(root / "rows.npz"), account
 
 
-def test_the_account_adds_up(prepared: Prepared) -> None:
-    _, path, account = prepared
-    rows = Rows.load(path)
-    own = account["music"]
+def test_the_rows_are_whole_and_the_account_adds_up(prepared: Prepared) -> None:
+    _, rows, account = prepared
+    own, texts = account["music"], rows.meta["vocabulary"]
     assert own["songs"] == len(rows.song_source) == 13
     assert own["clips"] == len(rows.clip_bar)
     assert own["ids"] == len(rows.ids) == rows.bar_start[-1]
-    texts = rows.meta["vocabulary"]
     assert own["notes"] == sum(texts[i].startswith("Pitch_") for i in rows.ids)
+    assert own["validation_songs"] == rows.song_is_validation.sum()
     assert sum(own["skipped"].values()) == 3
-    assert own["skipped"]["the file is empty"] == 1
-    assert own["skipped"]["fewer than 4 bars"] == 1
+    assert own["skipped"]["the file is empty"] == own["skipped"]["fewer than 4 bars"] == 1
     assert rows.meta["account"] == account
-
-
-def test_the_rows_are_whole(prepared: Prepared) -> None:
-    rows = Rows.load(prepared[1])
     assert rows.clip_values.shape == (len(rows.clip_bar), len(ATTRIBUTE_NAMES))
     assert rows.bar_values.shape == (len(rows.bar_start) - 1, len(BAR_ATTRIBUTE_NAMES))
-    assert np.isfinite(rows.clip_values).all()
+    assert np.isfinite(rows.clip_values).all() and rows.song_has_durations.all()
     assert rows.clip_shift.min() >= -6 and rows.clip_shift.max() <= 5
-    assert rows.song_has_durations.all()
     told = rows.meta["chords"]["music"]
     assert told["half_bars"] == rows.bar_chords.size
     assert told["known"] == (rows.bar_chords >= 0).sum()
-    bar = rows.meta["vocabulary"].index("Bar_None")
-    assert (rows.ids[rows.bar_start[:-1]] == bar).all()
-    assert rows.clip_is_end.sum() >= 13  # each song has its ending
+    assert (rows.ids[rows.bar_start[:-1]] == texts.index("Bar_None")).all()
+    ends = (rows.clip_bar + rows.clip_n_bars)[rows.clip_is_end]
+    assert set(ends.tolist()) == {24 * n for n in range(1, 14)}  # each song has its ending
+    # Near-duplicates stay on one side, and either side has songs.
+    side = dict(zip(rows.meta["song_names"], rows.song_is_validation, strict=True))
+    assert side["song_003.mid"] == side["song_100_transposed.mid"]
+    assert set(side.values()) == {False, True}
 
 
-def test_near_duplicates_stay_on_one_side(prepared: Prepared) -> None:
-    rows = Rows.load(prepared[1])
-    names = rows.meta["song_names"]
-    original, copy = names.index("song_003.mid"), names.index("song_100_transposed.mid")
-    assert rows.song_is_validation[original] == rows.song_is_validation[copy]
-    assert rows.song_is_validation.any()
-    assert not rows.song_is_validation.all()
-
-
-@pytest.mark.parametrize(("workers", "chunk"), [(2, 5), (None, 3)])
-def test_more_processes_give_the_same_rows(
-    prepared: Prepared,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    workers: int | None,
-    chunk: int,
+def test_more_processes_and_a_stop_give_the_same_rows(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "CHUNK", chunk)
-    prepare(prepared[0], tmp_path / "rows.npz", workers=workers)
-    assert_same(Rows.load(prepared[1]), Rows.load(tmp_path / "rows.npz"))
+    out, seen = tmp_path / "rows.npz", list[int]()
+
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(room, "CHUNK", 4)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(prepared[0], out, workers=1, progress=stop)
+    assert list((tmp_path / "rows.parts").glob("*.npz")) and not out.exists()
+    prepare(prepared[0], out, workers=2, progress=lambda done, _: seen.append(done))
+    assert seen[0] >= 4 and seen[-1] == 16  # not begun anew
+    assert_same(prepared[1], out)
     assert [path.name for path in tmp_path.iterdir()] == ["rows.npz"]  # no parts are left
+    monkeypatch.setattr(room, "CHUNK", 3)
+    prepare(prepared[0], out)
+    assert_same(prepared[1], out)
+
+
+def assert_same(rows: Rows, path: Path) -> None:
+    other = Rows.load(path)
+    assert rows.meta == other.meta
+    for name, value in vars(rows).items():
+        if name != "meta":
+            np.testing.assert_array_equal(value, getattr(other, name), err_msg=name)
+
+
+def test_a_damaged_part_is_told_and_made_again(prepared: Prepared, tmp_path: Path) -> None:
+    def damage(done: int, total: int) -> None:
+        for part in (tmp_path / "rows.parts").glob("*.npz"):
+            part.write_bytes(b"PK no part")
+
+    with pytest.raises(ValueError, match=r"npz was damaged and is removed; the same command prep"):
+        prepare(prepared[0], tmp_path / "rows.npz", workers=1, progress=damage)
+    assert not list((tmp_path / "rows.parts").glob("*.npz"))
 
 
 @pytest.mark.skipif(get_start_method() != "fork", reason="the fault is put in before the fork")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_file_that_kills_its_process_costs_no_other(
-    prepared: Prepared,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    workers: int,
+def test_a_file_that_kills_its_process_or_that_no_one_thought_of_costs_no_other(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     def deadly(file: CorpusFile, **how: bool) -> list[PreparedSong]:
         if file.name in {"song_004.mid", "song_009.mid"}:
             os._exit(9)
+        if file.name == "song_007.mid":
+            raise IndexError("out of range")
         return prepare_song(file, **how)
 
-    monkeypatch.setattr(prepare_module, "CHUNK", 3)
-    monkeypatch.setattr(prepare_module, "prepare_song", deadly)
+    monkeypatch.setattr(room, "CHUNK", 3)
+    monkeypatch.setattr(room, "prepare_song", deadly)
     account = prepare(prepared[0], tmp_path / "rows.npz", workers=workers)
-    assert account["music"]["songs"] == prepared[2]["music"]["songs"] - 2
     assert account["music"]["skipped"]["the process that prepared it died"] == 2
-    names = Rows.load(prepared[1]).meta["song_names"]
-    kept = [name for name in names if name not in {"song_004.mid", "song_009.mid"}]
+    assert account["music"]["skipped"]["cannot be prepared: IndexError"] == 1
+    lost = {"song_004.mid", "song_009.mid", "song_007.mid"}
+    kept = [name for name in prepared[1].meta["song_names"] if name not in lost]
     assert Rows.load(tmp_path / "rows.npz").meta["song_names"] == kept
-
-
-def test_a_file_that_no_one_thought_of_is_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def puzzled(file: CorpusFile, **how: bool) -> list[PreparedSong]:
-        raise IndexError("out of range")
-
-    monkeypatch.setattr(prepare_module, "prepare_song", puzzled)
-    file = CorpusFile(tmp_path / "a.mid", "a.mid", "music")
-    prepare_module._prepare_chunk(([file], tmp_path / "part.npz"))
-    songs, skipped = prepare_module._collect([tmp_path / "part.npz"])
-    assert (songs, skipped) == ([], [("music", "cannot be prepared: IndexError")])
 
 
 def test_ids_that_are_not_miditoks_end_it(
@@ -144,35 +146,18 @@ def test_ids_that_are_not_miditoks_end_it(
     assert not (tmp_path / "rows.npz").exists()
 
 
-def test_a_stopped_run_goes_on(
-    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prepare_module, "CHUNK", 4)
-
-    def stop(done: int, total: int) -> None:
-        if done:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare(prepared[0], tmp_path / "rows.npz", workers=1, progress=stop)
-    kept = list((tmp_path / "rows.parts").glob("*.npz"))
-    assert kept
-    assert not (tmp_path / "rows.npz").exists()
-    seen: list[int] = []
-    prepare(prepared[0], tmp_path / "rows.npz", workers=1, progress=lambda n, _: seen.append(n))
-    assert seen[0] >= 4  # not begun anew
-    assert_same(Rows.load(prepared[1]), Rows.load(tmp_path / "rows.npz"))
+EDGES = [float(edge) for edge in range(11)]
 
 
 def test_a_checkpoint_of_fewer_attributes_keeps_its_list_and_its_bins(
     prepared: Prepared, tmp_path: Path
 ) -> None:
-    whole = Rows.load(prepared[1])
+    whole = prepared[1]
     tables = {
         "attributes": ["register", "tempo"],
         "bar_attributes": ["polyphony"],
-        "edges": [[float(edge) for edge in range(11)]] * 2,
-        "bar_edges": [[float(edge) for edge in range(11)]],
+        "edges": [EDGES] * 2,
+        "bar_edges": [EDGES],
     }
     (tmp_path / "tables.json").write_text(json.dumps(tables))
     prepare(prepared[0], tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
@@ -186,19 +171,18 @@ def test_a_checkpoint_of_fewer_attributes_keeps_its_list_and_its_bins(
 
 
 @pytest.mark.parametrize(
-    ("tables", "words"),
+    ("names", "edges", "words"),
     [
-        (None, "cannot read the bins .*No such file"),
-        (
-            {"attributes": ["mood"], "bar_attributes": [], "edges": [[0.0] * 11], "bar_edges": []},
-            "this version cannot measure 'mood'",
-        ),
+        (None, None, "cannot read the bins .*No such file"),
+        (["mood"], [EDGES], "this version cannot measure 'mood'"),
+        (["tempo"], [EDGES[1:]], "edges must be 11 for each of its attributes"),
     ],
 )
 def test_tables_that_cannot_be_used_are_told(
-    tmp_path: Path, tables: dict[str, Any] | None, words: str
+    tmp_path: Path, names: list[str] | None, edges: list[list[float]] | None, words: str
 ) -> None:
-    if tables:
+    if names:
+        tables = {"attributes": names, "edges": edges, "bar_attributes": [], "bar_edges": []}
         (tmp_path / "tables.json").write_text(json.dumps(tables))
     with pytest.raises(ValueError, match=words):
         prepare(tmp_path, tmp_path / "rows.npz", tables_dir=tmp_path, workers=1)
@@ -211,31 +195,38 @@ def test_a_folder_of_which_nothing_can_be_used_says_why(tmp_path: Path) -> None:
         prepare(tmp_path / "music", tmp_path / "rows.npz", workers=1)
 
 
-def assert_same(a: Rows, b: Rows) -> None:
-    assert a.meta == b.meta
-    for name, value in vars(a).items():
-        if name != "meta":
-            np.testing.assert_array_equal(value, getattr(b, name), err_msg=name)
-
-
 def test_forms_are_those_of_the_songs_from_their_first_bar(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("a", "b", "c"):
-        phrase = [(beat / 2, 0.5, int(rng.integers(60, 80)), 60) for beat in range(32)]
+        phrase = [(beat / 2, 0.5, int(rng.integers(70, 90)), 60) for beat in range(32)]
+        phrase += [(beat + beat // 4 % 2 / 2, 0.5, 36, 60) for beat in range(16)]
         twice = [(16 * k + beat, *rest) for k in range(5) for beat, *rest in phrase]
         write_score(score_of(twice), tmp_path / f"{name}.mid")
     prepare(tmp_path, tmp_path / "rows.npz", workers=1)
-    rows = Rows.load(tmp_path / "rows.npz")
-    table = measure_forms(rows)
-    assert table is not None and rows.meta["forms"] == list(table.forms)
-    for name in ("harmonies", "copies", "figures"):
-        assert rows.meta[name] == list(getattr(table, name))
-        assert [len(own) for own in rows.meta[name]] == [20, 20]
+    meta = Rows.load(tmp_path / "rows.npz").meta
     # Four bars of eighths that come five times: within the phrase their rhythm is one bar back,
-    # later each is that of four bars back, note for note.
-    assert set(table.forms) == {"0666" + "3333" * 4}
-    assert set(table.copies) == {"0000" + "3333" * 4}
-    assert len(table.forms) == 2  # one of three songs is held back
+    # later each is that of four bars back, note for note. One of three songs is held back.
+    assert meta["forms"] == ["0666" + "3333" * 4] * 2
+    assert meta["copies"] == ["0000" + "3333" * 4] * 2
+    assert meta["figures"] == ["00" + "2" * 18] * 2  # the left hand is off the beat in odd bars
+    assert [len(own) for own in meta["harmonies"]] == [20, 20]
+
+
+def test_a_song_tells_its_copies_by_sixteenths_and_whether_its_chords_are_known() -> None:
+    def prepared_of(pitches: list[int]) -> PreparedSong:
+        notes = [
+            (4.0 * bar + beat + (2 / 3, 3 / 4)[bar % 2], 0.25, pitch, 60 + bar)
+            for bar in range(16)
+            for beat in range(4)
+            for pitch in pitches
+        ]
+        return prepare_clean(clean_score(score_of(notes)), f"{pitches}", "test")
+
+    triads, clusters = prepared_of([60, 64, 67]), prepared_of([60, 61, 62, 63])
+    assert (triads.knows_chords, clusters.knows_chords) == (True, False)
+    assert triads.forms[2] == "0" + "1" * 15
+    kept = pack([triads, clusters, clusters], []).meta
+    assert kept["harmonies"] == [triads.forms[1]] and triads.forms[1] != clusters.forms[1]
 
 
 def test_short_songs_have_no_form(tmp_path: Path) -> None:
@@ -243,8 +234,7 @@ def test_short_songs_have_no_form(tmp_path: Path) -> None:
         notes = [(float(beat), 1.0, pitch + beat % 5, 60) for beat in range(32)]
         write_score(score_of(notes), tmp_path / f"{pitch}.mid")
     prepare(tmp_path, tmp_path / "rows.npz", workers=1)
-    rows = Rows.load(tmp_path / "rows.npz")
-    assert measure_forms(rows) is None and "forms" not in rows.meta
+    assert "forms" not in Rows.load(tmp_path / "rows.npz").meta
 
 
 def test_the_summary_is_a_table_with_reasons() -> None:
@@ -256,60 +246,40 @@ def test_the_summary_is_a_table_with_reasons() -> None:
     assert lines[-1].strip() == "pop: no beat grid (4)"
 
 
-def test_windows_have_no_empty_bar_and_fit_the_context() -> None:
+def test_windows_have_no_empty_bar_fit_the_context_and_begin_on_fourth_bars() -> None:
     n_notes = [60] * 30 + [0] + [60] * 3 + [0] + [30] * 90
     windows = cut_windows(n_notes, "song")
     for first, n_bars in windows:
         inside = n_notes[first : first + n_bars]
-        assert n_bars >= 4
-        assert min(inside) > 0
-        assert sum(inside) <= MAX_CLIP_NOTES
+        assert n_bars >= 4 and min(inside) > 0 and sum(inside) <= MAX_CLIP_NOTES
     assert any(first + n_bars == len(n_notes) for first, n_bars in windows)
     assert not any(31 <= first < 34 for first, _ in windows)  # three bars are too few
-    assert windows == cut_windows(n_notes, "song")
-    assert windows != cut_windows(n_notes, "another")
-
-
-def test_windows_begin_on_fourth_bars_but_the_last() -> None:
-    windows = cut_windows([8] * 397, "song")
-    begun = {first for first, n_bars in windows if first + n_bars < 397}
-    assert begun
-    assert all(first % 4 == 0 for first in begun)
+    assert windows == cut_windows(n_notes, "song") != cut_windows(n_notes, "another")
+    begun = {first for first, n_bars in cut_windows([8] * 397, "song") if first + n_bars < 397}
+    assert begun and all(first % 4 == 0 for first in begun)
 
 
 def test_a_clips_shift_brings_its_tonic_to_c() -> None:
     for transpose in (0, 3, 7):
         cleaned = clean_score(song(5, n_bars=16, transpose=transpose))
-        prepared = prepare_clean(cleaned, "same name", "test")
-        whole = [shift for first, n, shift, _ in prepared.clips if first == 0 and n == 16]
+        clips = prepare_clean(cleaned, "same name", "test").clips
         tonic = estimate_key(notes_of(cleaned.score)).tonic
-        assert all((shift + tonic) % 12 == 0 for shift in whole)
+        assert all((shift + tonic) % 12 == 0 for first, n, shift, _ in clips if n == 16)
 
 
-def test_a_piece_that_was_cut_off_has_no_ending() -> None:
+def test_a_cleaned_song_says_its_end_its_rhythm_and_whether_lengths_were_played() -> None:
     cleaned = clean_score(song(5, n_bars=20))
     whole = prepare_clean(cleaned, "a name", "test")
-    cut = prepare_clean(replace(cleaned, is_to_the_end=False), "a name", "test")
-    assert any(is_end for *_, is_end in whole.clips)
-    assert not any(is_end for *_, is_end in cut.clips)
+    cut = prepare_clean(replace(cleaned, is_to_the_end=False), "a name", "justpiano")
+    assert whole.clips[:, 3].any() and not cut.clips[:, 3].any()
     assert cut.clips[:, :3].tolist() == whole.clips[:, :3].tolist()
+    assert whole.has_durations and not cut.has_durations
+    assert whole.bar_form.tolist() == [0] + [6] * 19  # eighths, as in the bar before
 
 
 def test_stretches_of_a_file_carry_its_name(tmp_path: Path) -> None:
     notes = [(float(beat), 1.0, 60 + beat % 7, 60) for beat in range(85)]
     score = score_of(notes, signatures=((0, 4, 4), (32, 5, 4), (37, 4, 4)))
     write_score(score, tmp_path / "a.mid")
-    songs = prepare_song(CorpusFile(tmp_path / "a.mid", "a.mid", "test"))
+    songs = prepare_song(CorpusFile(tmp_path / "a.mid", "a.mid", "test"), with_miditok=True)
     assert [(one.name, len(one.bar_lengths)) for one in songs] == [("a.mid", 12), ("a.mid#1", 8)]
-
-
-def test_synthetic_durations_are_marked(tmp_path: Path) -> None:
-    write_score(song(1), tmp_path / "a.mid")
-    for source in ("justpiano", "pianocore"):
-        (prepared,) = prepare_song(CorpusFile(tmp_path / "a.mid", "a.mid", source))
-        assert prepared.has_durations == (source == "pianocore")
-
-
-def test_eighths_in_every_bar_are_the_rhythm_of_the_bar_before() -> None:
-    prepared = prepare_clean(clean_score(song(5, n_bars=12)), "a name", "test")
-    assert prepared.bar_form.tolist() == [0] + [6] * 11

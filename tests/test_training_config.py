@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +20,22 @@ def test_overrides_beat_the_file_and_the_file_beats_defaults(tmp_path: Path) -> 
     assert config.augmentation == Augmentation(octave=0.9)
 
 
-def test_settings_survive_as_plain_values_and_json_says_the_same_as_toml(tmp_path: Path) -> None:
+def test_plain_values_json_and_toml_say_the_same(tmp_path: Path) -> None:
     config = make_config(None, {"max_steps": 3, "source_weights": {"a": 0.5}})
-    (tmp_path / "run.json").write_text(json.dumps(config.to_dict()))
+    (tmp_path / "run.json").write_text(json.dumps(asdict(config)))
     (tmp_path / "run.toml").write_text("max_steps = 3\n[source_weights]\na = 0.5\n")
     for name in ("run.json", "run.toml"):
         assert make_config(tmp_path / name, {}) == config
-
-
-def test_the_recipe_for_a_gpu_can_be_branched_from() -> None:
     recipe = Path(__file__).resolve().parents[1] / "scripts" / "base.toml"
     branch = {"branch_from": "checkpoints/base", "max_steps": 400, "decay_steps": 400}
     assert make_config(recipe, branch).size == "base"
 
 
-def test_an_unknown_setting_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown setting 'speed'; known are augmentation, .*lr"):
-        make_config(None, {"speed": 3})
-    with pytest.raises(ValueError, match="unknown setting 'pitch' in augmentation"):
-        make_config(None, {"max_steps": 1, "augmentation": {"pitch": 0.5}})
-
-
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"speed": 3}, "unknown setting 'speed'; known are augmentation, .*lr"),
+        ({"augmentation": {"pitch": 0.5}}, "unknown setting 'pitch' in augmentation"),
         ({"lr": "fast"}, "lr must be of type float, got 'fast'"),
         ({"lr": float("nan")}, "lr must be of type float, got nan"),
         ({"minutes": float("inf")}, "minutes must be of type float, got inf"),

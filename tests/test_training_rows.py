@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +9,17 @@ import numpy as np
 import pytest
 from synthetic import make_rows
 
-from emomusic.training.rows import Rows
+from emomusic.training.rows import FORMAT, Rows
 
 
 def test_rows_survive_saving(tmp_path: Path) -> None:
     rows = make_rows()
     rows.save(tmp_path / "rows.npz")
     loaded = Rows.load(tmp_path / "rows.npz")
-    for field in fields(Rows):
-        if field.name == "meta":
-            continue
-        before, after = getattr(rows, field.name), getattr(loaded, field.name)
-        np.testing.assert_array_equal(after, before)
-        assert after.dtype == before.dtype
-    assert loaded.meta == rows.meta and loaded.digest() == rows.digest()
-    assert loaded.digest() != make_rows(seed=1).digest()
+    for name, before in vars(rows).items():
+        np.testing.assert_array_equal(getattr(loaded, name), before)
+        assert name == "meta" or getattr(loaded, name).dtype == before.dtype
+    assert loaded.digest() == rows.digest() != make_rows(seed=1).digest()
     assert [path.name for path in tmp_path.iterdir()] == ["rows.npz"]
 
 
@@ -32,26 +29,30 @@ def refused(path: Path, words: str = "") -> None:
     assert "\n" not in str(caught.value)
 
 
-def whole(path: Path) -> bytes:
-    make_rows().save(path)
-    return path.read_bytes()
-
-
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"not rows", b"\x80\x04\x95pickle", "cut"])
 def test_a_missing_truncated_or_foreign_file_is_refused(tmp_path: Path, data: bytes | str) -> None:
     path = tmp_path / "rows.npz"
     refused(path, "No such file")
-    path.write_bytes(whole(path)[:-200] if isinstance(data, str) else data)
+    make_rows().save(path)
+    path.write_bytes(path.read_bytes()[:-200] if isinstance(data, str) else data)
     refused(path)
+    path.unlink()
+    path.mkdir()
+    refused(path, "it is no plain file")
+
+
+def as_bytes(**meta: Any) -> np.ndarray:
+    return np.frombuffer(json.dumps(meta).encode(), np.uint8)
 
 
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"meta": np.frombuffer(b'{"format": "other"}', np.uint8)}, "its format is not emomusic-"),
-        ({"meta": np.frombuffer(b'{"format": "emomusic-rows-2"}', np.uint8)}, ""),
-        ({"meta": np.array([{"format": "emomusic-rows-2"}], dtype=object)}, ""),  # a pickle
-        ({"ids": np.zeros(3)}, ""),
+        ({"meta": as_bytes(format="other")}, "its format is not emomusic-"),
+        ({"meta": as_bytes(format=FORMAT)}, ""),
+        ({"meta": np.array([{"format": FORMAT}], dtype=object)}, ""),  # a pickle
+        ({"ids": np.zeros(3)}, "ids must be .'uint16', 1., got float64"),
+        ({"other": np.zeros(3)}, "it holds 'other'"),
     ],
 )
 def test_another_format_is_refused(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
@@ -68,6 +69,10 @@ def test_another_format_is_refused(tmp_path: Path, arrays: dict[str, Any], words
         ({"bar_chords": np.zeros((96, 3), np.int16)}, "bar_chords must have 2 columns"),
         ({"bar_compound": np.zeros(5, np.bool_)}, "bar_compound must be 96 long, is 5"),
         ({"song_has_durations": np.zeros(0, np.bool_)}, "song_has_durations must be 12 long"),
+        ({"clip_song": np.full(24, 12, np.int32)}, "clip_song points outside of 0 to 11"),
+        ({"clip_n_bars": np.full(24, 90, np.int16)}, "clip_n_bars points outside of 0 to 96"),
+        ({"clip_n_bars": np.full(24, -1, np.int16)}, "clip_n_bars points|fewer than 0 bars"),
+        ({"bar_start": make_rows().bar_start[::-1]}, "bar_start falls"),
     ],
 )
 def test_what_does_not_fit_the_music_is_refused(

@@ -39,6 +39,14 @@ def state(out: Path) -> dict[str, torch.Tensor]:
     return load_file(out / "run" / STATE_NAME)
 
 
+def scalars(out: Path) -> dict[str, Any]:
+    """Return the scalars of a run's state."""
+    data = (out / "run" / STATE_NAME).read_bytes()
+    head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    found: dict[str, Any] = json.loads(head["__metadata__"]["scalars"])
+    return found
+
+
 def alike(one: Path, other: Path) -> bool:
     """Tell whether two runs have the same state, to the bit."""
     a, b = state(one), state(other)

@@ -7,14 +7,14 @@ numpy alone (`BeatNet`); its probabilities are decoded to the likeliest beats an
 
 from __future__ import annotations
 
-import base64
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from safetensors.numpy import load, save
 
 from emomusic.music.notes import Notes
 
@@ -54,15 +54,16 @@ def beat_features(
     frame = (onset_s - start) / FRAME_S
     n_frames = 2 * int(np.ceil((frame[-1] + LEAD_S / FRAME_S + 1) / 2))
     near = np.rint(frame).astype(np.int64)
-    columns = [np.ones(len(onset_s))]
-    band = np.searchsorted(np.asarray(PITCH_EDGES), pitch, side="right")
-    columns += [(band == k).astype(np.float64) for k in range(len(PITCH_EDGES) + 1)]
-    columns.append(_relative_velocity(near, velocity, n_frames))
-    columns += [_extremeness(near, sign * pitch, n_frames) for sign in (1, -1)]
-    columns += list(_gaps(onset_s))
-    onsets = np.log1p(np.stack([_spread(frame, c, n_frames) for c in columns], axis=1))
-    harmony = _harmonic_change(near, pitch, n_frames)
-    return start, np.concatenate([onsets, harmony], axis=1)
+    band = np.searchsorted(PITCH_EDGES, pitch, side="right")
+    weights = [
+        np.ones(len(onset_s)),
+        *((band == k).astype(np.float64) for k in range(len(PITCH_EDGES) + 1)),
+        _relative_velocity(near, velocity, n_frames),
+        *(_extremeness(near, sign * pitch, n_frames) for sign in (1, -1)),
+        *_gaps(onset_s),
+    ]
+    onsets = [np.log1p(_spread(frame, weight, n_frames)) for weight in weights]
+    return start, np.stack([*onsets, *_harmonic_change(near, pitch, n_frames)], axis=1)
 
 
 def _spread(frame: FloatArray, weight: FloatArray, n_frames: int) -> FloatArray:
@@ -70,22 +71,23 @@ def _spread(frame: FloatArray, weight: FloatArray, n_frames: int) -> FloatArray:
     low = np.floor(frame).astype(np.int64)
     part = frame - low
     total = np.bincount(low, weight * (1 - part), n_frames)
-    return np.asarray(total + np.bincount(low + 1, weight * part, n_frames), dtype=np.float64)
+    return (total + np.bincount(low + 1, weight * part, n_frames)).astype(np.float64)
 
 
 def _around(values: FloatArray, half: int) -> FloatArray:
     """Sum each frame's surroundings of `half` frames on either side."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
-    upper = np.minimum(index + half + 1, len(values))
-    return np.asarray(total[upper] - total[np.maximum(index - half, 0)], dtype=np.float64)
+    return total[np.minimum(index + half + 1, len(values))] - total[np.maximum(index - half, 0)]
 
 
 def _relative_velocity(near: IntArray, velocity: IntArray, n_frames: int) -> FloatArray:
     """Divide velocities by their mean within four seconds; 0.5 to 2 becomes 0 to 1.5."""
     half = round(4.0 / FRAME_S)
-    total = _around(np.bincount(near, velocity, n_frames).astype(np.float64), half)
-    count = _around(np.bincount(near, minlength=n_frames).astype(np.float64), half)
+    total, count = (
+        _around(np.bincount(near, weight, n_frames).astype(np.float64), half)
+        for weight in (velocity, np.ones(len(near)))
+    )
     mean = total[near] / count[near]
     return np.clip(velocity / np.maximum(mean, 1.0), 0.5, 2.0) - 0.5
 
@@ -96,7 +98,7 @@ def _extremeness(near: IntArray, height: IntArray, n_frames: int) -> FloatArray:
     lowest = np.full(n_frames + 2 * half, np.inf)
     np.minimum.at(lowest, near + half, height.astype(np.float64))
     floor = np.lib.stride_tricks.sliding_window_view(lowest, 2 * half + 1).min(axis=1)
-    return np.asarray(np.exp((floor[near] - height) / 4.0), dtype=np.float64)
+    return np.exp((floor[near] - height) / 4.0)
 
 
 def _gaps(onset_s: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -109,22 +111,21 @@ def _gaps(onset_s: FloatArray) -> tuple[FloatArray, FloatArray]:
     return after, before
 
 
-def _harmonic_change(near: IntArray, pitch: IntArray, n_frames: int) -> FloatArray:
-    """Return 1 − cosine of the pitch classes before and after each frame, for four windows."""
+def _harmonic_change(near: IntArray, pitch: IntArray, n_frames: int) -> Iterator[FloatArray]:
+    """Yield 1 − cosine of the pitch classes before and after each frame, for four windows."""
     chroma = np.zeros((n_frames + 1, 12))
     np.add.at(chroma, (near + 1, pitch % 12), 1.0)
     total = np.cumsum(chroma, axis=0)
     here = np.maximum(np.arange(n_frames) - 2, 0)  # a chord spread over 40 ms belongs to "after"
-    columns = []
     for window_s in (0.5, 1.0, 2.0, 4.0):
         width = round(window_s / FRAME_S)
         before = total[here] - total[np.maximum(here - width, 0)]
         after = total[np.minimum(here + width, n_frames)] - total[here]
         norm = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-        columns.append(1.0 - (before * after).sum(axis=1) / np.maximum(norm, 1e-9))
-    return np.stack(columns, axis=1)
+        yield 1.0 - (before * after).sum(axis=1) / np.maximum(norm, 1e-9)
 
 
+NET_NAME = "beat_net.safetensors"
 KERNEL = 5
 """Taps of each dilated convolution."""
 
@@ -144,11 +145,6 @@ class BeatNet:
 
     weights: dict[str, FloatArray]
 
-    @property
-    def n_blocks(self) -> int:
-        """Count the residual blocks."""
-        return sum(name.endswith(".mix.weight") for name in self.weights)
-
     def probabilities(self, features: FloatArray) -> FloatArray:
         """Return the probability of a beat and of a downbeat in each frame, (n_frames, 2).
 
@@ -156,51 +152,37 @@ class BeatNet:
         """
         w = self.weights
         x = _elu(_conv(features.reshape(len(features) // 2, -1), w["inlet.weight"], 1))
-        for block in range(self.n_blocks):
+        for block in range(sum(name.endswith(".mix.weight") for name in w)):
             name = f"blocks.{block}"
             y = _elu(_conv(x, w[f"{name}.conv.weight"], 2**block) + w[f"{name}.conv.bias"])
             x = x + y @ w[f"{name}.mix.weight"] + y.mean(axis=0) @ w[f"{name}.pool.weight"]
         logits = x @ w["outlet.weight"] + w["outlet.bias"]
-        return np.asarray(1.0 / (1.0 + np.exp(-logits.reshape(-1, 2))), dtype=np.float64)
+        return 1.0 / (1.0 + np.exp(-logits.reshape(-1, 2)))
 
     def octave(self, traits: FloatArray) -> FloatArray:
         """Return how likely the true tempo is the one found, its double, its half, (3,)."""
         odds = np.exp(traits @ self.weights["octave.weight"] + self.weights["octave.bias"])
-        return np.asarray(odds / odds.sum(), dtype=np.float64)
+        return odds / odds.sum()
 
     def trust(self, traits: FloatArray) -> float:
         """Return the probability that an F-measure of 0.8 is reached, from `trust_traits`."""
         odds = traits @ self.weights["trust.weight"] + self.weights["trust.bias"]
         return float(1.0 / (1.0 + np.exp(-odds[0])))
 
-    def to_json(self) -> str:
-        """Write the weights as JSON: half-precision numbers in base 64."""
-        entries = {
-            name: {
-                "shape": list(array.shape),
-                "float16": base64.b64encode(array.astype("<f2").tobytes()).decode("ascii"),
-            }
-            for name, array in sorted(self.weights.items())
-        }
-        return json.dumps(entries, indent=1) + "\n"
+    def to_bytes(self) -> bytes:
+        """Write the weights as safetensors, in half precision."""
+        return save({n: np.ascontiguousarray(w, dtype="<f2") for n, w in self.weights.items()})
 
     @classmethod
-    def from_json(cls, text: str) -> BeatNet:
-        """Read what `to_json` wrote."""
-        return cls(
-            {
-                name: np.frombuffer(base64.b64decode(entry["float16"]), "<f2")
-                .astype(np.float64)
-                .reshape(entry["shape"])
-                for name, entry in json.loads(text).items()
-            }
-        )
+    def from_bytes(cls, data: bytes) -> BeatNet:
+        """Read what `to_bytes` wrote."""
+        return cls({name: weight.astype(np.float64) for name, weight in load(data).items()})
 
 
 @cache
 def default_net() -> BeatNet:
     """Load the network that ships with the package, fitted by `scripts/fit_beats.py`."""
-    return BeatNet.from_json(resources.files(__package__).joinpath("beat_net.json").read_text())
+    return BeatNet.from_bytes(resources.files(__package__).joinpath(NET_NAME).read_bytes())
 
 
 def _conv(x: FloatArray, weight: FloatArray, dilation: int) -> FloatArray:
@@ -243,30 +225,45 @@ def decode_beats(
     """
     low = max(2, round(60 / max_tempo / FRAME_S))
     lengths = np.arange(low, round(60 / min_tempo / FRAME_S) + 1)
-    last = np.cumsum(lengths) - 1
-    first = last - lengths + 1
     change = -STEADINESS * np.abs(lengths[:, None] / lengths[None, :] - 1)
     change -= np.log(np.exp(change).sum(axis=1, keepdims=True))
-    position = np.arange(last[-1] + 1) - np.repeat(first, lengths)
-    n_on = np.maximum(np.ceil(lengths * BEAT_SHARE), 1).astype(np.int64)
     p = np.clip(beat_probability, 1e-5, 1 - 1e-5)
     gain = np.log(p) - np.log((1 - p) / (1 / BEAT_SHARE - 1))
-    came_from, final = _forward(gain, n_on, lengths, change, position)
-    return _backward(came_from, final, first, lengths, position)
+    came_from, worth = _forward(gain, lengths, change)
+    # The last state: the best tempo, and how long ago its last beat began.
+    position = np.concatenate([np.arange(length) for length in lengths])
+    tempo_of = np.repeat(np.arange(len(lengths)), lengths)
+    final = int(worth[len(worth) - 1 - position, tempo_of].argmax())
+    tempo, frame, beats = int(tempo_of[final]), len(gain) - 1 - int(position[final]), []
+    while frame >= 0:
+        beats.append(frame)
+        tempo = int(came_from[frame][tempo])
+        frame -= int(lengths[tempo])
+    return np.asarray(beats[::-1], dtype=np.int64)
 
 
 def _forward(
-    gain: FloatArray, n_on: IntArray, lengths: IntArray, change: FloatArray, position: IntArray
-) -> tuple[NDArray[np.int16], int]:
-    """Run the max-sum recursion; return each beat start's best predecessor, and the last state.
+    gain: FloatArray, lengths: IntArray, change: FloatArray
+) -> tuple[NDArray[np.int16], FloatArray]:
+    """Run the max-sum recursion over the lengths that a beat may have, in frames.
 
-    What a beat is worth is known where it begins, as it collects its gains in its first `n_on`
-    frames; so as many frames as the shortest beat has are worked out at once.
+    What a beat is worth is known where it begins, as it collects its gains in its first frames;
+    so as many frames as the shortest beat has are worked out at once.
+
+    Returns:
+        Each beat start's best predecessor, (n_frames, n_tempi), and what a beat is worth that
+        begins there, with as many frames before the music as the longest beat has.
     """
     n_tempi, before = len(lengths), int(lengths[-1])
+    n_on = np.maximum(np.ceil(lengths * BEAT_SHARE), 1).astype(np.int64)
     padded = np.concatenate([np.zeros(before), gain, np.zeros(int(n_on.max()))])
-    worth = np.zeros((before + len(gain), n_tempi))  # of a beat that begins there, by its tempo
-    _collect(worth[: before + 1], padded, n_on)
+    worth = np.zeros((before + len(gain), n_tempi))
+
+    def collect(first: int, stop: int) -> None:
+        for step in range(int(n_on.max())):  # one frame after the other
+            worth[first:stop] += padded[first + step : stop + step, None] * (step < n_on)
+
+    collect(0, before + 1)
     came_from = np.zeros((len(gain), n_tempi), dtype=np.int16)
     columns, into_tempo = np.arange(n_tempi), np.ascontiguousarray(change.T)
     for start in range(1, len(gain), int(lengths[0])):
@@ -276,33 +273,8 @@ def _forward(
         best = into.argmax(axis=2)
         came_from[start:stop] = best
         worth[before + start : before + stop] = into[frames - start, columns, best]
-        _collect(worth[before + start : before + stop], padded[before + start :], n_on)
-    at_end = worth[before + len(gain) - 1 - position, np.repeat(columns, lengths)]
-    return came_from, int(at_end.argmax())
-
-
-def _collect(worth: FloatArray, gain: FloatArray, n_on: IntArray) -> None:
-    """Add to beats, in place, the gains of their first frames, one frame after the other."""
-    for step in range(int(n_on.max())):
-        worth += gain[step : step + len(worth), None] * (step < n_on)
-
-
-def _backward(
-    came_from: NDArray[np.int16],
-    final: int,
-    first: IntArray,
-    lengths: IntArray,
-    position: IntArray,
-) -> IntArray:
-    """Walk back from the last state; a beat is where a state of position 0 was entered."""
-    tempo = int(np.searchsorted(first, final, side="right")) - 1
-    frame = len(came_from) - 1 - int(position[final])
-    beats = []
-    while frame >= 0:
-        beats.append(frame)
-        tempo = int(came_from[frame][tempo])
-        frame -= int(lengths[tempo])
-    return np.asarray(beats[::-1], dtype=np.int64)
+        collect(before + start, before + stop)
+    return came_from, worth
 
 
 def decode_bars(downbeat_probability: FloatArray) -> tuple[int, int]:
@@ -312,26 +284,15 @@ def decode_bars(downbeat_probability: FloatArray) -> tuple[int, int]:
     """
     p = np.clip(downbeat_probability, 0.02, 0.98)
     on, off = np.log(p), np.log(1 - p)
+    bonus = {4: 0.0, 3: THREE_FOUR_BONUS * len(p)}
     fits = {
-        (n, phase): on[phase::n].sum()
-        + off.sum()
-        - off[phase::n].sum()
-        + (THREE_FOUR_BONUS * len(p) if n == 3 else 0.0)
+        (n, phase): on[phase::n].sum() + off.sum() - off[phase::n].sum() + bonus[n]
         for n in (4, 3)
         for phase in range(n)
     }
     return max(fits, key=lambda key: fits[key])
 
 
-OCTAVE_TRAITS = (
-    "log2 of the tempo, against 110 a minute",
-    "even against odd beats, mean log-odds",
-    "second-best phase of the bar, mean log-odds of its downbeats",
-    "notes per beat",
-    "share of the middles between beats with an onset",
-    "share of the quarters between beats with an onset",
-)
-"""What tells the true tempo from its double and half; a backward selection left it of 22 traits."""
 OCTAVES = (1.0, 2.0, 0.5)
 """True tempo over the tempo found, in the order of `BeatNet.octave`."""
 
@@ -359,19 +320,19 @@ def find_beats(features: FloatArray, onset_frames: FloatArray, net: BeatNet) -> 
     if len(frames) < 2:
         return FoundBeats(frames, 0, 4, np.zeros(3))
     octave = net.octave(octave_traits(probability, frames, onset_frames))
-    frames = _move_octave(probability, frames, OCTAVES[int(octave.argmax())])
+    factor = OCTAVES[int(octave.argmax())]
+    tempo = factor * _tempo(frames, FRAME_S)
+    if factor != 1.0 and MIN_TEMPO <= tempo <= MAX_TEMPO:
+        moved = decode_beats(probability[:, 0], min_tempo=tempo / RANGE, max_tempo=tempo * RANGE)
+        frames = moved if len(moved) >= 2 else frames
     beat, downbeat = near(probability, frames).T
     beats_per_bar, phase = decode_bars(downbeat / np.maximum(beat, 0.1))
     return FoundBeats(frames, phase, beats_per_bar, trust_traits(probability, frames, octave))
 
 
-def _move_octave(probability: FloatArray, frames: IntArray, factor: float) -> IntArray:
-    """Search again around the tempo times a factor, if that lies within the limits."""
-    tempo = factor * 60.0 / FRAME_S / float(np.median(np.diff(frames)))
-    if factor == 1.0 or not MIN_TEMPO <= tempo <= MAX_TEMPO:
-        return frames
-    moved = decode_beats(probability[:, 0], min_tempo=tempo / RANGE, max_tempo=tempo * RANGE)
-    return moved if len(moved) >= 2 else frames
+def _tempo(beats: FloatArray | IntArray, unit_s: float = 1.0) -> float:
+    """Return the median tempo of beats, given by their unit, in quarter notes a minute."""
+    return 60.0 / unit_s / float(np.median(np.diff(beats)))
 
 
 def octave_traits(
@@ -379,25 +340,22 @@ def octave_traits(
 ) -> FloatArray:
     """Describe beats for the decision between their tempo, its double and its half, (6,).
 
-    The order is that of `OCTAVE_TRAITS`. The probabilities are (n_frames, 2), of beats and
-    downbeats; there are at least two beats; the onsets ascend, in frames.
+    What tells the true tempo from the others; a backward selection left it of 22 traits. The
+    probabilities are (n_frames, 2), of beats and downbeats; there are at least two beats; the
+    onsets ascend, in frames.
+
+    Returns:
+        log2 of the tempo, against 110 a minute; even against odd beats, and the second-best phase
+        of the bar, both mean log-odds; notes a beat; the shares of the middles and of the quarters
+        between beats that have an onset within 50 ms.
     """
     beat, down = log_odds(near(probability, frames)).T
     parity = beat[::2].mean() - beat[1::2].mean()
     phases = sorted(float(down[k::4].mean()) for k in range(min(4, len(down))))
-    middle = (frames[:-1] + frames[1:]) / 2
-    quarter = (3 * frames[:-1] + frames[1:]) / 4
-    tempo = 60.0 / FRAME_S / float(np.median(np.diff(frames)))
-    return np.array(
-        [
-            np.log2(tempo / 110.0),
-            abs(parity),
-            phases[-2],
-            len(onset_frames) / len(frames),
-            _share_with_onset(middle, onset_frames, 0.05 / FRAME_S),
-            _share_with_onset(quarter, onset_frames, 0.05 / FRAME_S),
-        ]
-    )
+    middle, quarter = (frames[:-1] + frames[1:]) / 2, (3 * frames[:-1] + frames[1:]) / 4
+    places = _share_with_onset(middle, onset_frames), _share_with_onset(quarter, onset_frames)
+    pulse = np.log2(_tempo(frames, FRAME_S) / 110.0)
+    return np.array([pulse, abs(parity), phases[-2], len(onset_frames) / len(frames), *places])
 
 
 def trust_traits(probability: FloatArray, frames: IntArray, octave: FloatArray) -> FloatArray:
@@ -411,17 +369,17 @@ def trust_traits(probability: FloatArray, frames: IntArray, octave: FloatArray) 
 def near(probability: FloatArray, frames: IntArray) -> FloatArray:
     """Return the highest probabilities within one frame of each given frame."""
     around = np.clip(frames[:, None] + np.arange(-1, 2), 0, len(probability) - 1)
-    return np.asarray(probability[around].max(axis=1), dtype=np.float64)
+    return probability[around].max(axis=1)
 
 
 def log_odds(probability: FloatArray) -> FloatArray:
     """Return log p / (1 − p), p kept within 0.0001 and 0.9999."""
     p = np.clip(probability, 1e-4, 1 - 1e-4)
-    return np.asarray(np.log(p / (1 - p)), dtype=np.float64)
+    return np.log(p / (1 - p))
 
 
-def _share_with_onset(frames: FloatArray, onset_frames: FloatArray, reach: float) -> float:
-    """Return the share of frames that have an onset within `reach` frames."""
+def _share_with_onset(frames: FloatArray, onset_frames: FloatArray) -> float:
+    reach = 0.05 / FRAME_S
     low = np.searchsorted(onset_frames, frames - reach, side="left")
     high = np.searchsorted(onset_frames, frames + reach, side="right")
     return float(np.mean(high > low))
@@ -462,12 +420,12 @@ class BeatGrid:
     @property
     def downbeats(self) -> NDArray[np.bool_]:
         """Tell for each beat whether a bar begins there, (n,)."""
-        return np.asarray(np.arange(len(self.beats_s)) % self.beats_per_bar == 0, dtype=np.bool_)
+        return np.arange(len(self.beats_s)) % self.beats_per_bar == 0
 
     @property
     def tempo(self) -> float:
         """Return the median tempo in quarter notes a minute."""
-        return 60.0 / float(np.median(np.diff(self.beats_s)))
+        return _tempo(self.beats_s)
 
 
 def track_beats(notes: Notes) -> BeatGrid:
@@ -481,16 +439,17 @@ def track_beats(notes: Notes) -> BeatGrid:
     """
     onset = notes.onset_s
     end_s = float((onset + notes.duration_s).max(initial=0.0))
-    if len(onset) == 0 or onset[-1] - onset[0] < GROUP_S:
-        return _steady(float(onset[0]) if len(onset) else 0.0, end_s)
-    start, features = beat_features(onset, notes.pitch, notes.velocity)
-    net = default_net()
-    found = find_beats(features, (onset - start) / FRAME_S, net)
-    if len(found.frames) < 2:
-        return _steady(float(onset[0]), end_s)
-    beats = _snap(start + FRAME_S * found.frames.astype(np.float64), onset)
-    beats = _cover(beats, found.phase, found.beats_per_bar, float(onset[0]), end_s)
-    return BeatGrid(beats, found.beats_per_bar, net.trust(found.traits))
+    first_s = float(onset[0]) if len(onset) else 0.0
+    if len(onset) and onset[-1] - onset[0] >= GROUP_S:
+        start, features = beat_features(onset, notes.pitch, notes.velocity)
+        net = default_net()
+        found = find_beats(features, (onset - start) / FRAME_S, net)
+        if len(found.frames) >= 2:
+            beats = _snap(start + FRAME_S * found.frames.astype(np.float64), onset)
+            beats = _cover(beats, found.phase, found.beats_per_bar, first_s, end_s)
+            return BeatGrid(beats, found.beats_per_bar, net.trust(found.traits))
+    beats = first_s + np.array([0.0, 60.0 / EMPTY_TEMPO])
+    return BeatGrid(_cover(beats, 0, 4, first_s, end_s), 4, 0.0)
 
 
 def to_beats(times_s: ArrayLike, grid: BeatGrid) -> FloatArray:
@@ -510,12 +469,6 @@ def to_beats(times_s: ArrayLike, grid: BeatGrid) -> FloatArray:
     return np.where((times < beats[0]) | (times > beats[-1]), outside, inside)
 
 
-def _steady(start: float, end_s: float) -> BeatGrid:
-    """Return a grid of `EMPTY_TEMPO` for music that tells no tempo."""
-    beats = start + np.array([0.0, 60.0 / EMPTY_TEMPO])
-    return BeatGrid(_cover(beats, 0, 4, start, end_s), 4, 0.0)
-
-
 def _snap(beats: FloatArray, onset: FloatArray) -> FloatArray:
     """Move each beat to the mean of the onsets within `SNAP_S`, weighted by nearness."""
     nearest = np.searchsorted((beats[1:] + beats[:-1]) / 2, onset)
@@ -523,7 +476,7 @@ def _snap(beats: FloatArray, onset: FloatArray) -> FloatArray:
     weight = np.maximum(SNAP_S - np.abs(distance), 0.0)
     total = np.bincount(nearest, weight, len(beats))
     shift = np.bincount(nearest, weight * distance, len(beats)) / np.where(total > 0, total, 1.0)
-    return np.asarray(beats + shift, dtype=np.float64)
+    return beats + shift
 
 
 def _cover(

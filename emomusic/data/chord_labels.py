@@ -7,13 +7,7 @@ from collections import defaultdict
 import numpy as np
 from symusic.core import ScoreTick
 
-from emomusic.music.chords import (
-    NO_CHORD,
-    QUALITIES,
-    UNKNOWN,
-    chord_chances,
-    half_bars,
-)
+from emomusic.music.chords import NO_CHORD, QUALITIES, UNKNOWN, chord_chances, half_bars
 from emomusic.music.key import parse_tonic
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 
@@ -40,24 +34,22 @@ def given_chords(score: ScoreTick, source: str) -> list[ChordSpan]:
 
     Qualities that are none of ours become the nearest: sus2 and sixths their triad, ninths
     their seventh chord. What cannot be read is left out.
-
-    Args:
-        score: The raw score.
-        source: Which corpus it is from.
     """
-    if source == "pop909" and len(score.tracks) > 1:
-        return _blocks(score)
-    return _markers(score) if source == "pop1k7" else []
-
-
-def _blocks(score: ScoreTick) -> list[ChordSpan]:
-    pitches: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for note in score.tracks[1].notes:
-        pitches[int(note.time), int(note.time + note.duration)].append(int(note.pitch))
     quarter = score.ticks_per_quarter
-    spans = [(start / quarter, end / quarter, block_chord(found))
-             for (start, end), found in sorted(pitches.items())]  # fmt: skip
-    return [span for span in spans if span[2] != UNKNOWN]
+    if source == "pop909" and len(score.tracks) > 1:
+        blocks: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for note in score.tracks[1].notes:
+            blocks[int(note.time), int(note.time + note.duration)].append(int(note.pitch))
+        spans = [(start / quarter, end / quarter, block_chord(pitches))
+                 for (start, end), pitches in sorted(blocks.items())]  # fmt: skip
+        return [span for span in spans if span[2] != UNKNOWN]
+    if source != "pop1k7":
+        return []
+    told = [(marker.time / quarter, marker_chord(marker.text)) for marker in score.markers]
+    found = [(start, chord) for start, chord in told if chord is not None]
+    ends = [*(start for start, _ in found), score.end() / quarter][1:]
+    spans = [(start, end, chord) for (start, chord), end in zip(found, ends, strict=False)]
+    return [span for span in spans if span[0] < span[1]]
 
 
 def block_chord(pitches: list[int]) -> int:
@@ -70,9 +62,13 @@ def block_chord(pitches: list[int]) -> int:
     for root in classes if classes != SUS2 else ():
         quality = _QUALITY_OF.get(tuple(sorted((one - root) % 12 for one in classes)))
         if quality:
-            return (lowest + root) % 12 * len(QUALITIES) + QUALITIES.index(quality)
+            return _number(lowest + root, quality)
     quality = _nearest_quality(set(classes))
-    return lowest % 12 * len(QUALITIES) + QUALITIES.index(quality) if quality else UNKNOWN
+    return _number(lowest, quality) if quality else UNKNOWN
+
+
+def _number(root: int, quality: str) -> int:
+    return root % 12 * len(QUALITIES) + QUALITIES.index(quality)
 
 
 def _nearest_quality(classes: set[int]) -> str | None:
@@ -87,36 +83,22 @@ def _nearest_quality(classes: set[int]) -> str | None:
     return "min7" if 10 in classes else "min"
 
 
-def _markers(score: ScoreTick) -> list[ChordSpan]:
-    quarter = score.ticks_per_quarter
-    told = ((marker.time / quarter, marker_chord(marker.text)) for marker in score.markers)
-    found = [(start, chord) for start, chord in told if chord is not None]
-    starts = [start for start, _ in found]
-    ends = [*starts, score.end() / quarter][1:]
-    return [(start, end, chord) for (start, chord), end in zip(found, ends, strict=False)
-            if end > start]  # fmt: skip
-
-
 def marker_chord(text: str) -> int | None:
     """Return the number that a marker such as `F#_m7_C#` says, None if it is no chord."""
     root, _, rest = text.partition("_")
     quality = rest.rpartition("_")[0]
     if root == "N":
         return NO_CHORD
-    if quality not in _MARKED:
-        return None
     try:
-        return parse_tonic(root) * len(QUALITIES) + QUALITIES.index(_MARKED[quality])
-    except ValueError:
+        return _number(parse_tonic(root), _MARKED[quality])
+    except (KeyError, ValueError):
         return None
 
 
 def label_half_bars(spans: list[ChordSpan], raw_lines: FloatColumn) -> IntColumn:
     """Return the given chord of each half bar, -1 where none holds for half of it, (n_bars, 2).
 
-    Args:
-        spans: Chords by quarter notes of the file.
-        raw_lines: Bar lines by the same, shape (n_bars + 1,).
+    The bar lines, shape (n_bars + 1,), are quarter notes of the file, as the spans are.
     """
     edges = half_bars(raw_lines)
     labels = np.full(len(edges) - 1, UNKNOWN, dtype=np.int64)
@@ -143,11 +125,8 @@ def known_chords(
 ) -> tuple[IntColumn, IntColumn]:
     """Return the chord of each half bar: the given one, else the one found, -1 if unsure.
 
-    Args:
-        notes: In beats.
-        lines: Bar lines in beats, shape (n_bars + 1,).
-        given: Chords that the file came with, -1 where there are none, shape (n_bars, 2); None
-            if there are none at all.
+    Notes and bar lines, shape (n_bars + 1,), are in beats; given chords, shape (n_bars, 2), are -1
+    where there is none, and None if the file came with none at all.
 
     Returns:
         Chords, shape (n_bars, 2), and how far those given are those found, see `AGREEMENT`.
@@ -164,12 +143,7 @@ _THIRDS = np.array([_CLASSES[quality][1] for quality in QUALITIES])
 
 
 def agreement(given: IntColumn, found: IntColumn) -> IntColumn:
-    """Return the counts of `AGREEMENT`, shape (4,).
-
-    Args:
-        given: Numbers of chords; those that are -1 do not count.
-        found: As many.
-    """
+    """Return the counts of `AGREEMENT`, shape (4,); given chords that are -1 do not count."""
     given, found = given[given != UNKNOWN], found[given != UNKNOWN]
     same_root = given // len(QUALITIES) == found // len(QUALITIES)
     third, found_third = (

@@ -26,41 +26,27 @@ from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, STEPS_PER_BEAT
 SIMPLE = {(2, 4): 2, (3, 4): 3, (4, 4): 4, (2, 2): 4, (4, 8): 2, (6, 4): 3, (3, 2): 3, (4, 2): 4,
           (8, 4): 4, (8, 8): 4}  # fmt: skip
 COMPOUND = {(3, 8): 1, (6, 8): 2, (9, 8): 3, (12, 8): 4, (6, 16): 2, (12, 16): 2}
+PERFORMED_STEP = STEPS_PER_BEAT // 4
+SHORTEST_PERFORMED = 2
+FLAT_VELOCITIES = 2
+MIN_BARS, MIN_FURTHER_BARS = 4, 8
+"""Bars of a song, and of the stretches of it that are taken beside the longest."""
 Stretch = tuple[dict[int, tuple[int, int]], int | None]
 """Time signatures by the tick at which they begin, rising, and the tick after the stretch, None
 where it lasts to the end."""
+Spans = Sequence[tuple[int, int | None]]
+"""First quarter note of each stretch, which is a bar line, and the first after it, None for the
+end of the piece."""
+EVERYWHERE: Spans = ((0, None),)
 
 
 class SkippedError(ValueError):
     """Tell in a few words why a file is left out; files are counted by this reason."""
 
 
-def known_stretches(score: ScoreTick) -> list[Stretch]:
-    """Return the stretches of a score that have known metres only.
-
-    Raises:
-        SkippedError: If no metre is known.
-    """
-    changes = {0: (4, 4)}
-    for change in score.time_signatures:
-        changes[int(change.time)] = (change.numerator, change.denominator)
-    ticks = sorted(changes)
-    unknown = [tick for tick in ticks if changes[tick] not in SIMPLE | COMPOUND]
-    begins = [0, *(bisect_right(ticks, tick) for tick in unknown)]
-    stretches: list[Stretch] = [
-        ({tick: changes[tick] for tick in ticks[begin:] if stop is None or tick < stop}, stop)
-        for begin, stop in zip(begins, [*unknown, None], strict=True)
-    ]
-    found = [(own, stop) for own, stop in stretches if own]
-    if not found:
-        top, bottom = changes[unknown[0]]
-        raise SkippedError(f"time signature {top}/{bottom}")
-    return found
-
-
 @dataclass(frozen=True)
 class _Metres:
-    """Hold the metres of a stretch, from first to last, shape (n_metres,) each.
+    """The metres of a stretch, from first to last, shape (n_metres,) each.
 
     Attributes:
         start: Raw beat, a quarter note of the file, at which it begins.
@@ -78,9 +64,10 @@ class _Metres:
     def of(cls, changes: dict[int, tuple[int, int]], ticks_per_quarter: int) -> _Metres:
         """Look up known time signatures, given by the tick at which they begin, rising."""
         start = np.array([*changes]) / ticks_per_quarter
-        beats, scale = (
-            np.array(column) for column in zip(*map(_beats_of, changes.values()), strict=True)
-        )
+        metres = changes.values()
+        beats = np.array([SIMPLE.get(one) or max(COMPOUND[one], 2) for one in metres])
+        # Of a compound metre a beat is three eighths, or sixteenths.
+        scale = np.array([1.0 if one in SIMPLE else 1.0 / (12.0 / one[1]) for one in metres])
         n_bars = np.ceil(np.diff(start) * scale[:-1] / beats[:-1] - 1e-3)
         return cls(start, scale, beats, np.concatenate([[0.0], np.cumsum(n_bars * beats[:-1])]))
 
@@ -107,34 +94,14 @@ class _Metres:
         starts = np.rint(self.clean_start * STEPS_PER_BEAT).astype(np.int64)
         starts = starts[: max(int(np.searchsorted(starts, end)), 1)]
         bars = self.beats[: len(starts)] * STEPS_PER_BEAT
-        lines = np.concatenate(
-            [np.arange(*own) for own in zip(starts, [*starts[1:], end], bars, strict=True)]
-        )
+        spans = zip(starts, [*starts[1:], end], bars, strict=True)
+        lines = np.concatenate([np.arange(*span) for span in spans])
         return np.append(lines, lines[-1] + bars[-1])
-
-
-def _beats_of(signature: tuple[int, int]) -> tuple[int, float]:
-    """Return the clean beats of a bar, and of a quarter note."""
-    if signature in SIMPLE:
-        return SIMPLE[signature], 1.0
-    dotted = 12.0 / signature[1]
-    return max(COMPOUND[signature], 2), 1.0 / dotted
-
-
-PERFORMED_STEP = STEPS_PER_BEAT // 4
-SHORTEST_PERFORMED = 2
-FLAT_VELOCITIES = 2
-Spans = Sequence[tuple[int, int | None]]
-"""First quarter note of each stretch, which is a bar line, and the first after it, None for the
-end of the piece."""
-EVERYWHERE: Spans = ((0, None),)
-MIN_BARS, MIN_FURTHER_BARS = 4, 8
-"""Bars of a song, and of the stretches of it that are taken beside the longest."""
 
 
 @dataclass(frozen=True)
 class Song:
-    """Hold a cleaned piece.
+    """A cleaned piece.
 
     Attributes:
         score: One track, twelve ticks a beat, time signatures 2/4, 3/4 and 4/4.
@@ -190,7 +157,7 @@ def clean_stretches(
     """
     quarter = score.ticks_per_quarter
     if metre is None:
-        stretches = known_stretches(score)
+        stretches = _known_stretches(score)
     else:
         stretches = [({first * quarter: metre}, stop and stop * quarter) for first, stop in spans]
 
@@ -199,14 +166,13 @@ def clean_stretches(
             return beats * 60.0 / tempo
         return seconds_at(score, np.rint(beats * quarter).astype(np.int64))
 
-    notes = notes_of(score)
-    longest_first = sorted(stretches, key=lambda one: min(one[0]) - (one[1] or score.end()))
-    songs: list[Song] = []
-    for changes, stop in longest_first:
-        metres = _Metres.of(changes, quarter)
+    notes, songs = notes_of(score), list[Song]()
+    for changes, stop in sorted(stretches, key=lambda one: min(one[0]) - (one[1] or score.end())):
         end = math.inf if stop is None else stop / quarter
         try:
-            song = _regular(notes, metres, seconds, end=end, performed=performed)
+            song = _regular(
+                notes, _Metres.of(changes, quarter), seconds, end=end, performed=performed
+            )
         except SkippedError:
             if not songs:
                 raise
@@ -216,12 +182,30 @@ def clean_stretches(
     return songs
 
 
-def clean_performance(notes: Notes, grid: BeatGrid) -> Song:
-    """Make a performance regular whose beats were tracked.
+def _known_stretches(score: ScoreTick) -> list[Stretch]:
+    """Return the stretches of a score that have known metres only.
 
-    Args:
-        notes: As played; only their seconds count.
-        grid: Its beats.
+    Raises:
+        SkippedError: If no metre is known.
+    """
+    changes = {0: (4, 4)}
+    for change in score.time_signatures:
+        changes[int(change.time)] = (change.numerator, change.denominator)
+    ticks = sorted(changes)
+    unknown = [tick for tick in ticks if changes[tick] not in SIMPLE | COMPOUND]
+    begins = [0, *(bisect_right(ticks, tick) for tick in unknown)]
+    stretches: list[Stretch] = [
+        ({tick: changes[tick] for tick in ticks[begin:] if stop is None or tick < stop}, stop)
+        for begin, stop in zip(begins, [*unknown, None], strict=True)
+    ]
+    found = [(own, stop) for own, stop in stretches if own]
+    if not found:
+        raise SkippedError("time signature {}/{}".format(*changes[unknown[0]]))
+    return found
+
+
+def clean_performance(notes: Notes, grid: BeatGrid) -> Song:
+    """Make a performance regular, of which only the seconds count, by beats that were tracked.
 
     Raises:
         SkippedError: If less than 4 bars are left.
@@ -268,7 +252,7 @@ def _regular(
     raw_lines = metres.to_raw(lines / STEPS_PER_BEAT)
     bar_beats = np.diff(lines) // STEPS_PER_BEAT
     return Song(
-        score=_build(ticks - lines[0], lengths, notes.pitch, notes.velocity, bar_beats),
+        score=_build(notes, ticks - lines[0], lengths, bar_beats),
         bar_s=seconds(raw_lines),
         bar_beats=bar_beats,
         bar_compound=metres.scale[metres.at_clean(lines[:-1] / STEPS_PER_BEAT)] != 1.0,
@@ -278,25 +262,20 @@ def _regular(
     )
 
 
-def _build(
-    ticks: IntColumn,
-    lengths: IntColumn,
-    pitch: IntColumn,
-    velocity: IntColumn,
-    bar_beats: IntColumn,
-) -> ScoreTick:
+def _build(notes: Notes, ticks: IntColumn, lengths: IntColumn, bar_beats: IntColumn) -> ScoreTick:
+    """Return a score of the notes' pitches and velocities at other places."""
     score = ScoreTick(STEPS_PER_BEAT)
     track = TrackTick("Piano", 0, False)
     track.notes = NoteTickList.from_numpy(
         ticks.astype(np.int32),
         lengths.astype(np.int32),
-        pitch.astype(np.int8),
-        np.maximum(velocity, 1).astype(np.int8),
+        notes.pitch.astype(np.int8),
+        np.maximum(notes.velocity, 1).astype(np.int8),
     )
     score.tracks = TrackTickList([track])
     starts = np.concatenate([[0], np.cumsum(bar_beats)[:-1]]) * STEPS_PER_BEAT
-    changed = np.flatnonzero(np.diff(bar_beats, prepend=0))
     score.time_signatures = TimeSignatureTickList(
-        TimeSignatureTick(int(starts[i]), int(bar_beats[i]), 4) for i in changed
+        TimeSignatureTick(int(starts[i]), int(bar_beats[i]), 4)
+        for i in np.flatnonzero(np.diff(bar_beats, prepend=0))
     )
     return score

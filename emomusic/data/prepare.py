@@ -16,24 +16,17 @@ from typing import Any
 import numpy as np
 
 from emomusic.data.clean import SkippedError
-from emomusic.data.packing import measure_forms, pack, read_tables
-from emomusic.data.prepared import (
-    ForeignIdsError,
-    PreparedSong,
-    miditok_tokenizer,
-    prepare_song,
-)
+from emomusic.data.packing import pack, read_tables
+from emomusic.data.prepared import ForeignIdsError, PreparedSong, miditok_tokenizer, prepare_song
 from emomusic.data.sources import CorpusFile, corpus_files
 from emomusic.files import clear_parts, write_atomically
-from emomusic.music.form import FORM_COLUMNS
 from emomusic.music.score import ScoreError
 
 CHUNK = 16
 """Files worked on at once and kept together: few enough that all cores end at the same time."""
 COMPARED = 4
 """The first of so many files is tokenized by MidiTok, too; all would take half as long again."""
-PART_FORMAT = 8
-DIED = "the process that prepared it died"
+PART_FORMAT = 9
 Job = tuple[Sequence[CorpusFile], Path]
 
 
@@ -76,16 +69,18 @@ def prepare(
     todo = [(c, p) for c, p in zip(chunks, paths, strict=True) if not p.is_file()]
     done = len(files) - sum(len(chunk) for chunk, _ in todo)
     progress(done, len(files))
-    for n_files in _prepare_chunks(todo, workers or _n_cores()):
+    if not workers:
+        has_affinity = hasattr(os, "sched_getaffinity")
+        workers = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    for n_files in _prepare_chunks(todo, workers):
         done += n_files
         progress(done, len(files))
     songs, skipped = _collect(paths)
     if not songs:
-        raise ValueError(f"none of {len(files)} files could be used: {_reasons(skipped)}")
+        counts = Counter(reason for _, reason in skipped).most_common(4)
+        why = ", ".join(f"{reason} ({count})" for reason, count in counts)
+        raise ValueError(f"none of {len(files)} files could be used: {why}")
     rows = pack(songs, skipped, tables=tables)
-    forms = measure_forms(rows)
-    if forms is not None:
-        rows.meta.update({name: list(getattr(forms, name)) for name in FORM_COLUMNS})
     rows.save(out_path)
     for path in paths:
         path.unlink(missing_ok=True)
@@ -98,23 +93,20 @@ def prepare(
 
 def format_summary(summary: Mapping[str, Any]) -> str:
     """Return a table with a line for each source, then what was skipped and why."""
-    names = ("songs", "clips", "notes", "ids")
-    lines = [f"{'source':20}" + "".join(f"{name:>12}" for name in (*names, "skipped"))]
-    total: Counter[str] = Counter()
-    reasons: list[str] = []
-    for source, row in summary.items():
-        counts = {**{name: row[name] for name in names}, "skipped": sum(row["skipped"].values())}
-        lines.append(f"{source:20}" + "".join(f"{count:>12,}" for count in counts.values()))
-        total.update(counts)
-        reasons += [f"  {source}: {why} ({n})" for why, n in row["skipped"].items()]
-    counts = {name: total[name] for name in (*names, "skipped")}
-    lines.append(f"{'all':20}" + "".join(f"{count:>12,}" for count in counts.values()))
+    names = ("songs", "clips", "notes", "ids", "skipped")
+    rows = {
+        source: {**row, "skipped": sum(row["skipped"].values())} for source, row in summary.items()
+    }
+    rows["all"] = {name: sum(row[name] for row in rows.values()) for name in names}
+    lines = [f"{'source':20}" + "".join(f"{name:>12}" for name in names)]
+    for source, row in rows.items():
+        lines.append(f"{source:20}" + "".join(f"{row[name]:>12,}" for name in names))
+    reasons = [
+        f"  {source}: {why} ({n})"
+        for source, row in summary.items()
+        for why, n in row["skipped"].items()
+    ]
     return "\n".join([*lines, *(["skipped:", *reasons] if reasons else [])])
-
-
-def _reasons(skipped: Iterable[tuple[str, str]]) -> str:
-    counts = Counter(reason for _, reason in skipped)
-    return ", ".join(f"{reason} ({count})" for reason, count in counts.most_common(4))
 
 
 def _chunk_digest(chunk: Sequence[CorpusFile]) -> str:
@@ -124,12 +116,6 @@ def _chunk_digest(chunk: Sequence[CorpusFile]) -> str:
         size, changed = (stat.st_size, stat.st_mtime_ns) if stat else (0, 0)
         lines.append(f"{file} {size} {changed}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:24]
-
-
-def _n_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _prepare_chunks(jobs: Sequence[Job], workers: int) -> Iterator[int]:
@@ -151,26 +137,12 @@ def _prepare_chunks(jobs: Sequence[Job], workers: int) -> Iterator[int]:
                         future.result()
                         yield len(in_hand.pop(future)[0])
         except BrokenProcessPool:
-            for chunk, path in in_hand.values():
-                _write_part(path, chunk, [_prepare_alone(file) for file in chunk])
-                yield len(chunk)
+            for job in in_hand.values():
+                _prepare_chunk(job, _prepare_alone)
+                yield len(job[0])
 
 
-def _prepare_alone(file: CorpusFile) -> list[PreparedSong] | str:
-    with ProcessPoolExecutor(max_workers=1) as pool:
-        try:
-            return pool.submit(_prepare_file, file).result()
-        except BrokenProcessPool:
-            return DIED
-
-
-def _prepare_chunk(job: Job) -> None:
-    chunk, path = job
-    prepared = [_prepare_file(file, with_miditok=not i % COMPARED) for i, file in enumerate(chunk)]
-    _write_part(path, chunk, prepared)
-
-
-def _prepare_file(file: CorpusFile, *, with_miditok: bool = False) -> list[PreparedSong] | str:
+def _prepare_file(file: CorpusFile, with_miditok: bool) -> list[PreparedSong] | str:
     """Prepare one file, or tell why it is left out."""
     try:
         return prepare_song(file, with_miditok=with_miditok)
@@ -182,45 +154,49 @@ def _prepare_file(file: CorpusFile, *, with_miditok: bool = False) -> list[Prepa
         return f"cannot be prepared: {type(error).__name__}"
 
 
-def _write_part(
-    path: Path, chunk: Sequence[CorpusFile], prepared: Sequence[list[PreparedSong] | str]
+def _prepare_alone(file: CorpusFile, with_miditok: bool) -> list[PreparedSong] | str:
+    with ProcessPoolExecutor(max_workers=1) as pool:
+        try:
+            return pool.submit(_prepare_file, file, with_miditok).result()
+        except BrokenProcessPool:
+            return "the process that prepared it died"
+
+
+def _prepare_chunk(
+    job: Job, prepare_file: Callable[[CorpusFile, bool], list[PreparedSong] | str] = _prepare_file
 ) -> None:
-    songs = [song for found in prepared if not isinstance(found, str) for song in found]
-    skipped = [
-        (file.source, reason)
-        for file, reason in zip(chunk, prepared, strict=True)
-        if isinstance(reason, str)
-    ]
+    """Prepare the files of a chunk, and write its part."""
+    songs: list[PreparedSong] = []
+    skipped: list[tuple[str, str]] = []
+    for i, file in enumerate(job[0]):
+        found = prepare_file(file, not i % COMPARED)
+        if isinstance(found, str):
+            skipped.append((file.source, found))
+        else:
+            songs += found
     arrays: dict[str, Any] = {  # NDArray would be taken for savez's own keywords
         f"{i}.{name}": value for i, song in enumerate(songs) for name, value in vars(song).items()
     }
     head = json.dumps({"songs": len(songs), "skipped": skipped})
-    write_atomically(path, lambda file: np.savez(file, head=np.array(head), **arrays))
+    write_atomically(job[1], lambda file: np.savez(file, head=np.array(head), **arrays))
 
 
 def _collect(paths: Iterable[Path]) -> tuple[list[PreparedSong], list[tuple[str, str]]]:
+    names = [field.name for field in fields(PreparedSong)]
     songs: list[PreparedSong] = []
     skipped: list[tuple[str, str]] = []
     for path in paths:
         try:
-            found, left_out = _read_part(path)
+            with np.load(path, allow_pickle=False) as part:
+                head = json.loads(part["head"].item())
+                for i in range(head["songs"]):
+                    values = {name: part[f"{i}.{name}"] for name in names}
+                    plain = {n: v if v.ndim else v.item() for n, v in values.items()}
+                    songs.append(PreparedSong(**plain))
+                skipped += [(source, reason) for source, reason in head["skipped"]]
         except Exception as error:  # numpy has many kinds for a damaged file
             path.unlink(missing_ok=True)
             raise ValueError(
                 f"{path} was damaged and is removed; the same command prepares its files again"
             ) from error
-        songs += found
-        skipped += left_out
     return songs, skipped
-
-
-def _read_part(path: Path) -> tuple[list[PreparedSong], list[tuple[str, str]]]:
-    names = [field.name for field in fields(PreparedSong)]
-    with np.load(path, allow_pickle=False) as part:
-        head = json.loads(part["head"].item())
-        songs = []
-        for i in range(head["songs"]):
-            values = {name: part[f"{i}.{name}"] for name in names}
-            plain = {name: value if value.ndim else value.item() for name, value in values.items()}
-            songs.append(PreparedSong(**plain))
-    return songs, [(source, reason) for source, reason in head["skipped"]]

@@ -18,22 +18,27 @@ from emomusic.data.chord_labels import known_chords
 from emomusic.data.clean import SkippedError, Song
 from emomusic.data.sources import NO_DURATIONS, CorpusFile, read_stretches
 from emomusic.data.split import melody_fingerprints
-from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, measure, parts_of, passage_of
-from emomusic.music.form import bar_form
+from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, RIGHT_HAND, measure, parts_of, passage_of
+from emomusic.music.chords import UNKNOWN
+from emomusic.music.form import bar_copies, bar_figures, bar_form, bar_harmony, written_form
 from emomusic.music.key import Key, estimate_key
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 from emomusic.music.score import notes_of
-from emomusic.music.tokenizer import Tokenizer
+from emomusic.music.tokenizer import STEPS_PER_BEAT, Tokenizer
 
 CLIP_BARS = (16, 16, 16, 32, 32, 64, 8)
 STRIDE_BARS = 4
+MAX_FORM_BARS, MIN_FORM_BARS = 64, 16
+STEPS_OF_SIXTEENTH = 3
+MIN_KNOWN_SHARE = 0.75
+"""Half bars of a song whose chord is known, from which on it says how chords come back."""
 MAX_CLIP_NOTES = 1_800
 """A note is an event of the model, and so is a bar: 2,048 of them are its context."""
 
 
 @dataclass(frozen=True)
 class PreparedSong:
-    """Hold one song as `Rows` will, counted from its own first bar.
+    """One song as `Rows` will hold it, counted from its own first bar.
 
     Attributes not named here are those of `Rows`.
 
@@ -42,6 +47,9 @@ class PreparedSong:
         clips: First bar, number of bars, shift, and whether it ends the song, shape (n_clips, 4).
         fingerprints: Of its melody, see `melody_fingerprints`.
         chord_agreement: Counts of half bars, see `agreement`.
+        forms: How it goes from the first bar of a clip on, up to 64 bars, as a `FormTable` tells
+            it, shape (4,); empty if that are fewer than 16 bars.
+        knows_chords: Whether three quarters of the half bars of its clips have a known chord.
     """
 
     name: str
@@ -59,6 +67,8 @@ class PreparedSong:
     clip_values: NDArray[np.float32]
     fingerprints: NDArray[np.uint64]
     chord_agreement: IntColumn
+    forms: NDArray[np.str_]
+    knows_chords: bool
 
 
 @cache
@@ -104,22 +114,17 @@ def prepare_song(file: CorpusFile, *, with_miditok: bool = False) -> list[Prepar
     for i, song in enumerate(read_stretches(file)):
         name = f"{file.name}#{i}" if i else file.name
         try:
-            prepared.append(prepare_clean(song, name, file.source))
+            found = prepare_clean(song, name, file.source)
         except SkippedError:
             if not i:
                 raise
             continue
-        if with_miditok:
-            _compare_ids(song, prepared[-1])
+        if with_miditok and miditok_tokenizer().encode(song.score)[0].ids != found.ids.tolist():
+            raise ForeignIdsError(
+                f"MidiTok writes {name} with other ids than ours; install miditok 3.1"
+            )
+        prepared.append(found)
     return prepared
-
-
-def _compare_ids(song: Song, prepared: PreparedSong) -> None:
-    found = miditok_tokenizer().encode(song.score)[0].ids
-    if found != prepared.ids.tolist():
-        raise ForeignIdsError(
-            f"MidiTok writes {prepared.name} with other ids than ours; install miditok 3.1"
-        )
 
 
 def prepare_clean(song: Song, name: str, source: str) -> PreparedSong:
@@ -142,6 +147,8 @@ def prepare_clean(song: Song, name: str, source: str) -> PreparedSong:
     key = estimate_key(notes)
     clips, clip_values = _measured_clips(song, notes, lines, windows)
     chords, agreement = known_chords(notes, lines, song.given_chords)
+    form = bar_form(notes, lines)
+    shown = slice(int(clips[0, 0]), int(clips[:, :2].sum(axis=1).max()))
     return PreparedSong(
         name=name,
         source=source,
@@ -151,14 +158,37 @@ def prepare_clean(song: Song, name: str, source: str) -> PreparedSong:
         bar_lengths=np.array([len(bar) for bar in bars], dtype=np.int64),
         bar_values=_measured_bars(notes, lines, cuts, key),
         bar_chords=chords.astype(np.int16),
-        bar_form=bar_form(notes, lines),
+        bar_form=form,
         bar_compound=song.bar_compound,
         note_part=parts_of(notes, lines),
         clips=clips,
         clip_values=clip_values,
         fingerprints=melody_fingerprints(passage_of(notes, tempo=60.0, key=key)),
         chord_agreement=agreement,
+        forms=_forms(notes, lines, bars=shown, form=form, chords=chords),
+        knows_chords=bool((chords[shown] != UNKNOWN).mean() >= MIN_KNOWN_SHARE),
     )
+
+
+def _forms(
+    notes: Notes, lines: FloatColumn, *, bars: slice, form: NDArray[np.int8], chords: IntColumn
+) -> NDArray[np.str_]:
+    """Tell how some bars of a song go, see `PreparedSong.forms`."""
+    if bars.stop - bars.start < MIN_FORM_BARS:
+        return np.zeros(0, dtype=np.str_)
+    bars = slice(bars.start, min(bars.stop, bars.start + MAX_FORM_BARS))
+    is_left = parts_of(notes, lines) & RIGHT_HAND == 0
+    bar_of = np.searchsorted(lines, notes.onset + 1e-9, side="right") - 1
+    step = np.rint((notes.onset - lines[bar_of]) * STEPS_PER_BEAT).astype(np.int64)
+    cells: list[set[tuple[int, int]]] = [set() for _ in lines]
+    onsets: list[set[int]] = [set() for _ in lines]
+    for bar, at, pitch, left in zip(bar_of, step.tolist(), notes.pitch, is_left, strict=True):
+        cells[bar].add(((at + 1) // STEPS_OF_SIXTEENTH, int(pitch) % 12))
+        if left:
+            onsets[bar].add(at)
+    codes = bar_harmony(chords[bars]).tolist(), bar_copies(cells[bars]), bar_figures(onsets[bars])
+    texts = ("".join(map(str, own)) for own in codes)
+    return np.array([written_form(form[bars].tolist()), *texts])
 
 
 def _measured_clips(
@@ -199,11 +229,8 @@ def cut_windows(n_notes: Sequence[int], name: str) -> list[tuple[int, int]]:
     """Choose the clips of a song: (first bar, number of bars), none with an empty bar.
 
     The song is walked once in clips of 8 to 64 bars, mostly 16 or 32, that begin on a fourth
-    bar, and its last bars are taken as a clip of their own, so that endings are learnt.
-
-    Args:
-        n_notes: Notes of each bar.
-        name: Seeds the choice of lengths, so that it is the same on every machine.
+    bar, and its last bars are taken as a clip of their own, so that endings are learnt. The name
+    seeds the choice of lengths, so that it is the same on every machine.
     """
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     rng = np.random.default_rng(seed)
@@ -213,14 +240,12 @@ def cut_windows(n_notes: Sequence[int], name: str) -> list[tuple[int, int]]:
         bar = begin
         while end - bar >= STRIDE_BARS:
             n_bars = _n_fitting(n_notes[bar : min(bar + int(rng.choice(CLIP_BARS)), end)])
-            if n_bars >= STRIDE_BARS:
-                windows.add((bar, n_bars))
+            windows.add((bar, n_bars))
             bar += max(n_bars // STRIDE_BARS * STRIDE_BARS, STRIDE_BARS)
         if end == len(n_notes) and end - begin >= STRIDE_BARS:
             n_bars = _n_fitting(n_notes[max(end - int(rng.choice(CLIP_BARS)), begin) : end][::-1])
-            if n_bars >= STRIDE_BARS:
-                windows.add((end - n_bars, n_bars))
-    return sorted(windows)
+            windows.add((end - n_bars, n_bars))
+    return sorted(window for window in windows if window[1] >= STRIDE_BARS)
 
 
 def _n_fitting(n_notes: Sequence[int]) -> int:

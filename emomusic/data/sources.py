@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -53,7 +52,7 @@ UNCERTAIN_BARS = {"bar phase uncertain", "three_four_like"}
 
 @dataclass(frozen=True)
 class CorpusFile:
-    """Name one file of a corpus.
+    """One file of a corpus.
 
     Attributes:
         path: The MIDI file.
@@ -82,15 +81,20 @@ def corpus_files(folder: Path) -> list[CorpusFile]:
         ValueError: If the folder holds no MIDI files, or an index or the labels are damaged.
     """
     indices = sorted(folder.glob("*/index.csv"))
+    labelled = next((d for d in (folder / "emotion", folder) if (d / "labels.csv").is_file()), None)
     found = [file for index in indices for file in _indexed(index)]
     if not indices:
-        found = list(_plain(folder))
-    for labelled in (folder / "emotion", folder):
-        if (labelled / "labels.csv").is_file():
-            if not indices:
-                found = [file for file in found if not file.path.is_relative_to(labelled)]
-            found += _labelled(labelled, folder)
-            break
+        found = [
+            CorpusFile(path, path.relative_to(folder).as_posix(), folder.resolve().name)
+            for path in sorted(folder.rglob("*"))
+            if path.suffix.lower() in {".mid", ".midi"} and path.is_file()
+            if labelled is None or not path.is_relative_to(labelled)
+        ]
+    for clip in read_labels(labelled) if labelled else ():
+        if clip.part == "mapper":
+            name = clip.path.relative_to(folder).as_posix()
+            grid = "none" if clip.source == "emopia" else "bar"
+            found.append(CorpusFile(clip.path, name, clip.source, grid))
     if not found:
         raise ValueError(f"no MIDI files (.mid, .midi) below {folder}")
     return found
@@ -104,27 +108,11 @@ def _indexed(index: Path) -> list[CorpusFile]:
                 bpm = float(row["bpm"]) if row["bpm"] else None
                 if bpm is not None and not 0 < bpm < math.inf:
                     raise ValueError(f"bpm must be above 0, got {bpm}")
-                path = index.parent / row["path"]
                 named = row["path"], row["source"], row["grid"]
-                found.append(CorpusFile(path, *named, bpm, row["note"]))
+                found.append(CorpusFile(index.parent / row["path"], *named, bpm, row["note"]))
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(f"{index}: row {len(found) + 1} cannot be read: {error!r}") from error
     return found
-
-
-def _labelled(labelled: Path, folder: Path) -> Iterator[CorpusFile]:
-    for clip in read_labels(labelled):
-        if clip.part == "mapper":
-            name = clip.path.relative_to(folder).as_posix()
-            grid = "none" if clip.source == "emopia" else "bar"
-            yield CorpusFile(clip.path, name, clip.source, grid)
-
-
-def _plain(folder: Path) -> Iterator[CorpusFile]:
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in {".mid", ".midi"} and path.is_file():
-            name = path.relative_to(folder).as_posix()
-            yield CorpusFile(path, name, folder.resolve().name)
 
 
 def read_song(file: CorpusFile) -> Song:
@@ -144,38 +132,24 @@ def read_stretches(file: CorpusFile) -> list[Song]:
     score = read_score(file.path)
     if file.grid == "none":
         return [track_song(notes_of(score))]
-    metre, spans = _bars(file, score)
+    metre: tuple[int, int] | None = (4, 4) if file.source == "pop1k7" else None
+    spans = EVERYWHERE
+    if file.note in UNCERTAIN_BARS:
+        if (heard := hear_bars(score)) is None:
+            raise SkippedError(f"bars: {file.note.replace('_', ' ')}")
+        metre, spans = heard
+    elif file.source in ESTIMATED_BARS and hears_other_bars(score):
+        raise SkippedError("bars: the tracker hears others")
     piano = score
     if file.source == "pop909":  # the second track holds block chords that nobody plays
         piano = score.copy()
         piano.tracks = TrackTickList(score.tracks[:1])
-    songs = clean_stretches(
-        piano,
-        performed=file.source in PERFORMED,
-        metre=metre,
-        spans=spans,
-        tempo=file.bpm,
-    )
+    performed = file.source in PERFORMED
+    songs = clean_stretches(piano, performed=performed, metre=metre, spans=spans, tempo=file.bpm)
     chords = given_chords(score, file.source)
     if not chords:
         return songs
     return [replace(song, given_chords=label_half_bars(chords, song.raw_lines)) for song in songs]
-
-
-def _bars(file: CorpusFile, score: ScoreTick) -> tuple[tuple[int, int] | None, Spans]:
-    """Return the metre that overrides those of the file, None for none, and where it does so.
-
-    Raises:
-        SkippedError: If bars cannot be known.
-    """
-    if file.note in UNCERTAIN_BARS:
-        heard = hear_bars(score)
-        if heard is None:
-            raise SkippedError(f"bars: {file.note.replace('_', ' ')}")
-        return heard
-    if file.source in ESTIMATED_BARS and hears_other_bars(score):
-        raise SkippedError("bars: the tracker hears others")
-    return (4, 4) if file.source == "pop1k7" else None, EVERYWHERE
 
 
 def track_song(notes: Notes, *, min_confidence: float = MIN_CONFIDENCE) -> Song:
@@ -208,8 +182,8 @@ def hear_bars(score: ScoreTick) -> tuple[tuple[int, int], Spans] | None:
     grid = track_beats(notes)
     if grid.confidence < MIN_BEAT_CONFIDENCE:
         return None
-    bar = grid.beats_per_bar
-    quarters = np.arange(int(np.ceil(notes.onset[-1])) + 2, dtype=np.int64)
+    bar, last = grid.beats_per_bar, float(notes.onset.max())
+    quarters = np.arange(int(np.ceil(last)) + 2, dtype=np.int64)
     beat_s = seconds_at(score, quarters * score.ticks_per_quarter)
     runs = _runs(grid.beats_s[::bar], beat_s, bar)
     votes: Counter[int] = Counter()
@@ -218,7 +192,6 @@ def hear_bars(score: ScoreTick) -> tuple[tuple[int, int], Spans] | None:
     if not votes or max(votes.values()) < MIN_PHASE_SHARE * len(beat_s):
         return None
     phase = votes.most_common(1)[0][0]
-    last = float(notes.onset.max())
     spans = [
         (first, None if stop + 2 * bar > last else stop)
         for first, stop in runs

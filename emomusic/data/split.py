@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,35 +36,36 @@ def melody_fingerprints(passage: Passage) -> Fingerprints:
     return np.unique((windows.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64))
 
 
-def group_songs(fingerprints: Sequence[Fingerprints], names: Sequence[str] = ()) -> list[int]:
+def group_songs(fingerprints: Sequence[Fingerprints], names: Sequence[str]) -> list[int]:
     """Return a group number for each song; near-duplicates share one, and clips of one recording.
 
     Two songs belong together if at least 24 runs, and a fifth of the shorter song's, occur in
     both. Runs that occur in more than a dozen songs (scales, trills) do not count. Whatever they
     share, songs belong together whose `piece_of` is the same.
-
-    Args:
-        fingerprints: Of each song.
-        names: Of each song; none are looked at if there are none.
     """
     songs_of: dict[int, list[int]] = defaultdict(list)
     for song, found in enumerate(fingerprints):
         for value in found.tolist():
             songs_of[value].append(song)
-    shared: dict[tuple[int, int], int] = defaultdict(int)
-    for songs in songs_of.values():
-        if 1 < len(songs) <= COMMON:
-            for i, a in enumerate(songs):
-                for b in songs[i + 1 :]:
-                    shared[a, b] += 1
-    parent = list(range(len(fingerprints)))
+    shared = Counter(
+        pair
+        for songs in songs_of.values()
+        if len(songs) <= COMMON
+        for pair in combinations(songs, 2)
+    )
     first_of: dict[str, int] = {}
-    for song, name in enumerate(names):
-        parent[song] = first_of.setdefault(piece_of(name), song)
+    parent = [first_of.setdefault(piece_of(name), song) for song, name in enumerate(names)]
+
+    def root(song: int) -> int:
+        while parent[song] != song:
+            parent[song] = parent[parent[song]]
+            song = parent[song]
+        return song
+
     for (a, b), count in shared.items():
         if count >= max(MIN_SHARED, MIN_SHARE * min(len(fingerprints[a]), len(fingerprints[b]))):
-            parent[_root(parent, a)] = _root(parent, b)
-    return [_root(parent, song) for song in range(len(fingerprints))]
+            parent[root(a)] = root(b)
+    return [root(song) for song in range(len(fingerprints))]
 
 
 def piece_of(name: str) -> str:
@@ -79,13 +81,6 @@ def piece_of(name: str) -> str:
     return clip[1] if clip else name
 
 
-def _root(parent: list[int], song: int) -> int:
-    while parent[song] != song:
-        parent[song] = parent[parent[song]]
-        song = parent[song]
-    return song
-
-
 def hold_back(
     fingerprints: Sequence[Fingerprints], names: Sequence[str], *, share: float
 ) -> list[bool]:
@@ -93,12 +88,7 @@ def hold_back(
 
     So a song keeps its side when music is added, unless a near-duplicate comes whose name is
     before those of its group, or one that joins two groups. If all or none would go, the last
-    song's group does, where there is another.
-
-    Args:
-        fingerprints: Of each song.
-        names: Of each song.
-        share: Part of all groups that goes there, 0 to 1.
+    song's group does, where there is another. `share`, 0 to 1, is the part of all groups that goes.
     """
     groups = group_songs(fingerprints, names)
     first: dict[int, str] = {}
@@ -111,11 +101,6 @@ def hold_back(
 
 
 def is_validation(name: str, share: float) -> bool:
-    """Tell whether a song or group goes to validation, by the hash of its name.
-
-    Args:
-        name: What identifies it on every machine.
-        share: Part of all names that goes there, 0 to 1.
-    """
+    """Tell by the hash of a name whether its song is among the share, 0 to 1, held back."""
     digest = hashlib.sha1(name.encode(), usedforsecurity=False).digest()
     return int.from_bytes(digest[:4], "big") / 2**32 < share

@@ -6,7 +6,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ CHOICES = {
     "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", "bf16", "fp32"),
 }
+ABOVE_0 = ("context", "batch_events", "micro_batches", "lr", "clip_norm", "save_minutes",
+           "eval_events")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Hold the settings of a run.
+    """The settings of a run, checked: a wrong type or value is a ValueError.
 
     Attributes:
         size: `small` (about 12 M parameters), `base` (about 29 M), `half` (the width of
@@ -82,18 +84,18 @@ class TrainConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        """Check the settings.
-
-        Raises:
-            ValueError: If one is of the wrong type or out of range.
-        """
+        """Check the settings."""
         for entry in fields(self):
-            _check_type(entry.name, getattr(self, entry.name), str(entry.type))
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                accepted = f"{', '.join(known[:-1])} or {known[-1]}"
-                raise ValueError(f"{name} must be {accepted}, got {getattr(self, name)!r}")
-        if self.minutes <= 0 and self.max_steps <= 0:
+            name, value = entry.name, getattr(self, entry.name)
+            _check_type(entry, value)
+            if name in CHOICES and value not in CHOICES[name]:
+                *others, last = CHOICES[name]
+                raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {value!r}")
+            if name in ABOVE_0 and value <= 0:
+                raise ValueError(f"{name} must be above 0, got {value}")
+            if isinstance(value, int | float) and value < 0:
+                raise ValueError(f"{name} must not be below 0, got {value}")
+        if not self.minutes and not self.max_steps:
             raise ValueError("set minutes or max_steps, so that the run ends")
         if self.decay_steps > self.max_steps:
             raise ValueError(
@@ -101,45 +103,22 @@ class TrainConfig:
             )
         if self.init_from and self.branch_from:
             raise ValueError("init_from and branch_from exclude each other")
-        for name in ("context", "batch_events", "micro_batches", "lr", "clip_norm",
-                     "save_minutes", "eval_events"):  # fmt: skip
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("minutes", "max_steps", "decay_steps", "warmup_steps", "weight_decay",
-                     "dropout", "eval_minutes", "threads", "seed"):  # fmt: skip
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be below 0, got {getattr(self, name)}")
         if self.dropout >= 1:
             raise ValueError(f"dropout must be below 1, got {self.dropout}")
         for source, weight in self.source_weights.items():
-            if not (_is(weight, "float") and 0 <= weight < math.inf):
+            is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+            if not is_number or not 0 <= weight < math.inf:
                 raise ValueError(f"the weight of {source} must be 0 or above, got {weight!r}")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return asdict(self)
 
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "bool": (bool,),
-    "int": (int,),
-    "float": (int, float),
-    "dict[str, float]": (dict,),
-    "Augmentation": (Augmentation,),
-}
-
-
-def _is(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "bool"
-    return isinstance(value, _KINDS[kind])
-
-
-def _check_type(name: str, value: Any, kind: str) -> None:
-    finite = not isinstance(value, float) or math.isfinite(value)
-    if not (_is(value, kind) and finite):
-        raise ValueError(f"{name} must be of type {kind}, got {value!r}")
+def _check_type(entry: Field[Any], value: Any) -> None:
+    """Check that a value is of the type of a setting's default; whole numbers are floats, too."""
+    made = entry.default_factory
+    example = entry.default if made is MISSING else made()
+    accepted = (int, float) if isinstance(example, float) else type(example)
+    fits = isinstance(value, accepted) and isinstance(value, bool) == isinstance(example, bool)
+    if not fits or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(f"{entry.name} must be of type {entry.type}, got {value!r}")
 
 
 def make_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
@@ -148,23 +127,19 @@ def make_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
     Raises:
         ValueError: If the file cannot be read, or a key is unknown, or a value out of range.
     """
-    values: dict[str, Any] = {}
-    if path is not None:
-        values = _read(path)
+    values = {} if path is None else _read(path)
     values |= {name: value for name, value in overrides.items() if value is not None}
     known = {f.name for f in fields(TrainConfig)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ValueError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    augmentation = values.pop("augmentation", {})
-    if isinstance(augmentation, Mapping):
-        odd = sorted(set(augmentation) - {f.name for f in fields(Augmentation)})
-        if odd:
-            raise ValueError(f"unknown setting {odd[0]!r} in augmentation")
-        for name, value in augmentation.items():
-            _check_type(name, value, "float")
-        augmentation = Augmentation(**augmentation)
-    return TrainConfig(**values, augmentation=augmentation)
+    for name in sorted(set(values) - known):
+        raise ValueError(f"unknown setting {name!r}; known are {', '.join(sorted(known))}")
+    if isinstance(chances := values.get("augmentation"), Mapping):
+        entries = {f.name: f for f in fields(Augmentation)}
+        for name, value in chances.items():
+            if name not in entries:
+                raise ValueError(f"unknown setting {name!r} in augmentation")
+            _check_type(entries[name], value)
+        values["augmentation"] = Augmentation(**chances)
+    return TrainConfig(**values)
 
 
 def _read(path: Path) -> dict[str, Any]:

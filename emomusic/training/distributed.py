@@ -12,6 +12,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 TIMEOUT = timedelta(minutes=30)
 """How long the others wait while process 0 writes and samples; a process that ends is noticed
@@ -19,10 +20,7 @@ at once."""
 
 
 def device_of(name: str) -> torch.device:
-    """Return where this process computes.
-
-    Args:
-        name: `auto`, `cpu` or `cuda`.
+    """Return where this process computes: `auto`, `cpu`, or `cuda`, if torch finds such a GPU.
 
     Raises:
         ValueError: If a GPU is asked for and torch finds none.
@@ -36,34 +34,30 @@ def device_of(name: str) -> torch.device:
 
 
 class Ranks:
-    """Know this process's place among those that train together; one alone needs no set-up.
+    """This process's place among those that train together; one alone needs no set-up.
 
     Attributes:
+        device: Where this process computes.
         rank: Number of this process, 0 for the one that saves and logs.
         size: Processes in all.
     """
 
     def __init__(self, device: torch.device) -> None:
-        """Join the processes that torchrun's environment names.
-
-        Args:
-            device: Where this process computes.
-        """
+        """Join the processes that torchrun's environment names."""
         self.device = device
         self.rank = int(os.environ.get("RANK", "0"))
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         if self.size > 1 and not dist.is_initialized():
             if device.type == "cuda":
                 torch.cuda.set_device(device)
-            backend = "nccl" if device.type == "cuda" else "gloo"
-            dist.init_process_group(backend, timeout=TIMEOUT)
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
 
-    def agree(self, *values: float) -> list[float]:
-        """Return process 0's values in all processes."""
-        shared = torch.tensor(values, dtype=torch.float64, device=self.device)
+    def agree(self, value: float) -> float:
+        """Return process 0's value in all processes."""
+        shared = torch.tensor(value, dtype=torch.float64, device=self.device)
         if self.size > 1:
             dist.broadcast(shared, 0)
-        return list(shared.tolist())
+        return shared.item()
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum of tensors over the processes, in all of them."""
@@ -71,11 +65,6 @@ class Ranks:
             values = values.clone()
             dist.all_reduce(values)
         return values
-
-    def total(self, *values: float) -> list[float]:
-        """Return sums over the processes, in all of them."""
-        summed = self.sum(torch.tensor(values, dtype=torch.float64, device=self.device))
-        return list(summed.tolist())
 
     def add_gradients(self, model: nn.Module) -> None:
         """Let each process have the sum of all gradients."""
@@ -86,20 +75,18 @@ class Ranks:
         has = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
         anywhere = self.sum(has).tolist()
         parameters = [p for p, n in zip(parameters, anywhere, strict=True) if n]
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        flat = torch.cat([grad.flatten() for grad in grads])
-        dist.all_reduce(flat)
-        begin = 0
         for parameter in parameters:
-            end = begin + parameter.numel()
-            parameter.grad, begin = flat[begin:end].view_as(parameter), end
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        grads = [p.grad for p in parameters if p.grad is not None]
+        vector_to_parameters(self.sum(parameters_to_vector(grads)), grads)
 
     def share(self, data: bytes) -> bytes:
         """Return process 0's bytes in all processes."""
         if self.size == 1:
             return data
-        (n_bytes,) = self.agree(len(data))
-        shared = torch.empty(int(n_bytes), dtype=torch.uint8, device=self.device)
+        n_bytes = int(self.agree(len(data)))
+        shared = torch.empty(n_bytes, dtype=torch.uint8, device=self.device)
         if self.rank == 0:
             shared.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
         dist.broadcast(shared, 0)
@@ -115,7 +102,9 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            if self.size == 1 or not _is_of_the_others(error):
+            text = str(error).lower()
+            of_the_others = isinstance(error, dist.DistError) or "gloo" in text or "nccl" in text
+            if self.size == 1 or not of_the_others:
                 raise
             raise ConnectionError(
                 f"process {self.rank} of {self.size} stops, because another one ended; "
@@ -131,11 +120,6 @@ class Ranks:
             # All is done, and only rank 0 has files open: threads that the group leaves behind
             # may abort a process in its very last moment, and torchrun would call it a failure.
             atexit.register(_end_now)
-
-
-def _is_of_the_others(error: RuntimeError) -> bool:
-    text = str(error).lower()
-    return isinstance(error, dist.DistError) or "gloo" in text or "nccl" in text
 
 
 def _end_now() -> None:

@@ -46,12 +46,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def slot_losses(model: Transformer, batch: EventBatch) -> list[tuple[Tensor, Tensor]]:
-    """Return for each slot the cross-entropies in nats, and the events that they stand at.
-
-    Args:
-        model: The network.
-        batch: On the same device.
-    """
+    """Return for each slot the cross-entropies in nats, and the events that they stand at."""
     x = model.embed(batch.rows, batch.start)
     n, width = batch.shape
     laid = x.new_zeros(n * width, x.shape[1]).index_copy(0, batch.place, x)
@@ -87,11 +82,8 @@ def mean_loss(
 ) -> dict[str, float]:
     """Return nats a note over the first batches, in all and of each slot.
 
-    Args:
-        model: Left in training mode.
-        batches: What to measure on.
-        max_events: Events, padding counted in, from which on no further batch is begun.
-        precision: `bf16` or `fp32`.
+    No further batch is begun from `max_events` on, padding counted in. The model is left in
+    training mode; the precision is `bf16` or `fp32`.
     """
     device = model.embedding.device
     model.eval()

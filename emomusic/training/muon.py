@@ -34,20 +34,14 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """Take the matrices.
+        """Take the matrices, each with the numbers of rows of those that it holds.
 
-        Args:
-            matrices: Each with the numbers of rows of those that it holds, together all its rows.
-            lr: Learning rate.
-            weight_decay: Share of a matrix taken away in a step, as a multiple of the rate.
-            momentum: Of the moving average of gradients.
-            dtype: In which matrices are multiplied.
+        A step takes `lr * weight_decay` of a matrix away; `dtype` is what products are made in.
         """
-        found = list(matrices)
-        self._cuts = {matrix: list(rows) for matrix, rows in found}
+        self._cuts = {matrix: list(rows) for matrix, rows in matrices}
         self._dtype = dtype
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
-        super().__init__([matrix for matrix, _ in found], defaults)
+        super().__init__(list(self._cuts), defaults)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override] # no closure is known
@@ -75,11 +69,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Bring the singular values of matrices near 1, shape (n, rows, columns), in float32.
+    """Bring the singular values of matrices, shape (n, rows, columns), near 1, in float32.
 
-    Args:
-        matrices: Of any size.
-        dtype: In which they are multiplied.
+    They are multiplied in `dtype`.
     """
     a, b, c = COEFFICIENTS
     is_tall = matrices.shape[1] > matrices.shape[2]

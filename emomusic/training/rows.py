@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,81 +20,65 @@ N_CHORDS, N_FORMS = 109, 11
 """Numbers of a half bar's chord, none included, and codes of a bar's form, none included."""
 MAX_BYTES = 2**31
 """Of all arrays, unpacked: thirty times those of three thousand songs."""
-_ARRAYS: dict[str, tuple[str, int, str]] = {
-    "meta": ("uint8", 1, ""),
-    "ids": ("uint16", 1, ""),
-    "bar_start": ("int64", 1, ""),
-    "bar_values": ("float32", 2, "bars"),
-    "bar_chords": ("int16", 2, "bars"),
-    "bar_form": ("int8", 1, "bars"),
-    "bar_compound": ("bool", 1, "bars"),
-    "note_part": ("uint8", 1, "notes"),
-    "clip_bar": ("int32", 1, "clips"),
-    "clip_n_bars": ("int16", 1, "clips"),
-    "clip_shift": ("int8", 1, "clips"),
-    "clip_is_end": ("bool", 1, "clips"),
-    "clip_values": ("float32", 2, "clips"),
-    "clip_song": ("int32", 1, "clips"),
-    "song_source": ("int16", 1, "songs"),
-    "song_has_dynamics": ("bool", 1, "songs"),
-    "song_has_durations": ("bool", 1, "songs"),
-    "song_is_validation": ("bool", 1, "songs"),
-}
-"""Type and dimensions of each array, and what it has one entry for."""
+
+
+def _array(dtype: str, n_dims: int = 1, *, of: str = "") -> dict[str, Any]:
+    """Describe an array by type and dimensions, and what it has one entry for."""
+    return {"kind": (dtype, n_dims), "of": of}
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Hold cleaned songs as ids, cut into bars, and the clips to train on.
+    """Cleaned songs as ids, cut into bars, and the clips to train on.
 
     Attributes:
-        ids: Token ids of all bars, control tokens left out, uint16, shape (n_ids,).
-        bar_start: Where each bar begins in `ids`, int64, shape (n_bars + 1,).
-        bar_values: Attributes of each bar, float32, shape (n_bars, n_bar_attributes).
+        ids: Token ids of all bars, control tokens left out, shape (n_ids,).
+        bar_start: Where each bar begins in `ids`, shape (n_bars + 1,).
+        bar_values: Attributes of each bar, shape (n_bars, n_bar_attributes).
         bar_chords: Chord of each half bar, root * 9 + quality with the root as it sounds, 108
-            for none, -1 where it is not known, int16, shape (n_bars, 2).
+            for none, -1 where it is not known, shape (n_bars, 2).
         bar_form: Earlier bar of the song that each bar takes up: 0 none, 1 to 5 whole, 6 to 10
-            its rhythm, that 1, 2, 4, 8 or 16 bars back, int8, shape (n_bars,).
-        bar_compound: Whether the bar's beats are dotted quarters, bool, shape (n_bars,).
+            its rhythm, that 1, 2, 4, 8 or 16 bars back, shape (n_bars,).
+        bar_compound: Whether the bar's beats are dotted quarters, shape (n_bars,).
         note_part: Of each note of `ids`, in their order: 1 right hand, 2 melody, 4 bass, added
-            up, uint8, shape (n_notes,).
-        clip_bar: First bar of each clip, int32, shape (n_clips,).
-        clip_n_bars: Bars of each clip, int16, shape (n_clips,).
-        clip_shift: Semitones that bring the clip's tonic to C, -6 to 5, int8, (n_clips,).
-        clip_is_end: Whether the clip ends where its song ends, bool, shape (n_clips,).
-        clip_values: Attributes of each clip, unshifted, float32, (n_clips, n_attributes).
-        clip_song: Song of each clip, int32, shape (n_clips,).
-        song_source: Index into meta["sources"], int16, shape (n_songs,).
-        song_has_dynamics: Whether velocities mean something, bool, shape (n_songs,).
-        song_has_durations: Whether durations do, bool, shape (n_songs,).
-        song_is_validation: Whether the song is held back, bool, shape (n_songs,).
+            up, shape (n_notes,).
+        clip_bar: First bar of each clip, shape (n_clips,).
+        clip_n_bars: Bars of each clip, shape (n_clips,).
+        clip_shift: Semitones that bring the clip's tonic to C, -6 to 5, shape (n_clips,).
+        clip_is_end: Whether the clip ends where its song ends, shape (n_clips,).
+        clip_values: Attributes of each clip, unshifted, shape (n_clips, n_attributes).
+        clip_song: Song of each clip, shape (n_clips,).
+        song_source: Index into meta["sources"], shape (n_songs,).
+        song_has_dynamics: Whether velocities mean something, shape (n_songs,).
+        song_has_durations: Whether durations do, shape (n_songs,).
+        song_is_validation: Whether the song is held back, shape (n_songs,).
         meta: Vocabulary texts, attribute names, bin edges, sources, account.
     """
 
-    ids: NDArray[np.uint16]
-    bar_start: NDArray[np.int64]
-    bar_values: NDArray[np.float32]
-    bar_chords: NDArray[np.int16]
-    bar_form: NDArray[np.int8]
-    bar_compound: NDArray[np.bool_]
-    note_part: NDArray[np.uint8]
-    clip_bar: NDArray[np.int32]
-    clip_n_bars: NDArray[np.int16]
-    clip_shift: NDArray[np.int8]
-    clip_is_end: NDArray[np.bool_]
-    clip_values: NDArray[np.float32]
-    clip_song: NDArray[np.int32]
-    song_source: NDArray[np.int16]
-    song_has_dynamics: NDArray[np.bool_]
-    song_has_durations: NDArray[np.bool_]
-    song_is_validation: NDArray[np.bool_]
-    meta: dict[str, Any]
+    ids: NDArray[np.uint16] = field(metadata=_array("uint16"))
+    bar_start: NDArray[np.int64] = field(metadata=_array("int64"))
+    bar_values: NDArray[np.float32] = field(metadata=_array("float32", 2, of="bars"))
+    bar_chords: NDArray[np.int16] = field(metadata=_array("int16", 2, of="bars"))
+    bar_form: NDArray[np.int8] = field(metadata=_array("int8", of="bars"))
+    bar_compound: NDArray[np.bool_] = field(metadata=_array("bool", of="bars"))
+    note_part: NDArray[np.uint8] = field(metadata=_array("uint8", of="notes"))
+    clip_bar: NDArray[np.int32] = field(metadata=_array("int32", of="clips"))
+    clip_n_bars: NDArray[np.int16] = field(metadata=_array("int16", of="clips"))
+    clip_shift: NDArray[np.int8] = field(metadata=_array("int8", of="clips"))
+    clip_is_end: NDArray[np.bool_] = field(metadata=_array("bool", of="clips"))
+    clip_values: NDArray[np.float32] = field(metadata=_array("float32", 2, of="clips"))
+    clip_song: NDArray[np.int32] = field(metadata=_array("int32", of="clips"))
+    song_source: NDArray[np.int16] = field(metadata=_array("int16", of="songs"))
+    song_has_dynamics: NDArray[np.bool_] = field(metadata=_array("bool", of="songs"))
+    song_has_durations: NDArray[np.bool_] = field(metadata=_array("bool", of="songs"))
+    song_is_validation: NDArray[np.bool_] = field(metadata=_array("bool", of="songs"))
+    meta: dict[str, Any] = field(metadata=_array("uint8"))  # as the bytes of its JSON
 
     def save(self, path: Path) -> None:
         """Write the rows to one compressed `.npz`, whole or not at all."""
-        arrays = {name: value for name, value in vars(self).items() if name != "meta"}
         meta = np.frombuffer(json.dumps({"format": FORMAT, **self.meta}).encode(), np.uint8)
-        write_atomically(path, lambda file: np.savez_compressed(file, meta=meta, **arrays))
+        arrays = {**vars(self), "meta": meta}
+        write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
     def digest(self) -> str:
         """Return what tells these rows from others."""
@@ -114,7 +98,8 @@ class Rows:
         try:
             if path.exists() and not path.is_file():
                 raise ValueError("it is no plain file")
-            _check_sizes(path)
+            with zipfile.ZipFile(path) as packed:
+                _check_arrays(packed)
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             meta = json.loads(arrays.pop("meta").tobytes())
@@ -128,36 +113,29 @@ class Rows:
         return rows
 
 
-def _check_sizes(path: Path) -> None:
+def _check_arrays(packed: zipfile.ZipFile) -> None:
     """Check names, types and sizes of the arrays in a file before memory is taken for them."""
-    with zipfile.ZipFile(path) as packed:
-        members = packed.infolist()
-        n_bytes = sum(member.file_size for member in members)
-        if n_bytes > MAX_BYTES:
-            raise ValueError(f"its arrays take {n_bytes} bytes, at most {MAX_BYTES} are read")
-        if len(members) != len({member.filename for member in members}):
-            raise ValueError("it holds an array twice")
-        for member in members:
-            _check_array(packed, member)
-
-
-def _check_array(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    name = member.filename.removesuffix(".npy")
-    if name not in _ARRAYS or member.compress_type not in (
-        zipfile.ZIP_STORED,
-        zipfile.ZIP_DEFLATED,
-    ):
-        raise ValueError(f"it holds {name[:40]!r}")
-    with packed.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"{name} is an array of version {version}, known is (1, 0)")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        n_bytes = math.prod(shape) * dtype.itemsize
-        if (str(dtype), len(shape)) != _ARRAYS[name][:2]:
-            raise ValueError(f"{name} must be {_ARRAYS[name][:2]}, got {dtype} {shape}")
-        if n_bytes != member.file_size - file.tell():
-            raise ValueError(f"{name} claims {n_bytes} bytes of a file of {member.file_size}")
+    members = packed.infolist()
+    n_bytes = sum(member.file_size for member in members)
+    if n_bytes > MAX_BYTES:
+        raise ValueError(f"its arrays take {n_bytes} bytes, at most {MAX_BYTES} are read")
+    if len(members) != len({member.filename for member in members}):
+        raise ValueError("it holds an array twice")
+    kinds = {entry.name: entry.metadata["kind"] for entry in fields(Rows)}
+    for member in members:
+        name = member.filename.removesuffix(".npy")
+        readable = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        if name not in kinds or not readable:
+            raise ValueError(f"it holds {name[:40]!r}")
+        with packed.open(member) as file:
+            if (version := np.lib.format.read_magic(file)) != (1, 0):
+                raise ValueError(f"{name} is an array of version {version}, known is (1, 0)")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            n_bytes = math.prod(shape) * dtype.itemsize
+            if (str(dtype), len(shape)) != kinds[name]:
+                raise ValueError(f"{name} must be {kinds[name]}, got {dtype} {shape}")
+            if n_bytes != member.file_size - file.tell():
+                raise ValueError(f"{name} claims {n_bytes} bytes of a file of {member.file_size}")
 
 
 def _check_places(rows: Rows) -> None:
@@ -168,9 +146,10 @@ def _check_places(rows: Rows) -> None:
     n_bars, n_clips, n_songs = len(rows.bar_start) - 1, len(rows.clip_bar), len(rows.song_source)
     n_notes = int(is_pitch[rows.ids].sum())
     lengths = {"bars": n_bars, "notes": n_notes, "clips": n_clips, "songs": n_songs}
-    for name, (_, _, of) in _ARRAYS.items():
-        if of and len(getattr(rows, name)) != lengths[of]:
-            raise ValueError(f"{name} must be {lengths[of]} long, is {len(getattr(rows, name))}")
+    for entry in fields(rows):
+        of, values = entry.metadata["of"], getattr(rows, entry.name)
+        if of and len(values) != lengths[of]:
+            raise ValueError(f"{entry.name} must be {lengths[of]} long, is {len(values)}")
     _check_range("bar_start", rows.bar_start, 0, len(rows.ids))
     _check_range("clip_bar", rows.clip_bar, 0, n_bars - 1)
     _check_range("clip_n_bars", rows.clip_bar.astype(np.int64) + rows.clip_n_bars, 0, n_bars)

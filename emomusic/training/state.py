@@ -1,10 +1,10 @@
-"""The state that an interrupted run goes on from: tensors and JSON, written whole."""
+"""What a run keeps: the state that it goes on from, and its log."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,45 +14,29 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from emomusic.files import write_atomically
+from emomusic.files import write_atomically, write_text
 from emomusic.training.distributed import Ranks
 
-STATE_NAME = "state.safetensors"
+STATE_NAME, LOG_NAME = "state.safetensors", "log.jsonl"
 
 
 def save_state(
-    folder: Path,
-    model: nn.Module,
-    optimisers: list[torch.optim.Optimizer],
-    scalars: Mapping[str, Any],
+    folder: Path, model: nn.Module, optimisers: Sequence[Optimizer], scalars: Mapping[str, Any]
 ) -> None:
-    """Write model, optimisers, torch's random state and scalars to one file, with their digest.
-
-    Args:
-        folder: Where to.
-        model: The model.
-        optimisers: Of its parameters.
-        scalars: What JSON can say.
-    """
-    tensors = {n: t.detach().cpu().contiguous() for n, t in sorted(_named(model, optimisers))}
-    tensors["random"] = torch.get_rng_state()
-    told = json.dumps(scalars)
-    metadata = {"scalars": told, "digest": _digest(tensors, told)}
-    data = save_tensors(tensors, metadata=metadata)
-    write_atomically(folder / STATE_NAME, lambda file: file.write(data))
-
-
-def _named(
-    model: nn.Module, optimisers: list[torch.optim.Optimizer]
-) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in model.state_dict().items():
-        yield f"model.{name}", tensor
+    """Write model, optimisers, torch's random state and scalars to one file, with their digest."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for i, optimiser in enumerate(optimisers):
         for key, values in optimiser.state_dict()["state"].items():
             for name, value in values.items():
                 if value is not None:
-                    yield f"optimiser.{i}.{key}.{name}", torch.as_tensor(value)
+                    tensors[f"optimiser.{i}.{key}.{name}"] = torch.as_tensor(value)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    tensors["random"] = torch.get_rng_state()
+    told = json.dumps(scalars)
+    data = save_tensors(tensors, metadata={"scalars": told, "digest": _digest(tensors, told)})
+    write_atomically(folder / STATE_NAME, lambda file: file.write(data))
 
 
 def _digest(tensors: Mapping[str, Tensor], told: str) -> str:
@@ -66,30 +50,32 @@ def _digest(tensors: Mapping[str, Tensor], told: str) -> str:
 def load_state(
     folder: Path,
     model: nn.Module,
-    optimisers: list[torch.optim.Optimizer],
+    optimisers: Sequence[Optimizer],
     *,
     same: Mapping[str, Any],
-    ranks: Ranks | None = None,
+    ranks: Ranks,
 ) -> dict[str, Any]:
-    """Put a saved state into model and optimisers, and return the scalars.
+    """Read a state into a model, its optimisers and torch's random numbers; return the scalars.
 
-    Args:
-        folder: Where `save_state` wrote it.
-        model: Takes the saved weights.
-        optimisers: As they were when saved.
-        same: Scalars that must be those of the saved run.
-        ranks: The processes that train together, of which the first reads for all.
+    What `same` names must be as in the saved run; of the processes that train together the first
+    reads for all.
 
     Raises:
         ValueError: If the file is damaged or of another run.
     """
     path = folder / STATE_NAME
     with _refusal(path):
-        data = path.read_bytes() if ranks is None or ranks.rank == 0 else b""
-    if ranks is not None:
-        data = ranks.share(data)
+        data = b"" if ranks.rank else path.read_bytes()
+    data = ranks.share(data)
     with _refusal(path):
-        tensors, scalars = _parse(data)
+        tensors = load_tensors(data)
+        head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        if head.get("digest") != _digest(tensors, head["scalars"]):
+            raise ValueError(
+                "it is damaged, or of an earlier version; take another folder, or remove it to "
+                "begin anew"
+            )
+        scalars: dict[str, Any] = json.loads(head["scalars"])
         for name, value in same.items():
             if scalars.get(name) != value:
                 raise ValueError(
@@ -98,7 +84,11 @@ def load_state(
                 )
         model.load_state_dict(_below(tensors, "model."))
         for i, optimiser in enumerate(optimisers):
-            _fill(optimiser, _below(tensors, f"optimiser.{i}."))
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in _below(tensors, f"optimiser.{i}.").items():
+                key, entry = name.split(".", 1)
+                state.setdefault(int(key), {})[entry] = tensor
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         torch.set_rng_state(tensors["random"])
     return scalars
 
@@ -112,27 +102,53 @@ def _refusal(path: Path) -> Iterator[None]:
         raise ValueError(f"cannot resume from {path}: {told}") from error
 
 
-def _parse(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors = load_tensors(data)
-    head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-    if head.get("digest") != _digest(tensors, head["scalars"]):
-        raise ValueError(
-            "it is damaged, or of an earlier version; take another folder, or remove it to begin "
-            "anew"
-        )
-    scalars: dict[str, Any] = json.loads(head["scalars"])
-    return tensors, scalars
-
-
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def _fill(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        key, field = name.split(".", 1)
-        state.setdefault(int(key), {})[field] = tensor
-    optimiser.load_state_dict(
-        {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
-    )
+class Log:
+    """The log of a run, a line of JSON for each record, once however often the run stops.
+
+    TensorBoard's events are written beside it, where that is installed.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Open the log of a run that stands at a step, and drop what was logged after it."""
+        self.path = folder / LOG_NAME
+        kept = [record for record in _read_log(self.path) if step and record["step"] <= step]
+        write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+        self.known = {_kind(record) for record in kept}
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            self.board = None
+        else:
+            self.board = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def write(self, where: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+        """Log values, rounded, behind the step and so on; return the whole record."""
+        rounded = {n: round(v, 6) if isinstance(v, float) else v for n, v in values.items()}
+        record = {**where, **rounded}
+        if _kind(record) not in self.known:
+            self.known.add(_kind(record))
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+            for name, value in values.items():
+                if self.board is not None and isinstance(value, float):
+                    self.board.add_scalar(name, value, record["step"])
+        return record
+
+
+def _kind(record: dict[str, Any]) -> tuple[int, bool, bool]:
+    """Return what a record is of: a step has one of training, one of evaluation, one of how."""
+    return record["step"], "loss" in record, "precision" in record
+
+
+def _read_log(path: Path) -> Iterator[dict[str, Any]]:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for line in text.splitlines():
+        try:
+            record = json.loads(line)
+            yield {**record, "step": int(record["step"])}
+        except (ValueError, TypeError, KeyError):
+            continue  # a line that the end of a process cut short

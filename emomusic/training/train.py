@@ -7,8 +7,8 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +22,13 @@ from emomusic.model.transformer import Transformer
 from emomusic.training.batches import Augmentation, ClipBatches
 from emomusic.training.config import TrainConfig
 from emomusic.training.distributed import Ranks, device_of
-from emomusic.training.log import Log
-from emomusic.training.loss import (
-    PRECISIONS,
-    autocast,
-    faster_precision,
-    mean_loss,
-    summed_loss,
-)
+from emomusic.training.loss import PRECISIONS, autocast, faster_precision, mean_loss, summed_loss
 from emomusic.training.muon import Muon
 from emomusic.training.rows import Rows
-from emomusic.training.state import STATE_NAME, load_state, save_state
+from emomusic.training.state import STATE_NAME, Log, load_state, save_state
 
 LOG_EVERY = 10
-COUNTERS = ("step", "first_step", "epoch", "index", "notes", "elapsed")
+COUNTERS = ("step", "first_step", "epoch", "index", "notes", "elapsed", "best_speed")
 IDENTITY = ("seed", "size", "context", "lr", "warmup_steps", "weight_decay", "dropout",
             "clip_norm", "batch_events", "micro_batches", "decay_steps", "max_steps",
             "source_weights")  # fmt: skip
@@ -81,27 +74,20 @@ def train(
         ConnectionError: If another of the processes that train together ended.
     """
     ranks = Ranks(device_of(config.device))
-    with ranks.together(), _only_run(out_dir / RUN_DIR, ranks):
+    with ExitStack() as stack:
+        stack.enter_context(ranks.together())
+        if not ranks.rank:
+            run_dir = out_dir / RUN_DIR
+            run_dir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone_in(run_dir))
+            clear_parts(run_dir)
+            clear_parts(out_dir)
         rows = Rows.load(rows_path)
         torch.set_flush_denormal(True)  # of the whole process: numbers so small only cost time
-        try:
-            evaluated = _Run(rows, out_dir, config, ranks, report, on_evaluation).go()
-        finally:
-            torch.set_flush_denormal(False)
+        stack.callback(torch.set_flush_denormal, False)
+        evaluated = _Run(rows, out_dir, config, ranks, report, on_evaluation).go()
         ranks.leave()
     return evaluated
-
-
-@contextmanager
-def _only_run(run_dir: Path, ranks: Ranks) -> Iterator[None]:
-    if ranks.rank:
-        yield
-        return
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with alone_in(run_dir):
-        for folder in (run_dir, run_dir.parent):
-            clear_parts(folder)
-        yield
 
 
 def make_optimisers(model: Transformer, config: TrainConfig, dtype: torch.dtype) -> list[Any]:
@@ -150,42 +136,36 @@ def start_from(model: Transformer, folder: Path) -> None:
             parameter.copy_(weights[".".join(parts)])
 
 
+@dataclass
 class _Run:
-    def __init__(
-        self,
-        rows: Rows,
-        out_dir: Path,
-        config: TrainConfig,
-        ranks: Ranks,
-        report: Report,
-        on_evaluation: OnEvaluation,
-    ) -> None:
-        self.rows, self.out_dir, self.config = rows, out_dir, config
-        self.report, self.on_evaluation = report, on_evaluation
-        self.ranks, self.device, self.run_dir = ranks, ranks.device, out_dir / RUN_DIR
+    rows: Rows
+    out_dir: Path
+    config: TrainConfig
+    ranks: Ranks
+    report: Report
+    on_evaluation: OnEvaluation
+    step: int = 0
+    first_step: int = 0
+    epoch: int = 0
+    index: int = 0
+    notes: int = 0
+    elapsed: float = 0.0
+    best_speed: float = 0.0
+    losses: list[Tensor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        config, self.device, self.run_dir = self.config, self.ranks.device, self.out_dir / RUN_DIR
         if config.threads:
             torch.set_num_threads(config.threads)
+        self.machine = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+        if self.device.type == "cuda":
+            self.machine = torch.cuda.get_device_name(self.device)
         torch.set_float32_matmul_precision("high")
         torch.manual_seed(config.seed)
         chosen = faster_precision(self.device) if config.precision == "auto" else config.precision
-        self.precision = ranks.share(chosen.encode()).decode()
+        self.precision = self.ranks.share(chosen.encode()).decode()
         self.training = self._batches(validation=False, augmentation=config.augmentation)
         self.validation = self._batches(validation=True, augmentation=None)
-        self.step = self.first_step = self.epoch = self.index = self.notes = 0
-        self.elapsed = self.best_speed = 0.0
-        self.losses: list[Tensor] = []
-        self.evaluated: dict[str, float] = {}
-        self._build()
-        self.identity = {name: getattr(config, name) for name in IDENTITY}
-        # A constant rate does not depend on where the run ends.
-        self.identity["max_steps"] *= bool(config.decay_steps)
-        self.identity |= {"rows": rows.digest(), **vars(config.augmentation)}
-        self._begin()
-        self.last_save = self.last_eval = self.elapsed
-        self.log = Log(self.run_dir, self.step) if ranks.rank == 0 else None
-
-    def _build(self) -> None:
-        config = self.config
         shape = ModelConfig(
             vocab_size=self.training.layout.n_ids,
             layout=self.training.layout.events,
@@ -198,26 +178,12 @@ class _Run:
             dynamo.config.recompile_limit = RECOMPILE_LIMIT
             for part in (*self.model.blocks, *self.model.slots):
                 part.compile(dynamic=True)
-
-    def _begin(self) -> None:
-        """Go on with a state, or begin from another run's, from a checkpoint, or from chance."""
-        config = self.config
-        (resumes,) = self.ranks.agree((self.run_dir / STATE_NAME).is_file())
-        if resumes:
-            self._load(self.run_dir, self.identity)
-        elif config.branch_from:
-            own = ("size", "rows") if config.same_rows else ("size",)
-            self._load(Path(config.branch_from) / RUN_DIR, {n: self.identity[n] for n in own})
-            self.first_step, self.elapsed, self.losses = self.step, 0.0, []
-        elif config.init_from:
-            start_from(self.model, Path(config.init_from))
-
-    def _load(self, folder: Path, same: dict[str, Any]) -> None:
-        scalars = load_state(folder, self.model, self.optimisers, same=same, ranks=self.ranks)
-        for name in COUNTERS:
-            setattr(self, name, type(getattr(self, name))(scalars[name]))
-        self.best_speed = scalars.get("best_speed", 0.0)
-        self.losses = [torch.tensor(x, device=self.device) for x in scalars.get("losses", [])]
+        self.identity = {name: getattr(config, name) for name in IDENTITY}
+        # A constant rate does not depend on where the run ends.
+        self.identity["max_steps"] *= bool(config.decay_steps)
+        self.identity |= {"rows": self.rows.digest(), **vars(config.augmentation)}
+        self._begin()
+        self.log = None if self.ranks.rank else Log(self.run_dir, self.step)
 
     def _batches(self, *, validation: bool, augmentation: Augmentation | None) -> ClipBatches:
         return ClipBatches(
@@ -230,16 +196,35 @@ class _Run:
             source_weights={} if validation else self.config.source_weights,
         )
 
+    def _begin(self) -> None:
+        """Go on with a state, or begin from another run's, from a checkpoint, or from chance."""
+        config = self.config
+        if self.ranks.agree((self.run_dir / STATE_NAME).is_file()):
+            self._load(self.run_dir, self.identity)
+        elif config.branch_from:
+            own = ("size", "rows") if config.same_rows else ("size",)
+            self._load(Path(config.branch_from) / RUN_DIR, {n: self.identity[n] for n in own})
+            self.first_step, self.elapsed, self.losses = self.step, 0.0, []
+        elif config.init_from:
+            start_from(self.model, Path(config.init_from))
+
+    def _load(self, folder: Path, same: dict[str, Any]) -> None:
+        scalars = load_state(folder, self.model, self.optimisers, same=same, ranks=self.ranks)
+        for name in COUNTERS:
+            setattr(self, name, scalars.get(name, 0.0))
+        self.losses = [torch.tensor(x, device=self.device) for x in scalars.get("losses", [])]
+
     def _save_state(self) -> None:
         if self.ranks.rank == 0:
-            scalars = {name: getattr(self, name) for name in (*COUNTERS, "best_speed")}
+            scalars = {name: getattr(self, name) for name in COUNTERS}
             scalars["losses"] = [float(loss) for loss in self.losses]  # of steps not yet logged
             save_state(self.run_dir, self.model, self.optimisers, {**self.identity, **scalars})
 
     def go(self) -> dict[str, float]:
-        """Train until the budget is spent."""
+        """Train until the budget is spent; return the last evaluation."""
         config, started = self.config, time.monotonic() - self.elapsed
-        self._log({"precision": self.precision, "machine": machine(self.device)})
+        last_save = last_eval = self.elapsed
+        self._log({"precision": self.precision, "machine": self.machine})
         stream = self._stream()
         # A first stretch compiles.
         mark, compared_from = (self.elapsed, self.notes), self.step + 2 * LOG_EVERY
@@ -249,25 +234,28 @@ class _Run:
             if self.step % LOG_EVERY == 0:
                 speed = (self.notes - mark[1]) / max(self.elapsed - mark[0], 1e-9)
                 mark = self.elapsed, self.notes
-                self._log_step(speed, compares=self.step >= compared_from)
-            (self.elapsed,) = self.ranks.agree(self.elapsed)  # so that all do the same
-            if self.elapsed - self.last_save >= 60 * config.save_minutes:
+                if self.step >= compared_from and speed < SLOW * self.best_speed:
+                    words = f"{speed:.0f} notes/s, less than half of what this run has had"
+                    warnings.warn(words, stacklevel=2)
+                self.best_speed = max(self.best_speed, speed)
+                loss, self.losses = float(torch.stack(self.losses).mean()), []
+                self._log({"loss": loss, "lr": self._rate(), "notes_per_s": round(speed, 1)})
+            self.elapsed = self.ranks.agree(self.elapsed)  # so that all do the same
+            if self.elapsed - last_save >= 60 * config.save_minutes:
                 self._save_state()
-                self.last_save = self.elapsed
-            if config.eval_minutes and self.elapsed - self.last_eval >= 60 * config.eval_minutes:
+                last_save = self.elapsed
+            if config.eval_minutes and self.elapsed - last_eval >= 60 * config.eval_minutes:
                 self._evaluate()
-                self.last_eval = self.elapsed
+                last_eval = self.elapsed
             paused, self.elapsed = self.elapsed, time.monotonic() - started
             mark = mark[0] + self.elapsed - paused, mark[1]  # saving is no training
         self._save_state()
-        self._evaluate()
-        return self.evaluated
+        return self._evaluate()
 
     def _is_done(self) -> bool:
         c = self.config
         by_time = bool(c.minutes) and self.elapsed >= 60 * c.minutes
-        (done,) = self.ranks.agree(by_time or (bool(c.max_steps) and self.step >= self._end))
-        return bool(done)
+        return bool(self.ranks.agree(by_time or (bool(c.max_steps) and self.step >= self._end)))
 
     @property
     def _end(self) -> int:
@@ -290,21 +278,21 @@ class _Run:
         return c.lr * warm * min(left, 1.0)
 
     def _step(self, stream: Iterator[tuple[Any, int, int]]) -> Tensor:
-        rate = self._rate()
+        """Move the model by one step of all processes; return its loss in nats a note."""
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = self._rate()
         wanted = [next(stream) for _ in range(self.config.micro_batches)]
         own = wanted[self.ranks.rank :: self.ranks.size]
         batches = [self.training.batch(*one).to(self.device) for one in own]
-        n_learnt, n_notes = self.ranks.total(
-            sum(batch.n_learnt for batch in batches), sum(batch.n_notes for batch in batches)
-        )
+        counts = [[batch.n_learnt, batch.n_notes] for batch in batches] or [[0, 0]]
+        summed = torch.tensor(counts, dtype=torch.float64, device=self.device).sum(dim=0)
+        n_learnt, n_notes = self.ranks.sum(summed).tolist()
         total = torch.zeros((), device=self.device)  # over all choices of the step
         for batch in batches:
             with autocast(self.device, self.precision):
                 loss = summed_loss(self.model, batch) / max(n_learnt, 1.0)
-            loss.backward()  # type: ignore[no-untyped-call] # torch's
+            loss.backward()
             total += loss.detach()
         self.ranks.add_gradients(self.model)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
@@ -316,63 +304,44 @@ class _Run:
         # Times choices a note: nats a note.
         return self.ranks.sum(total) * (n_learnt / max(n_notes, 1.0))
 
-    def _log_step(self, speed: float, *, compares: bool) -> None:
-        if compares and speed < SLOW * self.best_speed:
-            warnings.warn(
-                f"{speed:.0f} notes/s, less than half of what this run has had", stacklevel=2
-            )
-        self.best_speed = max(self.best_speed, speed)
-        loss = float(torch.stack(self.losses).mean())
-        self.losses = []
-        self._log({"loss": loss, "lr": self._rate(), "notes_per_s": round(speed, 1)})
-
     def _log(self, values: dict[str, Any]) -> None:
         if self.log is None:
             return
+        c = self.config
+        by_step = (self.step - self.first_step) / c.max_steps if c.max_steps else 0.0
+        by_time = self.elapsed / (60 * c.minutes) if c.minutes else 0.0
         where = {
             "step": self.step,
             "seconds": round(self.elapsed, 1),
             "notes": self.notes,
             "epoch": self.epoch,
-            "progress": round(self._progress(), 4),
+            "progress": round(max(by_step, by_time), 4),
         }
         self.report(self.log.write(where, values))
 
-    def _progress(self) -> float:
-        c = self.config
-        by_step = (self.step - self.first_step) / c.max_steps if c.max_steps else 0.0
-        return max(by_step, self.elapsed / (60 * c.minutes) if c.minutes else 0.0)
-
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> dict[str, float]:
+        """Measure the loss of the songs held back, and write the checkpoint; process 0 alone."""
         if self.ranks.rank:
-            return
-        self.evaluated = mean_loss(
-            self.model,
-            self.validation,
-            max_events=self.config.eval_events,
-            precision=self.precision,
+            return {}
+        config, max_events = self.config, self.config.eval_events
+        evaluated = mean_loss(
+            self.model, self.validation, max_events=max_events, precision=self.precision
         )
-        self._log({f"validation_{name}": value for name, value in self.evaluated.items()})
-        begun = {name: getattr(self.config, name) for name in ("init_from", "branch_from")}
-        names = {name: Path(path).name for name, path in begun.items() if path}
+        self._log({f"validation_{name}": value for name, value in evaluated.items()})
+        # Where another run or checkpoint lay is nobody's business.
+        begun = {n: Path(getattr(config, n)).name for n in ("init_from", "branch_from")}
         recipe = {
-            "config": self.config.to_dict() | names,  # where it lay is nobody's business
+            "config": asdict(config) | begun,
             "steps": self.step,
             "notes": self.notes,
             "minutes": round(self.elapsed / 60, 1),
-            "machine": machine(self.device),
+            "machine": self.machine,
             "precision": self.precision,
             "torch": str(torch.__version__),
-            "evaluation": {name: round(value, 5) for name, value in self.evaluated.items()},
+            "evaluation": {name: round(value, 5) for name, value in evaluated.items()},
         }
         save_model(self.out_dir, self.model, recipe=recipe)
         tables = {key: self.rows.meta[key] for key in TABLES if key in self.rows.meta}
         write_text(self.out_dir / TABLES_NAME, json.dumps(tables, indent=1) + "\n")
         self.on_evaluation(self.out_dir, self.step)
-
-
-def machine(device: torch.device) -> str:
-    """Return in a few words what a run ran on."""
-    if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+        return evaluated
