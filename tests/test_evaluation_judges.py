@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from helpers.evaluation import PitchJudge
-from numpy.typing import NDArray
 
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.judges import (
@@ -68,19 +67,9 @@ def test_the_judge_without_velocity_hears_none() -> None:
     assert set(flattened(NEW[0]).velocity.tolist()) == {64}
 
 
-@pytest.mark.parametrize(
-    ("n", "labels", "weight", "words"),
-    [
-        (40, LABELS[:-1], None, "equally long, got 40, 39"),
-        (40, LABELS, np.ones(3), r"weight must have shape \(40,\), got \(3,\)"),
-        (10, LABELS[:10], None, "each of Q1 to Q4"),
-    ],
-)
-def test_wrong_labels_are_refused(
-    n: int, labels: list[str], weight: NDArray[np.float64] | None, words: str
-) -> None:
-    with pytest.raises(ValueError, match=words):
-        PitchJudge().fit(CLIPS[:n], labels, weight=weight)
+def test_a_quadrant_that_is_missing_is_refused() -> None:
+    with pytest.raises(ValueError, match="each of Q1 to Q4"):
+        PitchJudge().fit(CLIPS[:10], LABELS[:10])
 
 
 def test_weights_count() -> None:

@@ -51,12 +51,12 @@ def test_a_goal_is_met_by_the_number_and_nearly_by_its_interval(
     assert replace(own, goal=None).met == ""
 
 
-def test_a_row_is_read_again_as_it_was_written() -> None:
+def test_a_row_is_written_plain_and_rounded() -> None:
     row = Row("a", 1 / 3, 0.2, 0.5, n=4, by={"of": "b"}, goal=Goal(0.3, at_most=True))
-    again = Row.from_dict(row.to_dict())
-    assert again == replace(row, value=0.3333)
-    assert row.to_dict()["met"] == "within chance"
-    assert Row.from_dict(Row("n", 7).to_dict()) == Row("n", 7)
+    goal = {"limit": 0.3, "at_most": True}
+    plain = {"name": "a", "value": 0.3333, "low": 0.2, "high": 0.5, "n": 4, "by": {"of": "b"}}
+    assert row.to_dict() == {**plain, "goal": goal, "met": "within chance"}
+    assert Row("n", 7).to_dict() == {"name": "n", "value": 7}
 
 
 def test_goals_stand_in_one_file_and_hold_for_what_they_name() -> None:
@@ -65,7 +65,7 @@ def test_goals_stand_in_one_file_and_hold_for_what_they_name() -> None:
             for other in ({}, {"judge": "both"}, {"clips": "real EMOPIA"})]  # fmt: skip
     assert [row.goal for row in with_goals("emotion", rows)] == [Goal(0.97), None, None]
     assert with_goals("memory", [Row("share_8", 0.1, by={"of": "excess"})])[0].met == "no"
-    assert with_goals("shape", rows) == rows
+    assert with_goals("shape", rows) == tuple(rows)
 
 
 def test_a_table_has_a_line_for_what_rows_are_of_and_a_column_for_one_key() -> None:
@@ -137,9 +137,9 @@ def test_means_weigh_items_by_their_draws() -> None:
 
 def test_the_interval_of_a_mean_is_as_wide_as_it_should_be_and_wider_of_clips_of_one_song() -> None:
     values = np.random.default_rng(0).normal(size=400)
-    value, low, high = mean_interval(values, range(400), n_draws=2000)
+    value, low, high = mean_interval(values)
     assert low < value < high and high - low == pytest.approx(2 * 1.96 / 20, rel=0.1)
-    ratio = ratio_interval(values + 2, np.ones(400), range(400), n_draws=2000)
+    ratio = ratio_interval(values + 2, np.ones(400), range(400))
     assert ratio == pytest.approx((values.mean() + 2, low + 2, high + 2), abs=0.02)
     _, nearer, farther = mean_interval(np.repeat(values[:80], 5), np.repeat(np.arange(80), 5))
     assert farther - nearer > 1.8 * (high - low)

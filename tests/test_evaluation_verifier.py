@@ -12,9 +12,8 @@ from typer.testing import CliRunner
 from emomusic.cli import app
 from emomusic.evaluation.rows import Row
 from emomusic.evaluation.verifier import (
-    Learned,
-    Trained,
     Truth,
+    VerifierCheck,
     calibration_error,
     learned,
     score_rows,
@@ -35,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def crossed(folder: Path) -> list[Row | str]:
-    return list(learned.measure(Learned(folder, n_seeds=1, n_folds=2, processes=1)))
+    return list(learned.measure(VerifierCheck(folder, n_seeds=1, n_folds=2, processes=1)))
 
 
 def test_emotions_made_in_code_are_learned_and_heard(crossed: list[Row | str]) -> None:
@@ -57,7 +56,7 @@ def test_values_are_held_against_listeners_where_these_were_asked(
 
 def test_the_trained_verifier_hears_any_folder(folder: Path) -> None:
     told: list[tuple[int, int]] = []
-    given = Trained(folder, folder, lambda *now: told.append(now))
+    given = VerifierCheck(folder, folder, progress=lambda *now: told.append(now))
     found = list(trained.measure(given))
     n = len(read_labels(folder))
     assert told[0] == (0, n) and told[-1] == (n, n)
@@ -75,7 +74,7 @@ def test_what_cannot_be_used_is_counted(tmp_path: Path) -> None:
     table = "\n".join(["path,source,song,quadrant,valence,arousal", *lines])
     (tmp_path / "labels.csv").write_text(table + "\n")
     make_verifier().save(tmp_path)
-    found = list(trained.measure(Trained(tmp_path, tmp_path)))
+    found = list(trained.measure(VerifierCheck(tmp_path, tmp_path)))
     assert row(found, "right", of="quadrant").n == 1
     (skipped,) = (own for own in found if str(own).startswith("Skipped"))
     assert "1 × not a MIDI file" in str(skipped)
@@ -92,7 +91,7 @@ def test_a_wrong_table_is_told(tmp_path: Path, table: str | None, words: str) ->
         (tmp_path / "labels.csv").write_text(table)
     make_verifier().save(tmp_path)
     with pytest.raises(LabelError, match=words):
-        list(trained.measure(Trained(tmp_path, tmp_path)))
+        list(trained.measure(VerifierCheck(tmp_path, tmp_path)))
 
 
 def answers(probabilities: list[list[float]]) -> Predictions:

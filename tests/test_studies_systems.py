@@ -8,16 +8,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.evaluation import labelled, piece_of, row, some_panel, walks
+from rows_cases import plain_rows
 
 from emomusic.compose.composer import Composer
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.accuracy import ask_nothing, quadrants_of
-from emomusic.evaluation.pieces import Piece
+from emomusic.evaluation.accuracy import Panel, ask_nothing, quadrants_of
+from emomusic.evaluation.quality import Piece
+from emomusic.evaluation.rows import Row
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES
 from emomusic.music.notes import Notes, make_notes
 from emomusic.music.tokenizer import N_BINS
 from studies.baselines import study as module
-from studies.baselines.study import RULES, Given, apply_rules, fit_recipe, ruled, systems
+from studies.baselines.study import (
+    RULES,
+    Given,
+    apply_rules,
+    fit_recipe,
+    ruled,
+    shuffled,
+    shuffled_rows,
+    systems,
+)
+from studies.distributions.filled import FILLED, filled_bars, filled_real_bars
 from studies.distributions.study import (
     QUANTITIES,
     distance_overlap,
@@ -94,6 +106,62 @@ def test_all_systems_are_heard(
     found = list(systems.measure(given))
     for name in ("no controls", "rules", "EmoGen's recipe"):
         assert row(found, "heard right", clips=name, judge="both", of="quadrant").n == 4
+    monkeypatch.setattr(module, "N_SHUFFLES", 1)
+    found = list(shuffled.measure(given))
+    assert row(found, "heard right", clips="real EMOPIA", of="quadrant").n == 4
+
+
+def test_judges_that_learnt_from_shuffled_labels_hear_by_chance() -> None:
+    clips, rng = labelled(6, "judge"), np.random.default_rng(1)
+    notes = []
+    for low in np.repeat(36 + 16 * np.arange(4), 6).tolist():
+        columns = rng.integers(low, low + 12, 24), rng.integers(20, 120, 24)
+        notes.append(make_notes(np.arange(24.0), np.ones(24), *columns))
+    given = {"these": (notes, [clip.quadrant for clip in clips])}
+    found, again = (
+        list(shuffled_rows(Panel({}, clips, notes), given, n_shuffles=3, seed=2)) for _ in range(2)
+    )
+    own = row(found, "heard right", of="quadrant", clips="these")
+    assert own.low is not None and own.high is not None
+    assert own.low <= own.value <= own.high
+    assert own.value < 0.9  # they learnt these very clips by heart, under other labels
+    assert again == found
+
+
+def notes_at(onsets: list[float], durations: list[float]) -> Notes:
+    n = len(onsets)
+    return make_notes(np.array(onsets), np.array(durations), np.full(n, 60), np.full(n, 64))
+
+
+def quantiles(rows: list[Row], name: str) -> list[float]:
+    return [row(rows, name, quantile=f"{at}%").value for at in (5, 25, 50, 75, 95)]
+
+
+def test_bars_are_counted() -> None:
+    inside, last, longest = FILLED
+    whole = notes_at([0, 1, 4, 5, 6, 8], [1, 1, 1, 1, 1, 3])
+    found = list(filled_bars("some", [(whole, 3, 4), (notes_at([0, 8], [1, 2]), 3, 4)]))
+    assert row(found, "empty bars").value == 1
+    assert (row(found, "overlong clips").value, row(found, "overlong clips").n) == (0, 2)
+    assert quantiles(found, inside)[2] == 1.0  # of 2, 3, 1 and 1, 0, 1
+    assert quantiles(found, last) == [1.0] * 5
+    assert quantiles(found, longest)[0] >= 2.0 and quantiles(found, longest)[-1] <= 3.0
+    late = list(filled_bars("some", [(notes_at([0, 4, 8], [1, 1, 1]), 2, 4)]))
+    assert row(late, "overlong clips").value == 1
+    texts = ["Bar_None", "TimeSig_4/4", "Position_0", "Pitch_60", "Velocity_63", "Duration_1.6.12"]
+    one, two = [0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5, 3, 4, 5]
+    rows = plain_rows(
+        ids=np.array(one + two + two + one, np.uint16), bar_start=np.array([0, 6, 15, 24, 30]),
+        clip_bar=np.array([0, 2], np.int32), clip_n_bars=np.array([2, 2], np.int16),
+        clip_is_end=np.array([False, True]), clip_song=np.zeros(2, np.int32),
+        song_source=np.zeros(1, np.int16), meta={"vocabulary": texts, "sources": ["songs"]},
+    )  # fmt: skip
+    found = list(filled_real_bars(rows, "songs"))
+    assert row(found, "empty bars", clips="songs").value == 0
+    assert row(found, "overlong clips").n == 2
+    assert quantiles(found, inside)[0::2] == [1.0, 1.5, 2.0]
+    assert quantiles(found, last) == [1.0] * 5  # of the clip that ends its song
+    assert quantiles(found, longest) == [1.5] * 5
 
 
 CHORD = piece_of([(0, 2, 60, 40), (0, 1, 64, 40), (0, 1, 67, 80), (4, 0.5, 60, 80)], n_bars=2)
@@ -122,7 +190,7 @@ def test_histograms_are_as_counted_by_hand(name: str, expected: dict[int, float]
 
 def test_pitch_classes_do_not_change_in_another_key() -> None:
     (piece,) = walks(1, seed=3)
-    moved = Piece(replace(piece.notes, pitch=piece.notes.pitch + 5), "b", None, 8)
+    moved = Piece(replace(piece.notes, pitch=piece.notes.pitch + 5), "b", 8)
     assert np.array_equal(*histograms([piece, moved], "pitch_class"))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,7 @@ MAX_EVENTS = 60_000
 """About 300 clips."""
 
 
-@dataclass(frozen=True)
-class Losses:
+class Losses(NamedTuple):
     """Hold what it costs to foretell some clips.
 
     Attributes:
@@ -57,14 +55,9 @@ def held_back_losses(engine: Engine, rows: Rows, *, max_events: int = MAX_EVENTS
 
     After `max_events` events no further clip is looked at.
     """
-    config = engine.config
+    config, most = engine.config, engine.config.context
     batches = ClipBatches(
-        rows,
-        validation=True,
-        batch_events=config.context,
-        context=config.context,
-        seed=1,
-        augmentation=None,
+        rows, validation=True, batch_events=most, context=most, seed=1, augmentation=None
     )
     layout = batches.layout
     if (layout.n_ids, layout.events) != (config.vocab_size, config.layout):
@@ -95,9 +88,8 @@ def held_back_losses(engine: Engine, rows: Rows, *, max_events: int = MAX_EVENTS
 )  # fmt: skip
 def loss(context: Context) -> Iterator[Row | str]:
     """Foretell songs held back."""
-    found = held_back_losses(
-        context.composer.engine, context.rows, max_events=context.extent.max_events
-    )
+    engine, most = context.composer.engine, context.extent.max_events
+    found = held_back_losses(engine, context.rows, max_events=most)
     yield row_of("nats a note", found.per_note(), int(found.n_notes.sum()))
     yield from (Row("nats of its slot", x, by={"slot": s}) for s, x in found.by_slot.items() if x)
     yield f"{len(found.nats)} clips of {len(np.unique(found.song))} songs."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,7 @@ class Interval(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True)
-class Goal:
+class Goal(NamedTuple):
     """Hold the number that a row should reach, from above where `at_most`."""
 
     limit: float
@@ -84,14 +83,8 @@ class Row:
             if isinstance(plain.get(key), float):
                 plain[key] = round(float(plain[key]), DIGITS)
         if self.goal is not None:
-            plain |= {"goal": vars(self.goal), "met": self.met}
+            plain |= {"goal": self.goal._asdict(), "met": self.met}
         return plain
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` was given, as rounded there."""
-        known = {key: value for key, value in plain.items() if key not in ("goal", "met")}
-        return cls(**known, goal=Goal(**plain["goal"]) if "goal" in plain else None)
 
 
 def row_of(name: str, found: Interval, n: int | None = None, /, **by: str) -> Row:
@@ -100,19 +93,24 @@ def row_of(name: str, found: Interval, n: int | None = None, /, **by: str) -> Ro
     return Row(name, value, low, high, n, by)
 
 
+def plain_rows(values: Mapping[str, Any], /, **by: str) -> Iterator[Row]:
+    """Yield a row of each measure, without an interval."""
+    yield from (Row(name, float(value), by=by) for name, value in values.items())
+
+
 @cache
 def _goals() -> tuple[Mapping[str, Any], ...]:
     return tuple(tomllib.loads(GOALS_PATH.read_text(encoding="utf-8"))["goal"])
 
 
-def with_goals(section: str, rows: Iterable[Row]) -> list[Row]:
+def with_goals(section: str, rows: Iterable[Row]) -> tuple[Row, ...]:
     """Return the rows of a section with the goals of `goals.toml`.
 
     A goal is of the rows of its name whose `by` has all that it names; where it names several
     values for one key, any of them will do.
     """
     own = [goal for goal in _goals() if goal["section"] == section]
-    return [replace(row, goal=_goal_of(row, own)) for row in rows]
+    return tuple(replace(row, goal=_goal_of(row, own)) for row in rows)
 
 
 def _goal_of(row: Row, goals: Sequence[Mapping[str, Any]]) -> Goal | None:
@@ -164,10 +162,7 @@ class Plot(NamedTuple):
 
 def chosen(rows: Iterable[Row], names: Sequence[str], where: Mapping[str, str]) -> list[Row]:
     """Return the rows of some names whose `by` has what is wanted."""
-    return [
-        row for row in rows
-        if row.name in names and all(row.by.get(key) == value for key, value in where.items())
-    ]  # fmt: skip
+    return [row for row in rows if row.name in names and where.items() <= row.by.items()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,24 +210,19 @@ class Found:
         found = list(section.measure(given))
         rows = with_goals(section.name, [row for row in found if isinstance(row, Row)])
         remarks = tuple(remark for remark in found if isinstance(remark, str))
-        return cls(tuple(rows), remarks, round(time.monotonic() - begun, 1))
+        return cls(rows, remarks, round(time.monotonic() - begun, 1))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all as plain values."""
-        rows = [row.to_dict() for row in self.rows]
-        return {"rows": rows, "remarks": list(self.remarks), "seconds": self.seconds}
+        return {**vars(self), "rows": [row.to_dict() for row in self.rows]}
 
 
 def share(right: int, n: int) -> Interval:
-    """Return a share of n independent clips with its 95 % Wilson interval.
+    """Return a share of n independent clips with its 95 % Wilson interval."""
+    from scipy.stats import binomtest
 
-    Reference:
-        Wilson (1927), Probable inference, the law of succession, and statistical inference.
-    """
-    z, p = 1.96, right / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Interval(p, max(float(centre - half), 0.0), min(float(centre + half), 1.0))
+    found = binomtest(right, n).proportion_ci(0.95, method="wilson")
+    return Interval(right / n, float(found.low), float(found.high))
 
 
 def weights(groups: Groups, n_draws: int, *, rng: np.random.Generator) -> Matrix:
@@ -270,20 +260,16 @@ def interval(value: float, draws: Matrix) -> Interval:
     return Interval(float(value), float(low), float(high))
 
 
-def mean_interval(
-    values: Matrix, groups: Groups, *, n_draws: int = N_DRAWS, seed: int = 0
-) -> Interval:
-    """Return the mean of values with its interval, drawing whole groups."""
-    counts = weights(groups, n_draws, rng=np.random.default_rng(seed))
-    return interval(float(values.mean()), drawn_means(values, counts))
-
-
-def ratio_interval(
-    above: Matrix, below: Matrix, groups: Groups, *, n_draws: int = N_DRAWS, seed: int = 0
-) -> Interval:
+def ratio_interval(above: Matrix, below: Matrix, groups: Groups) -> Interval:
     """Return Σ above / Σ below with its interval, drawing whole groups."""
-    counts = weights(groups, n_draws, rng=np.random.default_rng(seed))
+    counts = weights(groups, N_DRAWS, rng=np.random.default_rng(0))
     return interval(float(above.sum() / below.sum()), (counts @ above) / (counts @ below))
+
+
+def mean_interval(values: Matrix, groups: Groups | None = None) -> Interval:
+    """Return the mean of values with its interval, drawing whole groups, or each by itself."""
+    own = np.arange(len(values)) if groups is None else groups
+    return ratio_interval(values, np.ones(len(values)), own)
 
 
 def spearman(asked: Matrix, achieved: Matrix) -> float:

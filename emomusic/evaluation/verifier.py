@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.accuracy import HALVES, macro_f1
+from emomusic.evaluation.accuracy import HALVES, classes_of, macro_f1
 from emomusic.evaluation.judges import Classes
 from emomusic.evaluation.rows import (
     N_DRAWS,
@@ -25,6 +24,7 @@ from emomusic.evaluation.rows import (
     Table,
     interval,
     mean_interval,
+    plain_rows,
     row_of,
     section,
     weights,
@@ -49,7 +49,6 @@ FEWEST = 3
 """Of fewer rated clips no correlation is taken."""
 SPREADS = {"within 1 sd": 1.0, "within 1.64 sd": 1.645}
 """A normal error lies within in 68 % and 90 %."""
-Progress = Callable[[int, int], None]
 TABLES = (
     Table(("right", "macro F1"), "of", note=
           "Arousal and valence are the signs of the quadrant said, so that all three come from one "
@@ -65,15 +64,33 @@ TABLES = (
 )  # fmt: skip
 
 
+class VerifierCheck(NamedTuple):
+    """Say what is heard, or learned from, and how often.
+
+    Attributes:
+        source: Folder with `labels.csv` (path, source, song, and quadrant, valence, arousal where
+            known), or with a folder `emotion` that has it.
+        checkpoint: Folder of the verifier, or its file.
+        n_seeds: Repetitions, at least 1.
+        n_folds: By song, at least 2.
+        processes: How many work, each with one thread for linear algebra.
+        progress: Called with how many clips, or fits, are done and how many there are.
+    """
+
+    source: Path
+    checkpoint: Path = Path()
+    n_seeds: int = 5
+    n_folds: int = 5
+    processes: int = 2
+    progress: Callable[[int, int], None] = lambda n_done, n: None
+
+
 class Truth(NamedTuple):
     """Hold what people said of n clips."""
 
-    y: Classes
-    """Quadrants, 0 to 3, and -1 where nobody said one, shape (n,)."""
-    rated: Matrix
-    """Listeners' valence and arousal, NaN where nobody was asked, shape (n, 2)."""
-    groups: Any
-    """Song of each clip, shape (n,)."""
+    y: Classes  # quadrants, 0 to 3, and -1 where nobody said one, shape (n,)
+    rated: Matrix  # listeners' valence and arousal, NaN where nobody was asked, shape (n, 2)
+    groups: Any  # song of each clip, shape (n,)
 
     def take(self, rows: Rows) -> Truth:
         """Return what was said of some of them."""
@@ -85,8 +102,8 @@ def score_rows(runs: Sequence[Predictions], truth: Truth, **by: str) -> Iterator
     known = np.flatnonzero(truth.y >= 0)
     if len(known):
         y, groups = truth.y[known], truth.groups[known]
-        said = [run.probabilities[known] for run in runs]
-        heard = np.array([own.argmax(axis=1) for own in said])  # (n_runs, n)
+        said = np.array([run.probabilities[known] for run in runs])  # (n_runs, n, 4)
+        heard = said.argmax(axis=2)
         for axis, half in HALVES.items():
             hits = (half[heard] == half[y]).mean(axis=0)
             yield row_of("right", mean_interval(hits, groups), len(y), **by, of=axis)
@@ -98,33 +115,32 @@ def score_rows(runs: Sequence[Predictions], truth: Truth, **by: str) -> Iterator
             of = {"label": QUADRANTS[i], "said": QUADRANTS[j]}
             yield Row("confusion", float(count), by={**by, **of})
     for k, axis in enumerate(AXES):
-        values, spreads = (np.array([getattr(run, name)[:, k] for run in runs])
-                           for name in ("values", "spreads"))  # fmt: skip
         asked = np.flatnonzero(~np.isnan(truth.rated[:, k]))
         if len(asked) >= FEWEST:
-            yield from _agreement(
-                values[:, asked], spreads[:, asked], truth.take(asked), k, {**by, "axis": axis}
+            values, spreads = (
+                np.array([own[asked, k] for own in column])
+                for column in zip(*((run.values, run.spreads) for run in runs), strict=True)
             )
+            rated, groups = truth.rated[asked, k], truth.groups[asked]
+            yield from _agreement(values, spreads, rated, groups, {**by, "axis": axis})
 
 
-def _calibration(said: Sequence[Matrix], y: Classes, by: dict[str, str]) -> Iterator[Row]:
+def _calibration(said: Matrix, y: Classes, by: dict[str, str]) -> Iterator[Row]:
     """Yield whether a probability of 0.8 means right in eight of ten.
 
     Reference:
         Guo, Pleiss, Sun and Weinberger (2017), On Calibration of Modern Neural Networks.
     """
-    confidence = said[0].max(axis=1)
-    rng = np.random.default_rng(0)
-    drawn = rng.random((N_SIMULATED, len(confidence))) < confidence
-    by_chance = np.array([calibration_error(confidence, right) for right in drawn])
-    own = np.arange(len(y))
+    confidence, right = said.max(axis=2), said.argmax(axis=2) == y
+    drawn = np.random.default_rng(0).random((N_SIMULATED, len(y))) < confidence[0]
+    by_chance = np.array([calibration_error(confidence[0], own) for own in drawn])
+    errors = [calibration_error(*own) for own in zip(confidence, right, strict=True)]
     measured = {
-        "calibration error": [calibration_error(p.max(axis=1), p.argmax(axis=1) == y)
-                              for p in said],
-        "log loss": [-np.log(np.maximum(p[own, y], 1e-12)).mean() for p in said],
-        "Brier score": [((p - np.eye(4)[y]) ** 2).sum(axis=1).mean() for p in said],
-    }  # fmt: skip
-    yield from (Row(name, float(np.mean(found)), by=by) for name, found in measured.items())
+        "calibration error": np.mean(errors),
+        "log loss": -np.log(np.maximum(said[:, np.arange(len(y)), y], 1e-12)).mean(),
+        "Brier score": ((said - np.eye(4)[y]) ** 2).sum(axis=2).mean(),
+    }
+    yield from plain_rows(measured, **by)
     yield row_of("error by chance", interval(by_chance.mean(), by_chance), **by)
 
 
@@ -136,23 +152,20 @@ def calibration_error(confidence: Matrix, right: Any) -> float:
 
 
 def _agreement(
-    values: Matrix, spreads: Matrix, truth: Truth, axis: int, by: dict[str, str]
+    values: Matrix, spreads: Matrix, rated: Matrix, groups: Any, by: dict[str, str]
 ) -> Iterator[Row]:
     """Yield how answers on one axis follow listeners, shape (n_runs, n) each."""
-    rated = truth.rated[:, axis]
-    counts = weights(truth.groups, N_DRAWS, rng=np.random.default_rng(0))
-    pairs = [(run, rated) for run in values]
-    once = np.mean([weighted_correlation(*pair, np.ones((1, len(rated)))) for pair in pairs])
-    if np.isnan(once):
+    counts = np.vstack([np.ones(len(rated)),
+                        weights(groups, N_DRAWS, rng=np.random.default_rng(0))])  # fmt: skip
+    r = np.mean([weighted_correlation(run, rated, counts) for run in values], axis=0)
+    if np.isnan(r[0]):
         return
-    draws = np.mean([weighted_correlation(*pair, counts) for pair in pairs], axis=0)
-    yield row_of("r with listeners", interval(float(once), draws), len(rated), **by)
+    yield row_of("r with listeners", interval(r[0], r[1:]), len(rated), **by)
     errors = values - rated
     yield Row("error", float(np.sqrt((errors**2).mean())), by=by)
     if not np.isnan(spreads).any():
-        yield Row("spread stated", float(spreads.mean()), by=by)
-        for name, z in SPREADS.items():
-            yield Row(name, float((np.abs(errors) <= z * spreads).mean()), by=by)
+        within = {name: (np.abs(errors) <= z * spreads).mean() for name, z in SPREADS.items()}
+        yield from plain_rows({"spread stated": spreads.mean(), **within}, **by)
 
 
 def weighted_correlation(x: Matrix, y: Matrix, counts: Matrix) -> Matrix:
@@ -165,29 +178,27 @@ def weighted_correlation(x: Matrix, y: Matrix, counts: Matrix) -> Matrix:
     return r
 
 
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return answers one after the other."""
+    return Predictions(
+        *map(np.concatenate, zip(*(vars(own).values() for own in parts), strict=True))
+    )
+
+
 def taken(answers: Predictions, rows: Rows) -> Predictions:
     """Return the answers to some of the clips."""
     return Predictions(*(value[rows] for value in vars(answers).values()))
 
 
-@dataclass(frozen=True)
-class Trained:
-    """Name the verifier of a checkpoint, and labelled clips that it hears.
-
-    Attributes:
-        data: Folder with `labels.csv` (path, source, song, and quadrant, valence, arousal where
-            known), or with a folder `emotion` that has it.
-        checkpoint: Folder of the verifier, or its file.
-        progress: Called with how many clips were heard and how many there are.
-    """
-
-    data: Path
-    checkpoint: Path
-    progress: Progress = field(default=lambda n_done, n: None)
+def in_order(parts: Sequence[tuple[Rows, Predictions]]) -> tuple[Rows, Predictions]:
+    """Return the places of clips that were answered part by part, rising, and the answers."""
+    places = np.concatenate([rows for rows, _ in parts])
+    order = np.argsort(places)
+    return places[order], taken(joined([answers for _, answers in parts]), order)
 
 
 @section("The trained verifier", *TABLES)
-def trained(given: Trained) -> Iterator[Row | str]:
+def trained(given: VerifierCheck) -> Iterator[Row | str]:
     """Let the verifier of a checkpoint hear all clips of a folder.
 
     A clip whose row or file cannot be used is counted, with the reason. A row may lack the
@@ -198,7 +209,9 @@ def trained(given: Trained) -> Iterator[Row | str]:
         VerifierError: If there is no verifier.
     """
     verifier = Verifier.load(given.checkpoint)
-    rows, skipped = labelled_rows(given.data)
+    below = given.source / "emotion"
+    table = (below if (below / "labels.csv").is_file() else given.source) / "labels.csv"
+    rows, skipped = labelled_rows(table)
     heard, used = [], []
     for at, row in enumerate(rows):
         given.progress(at, len(rows))
@@ -209,21 +222,17 @@ def trained(given: Trained) -> Iterator[Row | str]:
             skipped.append(str(error))
     given.progress(len(rows), len(rows))
     if not used:
-        reason = skipped[0] if skipped else "it is empty"
-        raise LabelError(
-            f"no clip of {_folder_of(given.data) / 'labels.csv'} can be used: {reason}"
-        )
-    parts = zip(*(vars(own).values() for own in heard), strict=True)
-    answers = Predictions(*map(np.concatenate, parts))
+        raise LabelError(f"no clip of {table} can be used: {(skipped or ['it is empty'])[0]}")
+    answers = joined(heard)
     _, sources, groups, y, rated = (np.array(column) for column in zip(*used, strict=True))
-    truth = Truth(y, rated, groups)
     names = sorted(set(sources.tolist()))
     for name in [*names, "all"] if len(names) > 1 else names:
         own = np.flatnonzero((sources == name) | (name == "all"))
-        yield from score_rows([taken(answers, own)], truth.take(own), heard=name)
+        truth = Truth(y, rated, groups).take(own)
+        yield from score_rows([taken(answers, own)], truth, heard=name)
     kinds = Counter(reason.partition(":")[0].partition(", got")[0] for reason in skipped)
     told = "; ".join(f"{n} × {why}" for why, n in kinds.items()) or "none"
-    names = [path.resolve().name for path in (given.checkpoint, given.data)]
+    names = [path.resolve().name for path in (given.checkpoint, given.source)]
     yield f"`{names[0]}` on `{names[1]}`: {len(used)} clips heard."
     yield f"Skipped: {told}."
     yield "Songs that it learned from are no test."
@@ -239,8 +248,8 @@ class LabelledRow(NamedTuple):
     rated: tuple[float, float]
 
 
-def labelled_rows(data: str | os.PathLike[str]) -> tuple[list[LabelledRow], list[str]]:
-    """Read the table of a folder of labelled clips, leniently.
+def labelled_rows(table: Path) -> tuple[list[LabelledRow], list[str]]:
+    """Read a table of labelled clips, leniently.
 
     Returns:
         Its usable rows, and for each other one why it cannot be used.
@@ -248,7 +257,6 @@ def labelled_rows(data: str | os.PathLike[str]) -> tuple[list[LabelledRow], list
     Raises:
         LabelError: If the table cannot be read or lacks a column.
     """
-    table = _folder_of(data) / "labels.csv"
     found, skipped = [], []
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
@@ -265,11 +273,6 @@ def labelled_rows(data: str | os.PathLike[str]) -> tuple[list[LabelledRow], list
     return found, skipped
 
 
-def _folder_of(data: str | os.PathLike[str]) -> Path:
-    below = Path(data) / "emotion"
-    return below if (below / "labels.csv").is_file() else Path(data)
-
-
 def _row(folder: Path, row: dict[str, str]) -> LabelledRow:
     path, source, song = (row[name].strip() for name in NEEDED)
     if not (path and source and song):
@@ -277,7 +280,7 @@ def _row(folder: Path, row: dict[str, str]) -> LabelledRow:
     quadrant = row.get("quadrant", "").strip()
     if quadrant and quadrant not in QUADRANTS:
         raise ValueError(f"quadrant must be one of {', '.join(QUADRANTS)}, got {quadrant!r}")
-    valence, arousal = (_value(row.get(name, "")) for name in AXES)
+    valence, arousal = (_value(row.get(name, "").strip()) for name in AXES)
     if not quadrant and np.isnan([valence, arousal]).all():
         raise ValueError("neither a quadrant nor valence or arousal is told")
     y = QUADRANTS.index(quadrant) if quadrant else -1
@@ -286,13 +289,15 @@ def _row(folder: Path, row: dict[str, str]) -> LabelledRow:
 
 def _value(text: str) -> float:
     """Return a number in [-1, 1]; NaN where there is no text."""
+    if not text:
+        return np.nan
     try:
-        value = float(text) if text.strip() else 0.0
+        value = float(text)
     except ValueError:
         value = np.nan
     if not -1.0 <= value <= 1.0:
         raise ValueError(f"valence and arousal must be numbers in [-1, 1], got {text!r}")
-    return value if text.strip() else np.nan
+    return value
 
 
 @dataclass(frozen=True)
@@ -304,7 +309,7 @@ class Corpus:
     heard: FeatureBatch
 
     @classmethod
-    def read(cls, source: str | os.PathLike[str]) -> Corpus:
+    def read(cls, source: Path) -> Corpus:
         """Read and measure the labelled clips of a folder.
 
         Raises:
@@ -319,7 +324,7 @@ class Corpus:
     def truth(self) -> Truth:
         """Return what people said."""
         labels = FittingLabels.of(self.clips)
-        y = np.array([QUADRANTS.index(clip.quadrant) for clip in self.clips], dtype=np.int64)
+        y = classes_of([clip.quadrant for clip in self.clips])
         return Truth(y, labels.values, np.array(labels.songs))
 
     @cached_property
@@ -347,45 +352,19 @@ class Corpus:
         """Let a verifier hear some clips."""
         return verifier.predict(self.heard.take(rows))
 
-    def placed(self, parts: Iterable[tuple[Rows, Predictions]]) -> Predictions:
-        """Return answers to some clips, at their places among all, NaN elsewhere."""
-        n = len(self.clips)
-        whole = Predictions(*(np.full((n, *own), np.nan) for own in ((4,), (2,), (2,), ())))
-        for rows, answers in parts:
-            for name, value in vars(answers).items():
-                getattr(whole, name)[rows] = value
-        return whole
-
-    def scored(self, runs: Sequence[Predictions], **by: Any) -> Iterator[Row]:
-        """Yield the measures of each source of which clips were answered in all runs."""
+    def scored(self, *runs: Sequence[tuple[Rows, Predictions]], **by: str) -> Iterator[Row]:
+        """Yield the measures of each source; each run answers to the same clips, part by part."""
+        ordered = [in_order(parts) for parts in runs]
+        places = ordered[0][0]
         for source, own in self.sources.items():
-            missing = np.isnan([run.probabilities[own, 0] for run in runs]).any(axis=0)
-            if len(places := own[~missing]):
-                found = [taken(run, places) for run in runs]
-                yield from score_rows(found, self.truth.take(places), **{**by, "heard": source})
-
-
-@dataclass(frozen=True)
-class Learned:
-    """Say what a verifier learns from, and how often.
-
-    Attributes:
-        source: Folder of labelled clips.
-        n_seeds: Repetitions, at least 1.
-        n_folds: By song, at least 2.
-        processes: How many work, each with one thread for linear algebra.
-        progress: Called with how many fits are done and how many there are.
-    """
-
-    source: Path
-    n_seeds: int = 5
-    n_folds: int = 5
-    processes: int = 2
-    progress: Progress = field(default=lambda n_done, n: None)
+            at = np.flatnonzero(np.isin(places, own))
+            if len(at):
+                answers = [taken(run, at) for _, run in ordered]
+                yield from score_rows(answers, self.truth.take(places[at]), **by, heard=source)
 
 
 @section("Songs left out", *TABLES)
-def learned(given: Learned) -> Iterator[Row | str]:
+def learned(given: VerifierCheck) -> Iterator[Row | str]:
     """Fit as shipped on all folds but one, hear that one; no song is on both sides.
 
     Raises:
@@ -397,12 +376,12 @@ def learned(given: Learned) -> Iterator[Row | str]:
         for seed in range(given.n_seeds)
         for fold in corpus.folds(n_folds=given.n_folds, seed=seed)
     ]
-    parts: list[list[tuple[Rows, Predictions]]] = [[] for _ in range(given.n_seeds)]
+    runs: list[list[tuple[Rows, Predictions]]] = [[] for _ in range(given.n_seeds)]
     for at, answers in enumerate(_answered(corpus, jobs, given.processes)):
         given.progress(at + 1, len(jobs))
         seed, _, test = jobs[at]
-        parts[seed].append((test, answers))
-    yield from corpus.scored([corpus.placed(own) for own in parts])
+        runs[seed].append((test, answers))
+    yield from corpus.scored(*runs)
     songs = {name: len(set(corpus.truth.groups[own])) for name, own in corpus.sources.items()}
     told = "; ".join(f"{name}: {len(own)} clips of {songs[name]} songs"
                      for name, own in corpus.sources.items())  # fmt: skip

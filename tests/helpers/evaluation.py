@@ -14,16 +14,20 @@ import symusic
 from midi import clean_score, song
 from synthetic import make_score
 
+from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.data.packing import pack
 from emomusic.data.prepared import prepare_clean
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.accuracy import Panel
 from emomusic.evaluation.control import Design
 from emomusic.evaluation.judges import Classes, Judge
-from emomusic.evaluation.pieces import Piece
+from emomusic.evaluation.quality import Piece
 from emomusic.evaluation.rows import Matrix, Row
 from emomusic.evaluation.run import Context, Extent, Settings
+from emomusic.music.attributes import ATTRIBUTES
+from emomusic.music.key import TONIC_NAMES
 from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import write_score
 from emomusic.training.rows import Rows
@@ -79,16 +83,11 @@ def labelled(n: int, part: Part) -> list[LabelledClip]:
 Note = tuple[float, float, int, int]
 
 
-def piece_of(notes: list[Note], *, n_bars: int, group: str = "a", beats_per_bar: int = 4) -> Piece:
+def piece_of(notes: list[Note], *, n_bars: int, group: str = "a") -> Piece:
     """Return a piece of notes given as (onset, duration, pitch, velocity), in beats."""
     onset, duration, pitch, velocity = (np.array(column) for column in zip(*notes, strict=True))
-    return Piece(
-        make_notes(onset.astype(float), duration.astype(float), pitch, velocity, tempo=120.0),
-        group=group,
-        n_bars=n_bars,
-        beats_per_bar=beats_per_bar,
-        tempo=120.0,
-    )
+    own = make_notes(onset.astype(float), duration.astype(float), pitch, velocity, tempo=120.0)
+    return Piece(own, group, n_bars)
 
 
 def walks(
@@ -101,16 +100,10 @@ def walks(
     same: bool = False,
     per_song: int = 1,
 ) -> list[Piece]:
-    """Return melodies of eight bars that wander about a pitch over a bass.
+    """Return n melodies of eight bars that wander about a pitch, `centre`, over a bass.
 
-    Args:
-        n: How many.
-        seed: Draws them.
-        centre: Mean pitch they wander about.
-        velocity: Mean velocity.
-        gap: Beats between their notes; each has its own, up to three times as long.
-        same: Whether all are the same piece but for one velocity.
-        per_song: How many pieces in a row are of one song.
+    Each has its own beats between notes, `gap` to three times as long; `same` makes all the same
+    piece but for one velocity; so many in a row are of one song.
     """
     rng = np.random.default_rng(seed)
     pieces = []
@@ -175,11 +168,35 @@ def write_folder(folder: Path) -> None:
     (folder / "vgmidi_curves.json").write_text(json.dumps(curves))
 
 
+def answer_requests(requests: Sequence[Request], *, obeys: bool) -> list[Clip]:
+    """Answer with clips made in code, a note a bar: as asked, or as if nothing had been asked."""
+    rng, clips = np.random.default_rng(0), []
+    for index, request in enumerate(requests):
+        score, track = symusic.Score(480), symusic.Track("piano")
+        achieved = {a.name: float(rng.uniform(a.low, a.high)) for a in ATTRIBUTES}
+        if obeys:
+            achieved |= request.fixed
+        for bar in range(request.n_bars or 0):
+            asked = {"register": rng.uniform(40, 80), "velocity_mean": rng.uniform(30, 99)}
+            if obeys:
+                asked |= {name: values[bar] for name, values in request.per_bar.items()}
+            pitch, velocity = round(asked["register"]), round(asked["velocity_mean"])
+            track.notes.append(symusic.Note(bar * 4 * 480, 480, pitch, velocity))
+        score.tracks.append(track)
+        clips.append(Clip(
+            index=index, seed=0, candidate=0, request=request, score=score,
+            n_bars=request.n_bars or 0, n_given=0, tempo=120.0, targets=request.fixed,
+            achieved=achieved, key=f"{TONIC_NAMES[index % 12]} minor",
+            verdict=None, checkpoint="made", chords="",
+        ))  # fmt: skip
+    return clips
+
+
 TINY = Extent(
-    n_shuffles=1, n_candidates=2, best_of_share=2, n_levels=2, n_clips=1, n_over_chords=1,
+    n_candidates=2, best_of_share=2, n_levels=2, n_clips=1, n_over_chords=1,
     design=Design(
         attributes=("tempo", "register", "mode"), bar_attributes=("register",), n_levels=2,
-        n_each=1, n_bar_clips=2, n_sets=1, n_set_clips=2, n_bar_sets=0,
+        n_each=1, n_bar_clips=2,
     ),
     max_events=100, n_windows=1,
 )  # fmt: skip
