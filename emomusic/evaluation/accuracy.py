@@ -76,10 +76,6 @@ def make_panel(mapper: Mapper, source_dir: Path) -> Panel:
 
     Two judges are of different kinds; a third hears no velocity. The folder has
     `emotion/labels.csv`.
-
-    Raises:
-        ValueError: If the labels cannot be read, a quadrant is missing, or the mapper saw the
-            judges' songs.
     """
     if mapper.about.get("songs") != "mapper part":
         raise ValueError("the mapper was fitted on the judges' songs: accuracy would mean nothing")

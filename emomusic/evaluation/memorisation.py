@@ -68,17 +68,11 @@ def memorisation(
 ) -> Iterator[Row | str]:
     """Hold clips against the training songs, and held-back songs against them as the floor.
 
-    Each clip is matched by windows of held-back songs that have as many events as it has, in
-    each view, so that both had as many chances of a match. Music is compared in beats and
-    relative to the onset before, so transposed and at another tempo it is the same; written in
-    notes of half or double the length it is not. A run of events never goes beyond its song.
-
-    Args:
-        clips: Notes of each clip, on the grid of the tokenizer (finer onsets are rounded).
-        rows: Packed rows that the model was trained on.
-        sources: Names of the sources that the windows are drawn from; training songs are those
-            of all.
-        n_windows: Windows for each clip.
+    Each clip is matched by `n_windows` windows of held-back songs of some sources that have as
+    many events as it has, in each view, so that both had as many chances of a match. Music is
+    compared in beats and relative to the onset before, so transposed and at another tempo it is
+    the same; written in notes of half or double the length it is not. A run of events never goes
+    beyond its song.
 
     Reference:
         Yin et al. (2021), the originality report, also set a baseline of real music beside
@@ -179,15 +173,12 @@ def _longest_matches(
 class Line(NamedTuple):
     """Hold one stretch of music as events, each told from the onset before it.
 
-    Attributes:
-        codes: What happens, shape (n_events, n_columns); two events are equal where their rows
-            are equal, and not otherwise.
-        step: Onsets in twelfths of a beat, shape (n_events + 1,): event i leads from onset i to
-            onset i + 1. A line without music has one onset, 0.
+    Two events are equal where their rows of codes are, and not otherwise. Event i leads from onset
+    i to onset i + 1; a line without music has one onset, 0.
     """
 
-    codes: Codes
-    step: IntColumn
+    codes: Codes  # what happens, shape (n_events, n_columns)
+    step: IntColumn  # onsets in twelfths of a beat, shape (n_events + 1,)
 
     def beats(self, first: int, n_events: int) -> float:
         """Return how long a run of events lasts, from its first onset to its last, in beats."""
@@ -246,19 +237,12 @@ def _moves(onset: IntColumn, pitch: IntColumn) -> Codes:
 
 
 class Stretch(NamedTuple):
-    """Hold bars of a song that follow each other and that clips are cut from.
+    """Hold bars of a song that follow each other and that clips are cut from."""
 
-    Attributes:
-        song: Its index in the rows.
-        bar: Bars of the song before this stretch, from its first that a clip is cut from.
-        lines: Beat at which each bar begins, from the start of the stretch, shape (n_bars,).
-        views: The music as events, by the names of VIEWS.
-    """
-
-    song: int
-    bar: int
-    lines: FloatColumn
-    views: Mapping[str, Line]
+    song: int  # its index in the rows
+    bar: int  # bars of the song before this stretch, from its first that a clip is cut from
+    lines: FloatColumn  # beat at which each bar begins, from the start, shape (n_bars,)
+    views: Mapping[str, Line]  # the music as events, by the names of VIEWS
 
     def bar_at(self, beat: float) -> int:
         """Return how many bars of the song lie before a beat of this stretch."""
@@ -290,21 +274,12 @@ def stretches_of(rows: Rows) -> Iterator[Stretch]:
 
 
 class Matches(NamedTuple):
-    """Hold a line, or part of one, and what of it is known, event by event.
-
-    Attributes:
-        events: The line or part.
-        length: Events of the longest known run that begins at each event and ends in the part,
-            shape (n_events,).
-        line: Index of a known line that holds that run, shape (n_events,); where the length is
-            0 it means nothing.
-        at: The event of that line at which it begins, shape (n_events,).
-    """
+    """Hold a line, or part of one, and what of it is known, event by event, shape (n_events,)."""
 
     events: Line
-    length: IntColumn
-    line: IntColumn
-    at: IntColumn
+    length: IntColumn  # events of the longest known run that begins here and ends in the part
+    line: IntColumn  # index of a known line that holds that run; without one it means nothing
+    at: IntColumn  # the event of that line at which it begins
 
     def part(self, first: int, n_events: int) -> Matches:
         """Return some events that follow each other."""

@@ -233,7 +233,6 @@ def beside(
         names: Of the measures.
         compare: From what is known of a reference, how often each of it is drawn, and the same of
             the pieces that are held against it, to the measures.
-        n_draws: Of whole songs.
     """
     rng = np.random.default_rng(0)
     groups = [[piece.group for piece in own] for own in pieces]
@@ -299,15 +298,10 @@ def white_axes(reference: Matrix, n_axes: int = N_AXES) -> Callable[[Matrix], Ma
 def neighbourhood(reference: Matrix, points: Matrix, *, k: int) -> tuple[Matrix, ...]:
     """Return what precision, recall, density and coverage are means of.
 
-    Args:
-        reference: Real pieces, shape (n, d).
-        points: Pieces held against them, shape (m, d).
-        k: Balls reach to the k-th neighbour within their own set; below n and m.
-
-    Returns:
-        Of the points whether each is in a ball of the reference, (m,); of the reference whether
-        each is in a ball of the points, (n,); of the points how many balls each is in, over k,
-        (m,); of the reference whether each one's ball holds a point, (n,).
+    They are, of m points held against n real pieces, shapes (m, d) and (n, d), balls reaching to
+    the k-th neighbour within their own set: of the points whether each is in a ball of the
+    reference; of the reference whether each is in a ball of the points; of the points how many
+    balls each is in, over k; of the reference whether each one's ball holds a point.
 
     Reference:
         Kynkäänniemi et al. (2019), Improved precision and recall metric for assessing

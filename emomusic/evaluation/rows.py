@@ -123,41 +123,24 @@ def _goal_of(row: Row, goals: Sequence[Mapping[str, Any]]) -> Goal | None:
 
 
 class Table(NamedTuple):
-    """Say which rows of a section stand in one table.
+    """Say which rows of a section stand in one table."""
 
-    Attributes:
-        names: Measures.
-        across: The key whose values are the columns; `name` for a column a measure, "" for one.
-        where: What `by` must have.
-        note: What must be known to read it.
-        most: Lines at most; 0 is all.
-    """
-
-    names: tuple[str, ...]
-    across: str = ""
-    where: Mapping[str, str] = {}
-    note: str = ""
-    most: int = 0
+    names: tuple[str, ...]  # measures
+    across: str = ""  # key whose values are columns; `name` for a column a measure, "" for one
+    where: Mapping[str, str] = {}  # what `by` must have
+    note: str = ""  # what must be known to read it
+    most: int = 0  # lines; 0 is all
 
 
 class Plot(NamedTuple):
-    """Say which rows of a section are drawn, and how.
+    """Say which rows of a section are drawn, and how."""
 
-    Attributes:
-        name: The measure.
-        kind: `bars`, `heat` or `curve`.
-        along: The key of places on the axis.
-        series: The key that has a colour each; of a heat map, the key of its lines.
-        facet: The key that has a panel each, or "".
-        where: What `by` must have.
-    """
-
-    name: str
-    kind: str
-    along: str
-    series: str = ""
-    facet: str = ""
-    where: Mapping[str, str] = {}
+    name: str  # the measure
+    kind: str  # `bars`, `heat` or `curve`
+    along: str  # key of places on the axis
+    series: str = ""  # key that has a colour each; of a heat map, the key of its lines
+    facet: str = ""  # key that has a panel each
+    where: Mapping[str, str] = {}  # what `by` must have
 
 
 def chosen(rows: Iterable[Row], names: Sequence[str], where: Mapping[str, str]) -> list[Row]:
@@ -167,24 +150,14 @@ def chosen(rows: Iterable[Row], names: Sequence[str], where: Mapping[str, str]) 
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """Hold a part of an evaluation.
+    """Hold a part of an evaluation: what it measures, and what a report shows of it."""
 
-    Attributes:
-        name: Of its file, and on the command line.
-        title: Its heading.
-        measure: Yields rows; and sentences, such as why something is missing.
-        tables: What the report shows of it.
-        plots: What is drawn of it.
-        uses: Settings, and `labels` or `rows`, that change what it finds.
-        needs_rows: Whether there is none without packed rows.
-    """
-
-    name: str
+    name: str  # of its file, and on the command line
     title: str
-    measure: Callable[[Any], Iterable[Row | str]]
+    measure: Callable[[Any], Iterable[Row | str]]  # sentences: such as why something is missing
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
-    uses: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()  # settings, and `labels` or `rows`, that change what it finds
     needs_rows: bool = False
 
 
@@ -228,15 +201,10 @@ def share(right: int, n: int) -> Interval:
 def weights(groups: Groups, n_draws: int, *, rng: np.random.Generator) -> Matrix:
     """Draw whole groups, as many as there are, with replacement: the cluster bootstrap.
 
-    Args:
-        groups: Group of each item, such as its song: clips of one song are not independent.
-        n_draws: How many draws.
+    The group of an item is such as its song: clips of one song are not independent. Returned is
+    how often each item occurs in each draw, shape (n_draws, n_items).
 
-    Returns:
-        How often each item occurs in each draw, shape (n_draws, n_items).
-
-    Reference:
-        Efron and Tibshirani (1993), An Introduction to the Bootstrap.
+    Reference: Efron and Tibshirani (1993), An Introduction to the Bootstrap.
     """
     group = np.unique(np.asarray(groups), return_inverse=True)[1]
     n_groups = int(group.max()) + 1

@@ -33,7 +33,6 @@ from emomusic.evaluation.render import Report
 from emomusic.evaluation.rows import Found, LeftOutError, Row, Section, with_goals
 from emomusic.files import write_text
 from emomusic.music.notes import Notes
-from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
 
 SECTIONS: tuple[Section, ...] = (
@@ -81,13 +80,7 @@ class Settings:
 class Context:
     """Hold what sections work on, each part made when it is first needed.
 
-    Attributes:
-        composer: The checkpoint; unsteered where the settings say so.
-        checkpoint: Its folder.
-        source: The folder with `emotion/labels.csv`.
-        out: Where clips, sections and the report go.
-        rows_path: Packed rows.
-        tell: Called with what is done of a section, and how much there is, if that is known.
+    `tell` is called with what is done of a section, and how much there is, if that is known.
 
     Raises:
         CheckpointError: If the checkpoint cannot be loaded a second time, unsteered.
@@ -95,8 +88,8 @@ class Context:
 
     composer: Composer
     checkpoint: Path
-    source: Path
-    out: Path
+    source: Path  # folder with `emotion/labels.csv`
+    out: Path  # where clips, sections and the report go
     rows_path: Path | None = None
     settings: Settings = Settings()
     tell: Callable[[int, int | None], None] = lambda done, total: None
@@ -136,22 +129,18 @@ class Context:
         return clips
 
     @cached_property
-    def notes(self) -> list[Notes]:
-        """Return the notes of the first draws."""
-        return [notes_of(clip.score) for clip in self.clips]
-
-    @cached_property
     def pieces(self) -> list[Piece]:
         """Return the first draws as pieces to compare."""
         return composed_pieces(self.clips)
 
+    @property
+    def notes(self) -> list[Notes]:
+        """Return the notes of the first draws."""
+        return [piece.notes for piece in self.pieces]
+
     @cached_property
     def rows(self) -> Rows:
-        """Return the packed rows.
-
-        Raises:
-            ValueError: If there are none, or they cannot be read.
-        """
+        """Return the packed rows; a ValueError says that there are none, or unreadable ones."""
         if self.rows_path is None:
             raise ValueError("packed rows are needed: name them with --rows")
         return Rows.load(self.rows_path)
@@ -162,10 +151,6 @@ class Context:
 
         `EMOPIA` are all of its windows; `pop piano` are as many windows of EMOPIA as of Pop1K7,
         as many as the smaller of the two has. No two of a song share a bar.
-
-        Raises:
-            LeftOutError: If the rows hold no pop piano.
-            ValueError: If they are of another vocabulary.
         """
         missing = [name for name in POP_PIANO if name not in self.rows.meta["sources"]]
         if missing:
@@ -187,11 +172,7 @@ class Context:
         }
 
     def made_with(self, uses: tuple[str, ...]) -> dict[str, Any]:
-        """Return the fingerprint of a section: the checkpoint's files and what else it uses.
-
-        Raises:
-            ValueError: If a file cannot be read.
-        """
+        """Return the fingerprint of a section: the checkpoint's files and what else it uses."""
         own = {name: self._known[name] for name in ("checkpoint", *uses)}
         return {"version": emomusic.__version__, "engine": self.composer.engine.name, **own}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -34,6 +34,7 @@ from emomusic.music.score import ScoreError, notes_of, read_score
 from emomusic.verify.calibration import AXES
 from emomusic.verify.groups import FeatureBatch, Rows, featurize
 from emomusic.verify.labels import (
+    COLUMNS,
     FittingLabels,
     LabelError,
     LabelledClip,
@@ -43,7 +44,6 @@ from emomusic.verify.labels import (
 )
 from emomusic.verify.verifier import Predictions, Verifier
 
-NEEDED = ("path", "source", "song")
 N_BINS, N_SIMULATED = 10, 200
 FEWEST = 3
 """Of fewer rated clips no correlation is taken."""
@@ -67,21 +67,16 @@ TABLES = (
 class VerifierCheck(NamedTuple):
     """Say what is heard, or learned from, and how often.
 
-    Attributes:
-        source: Folder with `labels.csv` (path, source, song, and quadrant, valence, arousal where
-            known), or with a folder `emotion` that has it.
-        checkpoint: Folder of the verifier, or its file.
-        n_seeds: Repetitions, at least 1.
-        n_folds: By song, at least 2.
-        processes: How many work, each with one thread for linear algebra.
-        progress: Called with how many clips, or fits, are done and how many there are.
+    The source is a folder with `labels.csv` (path, source, song, and quadrant, valence, arousal
+    where known), or with a folder `emotion` that has it. `progress` is called with how many
+    clips, or fits, are done and how many there are.
     """
 
     source: Path
-    checkpoint: Path = Path()
-    n_seeds: int = 5
-    n_folds: int = 5
-    processes: int = 2
+    checkpoint: Path = Path()  # of the verifier, its folder or file
+    n_seeds: int = 5  # repetitions
+    n_folds: int = 5  # by song
+    processes: int = 2  # each with one thread for linear algebra
     progress: Callable[[int, int], None] = lambda n_done, n: None
 
 
@@ -201,12 +196,8 @@ def in_order(parts: Sequence[tuple[Rows, Predictions]]) -> tuple[Rows, Predictio
 def trained(given: VerifierCheck) -> Iterator[Row | str]:
     """Let the verifier of a checkpoint hear all clips of a folder.
 
-    A clip whose row or file cannot be used is counted, with the reason. A row may lack the
-    quadrant, or valence and arousal; what it has is used.
-
-    Raises:
-        LabelError: If the table cannot be read, lacks a column, or no clip of it can be used.
-        VerifierError: If there is no verifier.
+    A clip whose row or file cannot be used is counted, with the reason; an error says that none
+    can. A row may lack the quadrant, or valence and arousal; what it has is used.
     """
     verifier = Verifier.load(given.checkpoint)
     below = given.source / "emotion"
@@ -249,23 +240,16 @@ class LabelledRow(NamedTuple):
 
 
 def labelled_rows(table: Path) -> tuple[list[LabelledRow], list[str]]:
-    """Read a table of labelled clips, leniently.
-
-    Returns:
-        Its usable rows, and for each other one why it cannot be used.
-
-    Raises:
-        LabelError: If the table cannot be read or lacks a column.
-    """
+    """Return the usable rows of a table of labelled clips, and why each other cannot be used."""
     found, skipped = [], []
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            if missing := [name for name in NEEDED if name not in (reader.fieldnames or ())]:
+            if missing := [name for name in COLUMNS[:3] if name not in (reader.fieldnames or ())]:
                 raise LabelError(f"{table} lacks the columns {missing}")
             for row in reader:
                 try:
-                    found.append(_row(table.parent, {k: (v or "") for k, v in row.items() if k}))
+                    found.append(_row(table.parent, row))
                 except ValueError as error:
                     skipped.append(str(error))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -273,31 +257,23 @@ def labelled_rows(table: Path) -> tuple[list[LabelledRow], list[str]]:
     return found, skipped
 
 
-def _row(folder: Path, row: dict[str, str]) -> LabelledRow:
-    path, source, song = (row[name].strip() for name in NEEDED)
+def _row(folder: Path, row: Mapping[str | None, Any]) -> LabelledRow:
+    path, source, song, quadrant, *told = ((row.get(name) or "").strip() for name in COLUMNS)
     if not (path and source and song):
         raise ValueError("path, source and song must be named")
-    quadrant = row.get("quadrant", "").strip()
     if quadrant and quadrant not in QUADRANTS:
         raise ValueError(f"quadrant must be one of {', '.join(QUADRANTS)}, got {quadrant!r}")
-    valence, arousal = (_value(row.get(name, "").strip()) for name in AXES)
-    if not quadrant and np.isnan([valence, arousal]).all():
+    try:
+        inside = all(-1.0 <= float(text or 0) <= 1.0 for text in told)
+    except ValueError:
+        inside = False
+    if not inside:
+        raise ValueError(f"valence and arousal must be numbers in [-1, 1], got {told}")
+    if not (quadrant or any(told)):
         raise ValueError("neither a quadrant nor valence or arousal is told")
+    valence, arousal = (float(text or "nan") for text in told)
     y = QUADRANTS.index(quadrant) if quadrant else -1
     return LabelledRow(folder / path, source, f"{source}/{song}", y, (valence, arousal))
-
-
-def _value(text: str) -> float:
-    """Return a number in [-1, 1]; NaN where there is no text."""
-    if not text:
-        return np.nan
-    try:
-        value = float(text)
-    except ValueError:
-        value = np.nan
-    if not -1.0 <= value <= 1.0:
-        raise ValueError(f"valence and arousal must be numbers in [-1, 1], got {text!r}")
-    return value
 
 
 @dataclass(frozen=True)
@@ -310,12 +286,7 @@ class Corpus:
 
     @classmethod
     def read(cls, source: Path) -> Corpus:
-        """Read and measure the labelled clips of a folder.
-
-        Raises:
-            LabelError: If the table of labels cannot be used.
-            ScoreError: If a file cannot be read.
-        """
+        """Read and measure the labelled clips of a folder."""
         clips = read_labels(source)
         notes = read_notes(clips)
         return cls(tuple(clips), tuple(notes), featurize(notes))
@@ -334,11 +305,7 @@ class Corpus:
         return {name: np.flatnonzero(own == name) for name in sorted(set(own.tolist()))}
 
     def folds(self, *, n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
-        """Return the clips to fit on and to test on, by song, balanced over quadrants and sources.
-
-        Raises:
-            ValueError: If there are fewer songs than folds.
-        """
+        """Return the clips to fit and to test on, by song, balanced over quadrants and sources."""
         source = np.unique([clip.source for clip in self.clips], return_inverse=True)[1]
         groups = self.truth.groups.tolist()
         return list(song_folds(self.truth.y + 4 * source, groups, n_folds=n_folds, seed=seed))
@@ -365,11 +332,7 @@ class Corpus:
 
 @section("Songs left out", *TABLES)
 def learned(given: VerifierCheck) -> Iterator[Row | str]:
-    """Fit as shipped on all folds but one, hear that one; no song is on both sides.
-
-    Raises:
-        ValueError: If a label or a file cannot be used, or there are too few songs.
-    """
+    """Fit as shipped on all folds but one, hear that one; no song is on both sides."""
     corpus = Corpus.read(given.source)
     jobs = [
         (seed, *fold)
@@ -391,12 +354,11 @@ def learned(given: VerifierCheck) -> Iterator[Row | str]:
 def _answered(
     corpus: Corpus, jobs: Sequence[tuple[int, Rows, Rows]], processes: int
 ) -> Iterator[Predictions]:
-    answer = partial(_answer, corpus)
     if processes < 2:
-        yield from map(answer, jobs)
+        yield from map(partial(_answer, corpus), jobs)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(answer, jobs)
+        yield from pool.map(partial(_answer, corpus), jobs)
 
 
 def _answer(corpus: Corpus, job: tuple[int, Rows, Rows]) -> Predictions:
