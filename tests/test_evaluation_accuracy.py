@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers.evaluation import PitchJudge, SureJudge, clip_at, row
 from synthetic import make_mapper
 
@@ -20,9 +21,24 @@ from emomusic.evaluation.accuracy import (
     make_panel,
     right_rows,
 )
+from emomusic.evaluation.judges import (
+    N_ROWS,
+    FeatureJudge,
+    Judge,
+    NoVelocity,
+    SequenceJudge,
+    flattened,
+    roll_of,
+)
 from emomusic.evaluation.rows import Interval
+from emomusic.music.notes import Notes, make_notes
 
 LEVELS = np.linspace(-1, 1, 5)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize(
@@ -41,9 +57,8 @@ def test_judges_are_also_heard_together_but_for_the_one_without_velocity(
     judges: dict[str, PitchJudge], heard: dict[str, list[str]]
 ) -> None:
     found = listen(judges, [clip_at(72), clip_at(40)])
-    assert {name: [QUADRANTS[i] for i in own.argmax(axis=1)] for name, own in found.items()} == (
-        heard
-    )
+    said = {name: [QUADRANTS[i] for i in own.argmax(axis=1)] for name, own in found.items()}
+    assert said == heard
 
 
 def test_shares_by_axis_their_intervals_and_the_confusion() -> None:
@@ -57,12 +72,10 @@ def test_shares_by_axis_their_intervals_and_the_confusion() -> None:
     assert (own.low, own.high) == pytest.approx((0.571, 0.839), abs=0.001)
     counts = [int(own.value) for own in found if own.name == "confusion"]
     assert counts == confusion.ravel().tolist()
-
-
-def test_macro_f1_weighs_quadrants_alike_and_leaves_out_those_that_do_not_occur() -> None:
+    # quadrants weigh alike in F1; those that do not occur are left out
     assert macro_f1(np.diag([1, 2, 3, 90])) == 1.0
-    confusion = np.array([[2, 0, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
-    assert macro_f1(confusion) == pytest.approx((2 / 3 + 0) / 2)
+    rare = np.array([[2, 0, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    assert macro_f1(rare) == pytest.approx((2 / 3 + 0) / 2)
 
 
 def test_one_judge_chooses_the_likeliest_and_of_equal_ones_the_first() -> None:
@@ -72,10 +85,12 @@ def test_one_judge_chooses_the_likeliest_and_of_equal_ones_the_first() -> None:
     assert best_of(selector, classes_of(["Q1", "Q4"])).tolist() == [1, 0]
 
 
-def test_a_mapper_of_the_judges_songs_is_refused(tmp_path: Path) -> None:
+def test_a_mapper_of_the_judges_songs_and_a_missing_quadrant_are_refused(tmp_path: Path) -> None:
     mapper = replace(make_mapper(), about={"songs": "all"})
     with pytest.raises(ValueError, match="the mapper was fitted on the judges' songs"):
         make_panel(mapper, tmp_path)
+    with pytest.raises(ValueError, match="each of Q1 to Q4"):
+        PitchJudge().fit(CLIPS[:10], LABELS[:10])
 
 
 def rho_of(noise: float, axis: str, *, n_clips: int = 6, of_cells: bool = False) -> Interval:
@@ -95,3 +110,66 @@ def test_what_follows_has_a_high_rho_and_what_does_not_none(axis: str) -> None:
     assert low < 0.3 and abs(rho) < 0.4 and high > -0.3
     points = rho_of(0.8, axis, n_clips=40, of_cells=True)  # cells average the noise away
     assert points.value > rho_of(0.8, axis, n_clips=40).value + 0.1
+
+
+def clip(quadrant: str, seed: int) -> Notes:
+    """Return broken tonic triads: fast where aroused, major where pleasant."""
+    rng = np.random.default_rng(seed)
+    third = 4 if quadrant in ("Q1", "Q4") else 3
+    gap = 0.25 if quadrant in ("Q1", "Q2") else 1.0
+    tones = rng.choice([0, third, 7, 12, 12 + third], 40)
+    pitch = 60 + rng.integers(-3, 4) + np.concatenate([tones, [-12, -12]])
+    onset = gap * np.concatenate([np.arange(40.0), [0.0, 20.0]])
+    duration = gap * np.concatenate([np.ones(40), [20.0, 20.0]])
+    return make_notes(onset, duration, pitch, rng.integers(40, 90, 42), tempo=60.0)
+
+
+LABELS = [quadrant for quadrant in QUADRANTS for _ in range(10)]
+CLIPS = [clip(quadrant, seed) for seed, quadrant in enumerate(LABELS)]
+NEW = [clip(quadrant, 100 + seed) for seed, quadrant in enumerate(LABELS)]
+NOTE = make_notes(np.zeros(1), np.full(1, 1e-4), np.array([60]), np.array([64]))
+
+
+def made(kind: str) -> Judge:
+    if kind == "sequence":
+        return SequenceJudge(n_filters=20, C=1e-2)
+    return {"features": FeatureJudge, "no velocity": NoVelocity}[kind](n_trees=30)
+
+
+@pytest.mark.parametrize("kind", ["features", "sequence", "no velocity"])
+def test_judges_learn_speed_and_mode_as_weights_say_and_judge_alike_again(kind: str) -> None:
+    judge, again = (made(kind).fit(CLIPS, LABELS) for _ in range(2))
+    found = judge.predict_proba([*NEW, NOTE])  # one short note can be judged, too
+    assert found.sum(axis=1) == pytest.approx(np.ones(len(NEW) + 1))
+    said = [QUADRANTS[index] for index in found.argmax(axis=1)]
+    assert np.mean([a == b for a, b in zip(said, LABELS, strict=False)]) >= 0.9
+    assert np.array_equal(found, again.predict_proba([*NEW, NOTE]))
+    loud = [replace(one, velocity=np.full_like(one.velocity, 120)) for one in NEW[:8]]
+    assert np.array_equal(found[:8], judge.predict_proba(loud)) == (kind == NO_VELOCITY)
+    tilted = np.where(np.array(LABELS) == "Q1", 9.0, 1.0)
+    even, more = (made(kind).fit(CLIPS, LABELS, weight=own).predict_proba(NEW)[:, 0].sum()
+                  for own in (np.full(40, 2.0), tilted))  # fmt: skip
+    assert more > even
+
+
+def test_roll_of_a_triad() -> None:
+    triad = make_notes(np.zeros(3), np.ones(3), np.array([50, 66, 69]), np.full(3, 64), tempo=60.0)
+    roll = roll_of(triad)  # D major for one second, flat velocity
+    assert roll.shape == (N_ROWS, 21)
+    held, bass, struck, bands = roll[:12], roll[12:24], roll[24:36], roll[36:]
+    assert held[[0, 4, 7], :20] == pytest.approx(np.ones((3, 20)), abs=1e-5)
+    assert held.sum() == pytest.approx(60.0, abs=1e-3)
+    assert bass[0, :20] == pytest.approx(np.ones(20), abs=1e-5)
+    assert bass[1:].sum() == 0.0
+    assert struck[[0, 4, 7], 0].tolist() == [1.0, 1.0, 1.0]
+    assert struck[:, 1:].sum() == 0.0
+    assert bands[[3, 5, 6], 0].tolist() == [1.0] * 3  # of pitch 50: (50 - 21) // 8
+
+
+def test_roll_hears_key_and_loudness_relative() -> None:
+    notes = clip("Q2", 7)
+    up = replace(notes, pitch=notes.pitch + 2)
+    assert np.array_equal(roll_of(notes)[:36], roll_of(up)[:36])
+    flat, louder = (replace(notes, velocity=np.full_like(notes.velocity, v)) for v in (20, 110))
+    assert np.array_equal(roll_of(flat), roll_of(louder))
+    assert set(flattened(notes).velocity.tolist()) == {64}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from emomusic.evaluation.render import Report, cell, draw, goals_table, table
 from emomusic.evaluation.rows import (
@@ -81,16 +82,11 @@ def test_a_table_has_a_line_for_what_rows_are_of_and_a_column_for_one_key() -> N
     assert table(rows, across="name").splitlines()[0] == "| judge | of | n | right | F1 |"
     plain = table(rows, most=1).splitlines()
     assert plain[0] == "| measure | judge | of | n | value |" and len(plain) == 3
-
-
-def test_counts_are_whole_and_small_numbers_keep_a_digit() -> None:
+    # counts are whole and small numbers keep a digit
     found = [cell(row) for row in (Row("a", 3), Row("a", 3.0), Row("a", 0.002), Row("a", 0.0))]
     assert found == ["3", "3.00", "0.002", "0.00"]
-
-
-def test_what_is_asked_stands_beside_what_was_measured() -> None:
-    row = Row("right", 0.9, 0.8, 0.95, 8, {"of": "valence"}, Goal(0.92))
-    last = goals_table([row, Row("other", 1.0)]).splitlines()[2:]
+    asked = Row("right", 0.9, 0.8, 0.95, 8, {"of": "valence"}, Goal(0.92))
+    last = goals_table([asked, Row("other", 1.0)]).splitlines()[2:]
     assert last == ["| right valence | ≥ 0.92 | 0.90 (0.80–0.95) | within chance | 8 |"]
 
 
@@ -112,14 +108,20 @@ def test_every_kind_of_picture_is_drawn(tmp_path: Path) -> None:
         row_of("a", Interval(0.5, 0.4, 0.6), x=str(x), y=y, z=z)
         for x in range(3) for y in "bc" for z in "de"
     ]  # fmt: skip
+    rows.append(replace(rows[0], low=None, high=None, goal=Goal(0.5)))  # not all have an interval
     kinds = ("bars", "heat", "curve")
     plots = {kind: (Plot("a", kind, "x", "y", "z"), rows) for kind in kinds}
     assert draw(plots, tmp_path) == {kind: f"{kind}.png" for kind in kinds}
 
 
-def test_the_wilson_interval_is_that_worked_by_hand() -> None:
-    assert share(50, 100) == pytest.approx((0.5, 0.4038, 0.5962), abs=1e-4)
+def test_intervals_are_those_worked_by_hand() -> None:
+    assert share(50, 100) == pytest.approx((0.5, 0.4038, 0.5962), abs=1e-4)  # Wilson's
     assert share(0, 10).low == 0.0 and share(10, 10).high == pytest.approx(1.0)
+    assert np.isnan(interval(0.0, np.full(2, np.nan))[1:]).all()
+    assert interval(0.0, np.array([np.nan, 1.0])) == (0.0, 1.0, 1.0)
+    counts = np.array([[1.0, 1.0], [3.0, 1.0], [0.0, 0.0]])
+    assert drawn_means(np.array([0.0, 4.0]), counts).tolist() == [2.0, 1.0, 2.0]
+    assert drawn_means(np.array([[0.0, 1.0], [4.0, 1.0]]), counts)[1].tolist() == [1.0, 1.0]
 
 
 def test_songs_are_drawn_whole() -> None:
@@ -127,12 +129,6 @@ def test_songs_are_drawn_whole() -> None:
     assert counts.shape == (50, 4)
     assert (counts[:, 0] == counts[:, 2]).all()
     assert (counts[:, [0, 1, 3]].sum(axis=1) == 3).all()
-
-
-def test_means_weigh_items_by_their_draws() -> None:
-    counts = np.array([[1.0, 1.0], [3.0, 1.0], [0.0, 0.0]])
-    assert drawn_means(np.array([0.0, 4.0]), counts).tolist() == [2.0, 1.0, 2.0]
-    assert drawn_means(np.array([[0.0, 1.0], [4.0, 1.0]]), counts)[1].tolist() == [1.0, 1.0]
 
 
 def test_the_interval_of_a_mean_is_as_wide_as_it_should_be_and_wider_of_clips_of_one_song() -> None:
@@ -145,14 +141,7 @@ def test_the_interval_of_a_mean_is_as_wide_as_it_should_be_and_wider_of_clips_of
     assert farther - nearer > 1.8 * (high - low)
 
 
-def test_draws_without_a_number_do_not_count() -> None:
-    assert np.isnan(interval(0.0, np.full(2, np.nan))[1:]).all()
-    assert interval(0.0, np.array([np.nan, 1.0])) == (0.0, 1.0, 1.0)
-
-
 def test_rank_correlation_is_scipys_also_with_ties() -> None:
-    from scipy.stats import spearmanr
-
     rng = np.random.default_rng(0)
     x, y = rng.integers(5, size=50).astype(float), rng.standard_normal(50)
     assert spearman(x, y) == pytest.approx(spearmanr(x, y).statistic)

@@ -5,15 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import make_score
+from helpers.evaluation import some_rows
+from model_cases import int8
+from synthetic import make_model, make_score
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.export import write_clips
 from emomusic.compose.quadrants import compose_quadrants
 from emomusic.compose.request import Request
+from emomusic.evaluation.loss import Losses, held_back_losses
 from emomusic.evaluation.validity import chords_found, share_kept, whole_clips
+from emomusic.model.events import SLOTS, VELOCITY
+from emomusic.model.int8.library import is_built
+from emomusic.model.torch_engine import TorchEngine
 from emomusic.music.notes import make_notes
+from emomusic.training.batches import ClipBatches
+from emomusic.training.loss import mean_loss
 
 
 @pytest.fixture
@@ -70,3 +78,40 @@ def test_kept_are_notes_with_their_onset_pitch_and_velocity() -> None:
     longer = make_notes(onset, onset * 0 + 0.5, notes.pitch, np.array([50, 60, 70, 81]))
     assert share_kept(notes, notes) == 1.0
     assert share_kept(notes, longer.where(slice(1, 4))) == 0.5
+
+
+def test_the_loss_is_that_of_training_and_what_is_not_learnt_costs_nothing() -> None:
+    rows = some_rows()
+    texts = tuple(rows.meta["vocabulary"])
+    model = make_model(texts)
+    batches = ClipBatches(
+        rows, validation=True, batch_events=4_096, context=2_048, seed=1, augmentation=None
+    )
+    wanted = mean_loss(model, batches, max_events=10**9, precision="fp32")
+    model.eval()
+    found = held_back_losses(TorchEngine(model), rows)
+    value, low, high = found.per_note()
+    assert {"nats_per_note": value, **found.by_slot} == pytest.approx(wanted, 1e-4)
+    assert low <= value <= high and len(found.n_notes) == len(batches.clips)
+    assert set(found.song.tolist()) == set(np.flatnonzero(rows.song_is_validation).tolist())
+    if is_built():
+        rounded = held_back_losses(int8(model), rows)
+        assert rounded.ratio_to(found) == pytest.approx((1.0, 1.0, 1.0), abs=0.02)
+    flat = replace(rows, song_has_dynamics=np.zeros(len(rows.song_source), bool))
+    found = held_back_losses(TorchEngine(model), flat, max_events=1)
+    assert found.by_slot["velocity"] == 0.0 < found.by_slot["duration"]
+    assert len(found.n_notes) == 1
+    fewer = make_model(tuple(text for text in texts if not text.startswith("Control-")))
+    with pytest.raises(ValueError, match="the rows are of another vocabulary"):
+        held_back_losses(TorchEngine(fewer), rows)
+
+
+def test_a_ratio_of_losses_comes_with_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    n_notes, song = np.full(50, 10), np.repeat(np.arange(25), 2)
+    one = Losses(np.full((50, len(SLOTS)), 2.0), n_notes, song)
+    assert one.per_note() == pytest.approx((1.2, 1.2, 1.2))
+    noisy = Losses(rng.uniform(1, 3, one.nats.shape), n_notes, song)
+    ratio, low, high = noisy.ratio_to(one)
+    assert low < ratio < high and ratio == pytest.approx(noisy.nats.mean() / 2)
+    assert noisy.by_slot[SLOTS[VELOCITY]] == pytest.approx(noisy.nats[:, VELOCITY].mean() / 10)
