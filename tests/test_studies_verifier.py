@@ -11,7 +11,6 @@ from helpers.evaluation import N_SONGS, row, write_clip, write_folder
 from helpers.explanation import USUAL, Rules, clip
 
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.rows import Row
 from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import notes_of, read_score
 from emomusic.verify.counterfactuals import FACTORS
@@ -54,31 +53,24 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Given:
     return Given(folder, n_seeds=1, n_folds=2, processes=1)
 
 
-def test_what_is_learned_on_one_source_is_heard_in_the_other(given: Given) -> None:
+def test_what_is_learned_is_heard_elsewhere_but_not_by_controls_nor_when_misread(
+    given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = list(transfer.measure(given))
     for own, other in (("emopia", "vgmidi"), ("vgmidi", "emopia")):
         assert row(found, "right", learned=own, heard=other, of="quadrant").value >= 0.7
-
-
-def test_controls_are_deaf_and_a_forest_is_not(
-    given: Given, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr(module, "N_TREES", 20)
     found = list(controls.measure(given))
-    right = {own.by["what"]: own.value for own in found if isinstance(own, Row)
-             and own.name == "right" and own.by["of"] == "quadrant"
-             and own.by["heard"] == "emopia"}  # fmt: skip
+    right = {
+        what: row(found, "right", what=what, of="quadrant", heard="emopia").value
+        for what in ("random forest", "majority", "verifier, labels dealt to other songs")
+    }
     assert right["random forest"] >= 0.6 and right["majority"] <= 0.4
     assert right["verifier, labels dealt to other songs"] < 0.6
-
-
-def test_harmless_changes_change_no_verdict_and_a_wrong_tempo_may(
-    given: Given, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr(module, "CHANGES", {name: CHANGES[name] for name in TRIED})
     found = list(robustness.measure(given))
-    changed = {own.by["change"]: own.value for own in found if isinstance(own, Row)
-               and own.name == "verdicts changed" and own.by["heard"] == "emopia"}  # fmt: skip
+    changed = {name: row(found, "verdicts changed", change=name, heard="emopia").value
+               for name in TRIED}  # fmt: skip
     assert all(changed[name] == 0.0 for name in HARMLESS)
     assert changed["tempo misread x 0.5"] > 0.2
 
@@ -90,11 +82,16 @@ def test_a_share_of_the_songs_holds_every_quadrant_and_the_smaller_shares(given:
     assert set(few.tolist()) < set(more.tolist()) and len(more) == N_SONGS
 
 
-def test_curves_of_listeners_are_held_against_what_is_heard(given: Given, tmp_path: Path) -> None:
+def test_a_study_is_reported_and_a_mistake_is_one_line(
+    given: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = run_study("A study", [course], given, about={}, out=tmp_path, only=["course"])
     assert "another piece's" in text and (tmp_path / "study.json").is_file()
     with pytest.raises(ValueError, match="unknown part 'tea'; known: course"):
         run_study("A study", [course], given, about={}, out=tmp_path, only=["tea"])
+    monkeypatch.setattr(sys, "argv", ["study", "--source", "none", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"^Error: cannot read none.labels\.csv"):
+        module.main()
 
 
 def test_clips_are_changed_as_named(tmp_path: Path) -> None:
@@ -118,27 +115,16 @@ def test_clips_are_changed_as_named(tmp_path: Path) -> None:
         np.testing.assert_allclose(one, other)
 
 
-def test_a_mistake_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["study", "--source", "none", "--out", str(tmp_path)])
-    with pytest.raises(SystemExit, match=r"^Error: cannot read none.labels\.csv"):
-        module.main()
-
-
-def test_windows_are_four_bars_of_the_listeners() -> None:
+def test_curves_of_windows_are_followed_or_are_those_of_other_pieces() -> None:
     onset = np.arange(0.0, 20.0, 0.5)  # 0.5 s each: 40 notes over 20 s
     notes = make_notes(onset, np.full(40, 0.5), np.full(40, 60), np.full(40, 64), tempo=60.0)
     valence = tuple(np.repeat([0.1, 0.3, 0.5], [4, 4, 2]).tolist())
-    curve = Curve(20.0, valence, (0.1,) * 10, valence, (0.1,) * 10)
-    windows = windows_of(notes, curve)
+    windows = windows_of(notes, Curve(20.0, valence, (0.1,) * 10, valence, (0.1,) * 10))
     assert [len(own) for own, _ in windows] == [16, 16, 8]
     assert [said[0] for _, said in windows] == pytest.approx([0.1, 0.3, 0.5])
-
-
-def test_curves_that_are_followed_are_told_from_those_of_other_pieces() -> None:
     rng = np.random.default_rng(0)
-    said = [rng.standard_normal((8, 2)) * 0.1 for _ in range(20)]
-    pieces = [(own + 0.05 * rng.standard_normal((8, 2)), own) for own in said]
-    found = list(followed_rows(pieces))
+    curves = [rng.standard_normal((8, 2)) * 0.1 for _ in range(20)]
+    found = list(followed_rows([(x + 0.05 * rng.standard_normal((8, 2)), x) for x in curves]))
     for axis in ("valence", "arousal"):
         own, other = (row(found, "r within a piece", axis=axis, **{"with": kind})
                       for kind in ("its own curve", "another piece's"))  # fmt: skip
@@ -157,7 +143,15 @@ def test_other_edits_move_their_cause_to_the_other_side(cause: str, side: int) -
         assert before is not None and after is not None and (before - after) * side > 0
 
 
-def test_explanations_of_a_plain_verifier_hold() -> None:
+class Chance(Rules):
+    def verdict(self, notes: Notes) -> Verdict:
+        seed = crc32(notes.onset_s.tobytes() + notes.pitch.tobytes() + notes.velocity.tobytes())
+        drawn = np.random.default_rng(seed).dirichlet(np.ones(4)).tolist()
+        shares = dict(zip(QUADRANTS, drawn, strict=True))
+        return Verdict(max(shares, key=shares.__getitem__), shares, 0.0, 0.0, 0.2, 0.2, 1.0)
+
+
+def test_explanations_of_a_plain_verifier_hold_and_one_of_chance_is_seen_through() -> None:
     trials = undo_causes(Rules(), CLIPS, usual=USUAL)
     found = list(moved_rows(trials))
     for name in ("axis moves as said", "quadrant moves as said"):
@@ -167,16 +161,6 @@ def test_explanations_of_a_plain_verifier_hold() -> None:
     registers = [trial for trial in trials if trial.cause == "register"]
     assert registers and not any(trial.role in ("for", "against") for trial in registers)
     assert max(abs(trial.moved) for trial in registers) < 1e-9
-
-
-def test_a_verifier_of_chance_is_seen_through() -> None:
-    class Chance(Rules):
-        def verdict(self, notes: Notes) -> Verdict:
-            seed = crc32(notes.onset_s.tobytes() + notes.pitch.tobytes() + notes.velocity.tobytes())
-            drawn = np.random.default_rng(seed).dirichlet(np.ones(4)).tolist()
-            shares = dict(zip(QUADRANTS, drawn, strict=True))
-            return Verdict(max(shares, key=shares.__getitem__), shares, 0.0, 0.0, 0.2, 0.2, 1.0)
-
     clips = [replace(c, onset_s=c.onset_s * (1 + i / 100)) for i in range(8) for c in CLIPS]
     trials = undo_causes(Chance(), clips, usual=USUAL)
     named = [trial.moved > 0 for trial in trials if trial.role in ("for", "against")]
@@ -190,7 +174,5 @@ def test_each_clip_counts_once() -> None:
         for edit in ("quarter", "double", "onsets")
     ]
     found = [own for own in moved_rows(trials) if own.name == "axis moves as said"]
-    assert [(own.by["undone"], own.n, own.value) for own in found] == [
-        ("first cause", 2, 0.5), ("tempo: quarter", 2, 0.5), ("tempo: double", 2, 0.5),
-        ("tempo: onsets", 2, 0.5),
-    ]  # fmt: skip
+    undone = ["first cause", "tempo: quarter", "tempo: double", "tempo: onsets"]
+    assert [(o.by["undone"], o.n, o.value) for o in found] == [(name, 2, 0.5) for name in undone]
