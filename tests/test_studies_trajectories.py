@@ -29,10 +29,10 @@ from studies.trajectories.study import (
 N_BARS = 24
 
 
-def made_courses(n: int = 16, *, gain: float = 4.0, noise: float = 0.3) -> list[Course]:
+def made_courses(*, gain: float = 4.0, noise: float = 0.3) -> list[Course]:
     """Return courses across the plane that are heard `gain` times as asked, and noise."""
     rng, courses = np.random.default_rng(0), []
-    for group in range(n):
+    for group in range(16):
         names = rng.permutation(["calm", "anger", "joy", "sadness"])[:3]
         bars = [0, int(rng.integers(4, 17)), N_BARS]
         points = [CurvePoint(b, find_emotion(str(e))) for b, e in zip(bars, names, strict=True)]
@@ -41,7 +41,7 @@ def made_courses(n: int = 16, *, gain: float = 4.0, noise: float = 0.3) -> list[
     return courses
 
 
-def test_what_is_heard_as_asked_follows_and_strangers_do_not() -> None:
+def test_what_is_heard_as_asked_follows_and_strangers_and_noise_do_not() -> None:
     composed = made_courses()
     still = [Course(own.group, own.asked, np.ones_like(own.asked)) for own in composed]
     found = list(course_rows(composed, still, composed))
@@ -54,11 +54,9 @@ def test_what_is_heard_as_asked_follows_and_strangers_do_not() -> None:
         assert row(found, "farthest apart in order", axis=axis).value == 1.0
         assert row(found, "slope, log odds for 1", axis=axis).value == pytest.approx(4.0, abs=0.4)
         assert row(found, "wandering of pieces that stay", axis=axis).value == pytest.approx(0)
-
-
-def test_noise_follows_nothing_and_a_mood_throughout_does_not_count() -> None:
     noise = list(course_rows(made_courses(gain=0.0, noise=1.0), (), ()))
     assert all(abs(own.value) < 0.4 for own in noise if own.name == "r within pieces")
+    # a mood throughout does not count
     shifted = [Course(own.group, own.asked, own.heard + 10.0 * own.group)
                for own in made_courses(noise=0.0)]  # fmt: skip
     found = [own for own in course_rows(shifted, (), ()) if own.name == "r within pieces"]
@@ -102,11 +100,8 @@ def test_bars_share_what_begins_at_the_same_place_octaves_and_mode_aside() -> No
     assert likeness(four, longer) == pytest.approx([1.0, 1.0, 1.0])  # where one has nothing
     assert np.isnan(likeness([frozenset()], longer)).all()
     assert len(bars(melody(60, 62, 64, 65, 67), n_bars=1)) == 1  # beyond the last bar
-
-
-def test_distances_are_in_spreads_of_the_given() -> None:
     given = [melody(60, 62, 64, 65), melody(72, 74, 76, 77)]
-    found = distances(given, given)
+    found = distances(given, given)  # in spreads of the given
     assert found.diagonal() == pytest.approx([0, 0]) and found[0, 1] == found[1, 0] > 1
 
 
