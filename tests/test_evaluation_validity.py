@@ -14,8 +14,13 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.export import write_clips
 from emomusic.compose.quadrants import compose_quadrants
 from emomusic.compose.request import Request
-from emomusic.evaluation.loss import Losses, held_back_losses
-from emomusic.evaluation.validity import chords_found, share_kept, whole_clips
+from emomusic.evaluation.validity import (
+    Losses,
+    chords_found,
+    held_back_losses,
+    share_kept,
+    whole_clips,
+)
 from emomusic.model.events import SLOTS, VELOCITY
 from emomusic.model.int8.library import is_built
 from emomusic.model.torch_engine import TorchEngine

@@ -89,7 +89,9 @@ def test_a_wrong_table_is_told(tmp_path: Path, table: str | None, words: str) ->
 def test_answers_are_scored_as_worked_by_hand() -> None:
     said = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1], [0.1, 0.7, 0.1, 0.1]])
     answers = Predictions(said, np.zeros((3, 2)), np.full((3, 2), 0.5), np.ones(3))
-    truth = Truth(np.array([0, 3, -1]), np.full((3, 2), np.nan), np.array(["a", "b", "c"]))
+    truth = Truth(
+        np.array([0, 3, -1]), np.full((3, 2), np.nan), np.array(list("abc")), np.array(["x"] * 3)
+    )
     found = list(score_rows([answers], truth))
     right = [row(found, "right", of=axis).value for axis in ("quadrant", "arousal", "valence")]
     assert right == [0.5, 1.0, 0.5]

@@ -50,11 +50,7 @@ class Judge(ABC):
     def fit(
         self, clips: Sequence[Notes], quadrant: Sequence[str], *, weight: Matrix | None = None
     ) -> Self:
-        """Learn from labelled clips, each counting as much as its weight, shape (n,), or alike.
-
-        Raises:
-            ValueError: If a quadrant is missing or unknown.
-        """
+        """Learn from clips of all quadrants, each counting as much as its weight, or alike."""
         if odd := sorted(set(quadrant) ^ set(QUADRANTS)):
             raise ValueError(f"quadrant must hold each of Q1 to Q4 and no other, see {odd}")
         y = np.array([QUADRANTS.index(name) for name in quadrant])
@@ -131,19 +127,13 @@ def flattened(notes: Notes) -> Notes:
 
 
 def roll_of(notes: Notes) -> Roll:
-    """Draw a clip as a piano roll in twentieths of seconds, transposed to the key of C major.
+    """Draw a clip of one note or more as a piano roll, moved to C major, shape (47, n_frames).
 
-    Args:
-        notes: At least one note; a flat velocity counts as 64.
-
-    Returns:
-        Shape (47, n_frames). Rows 0 to 11: share of the frame in which each pitch class sounds,
-        counted from the tonic of the major key with the clip's signature; 12 to 23: the same of
-        the lowest sounding notes; 24 to 35: square roots of the notes struck by pitch class,
-        times (the greatest velocity struck / 64) squared; 36 to 46: the same by register.
-
-    Raises:
-        ValueError: If there are no notes.
+    A frame is a twentieth of a second; a flat velocity counts as 64. Rows 0 to 11: share of the
+    frame in which each pitch class sounds, counted from the tonic of the major key with the clip's
+    signature; 12 to 23: the same of the lowest sounding notes; 24 to 35: square roots of the notes
+    struck by pitch class, times (the greatest velocity struck / 64) squared; 36 to 46: the same by
+    register.
     """
     analysis = analyse(notes)
     begin_s = notes.onset_s - notes.onset_s[0]

@@ -124,14 +124,7 @@ class Report:
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def write(self, folder: Path, stem: str = "evaluation") -> str:
-        """Write JSON, Markdown and pictures into a folder, each whole or not at all.
-
-        Returns:
-            The Markdown.
-
-        Raises:
-            OSError: If a file cannot be written.
-        """
+        """Write JSON, Markdown and pictures, each whole or not at all, and return the Markdown."""
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / f"{stem}.json", json.dumps(self.to_dict(), indent=1) + "\n")
         plots = {
@@ -150,17 +143,10 @@ class Report:
 
 
 def draw(plots: Mapping[str, tuple[Plot, Sequence[Row]]], folder: Path) -> dict[str, str]:
-    """Draw PNG files, each written whole or not at all.
+    """Draw PNG files, each whole or not at all; return the name of each that had something to show.
 
-    Args:
-        plots: By name: what to draw, and the rows of its section.
-
-    Returns:
-        File name of each picture that had something to show.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
-        OSError: If a file cannot be written.
+    `plots` are, by name, what to draw, and the rows of its section. An ImportError says that
+    matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure

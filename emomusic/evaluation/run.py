@@ -20,7 +20,6 @@ from emomusic.emotion import find_emotion
 from emomusic.evaluation import (
     accuracy,
     control,
-    loss,
     memorisation,
     quality,
     structure,
@@ -37,7 +36,7 @@ from emomusic.training.rows import Rows
 
 SECTIONS: tuple[Section, ...] = (
     accuracy.emotion, accuracy.grid, control.control, validity.given, quality.quality,
-    structure.structure, memorisation.memory, loss.loss, accuracy.baselines, validity.shape,
+    structure.structure, memorisation.memory, validity.loss, accuracy.baselines, validity.shape,
 )  # fmt: skip
 """In the order in which they are measured: the first draws are composed by the first."""
 FULL_COUNT, QUICK_COUNT = 25, 8
@@ -56,7 +55,7 @@ class Extent(NamedTuple):
     n_over_chords: int = 3  # clips of each quadrant over each progression
     design: Design = Design()
     max_control_bars: int = 512  # most bars of the clips that show control
-    max_events: int = loss.MAX_EVENTS  # of unseen songs that are foretold
+    max_events: int = validity.MAX_EVENTS  # of unseen songs that are foretold
     n_windows: int = 5  # real ones for each clip that is held against the training songs
 
 
@@ -186,11 +185,7 @@ def _sha256(path: Path) -> str:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Check that there are such sections.
-
-    Raises:
-        ValueError: If one is unknown; the message lists those known.
-    """
+    """Check that there are such sections, or raise a ValueError that lists those known."""
     known = [section.name for section in SECTIONS]
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"unknown section {unknown[0]!r}; known are {', '.join(known)}")
@@ -214,9 +209,6 @@ def run_sections(
         baselines: Whether simpler systems are heard; None hears them where they are asked for by
             name, and in all runs that are not quick.
         progress: Called with a section, what is done of it and how much there is, if known.
-
-    Raises:
-        ValueError: If a section is unknown, or something cannot be measured.
     """
     check_names(only)
     if baselines is None:

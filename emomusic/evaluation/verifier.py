@@ -86,10 +86,20 @@ class Truth(NamedTuple):
     y: Classes  # quadrants, 0 to 3, and -1 where nobody said one, shape (n,)
     rated: Matrix  # listeners' valence and arousal, NaN where nobody was asked, shape (n, 2)
     groups: Any  # song of each clip, shape (n,)
+    sources: Any  # shape (n,)
 
     def take(self, rows: Rows) -> Truth:
         """Return what was said of some of them."""
-        return Truth(self.y[rows], self.rated[rows], self.groups[rows])
+        return Truth(self.y[rows], self.rated[rows], self.groups[rows], self.sources[rows])
+
+
+def score_sources(runs: Sequence[Predictions], truth: Truth, **by: str) -> Iterator[Row]:
+    """Measure answers to the same n clips, source by source."""
+    for source in sorted(set(truth.sources.tolist())):
+        own = np.flatnonzero(truth.sources == source)
+        yield from score_rows(
+            [taken(run, own) for run in runs], truth.take(own), **by, heard=source
+        )
 
 
 def score_rows(runs: Sequence[Predictions], truth: Truth, **by: str) -> Iterator[Row]:
@@ -216,11 +226,10 @@ def trained(given: VerifierCheck) -> Iterator[Row | str]:
         raise LabelError(f"no clip of {table} can be used: {(skipped or ['it is empty'])[0]}")
     answers = joined(heard)
     _, sources, groups, y, rated = (np.array(column) for column in zip(*used, strict=True))
-    names = sorted(set(sources.tolist()))
-    for name in [*names, "all"] if len(names) > 1 else names:
-        own = np.flatnonzero((sources == name) | (name == "all"))
-        truth = Truth(y, rated, groups).take(own)
-        yield from score_rows([taken(answers, own)], truth, heard=name)
+    truth = Truth(y, rated, groups, sources)
+    yield from score_sources([answers], truth)
+    if len(set(sources)) > 1:
+        yield from score_rows([answers], truth, heard="all")
     kinds = Counter(reason.partition(":")[0].partition(", got")[0] for reason in skipped)
     told = "; ".join(f"{n} × {why}" for why, n in kinds.items()) or "none"
     names = [path.resolve().name for path in (given.checkpoint, given.source)]
@@ -296,17 +305,18 @@ class Corpus:
         """Return what people said."""
         labels = FittingLabels.of(self.clips)
         y = classes_of([clip.quadrant for clip in self.clips])
-        return Truth(y, labels.values, np.array(labels.songs))
+        sources = np.array([clip.source for clip in self.clips])
+        return Truth(y, labels.values, np.array(labels.songs), sources)
 
     @cached_property
     def sources(self) -> dict[str, Rows]:
         """Return the places of the clips of each source."""
-        own = np.array([clip.source for clip in self.clips])
+        own = self.truth.sources
         return {name: np.flatnonzero(own == name) for name in sorted(set(own.tolist()))}
 
     def folds(self, *, n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
         """Return the clips to fit and to test on, by song, balanced over quadrants and sources."""
-        source = np.unique([clip.source for clip in self.clips], return_inverse=True)[1]
+        source = np.unique(self.truth.sources, return_inverse=True)[1]
         groups = self.truth.groups.tolist()
         return list(song_folds(self.truth.y + 4 * source, groups, n_folds=n_folds, seed=seed))
 
@@ -322,12 +332,8 @@ class Corpus:
     def scored(self, *runs: Sequence[tuple[Rows, Predictions]], **by: str) -> Iterator[Row]:
         """Yield the measures of each source; each run answers to the same clips, part by part."""
         ordered = [in_order(parts) for parts in runs]
-        places = ordered[0][0]
-        for source, own in self.sources.items():
-            at = np.flatnonzero(np.isin(places, own))
-            if len(at):
-                answers = [taken(run, at) for _, run in ordered]
-                yield from score_rows(answers, self.truth.take(places[at]), **by, heard=source)
+        answers, places = [own for _, own in ordered], ordered[0][0]
+        yield from score_sources(answers, self.truth.take(places), **by)
 
 
 @section("Songs left out", *TABLES)
