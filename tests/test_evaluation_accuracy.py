@@ -10,26 +10,8 @@ from helpers.evaluation import PitchJudge, SureJudge, clip_at, row
 from synthetic import make_mapper
 
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.accuracy import (
-    NO_VELOCITY,
-    SIGNS,
-    best_of,
-    classes_of,
-    grid_rho,
-    listen,
-    macro_f1,
-    make_panel,
-    right_rows,
-)
-from emomusic.evaluation.judges import (
-    N_ROWS,
-    FeatureJudge,
-    Judge,
-    NoVelocity,
-    SequenceJudge,
-    flattened,
-    roll_of,
-)
+from emomusic.evaluation import accuracy
+from emomusic.evaluation import judges as judging
 from emomusic.evaluation.rows import Interval
 from emomusic.music.notes import Notes, make_notes
 
@@ -46,8 +28,8 @@ def _one_thread() -> None:
     [
         ({"pitch": PitchJudge(), "sure": SureJudge()},
          {"pitch": ["Q1", "Q3"], "sure": ["Q2", "Q2"], "both": ["Q2", "Q2"]}),
-        ({"pitch": PitchJudge(), "other": PitchJudge(), NO_VELOCITY: SureJudge()},
-         {"pitch": ["Q1", "Q3"], "other": ["Q1", "Q3"], NO_VELOCITY: ["Q2", "Q2"],
+        ({"pitch": PitchJudge(), "other": PitchJudge(), accuracy.NO_VELOCITY: SureJudge()},
+         {"pitch": ["Q1", "Q3"], "other": ["Q1", "Q3"], accuracy.NO_VELOCITY: ["Q2", "Q2"],
           "both": ["Q1", "Q3"]}),
         ({"pitch": PitchJudge()}, {"pitch": ["Q1", "Q3"]}),
     ],
@@ -56,7 +38,7 @@ def _one_thread() -> None:
 def test_judges_are_also_heard_together_but_for_the_one_without_velocity(
     judges: dict[str, PitchJudge], heard: dict[str, list[str]]
 ) -> None:
-    found = listen(judges, [clip_at(72), clip_at(40)])
+    found = accuracy.listen(judges, [clip_at(72), clip_at(40)])
     said = {name: [QUADRANTS[i] for i in own.argmax(axis=1)] for name, own in found.items()}
     assert said == heard
 
@@ -64,7 +46,7 @@ def test_judges_are_also_heard_together_but_for_the_one_without_velocity(
 def test_shares_by_axis_their_intervals_and_the_confusion() -> None:
     confusion = np.array([[6, 2, 0, 2], [1, 9, 0, 0], [0, 0, 5, 5], [1, 0, 0, 9]])
     truth, said = np.array([pair for pair, n in np.ndenumerate(confusion) for _ in range(n)]).T
-    found = list(right_rows(truth, said, name="right", clips="some"))
+    found = list(accuracy.right_rows(truth, said, name="right", clips="some"))
     for axis, right in (("quadrant", 29), ("arousal", 37), ("valence", 32)):
         own = row(found, "right", of=axis)
         assert own.value == pytest.approx(right / 40) and own.n == 40
@@ -73,22 +55,22 @@ def test_shares_by_axis_their_intervals_and_the_confusion() -> None:
     counts = [int(own.value) for own in found if own.name == "confusion"]
     assert counts == confusion.ravel().tolist()
     # quadrants weigh alike in F1; those that do not occur are left out
-    assert macro_f1(np.diag([1, 2, 3, 90])) == 1.0
+    assert accuracy.macro_f1(np.diag([1, 2, 3, 90])) == 1.0
     rare = np.array([[2, 0, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
-    assert macro_f1(rare) == pytest.approx((2 / 3 + 0) / 2)
+    assert accuracy.macro_f1(rare) == pytest.approx((2 / 3 + 0) / 2)
 
 
 def test_one_judge_chooses_the_likeliest_and_of_equal_ones_the_first() -> None:
     # Two clips of three candidates: the first asked for Q1, the second for Q4.
     selector = np.zeros((2, 3, 4))
     selector[0, :, 0], selector[1, :, 3] = [0.2, 0.9, 0.4], [0.5, 0.5, 0.1]
-    assert best_of(selector, classes_of(["Q1", "Q4"])).tolist() == [1, 0]
+    assert accuracy.best_of(selector, accuracy.classes_of(["Q1", "Q4"])).tolist() == [1, 0]
 
 
 def test_a_mapper_of_the_judges_songs_and_a_missing_quadrant_are_refused(tmp_path: Path) -> None:
     mapper = replace(make_mapper(), about={"songs": "all"})
     with pytest.raises(ValueError, match="the mapper was fitted on the judges' songs"):
-        make_panel(mapper, tmp_path)
+        accuracy.make_panel(mapper, tmp_path)
     with pytest.raises(ValueError, match="each of Q1 to Q4"):
         PitchJudge().fit(CLIPS[:10], LABELS[:10])
 
@@ -98,12 +80,12 @@ def rho_of(noise: float, axis: str, *, n_clips: int = 6, of_cells: bool = False)
     rng = np.random.default_rng(0)
     truth = dict(zip(("valence", "arousal"), np.meshgrid(LEVELS, LEVELS), strict=True))[axis]
     judged = truth[:, :, None] + noise * rng.standard_normal((5, 5, n_clips))
-    return grid_rho(LEVELS, judged, axis=axis, of_cells=of_cells)
+    return accuracy.grid_rho(LEVELS, judged, axis=axis, of_cells=of_cells)
 
 
 @pytest.mark.parametrize("axis", ["valence", "arousal"])
 def test_what_follows_has_a_high_rho_and_what_does_not_none(axis: str) -> None:
-    assert np.array([0.4, 0.3, 0.2, 0.1]) @ SIGNS == pytest.approx([0.5, 0.7])
+    assert np.array([0.4, 0.3, 0.2, 0.1]) @ accuracy.SIGNS == pytest.approx([0.5, 0.7])
     rho, low, high = rho_of(0.01, axis)
     assert 0.95 < low <= rho <= high <= 1.0
     rho, low, high = rho_of(50.0, axis)
@@ -130,10 +112,10 @@ NEW = [clip(quadrant, 100 + seed) for seed, quadrant in enumerate(LABELS)]
 NOTE = make_notes(np.zeros(1), np.full(1, 1e-4), np.array([60]), np.array([64]))
 
 
-def made(kind: str) -> Judge:
+def made(kind: str) -> judging.Judge:
     if kind == "sequence":
-        return SequenceJudge(n_filters=20, C=1e-2)
-    return {"features": FeatureJudge, "no velocity": NoVelocity}[kind](n_trees=30)
+        return judging.SequenceJudge(n_filters=20, C=1e-2)
+    return {"features": judging.FeatureJudge, "no velocity": judging.NoVelocity}[kind](n_trees=30)
 
 
 @pytest.mark.parametrize("kind", ["features", "sequence", "no velocity"])
@@ -145,7 +127,7 @@ def test_judges_learn_speed_and_mode_as_weights_say_and_judge_alike_again(kind: 
     assert np.mean([a == b for a, b in zip(said, LABELS, strict=False)]) >= 0.9
     assert np.array_equal(found, again.predict_proba([*NEW, NOTE]))
     loud = [replace(one, velocity=np.full_like(one.velocity, 120)) for one in NEW[:8]]
-    assert np.array_equal(found[:8], judge.predict_proba(loud)) == (kind == NO_VELOCITY)
+    assert np.array_equal(found[:8], judge.predict_proba(loud)) == (kind == accuracy.NO_VELOCITY)
     tilted = np.where(np.array(LABELS) == "Q1", 9.0, 1.0)
     even, more = (made(kind).fit(CLIPS, LABELS, weight=own).predict_proba(NEW)[:, 0].sum()
                   for own in (np.full(40, 2.0), tilted))  # fmt: skip
@@ -154,8 +136,8 @@ def test_judges_learn_speed_and_mode_as_weights_say_and_judge_alike_again(kind: 
 
 def test_roll_of_a_triad() -> None:
     triad = make_notes(np.zeros(3), np.ones(3), np.array([50, 66, 69]), np.full(3, 64), tempo=60.0)
-    roll = roll_of(triad)  # D major for one second, flat velocity
-    assert roll.shape == (N_ROWS, 21)
+    roll = judging.roll_of(triad)  # D major for one second, flat velocity
+    assert roll.shape == (judging.N_ROWS, 21)
     held, bass, struck, bands = roll[:12], roll[12:24], roll[24:36], roll[36:]
     assert held[[0, 4, 7], :20] == pytest.approx(np.ones((3, 20)), abs=1e-5)
     assert held.sum() == pytest.approx(60.0, abs=1e-3)
@@ -169,7 +151,7 @@ def test_roll_of_a_triad() -> None:
 def test_roll_hears_key_and_loudness_relative() -> None:
     notes = clip("Q2", 7)
     up = replace(notes, pitch=notes.pitch + 2)
-    assert np.array_equal(roll_of(notes)[:36], roll_of(up)[:36])
+    assert np.array_equal(judging.roll_of(notes)[:36], judging.roll_of(up)[:36])
     flat, louder = (replace(notes, velocity=np.full_like(notes.velocity, v)) for v in (20, 110))
-    assert np.array_equal(roll_of(flat), roll_of(louder))
-    assert set(flattened(notes).velocity.tolist()) == {64}
+    assert np.array_equal(judging.roll_of(flat), judging.roll_of(louder))
+    assert set(judging.flattened(notes).velocity.tolist()) == {64}

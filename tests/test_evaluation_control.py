@@ -14,39 +14,28 @@ from rows_cases import plain_rows
 from scipy.stats import pearsonr, spearmanr
 from synthetic import make_mapper
 
-from emomusic.evaluation.control import (
-    Design,
-    Distribution,
-    RealMusic,
-    control_rows,
-    courses,
-    following,
-    mean_rho,
-    real_music,
-    requests_of,
-    sweeps,
-)
+from emomusic.evaluation import control
 from emomusic.evaluation.rows import Row
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 
-DESIGN = Design(
+DESIGN = control.Design(
     attributes=("tempo", "register", "mode", "leap_size"),
     bar_attributes=("register", "velocity_mean"),
     n_levels=5, n_each=4, n_bar_clips=8,
 )  # fmt: skip
 SHARES = np.array([0.02, 0.25, 0.5, 0.75, 0.98])
-Known = tuple[RealMusic, RealMusic]
+Known = tuple[control.RealMusic, control.RealMusic]
 
 
 @pytest.fixture(scope="module")
 def real(tiny_checkpoint: Path) -> Known:
-    return real_music(tiny_checkpoint)
+    return control.real_music(tiny_checkpoint)
 
 
 def test_levels_lie_at_evenly_spaced_quantiles_and_what_much_music_shares_is_one() -> None:
-    straight = Distribution(np.array([0.0, 0.5, 1.0]), np.array([0.0, 50.0, 100.0]))
+    straight = control.Distribution(np.array([0.0, 0.5, 1.0]), np.array([0.0, 50.0, 100.0]))
     assert straight.levels(4) == pytest.approx([5, 35, 65, 95])
-    shared = Distribution(SHARES, np.array([0, 0, 0, 0.2, 0.6]))
+    shared = control.Distribution(SHARES, np.array([0, 0, 0, 0.2, 0.6]))
     assert shared.levels(8).tolist() == [0, 0.2, 0.6]
     # bins without a width do not count
     assert shared.bins(np.array([-1, 0, 0.1, 0.2, 0.5])).tolist() == [0, 1, 1, 2, 2]
@@ -58,9 +47,9 @@ def test_attributes_nearly_the_same_make_a_group_also_in_a_chain() -> None:
     b = a + 0.35 * rng.standard_normal(1_000)
     c = -b + 0.35 * rng.standard_normal(1_000)
     assert abs(spearmanr(a, c).statistic) < 0.9
-    one = Distribution(SHARES, SHARES)
+    one = control.Distribution(SHARES, SHARES)
     chain, apart, single = (
-        RealMusic(dict.fromkeys("abc"[: joint.shape[1]], one), joint).groups
+        control.RealMusic(dict.fromkeys("abc"[: joint.shape[1]], one), joint).groups
         for joint in (np.stack([a, b, c], axis=1), rng.standard_normal((1_000, 3)), a[:, None])
     )
     assert chain == [("a", "b", "c")] and apart == [("a",), ("b",), ("c",)] and single == [("a",)]
@@ -90,7 +79,7 @@ def test_real_clips_stand_in_where_rows_are_at_hand(tiny_checkpoint: Path) -> No
         song_has_durations=np.array([True, True, True, False]),
         meta={"attributes": ATTRIBUTE_NAMES[::-1], "bar_attributes": BAR_ATTRIBUTE_NAMES},
     )  # fmt: skip
-    of_clips, of_bars = real_music(tiny_checkpoint, rows=rows)
+    of_clips, of_bars = control.real_music(tiny_checkpoint, rows=rows)
     assert of_clips.joint == pytest.approx(clips[[0, 2]])
     assert of_bars.joint == pytest.approx(bars[[0, 2, 3, 8, 9, 10, 11]])
 
@@ -104,19 +93,19 @@ def test_a_checkpoint_is_asked_for_what_it_knows_and_missing_bins_are_named(
         tables[key] = tables[key][2:5]
         tables[f"bar_{key}"] = tables[f"bar_{key}"][1:]
     path.write_text(json.dumps(tables), encoding="utf-8")
-    clips, bars = real_music(own_checkpoint)
+    clips, bars = control.real_music(own_checkpoint)
     assert tuple(clips.known) == ATTRIBUTE_NAMES[2:5] and clips.joint.shape[1] == 3
     assert tuple(bars.known) == BAR_ATTRIBUTE_NAMES[1:]
     path.write_text('{"attributes": [], "edges": []}', encoding="utf-8")
     with pytest.raises(ValueError, match=r"cannot read the bins .*bar_attributes"):
-        real_music(own_checkpoint)
+        control.real_music(own_checkpoint)
 
 
 def test_every_level_is_asked_alone_and_equally_often(real: Known) -> None:
-    asked = sweeps(real[0], DESIGN)
+    asked = control.sweeps(real[0], DESIGN)
     assert tuple(asked) == DESIGN.attributes
     for name, values in asked.items():
-        requests = requests_of({name: values}, per_bar=False, n_bars=16)
+        requests = control.requests_of({name: values}, per_bar=False, n_bars=16)
         wanted = np.repeat(real[0].known[name].levels(5), 4).tolist()
         assert [request.fixed for request in requests] == [{name: value} for value in wanted]
         assert all(r.emotion is None and not r.per_bar and r.n_bars == 16 for r in requests)
@@ -124,7 +113,8 @@ def test_every_level_is_asked_alone_and_equally_often(real: Known) -> None:
 
 def test_bars_change_after_one_to_four_and_the_same_seed_asks_the_same(real: Known) -> None:
     asked, again, other = (
-        courses(real[1], DESIGN, np.random.default_rng(seed), n_bars=16) for seed in (0, 0, 1)
+        control.courses(real[1], DESIGN, np.random.default_rng(seed), n_bars=16)
+        for seed in (0, 0, 1)
     )
     rows = [tuple(own) for values in asked.values() for own in values.tolist()]
     assert len(rows) == len(set(rows)) == 2 * 8 and {len(own) for own in rows} == {16}
@@ -132,20 +122,22 @@ def test_bars_change_after_one_to_four_and_the_same_seed_asks_the_same(real: Kno
     assert 4 < np.mean(changes) < 12  # five levels, steps of two and a half bars
     assert all((asked[name] == again[name]).all() for name in asked)
     assert any((asked[name] != other[name]).any() for name in asked)
-    (first, *_) = requests_of({"register": asked["register"]}, per_bar=True, n_bars=16)
+    (first, *_) = control.requests_of({"register": asked["register"]}, per_bar=True, n_bars=16)
     assert first.per_bar == {"register": tuple(asked["register"][0])} and not first.fixed
 
 
 def rows_of(real: Known, *, obeys: bool) -> list[Row | str]:
     """Return what is found clip-wide and bar by bar, on clips as asked or as if nothing was."""
     rng, found = np.random.default_rng(0), list[Row | str]()
-    for per_bar, values in ((False, sweeps(real[0], DESIGN)),
-                            (True, courses(real[1], DESIGN, rng, n_bars=16))):  # fmt: skip
+    for per_bar, values in ((False, control.sweeps(real[0], DESIGN)),
+                            (True, control.courses(real[1], DESIGN, rng, n_bars=16))):  # fmt: skip
         clips = {
-            name: answer_requests(requests_of({name: own}, per_bar=per_bar, n_bars=16), obeys=obeys)
+            name: answer_requests(
+                control.requests_of({name: own}, per_bar=per_bar, n_bars=16), obeys=obeys
+            )
             for name, own in values.items()
         }
-        found += control_rows(values, clips, real[per_bar], per_bar=per_bar)
+        found += control.control_rows(values, clips, real[per_bar], per_bar=per_bar)
     return found
 
 
@@ -200,18 +192,18 @@ def test_what_is_simply_set_is_not_counted_and_like_attributes_count_once(
 def test_the_mean_takes_its_interval_from_its_parts() -> None:
     a, b, c = (Row("ρ", value, value - half, value + half)
                for value, half in ((0.5, 0.1), (0.3, 0.2), (0.1, 0.4)))  # fmt: skip
-    assert mean_rho([[b]]) == pytest.approx((0.3, 0.1, 0.5))
+    assert control.mean_rho([[b]]) == pytest.approx((0.3, 0.1, 0.5))
     half = np.sqrt(0.1**2 + 0.1**2 + 0.2**2) / 2  # the second and third count a half each
-    assert mean_rho([[a], [b, c]]) == pytest.approx((0.35, 0.35 - half, 0.35 + half))
+    assert control.mean_rho([[a], [b, c]]) == pytest.approx((0.35, 0.35 - half, 0.35 + half))
 
 
-TEN = Distribution(np.linspace(0, 1, 11), np.arange(11.0) * 10)
+TEN = control.Distribution(np.linspace(0, 1, 11), np.arange(11.0) * 10)
 
 
 def followed(asked: Any, achieved: Any, *, moved: float = 0.0) -> list[Row]:
     """Return how an attribute follows, asked for alone, each value once."""
     columns = (np.array(own, float)[:, None] for own in (asked, achieved))
-    found: Iterator[Row] = following(*columns, TEN, moved=moved, by={})
+    found: Iterator[Row] = control.following(*columns, TEN, moved=moved, by={})
     return list(found)
 
 

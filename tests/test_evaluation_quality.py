@@ -14,18 +14,7 @@ from emomusic.compose.quadrants import compose_quadrants
 from emomusic.data.packing import pack
 from emomusic.data.prepared import prepare_clean
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.quality import (
-    Piece,
-    beside,
-    composed_pieces,
-    diversity,
-    manifold,
-    mean_distances,
-    neighbourhood,
-    real_pieces,
-    splits,
-    white_axes,
-)
+from emomusic.evaluation import quality
 from emomusic.evaluation.rows import Row
 from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
@@ -52,7 +41,9 @@ def rows() -> Rows:
 def test_each_song_gives_a_window_before_one_gives_a_second_and_none_shares_a_bar(
     rows: Rows,
 ) -> None:
-    pieces, again, other = (real_pieces(rows, "pop1k7", n_bars=4, seed=seed) for seed in (7, 7, 8))
+    pieces, again, other = (
+        quality.real_pieces(rows, "pop1k7", n_bars=4, seed=seed) for seed in (7, 7, 8)
+    )
     assert len({piece.group for piece in pieces[:4]}) == 4 < len(pieces)
     for group in {piece.group for piece in pieces}:
         bars = [
@@ -64,14 +55,14 @@ def test_each_song_gives_a_window_before_one_gives_a_second_and_none_shares_a_ba
         assert len(bars) == len(set(bars))
     first, same, others = ([p.notes.pitch.tolist() for p in own] for own in (pieces, again, other))
     assert first == same != others
-    assert real_pieces(rows, "pop1k7", n_bars=100) == []  # no song is as long
-    quadrants = {p.group: p.quadrant for p in real_pieces(rows, "emopia", n_bars=8)}
+    assert quality.real_pieces(rows, "pop1k7", n_bars=100) == []  # no song is as long
+    quadrants = {p.group: p.quadrant for p in quality.real_pieces(rows, "emopia", n_bars=8)}
     assert quadrants == {"emopia/abc": "Q1", "emopia/def": "Q3"}
 
 
 def test_windows_are_whole_bars_of_their_song(rows: Rows) -> None:
     whole = {name: notes_of(song(seed)) for seed, (name, _) in enumerate(NAMES)}
-    for piece in real_pieces(rows, "pop1k7", n_bars=8):
+    for piece in quality.real_pieces(rows, "pop1k7", n_bars=8):
         source = whole[piece.group]
         melody = piece.notes.pitch[piece.notes.pitch >= 64]
         of_song = source.pitch[source.pitch >= 64]
@@ -85,35 +76,35 @@ def test_windows_are_whole_bars_of_their_song(rows: Rows) -> None:
 def test_rows_of_another_vocabulary_are_refused(rows: Rows) -> None:
     meta: dict[str, Any] = {**rows.meta, "vocabulary": ["Bar_None"]}
     with pytest.raises(ValueError, match="the rows are of another vocabulary"):
-        real_pieces(replace(rows, meta=meta), "emopia", n_bars=8)
+        quality.real_pieces(replace(rows, meta=meta), "emopia", n_bars=8)
 
 
 def test_composed_clips_keep_their_bars_and_quadrant(tiny_checkpoint: Path) -> None:
-    pieces = composed_pieces(compose_quadrants(Composer(tiny_checkpoint), seed=2, n_bars=5))
+    pieces = quality.composed_pieces(compose_quadrants(Composer(tiny_checkpoint), seed=2, n_bars=5))
     assert [piece.quadrant for piece in pieces] == list(QUADRANTS)
     assert {piece.n_bars for piece in pieces} == {5} and len({p.group for p in pieces}) == 4
     for notes, n_bars in ((clip_at(60).where(slice(0, 0)), 1), (clip_at(60), 0)):
         with pytest.raises(ValueError, match="must hold notes and bars, got none from 'a'"):
-            Piece(notes, "a", n_bars)
+            quality.Piece(notes, "a", n_bars)
 
 
 def test_halves_share_no_song_and_are_as_many_as_the_composed() -> None:
     groups = [str(i // 3) for i in range(90)]
-    drawn = list(splits(20, groups, np.random.default_rng(0)))
+    drawn = list(quality.splits(20, groups, np.random.default_rng(0)))
     for split in drawn:
         assert [len(set(at.tolist())) for at in split] == [20] * 3
         assert not {groups[i] for i in split[0]} & {groups[i] for i in split[2]}
     assert sorted(drawn[0][1]) == list(range(20)) and set(drawn[0][0]) != set(drawn[1][0])
     # more composed pieces than a half holds are drawn from
-    split = next(splits(50, [str(i) for i in range(20)], np.random.default_rng(0)))
+    split = next(quality.splits(50, [str(i) for i in range(20)], np.random.default_rng(0)))
     assert [len(at) for at in split] == [10] * 3
     for n, own in ((20, ["one"] * 40), (20, ["big"] * 35 + list("abcde")), (7, groups), (9, [])):
         with pytest.raises(ValueError, match="at least 8 composed pieces, and two halves of as"):
-            list(splits(n, own, np.random.default_rng(0)))
+            list(quality.splits(n, own, np.random.default_rng(0)))
 
 
 def shares(reference: list[list[float]], points: list[list[float]], k: int) -> list[float]:
-    values = neighbourhood(np.array(reference), np.array(points), k=k)
+    values = quality.neighbourhood(np.array(reference), np.array(points), k=k)
     return [float(value.mean()) for value in values]
 
 
@@ -134,7 +125,7 @@ def test_axes_are_white_and_freak_values_are_cut() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(200, 6)) @ rng.normal(size=(6, 10)) + 5.0
     features[:, 9] = 3.0  # never moves
-    to_axes = white_axes(features, 4)
+    to_axes = quality.white_axes(features, 4)
     assert np.allclose(np.cov(to_axes(features).T), np.eye(4), atol=1e-9)
     features[0] = 1e9
     assert np.abs(to_axes(features)[0]).max() < 100
@@ -144,7 +135,7 @@ def test_composed_less_real_is_taken_draw_by_draw_over_halvings() -> None:
     shared = np.linspace(-1, 1, 101)[None]
     found = {
         own.by["pieces"]: own
-        for own in beside(
+        for own in quality.beside(
             (walks(16, seed=1), walks(32, seed=2)),
             (np.full(16, 3.0), np.ones(32)),
             ["a"],
@@ -162,7 +153,7 @@ def test_composed_less_real_is_taken_draw_by_draw_over_halvings() -> None:
 
 def test_other_real_songs_are_as_precise_as_the_like_and_what_lies_elsewhere_is_not() -> None:
     real = walks(80, seed=1)
-    found = list(manifold(walks(40, seed=2), real, among="some", n_draws=50))
+    found = list(quality.manifold(walks(40, seed=2), real, among="some", n_draws=50))
     precision = row(found, "precision", pieces="difference", among="some")
     assert precision.n == 40 and precision.low is not None and precision.high is not None
     assert precision.low < 0.05 and precision.high > -0.05
@@ -170,22 +161,22 @@ def test_other_real_songs_are_as_precise_as_the_like_and_what_lies_elsewhere_is_
     elsewhere = walks(40, seed=2, gap=0.125, centre=90, velocity=110)
     for pieces, names in ((elsewhere, ("precision", "coverage")),
                           (walks(40, seed=3, same=True), ("recall", "coverage"))):  # fmt: skip
-        found = list(manifold(pieces, real, among="some", n_draws=50))
+        found = list(quality.manifold(pieces, real, among="some", n_draws=50))
         for name in names:
             high = row(found, name, pieces="difference").high
             assert high is not None and high < -0.25
-    assert len(list(manifold(walks(8, seed=1), real[:16], among="few", n_draws=20))) == 12
+    assert len(list(quality.manifold(walks(8, seed=1), real[:16], among="few", n_draws=20))) == 12
 
 
 def test_distance_is_between_songs_only() -> None:
     places = np.array([[0.0], [1.0], [5.0]])
     counts = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, 2.0], [2.0, 1.0, 0.0]])
-    draws = mean_distances(places, ["a", "a", "b"], counts)
+    draws = quality.mean_distances(places, ["a", "a", "b"], counts)
     assert draws.tolist() == pytest.approx([4.5, 5.0, 4.5])  # the last draw holds one song
 
 
-def mean_ratio(composed: list[Piece], real: list[Piece]) -> Row:
-    return row(diversity(composed, real, n_draws=100), "diversity", quadrant="mean")
+def mean_ratio(composed: list[quality.Piece], real: list[quality.Piece]) -> Row:
+    return row(quality.diversity(composed, real, n_draws=100), "diversity", quadrant="mean")
 
 
 def test_the_like_are_as_varied_and_copies_are_not() -> None:
@@ -212,7 +203,7 @@ def test_the_like_are_as_varied_and_copies_are_not() -> None:
     ],
 )  # fmt: skip
 def test_quadrants_that_cannot_be_compared_are_refused(
-    composed: list[Piece], real: list[Piece], words: str
+    composed: list[quality.Piece], real: list[quality.Piece], words: str
 ) -> None:
     with pytest.raises(ValueError, match=words):
-        list(diversity(composed, real))
+        list(quality.diversity(composed, real))

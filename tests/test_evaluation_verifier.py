@@ -10,16 +10,8 @@ from synthetic import make_verifier
 from typer.testing import CliRunner
 
 from emomusic.cli import app
+from emomusic.evaluation import verifier
 from emomusic.evaluation.rows import Row
-from emomusic.evaluation.verifier import (
-    Truth,
-    VerifierCheck,
-    calibration_error,
-    learned,
-    score_rows,
-    trained,
-    weighted_correlation,
-)
 from emomusic.verify.labels import LabelError
 from emomusic.verify.verifier import Predictions
 
@@ -33,8 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_emotions_made_in_code_are_learned_and_held_against_listeners(folder: Path) -> None:
-    given = VerifierCheck(folder, n_seeds=1, n_folds=2, processes=1)
-    found = list(learned.measure(given))
+    given = verifier.VerifierCheck(folder, n_seeds=1, n_folds=2, processes=1)
+    found = list(verifier.learned.measure(given))
     for source in ("emopia", "vgmidi"):
         right = row(found, "right", heard=source, of="quadrant")
         assert right.n == N_SONGS and right.value >= 0.8
@@ -48,8 +40,8 @@ def test_emotions_made_in_code_are_learned_and_held_against_listeners(folder: Pa
 
 def test_the_trained_verifier_hears_any_folder(folder: Path) -> None:
     told: list[tuple[int, int]] = []
-    given = VerifierCheck(folder, folder, progress=lambda *now: told.append(now))
-    found, n = list(trained.measure(given)), 2 * N_SONGS
+    given = verifier.VerifierCheck(folder, folder, progress=lambda *now: told.append(now))
+    found, n = list(verifier.trained.measure(given)), 2 * N_SONGS
     assert told[0] == (0, n) and told[-1] == (n, n)
     assert {own.by["heard"] for own in found if isinstance(own, Row)} == {"emopia", "vgmidi", "all"}
     assert row(found, "right", heard="all", of="arousal").n == n
@@ -66,7 +58,7 @@ def test_what_cannot_be_used_is_counted(tmp_path: Path) -> None:
     table = "\n".join(["path,source,song,quadrant,valence,arousal", *lines])
     (tmp_path / "labels.csv").write_text(table + "\n")
     make_verifier().save(tmp_path)
-    found = list(trained.measure(VerifierCheck(tmp_path, tmp_path)))
+    found = list(verifier.trained.measure(verifier.VerifierCheck(tmp_path, tmp_path)))
     assert row(found, "right", of="quadrant").n == 1 and "2 clips heard" in str(found[-3])
     kinds = dict(part.split(" × ")[::-1] for part in str(found[-2])[9:].rstrip(".").split("; "))
     assert kinds["valence and arousal must be numbers in [-1, 1]"] == "3"
@@ -83,16 +75,16 @@ def test_a_wrong_table_is_told(tmp_path: Path, table: str | None, words: str) ->
         (tmp_path / "labels.csv").write_text(table)
     make_verifier().save(tmp_path)
     with pytest.raises(LabelError, match=words):
-        list(trained.measure(VerifierCheck(tmp_path, tmp_path)))
+        list(verifier.trained.measure(verifier.VerifierCheck(tmp_path, tmp_path)))
 
 
 def test_answers_are_scored_as_worked_by_hand() -> None:
     said = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1], [0.1, 0.7, 0.1, 0.1]])
     answers = Predictions(said, np.zeros((3, 2)), np.full((3, 2), 0.5), np.ones(3))
-    truth = Truth(
+    truth = verifier.Truth(
         np.array([0, 3, -1]), np.full((3, 2), np.nan), np.array(list("abc")), np.array(["x"] * 3)
     )
-    found = list(score_rows([answers], truth))
+    found = list(verifier.score_rows([answers], truth))
     right = [row(found, "right", of=axis).value for axis in ("quadrant", "arousal", "valence")]
     assert right == [0.5, 1.0, 0.5]
     assert row(found, "calibration error").value == pytest.approx(0.2)
@@ -101,7 +93,7 @@ def test_answers_are_scored_as_worked_by_hand() -> None:
     assert row(found, "Brier score").value == pytest.approx(brier)
     assert "r with listeners" not in {own.name for own in found}
     confidence = np.array([0.55, 0.58, 0.95, 0.95])  # apart bin by bin
-    assert calibration_error(confidence, np.array([1, 0, 1, 1])) == pytest.approx(
+    assert verifier.calibration_error(confidence, np.array([1, 0, 1, 1])) == pytest.approx(
         (abs(1 - 1.13) + abs(2 - 1.9)) / 4
     )
 
@@ -113,8 +105,8 @@ def test_a_correlation_is_that_of_resampled_rows() -> None:
     drawn = rng.integers(0, 60, (50, 60))
     counts = np.array([np.bincount(own, minlength=60) for own in drawn]).astype(float)
     by_hand = [np.corrcoef(x[own], y[own])[0, 1] for own in drawn]
-    assert weighted_correlation(x, y, counts) == pytest.approx(by_hand)
-    assert np.isnan(weighted_correlation(np.ones(60), y, counts)).all()
+    assert verifier.weighted_correlation(x, y, counts) == pytest.approx(by_hand)
+    assert np.isnan(verifier.weighted_correlation(np.ones(60), y, counts)).all()
 
 
 def test_users_labels_are_heard_and_learned_by_one_command(folder: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from emomusic.music.key import TONIC_NAMES
 from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import write_score
 from emomusic.training.rows import Rows
+from emomusic.verify.calibration import AXES
 from emomusic.verify.labels import LabelledClip, Part
 
 
@@ -105,16 +106,15 @@ def walks(
     Each has its own beats between notes, `gap` to three times as long; `same` makes all the same
     piece but for one velocity; so many in a row are of one song.
     """
-    rng = np.random.default_rng(seed)
-    pieces = []
+    rng, pieces = np.random.default_rng(seed), []
     for index in range(n):
         own = np.random.default_rng(seed) if same else rng
         step = gap * float(own.integers(1, 4))
         home, loud = centre + int(own.integers(-6, 7)), velocity + int(own.integers(-15, 16))
-        notes: list[Note] = []
-        for place in range(int(32 / step)):
-            pitch, hit = home + int(own.integers(-7, 8)), loud + int(own.integers(-8, 9))
-            notes.append((place * step, step, pitch, hit))
+        notes: list[Note] = [
+            (at * step, step, home + int(own.integers(-7, 8)), loud + int(own.integers(-8, 9)))
+            for at in range(int(32 / step))
+        ]
         notes += [(4.0 * bar, 4.0, home - 20 + int(own.integers(0, 8)), loud) for bar in range(8)]
         notes[0] = (*notes[0][:3], notes[0][3] + index % 3)
         pieces.append(piece_of(notes, n_bars=8, group=f"{seed}/{index // per_song}"))
@@ -144,24 +144,18 @@ def write_clip(path: Path, quadrant: str, rng: np.random.Generator, *, seconds: 
 
 
 def write_folder(folder: Path) -> None:
-    """Write clips, labels.csv and listeners' curves: EMOPIA with a split, VGMIDI with values."""
-    rng = np.random.default_rng(0)
-    lines = ["path,source,song,quadrant,split,valence,arousal"]
-    curves = {}
-    for source, value in (("emopia", ""), ("vgmidi", "0.2")):
+    """Write clips, labels.csv and listeners' curves: EMOPIA, and VGMIDI with values."""
+    rng, lines, curves = np.random.default_rng(0), ["path,source,song,quadrant,valence,arousal"], {}
+    for source in ("emopia", "vgmidi"):
         for k in range(N_SONGS):
-            quadrant = f"Q{k % 4 + 1}"
-            name = f"{source}{k}.mid"
+            quadrant, name = f"Q{k % 4 + 1}", f"{source}{k}.mid"
             write_clip(folder / name, quadrant, rng, seconds=10.0)
-            signs = ("-" if quadrant in ("Q2", "Q3") else "", "-" if k % 4 > 1 else "")
-            values = [f"{sign}{value}" if value else "" for sign in signs]
-            split = "val" if k >= N_SONGS - 4 and not value else "train"
-            lines.append(f"{name},{source},{k},{quadrant},{split},{','.join(values)}")
-            if value:
-                axes = {
-                    axis: [float(one) + 0.01 * bar for bar in range(20)]
-                    for axis, one in zip(("valence", "arousal"), values, strict=True)
-                }
+            valence, arousal = 0.2 * (1 if k % 4 in (0, 3) else -1), 0.2 * (1 if k % 4 < 2 else -1)
+            told = f"{valence},{arousal}" if source == "vgmidi" else ","
+            lines.append(f"{name},{source},{k},{quadrant},{told}")
+            if source == "vgmidi":
+                axes = {axis: [value + 0.01 * bar for bar in range(20)]
+                        for axis, value in zip(AXES, (valence, arousal), strict=True)}  # fmt: skip
                 spreads = {"valence_std": [0.2] * 20, "arousal_std": [0.3] * 20}
                 curves[name] = {"duration_s": 10.0, **axes, **spreads}
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
