@@ -110,9 +110,9 @@ def shares(reference: list[list[float]], points: list[list[float]], k: int) -> l
 
 def test_measures_of_points_are_as_counted_by_hand_and_as_they_should_be_of_many() -> None:
     real = [[0.0], [1.0], [3.0], [7.0]]  # balls to the next: 1, 1, 2, 4
-    made = [[0.5], [2.5], [20.0], [21.0]]  # 2, 2, 1, 1
-    # of recall, 7 is in none; of density, 0.5 is in two balls, 2.5 in that of 3
-    assert shares(real, made, 1) == [2 / 4, 3 / 4, (2 + 1) / 4, 3 / 4]
+    made = [[0.5], [2.5], [12.0], [21.0]]  # 2, 2, 9, 9
+    # all are recalled; of density, 0.5 is in two balls, 2.5 in that of 3; 7 is not covered
+    assert shares(real, made, 1) == [2 / 4, 4 / 4, (2 + 1) / 4, 3 / 4]
     real, other = np.random.default_rng(0).normal(size=(2, 300, 4))
     same, like, crowd = (shares(real.tolist(), points.tolist(), 5)
                          for points in (real, other, 0.2 * other))  # fmt: skip

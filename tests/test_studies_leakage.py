@@ -138,8 +138,10 @@ def test_rank_correlations_of_all_that_is_not_simply_set(tiny_checkpoint: Path) 
 
 
 def test_parts_are_composed_and_heard(given: study.Given) -> None:
-    small = replace(given, n_sets=2, n_set_clips=5, n_bars=2)
-    found = [*study.leakage.measure(small), *study.emotions.measure(small)]
-    names = {own.name for own in found if isinstance(own, Row)}
-    assert names == {"leak", "leakage", "leakage on the whole", "ρ over emotions"}
+    design = control.Design(attributes=("register",), n_levels=2, n_each=2)
+    small = replace(given, n_sets=2, n_set_clips=5, n_bars=2, design=design)
+    parts = (study.leakage, study.faders, study.emotions)
+    found = [own for part in parts for own in part.measure(small) if isinstance(own, Row)]
+    names = {"leak", "leakage", "leakage on the whole", "ρ over emotions"}
+    assert {own.name for own in found} == names | {"consistency", "restrictiveness", "linearity"}
     assert row(found, "leakage on the whole", asked="bar by bar", of="measured").n is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.evaluation import labelled, piece_of, row, some_panel, walks
+from helpers.evaluation import labelled, make_context, piece_of, row, some_panel, walks
 from rows_cases import plain_rows
 
 from emomusic.compose.composer import Composer
@@ -20,7 +20,7 @@ from emomusic.music.notes import Notes, make_notes
 from emomusic.music.tokenizer import N_BINS
 from studies.baselines import study as baselines
 from studies.distributions import study as distributions
-from studies.distributions.filled import FILLED, filled_bars, filled_real_bars
+from studies.distributions.filled import FILLED, filled_bars, filled_real_bars, fills
 
 MAJOR, MINOR = {0, 2, 4, 5, 7, 9, 11}, {0, 2, 3, 5, 7, 8, 10}
 
@@ -110,7 +110,11 @@ def quantiles(rows: list[Row], name: str) -> list[float]:
     return [row(rows, name, quantile=f"{at}%").value for at in (5, 25, 50, 75, 95)]
 
 
-def test_bars_are_counted() -> None:
+def test_bars_are_counted(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    counted = list(fills.measure(make_context(tiny_checkpoint, tmp_path)))
+    ns = [row(counted, "overlong clips", clips=of).n for of in ("composed", "emopia", "pop1k7")]
+    assert ns[0] == 8 and all(ns)
+
     def notes(onsets: list[float], durations: list[float]) -> Notes:
         n = len(onsets)
         return make_notes(np.array(onsets), np.array(durations), np.full(n, 60), np.full(n, 64))

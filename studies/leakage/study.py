@@ -53,6 +53,7 @@ MAX_TRIES, MAX_TURNS = 500, 20
 N_FINE, N_BAR_LEVELS = 64, 8
 """Levels of each of several attributes that are asked for at once, clip-wide and bar by bar."""
 TOGETHER = 3
+DESIGN = Design()
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Given:
         n_sets: Sets of three attributes asked for at once, clip-wide; one less bar by bar.
         n_set_clips: Clips for each set clip-wide; two fifths of them bar by bar.
         count: First draws of each quadrant.
+        design: How each attribute is swept.
     """
 
     composer: Composer
@@ -72,6 +74,7 @@ class Given:
     count: int = 25
     seed: int = 0
     n_bars: int = 16
+    design: Design = DESIGN
 
     @cached_property
     def real(self) -> tuple[RealMusic, RealMusic]:
@@ -281,7 +284,7 @@ def leak_rows(pairs: Sequence[Leak], **by: str) -> Iterator[Row]:
 def faders(given: Given) -> Iterator[Row]:
     """Sweep each attribute alone, clip-wide."""
     real = given.real[0]
-    for name, values in sweeps(real, Design()).items():
+    for name, values in sweeps(real, given.design).items():
         clips = given.compose(requests_of({name: values}, per_bar=False, n_bars=given.n_bars))
         achieved = achieved_values(clips, tuple(real.known), per_bar=False)
         yield from plain_rows(fader(name, values, achieved, real), attribute=name)
