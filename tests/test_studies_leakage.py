@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.evaluation import answer_requests, row
+from rows_cases import plain_rows
 from scipy.stats import spearmanr
+from synthetic import make_mapper
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.quadrants import compose_quadrants
 from emomusic.evaluation import control
 from emomusic.evaluation.rows import Row
-from emomusic.music.attributes import ATTRIBUTE_NAMES
+from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
+from studies.leakage import real as values_of
 from studies.leakage import study
 
 EVEN = control.Distribution(np.array([0, 0.5, 1]), np.array([0.0, 0.5, 1]))
@@ -23,6 +26,42 @@ RNG = np.random.default_rng
 @pytest.fixture(scope="module")
 def given(tiny_checkpoint: Path) -> study.Given:
     return study.Given(Composer(tiny_checkpoint), n_sets=3, n_set_clips=60, count=1, n_bars=8)
+
+
+def test_real_music_is_drawn_from_prototypes_or_taken_from_rows(tiny_checkpoint: Path) -> None:
+    mapper = make_mapper()
+    means = np.array([[p.mean[name] for name in ATTRIBUTE_NAMES] for p in mapper.prototypes])
+    drawn = values_of.real_music(tiny_checkpoint)[0].joint
+    assert drawn.mean(axis=0) == pytest.approx(means.mean(axis=0), rel=0.2, abs=0.2)
+    bars = RNG(3).random((12, len(BAR_ATTRIBUTE_NAMES))).astype(np.float32)
+    bars[1, 0] = np.nan
+    clips = RNG(3).random((3, len(ATTRIBUTE_NAMES))).astype(np.float32)
+    rows = plain_rows(
+        ids=np.zeros(0, np.uint16), bar_start=np.zeros(17, np.int64),
+        bar_values=np.concatenate([bars, bars[:4]]),
+        clip_bar=np.array([0, 4, 8, 12], np.int32), clip_n_bars=np.full(4, 4, np.int16),
+        clip_values=np.concatenate([clips, clips[:1]])[:, ::-1], clip_song=np.arange(4),
+        song_source=np.zeros(4, np.int16), song_has_dynamics=np.array([True, False, True, True]),
+        song_has_durations=np.array([True, True, True, False]),
+        meta={"attributes": ATTRIBUTE_NAMES[::-1], "bar_attributes": BAR_ATTRIBUTE_NAMES},
+    )  # fmt: skip
+    of_clips, of_bars = values_of.real_music(tiny_checkpoint, rows=rows)
+    assert of_clips.joint == pytest.approx(clips[[0, 2]])
+    assert of_bars.joint == pytest.approx(bars[[0, 2, 3, 8, 9, 10, 11]])
+
+
+def test_attributes_nearly_the_same_make_a_group_also_in_a_chain() -> None:
+    rng = RNG(1)
+    a = rng.standard_normal(1_000)
+    b = a + 0.35 * rng.standard_normal(1_000)
+    c = -b + 0.35 * rng.standard_normal(1_000)
+    assert abs(spearmanr(a, c).statistic) < 0.9
+    one = EVEN
+    chain, apart, single = (
+        values_of.RealMusic(dict.fromkeys("abc"[: joint.shape[1]], one), joint).groups
+        for joint in (np.stack([a, b, c], axis=1), rng.standard_normal((1_000, 3)), a[:, None])
+    )
+    assert chain == [("a", "b", "c")] and apart == [("a",), ("b",), ("c",)] and single == [("a",)]
 
 
 def test_sets_hold_every_attribute_equally_often_and_none_with_its_like(given: study.Given) -> None:
@@ -36,18 +75,18 @@ def test_sets_hold_every_attribute_equally_often_and_none_with_its_like(given: s
 
 def test_only_values_that_go_together_are_asked_for_at_once() -> None:
     a, c = RNG(2).random((2, 1_000))
-    real = control.RealMusic(dict.fromkeys("abc", EVEN), np.stack([a, a, c], axis=1))
+    real = values_of.RealMusic(dict.fromkeys("abc", EVEN), np.stack([a, a, c], axis=1))
     for asked, wanted in (({"a": 0.2, "b": 0.2}, True), ({"a": 0.2, "b": 0.8}, False),
                           ({"a": 0.2, "c": 0.8}, True)):  # fmt: skip
-        assert study.possible(real, study.ranks_of(real), asked, RNG(2)) == wanted
+        assert values_of.possible(real, values_of.ranks_of(real), asked, RNG(2)) == wanted
     levels = dict.fromkeys("ab", EVEN.levels(8))
     together = study.draw(real, levels, RNG(0), n_clips=60)
     assert np.corrcoef(together["a"][:, 0], together["b"][:, 0])[0, 1] > 0.9
     many = control.Distribution(
         np.array([0.02, 0.25, 0.5, 0.75, 0.98]), np.array([0, 0, 0, 0.2, 0.6])
     )
-    ranks = [study.rank(many, 0, RNG(seed)) for seed in range(200)]
-    assert study.rank(EVEN, 0.5, RNG(0)) == pytest.approx(0.5, abs=0.01)
+    ranks = [values_of.rank(many, 0, RNG(seed)) for seed in range(200)]
+    assert values_of.rank(EVEN, 0.5, RNG(0)) == pytest.approx(0.5, abs=0.01)
     assert min(ranks) < 0.1 < 0.5 < max(ranks) < 0.7  # any of those alike
 
 
@@ -107,7 +146,7 @@ def test_chance_is_as_large_as_it_is() -> None:
 def test_a_fader_by_hand() -> None:
     achieved = [[0.0, 2], [1, 1], [2, 2], [3, 1]]  # spreads over sweeps 1, 0, 0, 1
     others = [[0.0, 5], [2.0, 5], [0.0, 5], [2.0, 5]]  # spreads over levels 1 and 0
-    real = control.RealMusic({"register": EVEN, "mode": EVEN}, RNG(0).standard_normal((99, 2)))
+    real = values_of.RealMusic({"register": EVEN, "mode": EVEN}, RNG(0).standard_normal((99, 2)))
     unit = EVEN.grid.std()
     asked = np.repeat(50 + np.arange(4) * unit, 2)[:, None]
     found_in = {

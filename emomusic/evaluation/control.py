@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 from scipy.stats import rankdata
 
 from emomusic.compose.clip import Clip
@@ -23,7 +20,6 @@ from emomusic.compose.parse import parse_key
 from emomusic.compose.request import Request
 from emomusic.compose.token_plan import transposition
 from emomusic.evaluation.accuracy import GIVEN
-from emomusic.evaluation.quality import clips_of_bars
 from emomusic.evaluation.rows import (
     Interval,
     Matrix,
@@ -43,7 +39,6 @@ from emomusic.music.attributes import attribute, measure
 from emomusic.music.key import estimate_key
 from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
-from emomusic.training.rows import Rows
 
 if TYPE_CHECKING:
     from emomusic.evaluation.run import Context
@@ -51,14 +46,14 @@ if TYPE_CHECKING:
 END = 0.02
 """The share of real music beyond either end of what is known of an attribute."""
 LOWEST, HIGHEST = 0.05, 0.95
-SAME = 0.9
-"""|ρ| of attributes that are nearly the same."""
-N_JOINT, N_GRID = 1_000, 1_001
+N_GRID = 1_001
 N_RESAMPLED = 500
 KINDS = {False: "clip-wide", True: "bar by bar"}
 MAX_STEP_BARS = 4
 Values = Mapping[str, Matrix]
 """Of attributes over clips, shape (n_clips, n_values) each: one value, or one a bar."""
+Known = Mapping[str, "Distribution"]
+"""How attributes are distributed in real music."""
 
 
 class Design(NamedTuple):
@@ -80,18 +75,17 @@ class Design(NamedTuple):
           "or one beside. `tempo` is simply set, and not counted. What else moves is a study "
           "of its own (`studies/leakage`)."),
     plots=(Plot("ρ", "bars", "attribute", "asked"),),
-    uses=("bars", "seed", "steering", "quick", "rows"),
+    uses=("bars", "seed", "steering", "quick"),
 )  # fmt: skip
 def control(context: Context) -> Iterator[Row | str]:
     """Ask for each attribute alone, clip-wide and bar by bar."""
     s, design = context.settings, context.extent.design
-    rows = None if context.rows_path is None else context.rows
-    real = real_music(context.checkpoint, rows=rows)
+    known = real_values(context.checkpoint)
     n_bars = min(s.bars, context.extent.max_control_bars)
     rng = np.random.default_rng(np.random.SeedSequence([s.seed, 4]))
     asked: tuple[Values, Values] = (
-        sweeps(real[0], design),
-        courses(real[1], design, rng, n_bars=n_bars),
+        sweeps(known[0], design),
+        courses(known[1], design, rng, n_bars=n_bars),
     )
     requests = [
         request
@@ -102,7 +96,7 @@ def control(context: Context) -> Iterator[Row | str]:
     clips = iter(context.compose(requests))
     for per_bar, values in enumerate(asked):
         answers = {name: list(islice(clips, len(own))) for name, own in values.items()}
-        yield from control_rows(values, answers, real[per_bar], per_bar=bool(per_bar), seed=s.seed)
+        yield from control_rows(values, answers, known[per_bar], per_bar=bool(per_bar), seed=s.seed)
 
 
 class Distribution:
@@ -137,43 +131,18 @@ class Distribution:
         return np.searchsorted(self.edges, values, side="right").astype(np.int64)
 
 
-@dataclass(frozen=True)
-class RealMusic:
-    """Hold what is known of attributes over real clips, or over real bars.
-
-    Attributes:
-        known: Each attribute's distribution.
-        joint: Clips or bars with all of them, shape (n, n_attributes).
-    """
-
-    known: Mapping[str, Distribution]
-    joint: Matrix
-
-    @cached_property
-    def groups(self) -> list[tuple[str, ...]]:
-        """Part the attributes into those nearly the same: |ρ| above 0.9, directly or in a chain."""
-        ranks = rankdata(self.joint.T, axis=1)
-        n, label = connected_components(np.abs(correlation(ranks[:, None], ranks)) > SAME)
-        names = np.array(list(self.known))
-        return [tuple(names[label == group].tolist()) for group in range(n)]
-
-
-def real_music(folder: Path, *, rows: Rows | None = None) -> tuple[RealMusic, RealMusic]:
+def real_values(folder: Path) -> tuple[Known, Known]:
     """Return what a checkpoint knows of real music, over clips and over bars.
 
     The quantiles are the edges of the bins in `tables.json`, each at its share of the corpus;
     beyond the outer ones they reach to the limits of the mapper's targets where these lie
-    further (clip-wide), or half a bin on, within what is natural. Which values go together is
-    drawn from the mapper's prototypes as a mixture of Gaussians, one for each, with its means
-    and spreads, as likely as it has clips, kept within the limits; bars are taken to go
-    together as clips do. Where packed rows are at hand, real clips and bars, those with
-    dynamics and durations, stand in for the drawn ones: a prototype knows no correlation within
-    itself. Attributes are those of the tables that the mapper has targets for.
+    further (clip-wide), or half a bin on, within what is natural. Attributes are those of the
+    tables that the mapper has targets for.
     """
     mapper, path = Mapper.load(folder), folder / "tables.json"
     try:
         tables = json.loads(path.read_text(encoding="utf-8"))
-        known = [
+        clips, bars = (
             {
                 name: _distribution(name, edges, None if prefix else mapper)
                 for name, edges in zip(
@@ -182,26 +151,12 @@ def real_music(folder: Path, *, rows: Rows | None = None) -> tuple[RealMusic, Re
                 if name in mapper.attributes
             }
             for prefix in ("", "bar_")
-        ]
-        if not all(known):
+        )
+        if not (clips and bars):
             raise ValueError("it names no attribute that the mapper has targets for")
     except UNREADABLE as error:
         raise ValueError(f"cannot read the bins {path}: {error}") from error
-    rng = np.random.default_rng(0)
-    if rows is None:
-        seen = [(_drawn_clips(mapper, rng), mapper.attributes)] * 2
-    else:
-        own, clip = rows.song_has_dynamics & rows.song_has_durations, clips_of_bars(rows)
-        values = rows.clip_values[own[rows.clip_song]].astype(np.float64)
-        bars = rows.bar_values[(clip >= 0) & own[rows.clip_song[clip]]].astype(np.float64)
-        seen = [(values, rows.meta["attributes"]), (bars, rows.meta["bar_attributes"])]
-    joint = [
-        values[:, [names.index(name) for name in own]]
-        for own, (values, names) in zip(known, seen, strict=True)
-    ]
-    if rows is not None:
-        joint = [_some(own, rng) for own in joint]
-    return RealMusic(known[0], joint[0]), RealMusic(known[1], joint[1])
+    return clips, bars
 
 
 def _distribution(name: str, edges: Sequence[float], mapper: Mapper | None) -> Distribution:
@@ -216,39 +171,19 @@ def _distribution(name: str, edges: Sequence[float], mapper: Mapper | None) -> D
     return Distribution(np.array([END, *share, 1 - END]), np.array([first, *inner, last]))
 
 
-def _drawn_clips(mapper: Mapper, rng: np.random.Generator) -> Matrix:
-    """Draw clips from the mixture of prototypes, shape (N_JOINT, n_attributes)."""
-    names = mapper.attributes
-    n_clips = np.array([p.n_clips for p in mapper.prototypes], dtype=np.float64)
-    mean, spread = (
-        np.array([[getattr(p, part)[name] for name in names] for p in mapper.prototypes])
-        for part in ("mean", "spread")
-    )
-    which = rng.choice(len(n_clips), N_JOINT, p=n_clips / n_clips.sum())
-    drawn = mean[which] + spread[which] * rng.standard_normal((N_JOINT, len(names)))
-    low, high = (np.array([limit[name] for name in names]) for limit in (mapper.low, mapper.high))
-    return np.clip(drawn, low, high)
-
-
-def _some(values: Matrix, rng: np.random.Generator) -> Matrix:
-    """Draw at most N_JOINT rows, of those without a gap, in their order."""
-    whole = values[np.isfinite(values).all(axis=1)]
-    return whole[np.sort(rng.choice(len(whole), min(N_JOINT, len(whole)), replace=False))]
-
-
-def sweeps(real: RealMusic, design: Design) -> Values:
+def sweeps(known: Known, design: Design) -> Values:
     """Return evenly spaced quantiles of real music, each as often, shape (n_clips, 1)."""
     return {
-        name: np.repeat(real.known[name].levels(design.n_levels), design.n_each)[:, None]
-        for name in design.attributes or real.known
+        name: np.repeat(known[name].levels(design.n_levels), design.n_each)[:, None]
+        for name in design.attributes or known
     }
 
 
-def courses(real: RealMusic, design: Design, rng: np.random.Generator, *, n_bars: int) -> Values:
+def courses(known: Known, design: Design, rng: np.random.Generator, *, n_bars: int) -> Values:
     """Draw values that change at random after every one to four bars, shape (n_clips, n_bars)."""
     found = {}
-    for name in design.bar_attributes or real.known:
-        levels, clips = real.known[name].levels(design.n_levels), []
+    for name in design.bar_attributes or known:
+        levels, clips = known[name].levels(design.n_levels), []
         for _ in range(design.n_bar_clips):
             values: list[float] = []
             while len(values) < n_bars:
@@ -291,49 +226,36 @@ def _bar_values(clip: Clip, names: Sequence[str]) -> list[Mapping[str, float]]:
 def control_rows(
     asked: Values,
     clips: Mapping[str, Sequence[Clip]],
-    real: RealMusic,
+    known: Known,
     *,
     per_bar: bool,
     seed: int = 0,
 ) -> Iterator[Row | str]:
     """Yield how each attribute follows on the clips that it alone was asked of, and the mean.
 
-    Attributes nearly the same share one weight.
+    Attributes are measured on clips of their own, so for the mean the squares of their intervals
+    add up.
     """
-    by, rho = {"asked": KINDS[per_bar]}, {}
+    by, rho = {"asked": KINDS[per_bar]}, []
     for name, own in clips.items():
         achieved = achieved_values(own, [name], per_bar=per_bar)[name]
         # The model writes in C; the clip is moved afterwards, by so many semitones.
         shift = np.array([transposition(parse_key(clip.key)[0]) for clip in own])
         moved = shift[:, None] * attribute(name).per_semitone
-        of = {**by, "attribute": name}
-        rho[name], *others = following(
-            asked[name], achieved, real.known[name], moved=moved, seed=seed, by=of
-        )
-        yield from (rho[name], *others)
-    counted = [[rho[n] for n in group if n in rho and n not in GIVEN] for group in real.groups]
-    counted = [group for group in counted if group]
-    worst = min(counted, key=lambda group: float(np.mean([row.value for row in group])))
-    yield row_of("mean ρ", mean_rho(counted), len(counted), **by)
-    yield row_of("worst ρ", mean_rho([worst]), 1, **by)
-    yield f"Worst {by['asked']}: {' = '.join(row.by['attribute'] for row in worst)}."
-    if same := [" = ".join(group) for group in real.groups if group[1:]]:
-        yield f"Nearly the same in real music, so counted once, {by['asked']}: {', '.join(same)}."
-
-
-def mean_rho(groups: Sequence[Sequence[Row]]) -> Interval:
-    """Return the mean of groups' means.
-
-    Attributes are measured on clips of their own, so the squares of their intervals add up; a
-    single one keeps its own interval.
-    """
-    rows = [row for group in groups for row in group]
-    value, low, high = np.array([(row.value, row.low, row.high) for row in rows], float).T
-    if len(rows) == 1:
-        return Interval(value[0], low[0], high[0])
-    weight = np.array([1.0 / len(group) for group in groups for _ in group]) / len(groups)
-    mean, half = float(value @ weight), float(np.linalg.norm(weight * (high - low) / 2))
-    return Interval(mean, mean - half, min(mean + half, 1.0))
+        followed = list(
+            following(
+                asked[name], achieved, known[name], moved=moved, seed=seed,
+                by={**by, "attribute": name},
+            )
+        )  # fmt: skip
+        yield from followed
+        rho += followed[:1] if name not in GIVEN else []
+    value, low, high = np.array([(row.value, row.low, row.high) for row in rho], float).T
+    mean, half = float(value.mean()), float(np.linalg.norm((high - low) / 2)) / len(rho)
+    yield row_of("mean ρ", Interval(mean, mean - half, min(mean + half, 1.0)), len(rho), **by)
+    worst = int(value.argmin())
+    yield row_of("worst ρ", Interval(value[worst], low[worst], high[worst]), 1, **by)
+    yield f"Worst {by['asked']}: {rho[worst].by['attribute']}."
 
 
 def following(

@@ -27,11 +27,8 @@ from emomusic.evaluation.control import (
     KINDS,
     MAX_STEP_BARS,
     Design,
-    Distribution,
-    RealMusic,
     Values,
     achieved_values,
-    real_music,
     requests_of,
     sweeps,
 )
@@ -46,9 +43,8 @@ from emomusic.evaluation.rows import (
 )
 from emomusic.training.rows import Rows
 from studies import main_of, run_study
+from studies.leakage.real import RealMusic, possible, ranks_of, real_music
 
-NEAR = 0.05
-"""Distance of ranks that are near."""
 MAX_TRIES, MAX_TURNS = 500, 20
 N_FINE, N_BAR_LEVELS = 64, 8
 """Levels of each of several attributes that are asked for at once, clip-wide and bar by bar."""
@@ -158,37 +154,6 @@ def draw(
     return {name: np.array([[own[name] for own in drawn] for drawn in clips]) for name in levels}
 
 
-def ranks_of(real: RealMusic) -> Matrix:
-    """Return ranks between 0 and 1 of each column; equal values part at random."""
-    n, rng = len(real.joint), np.random.default_rng(0)
-    order = np.lexsort((rng.random(real.joint.shape).T, real.joint.T), axis=1)
-    ranks = np.empty(real.joint.shape)
-    np.put_along_axis(ranks, order.T, ((np.arange(n) + 0.5) / n)[:, None], 0)
-    return ranks
-
-
-def rank(distribution: Distribution, value: float, rng: np.random.Generator) -> float:
-    """Return the share of real music below a value; among equal ones, any of theirs."""
-    grid = distribution.grid
-    below, up_to = (int(grid.searchsorted(value, side)) for side in ("left", "right"))
-    return float(rng.uniform(below, max(up_to, below + 1e-9))) / len(grid)
-
-
-def possible(
-    real: RealMusic, ranks: Matrix, asked: Mapping[str, float], rng: np.random.Generator
-) -> bool:
-    """Tell whether for every two attributes asked for, real music lies near both values.
-
-    Near is a distance of ranks of at most 0.05 in either. Ranks are those among the joint
-    clips themselves, so only the dependence of attributes is taken from them.
-    """
-    names = list(real.known)
-    wanted = [rank(real.known[name], value, rng) for name, value in asked.items()]
-    own = ranks[:, [names.index(name) for name in asked]]
-    near = (np.abs(own - np.array(wanted)) <= NEAR).astype(np.int64)
-    return bool((near.T @ near).all())
-
-
 def sets_of(real: RealMusic, n_sets: int, rng: np.random.Generator) -> list[tuple[str, ...]]:
     """Part attributes into threes at random, all equally often, none with its like."""
     kin = {name: at for at, group in enumerate(real.groups) for name in group}
@@ -284,7 +249,7 @@ def leak_rows(pairs: Sequence[Leak], **by: str) -> Iterator[Row]:
 def faders(given: Given) -> Iterator[Row]:
     """Sweep each attribute alone, clip-wide."""
     real = given.real[0]
-    for name, values in sweeps(real, given.design).items():
+    for name, values in sweeps(real.known, given.design).items():
         clips = given.compose(requests_of({name: values}, per_bar=False, n_bars=given.n_bars))
         achieved = achieved_values(clips, tuple(real.known), per_bar=False)
         yield from plain_rows(fader(name, values, achieved, real), attribute=name)
