@@ -383,6 +383,7 @@ def report(args: argparse.Namespace) -> str:
     folder = find_checkpoint(args.checkpoint)
     settings = Settings(args.count, args.bars, args.seed)
     composer = Composer(folder)
+    args.out.mkdir(parents=True, exist_ok=True)  # first draws are written there
     context = Context(composer, folder, folder, args.out, rows_path=args.rows, settings=settings)
     about = {"checkpoint": composer.name, "clips": f"{args.count} a quadrant, seed {args.seed}"}
     return run_study(
