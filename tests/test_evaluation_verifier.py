@@ -92,6 +92,17 @@ def test_answers_are_scored_as_worked_by_hand() -> None:
     brier = (0.3**2 + 3 * 0.1**2 + 0.9**2 + 0.7**2 + 2 * 0.1**2) / 2
     assert row(found, "Brier score").value == pytest.approx(brier)
     assert "r with listeners" not in {own.name for own in found}
+    # A second run that hears the first as Q2, answered part by part, counts as much.
+    other = Predictions(said[[2, 2, 0]], answers.values, answers.spreads, answers.trust)
+    places, again = verifier.in_order(
+        [(np.array([2, 0]), verifier.taken(other, np.array([2, 0]))),
+         (np.array([1]), verifier.taken(other, np.array([1])))]
+    )  # fmt: skip
+    assert places.tolist() == [0, 1, 2] and (again.probabilities == other.probabilities).all()
+    found = list(verifier.score_rows([answers, again], truth))
+    assert row(found, "right", of="quadrant").value == 0.25
+    cells = {said: row(found, "confusion", label="Q1", said=said).value for said in ("Q1", "Q2")}
+    assert cells == {"Q1": 0.5, "Q2": 0.5}
     confidence = np.array([0.55, 0.58, 0.95, 0.95])  # apart bin by bin
     assert verifier.calibration_error(confidence, np.array([1, 0, 1, 1])) == pytest.approx(
         (abs(1 - 1.13) + abs(2 - 1.9)) / 4
