@@ -60,13 +60,6 @@ def test_shares_by_axis_their_intervals_and_the_confusion() -> None:
     assert accuracy.macro_f1(rare) == pytest.approx((2 / 3 + 0) / 2)
 
 
-def test_one_judge_chooses_the_likeliest_and_of_equal_ones_the_first() -> None:
-    # Two clips of three candidates: the first asked for Q1, the second for Q4.
-    selector = np.zeros((2, 3, 4))
-    selector[0, :, 0], selector[1, :, 3] = [0.2, 0.9, 0.4], [0.5, 0.5, 0.1]
-    assert accuracy.best_of(selector, accuracy.classes_of(["Q1", "Q4"])).tolist() == [1, 0]
-
-
 def test_a_mapper_of_the_judges_songs_and_a_missing_quadrant_are_refused(tmp_path: Path) -> None:
     mapper = replace(make_mapper(), about={"songs": "all"})
     with pytest.raises(ValueError, match="the mapper was fitted on the judges' songs"):

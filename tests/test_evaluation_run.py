@@ -163,7 +163,6 @@ def test_every_section_is_measured(report: Report) -> None:
     assert {own.by["clips"] for own in heard} == {"composed", "real EMOPIA"}
     assert {own.by["judge"] for own in heard} >= {"both", "majority"}
     for section, name, n, by in (
-        ("emotion", "best of 2 heard right", 4, {"of": "quadrant", "judge": "sure"}),
         ("grid", "ρ", 4, {"judge": "both", "over": "points", "axis": "valence"}),
         ("control", "ρ", 2, {"asked": "bar by bar", "attribute": "register"}),
         ("given", "chords found again", 24, {"of": "root"}),

@@ -80,12 +80,20 @@ def test_all_systems_are_heard(
     recipe = baselines.fit_recipe(CLIPS, values(), EDGES)
     monkeypatch.setattr(baselines, "recipe_of", lambda clips, checkpoint: recipe)
     monkeypatch.setattr(baselines, "N_SHUFFLES", 1)
+    monkeypatch.setattr(baselines, "N_CANDIDATES", 2)
     given = baselines.Given(tiny_composer, tiny_checkpoint, some_panel(tmp_path), 1, 0, 2)
-    found = [*baselines.systems.measure(given), *baselines.shuffled.measure(given)]
+    parts = (baselines.systems, baselines.shuffled, baselines.best_of)
+    found = [own for part in parts for own in part.measure(given)]
     for name in ("no controls", "rules", "EmoGen's recipe"):
         assert row(found, "heard right", clips=name, judge="both", of="quadrant").n == 4
     by = {"clips": "real EMOPIA", "judge": "shuffled labels"}
     assert row(found, "heard right", **by, of="quadrant").n == 4
+    assert row(found, "best of 2 heard right", of="quadrant", judge="sure").n == 4
+    # Two clips of three candidates, the first asked for Q1, the second for Q4: of equal ones, the
+    # first is chosen.
+    selector = np.zeros((2, 3, 4))
+    selector[0, :, 0], selector[1, :, 3] = [0.2, 0.9, 0.4], [0.5, 0.5, 0.1]
+    assert baselines.likeliest(selector, np.array([0, 3])).tolist() == [1, 0]
 
 
 def test_judges_that_learnt_from_shuffled_labels_hear_by_chance() -> None:

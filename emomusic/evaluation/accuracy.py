@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from emomusic.compose.request import Request
-from emomusic.emotion import QUADRANTS, Emotion, find_emotion
+from emomusic.emotion import QUADRANTS, Emotion
 from emomusic.evaluation.judges import Classes, FeatureJudge, Judge, NoVelocity, SequenceJudge
 from emomusic.evaluation.rows import (
     Interval,
@@ -139,13 +138,11 @@ def quadrants_of(count: int) -> list[str]:
           "`no velocity` a judge of features that hears none, `majority` answers always the "
           "commonest quadrant of what judges learn from. Nothing is picked."),
     Table(("confusion",), "heard", {"clips": COMPOSED, "judge": BOTH}),
-    Table(("best of 8 heard right",), "of", note=
-          "The best of several, as one judge chose and another heard, on clips of another seed."),
     plots=(Plot("confusion", "heat", "heard", "asked", "clips", {"judge": BOTH}),),
-    uses=("count", "bars", "seed", "steering", "quick", "labels"),
+    uses=("count", "bars", "seed", "steering", "labels"),
 )  # fmt: skip
 def emotion(context: Context) -> Iterator[Row]:
-    """Hear the first draws and real clips, and the best of several by another judge's choice."""
+    """Hear the first draws and real clips."""
     panel, count = context.panel, context.settings.count
     commonest = Counter(clip.quadrant for clip in panel.own).most_common(1)[0][0]
     real = read_notes(panel.real), [clip.quadrant for clip in panel.real]
@@ -156,7 +153,6 @@ def emotion(context: Context) -> Iterator[Row]:
         yield from heard_rows(panel.judges, notes, asked, clips=what)
         truth, same = classes_of(asked), classes_of([commonest] * len(asked))
         yield from right_rows(truth, same, name="heard right", clips=what, judge="majority")
-    yield from best_of_rows(context, count=max(count // context.extent.best_of_share, 1))
 
 
 def heard_rows(
@@ -166,37 +162,6 @@ def heard_rows(
     for judge, said in listen(judges, notes).items():
         found = said.argmax(axis=1)
         yield from right_rows(classes_of(asked), found, name="heard right", **by, judge=judge)
-
-
-def best_of_rows(context: Context, *, count: int) -> Iterator[Row]:
-    """Let one judge choose among candidates and another hear what it chose, each way round.
-
-    The judge that hears no velocity, being of a kind with another, takes no part.
-    """
-    n, s = context.extent.n_candidates, context.settings
-    asked = quadrants_of(count)
-    requests = [Request(find_emotion(q), n_bars=s.bars) for q in asked for _ in range(n)]
-    clips = context.compose(requests, seed=(s.seed + 1) % 2**63)
-    notes = [notes_of(clip.score) for clip in clips]
-    judged = {
-        name: judge.predict_proba(notes).reshape(len(asked), n, 4)
-        for name, judge in context.panel.judges.items()
-        if name != NO_VELOCITY
-    }
-    truth, each = classes_of(asked), np.arange(len(asked))
-    for chooser, judge in permutations(judged, 2):
-        said = judged[judge][each, best_of(judged[chooser], truth)]
-        by = {"chosen by": chooser, "judge": judge}
-        yield from right_rows(truth, said.argmax(axis=1), name=f"best of {n} heard right", **by)
-
-
-def best_of(selector: Matrix, truth: Classes) -> Classes:
-    """Return the candidate likeliest to be what was asked, the first of equal ones, shape (n,).
-
-    `selector` are probabilities by the judge that chooses, shape (n, n_candidates, 4), `truth` is
-    the quadrant asked of each clip, shape (n,).
-    """
-    return selector[np.arange(len(truth)), :, truth].argmax(axis=1)
 
 
 @section(
@@ -261,8 +226,8 @@ def grid_rho(levels: Matrix, judged: Matrix, *, axis: str, of_cells: bool) -> In
 @section(
     "A simpler system under the same judges",
     Table(("heard right",), "of", note=
-          "`no controls`: the same network, asked for nothing. Template, recipe of others and "
-          "judges of shuffled labels are a study of their own (`studies/baselines`)."),
+          "`no controls`: the same network, asked for nothing. Template, recipe of others, judges "
+          "of shuffled labels and the best of several are a study (`studies/baselines`)."),
     uses=("count", "bars", "seed", "steering", "labels"),
 )  # fmt: skip
 def baselines(context: Context) -> Iterator[Row]:

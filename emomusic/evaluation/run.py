@@ -48,8 +48,6 @@ READ = (".json", ".safetensors")
 class Extent(NamedTuple):
     """Hold how much is measured; the defaults are those of a full run."""
 
-    n_candidates: int = 8  # first draws among which one judge chooses
-    best_of_share: int = 4  # one clip is chosen in place of so many first draws
     n_levels: int = 7  # values of valence and of arousal in the grid
     n_clips: int = 8  # of each cell of the grid
     n_over_chords: int = 3  # clips of each quadrant over each progression
@@ -59,7 +57,7 @@ class Extent(NamedTuple):
     n_windows: int = 5  # real ones for each clip that is held against the training songs
 
 
-QUICK_EXTENT = Extent(8, 8, 3, 2, 1, Design(n_levels=4, n_each=1, n_bar_clips=3), 8, 2_000, 2)
+QUICK_EXTENT = Extent(3, 2, 1, Design(n_levels=4, n_each=1, n_bar_clips=3), 8, 2_000, 2)
 
 
 @dataclass(frozen=True)

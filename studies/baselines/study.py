@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,16 @@ from emomusic.data.packing import read_tables
 from emomusic.emotion import QUADRANTS, find_emotion
 from emomusic.evaluation.accuracy import (
     HALVES,
+    NO_VELOCITY,
     Panel,
     ask_nothing,
     classes_of,
     heard_rows,
     make_panel,
     quadrants_of,
+    right_rows,
 )
-from emomusic.evaluation.judges import FeatureJudge
+from emomusic.evaluation.judges import Classes, FeatureJudge
 from emomusic.evaluation.rows import Interval, Matrix, Row, Table, row_of, section
 from emomusic.fit import measure_clips
 from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
@@ -39,6 +42,8 @@ from emomusic.verify.features import feature_matrix
 from emomusic.verify.labels import LabelledClip, clip_weights, read_notes
 from studies import main_of, run_study
 
+N_CANDIDATES, BEST_OF_SHARE = 8, 4
+"""First draws among which one judge chooses; one clip is chosen in place of so many of `count`."""
 N_SHUFFLES = 8
 """Judges that learn from shuffled labels."""
 LOW_BIN, HIGH_BIN = N_BINS // 4, N_BINS - 1 - N_BINS // 4
@@ -162,6 +167,38 @@ def shuffled_rows(
             found = Interval(shares.mean(), shares.min(), shares.max())
             by = {"clips": what, "judge": "shuffled labels", "of": axis}
             yield row_of("heard right", found, len(truth), **by)
+
+
+@section("The best of several", Table(("best of 8 heard right",), "of", note=
+         "As one judge chose and another heard, on clips of another seed."))  # fmt: skip
+def best_of(given: Given) -> Iterator[Row]:
+    """Let one judge choose among candidates and another hear what it chose, each way round.
+
+    The judge that hears no velocity, being of a kind with another, takes no part.
+    """
+    asked = quadrants_of(max(given.count // BEST_OF_SHARE, 1))
+    one = [Request(find_emotion(quadrant), n_bars=given.n_bars) for quadrant in asked]
+    requests = [request for request in one for _ in range(N_CANDIDATES)]
+    notes = [notes_of(clip.score) for clip in replace(given, seed=given.seed + 1).compose(requests)]
+    judged = {
+        name: judge.predict_proba(notes).reshape(len(asked), N_CANDIDATES, 4)
+        for name, judge in given.panel.judges.items()
+        if name != NO_VELOCITY
+    }
+    truth, each = classes_of(asked), np.arange(len(asked))
+    for chooser, judge in permutations(judged, 2):
+        said = judged[judge][each, likeliest(judged[chooser], truth)]
+        by, name = {"chosen by": chooser, "judge": judge}, f"best of {N_CANDIDATES} heard right"
+        yield from right_rows(truth, said.argmax(axis=1), name=name, **by)
+
+
+def likeliest(selector: Matrix, truth: Classes) -> Classes:
+    """Return the candidate likeliest to be what was asked, the first of equal ones, shape (n,).
+
+    `selector` are probabilities by the judge that chooses, shape (n, n_candidates, 4), `truth` is
+    the quadrant asked of each clip, shape (n,).
+    """
+    return selector[np.arange(len(truth)), :, truth].argmax(axis=1)
 
 
 def recipe_of(clips: Sequence[LabelledClip], checkpoint: Path) -> Recipe:
@@ -292,7 +329,7 @@ def measure(args: argparse.Namespace) -> str:
     panel = make_panel(composer.mapper, args.source)
     given = Given(composer, folder, panel, args.count, args.seed, args.bars)
     about = {"checkpoint": composer.name, "clips": f"{args.count} a quadrant, seed {args.seed}"}
-    parts = (systems, shuffled)
+    parts = (systems, shuffled, best_of)
     return run_study("Simpler systems", parts, given, about=about, out=args.out, only=args.only)
 
 

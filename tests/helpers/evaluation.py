@@ -187,7 +187,7 @@ def answer_requests(requests: Sequence[Request], *, obeys: bool) -> list[Clip]:
 
 
 TINY = Extent(
-    n_candidates=2, best_of_share=2, n_levels=2, n_clips=1, n_over_chords=1,
+    n_levels=2, n_clips=1, n_over_chords=1,
     design=Design(
         attributes=("tempo", "register", "mode"), bar_attributes=("register",), n_levels=2,
         n_each=1, n_bar_clips=2,
