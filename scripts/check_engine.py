@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 import typer
 
-from emomusic.evaluation.loss import MAX_EVENTS, held_back_losses
+from emomusic.evaluation.validity import MAX_EVENTS, held_back_losses
 from emomusic.model.checkpoint import load_model
 from emomusic.model.int8.engine import Int8Engine
 from emomusic.model.torch_engine import TorchEngine

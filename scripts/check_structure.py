@@ -26,16 +26,11 @@ from emomusic.data.clean import SkippedError, Song
 from emomusic.data.sources import CorpusFile, corpus_files, read_song, track_song
 from emomusic.data.split import EMOPIA_CLIP
 from emomusic.evaluation.accuracy import classes_of, listen, make_panel, right_rows
-from emomusic.evaluation.pieces import Piece
+from emomusic.evaluation.quality import Piece
 from emomusic.evaluation.render import table
 from emomusic.evaluation.rows import Row, chosen
-from emomusic.evaluation.told_apart import (
-    TABLES,
-    alone_rows,
-    measure_pieces,
-    rate_rows,
-    tell_apart,
-)
+from emomusic.evaluation.structure import Measured, alone_rows, rate_rows, tell_apart
+from emomusic.evaluation.verifier import TABLES
 from emomusic.mapping import Mapper
 from emomusic.music.notes import make_notes
 from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of, write_score
@@ -66,7 +61,7 @@ def read_pieces(folder: Path, *, first: int, n_bars: int) -> list[Piece]:
         moved = make_notes(onset, length, own.pitch, own.velocity, tempo=tempo)
         song, quadrant = EMOPIA_CLIP.search(name), QUADRANT.search(name)
         group = song[1] if song else f"{folder.name}/{name}"
-        found.append(Piece(moved, group, quadrant[1] if quadrant else None, n_bars, BEATS, tempo))
+        found.append(Piece(moved, group, n_bars, quadrant[1] if quadrant else None))
     return found
 
 
@@ -125,7 +120,7 @@ def tell(args: argparse.Namespace) -> None:
     """Measure folders and print tables, and write the rows as JSON where it is asked for."""
     folders = {"composed": args.composed, "real": args.real, "other": args.other}
     kinds = {
-        name: measure_pieces(read_pieces(folder, first=args.first, n_bars=args.bars))
+        name: Measured.of(read_pieces(folder, first=args.first, n_bars=args.bars))
         for name, folder in folders.items()
         if folder is not None
     }

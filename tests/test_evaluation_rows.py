@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from emomusic.evaluation.render import Report, cell, draw, goals_table, table
 from emomusic.evaluation.rows import (
@@ -51,12 +52,12 @@ def test_a_goal_is_met_by_the_number_and_nearly_by_its_interval(
     assert replace(own, goal=None).met == ""
 
 
-def test_a_row_is_read_again_as_it_was_written() -> None:
+def test_a_row_is_written_plain_and_rounded() -> None:
     row = Row("a", 1 / 3, 0.2, 0.5, n=4, by={"of": "b"}, goal=Goal(0.3, at_most=True))
-    again = Row.from_dict(row.to_dict())
-    assert again == replace(row, value=0.3333)
-    assert row.to_dict()["met"] == "within chance"
-    assert Row.from_dict(Row("n", 7).to_dict()) == Row("n", 7)
+    goal = {"limit": 0.3, "at_most": True}
+    plain = {"name": "a", "value": 0.3333, "low": 0.2, "high": 0.5, "n": 4, "by": {"of": "b"}}
+    assert row.to_dict() == {**plain, "goal": goal, "met": "within chance"}
+    assert Row("n", 7).to_dict() == {"name": "n", "value": 7}
 
 
 def test_goals_stand_in_one_file_and_hold_for_what_they_name() -> None:
@@ -65,7 +66,7 @@ def test_goals_stand_in_one_file_and_hold_for_what_they_name() -> None:
             for other in ({}, {"judge": "both"}, {"clips": "real EMOPIA"})]  # fmt: skip
     assert [row.goal for row in with_goals("emotion", rows)] == [Goal(0.97), None, None]
     assert with_goals("memory", [Row("share_8", 0.1, by={"of": "excess"})])[0].met == "no"
-    assert with_goals("shape", rows) == rows
+    assert with_goals("shape", rows) == tuple(rows)
 
 
 def test_a_table_has_a_line_for_what_rows_are_of_and_a_column_for_one_key() -> None:
@@ -81,16 +82,11 @@ def test_a_table_has_a_line_for_what_rows_are_of_and_a_column_for_one_key() -> N
     assert table(rows, across="name").splitlines()[0] == "| judge | of | n | right | F1 |"
     plain = table(rows, most=1).splitlines()
     assert plain[0] == "| measure | judge | of | n | value |" and len(plain) == 3
-
-
-def test_counts_are_whole_and_small_numbers_keep_a_digit() -> None:
+    # counts are whole and small numbers keep a digit
     found = [cell(row) for row in (Row("a", 3), Row("a", 3.0), Row("a", 0.002), Row("a", 0.0))]
     assert found == ["3", "3.00", "0.002", "0.00"]
-
-
-def test_what_is_asked_stands_beside_what_was_measured() -> None:
-    row = Row("right", 0.9, 0.8, 0.95, 8, {"of": "valence"}, Goal(0.92))
-    last = goals_table([row, Row("other", 1.0)]).splitlines()[2:]
+    asked = Row("right", 0.9, 0.8, 0.95, 8, {"of": "valence"}, Goal(0.92))
+    last = goals_table([asked, Row("other", 1.0)]).splitlines()[2:]
     assert last == ["| right valence | ≥ 0.92 | 0.90 (0.80–0.95) | within chance | 8 |"]
 
 
@@ -112,14 +108,20 @@ def test_every_kind_of_picture_is_drawn(tmp_path: Path) -> None:
         row_of("a", Interval(0.5, 0.4, 0.6), x=str(x), y=y, z=z)
         for x in range(3) for y in "bc" for z in "de"
     ]  # fmt: skip
+    rows.append(replace(rows[0], low=None, high=None, goal=Goal(0.5)))  # not all have an interval
     kinds = ("bars", "heat", "curve")
     plots = {kind: (Plot("a", kind, "x", "y", "z"), rows) for kind in kinds}
     assert draw(plots, tmp_path) == {kind: f"{kind}.png" for kind in kinds}
 
 
-def test_the_wilson_interval_is_that_worked_by_hand() -> None:
-    assert share(50, 100) == pytest.approx((0.5, 0.4038, 0.5962), abs=1e-4)
+def test_intervals_are_those_worked_by_hand() -> None:
+    assert share(50, 100) == pytest.approx((0.5, 0.4038, 0.5962), abs=1e-4)  # Wilson's
     assert share(0, 10).low == 0.0 and share(10, 10).high == pytest.approx(1.0)
+    assert np.isnan(interval(0.0, np.full(2, np.nan))[1:]).all()
+    assert interval(0.0, np.array([np.nan, 1.0])) == (0.0, 1.0, 1.0)
+    counts = np.array([[1.0, 1.0], [3.0, 1.0], [0.0, 0.0]])
+    assert drawn_means(np.array([0.0, 4.0]), counts).tolist() == [2.0, 1.0, 2.0]
+    assert drawn_means(np.array([[0.0, 1.0], [4.0, 1.0]]), counts)[1].tolist() == [1.0, 1.0]
 
 
 def test_songs_are_drawn_whole() -> None:
@@ -129,30 +131,17 @@ def test_songs_are_drawn_whole() -> None:
     assert (counts[:, [0, 1, 3]].sum(axis=1) == 3).all()
 
 
-def test_means_weigh_items_by_their_draws() -> None:
-    counts = np.array([[1.0, 1.0], [3.0, 1.0], [0.0, 0.0]])
-    assert drawn_means(np.array([0.0, 4.0]), counts).tolist() == [2.0, 1.0, 2.0]
-    assert drawn_means(np.array([[0.0, 1.0], [4.0, 1.0]]), counts)[1].tolist() == [1.0, 1.0]
-
-
 def test_the_interval_of_a_mean_is_as_wide_as_it_should_be_and_wider_of_clips_of_one_song() -> None:
     values = np.random.default_rng(0).normal(size=400)
-    value, low, high = mean_interval(values, range(400), n_draws=2000)
+    value, low, high = mean_interval(values)
     assert low < value < high and high - low == pytest.approx(2 * 1.96 / 20, rel=0.1)
-    ratio = ratio_interval(values + 2, np.ones(400), range(400), n_draws=2000)
+    ratio = ratio_interval(values + 2, np.ones(400), range(400))
     assert ratio == pytest.approx((values.mean() + 2, low + 2, high + 2), abs=0.02)
     _, nearer, farther = mean_interval(np.repeat(values[:80], 5), np.repeat(np.arange(80), 5))
     assert farther - nearer > 1.8 * (high - low)
 
 
-def test_draws_without_a_number_do_not_count() -> None:
-    assert np.isnan(interval(0.0, np.full(2, np.nan))[1:]).all()
-    assert interval(0.0, np.array([np.nan, 1.0])) == (0.0, 1.0, 1.0)
-
-
 def test_rank_correlation_is_scipys_also_with_ties() -> None:
-    from scipy.stats import spearmanr
-
     rng = np.random.default_rng(0)
     x, y = rng.integers(5, size=50).astype(float), rng.standard_normal(50)
     assert spearman(x, y) == pytest.approx(spearmanr(x, y).statistic)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ from emomusic.evaluation.render import Report
 from emomusic.evaluation.rows import Row, Section
 from emomusic.evaluation.run import Context, Settings, run_sections
 
-# The few songs made in code have an attribute that is always the same.
-pytestmark = pytest.mark.filterwarnings("ignore:An input array is constant")
+Run = Callable[..., tuple[list[str], Report]]
 
 
 class Measured:
@@ -38,11 +37,6 @@ class Measured:
 
         return Section(name, name.capitalize(), measure, uses=uses, needs_rows=needs_rows)
 
-    def taken(self) -> list[str]:
-        """Return what was measured since this was last asked."""
-        taken, self.names = self.names, []
-        return taken
-
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
@@ -57,88 +51,80 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
     return made
 
 
-def names(report: Report) -> list[str]:
-    return [section.name for section in report.found]
+@pytest.fixture
+def run(measured: Measured, own_checkpoint: Path, tmp_path: Path) -> Run:
+    """Return what runs an evaluation in one folder, and tells what of it was measured now."""
+
+    def again(
+        settings: Settings = SETTINGS, *, with_rows: bool = True, **given: Any
+    ) -> tuple[list[str], Report]:
+        context = make_context(
+            own_checkpoint, tmp_path / "out", settings=settings, with_rows=with_rows
+        )
+        try:
+            report = run_sections(context, **given)
+        finally:
+            taken, measured.names = measured.names, []
+        return taken, report
+
+    return again
 
 
-def test_a_run_that_was_stopped_goes_on_where_it_was(
-    measured: Measured, tiny_checkpoint: Path, tmp_path: Path
-) -> None:
+def test_a_run_that_was_stopped_goes_on_where_it_was(measured: Measured, run: Run) -> None:
     measured.stops_at = "loss"
     with pytest.raises(KeyboardInterrupt):
-        run_sections(make_context(tiny_checkpoint, tmp_path))
-    assert measured.taken() == ["emotion", "quality"]
+        run()
     measured.stops_at = ""
-    report = run_sections(make_context(tiny_checkpoint, tmp_path), baselines=True)
-    assert measured.taken() == ["loss", "baselines"]
-    assert names(report) == ["emotion", "quality", "loss", "baselines"]
+    taken, report = run(baselines=True)
+    assert taken == ["loss", "baselines"] and not report.left_out
+    assert [section.name for section in report.found] == ["emotion", "quality", *taken]
     assert {own.rows[0].value for own in report.found.values()} == {0.3333}  # kept or not
     assert all(own.remarks == ("Said.",) for own in report.found.values())
-    assert not report.left_out
-    run_sections(make_context(tiny_checkpoint, tmp_path))
-    assert measured.taken() == []
+    assert run()[0] == []
 
 
 def test_what_depends_on_what_changed_is_made_again(
-    measured: Measured, own_checkpoint: Path, tmp_path: Path
+    run: Run, own_checkpoint: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "out"
-
-    def again(settings: Settings = SETTINGS) -> list[str]:
-        run_sections(make_context(own_checkpoint, out, settings=settings))
-        return measured.taken()
-
-    assert again() == ["emotion", "quality", "loss"]
-    assert again(replace(SETTINGS, count=3)) == ["emotion", "quality"]
+    assert run()[0] == ["emotion", "quality", "loss"]
+    assert run(replace(SETTINGS, count=3))[0] == ["emotion", "quality"]
     (own_checkpoint / "README.md").write_text("other words", encoding="utf-8")
-    assert again(replace(SETTINGS, count=3)) == []
+    assert run(replace(SETTINGS, count=3))[0] == []
     mapper = json.loads((own_checkpoint / "mapper.json").read_text("utf-8"))
     (own_checkpoint / "mapper.json").write_text(json.dumps(mapper, indent=2), encoding="utf-8")
-    assert again() == ["emotion", "quality", "loss"]
-    (out / "sections" / "loss.json").write_text("{", encoding="utf-8")  # damaged
-    (out / "sections" / "emotion.json").write_text("[]", encoding="utf-8")
-    assert again() == ["emotion", "loss"]
+    assert run()[0] == ["emotion", "quality", "loss"]
+    kept = tmp_path / "out" / "sections"
+    (kept / "loss.json").write_text("{", encoding="utf-8")  # damaged
+    (kept / "emotion.json").write_text("[]", encoding="utf-8")
+    assert run()[0] == ["emotion", "loss"]
 
 
-def test_without_rows_what_needs_them_is_left_out(
-    measured: Measured, tiny_checkpoint: Path, tmp_path: Path
-) -> None:
-    report = run_sections(make_context(tiny_checkpoint, tmp_path, with_rows=False))
-    assert measured.taken() == ["emotion"]
+def test_without_rows_what_needs_them_is_left_out(run: Run) -> None:
+    taken, report = run(with_rows=False)
+    assert taken == ["emotion"]
     assert report.left_out["quality"] == "it needs packed rows (--rows)"
     assert list(report.left_out) == ["quality", "loss", "baselines"]
 
 
-def test_sections_may_be_asked_for_by_name(
-    measured: Measured, tiny_checkpoint: Path, tmp_path: Path
-) -> None:
-    report = run_sections(make_context(tiny_checkpoint, tmp_path), only=["baselines"])
-    assert measured.taken() == ["baselines"]
-    assert report.left_out["loss"] == "it was not asked for"
-    report = run_sections(make_context(tiny_checkpoint, tmp_path), only=["loss"])
-    assert measured.taken() == ["loss"]
-    assert names(report) == ["loss", "baselines"]  # what is kept is told, too
-    with pytest.raises(ValueError, match="unknown section 'noise'; known are emotion, quality"):
-        run_sections(make_context(tiny_checkpoint, tmp_path), only=["noise"])
-
-
-def test_a_simpler_system_is_heard_unless_it_is_quick(
-    measured: Measured, tiny_checkpoint: Path, tmp_path: Path
-) -> None:
-    slow = replace(SETTINGS, quick=False)
-    for settings, asked, heard in ((SETTINGS, None, False), (slow, False, False),
-                                   (slow, None, True)):  # fmt: skip
-        context = make_context(tiny_checkpoint, tmp_path, settings=settings)
-        assert ("baselines" in names(run_sections(context, baselines=asked))) == heard
-
-
-def test_progress_is_told_section_by_section(
-    measured: Measured, tiny_checkpoint: Path, tmp_path: Path
-) -> None:
+def test_sections_may_be_asked_for_by_name(run: Run) -> None:
     told: list[tuple[str, int, int | None]] = []
-    context = make_context(tiny_checkpoint, tmp_path)
-    run_sections(context, only=["emotion"], progress=lambda *now: told.append(now))
-    assert told == [("emotion", 0, None), ("emotion", 1, 2), ("emotion", 1, 1)]
+    taken, report = run(only=["baselines"], progress=lambda *now: told.append(now))
+    assert taken == ["baselines"] and report.left_out["loss"] == "it was not asked for"
+    assert told == [("baselines", 0, None), ("baselines", 1, 2), ("baselines", 1, 1)]
+    taken, report = run(only=["loss"])
+    assert taken == ["loss"]  # what is kept is told, too
+    assert [section.name for section in report.found] == ["loss", "baselines"]
+    with pytest.raises(ValueError, match="unknown section 'noise'; known are emotion, quality"):
+        run(only=["noise"])
+
+
+@pytest.mark.parametrize(
+    ("quick", "asked", "heard"), [(True, None, False), (False, False, False), (False, None, True)]
+)
+def test_a_simpler_system_is_heard_unless_it_is_quick(
+    run: Run, quick: bool, asked: bool | None, heard: bool
+) -> None:
+    assert ("baselines" in run(replace(SETTINGS, quick=quick), baselines=asked)[0]) == heard
 
 
 def test_first_draws_are_composed_once_and_written(
@@ -156,14 +142,9 @@ def test_first_draws_are_composed_once_and_written(
     assert len(context.clips) == len(context.pieces) == 8 and composed == [8]
     assert len(list(tmp_path.glob("clip_*.mid"))) == 8
     assert len((tmp_path / "manifest.jsonl").read_text("utf-8").splitlines()) == 8
-
-
-def test_steering_may_be_left_out(tiny_checkpoint: Path, tmp_path: Path) -> None:
     off = make_context(tiny_checkpoint, tmp_path, settings=replace(SETTINGS, steering=False))
-    on = make_context(tiny_checkpoint, tmp_path)
-    assert off.composer is not on.composer and off.composer.engine is not None
-    assert off.made_with(("steering",)) != on.made_with(("steering",))
-    assert len(off.clips) == 8
+    assert off.made_with(("steering",)) != context.made_with(("steering",))
+    assert off.composer is not context.composer and len(off.clips) == 8
 
 
 @pytest.fixture(scope="module")
@@ -180,24 +161,27 @@ def test_every_section_is_measured(report: Report) -> None:
     found = {section.name: own.rows for section, own in report.found.items()}
     heard = [own for own in found["emotion"] if own.name == "heard right"]
     assert {own.by["clips"] for own in heard} == {"composed", "real EMOPIA"}
-    assert {own.by["judge"] for own in heard} >= {"both", "majority", "shuffled labels"}
-    assert row(found["emotion"], "best of 2 heard right", of="quadrant", judge="sure").n == 4
-    assert row(found["grid"], "ρ", judge="both", over="points", axis="valence").n == 4
-    assert row(found["control"], "ρ", asked="bar by bar", attribute="register").n == 2
-    assert row(found["given"], "chords found again", of="root").n == 24
+    assert {own.by["judge"] for own in heard} >= {"both", "majority"}
+    for section, name, n, by in (
+        ("grid", "ρ", 4, {"judge": "both", "over": "points", "axis": "valence"}),
+        ("control", "ρ", 2, {"asked": "bar by bar", "attribute": "register"}),
+        ("given", "chords found again", 24, {"of": "root"}),
+        ("quality", "precision", 8, {"among": "pop piano", "pieces": "real"}),
+        ("memory", "measures above real music", 8, {}),
+        ("baselines", "heard right", 8, {"judge": "both", "of": "quadrant"}),
+    ):
+        assert row(found[section], name, **by).n == n
     assert row(found["given"], "given notes kept").value == 1.0
-    assert any("pop piano" in remark for own in report.found.values() for remark in own.remarks)
-    assert row(found["quality"], "precision", among="pop piano", pieces="real").n == 8
     assert row(found["structure"], "minor seconds sounding", pieces="Pop1K7").value >= 0
-    assert row(found["memory"], "measures above real music").n == 8
     assert row(found["loss"], "nats a note").value > 0
-    assert row(found["baselines"], "heard right", judge="both", of="quadrant").n == 8
     assert row(found["shape"], "whole clips").value == 1.0
-
-
-def test_what_has_too_few_pieces_says_so(report: Report) -> None:
     remarks = [remark for own in report.found.values() for remark in own.remarks]
+    assert any("pop piano" in own for own in remarks)
     assert any(own.startswith("Diversity left out: at least 8 composed") for own in remarks)
+    cells = [(own.by["arousal"], own.by["valence"]) for own in found["grid"]
+             if own.name == "judged"]  # fmt: skip
+    assert cells[:4] == [("+1.00", "-1.00"), ("+1.00", "+1.00"), ("-1.00", "-1.00"),
+                         ("-1.00", "+1.00")]  # fmt: skip
 
 
 def test_the_report_shows_every_section(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.evaluation import row
-from rows_cases import plain_rows
-from synthetic import make_score
+from helpers.evaluation import some_rows
+from model_cases import int8
+from synthetic import make_model, make_score
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
@@ -15,66 +15,18 @@ from emomusic.compose.export import write_clips
 from emomusic.compose.quadrants import compose_quadrants
 from emomusic.compose.request import Request
 from emomusic.evaluation.validity import (
-    FILLED,
+    Losses,
     chords_found,
-    filled_bars,
-    filled_real_bars,
+    held_back_losses,
     share_kept,
     whole_clips,
 )
-from emomusic.music.notes import Notes, make_notes
-from emomusic.training.rows import Rows
-
-BAR, LAST, LONGEST = FILLED
-
-
-def notes_at(onsets: list[float], durations: list[float]) -> Notes:
-    n = len(onsets)
-    return make_notes(np.array(onsets), np.array(durations), np.full(n, 60), np.full(n, 64))
-
-
-def quantiles(rows: list[object], name: str) -> list[float]:
-    return [row(rows, name, quantile=f"{at}%").value for at in (5, 25, 50, 75, 95)]
-
-
-def test_bars_are_counted() -> None:
-    whole = notes_at([0, 1, 4, 5, 6, 8], [1, 1, 1, 1, 1, 3])
-    gap = notes_at([0, 8], [1, 2])
-    found = list(filled_bars("some", [(whole, 3, 4), (gap, 3, 4)]))
-    assert row(found, "empty bars").value == 1
-    assert (row(found, "overlong clips").value, row(found, "overlong clips").n) == (0, 2)
-    assert quantiles(found, BAR)[2] == 1.0  # of 2, 3, 1 and 1, 0, 1
-    assert quantiles(found, LAST) == [1.0] * 5
-    assert quantiles(found, LONGEST)[0] >= 2.0 and quantiles(found, LONGEST)[-1] <= 3.0
-    late = list(filled_bars("some", [(notes_at([0, 4, 8], [1, 1, 1]), 2, 4)]))
-    assert row(late, "overlong clips").value == 1
-
-
-def tiny_rows() -> Rows:
-    texts = ["Bar_None", "TimeSig_4/4", "Position_0", "Pitch_60", "Velocity_63", "Duration_1.6.12"]
-    one = [0, 1, 2, 3, 4, 5]
-    two = [0, 1, 2, 3, 4, 5, 3, 4, 5]
-    return plain_rows(
-        ids=np.array(one + two + two + one, dtype=np.uint16),
-        bar_start=np.array([0, 6, 15, 24, 30]),
-        clip_bar=np.array([0, 2], dtype=np.int32),
-        clip_n_bars=np.array([2, 2], dtype=np.int16),
-        clip_is_end=np.array([False, True]),
-        clip_song=np.array([0, 0], dtype=np.int32),
-        song_source=np.array([0], dtype=np.int16),
-        meta={"vocabulary": texts, "sources": ["songs"]},
-    )
-
-
-def test_real_bars_are_counted_from_packed_rows() -> None:
-    found = list(filled_real_bars(tiny_rows(), "songs"))
-    assert row(found, "empty bars", clips="songs").value == 0
-    assert row(found, "overlong clips").n == 2
-    assert quantiles(found, BAR)[0::2] == [1.0, 1.5, 2.0]
-    assert quantiles(found, LAST) == [1.0] * 5  # of the clip that ends its song
-    assert quantiles(found, LONGEST) == [1.5] * 5
-    with pytest.raises(ValueError, match="the rows hold no source 'other'"):
-        list(filled_real_bars(tiny_rows(), "other"))
+from emomusic.model.events import SLOTS, VELOCITY
+from emomusic.model.int8.library import is_built
+from emomusic.model.torch_engine import TorchEngine
+from emomusic.music.notes import make_notes
+from emomusic.training.batches import ClipBatches
+from emomusic.training.loss import mean_loss
 
 
 @pytest.fixture
@@ -85,26 +37,23 @@ def clips(tiny_checkpoint: Path, tmp_path: Path) -> list[Clip]:
     return made
 
 
-def counted(clips: list[Clip], folder: Path) -> list[float]:
-    """Return the share of whole clips; how many hold their notes, their bars, end on time."""
-    return [own.value for own in whole_clips(clips, folder)]
+def test_what_is_missing_or_rings_on_is_counted(clips: list[Clip], tmp_path: Path) -> None:
+    """Counted are the share of whole clips; how many hold their notes, their bars, end on time."""
 
+    def counted(clips: list[Clip]) -> list[float]:
+        return [own.value for own in whole_clips(clips, tmp_path)]
 
-def test_composed_clips_are_whole(clips: list[Clip], tmp_path: Path) -> None:
-    assert counted(clips, tmp_path) == [1.0, 4, 4, 4]
+    assert counted(clips) == [1.0, 4, 4, 4]
     whole = next(whole_clips(clips, tmp_path))
     assert whole.low is not None and whole.high == 1.0 and 0.4 < whole.low < 0.6
-
-
-def test_what_is_missing_or_rings_on_is_counted(clips: list[Clip], tmp_path: Path) -> None:
     (tmp_path / "clip_00000.mid").write_bytes(b"MThd")
     longer = [clips[0], replace(clips[1], n_bars=4), replace(clips[2], n_bars=2), clips[3]]
-    assert counted(longer, tmp_path) == [0.25, 3, 1, 1]
+    assert counted(longer) == [0.25, 3, 1, 1]
     gap = make_score([60, 62], gap=8 * 480)  # onsets in bars 1 and 3, the last note two bars long
     made = replace(clips[0], score=gap)
     for _ in write_clips([made], tmp_path):
         pass
-    assert counted([made], tmp_path) == [0.0, 1, 0, 0]
+    assert counted([made]) == [0.0, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -134,3 +83,40 @@ def test_kept_are_notes_with_their_onset_pitch_and_velocity() -> None:
     longer = make_notes(onset, onset * 0 + 0.5, notes.pitch, np.array([50, 60, 70, 81]))
     assert share_kept(notes, notes) == 1.0
     assert share_kept(notes, longer.where(slice(1, 4))) == 0.5
+
+
+def test_the_loss_is_that_of_training_and_what_is_not_learnt_costs_nothing() -> None:
+    rows = some_rows()
+    texts = tuple(rows.meta["vocabulary"])
+    model = make_model(texts)
+    batches = ClipBatches(
+        rows, validation=True, batch_events=4_096, context=2_048, seed=1, augmentation=None
+    )
+    wanted = mean_loss(model, batches, max_events=10**9, precision="fp32")
+    model.eval()
+    found = held_back_losses(TorchEngine(model), rows)
+    value, low, high = found.per_note()
+    assert {"nats_per_note": value, **found.by_slot} == pytest.approx(wanted, 1e-4)
+    assert low <= value <= high and len(found.n_notes) == len(batches.clips)
+    assert set(found.song.tolist()) == set(np.flatnonzero(rows.song_is_validation).tolist())
+    if is_built():
+        rounded = held_back_losses(int8(model), rows)
+        assert rounded.ratio_to(found) == pytest.approx((1.0, 1.0, 1.0), abs=0.02)
+    flat = replace(rows, song_has_dynamics=np.zeros(len(rows.song_source), bool))
+    found = held_back_losses(TorchEngine(model), flat, max_events=1)
+    assert found.by_slot["velocity"] == 0.0 < found.by_slot["duration"]
+    assert len(found.n_notes) == 1
+    fewer = make_model(tuple(text for text in texts if not text.startswith("Control-")))
+    with pytest.raises(ValueError, match="the rows are of another vocabulary"):
+        held_back_losses(TorchEngine(fewer), rows)
+
+
+def test_a_ratio_of_losses_comes_with_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    n_notes, song = np.full(50, 10), np.repeat(np.arange(25), 2)
+    one = Losses(np.full((50, len(SLOTS)), 2.0), n_notes, song)
+    assert one.per_note() == pytest.approx((1.2, 1.2, 1.2))
+    noisy = Losses(rng.uniform(1, 3, one.nats.shape), n_notes, song)
+    ratio, low, high = noisy.ratio_to(one)
+    assert low < ratio < high and ratio == pytest.approx(noisy.nats.mean() / 2)
+    assert noisy.by_slot[SLOTS[VELOCITY]] == pytest.approx(noisy.nats[:, VELOCITY].mean() / 10)

@@ -285,12 +285,14 @@ def check_verifier(
         found = {}
         with task_progress("hearing") as show:
             if data is not None and folder is not None:
-                given = verifier.Trained(data, folder, show)
+                given = verifier.VerifierCheck(data, folder, progress=show)
                 found[verifier.trained] = Found.of(verifier.trained, given)
             if source is not None:
                 n_seeds, n_folds = seeds or (1 if quick else 5), folds or (3 if quick else 5)
-                learned = verifier.Learned(source, n_seeds, n_folds, processes, show)
-                found[verifier.learned] = Found.of(verifier.learned, learned)
+                given = verifier.VerifierCheck(
+                    source, n_seeds=n_seeds, n_folds=n_folds, processes=processes, progress=show
+                )
+                found[verifier.learned] = Found.of(verifier.learned, given)
         report = Report({"emomusic": emomusic.__version__}, found, title="The verifier, measured")
         text = report.write(out, "trained" if source is None else "verifier")
     typer.echo(text)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import permutations
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import rankdata
 
-from emomusic.compose.clip import Clip
 from emomusic.compose.request import Request
-from emomusic.emotion import QUADRANTS, Emotion, find_emotion
+from emomusic.emotion import QUADRANTS, Emotion
 from emomusic.evaluation.judges import Classes, FeatureJudge, Judge, NoVelocity, SequenceJudge
 from emomusic.evaluation.rows import (
     Interval,
@@ -33,7 +31,6 @@ from emomusic.mapping import Mapper
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
 from emomusic.verify.calibration import AXES
-from emomusic.verify.features import feature_matrix
 from emomusic.verify.labels import LabelledClip, clip_weights, read_labels, read_notes
 
 if TYPE_CHECKING:
@@ -78,21 +75,13 @@ def make_panel(mapper: Mapper, source_dir: Path) -> Panel:
 
     Two judges are of different kinds; a third hears no velocity. The folder has
     `emotion/labels.csv`.
-
-    Raises:
-        ValueError: If the labels cannot be read, a quadrant is missing, or the mapper saw the
-            judges' songs.
     """
     if mapper.about.get("songs") != "mapper part":
         raise ValueError("the mapper was fitted on the judges' songs: accuracy would mean nothing")
     clips = read_labels(source_dir)
     own = [clip for clip in clips if clip.part == "judge"]
     notes, quadrant, weight = read_notes(own), [c.quadrant for c in own], clip_weights(own)
-    judges: dict[str, Judge] = {
-        "features": FeatureJudge(),
-        "sequence": SequenceJudge(),
-        NO_VELOCITY: NoVelocity(),
-    }
+    judges = {"features": FeatureJudge(), "sequence": SequenceJudge(), NO_VELOCITY: NoVelocity()}
     fitted = {name: judge.fit(notes, quadrant, weight=weight) for name, judge in judges.items()}
     return Panel(fitted, clips, notes)
 
@@ -117,9 +106,7 @@ def classes_of(quadrants: Sequence[str]) -> Classes:
 def right_rows(truth: Classes, heard: Classes, *, name: str, **by: str) -> Iterator[Row]:
     """Yield how many clips are heard right, with Wilson intervals, and the confusion.
 
-    Args:
-        truth: Quadrant asked for or known, 0 to 3, shape (n,).
-        heard: Quadrant heard, shape (n,).
+    `truth` is the quadrant asked for or known, `heard` the one heard, 0 to 3, shape (n,) each.
     """
     confusion = np.zeros((4, 4), dtype=np.int64)
     np.add.at(confusion, (truth, heard), 1)
@@ -149,33 +136,23 @@ def quadrants_of(count: int) -> list[str]:
     Table(("heard right", "macro F1"), "of", note=
           "Share right with its 95 % Wilson interval; `both` is the judges' mean probability, "
           "`no velocity` a judge of features that hears none, `majority` answers always the "
-          "commonest quadrant of what judges learn from, `shuffled labels` are judges that "
-          "learnt from such (mean, least and greatest share). Nothing is picked."),
+          "commonest quadrant of what judges learn from. Nothing is picked."),
     Table(("confusion",), "heard", {"clips": COMPOSED, "judge": BOTH}),
-    Table(("best of 8 heard right",), "of", note=
-          "The best of several, as one judge chose and another heard, on clips of another seed."),
-    Table(("ρ over emotions",), note=
-          "Spearman's ρ between asked and achieved values over the first draws; the mapper "
-          "moves several attributes at once."),
     plots=(Plot("confusion", "heat", "heard", "asked", "clips", {"judge": BOTH}),),
-    uses=("count", "bars", "seed", "steering", "quick", "labels"),
+    uses=("count", "bars", "seed", "steering", "labels"),
 )  # fmt: skip
 def emotion(context: Context) -> Iterator[Row]:
-    """Hear the first draws and real clips, and the best of several by another judge's choice."""
-    panel, extent, s = context.panel, context.extent, context.settings
-    heard = {
-        COMPOSED: (context.notes, quadrants_of(s.count)),
-        REAL: (read_notes(panel.real), [clip.quadrant for clip in panel.real]),
-    }
+    """Hear the first draws and real clips."""
+    panel, count = context.panel, context.settings.count
     commonest = Counter(clip.quadrant for clip in panel.own).most_common(1)[0][0]
-    for what, (notes, asked) in heard.items():
+    real = read_notes(panel.real), [clip.quadrant for clip in panel.real]
+    for what, (notes, asked) in {
+        COMPOSED: (context.notes, quadrants_of(count)),
+        REAL: real,
+    }.items():
         yield from heard_rows(panel.judges, notes, asked, clips=what)
         truth, same = classes_of(asked), classes_of([commonest] * len(asked))
         yield from right_rows(truth, same, name="heard right", clips=what, judge="majority")
-    yield from shuffled_rows(panel, heard, n_shuffles=extent.n_shuffles, seed=s.seed)
-    yield from best_of_rows(context, count=max(s.count // extent.best_of_share, 1))
-    ordered = sorted(rank_correlations(context.clips).items(), key=lambda item: -item[1])
-    yield from (Row("ρ over emotions", rho, by={"attribute": name}) for name, rho in ordered)
 
 
 def heard_rows(
@@ -185,82 +162,6 @@ def heard_rows(
     for judge, said in listen(judges, notes).items():
         found = said.argmax(axis=1)
         yield from right_rows(classes_of(asked), found, name="heard right", **by, judge=judge)
-
-
-def shuffled_rows(
-    panel: Panel,
-    heard: Mapping[str, tuple[Sequence[Notes], Sequence[str]]],
-    *,
-    n_shuffles: int,
-    seed: int,
-) -> Iterator[Row]:
-    """Let feature judges that learnt from shuffled labels hear clips: mean, least, greatest share.
-
-    Clips that sound alike are heard alike, so single shuffles scatter more widely than their
-    Wilson intervals say; the mean is what counts.
-    """
-    clips, columns, rng = panel.own, feature_matrix(panel.notes), np.random.default_rng(seed)
-    judges = []
-    for _ in range(n_shuffles):
-        order = rng.permutation(len(clips))
-        wrong = [replace(clip, quadrant=clips[i].quadrant)
-                 for clip, i in zip(clips, order, strict=True)]  # fmt: skip
-        truth = classes_of([clip.quadrant for clip in wrong])
-        judges.append(FeatureJudge().fit_columns(columns, truth, clip_weights(wrong)))
-    for what, (notes, asked) in heard.items():
-        truth, heard_in = classes_of(asked), feature_matrix(notes)
-        said = np.array([judge.judge_columns(heard_in).argmax(axis=1) for judge in judges])
-        for axis, half in HALVES.items():
-            shares = (half[said] == half[truth]).mean(axis=1)
-            found = Interval(shares.mean(), shares.min(), shares.max())
-            by = {"clips": what, "judge": "shuffled labels", "of": axis}
-            yield row_of("heard right", found, len(truth), **by)
-
-
-def best_of_rows(context: Context, *, count: int) -> Iterator[Row]:
-    """Let one judge choose among candidates and another hear what it chose, each way round.
-
-    The judge that hears no velocity, being of a kind with another, takes no part.
-    """
-    n, s = context.extent.n_candidates, context.settings
-    asked = quadrants_of(count)
-    requests = [Request(find_emotion(q), n_bars=s.bars) for q in asked for _ in range(n)]
-    clips = context.compose(requests, seed=(s.seed + 1) % 2**63)
-    notes = [notes_of(clip.score) for clip in clips]
-    judged = {
-        name: judge.predict_proba(notes).reshape(len(asked), n, 4)
-        for name, judge in context.panel.judges.items()
-        if name != NO_VELOCITY
-    }
-    truth = classes_of(asked)
-    for chooser, judge in permutations(judged, 2):
-        said = judged[judge][np.arange(len(truth)), best_of(judged[chooser], truth)]
-        by = {"chosen by": chooser, "judge": judge}
-        yield from right_rows(truth, said.argmax(axis=1), name=f"best of {n} heard right", **by)
-
-
-def best_of(selector: Matrix, truth: Classes) -> Classes:
-    """Return the candidate likeliest to be what was asked, the first of equal ones, shape (n,).
-
-    Args:
-        selector: Probabilities by the judge that chooses, shape (n, n_candidates, 4).
-        truth: Quadrant asked of each clip, shape (n,).
-    """
-    return selector[np.arange(len(truth)), :, truth].argmax(axis=1)
-
-
-def rank_correlations(clips: Sequence[Clip]) -> dict[str, float]:
-    """Return Spearman's ρ between asked and achieved values of each attribute, over clips.
-
-    The values asked for come from the mapper, so attributes move together here; it is no
-    measure of how well one attribute follows when asked for alone. What is simply set is left
-    out; where one side is constant, ρ is 0.
-    """
-    return {
-        name: spearman(*np.array([(c.targets[name], c.achieved[name]) for c in clips]).T)
-        for name in clips[0].targets
-        if name not in GIVEN
-    }
 
 
 @section(
@@ -274,34 +175,29 @@ def rank_correlations(clips: Sequence[Clip]) -> dict[str, float]:
 )  # fmt: skip
 def grid(context: Context) -> Iterator[Row]:
     """Sweep valence and arousal over the plane; see whether what is judged follows."""
-    n_levels, count, s = context.extent.n_levels, context.extent.n_clips, context.settings
-    levels = np.linspace(-1.0, 1.0, n_levels)
+    n, count = context.extent.n_levels, context.extent.n_clips
+    levels, cells = np.linspace(-1.0, 1.0, n), []
     requests = [
-        Request(Emotion(valence, arousal), n_bars=s.bars)
+        Request(Emotion(valence, arousal), n_bars=context.settings.bars)
         for arousal in levels.tolist()
         for valence in levels.tolist()
         for _ in range(count)
     ]
     heard = listen(context.panel.judges, [notes_of(c.score) for c in context.compose(requests)])
-    planes = {name: (own @ SIGNS).reshape(n_levels, n_levels, count, 2)
-              for name, own in heard.items()}  # fmt: skip
-    for judge, plane in planes.items():
+    for judge, own in heard.items():
+        planes = (own @ SIGNS).reshape(n, n, count, 2)
         for k, axis in enumerate(AXES):
-            for over in ("clips", "points"):
-                found = grid_rho(levels, plane[..., k], axis=axis, of_cells=over == "points")
-                n = plane[..., 0].size if over == "clips" else n_levels**2
-                yield row_of("ρ", found, n, judge=judge, over=over, axis=axis)
-    for judge, plane in planes.items():
-        for k, axis in enumerate(AXES):
-            for i, j in ((n_levels - 1 - i, j) for i, j in np.ndindex(n_levels, n_levels)):
-                by = {"judge": judge, "axis": axis, "arousal": f"{levels[i]:+.2f}",
-                      "valence": f"{levels[j]:+.2f}"}  # fmt: skip
-                yield Row("judged", float(plane[i, j, :, k].mean()), by=by)
+            by, plane = {"judge": judge, "axis": axis}, planes[..., k]
+            for over, size in (("clips", plane.size), ("points", n * n)):
+                found = grid_rho(levels, plane, axis=axis, of_cells=over == "points")
+                yield row_of("ρ", found, size, judge=judge, over=over, axis=axis)
+            for (i, j), value in np.ndenumerate(plane.mean(axis=2)[::-1]):
+                place = {"arousal": f"{levels[n - 1 - i]:+.2f}", "valence": f"{levels[j]:+.2f}"}
+                cells.append(Row("judged", float(value), by={**by, **place}))
+    yield from cells
 
 
-def grid_rho(
-    levels: Matrix, judged: Matrix, *, axis: str, of_cells: bool, seed: int = 0
-) -> Interval:
+def grid_rho(levels: Matrix, judged: Matrix, *, axis: str, of_cells: bool) -> Interval:
     """Return Spearman's ρ between asked and judged with its 95 % bootstrap interval.
 
     Clips are drawn anew within each cell, as the grid is given. Drawing adds noise to what is
@@ -316,7 +212,7 @@ def grid_rho(
     n = judged.shape[2]
     cells = dict(zip(AXES, np.meshgrid(levels, levels), strict=True))[axis]
     asked = np.repeat(cells[..., None], n, axis=2)
-    which = np.random.default_rng(seed).integers(n, size=(N_GRID_DRAWS, *judged.shape))
+    which = np.random.default_rng(0).integers(n, size=(N_GRID_DRAWS, *judged.shape))
     drawn = np.take_along_axis(judged[None], which, axis=3)
     if of_cells:
         asked, judged, drawn = cells, judged.mean(axis=2), drawn.mean(axis=3)
@@ -330,8 +226,8 @@ def grid_rho(
 @section(
     "A simpler system under the same judges",
     Table(("heard right",), "of", note=
-          "`no controls`: the same network, asked for nothing. Template and recipe of others are "
-          "a study of their own (`studies/baselines`)."),
+          "`no controls`: the same network, asked for nothing. Template, recipe of others, judges "
+          "of shuffled labels and the best of several are a study (`studies/baselines`)."),
     uses=("count", "bars", "seed", "steering", "labels"),
 )  # fmt: skip
 def baselines(context: Context) -> Iterator[Row]:

@@ -49,29 +49,16 @@ class Judge(ABC):
     def fit(
         self, clips: Sequence[Notes], quadrant: Sequence[str], *, weight: Matrix | None = None
     ) -> Self:
-        """Learn from labelled clips, each counting as much as its weight, shape (n,), or alike.
-
-        Raises:
-            ValueError: If a quadrant is missing or unknown, or the lengths differ.
-        """
-        if len(clips) != len(quadrant):
-            raise ValueError(
-                f"clips and quadrant must be equally long, got {len(clips)}, {len(quadrant)}"
-            )
+        """Learn from clips of all quadrants, each counting as much as its weight, or alike."""
         if odd := sorted(set(quadrant) ^ set(QUADRANTS)):
             raise ValueError(f"quadrant must hold each of Q1 to Q4 and no other, see {odd}")
         y = np.array([QUADRANTS.index(name) for name in quadrant])
-        if weight is not None and weight.shape != y.shape:
-            raise ValueError(f"weight must have shape {y.shape}, got {weight.shape}")
-        columns = self.first_columns(clips)
-        return self.fit_columns(columns, y, np.ones(len(y)) if weight is None else weight)
+        return self.fit_columns(
+            self.first_columns(clips), y, np.ones(len(y)) if weight is None else weight
+        )
 
     def predict_proba(self, clips: Sequence[Notes]) -> Matrix:
-        """Return the probability of Q1 to Q4 for each clip, shape (n, 4).
-
-        Raises:
-            ValueError: If a clip holds no notes.
-        """
+        """Return the probability of Q1 to Q4 for each clip of at least one note, shape (n, 4)."""
         return self.judge_columns(self.columns(clips))
 
     def first_columns(self, clips: Sequence[Notes]) -> Matrix:
@@ -94,9 +81,9 @@ class Judge(ABC):
 class FeatureJudge(Judge):
     """Judge by the verifier's features: a random forest and a support vector machine."""
 
-    def __init__(self, *, n_trees: int = 300, C: float = 1.5, seed: int = 0) -> None:
-        """Set the number of trees, the machine's penalty and the seed."""
-        self.n_trees, self.C, self.seed = n_trees, C, seed
+    def __init__(self, *, n_trees: int = 300) -> None:
+        """Set the number of trees."""
+        self.n_trees = n_trees
 
     def columns(self, clips: Sequence[Notes]) -> Matrix:
         """Return the features of clips, shape (n, n_features)."""
@@ -110,9 +97,9 @@ class FeatureJudge(Judge):
         from sklearn.svm import SVC
 
         forest = RandomForestClassifier(
-            self.n_trees, min_samples_leaf=3, max_features="sqrt", random_state=self.seed
+            self.n_trees, min_samples_leaf=3, max_features="sqrt", random_state=0
         )
-        machine = make_pipeline(StandardScaler(), SVC(C=self.C, gamma=0.004))
+        machine = make_pipeline(StandardScaler(), SVC(C=1.5, gamma=0.004))
         self.forest_: Any = forest.fit(columns, y, sample_weight=weight)
         self.machine_: Any = machine.fit(columns, y, svc__sample_weight=weight)
         return self
@@ -121,7 +108,8 @@ class FeatureJudge(Judge):
         """Average the forest's shares and the softmax of the machine's four decision values."""
         shares = self.forest_.predict_proba(columns)
         sides = softmax(self.machine_.decision_function(columns))
-        return temper((shares + sides) / 2.0, FEATURE_JUDGE_TEMPERATURE)
+        powers = np.maximum((shares + sides) / 2.0, 1e-9) ** (1.0 / FEATURE_JUDGE_TEMPERATURE)
+        return powers / powers.sum(axis=1, keepdims=True)
 
 
 class NoVelocity(FeatureJudge):
@@ -137,26 +125,14 @@ def flattened(notes: Notes) -> Notes:
     return replace(notes, velocity=np.full_like(notes.velocity, MIDDLE_VELOCITY))
 
 
-def temper(votes: Matrix, temperature: float) -> Matrix:
-    """Divide the logs of votes by a temperature; rows sum to 1 again."""
-    powers = np.maximum(votes, 1e-9) ** (1.0 / temperature)
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 def roll_of(notes: Notes) -> Roll:
-    """Draw a clip as a piano roll in twentieths of seconds, transposed to the key of C major.
+    """Draw a clip of one note or more as a piano roll, moved to C major, shape (47, n_frames).
 
-    Args:
-        notes: At least one note; a flat velocity counts as 64.
-
-    Returns:
-        Shape (47, n_frames). Rows 0 to 11: share of the frame in which each pitch class sounds,
-        counted from the tonic of the major key with the clip's signature; 12 to 23: the same of
-        the lowest sounding notes; 24 to 35: square roots of the notes struck by pitch class,
-        times (the greatest velocity struck / 64) squared; 36 to 46: the same by register.
-
-    Raises:
-        ValueError: If there are no notes.
+    A frame is a twentieth of a second; a flat velocity counts as 64. Rows 0 to 11: share of the
+    frame in which each pitch class sounds, counted from the tonic of the major key with the clip's
+    signature; 12 to 23: the same of the lowest sounding notes; 24 to 35: square roots of the notes
+    struck by pitch class, times (the greatest velocity struck / 64) squared; 36 to 46: the same by
+    register.
     """
     analysis = analyse(notes)
     begin_s = notes.onset_s - notes.onset_s[0]
@@ -199,15 +175,13 @@ class SequenceJudge(Judge):
         mean and standard deviation beside the share of answers above a bias.
     """
 
-    def __init__(
-        self, *, n_filters: int = 150, C: float = 1e-3, ridge: float = 1.0, seed: int = 0
-    ) -> None:
-        """Set the filters of each time scale, the models' penalties and the seed."""
-        self.n_filters, self.C, self.ridge, self.seed = n_filters, C, ridge, seed
+    def __init__(self, *, n_filters: int = 150, C: float = 1e-3) -> None:
+        """Set the filters of each time scale, and the linear model's penalty."""
+        self.n_filters, self.C = n_filters, C
 
     def first_columns(self, clips: Sequence[Notes]) -> Matrix:
         """Draw the filters, and their biases from answers to some of the clips, unlabelled."""
-        rolls, rng = [roll_of(notes) for notes in clips], np.random.default_rng(self.seed)
+        rolls, rng = [roll_of(notes) for notes in clips], np.random.default_rng(0)
         spread = np.concatenate(rolls, axis=1).std(axis=1)[:, None]
         self.row_scale_ = np.maximum(spread, 1e-3).astype(np.float32)  # (47, 1)
         self.filters_ = [_random_filters(rng, self.n_filters) for _ in DILATIONS]
@@ -217,17 +191,13 @@ class SequenceJudge(Judge):
             found = [self._answers(roll[:, :N_FRAMES], filters, dilation) for roll in sample]
             answers = torch.cat(found, dim=1).numpy()
             levels = rng.uniform(0.2, 0.95, self.n_filters)
-            rows = zip(answers, levels, strict=True)
-            biases = np.array([np.quantile(row, level) for row, level in rows], dtype=np.float32)
-            self.biases_.append(torch.from_numpy(biases))
-        return self._columns(rolls)
+            biases = [np.quantile(*pair) for pair in zip(answers, levels, strict=True)]
+            self.biases_.append(torch.tensor(biases, dtype=torch.float32))
+        return np.array([self._row(roll) for roll in rolls], dtype=np.float64)
 
     def columns(self, clips: Sequence[Notes]) -> Matrix:
         """Return share above the bias, mean and deviation of all answers, (n, n_columns)."""
-        return self._columns([roll_of(notes) for notes in clips])
-
-    def _columns(self, rolls: Sequence[Roll]) -> Matrix:
-        return np.array([self._row(roll) for roll in rolls], dtype=np.float64)
+        return np.array([self._row(roll_of(notes)) for notes in clips], dtype=np.float64)
 
     def _row(self, roll: Roll) -> Roll:
         found = []
@@ -250,7 +220,7 @@ class SequenceJudge(Judge):
         self.mean_, self.scale_ = columns.mean(axis=0), np.maximum(columns.std(axis=0), 1e-6)
         Z = self._standardised(columns)
         targets = np.where(y[:, None] == np.arange(len(QUADRANTS)), RIGHT_LOGIT, WRONG_LOGIT)
-        kernel = KernelRidge(alpha=self.ridge, kernel="rbf", gamma=1.0 / (3.0 * Z.shape[1]))
+        kernel = KernelRidge(alpha=1.0, kernel="rbf", gamma=1.0 / (3.0 * Z.shape[1]))
         self.linear_: Any = LogisticRegression(C=self.C, max_iter=1000).fit(Z, y, weight)
         self.kernel_: Any = kernel.fit(Z, targets, weight)
         return self

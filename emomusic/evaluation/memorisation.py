@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.data.prepared import shared_tokenizer
-from emomusic.evaluation.pieces import POP_PIANO, clips_of_bars, music_ids
+from emomusic.evaluation.quality import POP_PIANO, clips_of_bars, music_ids
 from emomusic.evaluation.rows import (
     Interval,
     Row,
@@ -36,7 +35,6 @@ TRIMMED = 0.02
 """Share of the real windows, those with the longest runs, that the second floor leaves out."""
 N_SHOWN = 10
 GRAMS = (4, 8, 16, 32)
-Ranks = NDArray[np.int32]
 END_OF_KNOWN, END_OF_ASKED, FIRST_SYMBOL = 0, 1, 2
 Codes = NDArray[np.uint64]
 N_PITCHES = 128
@@ -59,106 +57,77 @@ HALF = 64
 )  # fmt: skip
 def memory(context: Context) -> Iterator[Row | str]:
     """Hold the first draws against the training songs, pop piano held back as the floor."""
-    sources = [name for name in POP_PIANO if name in context.rows.meta["sources"]]
-    yield from memorisation(
-        context.notes,
-        context.rows,
-        sources=sources or None,
-        n_windows=context.extent.n_windows,
-        seed=context.settings.seed,
-    )
+    known = context.rows.meta["sources"]
+    sources = [name for name in POP_PIANO if name in known] or known
+    n_windows, seed = context.extent.n_windows, context.settings.seed
+    yield from memorisation(context.notes, context.rows, sources, n_windows=n_windows, seed=seed)
 
 
 def memorisation(
-    clips: Sequence[Notes],
-    rows: Rows,
-    *,
-    sources: Sequence[str] | None = None,
-    n_windows: int = 5,
-    seed: int = 0,
+    clips: Sequence[Notes], rows: Rows, sources: Sequence[str], *, n_windows: int, seed: int = 0
 ) -> Iterator[Row | str]:
     """Hold clips against the training songs, and held-back songs against them as the floor.
 
-    Each clip is matched by windows of held-back songs that have as many events as it has, in
-    each view, so that both had as many chances of a match. Music is compared in beats and
-    relative to the onset before, so transposed and at another tempo it is the same; written in
-    notes of half or double the length it is not. A run of events never goes beyond its song.
-
-    Args:
-        clips: Notes of each clip, on the grid of the tokenizer (finer onsets are rounded).
-        rows: Packed rows that the model was trained on.
-        sources: Names of the sources that the windows are drawn from; None takes all. Training
-            songs are always those of all sources.
-        n_windows: Windows for each clip.
+    Each clip is matched by `n_windows` windows of held-back songs of some sources that have as
+    many events as it has, in each view, so that both had as many chances of a match. Music is
+    compared in beats and relative to the onset before, so transposed and at another tempo it is
+    the same; written in notes of half or double the length it is not. A run of events never goes
+    beyond its song.
 
     Reference:
         Yin et al. (2021), the originality report, also set a baseline of real music beside
         generated music; we differ in taking exact runs of events, not a similarity of windows.
     """
-    if not clips or n_windows < 1:
-        raise ValueError(f"clips and windows are needed, got {len(clips)} and {n_windows}")
-    training, held_back = _parted(rows, sources)
+    training, held_back = [], []
+    wanted = np.isin(rows.song_source, [rows.meta["sources"].index(name) for name in sources])
+    for stretch in stretches_of(rows):
+        if not rows.song_is_validation[stretch.song]:
+            training.append(stretch)
+        elif wanted[stretch.song]:
+            held_back.append(stretch)
+    if not (clips and training and held_back):
+        raise ValueError(
+            "clips, training songs and held-back songs of the sources "
+            f"{', '.join(sources)} are needed, got {len(clips)}, {len(training)} and "
+            f"{len(held_back)}"
+        )
     song = np.array([stretch.song for stretch in held_back])
     above: list[str] = []
     for view, line_of in VIEWS.items():
-        own = [line_of(notes) for notes in clips]
-        real = [stretch.views[view] for stretch in held_back]
-        found = longest_runs([stretch.views[view] for stretch in training], [*own, *real])
-        composed, real_matches = found[: len(own)], found[len(own) :]
-        windows, songs = draw_windows(composed, real_matches, song, n_windows=n_windows, seed=seed)
-        for row in _compared(composed, windows, songs, view=view, seed=seed):
+        lines = [line_of(notes) for notes in clips]
+        lines += [stretch.views[view] for stretch in held_back]
+        found = longest_runs([stretch.views[view] for stretch in training], lines)
+        own, real = found[: len(clips)], found[len(clips) :]
+        windows, songs = draw_windows(own, real, song, n_windows=n_windows, seed=seed)
+        for row in _compared(own, windows, songs, view=view, seed=seed):
             yield row
             if row.by["of"] == "excess" and row.low is not None and row.low > 0:
                 above.append(f"{view} {row.name}")
-        yield from _longest_matches(composed, training, rows, view)
+        yield from _longest_matches(own, training, rows, view)
     yield Row("measures above real music", len(above), n=len(clips))
     yield (f"{len(clips)} clips and {n_windows * len(clips)} windows of {len(np.unique(song))} "
            f"held-back songs, {len({own.song for own in training})} training songs. Above real by "
            f"more than chance: {', '.join(above) or 'none'}.")  # fmt: skip
 
 
-def _parted(rows: Rows, sources: Sequence[str] | None) -> tuple[list[Stretch], list[Stretch]]:
-    """Return the stretches of the training songs and those of held-back songs of the sources."""
-    names = rows.meta["sources"]
-    chosen = names if sources is None else sources
-    if unknown := [name for name in chosen if name not in names]:
-        raise ValueError(f"unknown source {unknown[0]!r}; known are {', '.join(names)}")
-    training, held_back = [], []
-    for stretch in stretches_of(rows):
-        if not rows.song_is_validation[stretch.song]:
-            training.append(stretch)
-        elif names[rows.song_source[stretch.song]] in chosen:
-            held_back.append(stretch)
-    if not training or not held_back:
-        raise ValueError(
-            "the rows must hold training songs and held-back songs of the sources "
-            f"{', '.join(chosen)}, got {len(training)} and {len(held_back)} stretches"
-        )
-    return training, held_back
-
-
 def _compared(
     composed: Sequence[Matches], real: Sequence[Matches], songs: IntColumn, *, view: str, seed: int
 ) -> Iterator[Row]:
     """Yield each measure of clips and of windows, and by how much the clips exceed these."""
-    columns, real_columns = (
-        {name: np.array([one[name] for one in found]) for name in found[0]}
-        for found in ([own.measures() for own in kind] for kind in (composed, real))
-    )
+    own, other = (np.array([one.measures() for one in kind]) for kind in (composed, real))
+    longest_first = np.argsort(-other[:, 0], kind="stable")
     n_trimmed = int(np.ceil(TRIMMED * len(real)))
-    longest_first = np.argsort(-real_columns["longest_events"], kind="stable")
-    kept = np.sort(longest_first[n_trimmed:]) if n_trimmed < len(real) else longest_first
-    for name, own in columns.items():
-        other = real_columns[name]
-        if not (np.isfinite(own).any() and np.isfinite(other[kept]).any()):
+    kept = np.sort(longest_first[n_trimmed:] if n_trimmed < len(real) else longest_first)
+    for k, name in enumerate(("longest_events", "longest_beats", *(f"share_{n}" for n in GRAMS))):
+        if not (np.isfinite(own[:, k]).any() and np.isfinite(other[kept, k]).any()):
             continue
-        for what, column in (("composed", own), ("real", other)):
+        for what, column in (("composed", own[:, k]), ("real", other[:, k])):
             known = column[np.isfinite(column)]
             for of, value in ((what, known.mean()), (f"{what} 95 %", np.quantile(known, 0.95)),
                               (f"{what} greatest", known.max())):  # fmt: skip
                 yield Row(name, float(value), by={"view": view, "of": of})
         for of, at in (("excess", np.arange(len(other))), ("excess, strict", kept)):
-            found = excess_of(own, other[at], real_group=songs[at], seed=seed)
+            found = excess_of(own[:, k], other[at, k], real_group=songs[at], seed=seed)
             yield row_of(name, found, view=view, of=of)
 
 
@@ -201,23 +170,15 @@ def _longest_matches(
         yield Row("longest match", n_events, by=by)
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """Hold one stretch of music as events, each told from the onset before it.
 
-    Attributes:
-        codes: What happens, shape (n_events, n_columns); two events are equal where their rows
-            are equal, and not otherwise.
-        step: Onsets in twelfths of a beat, shape (n_events + 1,): event i leads from onset i to
-            onset i + 1. A line without music has one onset, 0.
+    Two events are equal where their rows of codes are, and not otherwise. Event i leads from onset
+    i to onset i + 1; a line without music has one onset, 0.
     """
 
-    codes: Codes
-    step: IntColumn
-
-    def __len__(self) -> int:
-        """Return the number of events."""
-        return len(self.codes)
+    codes: Codes  # what happens, shape (n_events, n_columns)
+    step: IntColumn  # onsets in twelfths of a beat, shape (n_events + 1,)
 
     def beats(self, first: int, n_events: int) -> float:
         """Return how long a run of events lasts, from its first onset to its last, in beats."""
@@ -232,7 +193,7 @@ def melody_line(notes: Notes) -> Line:
     step, length, pitch = _on_the_grid(notes)
     first = np.flatnonzero(np.diff(step, prepend=-1))
     if not len(first):
-        return _line(np.zeros((0, 1), dtype=np.uint64), step)
+        return Line(np.zeros((0, 1), dtype=np.uint64), np.zeros(1, dtype=np.int64))
     onset, top = step[first], np.maximum.reduceat(pitch, first)
     covered = np.zeros(len(first), dtype=bool)
     for back in range(1, MAX_PARTNERS + 1):
@@ -241,7 +202,7 @@ def melody_line(notes: Notes) -> Line:
         sounds = (held >= 0) & (step[index] + length[index] > onset)
         covered |= sounds & (pitch[index] > top)
     onset, top = onset[~covered], top[~covered]
-    return _line(_moves(onset, top)[:, None], onset)
+    return Line(_moves(onset, top)[:, None], onset)
 
 
 def texture_line(notes: Notes) -> Line:
@@ -249,20 +210,16 @@ def texture_line(notes: Notes) -> Line:
     step, _, pitch = _on_the_grid(notes)
     first = np.flatnonzero(np.diff(step, prepend=-1))
     if not len(first):
-        return _line(np.zeros((0, 3), dtype=np.uint64), step)
+        return Line(np.zeros((0, 3), dtype=np.uint64), np.zeros(1, dtype=np.int64))
     lowest = np.minimum.reduceat(pitch, first)
     above = pitch - np.repeat(lowest, np.diff(first, append=len(pitch)))
     struck = np.uint64(1) << (above % HALF).astype(np.uint64)
     halves = [np.where(above // HALF == half, struck, np.uint64(0)) for half in (0, 1)]
     chord = [np.bitwise_or.reduceat(half, first)[1:] for half in halves]
-    return _line(np.stack([_moves(step[first], lowest), *chord], axis=1), step[first])
+    return Line(np.stack([_moves(step[first], lowest), *chord], axis=1), step[first])
 
 
 VIEWS: Mapping[str, Callable[[Notes], Line]] = {"melody": melody_line, "texture": texture_line}
-
-
-def _line(codes: Codes, onset: IntColumn) -> Line:
-    return Line(codes, onset if len(onset) else np.zeros(1, dtype=np.int64))
 
 
 def _on_the_grid(notes: Notes) -> tuple[IntColumn, IntColumn, IntColumn]:
@@ -279,21 +236,13 @@ def _moves(onset: IntColumn, pitch: IntColumn) -> Codes:
     return codes
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """Hold bars of a song that follow each other and that clips are cut from.
+class Stretch(NamedTuple):
+    """Hold bars of a song that follow each other and that clips are cut from."""
 
-    Attributes:
-        song: Its index in the rows.
-        bar: Bars of the song before this stretch, from its first that a clip is cut from.
-        lines: Beat at which each bar begins, from the start of the stretch, shape (n_bars,).
-        views: The music as events, by the names of VIEWS.
-    """
-
-    song: int
-    bar: int
-    lines: FloatColumn
-    views: Mapping[str, Line]
+    song: int  # its index in the rows
+    bar: int  # bars of the song before this stretch, from its first that a clip is cut from
+    lines: FloatColumn  # beat at which each bar begins, from the start, shape (n_bars,)
+    views: Mapping[str, Line]  # the music as events, by the names of VIEWS
 
     def bar_at(self, beat: float) -> int:
         """Return how many bars of the song lie before a beat of this stretch."""
@@ -305,9 +254,11 @@ def stretches_of(rows: Rows) -> Iterator[Stretch]:
 
     A stretch ends where its song ends, and before bars that no clip holds (empty ones).
     """
-    tokenizer, all_ids = shared_tokenizer(), music_ids(rows)
-    beats_of = np.array([_beats(text) for text in tokenizer.vocabulary.texts])
-    clip = clips_of_bars(rows)
+    tokenizer, all_ids, clip = shared_tokenizer(), music_ids(rows), clips_of_bars(rows)
+    beats_of = np.array([
+        float(text[len("TimeSig_")]) if text.startswith("TimeSig_") else 0.0
+        for text in tokenizer.vocabulary.texts
+    ])  # fmt: skip
     song_of = np.where(clip < 0, -1, rows.clip_song[clip])
     first_of: dict[int, int] = {}
     for first, end in pairwise(np.flatnonzero(np.diff(song_of, prepend=-2, append=-2)).tolist()):
@@ -316,34 +267,19 @@ def stretches_of(rows: Rows) -> Iterator[Stretch]:
             continue
         beats = beats_of[all_ids[rows.bar_start[first:end] + 1]]
         ids = all_ids[rows.bar_start[first] : rows.bar_start[end]].tolist()
-        bar = first - first_of.setdefault(song, first)
         notes = notes_of(tokenizer.decode(ids))
         views = {view: line_of(notes) for view, line_of in VIEWS.items()}
+        bar = first - first_of.setdefault(song, first)
         yield Stretch(song, bar, np.cumsum(beats) - beats, views)
 
 
-def _beats(text: str) -> float:
-    """Return the beats of a bar that a time signature token names, 0 of other tokens."""
-    return float(text.removeprefix("TimeSig_")[0]) if text.startswith("TimeSig_") else 0.0
-
-
-@dataclass(frozen=True)
-class Matches:
-    """Hold a line, or part of one, and what of it is known, event by event.
-
-    Attributes:
-        events: The line or part.
-        length: Events of the longest known run that begins at each event and ends in the part,
-            shape (n_events,).
-        line: Index of a known line that holds that run, shape (n_events,); where the length is
-            0 it means nothing.
-        at: The event of that line at which it begins, shape (n_events,).
-    """
+class Matches(NamedTuple):
+    """Hold a line, or part of one, and what of it is known, event by event, shape (n_events,)."""
 
     events: Line
-    length: IntColumn
-    line: IntColumn
-    at: IntColumn
+    length: IntColumn  # events of the longest known run that begins here and ends in the part
+    line: IntColumn  # index of a known line that holds that run; without one it means nothing
+    at: IntColumn  # the event of that line at which it begins
 
     def part(self, first: int, n_events: int) -> Matches:
         """Return some events that follow each other."""
@@ -357,14 +293,15 @@ class Matches:
         at = int(self.length.argmax()) if len(self.length) else 0
         return at, int(self.length.max(initial=0))
 
-    def measures(self) -> dict[str, float]:
-        """Return the measures by name; a share of more events than there are is NaN."""
+    def measures(self) -> list[float]:
+        """Return the longest run in events and in beats, and the shares of known runs of GRAMS.
+
+        A share of more events than there are is NaN.
+        """
         at, longest = self.longest()
-        found = {"longest_events": float(longest), "longest_beats": self.events.beats(at, longest)}
-        for n in GRAMS:
-            whole = self.length[: max(len(self.length) - n + 1, 0)] >= n
-            found[f"share_{n}"] = float(whole.mean()) if len(whole) else np.nan
-        return found
+        runs = [self.length[: max(len(self.length) - n + 1, 0)] >= n for n in GRAMS]
+        shares = [float(own.mean()) if len(own) else np.nan for own in runs]
+        return [float(longest), self.events.beats(at, longest), *shares]
 
 
 def longest_runs(known: Sequence[Line], asked: Sequence[Line]) -> list[Matches]:
@@ -377,17 +314,17 @@ def longest_runs(known: Sequence[Line], asked: Sequence[Line]) -> list[Matches]:
         Suffix arrays by prefix doubling of Manber and Myers (1993); the ranks of each doubling
         are kept, so that the length two suffixes share is read off them, longest step first.
     """
-    if not sum(len(line) for line in known):
+    if not sum(len(line.codes) for line in known):
         raise ValueError("there are no known events to compare with")
     lines = [*known, *asked]
-    start = np.cumsum([0, *(len(line) + 1 for line in lines)])
+    start = np.cumsum([0, *(len(line.codes) + 1 for line in lines)])
     first_asked = int(start[len(known)])
     length, place = _best_neighbour(_text(lines, start, len(known)), first_asked)
     line = np.searchsorted(start, place, side="right") - 1
-    found = []
-    for own, first in zip(asked, (start[len(known) : -1] - first_asked).tolist(), strict=True):
-        at = slice(first, first + len(own))
-        found.append(Matches(own, length[at], line[at], (place - start[line])[at]))
+    at, found = place - start[line], []
+    for events, first in zip(asked, (start[len(known) : -1] - first_asked).tolist(), strict=True):
+        own = slice(first, first + len(events.codes))
+        found.append(Matches(events, length[own], line[own], at[own]))
     return found
 
 
@@ -398,8 +335,8 @@ def _text(lines: Sequence[Line], start: IntColumn, n_known: int) -> IntColumn:
     """
     ends = start[1:] - 1
     codes = np.concatenate([line.codes for line in lines])
-    symbol = np.unique(codes[:, 0], return_inverse=True)[1]
-    for column in codes.T[1:]:
+    symbol = np.zeros(len(codes), dtype=np.int64)
+    for column in codes.T:
         values, other = np.unique(column, return_inverse=True)
         symbol = np.unique(symbol * len(values) + other, return_inverse=True)[1]
     text = np.insert(symbol + FIRST_SYMBOL, ends - np.arange(len(ends)), END_OF_KNOWN)
@@ -407,30 +344,22 @@ def _text(lines: Sequence[Line], start: IntColumn, n_known: int) -> IntColumn:
     return text
 
 
-def _levels(text: IntColumn, first_asked: int) -> list[Ranks]:
-    """Return the ranks of all suffixes by their first 1, 2, 4, ... symbols.
+def _best_neighbour(text: IntColumn, n_known: int) -> tuple[IntColumn, IntColumn]:
+    """Return how far each suffix asked agrees with a known one, and the place of that one.
 
-    The last ranks are those by which no suffix asked equals a known one: no run is as long.
+    Suffixes before `n_known` are known. The one that agrees furthest stands next before or next
+    after in the order. `levels` are the ranks of all suffixes by their first 1, 2, 4, ...
+    symbols, the last those by which no suffix asked equals a known one: no run is as long.
     """
     rank, n_symbols = np.unique(text, return_inverse=True)[1], 1
     levels = [rank.astype(np.int32)]
-    while np.isin(rank[first_asked:], rank[:first_asked], kind="table").any():
+    while np.isin(rank[n_known:], rank[:n_known], kind="table").any():
         key = rank * (int(rank.max()) + 1)
         key[:-n_symbols] += rank[n_symbols:]
         rank = np.unique(key, return_inverse=True)[1]
         levels.append(rank.astype(np.int32))
         n_symbols *= 2
-    return levels
-
-
-def _best_neighbour(text: IntColumn, n_known: int) -> tuple[IntColumn, IntColumn]:
-    """Return how far each suffix asked agrees with a known one, and the place of that one.
-
-    Suffixes before `n_known` are known. The one that agrees furthest stands next before or next
-    after in the order.
-    """
-    levels = _levels(text, n_known)
-    order = np.argsort(levels[-1], kind="stable")
+    order = np.argsort(rank, kind="stable")
     place_of = np.empty(len(order), dtype=np.int64)
     place_of[order] = np.arange(len(order))
     known = np.flatnonzero(order < n_known)
@@ -457,29 +386,21 @@ def draw_windows(
 ) -> tuple[list[Matches], IntColumn]:
     """Draw windows as long as each clip: first a song, then a place in it, all places alike.
 
-    Where no song is as long as a clip, the longest stretch of all stands in whole.
-
-    Args:
-        clips: What so many windows each are drawn for.
-        real: Lines to draw from, at least one.
-        song: The song of each of these.
-
-    Returns:
-        The windows and the song of each.
+    Where no song is as long as a clip, the longest stretch of all stands in whole. `song` is that
+    of each of the real lines; returned are the windows and the song of each.
     """
     rng = np.random.default_rng(seed)
-    size = np.array([len(own.events) for own in real])
+    size = np.array([len(own.length) for own in real])
     drawn, songs = [], []
     for clip in clips:
-        n = min(len(clip.events), int(size.max()))
-        places = np.maximum(size - n + 1, 0)
-        for one in rng.choice(np.unique(song[places > 0]), n_windows):
-            own = np.flatnonzero((song == one) & (places > 0))
-            place = int(rng.integers(places[own].sum()))
-            ends = np.cumsum(places[own])
+        n = min(len(clip.length), int(size.max()))
+        n_places = np.maximum(size - n + 1, 0)
+        for one in rng.choice(np.unique(song[n_places > 0]), n_windows):
+            own = np.flatnonzero((song == one) & (n_places > 0))
+            ends = np.cumsum(n_places[own])
+            place = int(rng.integers(ends[-1]))
             which = int(np.searchsorted(ends, place, side="right"))
-            line = int(own[which])
-            first = place - int(ends[which] - places[line])
-            drawn.append(real[line].part(first, n))
+            first = place - int(ends[which] - n_places[own[which]])
+            drawn.append(real[int(own[which])].part(first, n))
             songs.append(int(one))
     return drawn, np.array(songs)

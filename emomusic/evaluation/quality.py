@@ -1,16 +1,21 @@
-"""Quality and variety: composed pieces beside real ones, and real beside real."""
+"""Quality and variety: composed pieces beside windows of real songs, and real beside real."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from emomusic.compose.clip import Clip
+from emomusic.data.prepared import shared_tokenizer
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.pieces import MIN_PIECES, Piece, checked_pieces, splits
 from emomusic.evaluation.rows import (
     Matrix,
     Plot,
@@ -22,19 +27,130 @@ from emomusic.evaluation.rows import (
     section,
     weights,
 )
+from emomusic.music.notes import Notes
+from emomusic.music.score import notes_of
+from emomusic.training.rows import Rows
 from emomusic.verify.features import feature_matrix
 
 if TYPE_CHECKING:
     from emomusic.evaluation.run import Context
 
-N_DRAWS = 300
+POP_PIANO = ("emopia", "pop1k7")
+"""Sources of the rows whose music is piano pop, as the composed pieces are meant to be."""
+MIN_PIECES, N_SPLITS, N_DRAWS = 8, 10, 300
 NEIGHBOURS, N_AXES = 5, 32
 """Balls reach to so many neighbours, in a space of so many principal axes."""
 MAX_Z = 5.0
 """A freak value is no axis of its own, and no distance."""
 MEASURES = ("precision", "recall", "density", "coverage")
+Indices = NDArray[np.int64]
 Drawn = tuple[Matrix, Matrix]
 """The value of each measure, shape (n_measures,), and its draws, shape (n_measures, n_draws)."""
+_EMOPIA = re.compile(r"(Q[1-4])_(.+)_\d+\.mid$")
+_STRETCH = re.compile(r"#\d+$")
+"""What tells a further stretch of a song from its first."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Hold whole bars of music to compare, at least one note.
+
+    Attributes:
+        group: Its song; pieces of one song are never counted as independent.
+        n_bars: From beat 0.
+        quadrant: "Q1" to "Q4", asked for or heard by people; None where unknown.
+    """
+
+    notes: Notes
+    group: str
+    n_bars: int
+    quadrant: str | None = None
+    beats_per_bar: int = 4
+
+    def __post_init__(self) -> None:
+        """Check that there is music."""
+        if not len(self.notes) or self.n_bars < 1:
+            raise ValueError(f"a piece must hold notes and bars, got none from {self.group!r}")
+
+    @property
+    def n_beats(self) -> int:
+        """Return the length in beats."""
+        return self.n_bars * self.beats_per_bar
+
+
+def composed_pieces(clips: Iterable[Clip]) -> list[Piece]:
+    """Return composed clips as pieces, each its own song, with the quadrant asked for, if any."""
+    return [
+        Piece(
+            notes_of(clip.score),
+            group=f"composed/{clip.seed}/{clip.index}",
+            n_bars=clip.n_bars,
+            quadrant=clip.request.emotion.quadrant if clip.request.emotion else None,
+            beats_per_bar=clip.request.beats_per_bar,
+        )
+        for clip in clips
+    ]
+
+
+def real_pieces(rows: Rows, source: str, *, n_bars: int, seed: int = 0) -> list[Piece]:
+    """Cut windows of whole bars of 4/4 without an empty one out of the songs of a source.
+
+    Every song gives one window before any gives a second, which then shares no bar with the
+    first. Windows begin at any bar. Their tempo is that of the clips that hold their bars.
+    EMOPIA's have their quadrant.
+    """
+    ids, clip, rng = music_ids(rows), clips_of_bars(rows), np.random.default_rng(seed)
+    tempo = rows.clip_values[clip, rows.meta["attributes"].index("tempo")].astype(np.float64)
+    song = rows.clip_song[clip].astype(np.int64)
+    four_four = shared_tokenizer().vocabulary.id_of("TimeSig_4/4")
+    own = (clip >= 0) & (rows.song_source[song] == rows.meta["sources"].index(source))
+    own &= (ids[rows.bar_start[:-1] + 1] == four_four) & ~rows.bar_compound
+    n_left_out = np.concatenate([[0], np.cumsum(~own)])
+    at = np.arange(len(song) - n_bars + 1)
+    whole = (n_left_out[at + n_bars] == n_left_out[at]) & (song[at] == song[at + n_bars - 1])
+    starts: dict[str, list[int]] = {}
+    for start in rng.permutation(at[whole]).tolist():
+        taken = starts.setdefault(_song_of(rows, int(song[start]))[0], [])
+        if all(abs(start - other) >= n_bars for other in taken):
+            taken.append(start)
+    found = []
+    groups = [starts[name] for name in rng.permutation(sorted(starts)).tolist()]
+    for start in (start for turn in zip_longest(*groups) for start in turn if start is not None):
+        music = ids[rows.bar_start[start] : rows.bar_start[start + n_bars]].tolist()
+        pace = float(n_bars / (1.0 / tempo[start : start + n_bars]).sum())
+        score = shared_tokenizer().decode(music, tempo=pace, n_beats=4.0 * n_bars)
+        group, quadrant = _song_of(rows, int(song[start]))
+        found.append(Piece(notes_of(score), group, n_bars, quadrant))
+    return found
+
+
+def _song_of(rows: Rows, song: int) -> tuple[str, str | None]:
+    """Return the name of a song and its quadrant; EMOPIA's files are clips of songs."""
+    source = rows.meta["sources"][rows.song_source[song]]
+    name = _STRETCH.sub("", rows.meta["song_names"][song])
+    found = _EMOPIA.search(name.rsplit("/", 1)[-1]) if source == "emopia" else None
+    return (f"{source}/{found[2]}", found[1]) if found else (name, None)
+
+
+def music_ids(rows: Rows) -> Indices:
+    """Return the ids of packed rows as this version's tokenizer has them, shape (n_ids,).
+
+    Rows know a checkpoint's attributes, perhaps others than ours; the music stands behind them.
+    """
+    texts = shared_tokenizer().vocabulary.texts
+    own, n_music = rows.meta["vocabulary"], len(texts) - texts.index("Bar_None")
+    if list(own[-n_music:]) != list(texts[-n_music:]):
+        raise ValueError("the rows are of another vocabulary than this version's: prepare them")
+    return rows.ids.astype(np.int64) + (len(texts) - len(own))
+
+
+def clips_of_bars(rows: Rows) -> Indices:
+    """Return the last clip that holds each bar, -1 where none does, shape (n_bars,)."""
+    clips = np.full(len(rows.bar_start) - 1, -1, dtype=np.int64)
+    ends = rows.clip_bar + rows.clip_n_bars.astype(np.int64)
+    for clip, (first, end) in enumerate(zip(rows.clip_bar, ends, strict=True)):
+        clips[first:end] = clip
+    return clips
 
 
 @section(
@@ -57,19 +173,41 @@ def quality(context: Context) -> Iterator[Row | str]:
     n = ", ".join(f"{len(own)} windows of {name}" for name, own in real.items())
     yield (f"Beside {n}. Pop piano is as many windows of EMOPIA as of Pop1K7, of songs trained on "
            "or not; no two windows of a song share a bar.")  # fmt: skip
-    labelled = [piece for piece in real["EMOPIA"] if piece.quadrant]
     measures: dict[str, Callable[[], Iterator[Row]]] = {
-        **{
-            f"manifold among {name}": partial(manifold, pieces, own, among=name)
-            for name, own in real.items()
-        },
-        "diversity": partial(diversity, pieces, labelled),
+        f"Manifold among {name}": partial(manifold, pieces, own, among=name)
+        for name, own in real.items()
     }
+    labelled = [piece for piece in real["EMOPIA"] if piece.quadrant]
+    measures["Diversity"] = partial(diversity, pieces, labelled)
     for name, measure in measures.items():
         try:
             yield from list(measure())
         except ValueError as error:
-            yield f"{name.capitalize()} left out: {error}."
+            yield f"{name} left out: {error}."
+
+
+def splits(
+    n_composed: int, groups: Sequence[str], rng: np.random.Generator
+) -> Iterator[tuple[Indices, Indices, Indices]]:
+    """Yield drawn halves of the real pieces, no song in both, with as many composed pieces.
+
+    Yielded are the indices of the real pieces that are held against, of composed ones, and of the
+    other real ones, shape (n,) each. `groups` are the songs of the real ones.
+    """
+    song = np.unique(np.asarray(groups), return_inverse=True)[1]
+    for _ in range(N_SPLITS):
+        place = rng.permutation(int(song.max(initial=0)) + 1)[song]
+        middle = np.sort(place)[len(place) // 2 :][:1]
+        halves = [np.flatnonzero(place < middle), np.flatnonzero(place >= middle)]
+        n = min(n_composed, *map(len, halves))
+        if n < MIN_PIECES:
+            raise ValueError(
+                f"at least {MIN_PIECES} composed pieces, and two halves of as many real ones "
+                f"without a song in both, are needed, got {n_composed}, {len(halves[0])} and "
+                f"{len(halves[1])}"
+            )
+        reference, other = (rng.choice(half, n, replace=False) for half in halves)
+        yield reference, rng.choice(n_composed, n, replace=False), other
 
 
 def beside(
@@ -79,7 +217,6 @@ def beside(
     compare: Callable[[Matrix, Matrix, Matrix, Matrix], Drawn],
     *,
     n_draws: int = N_DRAWS,
-    seed: int = 0,
     **by: str,
 ) -> Iterator[Row]:
     """Hold composed pieces against halves of the real ones, and the other halves beside them.
@@ -96,10 +233,8 @@ def beside(
         names: Of the measures.
         compare: From what is known of a reference, how often each of it is drawn, and the same of
             the pieces that are held against it, to the measures.
-        n_draws: Of whole songs.
     """
-    checked_pieces(*pieces)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     groups = [[piece.group for piece in own] for own in pieces]
     halvings = list(splits(len(pieces[0]), groups[1], rng))
     counts = [weights(own, n_draws, rng=rng) for own in groups]
@@ -110,38 +245,26 @@ def beside(
             value, drawn = compare(*against, measured[k][at], counts[k][:, at])
             values[k] += value / len(halvings)
             draws[k] += (drawn - drawn.mean(axis=1, keepdims=True) + value[:, None]) / len(halvings)
-    kinds = {"composed": (values[0], draws[0]), "real": (values[1], draws[1]),
-             "difference": (values[0] - values[1], draws[0] - draws[1])}  # fmt: skip
+    values, draws = (np.stack([*own, own[0] - own[1]]) for own in (values, draws))
     for k, name in enumerate(names):
-        for kind, (value, drawn) in kinds.items():
-            found = interval(value[k], drawn[k])
-            yield row_of(name, found, len(halvings[0][0]), **by, pieces=kind)
+        for kind, of in enumerate(("composed", "real", "difference")):
+            found = interval(values[kind, k], draws[kind, k])
+            yield row_of(name, found, len(halvings[0][0]), **by, pieces=of)
 
 
 def manifold(
-    composed: Sequence[Piece],
-    real: Sequence[Piece],
-    *,
-    among: str = "real",
-    k: int = NEIGHBOURS,
-    n_draws: int = N_DRAWS,
-    seed: int = 0,
+    composed: Sequence[Piece], real: Sequence[Piece], *, among: str, n_draws: int = N_DRAWS
 ) -> Iterator[Row]:
-    """Compare composed and real pieces in the space of the verifier's features, in seconds.
-
-    Balls reach to the k-th neighbour, fewer than the pieces of a half; `among` names the real ones.
-    """
+    """Compare composed and real pieces, named `among`, in the space of the verifier's features."""
 
     def near(reference: Matrix, drawn: Matrix, held: Matrix, held_drawn: Matrix) -> Drawn:
         to_axes = white_axes(reference)
-        found = neighbourhood(to_axes(reference), to_axes(held), k=k)
+        found = neighbourhood(to_axes(reference), to_axes(held), k=NEIGHBOURS)
         draws = [drawn_means(*own) for own in zip(found, (held_drawn, drawn) * 2, strict=True)]
         return np.array([own.mean() for own in found]), np.array(draws)
 
     features = _features(composed), _features(real)
-    yield from beside(
-        (composed, real), features, MEASURES, near, n_draws=n_draws, seed=seed, among=among
-    )
+    yield from beside((composed, real), features, MEASURES, near, n_draws=n_draws, among=among)
 
 
 def _features(pieces: Sequence[Piece]) -> Matrix:
@@ -158,59 +281,49 @@ def standardised(reference: Matrix) -> Callable[[Matrix], Matrix]:
 def white_axes(reference: Matrix, n_axes: int = N_AXES) -> Callable[[Matrix], Matrix]:
     """Return what maps features, (n, n_features), to at most `n_axes` axes of equal spread.
 
-    The principal axes of the standardised reference are each divided by their spread, so that
-    many features of one thing count once.
-
-    32 such axes part real pop piano from what is none: with 200 pieces, precision is 0.85 for
-    other real songs, 0.67 at 1.7 times their tempo, 0.68 with their pitches shuffled, 0.49 with
-    a third of them a semitone off, 0.13 for classical piano. Unwhitened the same axes give 0.91,
-    0.78, 0.84, 0.76 and 0.48; all features 0.82, 0.61, 0.65, 0.62 and 0.20.
+    They are the principal axes of the standardised reference: many features of one thing count
+    once. 32 such axes part real pop piano from what is none: with 200 pieces, precision is 0.85
+    for other real songs, 0.67 at 1.7 times their tempo, 0.68 with their pitches shuffled, 0.49
+    with both; with 250 whole features all four lie within 0.20.
     """
+    from sklearn.decomposition import PCA
+
     standardise = standardised(reference)
     z = standardise(reference)
-    centre = z.mean(axis=0)
-    _, values, axes = np.linalg.svd(z - centre, full_matrices=False)
-    n_axes = min(n_axes, int((values > 1e-9 * max(values[0], 1e-9)).sum()))
-    scaled = axes[:n_axes].T / np.maximum(values[:n_axes] / np.sqrt(len(z)), 1e-9)
-    return lambda features: (standardise(features) - centre) @ scaled
+    rank = max(int(np.linalg.matrix_rank(z - z.mean(axis=0))), 1)
+    axes = PCA(min(n_axes, rank), whiten=True, svd_solver="full").fit(z)
+    return lambda features: np.asarray(axes.transform(standardise(features)))
 
 
 def neighbourhood(reference: Matrix, points: Matrix, *, k: int) -> tuple[Matrix, ...]:
     """Return what precision, recall, density and coverage are means of.
 
-    Args:
-        reference: Real pieces, shape (n, d).
-        points: Pieces held against them, shape (m, d).
-        k: Balls reach to the k-th neighbour within their own set; below n and m.
-
-    Returns:
-        Of the points whether each is in a ball of the reference, (m,); of the reference whether
-        each is in a ball of the points, (n,); of the points how many balls each is in, over k,
-        (m,); of the reference whether each one's ball holds a point, (n,).
+    They are, of m points held against n real pieces, shapes (m, d) and (n, d), balls reaching to
+    the k-th neighbour within their own set: of the points whether each is in a ball of the
+    reference; of the reference whether each is in a ball of the points; of the points how many
+    balls each is in, over k; of the reference whether each one's ball holds a point.
 
     Reference:
         Kynkäänniemi et al. (2019), Improved precision and recall metric for assessing
         generative models; Naeem et al. (2020), Reliable fidelity and diversity metrics for
         generative models (density, coverage).
     """
+    radius, own_radius = (
+        np.partition(cdist(own, own), k, axis=1)[:, k] for own in (reference, points)
+    )
     apart = cdist(points, reference)
-    in_reference = apart <= _radii(reference, k)[None, :]
-    in_points = apart <= _radii(points, k)[:, None]
+    inside = apart <= radius
     values = (
-        in_reference.any(axis=1),
-        in_points.any(axis=0),
-        in_reference.sum(axis=1) / k,
-        in_reference.any(axis=0),
+        inside.any(axis=1),
+        (apart <= own_radius[:, None]).any(axis=0),
+        inside.sum(axis=1) / k,
+        inside.any(axis=0),
     )
     return tuple(value.astype(np.float64) for value in values)
 
 
-def _radii(points: Matrix, k: int) -> Matrix:
-    return np.partition(cdist(points, points), k, axis=1)[:, k]
-
-
 def diversity(
-    composed: Sequence[Piece], real: Sequence[Piece], *, n_draws: int = N_DRAWS, seed: int = 0
+    composed: Sequence[Piece], real: Sequence[Piece], *, n_draws: int = N_DRAWS
 ) -> Iterator[Row]:
     """Compare the distances inside each quadrant of composed pieces with those of real clips.
 
@@ -224,59 +337,46 @@ def diversity(
         The mean pairwise distance within a set of Yang and Lerch (2020), On the evaluation of
         generative models in music; ours is of all features at once and between songs only.
     """
-    shared = _shared_quadrants(composed, real)
-    standardise = standardised(_features(real))
-    places = [standardise(_features(own)) for own in (composed, real)]
-    rng = np.random.default_rng(seed)
-    ratios, draws = [], []
+    kinds = {"composed": composed, "real": real}
+    named = [{piece.quadrant for piece in own} for own in kinds.values()]
+    shared = [quadrant for quadrant in QUADRANTS if quadrant in named[0] & named[1]]
+    if not shared:
+        raise ValueError("composed and real pieces share no quadrant")
+    standardise, rng = standardised(_features(real)), np.random.default_rng(0)
+    places = {kind: standardise(_features(own)) for kind, own in kinds.items()}
+    ratios = []  # of each quadrant, the value and then its draws
     for quadrant in shared:
         found = []
-        for kind, pieces, own in zip(("composed", "real"), (composed, real), places, strict=True):
+        for kind, pieces in kinds.items():
             where = [i for i, piece in enumerate(pieces) if piece.quadrant == quadrant]
             songs = [pieces[i].group for i in where]
-            counts = weights(songs, n_draws, rng=rng)
-            found.append(mean_distance(own[where], songs, counts))
+            if len(songs) < MIN_PIECES or len(set(songs)) < 2:
+                raise ValueError(
+                    f"at least {MIN_PIECES} {kind} pieces of {quadrant} and two songs are needed, "
+                    f"got {len(songs)} of {len(set(songs))}"
+                )
+            counts = np.vstack([np.ones(len(songs)), weights(songs, n_draws, rng=rng)])
+            found.append(mean_distances(places[kind][where], songs, counts))
             by = {"quadrant": quadrant, "pieces": kind}
-            yield Row("diversity", found[-1][0], n=len(where), by=by)
-        (value, drawn), (real_value, real_drawn) = found
-        draws.append(drawn / real_drawn)
-        ratios.append(value / real_value)
+            yield Row("diversity", float(found[-1][0]), n=len(where), by=by)
+        ratios.append(found[0] / found[1])
         n = sum(piece.quadrant == quadrant for piece in composed)
-        ratio = interval(ratios[-1], draws[-1])
+        ratio = interval(ratios[-1][0], ratios[-1][1:])
         yield row_of("diversity", ratio, n, quadrant=quadrant, pieces="ratio")
-    mean = interval(float(np.mean(ratios)), np.mean(draws, axis=0))
-    yield row_of("diversity", mean, quadrant="mean", pieces="ratio")
+    mean = np.mean(ratios, axis=0)
+    yield row_of("diversity", interval(mean[0], mean[1:]), quadrant="mean", pieces="ratio")
 
 
-def mean_distance(places: Matrix, songs: Sequence[str], counts: Matrix) -> tuple[float, Matrix]:
-    """Return the mean distance between pieces of different songs, at least two, and its draws.
+def mean_distances(places: Matrix, songs: Sequence[str], counts: Matrix) -> Matrix:
+    """Return the mean distance between pieces of different songs in each draw, shape (n_draws,).
 
-    A draw that holds one song only takes the mean.
+    A draw that holds one song only takes what the first has, which must hold two.
 
     Args:
         places: Shape (n, d).
         counts: How often each piece occurs in each draw, shape (n_draws, n).
     """
-    song = np.unique(np.asarray(songs), return_inverse=True)[1]
-    other = (song[:, None] != song[None, :]).astype(np.float64)
+    other = (np.asarray(songs)[:, None] != np.asarray(songs)).astype(np.float64)
     apart = cdist(places, places) / np.sqrt(places.shape[1]) * other
-    value = float(apart.sum() / other.sum())
-    pairs = ((counts @ other) * counts).sum(axis=1)
-    total = ((counts @ apart) * counts).sum(axis=1)
-    return value, np.where(pairs > 0, total / np.maximum(pairs, 1.0), value)
-
-
-def _shared_quadrants(composed: Sequence[Piece], real: Sequence[Piece]) -> list[str]:
-    named = [{piece.quadrant for piece in own} for own in (composed, real)]
-    shared = [quadrant for quadrant in QUADRANTS if quadrant in named[0] & named[1]]
-    if not shared:
-        raise ValueError("composed and real pieces share no quadrant")
-    for what, pieces in (("composed", composed), ("real", real)):
-        for quadrant in shared:
-            songs = [piece.group for piece in pieces if piece.quadrant == quadrant]
-            if len(songs) < MIN_PIECES or len(set(songs)) < 2:
-                raise ValueError(
-                    f"at least {MIN_PIECES} {what} pieces of {quadrant} and two songs are needed, "
-                    f"got {len(songs)} of {len(set(songs))}"
-                )
-    return shared
+    n_pairs, total = (((counts @ own) * counts).sum(axis=1) for own in (other, apart))
+    return np.where(n_pairs > 0, total / np.maximum(n_pairs, 1.0), total[0] / n_pairs[0])

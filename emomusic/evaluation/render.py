@@ -124,14 +124,7 @@ class Report:
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def write(self, folder: Path, stem: str = "evaluation") -> str:
-        """Write JSON, Markdown and pictures into a folder, each whole or not at all.
-
-        Returns:
-            The Markdown.
-
-        Raises:
-            OSError: If a file cannot be written.
-        """
+        """Write JSON, Markdown and pictures, each whole or not at all, and return the Markdown."""
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / f"{stem}.json", json.dumps(self.to_dict(), indent=1) + "\n")
         plots = {
@@ -150,17 +143,10 @@ class Report:
 
 
 def draw(plots: Mapping[str, tuple[Plot, Sequence[Row]]], folder: Path) -> dict[str, str]:
-    """Draw PNG files, each written whole or not at all.
+    """Draw PNG files, each whole or not at all; return the name of each that had something to show.
 
-    Args:
-        plots: By name: what to draw, and the rows of its section.
-
-    Returns:
-        File name of each picture that had something to show.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
-        OSError: If a file cannot be written.
+    `plots` are, by name, what to draw, and the rows of its section. An ImportError says that
+    matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure
@@ -168,9 +154,7 @@ def draw(plots: Mapping[str, tuple[Plot, Sequence[Row]]], folder: Path) -> dict[
         raise ImportError(NEEDS_MATPLOTLIB, name="matplotlib") from error
     drawn = {}
     for name, (plot, rows) in plots.items():
-        facets: dict[str, list[Row]] = {}
-        for row in chosen(rows, [plot.name], plot.where):
-            facets.setdefault(row.by.get(plot.facet, ""), []).append(row)
+        facets = grouped(chosen(rows, [plot.name], plot.where), plot.facet)
         if not facets:
             continue
         n_across = min(PANELS, len(facets))
@@ -193,31 +177,28 @@ def draw(plots: Mapping[str, tuple[Plot, Sequence[Row]]], folder: Path) -> dict[
     return drawn
 
 
-def _series(plot: Plot, rows: Sequence[Row]) -> dict[str, list[Row]]:
+def grouped(rows: Sequence[Row], key: str) -> dict[str, list[Row]]:
+    """Return rows by what they are of under a key, "" where they have none."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row.by.get(plot.series, ""), []).append(row)
+        found.setdefault(row.by.get(key, ""), []).append(row)
     return found
 
 
 def _bars(axes: Axes, plot: Plot, rows: Sequence[Row]) -> None:
     """Draw horizontal bars with their intervals, and the first goal."""
-    names, series = list(dict.fromkeys(row.by[plot.along] for row in rows)), _series(plot, rows)
+    names, series = list(grouped(rows, plot.along)), grouped(rows, plot.series)
     wide = 0.8 / len(series)
     for at, ((label, own), colour) in enumerate(zip(series.items(), COLOURS, strict=False)):
-        places = [names.index(row.by[plot.along]) + (at - (len(series) - 1) / 2) * wide
-                  for row in own]  # fmt: skip
-        value, low, high = np.array(
-            [[row.value, *(row.value if end is None else end for end in (row.low, row.high))]
-             for row in own]
-        ).T  # fmt: skip
-        ends = [np.maximum(value - low, 0), np.maximum(high - value, 0)]
+        beside = (at - (len(series) - 1) / 2) * wide
+        places = [names.index(row.by[plot.along]) + beside for row in own]
+        value, low, high = np.array([(row.value, row.low, row.high) for row in own], float).T
+        ends = np.nan_to_num(np.maximum([value - low, high - value], 0))  # of None, NaN
         axes.barh(places, value, wide, xerr=ends, color=colour, ecolor=LINE, label=label or None)
     goal = next((row.goal for row in rows if row.goal is not None), None)
     if goal is not None:
         axes.axvline(goal.limit, color=LINE, linestyle=":", label="asked")
-    axes.set(yticks=range(len(names)), xlabel=plot.name)
-    axes.set_yticklabels(names)
+    axes.set(yticks=range(len(names)), yticklabels=names, xlabel=plot.name)
     axes.invert_yaxis()
     if goal is not None or "" not in series:
         axes.legend(fontsize="small")
@@ -225,10 +206,10 @@ def _bars(axes: Axes, plot: Plot, rows: Sequence[Row]) -> None:
 
 def _heat(axes: Axes, plot: Plot, rows: Sequence[Row]) -> None:
     """Draw a matrix, each number in its cell; counts are coloured by their share of a line."""
-    names = [list(dict.fromkeys(row.by[key] for row in rows)) for key in (plot.series, plot.along)]
-    values = np.zeros((len(names[0]), len(names[1])))
+    lines, columns = (list(grouped(rows, key)) for key in (plot.series, plot.along))
+    values = np.zeros((len(lines), len(columns)))
     for row in rows:
-        values[names[0].index(row.by[plot.series]), names[1].index(row.by[plot.along])] = row.value
+        values[lines.index(row.by[plot.series]), columns.index(row.by[plot.along])] = row.value
     counts = all(isinstance(row.value, int) for row in rows)
     shades = values / np.maximum(values.sum(axis=1, keepdims=True), 1) if counts else values
     axes.imshow(shades, vmin=0, vmax=1, cmap="Blues")
@@ -236,20 +217,17 @@ def _heat(axes: Axes, plot: Plot, rows: Sequence[Row]) -> None:
         text = f"{values[i, j]:.0f}" if counts else f"{values[i, j]:.2f}"
         colour = "white" if shade > 0.5 else "black"
         axes.text(j, i, text, ha="center", va="center", color=colour, fontsize="small")
-    axes.set(xticks=range(len(names[1])), yticks=range(len(names[0])))
-    axes.set(xlabel=plot.along, ylabel=plot.series)
-    axes.set_xticklabels(names[1])
-    axes.set_yticklabels(names[0])
+    axes.set(xticks=range(len(columns)), xticklabels=columns, xlabel=plot.along)
+    axes.set(yticks=range(len(lines)), yticklabels=lines, ylabel=plot.series)
 
 
 def _curve(axes: Axes, plot: Plot, rows: Sequence[Row]) -> None:
     """Draw values over a number, with a band where there are intervals."""
-    for (label, own), colour in zip(_series(plot, rows).items(), COLOURS, strict=False):
+    for (label, own), colour in zip(grouped(rows, plot.series).items(), COLOURS, strict=False):
         x = np.array([float(row.by[plot.along]) for row in own])
         axes.plot(x, [row.value for row in own], ".-", color=colour, label=label or None)
-        if all(row.low is not None for row in own):
-            ends: list[Any] = [[row.low for row in own], [row.high for row in own]]
-            axes.fill_between(x, *ends, color=colour, alpha=0.2, linewidth=0)
+        ends = np.array([(row.low, row.high) for row in own], float).T  # NaN draws no band
+        axes.fill_between(x, *ends, color=colour, alpha=0.2, linewidth=0)
     axes.set(xlabel=plot.along, ylabel=plot.name)
     if plot.series:
         axes.legend(fontsize="small")

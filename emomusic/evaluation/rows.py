@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,7 @@ class Interval(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True)
-class Goal:
+class Goal(NamedTuple):
     """Hold the number that a row should reach, from above where `at_most`."""
 
     limit: float
@@ -84,14 +83,8 @@ class Row:
             if isinstance(plain.get(key), float):
                 plain[key] = round(float(plain[key]), DIGITS)
         if self.goal is not None:
-            plain |= {"goal": vars(self.goal), "met": self.met}
+            plain |= {"goal": self.goal._asdict(), "met": self.met}
         return plain
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` was given, as rounded there."""
-        known = {key: value for key, value in plain.items() if key not in ("goal", "met")}
-        return cls(**known, goal=Goal(**plain["goal"]) if "goal" in plain else None)
 
 
 def row_of(name: str, found: Interval, n: int | None = None, /, **by: str) -> Row:
@@ -100,19 +93,24 @@ def row_of(name: str, found: Interval, n: int | None = None, /, **by: str) -> Ro
     return Row(name, value, low, high, n, by)
 
 
+def plain_rows(values: Mapping[str, Any], /, **by: str) -> Iterator[Row]:
+    """Yield a row of each measure, without an interval."""
+    yield from (Row(name, float(value), by=by) for name, value in values.items())
+
+
 @cache
 def _goals() -> tuple[Mapping[str, Any], ...]:
     return tuple(tomllib.loads(GOALS_PATH.read_text(encoding="utf-8"))["goal"])
 
 
-def with_goals(section: str, rows: Iterable[Row]) -> list[Row]:
+def with_goals(section: str, rows: Iterable[Row]) -> tuple[Row, ...]:
     """Return the rows of a section with the goals of `goals.toml`.
 
     A goal is of the rows of its name whose `by` has all that it names; where it names several
     values for one key, any of them will do.
     """
     own = [goal for goal in _goals() if goal["section"] == section]
-    return [replace(row, goal=_goal_of(row, own)) for row in rows]
+    return tuple(replace(row, goal=_goal_of(row, own)) for row in rows)
 
 
 def _goal_of(row: Row, goals: Sequence[Mapping[str, Any]]) -> Goal | None:
@@ -125,71 +123,41 @@ def _goal_of(row: Row, goals: Sequence[Mapping[str, Any]]) -> Goal | None:
 
 
 class Table(NamedTuple):
-    """Say which rows of a section stand in one table.
+    """Say which rows of a section stand in one table."""
 
-    Attributes:
-        names: Measures.
-        across: The key whose values are the columns; `name` for a column a measure, "" for one.
-        where: What `by` must have.
-        note: What must be known to read it.
-        most: Lines at most; 0 is all.
-    """
-
-    names: tuple[str, ...]
-    across: str = ""
-    where: Mapping[str, str] = {}
-    note: str = ""
-    most: int = 0
+    names: tuple[str, ...]  # measures
+    across: str = ""  # key whose values are columns; `name` for a column a measure, "" for one
+    where: Mapping[str, str] = {}  # what `by` must have
+    note: str = ""  # what must be known to read it
+    most: int = 0  # lines; 0 is all
 
 
 class Plot(NamedTuple):
-    """Say which rows of a section are drawn, and how.
+    """Say which rows of a section are drawn, and how."""
 
-    Attributes:
-        name: The measure.
-        kind: `bars`, `heat` or `curve`.
-        along: The key of places on the axis.
-        series: The key that has a colour each; of a heat map, the key of its lines.
-        facet: The key that has a panel each, or "".
-        where: What `by` must have.
-    """
-
-    name: str
-    kind: str
-    along: str
-    series: str = ""
-    facet: str = ""
-    where: Mapping[str, str] = {}
+    name: str  # the measure
+    kind: str  # `bars`, `heat` or `curve`
+    along: str  # key of places on the axis
+    series: str = ""  # key that has a colour each; of a heat map, the key of its lines
+    facet: str = ""  # key that has a panel each
+    where: Mapping[str, str] = {}  # what `by` must have
 
 
 def chosen(rows: Iterable[Row], names: Sequence[str], where: Mapping[str, str]) -> list[Row]:
     """Return the rows of some names whose `by` has what is wanted."""
-    return [
-        row for row in rows
-        if row.name in names and all(row.by.get(key) == value for key, value in where.items())
-    ]  # fmt: skip
+    return [row for row in rows if row.name in names and where.items() <= row.by.items()]
 
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """Hold a part of an evaluation.
+    """Hold a part of an evaluation: what it measures, and what a report shows of it."""
 
-    Attributes:
-        name: Of its file, and on the command line.
-        title: Its heading.
-        measure: Yields rows; and sentences, such as why something is missing.
-        tables: What the report shows of it.
-        plots: What is drawn of it.
-        uses: Settings, and `labels` or `rows`, that change what it finds.
-        needs_rows: Whether there is none without packed rows.
-    """
-
-    name: str
+    name: str  # of its file, and on the command line
     title: str
-    measure: Callable[[Any], Iterable[Row | str]]
+    measure: Callable[[Any], Iterable[Row | str]]  # sentences: such as why something is missing
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
-    uses: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()  # settings, and `labels` or `rows`, that change what it finds
     needs_rows: bool = False
 
 
@@ -215,38 +183,28 @@ class Found:
         found = list(section.measure(given))
         rows = with_goals(section.name, [row for row in found if isinstance(row, Row)])
         remarks = tuple(remark for remark in found if isinstance(remark, str))
-        return cls(tuple(rows), remarks, round(time.monotonic() - begun, 1))
+        return cls(rows, remarks, round(time.monotonic() - begun, 1))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all as plain values."""
-        rows = [row.to_dict() for row in self.rows]
-        return {"rows": rows, "remarks": list(self.remarks), "seconds": self.seconds}
+        return {**vars(self), "rows": [row.to_dict() for row in self.rows]}
 
 
 def share(right: int, n: int) -> Interval:
-    """Return a share of n independent clips with its 95 % Wilson interval.
+    """Return a share of n independent clips with its 95 % Wilson interval."""
+    from scipy.stats import binomtest
 
-    Reference:
-        Wilson (1927), Probable inference, the law of succession, and statistical inference.
-    """
-    z, p = 1.96, right / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Interval(p, max(float(centre - half), 0.0), min(float(centre + half), 1.0))
+    found = binomtest(right, n).proportion_ci(0.95, method="wilson")
+    return Interval(right / n, float(found.low), float(found.high))
 
 
 def weights(groups: Groups, n_draws: int, *, rng: np.random.Generator) -> Matrix:
     """Draw whole groups, as many as there are, with replacement: the cluster bootstrap.
 
-    Args:
-        groups: Group of each item, such as its song: clips of one song are not independent.
-        n_draws: How many draws.
+    The group of an item is such as its song: clips of one song are not independent. Returned is
+    how often each item occurs in each draw, shape (n_draws, n_items).
 
-    Returns:
-        How often each item occurs in each draw, shape (n_draws, n_items).
-
-    Reference:
-        Efron and Tibshirani (1993), An Introduction to the Bootstrap.
+    Reference: Efron and Tibshirani (1993), An Introduction to the Bootstrap.
     """
     group = np.unique(np.asarray(groups), return_inverse=True)[1]
     n_groups = int(group.max()) + 1
@@ -270,20 +228,16 @@ def interval(value: float, draws: Matrix) -> Interval:
     return Interval(float(value), float(low), float(high))
 
 
-def mean_interval(
-    values: Matrix, groups: Groups, *, n_draws: int = N_DRAWS, seed: int = 0
-) -> Interval:
-    """Return the mean of values with its interval, drawing whole groups."""
-    counts = weights(groups, n_draws, rng=np.random.default_rng(seed))
-    return interval(float(values.mean()), drawn_means(values, counts))
-
-
-def ratio_interval(
-    above: Matrix, below: Matrix, groups: Groups, *, n_draws: int = N_DRAWS, seed: int = 0
-) -> Interval:
+def ratio_interval(above: Matrix, below: Matrix, groups: Groups) -> Interval:
     """Return Σ above / Σ below with its interval, drawing whole groups."""
-    counts = weights(groups, n_draws, rng=np.random.default_rng(seed))
+    counts = weights(groups, N_DRAWS, rng=np.random.default_rng(0))
     return interval(float(above.sum() / below.sum()), (counts @ above) / (counts @ below))
+
+
+def mean_interval(values: Matrix, groups: Groups | None = None) -> Interval:
+    """Return the mean of values with its interval, drawing whole groups, or each by itself."""
+    own = np.arange(len(values)) if groups is None else groups
+    return ratio_interval(values, np.ones(len(values)), own)
 
 
 def spearman(asked: Matrix, achieved: Matrix) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import emomusic
 from emomusic.compose.clip import Clip
@@ -16,70 +16,48 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.export import write_clips
 from emomusic.compose.request import Request
 from emomusic.compose.steerer import Steerer
-from emomusic.emotion import QUADRANTS, find_emotion
+from emomusic.emotion import find_emotion
 from emomusic.evaluation import (
     accuracy,
     control,
-    loss,
     memorisation,
     quality,
-    told_apart,
+    structure,
     validity,
 )
-from emomusic.evaluation.accuracy import Panel, make_panel
-from emomusic.evaluation.control import FULL, QUICK, Design
-from emomusic.evaluation.pieces import POP_PIANO, Piece, composed_pieces, real_pieces
+from emomusic.evaluation.accuracy import Panel, make_panel, quadrants_of
+from emomusic.evaluation.control import Design
+from emomusic.evaluation.quality import POP_PIANO, Piece, composed_pieces, real_pieces
 from emomusic.evaluation.render import Report
-from emomusic.evaluation.rows import Found, LeftOutError, Row, Section
+from emomusic.evaluation.rows import Found, LeftOutError, Row, Section, with_goals
 from emomusic.files import write_text
 from emomusic.music.notes import Notes
-from emomusic.music.score import notes_of
 from emomusic.training.rows import Rows
 
 SECTIONS: tuple[Section, ...] = (
     accuracy.emotion, accuracy.grid, control.control, validity.given, quality.quality,
-    told_apart.structure, memorisation.memory, loss.loss, accuracy.baselines, validity.shape,
+    structure.structure, memorisation.memory, validity.loss, accuracy.baselines, validity.shape,
 )  # fmt: skip
 """In the order in which they are measured: the first draws are composed by the first."""
 FULL_COUNT, QUICK_COUNT = 25, 8
-ALL_WINDOWS = 10**6
 LABELS = ("emotion/labels.csv", "labels.csv")
 READ = (".json", ".safetensors")
 """Endings of the files of a checkpoint that change what it composes."""
-SECTIONS_DIR = "sections"
 
 
-@dataclass(frozen=True)
-class Extent:
-    """Hold how much is measured; the defaults are those of a full run.
+class Extent(NamedTuple):
+    """Hold how much is measured; the defaults are those of a full run."""
 
-    Attributes:
-        n_shuffles: Judges that learn from shuffled labels.
-        n_candidates: First draws among which one judge chooses.
-        best_of_share: One clip is chosen in place of so many first draws.
-        n_levels: Values of valence and of arousal in the grid.
-        n_clips: Clips of each cell of the grid.
-        n_over_chords: Clips of each quadrant over each progression of given chords.
-        design: What is asked to see control.
-        max_control_bars: Most bars of the clips that show control.
-        max_events: Notes and bars of unseen songs that are foretold, at most.
-        n_windows: Real windows for each clip that is held against the training songs.
-    """
-
-    n_shuffles: int = 8
-    n_candidates: int = 8
-    best_of_share: int = 4
-    n_levels: int = 7
-    n_clips: int = 8
-    n_over_chords: int = 3
-    design: Design = FULL
-    max_control_bars: int = 512
-    max_events: int = loss.MAX_EVENTS
-    n_windows: int = 5
+    n_levels: int = 7  # values of valence and of arousal in the grid
+    n_clips: int = 8  # of each cell of the grid
+    n_over_chords: int = 3  # clips of each quadrant over each progression
+    design: Design = Design()
+    max_control_bars: int = 512  # most bars of the clips that show control
+    max_events: int = validity.MAX_EVENTS  # of unseen songs that are foretold
+    n_windows: int = 5  # real ones for each clip that is held against the training songs
 
 
-FULL_EXTENT = Extent()
-QUICK_EXTENT = Extent(2, 8, 8, 3, 2, 1, QUICK, 8, 2_000, 2)
+QUICK_EXTENT = Extent(3, 2, 1, Design(n_levels=4, n_each=1, n_bar_clips=3), 8, 2_000, 2)
 
 
 @dataclass(frozen=True)
@@ -99,13 +77,7 @@ class Settings:
 class Context:
     """Hold what sections work on, each part made when it is first needed.
 
-    Attributes:
-        composer: The checkpoint; unsteered where the settings say so.
-        checkpoint: Its folder.
-        source: The folder with `emotion/labels.csv`.
-        out: Where clips, sections and the report go.
-        rows_path: Packed rows.
-        tell: Called with what is done of a section, and how much there is, if that is known.
+    `tell` is called with what is done of a section, and how much there is, if that is known.
 
     Raises:
         CheckpointError: If the checkpoint cannot be loaded a second time, unsteered.
@@ -113,8 +85,8 @@ class Context:
 
     composer: Composer
     checkpoint: Path
-    source: Path
-    out: Path
+    source: Path  # folder with `emotion/labels.csv`
+    out: Path  # where clips, sections and the report go
     rows_path: Path | None = None
     settings: Settings = Settings()
     tell: Callable[[int, int | None], None] = lambda done, total: None
@@ -126,15 +98,14 @@ class Context:
             self.composer = Composer(
                 self.checkpoint, engine=self.composer.engine, steerer=unsteered
             )
-        self.extent = QUICK_EXTENT if self.settings.quick else FULL_EXTENT
+        self.extent = QUICK_EXTENT if self.settings.quick else Extent()
 
     def compose(self, requests: Sequence[Request], *, seed: int | None = None) -> list[Clip]:
         """Compose a clip for each request, of the run's seed or another, and tell of each."""
         self.tell(0, len(requests))
         clips = []
-        for clip in self.composer.compose_each(
-            requests, seed=self.settings.seed if seed is None else seed
-        ):
+        own = self.settings.seed if seed is None else seed
+        for clip in self.composer.compose_each(requests, seed=own):
             clips.append(clip)
             self.tell(len(clips), len(requests))
         return clips
@@ -148,29 +119,25 @@ class Context:
     def clips(self) -> list[Clip]:
         """Return the first draws, one quadrant after the other; they are written as composed."""
         s = self.settings
-        asked = [find_emotion(name) for name in QUADRANTS for _ in range(s.count)]
+        asked = map(find_emotion, quadrants_of(s.count))
         clips = self.compose([Request(emotion, n_bars=s.bars) for emotion in asked])
         for _ in write_clips(clips, self.out):
             pass
         return clips
 
     @cached_property
-    def notes(self) -> list[Notes]:
-        """Return the notes of the first draws."""
-        return [notes_of(clip.score) for clip in self.clips]
-
-    @cached_property
     def pieces(self) -> list[Piece]:
         """Return the first draws as pieces to compare."""
         return composed_pieces(self.clips)
 
+    @property
+    def notes(self) -> list[Notes]:
+        """Return the notes of the first draws."""
+        return [piece.notes for piece in self.pieces]
+
     @cached_property
     def rows(self) -> Rows:
-        """Return the packed rows.
-
-        Raises:
-            ValueError: If there are none, or they cannot be read.
-        """
+        """Return the packed rows; a ValueError says that there are none, or unreadable ones."""
         if self.rows_path is None:
             raise ValueError("packed rows are needed: name them with --rows")
         return Rows.load(self.rows_path)
@@ -181,46 +148,30 @@ class Context:
 
         `EMOPIA` are all of its windows; `pop piano` are as many windows of EMOPIA as of Pop1K7,
         as many as the smaller of the two has. No two of a song share a bar.
-
-        Raises:
-            LeftOutError: If the rows hold no pop piano.
-            ValueError: If they are of another vocabulary.
         """
         missing = [name for name in POP_PIANO if name not in self.rows.meta["sources"]]
         if missing:
             raise LeftOutError(f"the packed rows hold no songs of {', '.join(missing)}")
         s = self.settings
-        found = [
-            real_pieces(
-                self.rows, (source,), n_bars=s.bars, n=ALL_WINDOWS, held_back=None, seed=s.seed
-            )
-            for source in POP_PIANO
-        ]
+        found = [real_pieces(self.rows, name, n_bars=s.bars, seed=s.seed) for name in POP_PIANO]
         n = min(map(len, found))
         return {"pop piano": [piece for own in found for piece in own[:n]], "EMOPIA": found[0]}
 
     @cached_property
-    def _files(self) -> dict[str, Any]:
+    def _known(self) -> dict[str, Any]:
         labels = next((self.source / n for n in LABELS if (self.source / n).is_file()), None)
         read = sorted(path for path in self.checkpoint.iterdir() if path.suffix in READ)
         return {
+            **vars(self.settings),
             "checkpoint": {path.name: _sha256(path) for path in read},
             "labels": None if labels is None else _sha256(labels),
             "rows": None if self.rows_path is None else _sha256(self.rows_path),
         }
 
     def made_with(self, uses: tuple[str, ...]) -> dict[str, Any]:
-        """Return the fingerprint of a section: the checkpoint's files and what else it uses.
-
-        Raises:
-            ValueError: If a file cannot be read.
-        """
-        known = {**vars(self.settings), **self._files}
-        return {
-            "version": emomusic.__version__,
-            "engine": self.composer.engine.name,
-            **{name: known[name] for name in ("checkpoint", *uses)},
-        }
+        """Return the fingerprint of a section: the checkpoint's files and what else it uses."""
+        own = {name: self._known[name] for name in ("checkpoint", *uses)}
+        return {"version": emomusic.__version__, "engine": self.composer.engine.name, **own}
 
 
 def _sha256(path: Path) -> str:
@@ -232,11 +183,7 @@ def _sha256(path: Path) -> str:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Check that there are such sections.
-
-    Raises:
-        ValueError: If one is unknown; the message lists those known.
-    """
+    """Check that there are such sections, or raise a ValueError that lists those known."""
     known = [section.name for section in SECTIONS]
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"unknown section {unknown[0]!r}; known are {', '.join(known)}")
@@ -260,9 +207,6 @@ def run_sections(
         baselines: Whether simpler systems are heard; None hears them where they are asked for by
             name, and in all runs that are not quick.
         progress: Called with a section, what is done of it and how much there is, if known.
-
-    Raises:
-        ValueError: If a section is unknown, or something cannot be measured.
     """
     check_names(only)
     if baselines is None:
@@ -270,8 +214,9 @@ def run_sections(
     sections: dict[Section, Found] = {}
     left_out: dict[str, str] = {}
     for section in SECTIONS:
-        path = context.out / SECTIONS_DIR / f"{section.name}.json"
-        kept = _kept(path, context.made_with(section.uses))
+        path = context.out / "sections" / f"{section.name}.json"
+        wanted = context.made_with(section.uses)
+        kept = _kept(section, path, wanted)
         if section.needs_rows and context.rows_path is None:
             left_out[section.name] = "it needs packed rows (--rows)"
         elif kept is not None:
@@ -283,30 +228,29 @@ def run_sections(
             left_out[section.name] = "it was not asked for (--baselines)"
         else:
             context.tell = lambda done, total, name=section.name: progress(name, done, total)  # type: ignore[misc]
+            context.tell(0, None)
             try:
-                sections[section] = _measured(context, section, path)
+                made = Found.of(section, context)
             except LeftOutError as error:
                 left_out[section.name] = str(error)
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json.dumps({"made_with": wanted, **made.to_dict()}, indent=1) + "\n")
+            context.tell(1, 1)
+            # As read again from the file: a run that went on reports what a whole one does.
+            sections[section] = _kept(section, path, wanted) or made
     return Report(_about(context), sections, left_out)
 
 
-def _measured(context: Context, section: Section, path: Path) -> Found:
-    context.tell(0, None)
-    made, wanted = Found.of(section, context), context.made_with(section.uses)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps({"made_with": wanted, **made.to_dict()}, indent=1) + "\n")
-    context.tell(1, 1)
-    # As read again from the file, so that a run that went on reports what a whole one does.
-    return _kept(path, wanted) or made
-
-
-def _kept(path: Path, wanted: dict[str, Any]) -> Found | None:
+def _kept(section: Section, path: Path, wanted: dict[str, Any]) -> Found | None:
     """Return the result kept in a file if it was made with what is wanted."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["made_with"] != wanted:
             return None
-        rows = tuple(Row.from_dict(row) for row in content["rows"])
+        plain = [{k: v for k, v in own.items() if k not in ("goal", "met")}
+                 for own in content["rows"]]  # fmt: skip
+        rows = with_goals(section.name, [Row(**own) for own in plain])
         return Found(rows, tuple(content["remarks"]), content["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

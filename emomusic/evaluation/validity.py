@@ -1,10 +1,10 @@
-"""Whether clips are whole, and what is given is in them: chords found again, notes gone on from."""
+"""Whether clips are whole, what is given is in them, and songs held back are foretold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,63 +14,63 @@ from emomusic.compose.derive import continue_clip
 from emomusic.compose.request import Request
 from emomusic.data.chord_labels import agreement
 from emomusic.emotion import QUADRANTS, find_emotion
-from emomusic.evaluation.rows import Row, Table, mean_interval, row_of, section, share
+from emomusic.evaluation.rows import (
+    Interval,
+    Matrix,
+    Row,
+    Table,
+    mean_interval,
+    ratio_interval,
+    row_of,
+    section,
+    share,
+)
+from emomusic.model.engine import Engine
+from emomusic.model.events import SLOTS, to_events
 from emomusic.music.chords import find_chords, parse_chords
 from emomusic.music.notes import Notes
 from emomusic.music.score import ScoreError, notes_of, read_score
-from emomusic.music.tokenizer import beats_of
+from emomusic.training.batches import ClipBatches
 from emomusic.training.rows import Rows
 
 if TYPE_CHECKING:
     from emomusic.evaluation.run import Context
 
 ROUNDING = 1e-6
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 PROGRESSIONS = (
     "C G Am F", "Am F C G", "Dm7 G7 Cmaj7 Am7", "Em C G D", "Cm Ab Eb Bb", "Bm7b5 E7 Am Dm,Bdim",
 )  # fmt: skip
 N_BARS = 8
 """Bars over given chords, and bars that are added."""
 AGREE = ("root", "root and third", "root and quality")
-FILLED = ("notes a bar", "notes in the last bar", "longest note of the last bar, beats")
+MAX_EVENTS = 60_000
+"""Of songs that are foretold: about 300 clips."""
+WHOLE = (
+    "files that hold the notes composed", "clips with the bars asked for", "clips that end on time",
+)  # fmt: skip
 
 
 @section(
     "Bars and endings",
-    Table(("whole clips", "files that hold the notes composed", "clips with the bars asked for",
-           "clips that end on time"), note=
+    Table(("whole clips", *WHOLE), note=
           "Read from their files. On time: a note begins in the last bar and none sounds "
-          "beyond it."),
-    Table(("empty bars", "overlong clips"), "name"),
-    Table(FILLED, "quantile"),
-    uses=("count", "bars", "seed", "steering", "rows"),
+          "beyond it. How bars are filled beside real ones is a study (`studies/distributions`)."),
+    uses=("count", "bars", "seed", "steering"),
 )  # fmt: skip
 def shape(context: Context) -> Iterator[Row]:
-    """Count which clips are whole, and how bars and endings are filled."""
-    clips = context.clips
-    yield from whole_clips(clips, context.out)
-    yield from filled_bars(
-        "composed", [(notes_of(c.score), c.n_bars, c.request.beats_per_bar) for c in clips]
-    )
-    if context.rows_path is not None:
-        for source in context.rows.meta["sources"]:
-            yield from filled_real_bars(context.rows, source)
+    """Count which clips are whole."""
+    yield from whole_clips(context.clips, context.out)
 
 
 def whole_clips(clips: Sequence[Clip], folder: Path) -> Iterator[Row]:
     """Read the files of clips again and count those that are whole.
 
     The tokens of the ending are given to the model and are not in the score, so the end is told
-    by the notes.
-
-    Args:
-        clips: At least one, written by `write_clips` into the folder.
+    by the notes. The clips, at least one, were written by `write_clips` into the folder.
     """
     found = np.array([_checks(clip, folder / f"clip_{clip.index:05d}.mid") for clip in clips])
     yield row_of("whole clips", share(int(found.all(axis=1).sum()), len(clips)), len(clips))
-    names = ("files that hold the notes composed", "clips with the bars asked for",
-             "clips that end on time")  # fmt: skip
-    for name, count in zip(names, found.sum(axis=0).tolist(), strict=True):
+    for name, count in zip(WHOLE, found.sum(axis=0).tolist(), strict=True):
         yield Row(name, count, n=len(clips))
 
 
@@ -88,52 +88,6 @@ def _checks(clip: Clip, path: Path) -> tuple[bool, bool, bool]:
         len(filled) == clip.n_bars and bool(filled.all()),
         bool((bar == clip.n_bars - 1).any()) and sounds_until <= clip.n_bars * n_beats + ROUNDING,
     )
-
-
-def filled_bars(what: str, clips: Sequence[tuple[Notes, int, int]]) -> Iterator[Row]:
-    """Count how bars of clips are filled: the notes, bars and beats of a bar of each."""
-    counts, length, overlong = [], [], 0
-    for notes, n_bars, beats_per_bar in clips:
-        bar = (notes.onset // beats_per_bar).astype(np.int64)
-        overlong += bool((bar >= n_bars).any())
-        counts.append(np.bincount(bar, minlength=n_bars)[:n_bars])
-        ending = notes.duration[bar == n_bars - 1]
-        length.append(float(ending.max()) if len(ending) else 0.0)
-    inside = np.concatenate(counts)
-    yield Row("overlong clips", overlong, n=len(clips), by={"clips": what})
-    yield from _filled(what, inside, np.array([own[-1] for own in counts]), np.array(length))
-
-
-def filled_real_bars(rows: Rows, source: str) -> Iterator[Row]:
-    """Count how the bars of a source's songs are filled, those of packed rows.
-
-    The clips that end where their song ends stand for the endings.
-    """
-    if source not in rows.meta["sources"]:
-        raise ValueError(f"the rows hold no source {source!r}")
-    texts = rows.meta["vocabulary"]
-    is_pitch = np.array([text.startswith("Pitch_") for text in texts])
-    per_bar = np.add.reduceat(is_pitch[rows.ids].astype(np.int64), rows.bar_start[:-1])
-    own = rows.song_source[rows.clip_song] == rows.meta["sources"].index(source)
-    first, n_bars = rows.clip_bar[own], rows.clip_n_bars[own]
-    inside = np.concatenate([per_bar[a : a + n] for a, n in zip(first, n_bars, strict=True)])
-    ends = (first + n_bars - 1)[rows.clip_is_end[own]]
-    lengths = np.array([beats_of(text) for text in texts])
-    longest = [
-        float(lengths[rows.ids[rows.bar_start[e] : rows.bar_start[e + 1]]].max()) for e in ends
-    ]
-    yield Row("overlong clips", 0, n=int(own.sum()), by={"clips": source})
-    yield from _filled(source, inside, per_bar[ends], np.array(longest))
-
-
-def _filled(
-    what: str, inside: NDArray[Any], last: NDArray[Any], longest: NDArray[Any]
-) -> Iterator[Row]:
-    yield Row("empty bars", int((inside == 0).sum()), by={"clips": what})
-    for name, values in zip(FILLED, (inside, last, longest), strict=True):
-        for at in QUANTILES if len(values) else ():
-            by = {"clips": what, "quantile": f"{at:.0%}"}
-            yield Row(name, round(float(np.quantile(values, at)), 2), by=by)
 
 
 @section(
@@ -154,15 +108,12 @@ def given(context: Context) -> Iterator[Row]:
         for _ in range(context.extent.n_over_chords)
     ]
     found = np.array([chords_found(clip) for clip in context.compose(asked)])
-    n = len(asked)
     for of, shares in zip(AGREE, found.T, strict=True):
-        yield row_of("chords found again", mean_interval(shares, range(n)), n, of=of)
+        yield row_of("chords found again", mean_interval(shares), len(asked), of=of)
     longer = context.compose([continue_clip(clip, N_BARS) for clip in context.clips])
-    kept = np.array(
-        [share_kept(notes, notes_of(clip.score))
-         for notes, clip in zip(context.notes, longer, strict=True)]
-    )  # fmt: skip
-    yield row_of("given notes kept", mean_interval(kept, range(len(kept))), len(kept))
+    pairs = zip(context.notes, longer, strict=True)
+    kept = np.array([share_kept(notes, notes_of(clip.score)) for notes, clip in pairs])
+    yield row_of("given notes kept", mean_interval(kept), len(kept))
 
 
 def chords_found(clip: Clip) -> tuple[float, ...]:
@@ -182,3 +133,77 @@ def share_kept(given: Notes, whole: Notes) -> float:
     )
     known = set(there)
     return float(np.mean([note in known for note in wanted]))
+
+
+class Losses(NamedTuple):
+    """Hold what it costs to foretell some clips.
+
+    Attributes:
+        nats: Sums over each clip and slot, shape (n_clips, n_slots); what is not learnt, such as
+            the velocities of songs without dynamics, costs nothing.
+        n_notes: Of each clip, shape (n_clips,).
+        song: Of each clip, shape (n_clips,).
+    """
+
+    nats: Matrix
+    n_notes: NDArray[np.int64]
+    song: NDArray[np.int64]
+
+    @property
+    def by_slot(self) -> dict[str, float]:
+        """Return nats a note of each slot; the ends of bars and clips are part of `advance`."""
+        means = self.nats.sum(axis=0) / self.n_notes.sum()
+        return dict(zip(SLOTS, means.tolist(), strict=True))
+
+    def per_note(self) -> Interval:
+        """Return nats a note with their 95 % interval, drawing songs."""
+        return ratio_interval(self.nats.sum(axis=1), self.n_notes.astype(np.float64), self.song)
+
+    def ratio_to(self, other: Losses) -> Interval:
+        """Return the ratio to the loss of another engine on the same clips, with its interval."""
+        return ratio_interval(self.nats.sum(axis=1), other.nats.sum(axis=1), self.song)
+
+
+def held_back_losses(engine: Engine, rows: Rows, *, max_events: int = MAX_EVENTS) -> Losses:
+    """Return the losses on the songs held back, all clip-wide controls given.
+
+    After `max_events` events no further clip is looked at.
+    """
+    config, most = engine.config, engine.config.context
+    batches = ClipBatches(
+        rows, validation=True, batch_events=most, context=most, seed=1, augmentation=None
+    )
+    layout = batches.layout
+    if (layout.n_ids, layout.events) != (config.vocab_size, config.layout):
+        raise ValueError("the rows are of another vocabulary than the checkpoint")
+    nats, seen = [], 0
+    clips = np.random.default_rng(0).permutation(batches.clips)
+    for clip in clips:
+        if seen >= max_events:
+            break
+        ids, learnt = batches.sequence(int(clip), np.random.default_rng(0))
+        events = to_events(ids, layout.events, layout.kinds, learnt)
+        cost = np.where(events.learnt, engine.nats(ids), 0.0)
+        nats.append(cost.sum(axis=0, dtype=np.float64))
+        seen += len(events.start)
+    own = clips[: len(nats)]
+    return Losses(np.array(nats), batches.n_notes[own], rows.clip_song[own].astype(np.int64))
+
+
+@section(
+    "Unseen songs foretold",
+    Table(("nats a note", "nats of its slot"), note=
+          "Negative log-likelihood of notes of songs held back, all clip-wide controls given; "
+          "intervals draw songs again. `advance` says whether another note is struck at the same "
+          "moment, and else when the next one is, or that the bar or the clip ends. What is not "
+          "learnt, such as the velocities of songs without dynamics, costs nothing."),
+    uses=("quick", "rows"),
+    needs_rows=True,
+)  # fmt: skip
+def loss(context: Context) -> Iterator[Row | str]:
+    """Foretell songs held back."""
+    engine, most = context.composer.engine, context.extent.max_events
+    found = held_back_losses(engine, context.rows, max_events=most)
+    yield row_of("nats a note", found.per_note(), int(found.n_notes.sum()))
+    yield from (Row("nats of its slot", x, by={"slot": s}) for s, x in found.by_slot.items() if x)
+    yield f"{len(found.nats)} clips of {len(np.unique(found.song))} songs."

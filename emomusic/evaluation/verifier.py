@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emomusic.emotion import QUADRANTS
-from emomusic.evaluation.accuracy import HALVES, macro_f1
+from emomusic.evaluation.accuracy import HALVES, classes_of, macro_f1
 from emomusic.evaluation.judges import Classes
 from emomusic.evaluation.rows import (
     N_DRAWS,
@@ -25,6 +24,7 @@ from emomusic.evaluation.rows import (
     Table,
     interval,
     mean_interval,
+    plain_rows,
     row_of,
     section,
     weights,
@@ -35,6 +35,7 @@ from emomusic.verify.analysis import Rows
 from emomusic.verify.calibration import AXES
 from emomusic.verify.ensemble import FeatureBatch, featurize
 from emomusic.verify.labels import (
+    COLUMNS,
     FittingLabels,
     LabelError,
     LabelledClip,
@@ -44,13 +45,11 @@ from emomusic.verify.labels import (
 )
 from emomusic.verify.verifier import Predictions, Verifier
 
-NEEDED = ("path", "source", "song")
 N_BINS, N_SIMULATED = 10, 200
 FEWEST = 3
 """Of fewer rated clips no correlation is taken."""
 SPREADS = {"within 1 sd": 1.0, "within 1.64 sd": 1.645}
 """A normal error lies within in 68 % and 90 %."""
-Progress = Callable[[int, int], None]
 TABLES = (
     Table(("right", "macro F1"), "of", note=
           "Arousal and valence are the signs of the quadrant said, so that all three come from one "
@@ -66,19 +65,42 @@ TABLES = (
 )  # fmt: skip
 
 
+class VerifierCheck(NamedTuple):
+    """Say what is heard, or learned from, and how often.
+
+    The source is a folder with `labels.csv` (path, source, song, and quadrant, valence, arousal
+    where known), or with a folder `emotion` that has it. `progress` is called with how many
+    clips, or fits, are done and how many there are.
+    """
+
+    source: Path
+    checkpoint: Path = Path()  # of the verifier, its folder or file
+    n_seeds: int = 5  # repetitions
+    n_folds: int = 5  # by song
+    processes: int = 2  # each with one thread for linear algebra
+    progress: Callable[[int, int], None] = lambda n_done, n: None
+
+
 class Truth(NamedTuple):
     """Hold what people said of n clips."""
 
-    y: Classes
-    """Quadrants, 0 to 3, and -1 where nobody said one, shape (n,)."""
-    rated: Matrix
-    """Listeners' valence and arousal, NaN where nobody was asked, shape (n, 2)."""
-    groups: Any
-    """Song of each clip, shape (n,)."""
+    y: Classes  # quadrants, 0 to 3, and -1 where nobody said one, shape (n,)
+    rated: Matrix  # listeners' valence and arousal, NaN where nobody was asked, shape (n, 2)
+    groups: Any  # song of each clip, shape (n,)
+    sources: Any  # shape (n,)
 
     def take(self, rows: Rows) -> Truth:
         """Return what was said of some of them."""
-        return Truth(self.y[rows], self.rated[rows], self.groups[rows])
+        return Truth(self.y[rows], self.rated[rows], self.groups[rows], self.sources[rows])
+
+
+def score_sources(runs: Sequence[Predictions], truth: Truth, **by: str) -> Iterator[Row]:
+    """Measure answers to the same n clips, source by source."""
+    for source in sorted(set(truth.sources.tolist())):
+        own = np.flatnonzero(truth.sources == source)
+        yield from score_rows(
+            [taken(run, own) for run in runs], truth.take(own), **by, heard=source
+        )
 
 
 def score_rows(runs: Sequence[Predictions], truth: Truth, **by: str) -> Iterator[Row]:
@@ -86,8 +108,8 @@ def score_rows(runs: Sequence[Predictions], truth: Truth, **by: str) -> Iterator
     known = np.flatnonzero(truth.y >= 0)
     if len(known):
         y, groups = truth.y[known], truth.groups[known]
-        said = [run.probabilities[known] for run in runs]
-        heard = np.array([own.argmax(axis=1) for own in said])  # (n_runs, n)
+        said = np.array([run.probabilities[known] for run in runs])  # (n_runs, n, 4)
+        heard = said.argmax(axis=2)
         for axis, half in HALVES.items():
             hits = (half[heard] == half[y]).mean(axis=0)
             yield row_of("right", mean_interval(hits, groups), len(y), **by, of=axis)
@@ -99,33 +121,32 @@ def score_rows(runs: Sequence[Predictions], truth: Truth, **by: str) -> Iterator
             of = {"label": QUADRANTS[i], "said": QUADRANTS[j]}
             yield Row("confusion", float(count), by={**by, **of})
     for k, axis in enumerate(AXES):
-        values, spreads = (np.array([getattr(run, name)[:, k] for run in runs])
-                           for name in ("values", "spreads"))  # fmt: skip
         asked = np.flatnonzero(~np.isnan(truth.rated[:, k]))
         if len(asked) >= FEWEST:
-            yield from _agreement(
-                values[:, asked], spreads[:, asked], truth.take(asked), k, {**by, "axis": axis}
+            values, spreads = (
+                np.array([own[asked, k] for own in column])
+                for column in zip(*((run.values, run.spreads) for run in runs), strict=True)
             )
+            rated, groups = truth.rated[asked, k], truth.groups[asked]
+            yield from _agreement(values, spreads, rated, groups, {**by, "axis": axis})
 
 
-def _calibration(said: Sequence[Matrix], y: Classes, by: dict[str, str]) -> Iterator[Row]:
+def _calibration(said: Matrix, y: Classes, by: dict[str, str]) -> Iterator[Row]:
     """Yield whether a probability of 0.8 means right in eight of ten.
 
     Reference:
         Guo, Pleiss, Sun and Weinberger (2017), On Calibration of Modern Neural Networks.
     """
-    confidence = said[0].max(axis=1)
-    rng = np.random.default_rng(0)
-    drawn = rng.random((N_SIMULATED, len(confidence))) < confidence
-    by_chance = np.array([calibration_error(confidence, right) for right in drawn])
-    own = np.arange(len(y))
+    confidence, right = said.max(axis=2), said.argmax(axis=2) == y
+    drawn = np.random.default_rng(0).random((N_SIMULATED, len(y))) < confidence[0]
+    by_chance = np.array([calibration_error(confidence[0], own) for own in drawn])
+    errors = [calibration_error(*own) for own in zip(confidence, right, strict=True)]
     measured = {
-        "calibration error": [calibration_error(p.max(axis=1), p.argmax(axis=1) == y)
-                              for p in said],
-        "log loss": [-np.log(np.maximum(p[own, y], 1e-12)).mean() for p in said],
-        "Brier score": [((p - np.eye(4)[y]) ** 2).sum(axis=1).mean() for p in said],
-    }  # fmt: skip
-    yield from (Row(name, float(np.mean(found)), by=by) for name, found in measured.items())
+        "calibration error": np.mean(errors),
+        "log loss": -np.log(np.maximum(said[:, np.arange(len(y)), y], 1e-12)).mean(),
+        "Brier score": ((said - np.eye(4)[y]) ** 2).sum(axis=2).mean(),
+    }
+    yield from plain_rows(measured, **by)
     yield row_of("error by chance", interval(by_chance.mean(), by_chance), **by)
 
 
@@ -137,23 +158,20 @@ def calibration_error(confidence: Matrix, right: Any) -> float:
 
 
 def _agreement(
-    values: Matrix, spreads: Matrix, truth: Truth, axis: int, by: dict[str, str]
+    values: Matrix, spreads: Matrix, rated: Matrix, groups: Any, by: dict[str, str]
 ) -> Iterator[Row]:
     """Yield how answers on one axis follow listeners, shape (n_runs, n) each."""
-    rated = truth.rated[:, axis]
-    counts = weights(truth.groups, N_DRAWS, rng=np.random.default_rng(0))
-    pairs = [(run, rated) for run in values]
-    once = np.mean([weighted_correlation(*pair, np.ones((1, len(rated)))) for pair in pairs])
-    if np.isnan(once):
+    counts = np.vstack([np.ones(len(rated)),
+                        weights(groups, N_DRAWS, rng=np.random.default_rng(0))])  # fmt: skip
+    r = np.mean([weighted_correlation(run, rated, counts) for run in values], axis=0)
+    if np.isnan(r[0]):
         return
-    draws = np.mean([weighted_correlation(*pair, counts) for pair in pairs], axis=0)
-    yield row_of("r with listeners", interval(float(once), draws), len(rated), **by)
+    yield row_of("r with listeners", interval(r[0], r[1:]), len(rated), **by)
     errors = values - rated
     yield Row("error", float(np.sqrt((errors**2).mean())), by=by)
     if not np.isnan(spreads).any():
-        yield Row("spread stated", float(spreads.mean()), by=by)
-        for name, z in SPREADS.items():
-            yield Row(name, float((np.abs(errors) <= z * spreads).mean()), by=by)
+        within = {name: (np.abs(errors) <= z * spreads).mean() for name, z in SPREADS.items()}
+        yield from plain_rows({"spread stated": spreads.mean(), **within}, **by)
 
 
 def weighted_correlation(x: Matrix, y: Matrix, counts: Matrix) -> Matrix:
@@ -166,40 +184,36 @@ def weighted_correlation(x: Matrix, y: Matrix, counts: Matrix) -> Matrix:
     return r
 
 
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return answers one after the other."""
+    return Predictions(
+        *map(np.concatenate, zip(*(vars(own).values() for own in parts), strict=True))
+    )
+
+
 def taken(answers: Predictions, rows: Rows) -> Predictions:
     """Return the answers to some of the clips."""
     return Predictions(*(value[rows] for value in vars(answers).values()))
 
 
-@dataclass(frozen=True)
-class Trained:
-    """Name the verifier of a checkpoint, and labelled clips that it hears.
-
-    Attributes:
-        data: Folder with `labels.csv` (path, source, song, and quadrant, valence, arousal where
-            known), or with a folder `emotion` that has it.
-        checkpoint: Folder of the verifier, or its file.
-        progress: Called with how many clips were heard and how many there are.
-    """
-
-    data: Path
-    checkpoint: Path
-    progress: Progress = field(default=lambda n_done, n: None)
+def in_order(parts: Sequence[tuple[Rows, Predictions]]) -> tuple[Rows, Predictions]:
+    """Return the places of clips that were answered part by part, rising, and the answers."""
+    places = np.concatenate([rows for rows, _ in parts])
+    order = np.argsort(places)
+    return places[order], taken(joined([answers for _, answers in parts]), order)
 
 
 @section("The trained verifier", *TABLES)
-def trained(given: Trained) -> Iterator[Row | str]:
+def trained(given: VerifierCheck) -> Iterator[Row | str]:
     """Let the verifier of a checkpoint hear all clips of a folder.
 
-    A clip whose row or file cannot be used is counted, with the reason. A row may lack the
-    quadrant, or valence and arousal; what it has is used.
-
-    Raises:
-        LabelError: If the table cannot be read, lacks a column, or no clip of it can be used.
-        VerifierError: If there is no verifier.
+    A clip whose row or file cannot be used is counted, with the reason; an error says that none
+    can. A row may lack the quadrant, or valence and arousal; what it has is used.
     """
     verifier = Verifier.load(given.checkpoint)
-    rows, skipped = labelled_rows(given.data)
+    below = given.source / "emotion"
+    table = (below if (below / "labels.csv").is_file() else given.source) / "labels.csv"
+    rows, skipped = labelled_rows(table)
     heard, used = [], []
     for at, row in enumerate(rows):
         given.progress(at, len(rows))
@@ -210,21 +224,16 @@ def trained(given: Trained) -> Iterator[Row | str]:
             skipped.append(str(error))
     given.progress(len(rows), len(rows))
     if not used:
-        reason = skipped[0] if skipped else "it is empty"
-        raise LabelError(
-            f"no clip of {_folder_of(given.data) / 'labels.csv'} can be used: {reason}"
-        )
-    parts = zip(*(vars(own).values() for own in heard), strict=True)
-    answers = Predictions(*map(np.concatenate, parts))
+        raise LabelError(f"no clip of {table} can be used: {(skipped or ['it is empty'])[0]}")
+    answers = joined(heard)
     _, sources, groups, y, rated = (np.array(column) for column in zip(*used, strict=True))
-    truth = Truth(y, rated, groups)
-    names = sorted(set(sources.tolist()))
-    for name in [*names, "all"] if len(names) > 1 else names:
-        own = np.flatnonzero((sources == name) | (name == "all"))
-        yield from score_rows([taken(answers, own)], truth.take(own), heard=name)
+    truth = Truth(y, rated, groups, sources)
+    yield from score_sources([answers], truth)
+    if len(set(sources)) > 1:
+        yield from score_rows([answers], truth, heard="all")
     kinds = Counter(reason.partition(":")[0].partition(", got")[0] for reason in skipped)
     told = "; ".join(f"{n} × {why}" for why, n in kinds.items()) or "none"
-    names = [path.resolve().name for path in (given.checkpoint, given.data)]
+    names = [path.resolve().name for path in (given.checkpoint, given.source)]
     yield f"`{names[0]}` on `{names[1]}`: {len(used)} clips heard."
     yield f"Skipped: {told}."
     yield "Songs that it learned from are no test."
@@ -240,25 +249,17 @@ class LabelledRow(NamedTuple):
     rated: tuple[float, float]
 
 
-def labelled_rows(data: str | os.PathLike[str]) -> tuple[list[LabelledRow], list[str]]:
-    """Read the table of a folder of labelled clips, leniently.
-
-    Returns:
-        Its usable rows, and for each other one why it cannot be used.
-
-    Raises:
-        LabelError: If the table cannot be read or lacks a column.
-    """
-    table = _folder_of(data) / "labels.csv"
+def labelled_rows(table: Path) -> tuple[list[LabelledRow], list[str]]:
+    """Return the usable rows of a table of labelled clips, and why each other cannot be used."""
     found, skipped = [], []
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            if missing := [name for name in NEEDED if name not in (reader.fieldnames or ())]:
+            if missing := [name for name in COLUMNS[:3] if name not in (reader.fieldnames or ())]:
                 raise LabelError(f"{table} lacks the columns {missing}")
             for row in reader:
                 try:
-                    found.append(_row(table.parent, {k: (v or "") for k, v in row.items() if k}))
+                    found.append(_row(table.parent, row))
                 except ValueError as error:
                     skipped.append(str(error))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -266,34 +267,23 @@ def labelled_rows(data: str | os.PathLike[str]) -> tuple[list[LabelledRow], list
     return found, skipped
 
 
-def _folder_of(data: str | os.PathLike[str]) -> Path:
-    below = Path(data) / "emotion"
-    return below if (below / "labels.csv").is_file() else Path(data)
-
-
-def _row(folder: Path, row: dict[str, str]) -> LabelledRow:
-    path, source, song = (row[name].strip() for name in NEEDED)
+def _row(folder: Path, row: Mapping[str | None, Any]) -> LabelledRow:
+    path, source, song, quadrant, *told = ((row.get(name) or "").strip() for name in COLUMNS)
     if not (path and source and song):
         raise ValueError("path, source and song must be named")
-    quadrant = row.get("quadrant", "").strip()
     if quadrant and quadrant not in QUADRANTS:
         raise ValueError(f"quadrant must be one of {', '.join(QUADRANTS)}, got {quadrant!r}")
-    valence, arousal = (_value(row.get(name, "")) for name in AXES)
-    if not quadrant and np.isnan([valence, arousal]).all():
+    try:
+        inside = all(-1.0 <= float(text or 0) <= 1.0 for text in told)
+    except ValueError:
+        inside = False
+    if not inside:
+        raise ValueError(f"valence and arousal must be numbers in [-1, 1], got {told}")
+    if not (quadrant or any(told)):
         raise ValueError("neither a quadrant nor valence or arousal is told")
+    valence, arousal = (float(text or "nan") for text in told)
     y = QUADRANTS.index(quadrant) if quadrant else -1
     return LabelledRow(folder / path, source, f"{source}/{song}", y, (valence, arousal))
-
-
-def _value(text: str) -> float:
-    """Return a number in [-1, 1]; NaN where there is no text."""
-    try:
-        value = float(text) if text.strip() else 0.0
-    except ValueError:
-        value = np.nan
-    if not -1.0 <= value <= 1.0:
-        raise ValueError(f"valence and arousal must be numbers in [-1, 1], got {text!r}")
-    return value if text.strip() else np.nan
 
 
 @dataclass(frozen=True)
@@ -305,13 +295,8 @@ class Corpus:
     heard: FeatureBatch
 
     @classmethod
-    def read(cls, source: str | os.PathLike[str]) -> Corpus:
-        """Read and measure the labelled clips of a folder.
-
-        Raises:
-            LabelError: If the table of labels cannot be used.
-            ScoreError: If a file cannot be read.
-        """
+    def read(cls, source: Path) -> Corpus:
+        """Read and measure the labelled clips of a folder."""
         clips = read_labels(source)
         notes = read_notes(clips)
         return cls(tuple(clips), tuple(notes), featurize(notes))
@@ -320,22 +305,19 @@ class Corpus:
     def truth(self) -> Truth:
         """Return what people said."""
         labels = FittingLabels.of(self.clips)
-        y = np.array([QUADRANTS.index(clip.quadrant) for clip in self.clips], dtype=np.int64)
-        return Truth(y, labels.values, np.array(labels.songs))
+        y = classes_of([clip.quadrant for clip in self.clips])
+        sources = np.array([clip.source for clip in self.clips])
+        return Truth(y, labels.values, np.array(labels.songs), sources)
 
     @cached_property
     def sources(self) -> dict[str, Rows]:
         """Return the places of the clips of each source."""
-        own = np.array([clip.source for clip in self.clips])
+        own = self.truth.sources
         return {name: np.flatnonzero(own == name) for name in sorted(set(own.tolist()))}
 
     def folds(self, *, n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
-        """Return the clips to fit on and to test on, by song, balanced over quadrants and sources.
-
-        Raises:
-            ValueError: If there are fewer songs than folds.
-        """
-        source = np.unique([clip.source for clip in self.clips], return_inverse=True)[1]
+        """Return the clips to fit and to test on, by song, balanced over quadrants and sources."""
+        source = np.unique(self.truth.sources, return_inverse=True)[1]
         groups = self.truth.groups.tolist()
         return list(song_folds(self.truth.y + 4 * source, groups, n_folds=n_folds, seed=seed))
 
@@ -348,62 +330,28 @@ class Corpus:
         """Let a verifier hear some clips."""
         return verifier.predict(self.heard.take(rows))
 
-    def placed(self, parts: Iterable[tuple[Rows, Predictions]]) -> Predictions:
-        """Return answers to some clips, at their places among all, NaN elsewhere."""
-        n = len(self.clips)
-        whole = Predictions(*(np.full((n, *own), np.nan) for own in ((4,), (2,), (2,), ())))
-        for rows, answers in parts:
-            for name, value in vars(answers).items():
-                getattr(whole, name)[rows] = value
-        return whole
-
-    def scored(self, runs: Sequence[Predictions], **by: Any) -> Iterator[Row]:
-        """Yield the measures of each source of which clips were answered in all runs."""
-        for source, own in self.sources.items():
-            missing = np.isnan([run.probabilities[own, 0] for run in runs]).any(axis=0)
-            if len(places := own[~missing]):
-                found = [taken(run, places) for run in runs]
-                yield from score_rows(found, self.truth.take(places), **{**by, "heard": source})
-
-
-@dataclass(frozen=True)
-class Learned:
-    """Say what a verifier learns from, and how often.
-
-    Attributes:
-        source: Folder of labelled clips.
-        n_seeds: Repetitions, at least 1.
-        n_folds: By song, at least 2.
-        processes: How many work, each with one thread for linear algebra.
-        progress: Called with how many fits are done and how many there are.
-    """
-
-    source: Path
-    n_seeds: int = 5
-    n_folds: int = 5
-    processes: int = 2
-    progress: Progress = field(default=lambda n_done, n: None)
+    def scored(self, *runs: Sequence[tuple[Rows, Predictions]], **by: str) -> Iterator[Row]:
+        """Yield the measures of each source; each run answers to the same clips, part by part."""
+        ordered = [in_order(parts) for parts in runs]
+        answers, places = [own for _, own in ordered], ordered[0][0]
+        yield from score_sources(answers, self.truth.take(places), **by)
 
 
 @section("Songs left out", *TABLES)
-def learned(given: Learned) -> Iterator[Row | str]:
-    """Fit as shipped on all folds but one, hear that one; no song is on both sides.
-
-    Raises:
-        ValueError: If a label or a file cannot be used, or there are too few songs.
-    """
+def learned(given: VerifierCheck) -> Iterator[Row | str]:
+    """Fit as shipped on all folds but one, hear that one; no song is on both sides."""
     corpus = Corpus.read(given.source)
     jobs = [
         (seed, *fold)
         for seed in range(given.n_seeds)
         for fold in corpus.folds(n_folds=given.n_folds, seed=seed)
     ]
-    parts: list[list[tuple[Rows, Predictions]]] = [[] for _ in range(given.n_seeds)]
+    runs: list[list[tuple[Rows, Predictions]]] = [[] for _ in range(given.n_seeds)]
     for at, answers in enumerate(_answered(corpus, jobs, given.processes)):
         given.progress(at + 1, len(jobs))
         seed, _, test = jobs[at]
-        parts[seed].append((test, answers))
-    yield from corpus.scored([corpus.placed(own) for own in parts])
+        runs[seed].append((test, answers))
+    yield from corpus.scored(*runs)
     songs = {name: len(set(corpus.truth.groups[own])) for name, own in corpus.sources.items()}
     told = "; ".join(f"{name}: {len(own)} clips of {songs[name]} songs"
                      for name, own in corpus.sources.items())  # fmt: skip
@@ -413,12 +361,11 @@ def learned(given: Learned) -> Iterator[Row | str]:
 def _answered(
     corpus: Corpus, jobs: Sequence[tuple[int, Rows, Rows]], processes: int
 ) -> Iterator[Predictions]:
-    answer = partial(_answer, corpus)
     if processes < 2:
-        yield from map(answer, jobs)
+        yield from map(partial(_answer, corpus), jobs)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(answer, jobs)
+        yield from pool.map(partial(_answer, corpus), jobs)
 
 
 def _answer(corpus: Corpus, job: tuple[int, Rows, Rows]) -> Predictions:

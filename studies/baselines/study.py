@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -17,24 +18,34 @@ from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.request import Request
 from emomusic.data.packing import read_tables
-from emomusic.emotion import QUADRANTS
+from emomusic.emotion import QUADRANTS, find_emotion
 from emomusic.evaluation.accuracy import (
+    HALVES,
+    NO_VELOCITY,
     Panel,
     ask_nothing,
+    classes_of,
     heard_rows,
     make_panel,
     quadrants_of,
+    right_rows,
 )
-from emomusic.evaluation.rows import Matrix, Row, Table, section
+from emomusic.evaluation.judges import Classes, FeatureJudge
+from emomusic.evaluation.rows import Interval, Matrix, Row, Table, row_of, section
 from emomusic.fit import measure_clips
 from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
 from emomusic.music.key import parse_tonic
 from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, N_BINS
-from emomusic.verify.labels import LabelledClip
+from emomusic.verify.features import feature_matrix
+from emomusic.verify.labels import LabelledClip, clip_weights, read_notes
 from studies import main_of, run_study
 
+N_CANDIDATES, BEST_OF_SHARE = 8, 4
+"""First draws among which one judge chooses; one clip is chosen in place of so many of `count`."""
+N_SHUFFLES = 8
+"""Judges that learn from shuffled labels."""
 LOW_BIN, HIGH_BIN = N_BINS // 4, N_BINS - 1 - N_BINS // 4
 """The middles of the lower and the upper half of the bins."""
 TO_MAJOR = {3: 4, 8: 9, 10: 11}
@@ -114,6 +125,80 @@ def systems(given: Given) -> Iterator[Row]:
     }
     for name, notes in composed.items():
         yield from heard_rows(given.panel.judges, notes, asked, clips=name)
+
+
+@section("Judges of shuffled labels", Table(("heard right",), "of", note=
+         "Judges that learnt from shuffled labels: mean, least and greatest share."))  # fmt: skip
+def shuffled(given: Given) -> Iterator[Row]:
+    """Let such judges hear composed clips of each quadrant, and real ones."""
+    panel, asked = given.panel, quadrants_of(given.count)
+    clips = given.compose([Request(find_emotion(q), n_bars=given.n_bars) for q in asked])
+    heard = {
+        "composed": ([notes_of(clip.score) for clip in clips], asked),
+        "real EMOPIA": (read_notes(panel.real), [clip.quadrant for clip in panel.real]),
+    }
+    yield from shuffled_rows(panel, heard, n_shuffles=N_SHUFFLES, seed=given.seed)
+
+
+def shuffled_rows(
+    panel: Panel,
+    heard: Mapping[str, tuple[Sequence[Notes], Sequence[str]]],
+    *,
+    n_shuffles: int,
+    seed: int,
+) -> Iterator[Row]:
+    """Let feature judges that learnt from shuffled labels hear clips: mean, least, greatest share.
+
+    Clips that sound alike are heard alike, so single shuffles scatter more widely than their
+    Wilson intervals say; the mean is what counts.
+    """
+    clips, columns, rng = panel.own, feature_matrix(panel.notes), np.random.default_rng(seed)
+    judges = []
+    for _ in range(n_shuffles):
+        dealt = [clips[i].quadrant for i in rng.permutation(len(clips))]
+        pairs = zip(clips, dealt, strict=True)
+        weight = clip_weights([replace(clip, quadrant=own) for clip, own in pairs])
+        judges.append(FeatureJudge().fit_columns(columns, classes_of(dealt), weight))
+    for what, (notes, asked) in heard.items():
+        truth, heard_in = classes_of(asked), feature_matrix(notes)
+        said = np.array([judge.judge_columns(heard_in).argmax(axis=1) for judge in judges])
+        for axis, half in HALVES.items():
+            shares = (half[said] == half[truth]).mean(axis=1)
+            found = Interval(shares.mean(), shares.min(), shares.max())
+            by = {"clips": what, "judge": "shuffled labels", "of": axis}
+            yield row_of("heard right", found, len(truth), **by)
+
+
+@section("The best of several", Table(("best of 8 heard right",), "of", note=
+         "As one judge chose and another heard, on clips of another seed."))  # fmt: skip
+def best_of(given: Given) -> Iterator[Row]:
+    """Let one judge choose among candidates and another hear what it chose, each way round.
+
+    The judge that hears no velocity, being of a kind with another, takes no part.
+    """
+    asked = quadrants_of(max(given.count // BEST_OF_SHARE, 1))
+    one = [Request(find_emotion(quadrant), n_bars=given.n_bars) for quadrant in asked]
+    requests = [request for request in one for _ in range(N_CANDIDATES)]
+    notes = [notes_of(clip.score) for clip in replace(given, seed=given.seed + 1).compose(requests)]
+    judged = {
+        name: judge.predict_proba(notes).reshape(len(asked), N_CANDIDATES, 4)
+        for name, judge in given.panel.judges.items()
+        if name != NO_VELOCITY
+    }
+    truth, each = classes_of(asked), np.arange(len(asked))
+    for chooser, judge in permutations(judged, 2):
+        said = judged[judge][each, likeliest(judged[chooser], truth)]
+        by, name = {"chosen by": chooser, "judge": judge}, f"best of {N_CANDIDATES} heard right"
+        yield from right_rows(truth, said.argmax(axis=1), name=name, **by)
+
+
+def likeliest(selector: Matrix, truth: Classes) -> Classes:
+    """Return the candidate likeliest to be what was asked, the first of equal ones, shape (n,).
+
+    `selector` are probabilities by the judge that chooses, shape (n, n_candidates, 4), `truth` is
+    the quadrant asked of each clip, shape (n,).
+    """
+    return selector[np.arange(len(truth)), :, truth].argmax(axis=1)
 
 
 def recipe_of(clips: Sequence[LabelledClip], checkpoint: Path) -> Recipe:
@@ -244,7 +329,8 @@ def measure(args: argparse.Namespace) -> str:
     panel = make_panel(composer.mapper, args.source)
     given = Given(composer, folder, panel, args.count, args.seed, args.bars)
     about = {"checkpoint": composer.name, "clips": f"{args.count} a quadrant, seed {args.seed}"}
-    return run_study("Simpler systems", [systems], given, about=about, out=args.out, only=args.only)
+    parts = (systems, shuffled, best_of)
+    return run_study("Simpler systems", parts, given, about=about, out=args.out, only=args.only)
 
 
 main = main_of(

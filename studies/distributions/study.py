@@ -13,10 +13,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.distance import cdist
 
+from emomusic.compose.best_of import LAGS
 from emomusic.compose.checkpoint import find_checkpoint
 from emomusic.compose.composer import Composer
-from emomusic.evaluation.pieces import Piece, checked_pieces
-from emomusic.evaluation.quality import N_DRAWS, Drawn, beside
+from emomusic.evaluation.quality import MIN_PIECES, N_DRAWS, Drawn, Piece, beside
 from emomusic.evaluation.rows import (
     Matrix,
     Plot,
@@ -29,17 +29,11 @@ from emomusic.evaluation.rows import (
     weights,
 )
 from emomusic.evaluation.run import Context, Settings
-from emomusic.evaluation.structure import (
-    FAR_BARS,
-    LAGS,
-    SCALES,
-    bar_similarity,
-    bars_return,
-    places_of,
-)
+from emomusic.evaluation.structure import FAR_BARS, SCALES, bar_similarity, bars_return, places_of
 from emomusic.music.attributes import SAME_ONSET_BEATS, measure, passage_of
 from emomusic.music.key import estimate_key
 from studies import main_of, run_study
+from studies.distributions.filled import fills
 
 STEPS_PER_BEAT = 12
 N_LENGTHS, LENGTHS_PER_OCTAVE = 28, 4
@@ -65,7 +59,7 @@ def distributions(context: Context) -> Iterator[Row]:
 
 
 def overlap(
-    composed: Sequence[Piece], real: Sequence[Piece], *, n_draws: int = N_DRAWS, seed: int = 0
+    composed: Sequence[Piece], real: Sequence[Piece], *, n_draws: int = N_DRAWS
 ) -> Iterator[Row]:
     """Compare the distributions of composed pieces with those of real ones.
 
@@ -79,10 +73,9 @@ def overlap(
         composed: At least 8 pieces with bars.
         real: At least 16 pieces with bars, of at least two songs.
         n_draws: Of the bootstrap.
-        seed: Of halvings and draws.
 
     Raises:
-        ValueError: If there are too few pieces or one has no bars.
+        ValueError: If there are too few pieces.
 
     Reference:
         Yang and Lerch (2020), On the evaluation of generative models in music (mgeval): theirs
@@ -93,7 +86,7 @@ def overlap(
     for quantity in QUANTITIES:
         both = histograms(composed, quantity), histograms(real, quantity)
         kinds = ("pooled", "distances")
-        for row in beside((composed, real), both, kinds, _areas, n_draws=n_draws, seed=seed):
+        for row in beside((composed, real), both, kinds, _areas, n_draws=n_draws):
             by = {"quantity": quantity, "kind": row.name, "pieces": row.by["pieces"]}
             means.setdefault((row.name, row.by["pieces"]), []).append(row.value)
             yield replace(row, name="overlap", by=by)
@@ -185,9 +178,9 @@ def _polyphony(piece: Piece) -> Matrix:
 
 def _density(piece: Piece) -> Matrix:
     """Count the bars by their notes a beat, in steps of a half up to 12 or more."""
-    last = piece.bars - 1
+    last = piece.n_bars - 1
     bar = np.clip((piece.notes.onset // piece.beats_per_bar).astype(np.int64), 0, last)
-    per_beat = np.bincount(bar, minlength=piece.bars) / piece.beats_per_bar
+    per_beat = np.bincount(bar, minlength=piece.n_bars) / piece.beats_per_bar
     return _counted(np.floor(per_beat * 2.0), int(MAX_DENSITY * 2) + 1)
 
 
@@ -279,7 +272,7 @@ def statistics_of(piece: Piece, *, lags: Sequence[int] = LAGS) -> dict[str, floa
     """
     notes = piece.notes
     classes = np.bincount(notes.pitch % 12, minlength=12)
-    passage = passage_of(notes, n_beats=piece.n_beats, tempo=piece.tempo or 120.0)
+    passage = passage_of(notes, n_beats=piece.n_beats, tempo=120.0)
     taken = measure(passage, ("pitch_range", "polyphony"))
     return {
         "scale_consistency": float((SCALES @ classes).max() / classes.sum()),
@@ -297,19 +290,19 @@ def statistics_of(piece: Piece, *, lags: Sequence[int] = LAGS) -> dict[str, floa
 def groove_similarity(piece: Piece) -> float:
     """Return how alike the onsets of all pairs of bars are, 0 to 1; at least two bars."""
     bar, step = places_of(piece, STEPS_PER_BEAT)
-    grid = np.zeros((piece.bars, piece.beats_per_bar * STEPS_PER_BEAT))
+    grid = np.zeros((piece.n_bars, piece.beats_per_bar * STEPS_PER_BEAT))
     grid[bar, step] = 1.0
     filled = grid.sum(axis=1)
     apart = filled[:, None] + filled[None, :] - 2.0 * grid @ grid.T
-    pairs = np.triu_indices(piece.bars, 1)
+    pairs = np.triu_indices(piece.n_bars, 1)
     return 1.0 - float(apart[pairs].mean()) / grid.shape[1]
 
 
 def _window_entropy(piece: Piece, n_bars: int) -> float:
     bar = places_of(piece, STEPS_PER_BEAT)[0]
-    counts = np.zeros((piece.bars, 12))
+    counts = np.zeros((piece.n_bars, 12))
     np.add.at(counts, (bar, piece.notes.pitch % 12), 1.0)
-    n_bars = min(n_bars, piece.bars)
+    n_bars = min(n_bars, piece.n_bars)
     windows = np.lib.stride_tricks.sliding_window_view(counts, n_bars, axis=0).sum(axis=-1)
     filled = windows[windows.any(axis=1)]
     share = filled / filled.sum(axis=1, keepdims=True)
@@ -323,7 +316,7 @@ def reached_lags(pieces: Sequence[Piece]) -> tuple[int, ...]:
     Raises:
         ValueError: If one has no bars or fewer than five.
     """
-    shortest = min(piece.bars for piece in pieces)
+    shortest = min(piece.n_bars for piece in pieces)
     if shortest <= FAR_BARS:
         raise ValueError(f"pieces must have more than {FAR_BARS} bars, got one of {shortest}")
     return tuple(lag for lag in LAGS if lag < shortest)
@@ -347,7 +340,8 @@ def statistics(
     Raises:
         ValueError: If there are too few pieces, or one has no bars or fewer than five.
     """
-    checked_pieces(composed, real)
+    if len(composed) < MIN_PIECES or len(real) < 2 * MIN_PIECES:
+        raise ValueError(f"too few pieces: {len(composed)} composed, {len(real)} real")
     lags = reached_lags([*composed, *real])
     tables = [[statistics_of(piece, lags=lags) for piece in own] for own in (composed, real)]
     values = [np.array([list(row.values()) for row in table]) for table in tables]
@@ -382,10 +376,16 @@ def report(args: argparse.Namespace) -> str:
     folder = find_checkpoint(args.checkpoint)
     settings = Settings(args.count, args.bars, args.seed)
     composer = Composer(folder)
+    args.out.mkdir(parents=True, exist_ok=True)  # first draws are written there
     context = Context(composer, folder, folder, args.out, rows_path=args.rows, settings=settings)
     about = {"checkpoint": composer.name, "clips": f"{args.count} a quadrant, seed {args.seed}"}
     return run_study(
-        "Distributions", [distributions, pieces], context, about=about, out=args.out, only=args.only
+        "Distributions",
+        [distributions, pieces, fills],
+        context,
+        about=about,
+        out=args.out,
+        only=args.only,
     )
 
 

@@ -29,7 +29,7 @@ from emomusic.evaluation.rows import (
     section,
     share,
 )
-from emomusic.evaluation.verifier import TABLES, Corpus, Learned, learned
+from emomusic.evaluation.verifier import TABLES, Corpus, VerifierCheck, in_order, learned
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of, read_score, write_score
 from emomusic.verify.analysis import Rows
@@ -84,7 +84,9 @@ class Given:
 @section("Songs left out", *TABLES)
 def crossed(given: Given) -> Iterator[Row | str]:
     """Fit on all folds but one, hear that one, over several seeds."""
-    own = Learned(given.source, given.n_seeds, given.n_folds, given.processes)
+    own = VerifierCheck(
+        given.source, n_seeds=given.n_seeds, n_folds=given.n_folds, processes=given.processes
+    )
     yield from learned.measure(own)
 
 
@@ -98,7 +100,7 @@ def controls(given: Given) -> Iterator[Row]:
     wrong = [replace(corpus.clips[other], path=clip.path, song=clip.song)
              for clip, other in zip(corpus.clips, dealt.tolist(), strict=True)]  # fmt: skip
     features, y = feature_matrix(corpus.notes), corpus.truth.y
-    said = {name: np.full((len(every), 4), np.nan) for name in ("majority", "forest", "dealt")}
+    said = {name: np.zeros((len(every), 4)) for name in ("majority", "forest", "dealt")}
     for fit, test in corpus.folds(n_folds=given.n_folds, seed=0):
         verifier = corpus.fit(fit, clips=wrong)
         said["dealt"][test] = corpus.answer(verifier, test).probabilities
@@ -112,7 +114,7 @@ def controls(given: Given) -> Iterator[Row]:
     names = {"dealt": "verifier, labels dealt to other songs", "forest": "random forest",
              "majority": "majority"}  # fmt: skip
     for name, probabilities in said.items():
-        yield from corpus.scored([without_spread(probabilities)], what=names[name])
+        yield from corpus.scored([(every, without_spread(probabilities))], what=names[name])
 
 
 def dealt_labels(corpus: Corpus, *, seed: int) -> Rows:
@@ -144,8 +146,8 @@ def transfer(given: Given) -> Iterator[Row]:
         raise LeftOutError("there is one source only")
     for source, own in corpus.sources.items():
         others = np.setdiff1d(np.arange(len(corpus.clips)), own)
-        answers = corpus.placed([(others, corpus.answer(corpus.fit(own), others))])
-        yield from corpus.scored([answers], learned=source)
+        answers = corpus.answer(corpus.fit(own), others)
+        yield from corpus.scored([(others, answers)], learned=source)
 
 
 @section(
@@ -166,7 +168,7 @@ def learning(given: Given) -> Iterator[Row]:
             parts = [(test, corpus.answer(corpus.fit(own), test)) for own, test in few]
         except ValueError:  # too few songs to calibrate on
             continue
-        yield from corpus.scored([corpus.placed(parts)], percent=str(percent))
+        yield from corpus.scored(parts, percent=str(percent))
 
 
 def drawn_songs(corpus: Corpus, fit: Rows, percent: int, *, seed: int) -> Rows:
@@ -272,7 +274,7 @@ def _heard(given: Given, change: Change) -> Predictions:
     for verifier, test in given.fitted:
         pairs = [(corpus.notes[row], corpus.clips[row].path) for row in test.tolist()]
         parts.append((test, verifier.predict(featurize([change(*pair) for pair in pairs]))))
-    return corpus.placed(parts)
+    return in_order(parts)[1]
 
 
 @section(

@@ -14,19 +14,24 @@ import symusic
 from midi import clean_score, song
 from synthetic import make_score
 
+from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.data.packing import pack
 from emomusic.data.prepared import prepare_clean
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.accuracy import Panel
 from emomusic.evaluation.control import Design
 from emomusic.evaluation.judges import Classes, Judge
-from emomusic.evaluation.pieces import Piece
+from emomusic.evaluation.quality import Piece
 from emomusic.evaluation.rows import Matrix, Row
 from emomusic.evaluation.run import Context, Extent, Settings
+from emomusic.music.attributes import ATTRIBUTES
+from emomusic.music.key import TONIC_NAMES
 from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import write_score
 from emomusic.training.rows import Rows
+from emomusic.verify.calibration import AXES
 from emomusic.verify.labels import LabelledClip, Part
 
 
@@ -79,16 +84,11 @@ def labelled(n: int, part: Part) -> list[LabelledClip]:
 Note = tuple[float, float, int, int]
 
 
-def piece_of(notes: list[Note], *, n_bars: int, group: str = "a", beats_per_bar: int = 4) -> Piece:
+def piece_of(notes: list[Note], *, n_bars: int, group: str = "a") -> Piece:
     """Return a piece of notes given as (onset, duration, pitch, velocity), in beats."""
     onset, duration, pitch, velocity = (np.array(column) for column in zip(*notes, strict=True))
-    return Piece(
-        make_notes(onset.astype(float), duration.astype(float), pitch, velocity, tempo=120.0),
-        group=group,
-        n_bars=n_bars,
-        beats_per_bar=beats_per_bar,
-        tempo=120.0,
-    )
+    own = make_notes(onset.astype(float), duration.astype(float), pitch, velocity, tempo=120.0)
+    return Piece(own, group, n_bars)
 
 
 def walks(
@@ -101,27 +101,20 @@ def walks(
     same: bool = False,
     per_song: int = 1,
 ) -> list[Piece]:
-    """Return melodies of eight bars that wander about a pitch over a bass.
+    """Return n melodies of eight bars that wander about a pitch, `centre`, over a bass.
 
-    Args:
-        n: How many.
-        seed: Draws them.
-        centre: Mean pitch they wander about.
-        velocity: Mean velocity.
-        gap: Beats between their notes; each has its own, up to three times as long.
-        same: Whether all are the same piece but for one velocity.
-        per_song: How many pieces in a row are of one song.
+    Each has its own beats between notes, `gap` to three times as long; `same` makes all the same
+    piece but for one velocity; so many in a row are of one song.
     """
-    rng = np.random.default_rng(seed)
-    pieces = []
+    rng, pieces = np.random.default_rng(seed), []
     for index in range(n):
         own = np.random.default_rng(seed) if same else rng
         step = gap * float(own.integers(1, 4))
         home, loud = centre + int(own.integers(-6, 7)), velocity + int(own.integers(-15, 16))
-        notes: list[Note] = []
-        for place in range(int(32 / step)):
-            pitch, hit = home + int(own.integers(-7, 8)), loud + int(own.integers(-8, 9))
-            notes.append((place * step, step, pitch, hit))
+        notes: list[Note] = [
+            (at * step, step, home + int(own.integers(-7, 8)), loud + int(own.integers(-8, 9)))
+            for at in range(int(32 / step))
+        ]
         notes += [(4.0 * bar, 4.0, home - 20 + int(own.integers(0, 8)), loud) for bar in range(8)]
         notes[0] = (*notes[0][:3], notes[0][3] + index % 3)
         pieces.append(piece_of(notes, n_bars=8, group=f"{seed}/{index // per_song}"))
@@ -151,35 +144,53 @@ def write_clip(path: Path, quadrant: str, rng: np.random.Generator, *, seconds: 
 
 
 def write_folder(folder: Path) -> None:
-    """Write clips, labels.csv and listeners' curves: EMOPIA with a split, VGMIDI with values."""
-    rng = np.random.default_rng(0)
-    lines = ["path,source,song,quadrant,split,valence,arousal"]
-    curves = {}
-    for source, value in (("emopia", ""), ("vgmidi", "0.2")):
+    """Write clips, labels.csv and listeners' curves: EMOPIA, and VGMIDI with values."""
+    rng, lines, curves = np.random.default_rng(0), ["path,source,song,quadrant,valence,arousal"], {}
+    for source in ("emopia", "vgmidi"):
         for k in range(N_SONGS):
-            quadrant = f"Q{k % 4 + 1}"
-            name = f"{source}{k}.mid"
+            quadrant, name = f"Q{k % 4 + 1}", f"{source}{k}.mid"
             write_clip(folder / name, quadrant, rng, seconds=10.0)
-            signs = ("-" if quadrant in ("Q2", "Q3") else "", "-" if k % 4 > 1 else "")
-            values = [f"{sign}{value}" if value else "" for sign in signs]
-            split = "val" if k >= N_SONGS - 4 and not value else "train"
-            lines.append(f"{name},{source},{k},{quadrant},{split},{','.join(values)}")
-            if value:
-                axes = {
-                    axis: [float(one) + 0.01 * bar for bar in range(20)]
-                    for axis, one in zip(("valence", "arousal"), values, strict=True)
-                }
+            valence, arousal = 0.2 * (1 if k % 4 in (0, 3) else -1), 0.2 * (1 if k % 4 < 2 else -1)
+            told = f"{valence},{arousal}" if source == "vgmidi" else ","
+            lines.append(f"{name},{source},{k},{quadrant},{told}")
+            if source == "vgmidi":
+                axes = {axis: [value + 0.01 * bar for bar in range(20)]
+                        for axis, value in zip(AXES, (valence, arousal), strict=True)}  # fmt: skip
                 spreads = {"valence_std": [0.2] * 20, "arousal_std": [0.3] * 20}
                 curves[name] = {"duration_s": 10.0, **axes, **spreads}
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
     (folder / "vgmidi_curves.json").write_text(json.dumps(curves))
 
 
+def answer_requests(requests: Sequence[Request], *, obeys: bool) -> list[Clip]:
+    """Answer with clips made in code, a note a bar: as asked, or as if nothing had been asked."""
+    rng, clips = np.random.default_rng(0), []
+    for index, request in enumerate(requests):
+        score, track = symusic.Score(480), symusic.Track("piano")
+        achieved = {a.name: float(rng.uniform(a.low, a.high)) for a in ATTRIBUTES}
+        if obeys:
+            achieved |= request.fixed
+        for bar in range(request.n_bars or 0):
+            asked = {"register": rng.uniform(40, 80), "velocity_mean": rng.uniform(30, 99)}
+            if obeys:
+                asked |= {name: values[bar] for name, values in request.per_bar.items()}
+            pitch, velocity = round(asked["register"]), round(asked["velocity_mean"])
+            track.notes.append(symusic.Note(bar * 4 * 480, 480, pitch, velocity))
+        score.tracks.append(track)
+        clips.append(Clip(
+            index=index, seed=0, candidate=0, request=request, score=score,
+            n_bars=request.n_bars or 0, n_given=0, tempo=120.0, targets=request.fixed,
+            achieved=achieved, key=f"{TONIC_NAMES[index % 12]} minor",
+            verdict=None, checkpoint="made", chords="",
+        ))  # fmt: skip
+    return clips
+
+
 TINY = Extent(
-    n_shuffles=1, n_candidates=2, best_of_share=2, n_levels=2, n_clips=1, n_over_chords=1,
+    n_levels=2, n_clips=1, n_over_chords=1,
     design=Design(
         attributes=("tempo", "register", "mode"), bar_attributes=("register",), n_levels=2,
-        n_each=1, n_bar_clips=2, n_sets=1, n_set_clips=2, n_bar_sets=0,
+        n_each=1, n_bar_clips=2,
     ),
     max_events=100, n_windows=1,
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""A study; `README.md` has its results."""
