@@ -11,14 +11,13 @@ from emomusic.compose.token_plan import (
     REPEATED,
     BarPlan,
     TokenPlan,
-    body_ids,
     clip_grammar,
+    decode_bars,
     to_script,
 )
 from emomusic.model.events import ADVANCE
-from emomusic.model.grammar import FREE, Script, Segments, Walk
+from emomusic.model.grammar import FREE, Script, Walk
 from emomusic.music.chords import NO_CHORD
-from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import STEPS_PER_BEAT, Tokenizer, Vocabulary
 
@@ -58,36 +57,29 @@ def led(the_plan: TokenPlan, seed: int = 0, *, end: float = 0.3, **changes: Any)
     return walk
 
 
-def heard(walk: Walk) -> Notes:
-    return notes_of(TOKENIZER.decode(body_ids(walk.script, walk.segments)))
-
-
-def bars_of(segments: Segments) -> list[list[str]]:
-    return [texts(segment) for segment in segments]
-
-
-@pytest.mark.parametrize("beats_per_bar", [2, 3, 4])
+@pytest.mark.parametrize("beats", [2, 3, 4])
 @pytest.mark.parametrize(("n_bars", "bounds"), [(1, (21, 108)), (3, (60, 60)), (7, (40, 72))])
-def test_every_sequence_is_music(beats_per_bar: int, n_bars: int, bounds: tuple[int, int]) -> None:
+def test_every_sequence_is_music(beats: int, n_bars: int, bounds: tuple[int, int]) -> None:
     for seed in range(4):
-        limited = plan(n_bars, beats_per_bar=beats_per_bar, lowest=bounds[0], highest=bounds[1])
+        limited = plan(n_bars, beats_per_bar=beats, lowest=bounds[0], highest=bounds[1])
         walk = led(limited, seed)
         assert len(walk.segments) == n_bars
-        score = TOKENIZER.decode(body_ids(walk.script, walk.segments))
+        score = decode_bars(TOKENIZER, walk.segments, beats_per_bar=beats, tempo=90.0)
         notes = notes_of(score)
         assert notes.pitch.min() >= bounds[0] and notes.pitch.max() <= bounds[1]
-        bar = np.floor(notes.onset / beats_per_bar + 1e-9)
-        assert sorted(set(bar.tolist())) == list(range(n_bars))
+        assert sorted({*(notes.onset // beats).tolist()}) == list(range(n_bars))
+        assert (notes.onset + notes.duration).max() <= n_bars * beats
         signature = score.time_signatures[0]
-        assert (signature.numerator, signature.denominator) == (beats_per_bar, 4)
+        assert (signature.numerator, signature.denominator) == (beats, 4)
+        assert [round(tempo.qpm, 2) for tempo in score.tempos] == [90.0]
         assert len(TOKENIZER.encode(score)) == n_bars
 
 
-def test_each_bar_begins_with_its_chords_unless_they_are_given_or_not_wanted() -> None:
-    for bar in bars_of(led(plan(4)).segments):
-        assert [text.split("_")[0] for text in bar[:3]] == ["ChordA", "ChordB", "Position"]
-    for told in (plan(4, BarPlan(chords=(0, 0))), plan(4, writes_chords=False)):
-        assert all(bar[0].startswith("Position") for bar in bars_of(led(told).segments))
+def test_each_bar_begins_with_its_chords_unless_they_are_given() -> None:
+    for bar in led(plan(4)).segments:
+        assert [text.split("_")[0] for text in texts(bar[:3])] == ["ChordA", "ChordB", "Position"]
+    for bar in led(plan(4, BarPlan(chords=(0, 0)))).segments:
+        assert TEXTS[bar[0]].startswith("Position")
 
 
 def test_a_head_says_all_that_is_asked_of_its_bar_in_one_order() -> None:
@@ -117,27 +109,19 @@ def test_the_last_bars_are_announced(n_bars: int, told: str) -> None:
     assert ends == [(True, False)] * (n_bars - 1) + [(False, True)]
 
 
-def test_a_piece_that_goes_on_announces_no_end() -> None:
-    found = script(plan(5, ends=False))
-    assert not any(t.startswith("Ending_") for bar in found.bars for t in texts(bar.head))
-    assert (found.bars[-1].ends_bar, found.bars[-1].ends_all) == (True, True)
-
-
-@pytest.mark.parametrize("beats_per_bar", [2, 3, 4])
-def test_no_position_lies_beyond_the_bar_which_does_not_grow_without_end(
-    beats_per_bar: int,
-) -> None:
-    walk = led(plan(2, beats_per_bar=beats_per_bar), end=0.0, reach=0)
-    for bar in bars_of(walk.segments):
-        steps = [int(t.split("_")[1]) for t in bar if t.startswith("Position_")]
-        assert max(steps) < beats_per_bar * STEPS_PER_BEAT
-        assert sum(t.startswith("Pitch_") for t in bar) <= MAX_BAR_NOTES
+@pytest.mark.parametrize("beats", [2, 3, 4])
+def test_no_position_lies_beyond_the_bar_which_does_not_grow_without_end(beats: int) -> None:
+    for bar in led(plan(2, beats_per_bar=beats), end=0.0, reach=0).segments:
+        steps = [int(t.split("_")[1]) for t in texts(bar) if t.startswith("Position_")]
+        assert max(steps) < beats * STEPS_PER_BEAT
+        assert sum(t.startswith("Pitch_") for t in texts(bar)) <= MAX_BAR_NOTES
 
 
 @pytest.mark.parametrize("reach", [7, 14])
 def test_two_hands_reach_all_that_is_struck_at_once(reach: int) -> None:
     for seed in range(4):
-        notes = heard(led(plan(3, reach=reach), seed, end=0.05))
+        walk = led(plan(3, reach=reach), seed, end=0.05)
+        notes = notes_of(decode_bars(TOKENIZER, walk.segments))
         for onset in np.unique(notes.onset):
             pitch = notes.pitch[notes.onset == onset]
             left = pitch[pitch <= pitch[0] + reach][:5]
@@ -166,13 +150,8 @@ def test_bars_that_are_there_stand_before_the_first_as_many_as_fit(room: int, n_
     assert found.opening([]) == [*plain.prompt, *held, *plain.bars[0].head]
 
 
-def test_bars_that_are_there_are_not_written_again() -> None:
-    before = script(plan(2, before=BEFORE))
-    assert body_ids(before, [[7], [8]]) == body_ids(script(plan(2)), [[7], [8]])
-
-
 def test_where_the_context_is_full_the_last_bars_that_fit_are_repeated() -> None:
-    found = replace(script(plan(3, before=BEFORE, ends=False)), max_repeated=20)
+    found = replace(script(plan(7, before=BEFORE)), max_repeated=20)
     last = [*HEAD, *BEFORE[1]]
     opening = found.opening([[*BEFORE[0]], [*BEFORE[1]]])
     assert opening == [*found.prompt, *last, *found.bars[2].head]
@@ -209,22 +188,14 @@ def test_a_gap_is_filled_between_bars_that_are_shown(n_bars: int) -> None:
     assert [(bar.ends_bar, bar.ends_all) for bar in found.bars][-1] == (False, True)
     walk = led(between)
     assert len(walk.segments) == n_bars  # what is around it is not written again
-    assert len(TOKENIZER.encode(TOKENIZER.decode(body_ids(found, walk.segments)))) == n_bars
+    assert len(TOKENIZER.encode(decode_bars(TOKENIZER, walk.segments))) == n_bars
 
 
 def test_bars_near_a_pieces_end_say_so_on_both_sides_of_a_gap() -> None:
     found = script(plan(3, behind=BEFORE[:2]))
     told = [[t for t in texts(bar.head) if "_" in t][2:] for bar in found.bars]
     assert told == [["Join_3"], ["Join_2", "Ending_4"], ["Join_1", "Ending_3"]]
-    quiet = script(plan(3, behind=BEFORE[:2], ends=False))
-    assert not any("Ending" in TEXTS[token] for bar in quiet.bars for token in bar.head)
-    assert not any("Ending" in TEXTS[token] for token in quiet.prompt)
-    assert not quiet.bars[-1].ends_bar and quiet.bars[-1].ends_all
-
-
-def test_bars_behind_a_gap_stay_where_the_context_is_full() -> None:
-    found = script(plan(3, behind=BEFORE[:1]))
-    assert found.opening([[1], [2]])[: len(found.prompt)] == list(found.prompt)
+    assert found.opening([[1], [2]])[: len(found.prompt)] == list(found.prompt)  # they stay
 
 
 # notes that are given
@@ -275,19 +246,13 @@ def test_every_given_note_is_written(n: int) -> None:
 
 def test_given_notes_must_come_in_order_and_be_not_too_many() -> None:
     first, second = drawn_notes(0, 2)
-    for given in ((second, first), (first, first)):
-        with pytest.raises(ValueError, match="by position, then pitch, in bar 2"):
-            TokenPlan((), (BarPlan(), BarPlan(given=given)))
-    with pytest.raises(ValueError, match="at most 128 notes of a bar can be given, bar 1 has"):
-        TokenPlan((), (BarPlan(given=drawn_notes(0, 400)),))
-
-
-def test_ids_of_a_part_are_those_the_whole_begins_with() -> None:
-    walk = led(plan(4))
-    whole = body_ids(walk.script, walk.segments)
-    for n in range(1, 5):
-        part = body_ids(walk.script, walk.segments[:n])
-        assert part == whole[: len(part)]
+    for given, words in (
+        ((second, first), "must rise"),
+        ((first, first), "must rise"),
+        (drawn_notes(0, 400), "at most 128 notes of a bar can be given, bar 2"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            script(TokenPlan((), (BarPlan(), BarPlan(given=given))))
 
 
 def test_a_vocabulary_with_scattered_pitches_is_refused() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.composing import compose_quadrants
 from helpers.evaluation import PitchJudge, SureJudge, clip_at, labelled, row
 from synthetic import make_mapper
 
 from emomusic.compose.composer import Composer
-from emomusic.compose.quadrants import compose_quadrants
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation.accuracy import (
     NO_VELOCITY,

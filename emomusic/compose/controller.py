@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emomusic.compose.directions import LEVERS, ControlDirections, OperatingPoint, Response
-from emomusic.model.engine import LogitBias
-from emomusic.model.grammar import Segments
+from emomusic.compose.directions import LEVER_REACH, LEVERS, Response
 from emomusic.music.attributes import measure
 from emomusic.music.key import key_correlations
 from emomusic.music.passage import SAME_ONSET_BEATS, Passage
 from emomusic.music.tokenizer import ENDING_BARS
 
-Listen = Callable[[Segments], Passage]
 Vector = NDArray[np.float64]
 LATELY_BEATS = 12.0
 LEAST_NOTES = 8
 
 # What is tuned. Pulls of levers are in logits (nats), errors and gains in standard deviations of
 # real music, weights as `attribute_weights` has them.
-LEVER_REACH = {
-    "soon": 0.8, "bar_ends": 0.7, "on_eighths": 0.7, "on_sixteenths": 0.8, "on_triplets": 0.8,
-    "fuller": 0.7, "higher": 0.7, "wider": 0.3, "major": 0.7, "clear": 0.6, "at_home": 0.5,
-    "outside": 0.8, "major_chords": 0.7, "louder": 0.6, "swell": 0.7, "longer": 0.5,
-    "unequal": 0.3,
-}  # fmt: skip
-"""How far each lever is easily pulled, in nats: in the solution it costs alike at this."""
-MAX_PULL = 1.25
-"""Times its reach that a lever is pulled at most."""
+MAX_PULL = 1.25  # Times its reach that a lever is pulled at most.
 LENGTH_LEVERS, LENGTH_REACH = ("longer", "unequal"), 0.1
 """These reach no further where nothing is asked for by itself: an emotion is told as well without
 them, and what they draw out is no longer struck, the left hand first."""
-RIDGE = 0.6
-"""What a pull costs in the solution, squared standard deviations a squared reach."""
+RIDGE = 0.6  # What a pull costs in the solution, squared standard deviations a squared reach.
 MIN_SENSITIVITY = 0.1
 """Squared response, over all levers at their reach, at which an attribute counts half."""
 WINDOW_BARS = 16
@@ -45,97 +33,57 @@ INTEGRAL_GAIN = 0.25
 """How much of an error adds up from bar to bar: of harmony, of goals that move, and of what is
 asked for by itself. Else nothing does: density and register would drift, and the end of a clip
 lie elsewhere."""
-MAX_ERROR = 2.0
-"""Standard deviations of an error that are fed back at most."""
+MAX_ERROR = 2.0  # Standard deviations of an error that are fed back at most.
 MAX_INTEGRAL = 3.0
 """Standard deviations that add up at most, and that are steered against from the start."""
-FIRM_WEIGHT = 4.0
-"""From what weight on an attribute counts as asked for by itself."""
-FIRM_GAIN = 4.0
-"""Times as much is done for it."""
+FIRM_WEIGHT = 4.0  # From what weight on an attribute counts as asked for by itself.
+FIRM_GAIN = 4.0  # Times as much is done for it.
 STAY_IN_ENDING = ("higher", "wider")
 """Levers that correct nothing in the last bars: an ending stays where the music is."""
-MAX_ENDING_OFFSET = 3.0
-"""Semitones by which an ending may lie off the bars before it."""
-ENDING_GAIN = 0.12
-"""Nats of the pull back for each semitone more."""
+MAX_ENDING_OFFSET = 3.0  # Semitones by which an ending may lie off the bars before it.
+ENDING_GAIN = 0.12  # Nats of the pull back for each semitone more.
 STILL_SHARE = 0.75
 """Share of the onsets asked for below which the last bars have come to a halt: music that has
 would stay so, because the model takes after it."""
-STILL_BARS = 2
-"""So many are the last bars."""
+STILL_BARS = 2  # So many are the last bars.
 STILL_GAIN = 2.5
 """Nats of `soon` where nothing is struck any more, beyond what it is pulled at most."""
-KEY_MARGIN = 0.12
-"""By how much the key asked for is to fit better than any other, in correlation."""
-KEY_GAIN = 0.25
-"""Nats of `at_home` where it does not fit better at all."""
+KEY_MARGIN = 0.12  # By how much the key asked for is to fit better than any other, in correlation.
+KEY_GAIN = 0.25  # Nats of `at_home` where it does not fit better at all.
 MAX_GOAL = {"mode": 0.3}
 """Beyond this another key would be found: a goal that cannot be reached moves to the nearest."""
 MAX_PITCH_CLASS_SHARE = 0.26
 """Share of the last bars that a pitch class may have: what leans to few pitch classes takes after
 itself, and would end on one."""
-CROWDING_GAIN = 10.0
-"""Nats a share by which it is held back beyond that."""
+CROWDING_GAIN = 10.0  # Nats a share by which it is held back beyond that.
 PULL_STEPS = 256.0
 """Levers are rounded to this part of a nat, so that a clip does not depend on how a CPU adds up."""
-SET_BY_ITSELF = frozenset({"tempo"})
-"""Attributes that no lever moves."""
+SET_BY_ITSELF = frozenset({"tempo"})  # Attributes that no lever moves.
 HARMONY = frozenset({"mode", "chord_mode"})
 
 
-@dataclass(frozen=True)
-class MeasuredBars:
-    """Hold what is heard.
+def measure_written(passage: Passage, names: Sequence[str]) -> Vector:
+    """Measure attributes of a passage as it is written, in the order of their names.
 
-    Attributes:
-        values: Of each attribute asked for, in that order; `mode` counts on C, where the music is
-            written, and not on the tonic of the key that is found.
-        fits: How well each key fits, shape (2, 12), see `key_correlations`.
-        lately: The share of the last bars' notes that each pitch class has, shape (12,).
+    `mode` counts on C, where it is written, and not on the tonic of the key that is found.
     """
-
-    values: NDArray[np.float64]
-    fits: NDArray[np.float64]
-    lately: NDArray[np.float64]
-
-    def at_home(self, *, is_major: bool) -> float:
-        """Return by how much the key on C fits better than the best other, -2 to 2."""
-        others = self.fits.copy()
-        others[int(not is_major), 0] = -1.0
-        return float(self.fits[int(not is_major), 0] - others.max())
-
-
-def measure_written(passage: Passage, names: Sequence[str]) -> MeasuredBars:
-    """Measure attributes of a passage as it is written, in C."""
-    fits = key_correlations(passage.notes)
     values = measure(passage, names)
     if "mode" in values:
-        values["mode"] = float(fits[0, 0] - fits[1, 0]) / 2
-    late = passage.notes.pitch[passage.notes.onset >= passage.n_beats - LATELY_BEATS]
-    counts = np.bincount(late % 12, minlength=12)
-    return MeasuredBars(np.array(list(values.values())), fits, counts / max(len(late), LEAST_NOTES))
+        major, minor = key_correlations(passage.notes)[:, 0]
+        values["mode"] = float(major - minor) / 2
+    return np.array(list(values.values()))
 
 
 @dataclass(frozen=True)
 class Gains:
-    """Say how goals that change from bar to bar are followed.
+    """Say how goals that change from bar to bar are followed."""
 
-    Attributes:
-        turn: How much more they are pulled for: a single bar gives way less than a clip.
-        max_error: Standard deviations that are pulled for at most.
-        max_pull: Times its reach that a lever is pulled at most.
-        feedback: Share of what is measured that is fed back.
-        harmony: How much more mode and chords are pulled for, which carry valence.
-        window: So many bars are listened back to.
-    """
-
-    turn: float
-    max_error: float
-    max_pull: float
-    feedback: float
-    harmony: float = 0.0
-    window: int = WINDOW_BARS
+    turn: float  # how much more they are pulled for: a single bar gives way less than a clip
+    max_error: float  # standard deviations that are pulled for at most
+    max_pull: float  # times its reach that a lever is pulled at most
+    feedback: float  # share of what is measured that is fed back
+    harmony: float = 0.0  # how much more mode and chords are pulled for, which carry valence
+    window: int = WINDOW_BARS  # so many bars are listened back to
 
 
 BAR_BY_BAR = Gains(turn=5.0, max_error=10.0, max_pull=6.0, feedback=0.5)
@@ -146,7 +94,7 @@ ALONG_A_CURVE = Gains(
 
 
 class FeedbackController:
-    """Steer one clip; call it with the bars so far for what the next one leans to.
+    """Steer one clip; asked before each bar for how far the levers are pulled in it.
 
     The levers are solved for by least squares from the response measured on the checkpoint: as
     little as does it. With S the response (n_attributes, n_levers), R the levers' reach and W the
@@ -168,40 +116,33 @@ class FeedbackController:
 
     def __init__(
         self,
-        goals: Mapping[str, Sequence[float]],
+        goals: Sequence[Mapping[str, float]],
         response: Response,
         *,
-        levers: ControlDirections,
-        listen: Listen,
-        n_bars: int,
-        points: Sequence[OperatingPoint],
         weights: Mapping[str, float],
         gains: Gains = BAR_BY_BAR,
     ) -> None:
         """Solve for the levers once.
 
         Args:
-            goals: Attribute values aimed at in each bar, as written in C, as many as bars; what
-                is not named is free.
+            goals: Attribute values aimed at in each bar, as written in C, of the same attributes
+                in all; what is not named is free.
             response: Of the checkpoint.
-            levers: Of its vocabulary and the metre.
-            listen: Returns the bars it is given, the last ones so far.
-            n_bars: Length of the clip.
-            points: What the levers of each bar turn about, as many as bars.
             weights: How much each attribute matters.
             gains: How goals that change from bar to bar are followed.
         """
-        names = [name for name in response.attributes if name in goals]
-        names = [name for name in names if name not in SET_BY_ITSELF]
-        self._names, self._own = names, response.columns(names)
-        self._response, self._levers, self._listen = response, levers, listen
-        self._points, self._gains, self._has_mode = points, gains, "mode" in goals
+        names = [n for n in response.attributes if n in goals[0] and n not in SET_BY_ITSELF]
+        self._names = names
+        self._own = np.array([response.attributes.index(name) for name in names], np.int64)
+        self._response, self._gains, self._has_mode = response, gains, "mode" in goals[0]
         self._scale = response.scale[self._own]  # (n_attributes,), those asked for
-        by_name = np.array([_reachable(name, goals[name]) for name in names])
-        self._goals = by_name.reshape(len(names), n_bars).T  # (n_bars, n_attributes)
+        most = np.array([MAX_GOAL.get(name, np.inf) for name in names])[:, None]
+        by_name = np.array([[goal[name] for goal in goals] for name in names], np.float64)
+        # (n_bars, n_attributes)
+        self._goals = np.clip(by_name.reshape(len(names), len(goals)), -most, most).T
 
         matters = np.array([weights[name] for name in names])  # (n_attributes,)
-        reach = np.array([LEVER_REACH[name] for name in LEVERS])  # (n_levers,)
+        reach = np.array(list(LEVER_REACH.values()))  # (n_levers,)
         if not (matters >= FIRM_WEIGHT).any():
             reach[np.isin(LEVERS, LENGTH_LEVERS)] = LENGTH_REACH
         slopes = response.pulled[self._own] * reach  # S R: (n_attributes, n_levers)
@@ -214,52 +155,48 @@ class FeedbackController:
 
         varies = np.ptp(self._goals, axis=0) > 0
         harmony, is_asked = np.isin(names, sorted(HARMONY)), matters >= FIRM_WEIGHT
-        firmly = harmony | is_asked | varies
         self._max_pull = (gains.max_pull if varies.any() else MAX_PULL) * reach
         self._firm = np.where(is_asked, FIRM_GAIN, 1.0)
         self._share = np.where(varies, gains.feedback, 1.0)
-        self._integral_gain = np.where(firmly, INTEGRAL_GAIN, 0.0)
+        self._integral_gain = np.where(harmony | is_asked | varies, INTEGRAL_GAIN, 0.0)
         self._turn = gains.turn + gains.harmony * harmony
         # The lever that does most for each attribute, and in which direction.
         self._strongest = np.abs(self._solution / reach[:, None]).argmax(axis=0)
         self._sign = np.sign(self._solution[self._strongest, np.arange(len(names))])
-        self._integral = np.zeros(len(names))
-        self._homeward = 0.0
-        self._last: tuple[int, LogitBias] | None = None
+        self._integral, self._homeward = np.zeros(len(names)), 0.0
+
+    def pulls(self, bar: int, heard: Passage | None, *, is_major: bool) -> tuple[Vector, Vector]:
+        """Return how far each lever is pulled for a bar; each bar is asked for once, in order.
+
+        Args:
+            bar: Which one.
+            heard: The last bars before it, as written in C, at most as many as the gains say;
+                None before the first.
+            is_major: The mode that the bar is to have.
+
+        Returns:
+            Shape (n_levers,), and what is taken off each pitch class, shape (12,).
+        """
+        pulled, crowded = self._pull(self._foreseen(bar)), np.zeros(12)
+        if heard is not None:
+            correction = self._corrected(pulled, measure_written(heard, self._names), bar)
+            n_ending = bar - (len(self._goals) - ENDING_BARS)
+            if n_ending >= 0:
+                correction[np.isin(LEVERS, STAY_IN_ENDING)] = 0.0
+                share = n_ending / min(bar, self._gains.window)
+                correction[LEVERS.index("higher")] -= ENDING_GAIN * _strayed(heard, share)
+            pulled = pulled + correction
+            pulled[LEVERS.index("at_home")] += self._home(heard, is_major=is_major)
+            crowded = _crowded(heard)
+        pulled = np.clip(pulled, -self._max_pull, self._max_pull)
+        if heard is not None and "onset_density" in self._names:
+            pulled[LEVERS.index("soon")] += STILL_GAIN * self._stillness(heard, bar)
+        return (pulled * PULL_STEPS).round() / PULL_STEPS, crowded
 
     def _pull(self, error: Vector) -> Vector:
         """Return the levers (n_levers,) that take away an error in standard deviations."""
         moved: Vector = (self._solution * (self._weight * error)).sum(axis=1)
         return moved
-
-    def __call__(self, segments: Segments) -> LogitBias:
-        """Return what the next bar leans to."""
-        n = len(segments)
-        if self._last is None or self._last[0] != n:
-            pulled, crowded = self._pull(self._foreseen(n)), None
-            if n:
-                passage = self._listen(segments[-self._gains.window :])
-                heard = measure_written(passage, self._names)
-                correction = self._corrected(pulled, heard, n)
-                n_ending = n - (len(self._goals) - ENDING_BARS)
-                if n_ending >= 0:
-                    correction[[LEVERS.index(name) for name in STAY_IN_ENDING]] = 0.0
-                    share = n_ending / min(n, self._gains.window)
-                    correction[LEVERS.index("higher")] -= ENDING_GAIN * _strayed(passage, share)
-                pulled = pulled + correction
-                pulled[LEVERS.index("at_home")] += self._home(heard, n)
-                crowded = CROWDING_GAIN * np.maximum(
-                    heard.lately - MAX_PITCH_CLASS_SHARE, 0.0
-                ).round(6)
-            pulled = np.clip(pulled, -self._max_pull, self._max_pull)
-            if n and "onset_density" in self._names:
-                pulled[LEVERS.index("soon")] += STILL_GAIN * self._stillness(passage, n)
-            exact = (pulled * PULL_STEPS).round() / PULL_STEPS
-            self._last = (
-                n,
-                LogitBias(self._levers.bias(exact, self._points[n], bar=n, crowded=crowded)),
-            )
-        return self._last[1]
 
     def _foreseen(self, bar: int) -> Vector:
         """Return by how much the model would miss a bar's goals, in standard deviations."""
@@ -272,16 +209,10 @@ class FeedbackController:
         missed: Vector = np.clip(steady + turn, -self._gains.max_error, self._gains.max_error)
         return missed
 
-    def _corrected(self, pulled: Vector, heard: MeasuredBars, n: int) -> Vector:
-        """Return what is added to the levers for the difference that is heard.
-
-        Args:
-            pulled: The levers without it.
-            heard: The last bars.
-            n: Bars so far.
-        """
+    def _corrected(self, pulled: Vector, measured: Vector, n: int) -> Vector:
+        """Return what is added to levers for the difference that is heard after n bars."""
         goals = self._goals[max(n - self._gains.window, 0) : n].mean(axis=0)
-        error = (goals - heard.values) / self._scale
+        error = (goals - measured) / self._scale
         largest = MAX_ERROR * self._firm
         error = np.clip(error, -largest, largest) * n / (n + 2.0) * self._share
         correction = self._pull(self._firm * error + self._integral)
@@ -301,13 +232,22 @@ class FeedbackController:
         share = float(is_late.sum()) / n_beats / max(float(asked), 0.1)
         return max(STILL_SHARE - share, 0.0) / STILL_SHARE
 
-    def _home(self, heard: MeasuredBars, bar: int) -> float:
+    def _home(self, heard: Passage, *, is_major: bool) -> float:
         """Return the pull away from keys that would be taken for the one asked for."""
         if not self._has_mode:
             return 0.0
-        short = KEY_MARGIN - heard.at_home(is_major=self._points[bar].is_major)
-        self._homeward = min(max(self._homeward + KEY_GAIN * short / KEY_MARGIN / 4, 0.0), 2.0)
-        return self._homeward + max(KEY_GAIN * short / KEY_MARGIN, 0.0)
+        fits, own = key_correlations(heard.notes), (int(not is_major), 0)
+        others = np.delete(fits.ravel(), np.ravel_multi_index(own, fits.shape))
+        short = KEY_GAIN * (KEY_MARGIN - float(fits[own] - others.max())) / KEY_MARGIN
+        self._homeward = min(max(self._homeward + short / 4, 0.0), 2.0)
+        return self._homeward + max(short, 0.0)
+
+
+def _crowded(heard: Passage) -> Vector:
+    """Return by how much pitch classes are held back, shape (12,)."""
+    late = heard.notes.pitch[heard.notes.onset >= heard.n_beats - LATELY_BEATS]
+    share = np.bincount(late % 12, minlength=12) / max(len(late), LEAST_NOTES)
+    return CROWDING_GAIN * np.maximum(share - MAX_PITCH_CLASS_SHARE, 0.0).round(6)
 
 
 def _strayed(passage: Passage, share: float) -> float:
@@ -317,9 +257,3 @@ def _strayed(passage: Passage, share: float) -> float:
         return 0.0
     off = float(passage.notes.pitch[is_late].mean() - passage.notes.pitch[~is_late].mean())
     return off - float(np.clip(off, -MAX_ENDING_OFFSET, MAX_ENDING_OFFSET))
-
-
-def _reachable(name: str, goals: Sequence[float]) -> Vector:
-    most = MAX_GOAL.get(name, np.inf)
-    reached: Vector = np.clip(np.array(goals, np.float64), -most, most)
-    return reached

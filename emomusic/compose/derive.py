@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.parse import parse_key
@@ -14,14 +13,12 @@ from emomusic.emotion import CurvePoint, Emotion, EmotionCurve
 from emomusic.music.score import dump_score
 
 STEP = 0.4
-MOVES: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "happier": (STEP, 0.0),
-        "sadder": (-STEP, 0.0),
-        "livelier": (0.0, STEP),
-        "calmer": (0.0, -STEP),
-    }
-)
+MOVES: Mapping[str, tuple[float, float]] = {
+    "happier": (STEP, 0.0),
+    "sadder": (-STEP, 0.0),
+    "livelier": (0.0, STEP),
+    "calmer": (0.0, -STEP),
+}
 """What each move adds to valence and arousal."""
 
 

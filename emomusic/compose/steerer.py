@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emomusic.compose.controller import ALONG_A_CURVE, BAR_BY_BAR, FeedbackController
-from emomusic.compose.directions import ControlDirections, OperatingPoint, Pairs, Response
+from emomusic.compose.directions import ControlDirections, Pairs, Response, is_major
 from emomusic.compose.plan import ClipPlan
-from emomusic.compose.token_plan import body_ids, transposition
+from emomusic.compose.token_plan import decode_bars
 from emomusic.model.engine import LogitBias, Steer
-from emomusic.model.grammar import Script, Segments
-from emomusic.music.attributes import attribute
-from emomusic.music.chords import shift_chords
+from emomusic.model.grammar import Segments
 from emomusic.music.form import FORM_BARS, bars_back, harmony_moves
 from emomusic.music.hands import LEFT, hands_of
 from emomusic.music.notes import Notes
-from emomusic.music.passage import Passage, passage_of
+from emomusic.music.passage import passage_of
 from emomusic.music.score import notes_of
-from emomusic.music.tokenizer import BEATS_PER_BAR, STEPS_PER_BEAT, Tokenizer, Vocabulary
+from emomusic.music.tokenizer import STEPS_PER_BEAT, Tokenizer, Vocabulary
 
 # How strongly a bar is led along the one that it takes up, in nats.
 REPEAT_ONSET = 2.5
@@ -28,8 +26,7 @@ REPEAT_PITCH = 3.5
 REPEAT_LENGTH = 1.0
 REPEAT_VELOCITY = 0.25
 REPEAT_CHORD = 2.5
-MOVE_CHORD = 1.5
-"""Away from the chords of the bar before, where harmony is to move."""
+MOVE_CHORD = 1.5  # Away from the chords of the bar before, where harmony is to move.
 TEXTURE_PITCH, TEXTURE_SEMITONES = 1.0, 5
 """To about the height of what is struck there in a bar whose rhythm is taken up."""
 TEXTURE_MORE = {1: -1.0, 2: 0.0, 3: 0.5}
@@ -38,23 +35,12 @@ FIGURE_ONSET, FIGURE_PITCH, FIGURE_SEMITONES = 2.0, 1.0, 7
 """Not to pass by an onset of the left hand, and to about the height of its note."""
 # How much an attribute matters to the controller, where 1 tells emotions apart best.
 LEAST_WEIGHT = 0.2
-ASKED_WEIGHT = 5.0
-"""Of what is asked for by itself."""
+ASKED_WEIGHT = 5.0  # Of what is asked for by itself.
 MOTION = {"onset_density": 2.0}
 """What weighs more than it tells emotions apart: else length is reached where nothing moves."""
 GENTLE_WEIGHT = 2.0
 GENTLE = frozenset({"mode", "chord_mode", "key_clarity", "pitch_class_entropy"})
 """The same of these: pulled hard for them, music loses its key."""
-# What levers turn about where nothing is asked for.
-MIDDLE_PITCH = 62.0
-"""MIDI pitch."""
-MIDDLE_VELOCITY = 64.0
-MIDDLE_LENGTH = 0.7
-"""Beats."""
-USUAL_SHARE = 0.75
-"""Most notes are shorter than the mean, by so much."""
-SHORTEST = 0.1
-"""Beats."""
 TO_MINOR, TO_MAJOR = {4: 3, 9: 8, 11: 10}, {3: 4, 8: 9, 10: 11}
 """Pitch classes of C major, and of C minor, that the other mode has beside them."""
 
@@ -68,26 +54,12 @@ class RepetitionBias:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         """Look up what each id says."""
-        self._kind = np.full(len(vocabulary), "", dtype=object)
-        for kind in ("Position", "Pitch", "Velocity", "Duration"):
-            self._kind[vocabulary.kind_ids(kind)] = kind
-        self._is_chord = np.zeros(len(vocabulary), dtype=bool)
-        self._is_chord[[*vocabulary.kind_ids("ChordA"), *vocabulary.kind_ids("ChordB")]] = True
         self._end, self._same = vocabulary.id_of("Bar_None"), len(vocabulary)
-        self._positions, self._pitches = (
-            vocabulary.kind_ids("Position"),
-            vocabulary.kind_ids("Pitch"),
-        )
+        self._positions = vocabulary.kind_ids("Position")
+        self._pitches = vocabulary.kind_ids("Pitch")  # they go up by semitones
+        self._kind = dict.fromkeys(self._positions.tolist(), "Position")
+        self._kind |= dict.fromkeys(self._pitches.tolist(), "Pitch")
         self._lowest = int(vocabulary.values("Pitch")[0])
-        self._to = {
-            is_major: _other_mode(vocabulary, TO_MAJOR if is_major else TO_MINOR)
-            for is_major in (False, True)
-        }
-
-    def chords(self, bar: Sequence[int]) -> NDArray[np.int64]:
-        """Return the ids of a bar's chords."""
-        ids = np.array(bar, np.int64)
-        return ids[self._is_chord[ids]]
 
     def notes(self, bar: Sequence[int], *, to_major: bool | None = None) -> Pairs:
         """Return the pairs of `LogitBias` that lead along all that a bar has.
@@ -97,27 +69,26 @@ class RepetitionBias:
             to_major: The mode in which it is taken up, where that is another one: its third,
                 sixth and seventh are altered. None takes it as it is.
         """
-        if to_major is not None:
-            bar = self._to[to_major][np.array(bar, np.int64)].tolist()
+        altered = {} if to_major is None else TO_MAJOR if to_major else TO_MINOR
         found: dict[tuple[int, int], float] = {}
-        position = pitch = struck = -1
-        for token in bar:
-            kind = self._kind[token]
-            if kind == "Position":
-                position = token
-            elif kind == "Pitch":
-                found[position, token] = REPEAT_PITCH
-                if struck == position:
-                    found[pitch, self._same] = REPEAT_ONSET
-                struck, pitch = position, token
-            elif kind:
-                found[pitch, token] = REPEAT_VELOCITY if kind == "Velocity" else REPEAT_LENGTH
+        before = (-1, -1)
+        for position, written, velocity, duration in self._struck(bar):
+            pitch = self._altered(written, altered)
+            found[position, pitch] = REPEAT_PITCH
+            if before[0] == position:
+                found[before[1], self._same] = REPEAT_ONSET
+            found[pitch, velocity] = REPEAT_VELOCITY
+            found[pitch, duration] = REPEAT_LENGTH
+            before = position, pitch
         return _joined(self._onsets(bar), _pairs(found))
 
     def rhythm(self, bar: Sequence[int]) -> Pairs:
         """Return what leads along a bar's onsets, with as many notes at about the same height."""
+        moments: dict[int, list[int]] = {}
+        for position, pitch, _, _ in self._struck(bar):
+            moments.setdefault(position, []).append(pitch)
         found: dict[tuple[int, int], float] = {}
-        for position, pitches in self._moments(bar).items():
+        for position, pitches in moments.items():
             found[position, self._same] = TEXTURE_MORE.get(len(pitches), 1.0)
             for pitch in pitches:
                 near = self._near(pitch, TEXTURE_SEMITONES)
@@ -150,26 +121,30 @@ class RepetitionBias:
     def _onsets(self, bar: Sequence[int]) -> Pairs:
         """Return what leads from each position, and from none, to the bar's next onset."""
         firsts = np.append(-1, self._positions)
-        ids = np.array(bar, np.int64)
-        onsets = np.unique(ids[np.isin(ids, self._positions)])
+        onsets = np.intersect1d(bar, self._positions)
         nexts = np.append(onsets, self._end)[np.searchsorted(onsets, firsts, side="right")]
         pairs = np.stack([firsts, nexts], axis=1).astype(np.int32)
         return pairs, np.full(len(pairs), REPEAT_ONSET, np.float32)
 
-    def _moments(self, bar: Sequence[int]) -> dict[int, list[int]]:
-        """Return the ids of the pitches that are struck at each position."""
-        found: dict[int, list[int]] = {}
+    def _struck(self, bar: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+        """Yield the ids of position, pitch, velocity and duration of each note."""
         position = -1
-        for token in bar:
-            if self._kind[token] == "Position":
+        for at, token in enumerate(bar):
+            kind = self._kind.get(token)
+            if kind == "Position":
                 position = token
-            elif self._kind[token] == "Pitch":
-                found.setdefault(position, []).append(token)
-        return found
+            elif kind == "Pitch":
+                yield position, token, bar[at + 1], bar[at + 2]
+
+    def _altered(self, token: int, altered: Mapping[int, int]) -> int:
+        """Return the id of a pitch in the other mode; off the piano it stays."""
+        pitch_class = (token - int(self._pitches[0]) + self._lowest) % 12
+        moved = token + altered.get(pitch_class, pitch_class) - pitch_class
+        return moved if self._kind.get(moved) == "Pitch" else token
 
     def _near(self, pitch: int, semitones: int) -> list[int]:
         """Return the ids of the pitches at most so far away."""
-        inside = np.abs(self._pitches - pitch) <= semitones  # their ids go up by semitones
+        inside = np.abs(self._pitches - pitch) <= semitones
         return list(self._pitches[inside].tolist())
 
 
@@ -179,19 +154,8 @@ def _pairs(found: Mapping[tuple[int, int], float]) -> Pairs:
 
 
 def _joined(*led: Pairs) -> Pairs:
+    """Return the pairs of all together."""
     return np.concatenate([pairs for pairs, _ in led]), np.concatenate([w for _, w in led])
-
-
-def _other_mode(vocabulary: Vocabulary, altered: Mapping[int, int]) -> NDArray[np.int64]:
-    """Return the id that stands for each in the other mode, shape (vocab_size,)."""
-    ids = np.arange(len(vocabulary))
-    own = vocabulary.kind_ids("Pitch")
-    pitches = [int(text) for text in vocabulary.values("Pitch")]
-    of_pitch = dict(zip(pitches, own.tolist(), strict=True))
-    for pitch, token in of_pitch.items():
-        to = pitch - pitch % 12 + altered.get(pitch % 12, pitch % 12)
-        ids[token] = of_pitch.get(to, token)
-    return ids
 
 
 class Steerer:
@@ -204,80 +168,63 @@ class Steerer:
         *,
         weights: Mapping[str, float] | None = None,
     ) -> None:
-        """Take what was measured on a checkpoint.
+        """Take what a checkpoint's levers do, and how much its attributes matter for an emotion.
 
-        Args:
-            tokenizer: Its tokens.
-            response: What its levers do; None steers nothing.
-            weights: How much each attribute matters for an emotion; what is asked for by itself
-                matters more.
+        Without a response nothing is steered; what is asked for by itself matters more.
         """
         self.tokenizer, self.response, self.weights = tokenizer, response, weights or {}
         self._repetition = RepetitionBias(tokenizer.vocabulary)
-        self._levers = {
-            beats: ControlDirections(tokenizer.vocabulary, beats_per_bar=beats)
-            for beats in BEATS_PER_BAR
-        }
+        self.levers = ControlDirections(tokenizer.vocabulary)
 
-    def levers(self, plan: ClipPlan) -> ControlDirections:
-        """Return the levers for a clip's metre."""
-        return self._levers[plan.request.beats_per_bar]
-
-    def steer(self, plan: ClipPlan, script: Script) -> Steer | None:
+    def steer(self, plan: ClipPlan) -> Steer | None:
         """Return what steers a clip, or None."""
         if self.response is None or not plan.request.steering:
             return None
-        levers = self.levers(plan)
+        beats, gains = plan.request.beats_per_bar, ALONG_A_CURVE if plan.moves else BAR_BY_BAR
+        whole = plan.in_c(plan.targets)
+        goals = [whole | plan.in_c(plan.targets_in(bar)) for bar in range(plan.n_bars)]
         controller = FeedbackController(
-            goals_by_bar(plan),
-            self.response,
-            levers=levers,
-            listen=lambda segments: self.passage(plan, script, segments),
-            n_bars=plan.n_bars,
-            points=operating_points(plan),
-            weights=self._weights(plan),
-            gains=ALONG_A_CURVE if plan.moves else BAR_BY_BAR,
+            goals, self.response, weights=self._weights(plan), gains=gains
         )
-
-        chords = shift_chords(np.array(plan.chords, np.int64), -transposition(plan.tonic))
-        shown = plan.primer.bars if plan.primer is not None and plan.shows_primer else ()
-        seen = [list(bar) for bar in shown]
+        chords, seen = plan.chords_in_c(), [list(bar) for bar in plan.shown]
         moves = harmony_moves(plan.harmony, n_before=len(seen))
+        last: tuple[int, LogitBias] | None = None
 
         def steer(segments: Segments) -> LogitBias:
-            bar, back = len(segments), plan.harmony[len(segments)]
-            written = [*seen, *segments]
-            bias, led = controller(segments).bias, self._led(plan, script, written, bar=bar)
-            if len(chords):
-                first, second = chords[bar].tolist()
-                after = int(chords[bar + 1, 0]) if bar + 1 < len(chords) else second
-                more, pairs = levers.along((first, second), after)
+            nonlocal last
+            bar, own = len(segments), segments[-gains.window :]
+            if last is not None and last[0] == bar:  # a row that begins anew asks again
+                return last[1]
+            written, heard = [*seen, *segments], None
+            if bar:
+                n_beats = float(len(own) * beats)
+                heard = passage_of(self._notes(plan, own), n_beats=n_beats, tempo=plan.tempo)
+            about = goals[bar] if plan.moves else whole
+            pulled, crowded = controller.pulls(bar, heard, is_major=is_major(about))
+            bias = self.levers.bias(pulled, about, bar=bar, beats_per_bar=beats, crowded=crowded)
+            led = self._led(plan, written, bar=bar)
+            if chords:
+                after = chords[bar + 1][0] if bar + 1 < len(chords) else chords[bar][1]
+                more, pairs = self.levers.along(chords[bar], after, beats_per_bar=beats)
                 bias = bias + more
                 led.append(pairs)
-            elif back or moves[bar]:
-                bias = bias.copy()
+            else:  # a bar's chords come first
                 if moves[bar]:
-                    bias[0, self._repetition.chords(written[-1])] -= MOVE_CHORD
-                if back:
-                    bias[0, self._repetition.chords(written[-back])] += REPEAT_CHORD
-            return LogitBias(bias, *_joined(*led)) if led else LogitBias(bias)
+                    bias[0, written[-1][:2]] -= MOVE_CHORD
+                if back := plan.harmony[bar]:
+                    bias[0, written[-back][:2]] += REPEAT_CHORD
+            last = bar, LogitBias(bias, *_joined(*led)) if led else LogitBias(bias)
+            return last[1]
 
         return steer
 
-    def _led(self, plan: ClipPlan, script: Script, written: Segments, *, bar: int) -> list[Pairs]:
-        """Return what leads the next bar along those that it takes up.
-
-        Args:
-            plan: Of the clip.
-            script: Its heads.
-            written: The bars so far, given ones that the model sees first.
-            bar: Which bar of the clip is next.
-        """
+    def _led(self, plan: ClipPlan, written: Segments, *, bar: int) -> list[Pairs]:
+        """Return what leads a bar along those that it takes up, of all that the model sees."""
         followed, code = plan.follows[bar], plan.form[bar]
         if followed is not None and plan.primer is not None:
-            is_major = plan.is_major_at(bar)
-            to_major = is_major if is_major != plan.primer.is_major else None
-            return [self._repetition.notes(plan.primer.bars[followed], to_major=to_major)]
+            to_major = plan.is_major_at(bar)
+            altered = to_major if to_major != plan.primer.is_major else None
+            return [self._repetition.notes(plan.primer.bars[followed], to_major=altered)]
         back = bars_back(code) if code and bars_back(code) <= len(written) else 0
         if back and code <= len(FORM_BARS):
             return [self._repetition.notes(written[-back])]
@@ -287,68 +234,27 @@ class Steerer:
         elif back:
             led.append(self._repetition.rhythm(written[-back]))
         if plan.figures[bar]:
-            notes = self._notes(plan, script, [written[-plan.figures[bar]]])
+            notes = self._notes(plan, [written[-plan.figures[bar]]])
             notes = notes.where(hands_of(notes) == LEFT)
             if len(notes):
                 steps = np.rint(notes.onset * STEPS_PER_BEAT).astype(np.int64)
                 led.append(self._repetition.left_hand(steps, notes.pitch))
         return led
 
+    def _notes(self, plan: ClipPlan, segments: Segments) -> Notes:
+        """Return neighbouring bars as they are written, in C."""
+        beats = plan.request.beats_per_bar
+        return notes_of(
+            decode_bars(self.tokenizer, segments, beats_per_bar=beats, tempo=plan.tempo)
+        )
+
     def _weights(self, plan: ClipPlan) -> dict[str, float]:
-        request = plan.request
-        asked = {*request.fixed, *request.per_bar}
-        if request.is_major is not None:
+        asked = {*plan.request.fixed, *plan.request.per_bar}
+        if plan.request.is_major is not None:
             asked.add("mode")
         names = () if self.response is None else self.response.attributes
         weights = {name: self.weights.get(name, 1.0) for name in names} | MOTION
         return weights | {name: GENTLE_WEIGHT if name in GENTLE else ASKED_WEIGHT for name in asked}
-
-    def passage(self, plan: ClipPlan, script: Script, segments: Segments) -> Passage:
-        """Return neighbouring bars as they are written, in C; all heads say the same of a bar."""
-        n_beats = float(len(segments) * plan.request.beats_per_bar)
-        return passage_of(self._notes(plan, script, segments), n_beats=n_beats, tempo=plan.tempo)
-
-    def _notes(self, plan: ClipPlan, script: Script, segments: Segments) -> Notes:
-        ids = body_ids(script, segments)
-        n_beats = float(len(segments) * plan.request.beats_per_bar)
-        return notes_of(self.tokenizer.decode(ids, tempo=plan.tempo, n_beats=n_beats))
-
-
-def operating_point(targets: Mapping[str, float]) -> OperatingPoint:
-    """Return what levers turn about, from the targets as they are written in C."""
-    return OperatingPoint(
-        pitch=targets.get("register", MIDDLE_PITCH),
-        velocity=targets.get("velocity_mean", MIDDLE_VELOCITY),
-        length=max(targets.get("note_length", MIDDLE_LENGTH) * USUAL_SHARE, SHORTEST),
-        is_major=targets.get("mode", targets.get("chord_mode", 0.0)) >= 0,
-    )
-
-
-def operating_points(plan: ClipPlan) -> list[OperatingPoint]:
-    """Return what the levers of each bar turn about: it moves with a curve only."""
-    if not plan.moves:
-        return [operating_point(targets_in_c(plan))] * plan.n_bars
-    goals = goals_by_bar(plan).items()
-    return [operating_point({name: own[bar] for name, own in goals}) for bar in range(plan.n_bars)]
-
-
-def goals_by_bar(plan: ClipPlan) -> dict[str, Sequence[float]]:
-    """Return what each bar aims at, moved to C: the clip's targets, or the bar's own."""
-    shift = transposition(plan.tonic)
-    goals: dict[str, Sequence[float]] = {
-        name: [value] * plan.n_bars for name, value in targets_in_c(plan).items()
-    }
-    for name, values in plan.bar_targets.items():
-        goals[name] = [value - shift * attribute(name).per_semitone for value in values]
-    return goals
-
-
-def targets_in_c(plan: ClipPlan) -> dict[str, float]:
-    """Return a clip's targets, moved to C, where it is written."""
-    shift = transposition(plan.tonic)
-    return {
-        name: value - shift * attribute(name).per_semitone for name, value in plan.targets.items()
-    }
 
 
 def attribute_weights(telling: Mapping[str, float]) -> dict[str, float]:
