@@ -15,11 +15,8 @@ from emomusic.compose.plan import ClipPlan, plan_clip
 from emomusic.compose.primer import read_primer
 from emomusic.compose.request import CONTINUE, VARY, Request
 from emomusic.compose.steerer import RepetitionBias, Steerer, attribute_weights
-from emomusic.compose.token_plan import clip_grammar
 from emomusic.emotion import Emotion
 from emomusic.model.engine import LogitBias
-from emomusic.model.events import ADVANCE
-from emomusic.model.grammar import BarScript, Script, Walk
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.passage import Passage
 from emomusic.music.tokenizer import Tokenizer
@@ -28,7 +25,6 @@ JOY = Emotion(0.8, 0.6, "joy")
 TOKENIZER = Tokenizer()
 VOCABULARY = TOKENIZER.vocabulary
 SAME, END = len(VOCABULARY), VOCABULARY.id_of("Bar_None")
-GRAMMAR = clip_grammar(VOCABULARY)
 REPETITION = RepetitionBias(VOCABULARY)
 RESPONSE = make_response()
 CURVE = curve_of((0, -0.6, -0.6), (4, 0.6, 0.6))
@@ -237,144 +233,89 @@ def test_a_bar_is_led_to_chords_that_it_repeats_and_away_from_those_that_are_lef
     assert np.count_nonzero(more) == 2 + 2 * (away is not None)
 
 
-# the pairs that lead, as the grammar reads them
+# the pairs that lead: an id, that which followed it, and its weight
 
 BAR = ids(
-    f"Position_0 {note(48)} {note(64, 'Velocity_95', 'Duration_0.6.12')} Position_12 {note(65)} "
-    f"Position_24 {note(48, duration='Duration_2.0.4')} Position_36 {note(67, 'Velocity_79')}"
+    f"Position_0 {note(48)} {note(64, 'Velocity_95', 'Duration_0.6.12')} Position_12 {note(65)}"
 )
+FIRSTS = ["", *(f"Position_{step}" for step in range(48))]
 
 
-def walk_along(text: str = "") -> Walk:
-    """Return a bar of which some is written."""
-    head, layout = tuple(ids("Bar_None TimeSig_4/4")), GRAMMAR.layout
-    (position, n_positions), (pitch, n_pitches) = layout.position, layout.pitch
-    script = Script(
-        prompt=(layout.bos,),
-        bars=(BarScript(head),),
-        max_notes=100,
-        positions=(position, position + n_positions - 1),
-        pitches=(pitch, pitch + n_pitches - 1),
-    )
-    walk = Walk(GRAMMAR, script)
-    push(walk, ids(text))
-    return walk
+def told(pairs: Pairs) -> dict[tuple[str, str], float]:
+    """Return the weight of each pair by its texts, "" for none and SAME for the same moment."""
+    ids, weights = pairs
+    assert ids.dtype == np.int32 and weights.dtype == np.float32 and len(ids) == len(weights)
+    texts = (*VOCABULARY.texts, "SAME", "")
+    found = {(texts[a], texts[b]): w for (a, b), w in zip(ids, weights.tolist(), strict=True)}
+    assert len(found) == len(ids)
+    return found
 
 
-def push(walk: Walk, tokens: list[int]) -> None:
-    """Take note of ids, the one for a note at the same moment where it stands between them."""
-    for token in tokens:
-        if token not in walk.grammar.slot_ids[walk.slot]:
-            walk.push(0)
-        walk.push(walk.grammar.slot_ids[walk.slot].tolist().index(token))
+def to_the_next(*onsets: int) -> dict[tuple[str, str], float]:
+    """Return what leads from each position, and from none, to the next onset or the end."""
+    nexts = (next((o for o in onsets if o > step), None) for step in range(-1, 48))
+    ends = ("Bar_None" if onset is None else f"Position_{onset}" for onset in nexts)
+    return dict.fromkeys(zip(FIRSTS, ends, strict=True), 2.5)
 
 
-def leaning(walk: Walk, pairs: Pairs) -> dict[int, float]:
-    """Return by how much the ids that may be written now are led to, or away from."""
-    bias = np.zeros((2, SAME + 1), np.float32)
-    found, allowed = walk.leaning(bias, *pairs), walk.allowed()
-    own = walk.grammar.slot_ids[walk.slot].tolist()
-    return {own[at]: float(found[at]) for at in np.flatnonzero((found != 0) & allowed)}
-
-
-def test_every_id_of_the_bar_is_led_to_in_its_turn_and_no_others() -> None:
-    walk, pairs = walk_along(), REPETITION.notes(BAR)
-    for token in [*BAR, END]:
-        if walk.slot == ADVANCE and token not in GRAMMAR.slot_ids[ADVANCE]:
-            assert SAME in leaning(walk, pairs)
-            walk.push(0)
-        led = leaning(walk, pairs)
-        assert token in led and {*led} <= {*BAR, END, SAME} and min(led.values()) > 0
-        assert token == END or END not in led
-        push(walk, [token])
-    assert walk.done
-
-
-@pytest.mark.parametrize(
-    ("written", "led_to"),
-    [
-        ("", "Position_0"),
-        (f"Position_0 {note(48)}", "SAME Position_12"),
-        ("Position_36 Pitch_67", "Velocity_79"),
-        ("Position_36 Pitch_67 Velocity_63", "Duration_1.0.12"),
-        ("Position_0 Pitch_64", "Velocity_95"),  # each its own, though struck together
-        ("Position_0 Pitch_64 Velocity_95", "Duration_0.6.12"),
-        (f"Position_6 {note(70)}", "Position_12"),  # a bar that left may come back
-        (f"Position_6 {note(70)} Position_12", "Pitch_65"),
-    ],
-)
-def test_the_notes_of_a_bar_lead_from_wherever_another_is(written: str, led_to: str) -> None:
-    found = leaning(walk_along(written), REPETITION.notes(BAR))
-    assert {*found} == {
-        SAME if text == "SAME" else VOCABULARY.id_of(text) for text in led_to.split()
+def test_along_notes_every_id_follows_the_one_before_it_and_chords_lead_to_nothing() -> None:
+    wanted = to_the_next(0, 12) | {
+        ("Position_0", "Pitch_48"): 3.5,
+        ("Pitch_48", "Velocity_63"): 0.25,
+        ("Pitch_48", "Duration_1.0.12"): 1.0,
+        ("Pitch_48", "SAME"): 2.5,
+        ("Position_0", "Pitch_64"): 3.5,
+        ("Pitch_64", "Velocity_95"): 0.25,
+        ("Pitch_64", "Duration_0.6.12"): 1.0,
+        ("Position_12", "Pitch_65"): 3.5,
+        ("Pitch_65", "Velocity_63"): 0.25,
+        ("Pitch_65", "Duration_1.0.12"): 1.0,
     }
+    chords = ids("ChordA_0:maj ChordB_none")
+    assert told(REPETITION.notes(BAR)) == told(REPETITION.notes([*chords, *BAR])) == wanted
+    assert told(REPETITION.notes([])) == to_the_next()
 
 
-@pytest.mark.parametrize("bar", [BAR, SHORT, BAR[:4], []])
-def test_pairs_are_what_an_engine_takes_and_chords_lead_to_nothing(bar: list[int]) -> None:
-    pairs, weights = REPETITION.notes(bar)
-    assert pairs.dtype == np.int32 and weights.dtype == np.float32
-    assert pairs.shape == (len(weights), 2) and len(weights) >= 1 and (weights > 0).all()
-    assert (pairs >= (-1, 0)).all() and (pairs <= SAME).all()
-    assert len(np.unique(pairs, axis=0)) == len(pairs)
-    chorded = REPETITION.notes([*ids("ChordA_0:maj ChordB_none"), *bar])
-    assert chorded[0].tolist() == pairs.tolist() and chorded[1].tolist() == weights.tolist()
+@pytest.mark.parametrize(("n", "more"), [(1, -1.0), (2, 0.0), (3, 0.5), (4, 1.0), (5, 1.0)])
+def test_along_a_rhythm_onsets_follow_and_as_many_notes_about_as_high(n: int, more: float) -> None:
+    pitches = [48 + 13 * at for at in range(n)]
+    bar = ids(" ".join(["Position_6", *(note(pitch) for pitch in pitches)]))
+    near = {f"Pitch_{p + away}" for p in pitches for away in range(-5, 6) if p + away < 110}
+    wanted = to_the_next(6) | dict.fromkeys((("Position_6", text) for text in near), 1.0)
+    assert told(REPETITION.rhythm(bar)) == wanted | {("Position_6", "SAME"): more}
 
 
-def test_a_rhythm_leads_to_onsets_and_about_as_many_notes_about_as_high() -> None:
-    rhythm = REPETITION.rhythm(BAR)
-    assert {*leaning(walk_along(), rhythm)} == {*ids("Position_0")}
-    near = {*range(48 - 5, 48 + 6), *range(64 - 5, 64 + 6)}
-    wanted = ids(" ".join(f"Pitch_{p}" for p in near))
-    assert leaning(walk_along("Position_0"), rhythm) == dict.fromkeys(wanted, 1.0)
-    assert {*leaning(walk_along(f"Position_0 {note(50)}"), rhythm)} == {*ids("Position_12")}
-
-
-@pytest.mark.parametrize(("n_notes", "more"), [(1, -1.0), (2, 0.0), (3, 0.5), (4, 1.0), (5, 1.0)])
-def test_a_rhythm_thins_out_single_notes_and_fills_chords(n_notes: int, more: float) -> None:
-    chord = ids(" ".join(["Position_0", *(note(60 + 3 * at) for at in range(n_notes))]))
-    walk = walk_along(f"Position_0 {note(60)}")
-    assert leaning(walk, REPETITION.rhythm(chord)).get(SAME, 0.0) == more
-
-
-@pytest.mark.parametrize(
-    ("written", "led_to", "weight"),
-    [
-        ("", [f"Position_{step}" for step in range(1, 48)], -2.0),
-        ("Position_0", [f"Pitch_{p}" for p in range(41, 56)], 1.0),
-        (f"Position_0 {note(50)}", ["Bar_None", *(f"Position_{s}" for s in range(25, 48))], -2.0),
-        (f"Position_0 {note(50)} Position_24 {note(50)}", [], 0.0),
-    ],
-)
-def test_no_onset_of_the_left_hand_is_passed_by_and_the_right_hand_is_free(
-    written: str, led_to: list[str], weight: float
-) -> None:
-    figure = REPETITION.left_hand(np.array([0, 24]), np.array([48, 55]))
-    wanted = dict.fromkeys(ids(" ".join(led_to)), weight)
-    assert leaning(walk_along(written), figure) == wanted
+def test_no_onset_of_the_left_hand_is_passed_by_and_the_right_hand_is_free() -> None:
+    wanted = {
+        (f"Position_{onset}", f"Pitch_{pitch + away}"): 1.0
+        for onset, pitch in ((0, 48), (24, 55))
+        for away in range(-7, 8)
+    }
+    for first, text in enumerate(FIRSTS, start=-1):
+        following = next((onset for onset in (0, 24) if onset > first), None)
+        if following is not None:
+            past = [f"Position_{step}" for step in range(following + 1, 48)]
+            wanted |= {(text, other): -2.0 for other in (*past, "Bar_None")}
+    assert told(REPETITION.left_hand(np.array([0, 24]), np.array([48, 55]))) == wanted
 
 
 @pytest.mark.parametrize("octave", [-36, 0, 36])
 def test_in_the_other_mode_third_sixth_and_seventh_are_altered_and_nothing_else(
     octave: int,
 ) -> None:
-    def bar(pitches: tuple[int, ...]) -> list[int]:
+    def bar(*pitches: int) -> list[int]:
         return ids(" ".join(["Position_0", *(note(p + octave) for p in pitches)]))
 
-    def same(one: Pairs, other: Pairs) -> bool:
-        return one[0].tolist() == other[0].tolist() and one[1].tolist() == other[1].tolist()
-
-    major, minor = bar((60, 62, 64, 65, 67, 69, 71)), bar((60, 62, 63, 65, 67, 68, 70))
-    assert same(REPETITION.notes(major, to_major=False), REPETITION.notes(minor))
-    assert same(REPETITION.notes(minor, to_major=True), REPETITION.notes(major))
-    assert same(REPETITION.notes(major, to_major=True), REPETITION.notes(major))
-    assert same(REPETITION.notes(minor, to_major=False), REPETITION.notes(minor))
+    major, minor = bar(60, 62, 64, 65, 67, 69, 71), bar(60, 62, 63, 65, 67, 68, 70)
+    for to_major, other in ((True, major), (False, minor)):
+        for own in (major, minor):
+            turned = REPETITION.notes(own, to_major=to_major)
+            assert told(turned) == told(REPETITION.notes(other))
 
 
 def test_pitches_at_the_ends_of_the_piano_stay_on_it() -> None:
     for pitch in (21, 22, 23, 107, 108):
         for to_major in (True, False):
-            pairs, _ = REPETITION.notes(ids(f"Position_0 {note(pitch)}"), to_major=to_major)
-            texts = [VOCABULARY.texts[token] for token in pairs[:, 1]]
-            (found,) = {text for text in texts if text.startswith("Pitch_")}
-            assert 21 <= int(found.removeprefix("Pitch_")) <= 108
+            found = told(REPETITION.notes(ids(f"Position_0 {note(pitch)}"), to_major=to_major))
+            (led_to,) = (text for _, text in found if text.startswith("Pitch_"))
+            assert 21 <= int(led_to.removeprefix("Pitch_")) <= 108
