@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers.composing import band, curve_of, given, tune
-from synthetic import make_checkpoint, make_response
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer, PartialClip
+from emomusic.compose.derive import MOVES, continue_clip, shift_clip, shift_emotion, vary_clip
+from emomusic.compose.parse import parse_key
 from emomusic.compose.plan import plan_clip
 from emomusic.compose.request import VARY, Request
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion, EmotionCurve
@@ -158,17 +160,6 @@ def test_guidance_and_what_is_asked_bar_by_bar_hold_for_their_bars(composer: Com
     assert low[:4] == rises[:4] and low[4:] != rises[4:]
 
 
-def test_two_hands_reach_what_is_written_unless_it_is_not_asked_for(composer: Composer) -> None:
-    def widest(two_hands: bool) -> int:
-        (clip,) = clips(composer, n_bars=16, two_hands=two_hands, top_p=1.0)
-        notes = notes_of(clip.score)
-        chords = [notes.pitch[notes.onset == onset] for onset in np.unique(notes.onset)]
-        spans = [np.ptp(chord[chord > chord[0] + 14]) for chord in chords if np.ptp(chord) > 14]
-        return int(max(spans, default=0))
-
-    assert widest(two_hands=True) <= 14 < widest(two_hands=False)
-
-
 def test_a_card_says_what_was_asked_and_heard(composer: Composer) -> None:
     (clip,) = clips(composer, n_bars=2)
     card = json.loads(json.dumps(clip.card()))
@@ -258,16 +249,6 @@ def test_the_music_goes_where_the_curve_goes(steered: Composer) -> None:
     assert follows > 0
 
 
-def test_what_lies_beyond_the_context_is_composed_too(tmp_path: Path) -> None:
-    make_checkpoint(tmp_path / "short", context=300)
-    make_response().save(tmp_path / "short")
-    composer = Composer(tmp_path / "short")
-    found = clips(composer, n_bars=40, run={"count": 3, "batch_size": 2})
-    bar = np.floor(notes_of(found[0].score).onset / 4 + 1e-9)
-    assert sorted(set(bar.tolist())) == list(range(40)) and len(notes_of(found[0].score)) > 300
-    assert data_of(clips(composer, n_bars=40, run={"start": 2})) == data_of(found[2:])
-
-
 # what is refused
 
 
@@ -323,23 +304,17 @@ def test_foreign_bins_are_refused(own_checkpoint: Path, changes: dict[str, Any])
     assert "tables.json" in refused(own_checkpoint)
 
 
-def test_parts_of_different_checkpoints_are_refused(own_checkpoint: Path) -> None:
-    import torch
-
-    from emomusic.model.checkpoint import save_model
-    from emomusic.model.events import EventLayout
-    from emomusic.model.shape import SIZES, ModelConfig
-    from emomusic.model.transformer import Transformer
-    from emomusic.music.vocabulary import built_vocabulary
-
-    layout = EventLayout.from_texts(built_vocabulary().texts)
-    with torch.random.fork_rng():
-        other = Transformer(ModelConfig(9999, layout, **SIZES["tiny"]))
-    save_model(own_checkpoint, other, recipe={})
-    assert "tokenizer and weights do not belong together" in refused(own_checkpoint)
-    shutil.rmtree(own_checkpoint)
-    make_checkpoint(own_checkpoint, context=200)
-    assert "must be at least 256, got 200" in refused(own_checkpoint)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"vocab_size": 9999}, "tokenizer and weights do not belong together"),
+     ({"context": 255}, "the context must be at least 256, got 255")],
+)  # fmt: skip
+def test_parts_of_different_checkpoints_are_refused(
+    composer: Composer, change: dict[str, int], words: str
+) -> None:
+    engine: Any = SimpleNamespace(config=replace(composer.engine.config, **change))
+    with pytest.raises(CheckpointError, match=words):
+        Composer(composer.folder, engine=engine)
 
 
 ONE_MORE = """
@@ -377,3 +352,65 @@ def test_one_more_attribute_in_the_registry_is_measured_and_composing_goes_on(
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     assert told[0] == f"False True {len(ATTRIBUTE_NAMES) + 1}"
     assert told[1].startswith("the checkpoint was trained without colour; it can be asked for temp")
+
+
+# what can be made of a clip
+
+HERE = Emotion(0.8, 0.3)
+
+
+@pytest.fixture(scope="module")
+def clip(composer: Composer) -> Clip:
+    request = Request(HERE, n_bars=3, best_of=3, fixed={"register": 62.0})
+    return next(composer.compose(request, seed=3))
+
+
+def test_a_clip_goes_on_with_what_it_carries_or_is_told(clip: Clip) -> None:
+    same, other = (continue_clip(clip, 2, emotion=own) for own in (None, Emotion(-1, -1)))
+    assert (same.emotion, same.n_bars, same.best_of) == (HERE, 2, 3)
+    assert other.emotion == Emotion(-1, -1)
+    for request in (same, other):
+        assert request.continues and request.given is not None
+        assert request.given.tonic == request.tonic == parse_key(clip.key)[0]
+        assert request.fixed == {"register": 62.0}
+
+
+def test_along_a_curve_it_goes_on_from_the_end(clip: Clip) -> None:
+    curve = curve_of((0, 0.5, 0.5), (3, -0.5, -0.4))
+    moving = replace(clip, request=replace(clip.request, emotion=curve.mean(3), curve=curve))
+    assert continue_clip(moving, 2).emotion == curve.points[-1].emotion
+    assert continue_clip(moving, 2).curve is None
+    assert vary_clip(moving, take=1).curve == curve
+    calmer = shift_clip(moving, "calmer").curve
+    assert calmer is not None
+    assert [p.emotion.arousal for p in calmer.points] == pytest.approx([0.1, -0.8])
+
+
+def test_a_variation_has_the_plan_of_the_candidate_that_was_kept(
+    clip: Clip, composer: Composer
+) -> None:
+    varied = next(composer.compose(vary_clip(clip, take=4), seed=clip.seed, start=clip.index))
+    assert varied.targets == clip.targets and varied.tempo == clip.tempo
+    assert varied.key == clip.key and varied.n_bars == clip.n_bars
+    assert varied.score.dumps_midi() != clip.score.dumps_midi()
+
+
+@pytest.mark.parametrize("move", list(MOVES))
+def test_a_move_is_a_step_from_the_emotion_asked_for(clip: Clip, move: str) -> None:
+    request, (valence, arousal) = shift_clip(clip, move), MOVES[move]
+    assert request.emotion is not None and not request.continues
+    assert request.emotion.valence == pytest.approx(min(0.8 + valence, 1.0))
+    assert request.emotion.arousal == pytest.approx(0.3 + arousal)
+    assert (request.best_of, request.is_major) == (3, None)
+
+
+def test_a_move_stops_at_the_edge_of_the_plane() -> None:
+    assert shift_emotion(HERE, "happier") == Emotion(1.0, 0.3)
+    assert shift_emotion(Emotion(0.0, -0.9), "calmer") == Emotion(0.0, -1.0)
+
+
+def test_a_clip_of_no_emotion_cannot_be_moved(clip: Clip) -> None:
+    free = replace(clip, request=replace(clip.request, emotion=None, best_of=1))
+    with pytest.raises(ValueError, match="composed for no emotion"):
+        shift_clip(free, "happier")
+    assert continue_clip(free, 2).emotion is None

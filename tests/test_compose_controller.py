@@ -102,7 +102,9 @@ def test_where_nothing_is_missed_nothing_is_pulled(
 def test_it_corrects_more_while_the_error_lasts_and_lets_go_when_it_turns(side: int) -> None:
     goals = {"register": 60.0, "velocity_mean": 64.0}
     lasts = run(goals, lambda bar: sounding(60 - 4 * side), n=5, response=HEEDED)
-    assert lasts["higher"][0] == 0 and (np.diff(side * lasts["higher"]) > 0).all()
+    whole = lasts["higher"] / (np.arange(5) / (np.arange(5) + 2.0) + 1e-9)
+    assert lasts["higher"][0] == 0 and (side * lasts["higher"][1:] > 0).all()
+    assert whole[1:] == pytest.approx(whole[4], abs=0.01)
     assert not lasts["louder"].any()  # what is right is left alone
     own = [60 - side * (4 if bar < 3 else -4) for bar in range(12)]
     turns = run(goals, lambda bar: sounding(own[bar]), n=12, response=HEEDED)["higher"]
@@ -222,13 +224,16 @@ def test_a_lever_pulls_home_as_far_as_other_keys_fit_if_a_mode_is_asked_for(
     assert found[0] == 0 and (found[1] > 0) == (pitches == G_MAJOR and n_asked > 0)
 
 
-def test_music_that_halts_is_to_go_on_sooner() -> None:
-    goals = {"onset_density": 2.0}
-    moves, halts = (
-        run(goals, lambda bar, own=own: own, n=3, response=HEEDED)["soon"]  # type: ignore[misc]
-        for own in (sounding(60), sounding(0, pitches=[60]))
-    )
-    assert halts[0] == moves[0] == 0 and halts[2] > 1.5 > moves[2]
+@pytest.mark.parametrize(("n_beats", "share"), [(16, 1.0), (14, 0.75), (10, 0.25), (8, 0.0)])
+def test_music_that_comes_to_a_halt_in_its_last_bars_is_to_go_on_sooner(
+    n_beats: int, share: float
+) -> None:
+    score = make_score([60 + at % 12 for at in range(2 * n_beats)], gap=240)
+    heard = passage_of(notes_of(score), n_beats=16.0, tempo=120.0)
+    steering = controller({"onset_density": 2.0}, 16, response=HEEDED)
+    found, _ = steering.pulls(4, heard, is_major=True)
+    wanted = 2.5 * max(0.75 - share, 0.0) / 0.75
+    assert found[LEVERS.index("soon")] == pytest.approx(wanted, abs=1 / 256)
 
 
 def test_a_pitch_class_that_crowds_the_last_bars_is_held_back() -> None:

@@ -292,12 +292,12 @@ BY_ASKING = {(DENSITY, DENSITY): 0.9, (REGISTER, DENSITY): -0.4, (MODE, MODE): 0
 BY_PULLING = {(DENSITY, SOON): 0.7, (REGISTER, HIGHER): 1.1, (MODE, SOON): -0.3}
 
 
-def trial(n_clips: int = 1500, *, noise: float = 0.5) -> Response:
-    """Fit a response on clips that follow planted slopes."""
+def trial(n_clips: int, *, noise: float = 0.5) -> tuple[Response, NDArray[np.float64]]:
+    """Fit a response on clips that follow planted slopes about a middle, and lie 2 too high."""
     rng = np.random.default_rng(0)
     scale, middle = rng.uniform(0.1, 20, N), rng.uniform(-5, 60, N)
     asked, pulled = rng.normal(0.5, 1, (n_clips, N)), rng.normal(size=(n_clips, K))
-    z = noise * rng.normal(size=(n_clips, N))
+    z = noise * rng.normal(size=(n_clips, N)) + 2.0 * (np.arange(N) == REGISTER)
     for planted, inputs in ((BY_ASKING, asked), (BY_PULLING, pulled)):
         for (row, column), slope in planted.items():
             z[:, row] += slope * inputs[:, column]
@@ -305,25 +305,18 @@ def trial(n_clips: int = 1500, *, noise: float = 0.5) -> Response:
     fitted = fit_response(*tables, scale=scale, attributes=ATTRIBUTE_NAMES)
     np.testing.assert_array_equal(fitted.scale, scale)
     np.testing.assert_allclose(fitted.mean, (middle + scale * z).mean(axis=0))
-    return fitted
+    return fitted, middle
 
 
 def test_planted_slopes_are_found_and_noise_is_left_out() -> None:
-    fitted = trial()
+    fitted, middle = trial(1500)
     for table, planted in ((fitted.asked, BY_ASKING), (fitted.pulled, BY_PULLING)):
         for place, slope in planted.items():
             assert table[place] == pytest.approx(slope, abs=0.1)
         others = [table[place] for place in np.ndindex(*table.shape) if place not in planted]
         assert np.mean(np.array(others) == 0) > 0.97 and max(map(abs, others)) < 0.15
-    assert np.mean(trial(60, noise=3.0).pulled == 0) > 0.9
-    assert trial(4).pulled.shape == (N, K)  # fewer clips than slopes are enough
-
-
-def test_what_nothing_is_asked_for_gives_is_the_start() -> None:
-    rng = np.random.default_rng(1)
-    asked, pulled = rng.normal(size=(800, N)), rng.normal(size=(800, K))
-    achieved = asked + 2.0 * (np.arange(N) == REGISTER)
-    fitted = fit_response(asked, pulled, achieved, scale=np.ones(N), attributes=ATTRIBUTE_NAMES)
-    at_mean = fitted.start + fitted.asked @ ((asked.mean(axis=0) - fitted.mean) / fitted.scale)
-    np.testing.assert_allclose(at_mean, 0, atol=0.15)
-    assert fitted.start[REGISTER] == pytest.approx(2.0, abs=0.2)
+    assert np.mean(trial(60, noise=3.0)[0].pulled == 0) > 0.9
+    assert trial(4)[0].pulled.shape == (N, K)  # fewer clips than slopes are enough
+    at_middle = (middle - fitted.mean) / fitted.scale
+    still = fitted.start + fitted.asked @ at_middle - at_middle  # no lever, the middle asked for
+    np.testing.assert_allclose(still, 2.0 * (np.arange(N) == REGISTER), atol=0.15)

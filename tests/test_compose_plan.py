@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.composing import curve_of
+from helpers.composing import curve_of, given, tune
 from synthetic import make_mapper
 
 from emomusic.compose.plan import (
@@ -16,13 +16,14 @@ from emomusic.compose.plan import (
     mean_tempo,
     plan_clip,
 )
+from emomusic.compose.primer import read_primer
 from emomusic.compose.request import Request
 from emomusic.compose.token_plan import Controls, Tables, TokenPlan, transposition
 from emomusic.emotion import QUADRANT_CENTRES, Emotion, EmotionCurve
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.chord_names import format_chords
 from emomusic.music.form import FORM_BARS, FormTable, bars_back
-from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, N_BINS, bin_edges
+from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, N_BINS, Tokenizer, bin_edges
 from emomusic.music.vocabulary import built_vocabulary
 
 JOY = Emotion(0.8, 0.6, "joy")
@@ -68,15 +69,12 @@ def bins_of(ids: tuple[int, ...]) -> dict[str, int]:
 # controls
 
 
-def test_what_a_checkpoint_was_not_trained_with_cannot_be_asked_for() -> None:
+def test_what_a_checkpoint_was_trained_with_can_be_asked_for_in_its_order() -> None:
     few = controls(("mode", "tempo"))
     assert [*bins_of(few.ids(dict.fromkeys(ATTRIBUTE_NAMES, 0.1)))] == ["mode", "tempo"]
     few.check(["tempo"])
     with pytest.raises(ValueError, match="was trained without silence; it can be asked for mode,"):
         few.check(["tempo", "silence"])
-
-
-def test_controls_are_of_what_is_asked_for_in_the_order_of_the_registry() -> None:
     assert [*bins_of(CLIP.ids({"mode": 0.2, "tempo": 100.0}))] == ["tempo", "mode"]
     assert CLIP.ids({}) == ()
     every = dict.fromkeys(reversed(ATTRIBUTE_NAMES), 1.0)
@@ -222,6 +220,20 @@ def test_chords_copies_and_figures_are_as_in_the_piece_whose_form_is_drawn() -> 
     assert free.figures == bound.figures == (0,) + (1,) * 13 + (0,) * 2
     assert not any(bound.harmony) and not any(bound.copies)
     assert not any(plan_of().harmony)
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_given_bars_that_the_model_sees_are_taken_up_and_others_are_followed(sees: bool) -> None:
+    music = given(tune(4))
+    primer = read_primer(music.score, Tokenizer(), hear=lambda notes: "Q1" if sees else "Q3")
+    forms = FormTable(("3" * 16,), ("1" * 16,), ("3" * 16,), ("3" * 16,))  # four bars back
+    plan = plan_clip(Request(JOY, given=music, n_bars=8), MAPPER, seed=1, index=0, primer=primer,
+                     forms=forms)  # fmt: skip
+    back = (4,) * 6 + (0,) * 2 if sees else (0,) * 4 + (4,) * 2 + (0,) * 2
+    assert plan.harmony == plan.copies == plan.figures == back
+    assert plan.form == tuple(3 if bars else 0 for bars in back)
+    assert plan.follows == ((None,) * 8 if sees else (0, 1, 2, 3) + (None,) * 4)
+    assert plan.to_tokens(TABLES).before == plan.shown == (primer.bars if sees else ())
 
 
 @pytest.mark.parametrize(

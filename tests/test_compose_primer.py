@@ -297,7 +297,7 @@ def test_music_longer_than_the_context_is_taken_up(tmp_path: Path, use: str) -> 
     make_response().save(tmp_path / "short")
     composer = Composer(tmp_path / "short")
     first = next(composer.compose(Request(JOY, n_bars=40), seed=1))
-    assert len(notes_of(first.score)) > 300
+    assert len(notes_of(first.score)) > 300 and bars_struck(first.score, 0.0, 4) == {*range(40)}
     clip = clip_of(composer, given(first.score, use), JOY, n_bars=40)
     start = 160.0 if use == CONTINUE else 0.0
     assert bars_struck(clip.score, start, 4) == set(range(40))

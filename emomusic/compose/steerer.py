@@ -106,17 +106,13 @@ class RepetitionBias:
         for position, pitch in zip(self._positions[steps].tolist(), pitches.tolist(), strict=True):
             near = self._near(self._pitches[pitch - self._lowest], FIGURE_SEMITONES)
             found |= dict.fromkeys(((position, other) for other in near), FIGURE_PITCH)
-        firsts = np.append(-1, self._positions)
-        onsets = np.unique(self._positions[steps])
-        follows = np.searchsorted(onsets, firsts, side="right")  # of each first, its next onset
-        nexts = np.append(onsets, self._end)[follows]
-        passes = (self._positions > nexts[:, None]) & (follows < len(onsets))[:, None]
-        first, second = np.nonzero(passes)
-        past = np.stack([firsts[first], self._positions[second]], axis=1)
-        ends = firsts[follows < len(onsets)]
-        past = np.concatenate([past, np.stack([ends, np.full(len(ends), self._end)], axis=1)])
-        weights = np.full(len(past), -FIGURE_ONSET, np.float32)
-        return _joined(_pairs(found), (past.astype(np.int32), weights))
+        n, onsets = len(self._positions), np.unique(steps)
+        # Of none and each position, the next onset; n stands for the bar's end.
+        nexts = np.append(onsets, n + 1)[np.searchsorted(onsets, np.arange(-1, n), side="right")]
+        first, second = np.nonzero(np.arange(n + 1) > nexts[:, None])
+        firsts, seconds = np.append(-1, self._positions), np.append(self._positions, self._end)
+        past = np.stack([firsts[first], seconds[second]], axis=1).astype(np.int32)
+        return _joined(_pairs(found), (past, np.full(len(past), -FIGURE_ONSET, np.float32)))
 
     def _onsets(self, bar: Sequence[int]) -> Pairs:
         """Return what leads from each position, and from none, to the bar's next onset."""
