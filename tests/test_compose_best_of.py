@@ -79,9 +79,7 @@ def test_weights_decide() -> None:
     assert plain == pytest.approx(1 / (1 + np.e)) and real == pytest.approx(0.5)
 
 
-def test_among_candidates_the_real_one_counts_half_as_much_as_one_that_is_heard(
-    tiny_checkpoint: Path,
-) -> None:
+def test_to_be_real_counts_half_of_being_heard(tiny_checkpoint: Path) -> None:
     composer = Composer(tiny_checkpoint)
     (clip,) = composer.compose(Request(Emotion(0.8, 0.6), n_bars=8), seed=1)
     real, unreal = (
@@ -124,7 +122,7 @@ def test_a_saved_one_loads_equal(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_file_is_refused(
-    tmp_path: Path, change: Callable[[dict[str, Any]], object], words: str
+    tmp_path: Path, change: Callable[[Any], object], words: str
 ) -> None:
     PLAIN.save(tmp_path)
     path = tmp_path / "realness.json"

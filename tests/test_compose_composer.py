@@ -75,9 +75,7 @@ def test_a_clip_is_the_same_whatever_is_composed_with_it(composer: Composer) -> 
     assert data_of(clips(composer, request, run={"count": 2, "seed": 2})) != full[:2]
 
 
-def test_requests_of_all_kinds_are_as_each_alone(
-    steered: Composer, steered_checkpoint: Path
-) -> None:
+def test_each_request_is_as_if_alone(steered: Composer, steered_checkpoint: Path) -> None:
     curve = curve_of((0, -0.6, -0.6), (3, 0.6, 0.6))
     requests = [
         Request(JOY, n_bars=10),  # enough for bars that come back
@@ -101,9 +99,7 @@ def test_requests_of_all_kinds_are_as_each_alone(
 
 
 @pytest.mark.parametrize("curve", [None, RISING])
-def test_a_take_is_of_the_same_plan_with_other_notes(
-    steered: Composer, curve: EmotionCurve | None
-) -> None:
+def test_a_take_has_the_plan_and_other_notes(steered: Composer, curve: EmotionCurve | None) -> None:
     found = [clips(steered, curve=curve, n_bars=8, take=take)[0] for take in (0, 1, 2**31 - 1)]
     assert len(set(data_of(found))) == 3 and found[2].card()["take"] == 2**31 - 1
     for clip in found:
@@ -220,9 +216,7 @@ def test_the_best_along_a_curve_is_the_one_that_is_heard_to_follow_it(steered: C
 # steering
 
 
-def test_steering_brings_clips_nearer_to_what_is_asked(
-    steered: Composer, composer: Composer
-) -> None:
+def test_steering_brings_clips_nearer(steered: Composer, composer: Composer) -> None:
     def away(by: Composer) -> float:
         asked = [Request(None, n_bars=8, tonic=0, fixed={"register": r, "velocity_mean": v})
                  for r, v in ((50.0, 90.0), (76.0, 45.0))]  # fmt: skip
@@ -309,7 +303,7 @@ def test_foreign_bins_are_refused(own_checkpoint: Path, changes: dict[str, Any])
     [({"vocab_size": 9999}, "tokenizer and weights do not belong together"),
      ({"context": 255}, "the context must be at least 256, got 255")],
 )  # fmt: skip
-def test_parts_of_different_checkpoints_are_refused(
+def test_parts_of_others_are_refused(
     composer: Composer, change: dict[str, int], words: str
 ) -> None:
     engine: Any = SimpleNamespace(config=replace(composer.engine.config, **change))
@@ -345,9 +339,7 @@ except ValueError as error:
 """A program in which the registry has one attribute more than when the checkpoint was trained."""
 
 
-def test_one_more_attribute_in_the_registry_is_measured_and_composing_goes_on(
-    steered_checkpoint: Path,
-) -> None:
+def test_one_more_attribute_is_measured(steered_checkpoint: Path) -> None:
     command = [sys.executable, "-c", ONE_MORE, str(steered_checkpoint)]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     assert told[0] == f"False True {len(ATTRIBUTE_NAMES) + 1}"
@@ -386,9 +378,7 @@ def test_along_a_curve_it_goes_on_from_the_end(clip: Clip) -> None:
     assert [p.emotion.arousal for p in calmer.points] == pytest.approx([0.1, -0.8])
 
 
-def test_a_variation_has_the_plan_of_the_candidate_that_was_kept(
-    clip: Clip, composer: Composer
-) -> None:
+def test_a_variation_has_the_plan_of_what_was_kept(clip: Clip, composer: Composer) -> None:
     varied = next(composer.compose(vary_clip(clip, take=4), seed=clip.seed, start=clip.index))
     assert varied.targets == clip.targets and varied.tempo == clip.tempo
     assert varied.key == clip.key and varied.n_bars == clip.n_bars

@@ -209,9 +209,7 @@ def test_of_two_goals_for_one_lever_that_which_matters_more_wins() -> None:
 
 @pytest.mark.parametrize(("goals", "n_asked"), [({"mode": 0.2}, 1), ({"polyphony": 1.0}, 0)])
 @pytest.mark.parametrize("pitches", [C_MAJOR, G_MAJOR])
-def test_a_lever_pulls_home_as_far_as_other_keys_fit_if_a_mode_is_asked_for(
-    goals: Goals, n_asked: int, pitches: list[int]
-) -> None:
+def test_other_keys_that_fit_pull_home(goals: Goals, n_asked: int, pitches: list[int]) -> None:
     deaf = make_response({}, heeded=1.0)  # no lever moves the mode
     heard = sounding(0, pitches=pitches)
     found = run(goals, lambda bar: heard, n=4, response=deaf)["at_home"]
@@ -225,9 +223,7 @@ def test_a_lever_pulls_home_as_far_as_other_keys_fit_if_a_mode_is_asked_for(
 
 
 @pytest.mark.parametrize(("n_beats", "share"), [(16, 1.0), (14, 0.75), (10, 0.25), (8, 0.0)])
-def test_music_that_comes_to_a_halt_in_its_last_bars_is_to_go_on_sooner(
-    n_beats: int, share: float
-) -> None:
+def test_music_that_comes_to_a_halt_is_to_go_on(n_beats: int, share: float) -> None:
     score = make_score([60 + at % 12 for at in range(2 * n_beats)], gap=240)
     heard = passage_of(notes_of(score), n_beats=16.0, tempo=120.0)
     steering = controller({"onset_density": 2.0}, 16, response=HEEDED)

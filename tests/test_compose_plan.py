@@ -143,9 +143,7 @@ def test_what_is_to_be_kept_and_reached_is_told(two_hands: bool) -> None:
          {"mode": -0.6, "chord_mode": 0.0}),
     ],
 )  # fmt: skip
-def test_without_an_emotion_only_what_is_fixed_is_aimed_at(
-    asked: dict[str, Any], targets: dict[str, float]
-) -> None:
+def test_what_is_fixed_is_aimed_at(asked: dict[str, Any], targets: Any) -> None:
     plan = plan_of(None, **asked)
     assert plan.targets == targets and {*bins_of(plan.to_tokens(TABLES).controls)} == {*targets}
     assert plan.tempo == targets.get("tempo", plan.tempo)
@@ -245,9 +243,7 @@ def test_given_bars_that_the_model_sees_are_taken_up_and_others_are_followed(see
         ({"n_bars": 16, "per_bar": {"velocity_mean": [60.0] * 16}}, False),
     ],
 )
-def test_where_a_form_would_hold_on_to_what_is_missed_no_bar_takes_up_another(
-    asked: dict[str, Any], is_led: bool
-) -> None:
+def test_what_is_asked_for_by_itself_goes_before_form(asked: dict[str, Any], is_led: bool) -> None:
     forms = FormTable(("0" * 8 + "3" * 8,), ("1" * 16,), ("4" * 16,), ("1" * 16,))
     plan = plan_of(None, forms=forms, **asked)
     for own in (plan.form, plan.harmony, plan.copies, plan.figures):
@@ -258,9 +254,7 @@ def test_where_a_form_would_hold_on_to_what_is_missed_no_bar_takes_up_another(
 @pytest.mark.parametrize(
     "asked", [{"curve": curve_of((7.4, -0.6, -0.6), (7.6, 0.6, 0.6))}, {"chords": "C F G"}]
 )
-def test_bars_of_another_mode_or_of_other_chords_take_up_the_rhythm_only(
-    asked: dict[str, Any],
-) -> None:
+def test_bars_of_other_harmony_take_up_the_rhythm_only(asked: dict[str, Any]) -> None:
     turned = 0
     for index in range(30):
         plan = plan_of(n_bars=16, index=index, **asked)
@@ -338,9 +332,7 @@ def test_a_curve_does_not_change_key_form_or_the_number_of_draws() -> None:
 @pytest.mark.parametrize("seconds", [9.0, 20.0, 33.3, 61.0, 240.0])
 @pytest.mark.parametrize("beats", [3, 4])
 @pytest.mark.parametrize("curve", [None, RISING])
-def test_seconds_are_met_by_bars_and_a_little_tempo(
-    seconds: float, beats: int, curve: EmotionCurve | None
-) -> None:
+def test_seconds_are_met(seconds: float, beats: int, curve: EmotionCurve | None) -> None:
     for seed in range(12):
         plan = moving(curve, seconds=seconds, beats_per_bar=beats, seed=seed)
         assert len(plan.tempi) == plan.n_bars == len(plan.form)

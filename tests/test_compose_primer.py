@@ -53,9 +53,7 @@ def primer(score: ScoreTick, **settings: Any) -> PrimerContext:
 
 
 @pytest.mark.parametrize("emotion", [None, JOY])
-def test_what_one_track_holds_stays_and_the_rest_follows_in_it(
-    composer: Composer, emotion: Emotion | None
-) -> None:
+def test_what_one_track_holds_stays(composer: Composer, emotion: Emotion | None) -> None:
     music = given(tune(5))
     clip = clip_of(composer, music, emotion, n_bars=3)
     whole = in_file(clip.score)
@@ -66,9 +64,7 @@ def test_what_one_track_holds_stays_and_the_rest_follows_in_it(
 
 
 @pytest.mark.parametrize("per_beat", [96, 384, 25])
-def test_tracks_pedals_and_drums_stay_as_they_are_and_a_variation_has_none(
-    composer: Composer, per_beat: int
-) -> None:
+def test_tracks_pedals_and_drums_stay_as_they_are(composer: Composer, per_beat: int) -> None:
     music = given(band(per_beat))
     whole = in_file(clip_of(composer, music, n_bars=2).score)
     assert whole.ticks_per_quarter == per_beat
@@ -117,7 +113,7 @@ def test_a_note_that_rings_on_ends_where_its_pitch_is_taken_up() -> None:
     [((4, 4), 4), ((2, 2), 4), ((3, 4), 3), ((6, 8), 3), ((2, 4), 2), ((12, 8), 3), ((4, 8), 2)],
 )
 @pytest.mark.parametrize("use", USES)
-def test_the_metre_of_the_given_music_holds(
+def test_the_given_metre_holds(
     composer: Composer, metre: tuple[int, int], beats: int, use: str
 ) -> None:
     length, n_given = metre[0] * 4 / metre[1], 3 if use == CONTINUE else 0
@@ -138,9 +134,7 @@ def test_the_last_metre_is_the_one_that_holds() -> None:
 
 @pytest.mark.parametrize(("tonic", "is_minor"), [(0, False), (7, False), (9, True), (3, True)])
 @pytest.mark.parametrize("use", USES)
-def test_the_key_holds_unless_another_is_asked_for(
-    composer: Composer, use: str, tonic: int, is_minor: bool
-) -> None:
+def test_the_key_holds(composer: Composer, use: str, tonic: int, is_minor: bool) -> None:
     music = given(tune(8, tonic=tonic, is_minor=is_minor), use)
     mode = "minor" if is_minor else "major"
     assert clip_of(composer, music, n_bars=2).key == f"{TONIC_NAMES[tonic]} {mode}"
@@ -149,9 +143,7 @@ def test_the_key_holds_unless_another_is_asked_for(
     assert (other.tonic, other.is_major) == (6, is_minor)
 
 
-def test_the_tempo_holds_unless_another_is_asked_for_or_an_emotion_for_a_variation(
-    composer: Composer,
-) -> None:
+def test_the_tempo_holds_unless_another_is_asked_for(composer: Composer) -> None:
     music, varied = (given(tune(4, tempo=93.4), use) for use in USES)
     for own, emotion in ((music, None), (music, JOY), (varied, None)):
         assert plan_of(composer, own, emotion).tempo == pytest.approx(93.4, abs=0.1)
@@ -164,9 +156,7 @@ def test_the_tempo_holds_unless_another_is_asked_for_or_an_emotion_for_a_variati
 
 
 @pytest.mark.parametrize(("use", "n_bars"), [(CONTINUE, 8), (VARY, 5)])
-def test_where_no_length_is_said_it_follows_from_the_use(
-    composer: Composer, use: str, n_bars: int
-) -> None:
+def test_the_length_follows_from_the_use(composer: Composer, use: str, n_bars: int) -> None:
     assert plan_of(composer, given(tune(5), use)).n_bars == n_bars
     assert plan_of(composer, given(tune(5, tempo=120.0), use), seconds=8.0).n_bars == 4
 
@@ -185,7 +175,7 @@ def test_a_variation_is_moved_to_the_key_that_is_asked_for(composer: Composer) -
 @pytest.mark.parametrize(
     ("use", "tonic", "known"), [(CONTINUE, None, 5), (CONTINUE, 3, 3), (VARY, None, None)]
 )
-def test_what_is_continued_counts_as_being_in_the_key_that_is_asked_for(
+def test_what_is_continued_is_in_the_key_asked_for(
     use: str, tonic: int | None, known: int | None
 ) -> None:
     assert Primer(given(tune(2)).midi, use, tonic).known_tonic(5) == known

@@ -109,9 +109,7 @@ def test_what_is_asked_for_by_itself_matters_more() -> None:
 @pytest.mark.parametrize(
     "asked", [{"beats_per_bar": 3, "tempo": 90}, {"curve": CURVE, "n_bars": 20}, {"n_bars": 20}]
 )
-def test_it_hears_the_last_bars_as_they_were_written(
-    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_hears_the_last_bars(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[Passage] = []
     pulls = FeedbackController.pulls
 
@@ -212,17 +210,15 @@ WHOLE, RHYTHM = {"Position", "Pitch", "Velocity", "Duration", "Bar"}, {"Position
         ({"figures": (0, 1, 0, 0), "form": (0, 1, 0, 0)}, [set(), WHOLE, set(), set()]),
     ],
 )
-def test_a_bar_of_the_clips_own_is_followed_whole_in_rhythm_or_by_the_left_hand(
-    taken_up: dict[str, tuple[int, ...]], led_to: list[set[str]]
+def test_a_bar_is_followed_whole_in_rhythm_or_by_hand(
+    taken_up: Any, led_to: list[set[str]]
 ) -> None:
     plan = replace(plan_of(), **taken_up)
     assert led_to == [kinds(lean_of(plan, n).pairs[:, 1]) for n in range(4)]
 
 
 @pytest.mark.parametrize(("harmony", "to", "away"), [((0, 0, 2, 0), 0, 1), ((0, 0, 1, 0), 1, None)])
-def test_a_bar_is_led_to_chords_that_it_repeats_and_away_from_those_that_are_left(
-    harmony: tuple[int, ...], to: int, away: int | None
-) -> None:
+def test_chords_are_repeated_or_left(harmony: Any, to: int, away: int | None) -> None:
     chords = ("ChordA_0:maj ChordB_7:maj", "ChordA_5:maj ChordB_9:min")
     written = [[*ids(own), *SHORT] for own in chords]
     plan = replace(plan_of(), harmony=harmony)
@@ -300,9 +296,7 @@ def test_no_onset_of_the_left_hand_is_passed_by_and_the_right_hand_is_free() -> 
 
 
 @pytest.mark.parametrize("octave", [-36, 0, 36])
-def test_in_the_other_mode_third_sixth_and_seventh_are_altered_and_nothing_else(
-    octave: int,
-) -> None:
+def test_in_the_other_mode_third_sixth_and_seventh_are_altered(octave: int) -> None:
     def bar(*pitches: int) -> list[int]:
         return ids(" ".join(["Position_0", *(note(p + octave) for p in pitches)]))
 

@@ -69,9 +69,7 @@ def partial(
     return PartialClip(plan, [[id_of(word) for word in bar.split()] for bar in words])
 
 
-def test_a_partial_is_whole_when_all_bars_are_there_that_are_to_be_kept(
-    composer: Composer,
-) -> None:
+def test_a_partial_is_whole_when_all_bars_are_there(composer: Composer) -> None:
     assert [partial(composer, n).is_whole for n in (0, 3, 4)] == [False, False, True]
     kept = [partial(composer, n, n_kept=3) for n in (2, 3)]
     assert [own.is_whole for own in kept] == [False, True]
@@ -81,7 +79,7 @@ def test_a_partial_is_whole_when_all_bars_are_there_that_are_to_be_kept(
 @pytest.mark.parametrize(
     ("tonic", "shift", "told"), [(0, 0, "C,G7"), (2, 2, "D,A7"), (6, -6, "Gb,Db7")]
 )
-def test_what_is_written_in_c_sounds_in_its_key(
+def test_what_is_written_sounds_in_its_key(
     composer: Composer, tonic: int, shift: int, told: str
 ) -> None:
     clip = composer.settle(partial(composer, 4, tonic=tonic))
@@ -112,9 +110,7 @@ def test_a_part_sounds_as_it_will_in_the_whole(composer: Composer, asked: dict[s
         ({"curve": CURVE, "beats_per_bar": 3}, [0, 1, 2, 3]),
     ],
 )
-def test_bars_last_as_their_tempi_say_each_written_where_it_changes(
-    composer: Composer, asked: dict[str, Any], changes: list[int]
-) -> None:
+def test_bars_last_as_their_tempi_say(composer: Composer, asked: Any, changes: list[int]) -> None:
     own = partial(composer, 4, **asked)
     score, beats = composer.score(own), own.plan.request.beats_per_bar
     assert [t.time for t in score.tempos] == [bar * beats * STEPS_PER_BEAT for bar in changes]
@@ -123,9 +119,7 @@ def test_bars_last_as_their_tempi_say_each_written_where_it_changes(
 
 
 @pytest.mark.parametrize("n", [1, 3, 4])
-def test_a_clip_says_what_was_asked_what_is_there_and_where_it_stopped(
-    composer: Composer, n: int
-) -> None:
+def test_a_clip_says_what_is_there_and_where_it_stopped(composer: Composer, n: int) -> None:
     own = partial(composer, n, curve=CURVE, best_of=3)
     clip = composer.settle(own)
     assert (clip.index, clip.seed, clip.checkpoint) == (2, 1, composer.name)
@@ -151,9 +145,7 @@ def test_the_mode_is_that_aimed_at_or_else_heard(composer: Composer) -> None:
     assert free.key == f"C {'major' if free.achieved['mode'] >= 0 else 'minor'}"
 
 
-def test_what_was_given_comes_first_but_is_not_measured_and_what_is_varied_is_left_out(
-    composer: Composer,
-) -> None:
+def test_what_was_given_comes_first_but_is_not_measured(composer: Composer) -> None:
     music, alone = given(tune(3)), partial(composer, 4)
     own = partial(composer, 4, given=music)
     clip, written = composer.settle(own), notes_of(composer.score(alone))
@@ -215,9 +207,7 @@ def test_clips_are_those_that_are_composed_and_grow_bar_by_bar(any_composer: Com
 
 @pytest.mark.parametrize("asked", [*REQUESTS[:3], REQUESTS[4], Request(JOY, n_bars=6, best_of=3)])
 @pytest.mark.parametrize("n_bars", [1, 2])
-def test_what_is_stopped_is_what_was_to_stop_there(
-    composer: Composer, asked: Request, n_bars: int
-) -> None:
+def test_what_is_stopped_comes_back(composer: Composer, asked: Request, n_bars: int) -> None:
     own = first(composer, asked, n_bars)
     settled = composer.settle(own)
     assert settled.request.n_kept == (None if own.is_whole else len(own.segments))
@@ -228,9 +218,7 @@ def test_what_is_stopped_is_what_was_to_stop_there(
     assert files(parted(composer.stream([spec.request], seed=1))[1]) == files([settled])
 
 
-def test_bars_that_are_kept_are_those_of_the_whole_and_too_many_are_all(
-    composer: Composer,
-) -> None:
+def test_bars_that_are_kept_are_those_of_the_whole(composer: Composer) -> None:
     def clip(emotion: Emotion | None = JOY, **asked: Any) -> Clip:
         return next(composer.compose(Request(emotion, **asked), seed=1))
 
