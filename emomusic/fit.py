@@ -13,11 +13,10 @@ from sklearn.linear_model import LogisticRegression
 
 from emomusic.compose.best_of import Realness, features_of
 from emomusic.compose.composer import TOKENIZER_NAME, Composer
-from emomusic.compose.controller import measure_written
 from emomusic.compose.directions import LEVER_REACH, LEVERS, Response, fit_response
 from emomusic.compose.plan import ClipPlan
 from emomusic.compose.request import Request
-from emomusic.compose.steerer import Steerer
+from emomusic.compose.steerer import Steerer, measure_written
 from emomusic.compose.token_plan import TABLES_NAME
 from emomusic.data.clean import SkippedError
 from emomusic.data.sources import CorpusFile, read_song, track_song

@@ -56,6 +56,8 @@ def test_features_are_those_that_are_worked_out_by_hand() -> None:
               "lengths": 0.0, "uneven": 0.0, "drift": 0.0, "melody_repeats": 0.0,
               "rubs": 1 / 4, "melody_steps": 2 / 3, "bass_leaps": 0.0}  # fmt: skip
     assert {name: chord[name] for name in wanted} == pytest.approx(wanted)
+    over = heard(bars(1, [[(0, 48), (0, 52), (0, 72), (2, 50), (2, 57), (2, 72)]]), 1)
+    assert (over["bass_steps"], over["melody_repeats"]) == (1.0, 1.0)
 
 
 def test_velocity_tempo_and_register_say_nothing() -> None:
@@ -94,9 +96,11 @@ def test_to_be_real_counts_half_of_being_heard(tiny_checkpoint: Path) -> None:
         for p in (clip.verdict.probabilities["Q1"] + own for own in (0.49, 0.51))
     )
     little, much = heard_as
+    near = replace(unreal, verdict=replace(clip.verdict, valence=0.8, arousal=0.6))
     for candidates, realness, best in (
         ((unreal, real), None, real), ((unreal, real), ear, real), ((unreal, real), never, unreal),
         ((real, little), ear, real), ((real, much), ear, much), ((unreal,), ear, unreal),
+        ((real, near), None, near),
     ):  # fmt: skip
         assert best_of(candidates, composer.verifier, realness) is best
 

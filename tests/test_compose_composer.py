@@ -102,11 +102,12 @@ def test_each_request_is_as_if_alone(steered: Composer, steered_checkpoint: Path
 def test_a_take_has_the_plan_and_other_notes(steered: Composer, curve: EmotionCurve | None) -> None:
     found = [clips(steered, curve=curve, n_bars=8, take=take)[0] for take in (0, 1, 2**31 - 1)]
     assert len(set(data_of(found))) == 3 and found[2].card()["take"] == 2**31 - 1
-    for clip in found:
-        plan = (clip.targets, clip.key, clip.tempo, [(t.time, t.mspq) for t in clip.score.tempos])
-        first = found[0]
-        assert plan == (first.targets, first.key, first.tempo,
-                        [(t.time, t.mspq) for t in first.score.tempos])  # fmt: skip
+
+    def plan(clip: Clip) -> Any:
+        tempos = [(t.time, t.mspq) for t in clip.score.tempos]
+        return clip.targets, clip.key, clip.tempo, tempos
+
+    assert plan(found[0]) == plan(found[1]) == plan(found[2])
 
 
 def test_a_curve_of_one_point_is_the_emotion(steered: Composer) -> None:

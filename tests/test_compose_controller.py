@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from synthetic import make_response, make_score
 
-from emomusic.compose.controller import KEY_GAIN, KEY_MARGIN, FeedbackController, measure_written
 from emomusic.compose.directions import LEVERS
+from emomusic.compose.steerer import KEY_GAIN, KEY_MARGIN, FeedbackController, measure_written
 from emomusic.music.attributes import ATTRIBUTE_NAMES, measure
 from emomusic.music.key import key_correlations
 from emomusic.music.passage import Passage, passage_of
@@ -62,7 +62,7 @@ def run(
 ) -> dict[str, NDArray[np.float64]]:
     """Return the pulls of each lever in the first n bars, given what is heard before each."""
     steering = controller(goals, n_bars, **settings)
-    found = [steering.pulls(bar, hear(bar) if bar else None, is_major=True)[0] for bar in range(n)]
+    found = [steering.pulls(bar, hear(bar) if bar else None, in_major=True)[0] for bar in range(n)]
     return dict(zip(LEVERS, np.array(found).T, strict=True))
 
 
@@ -119,7 +119,7 @@ def test_it_arrives_with_a_model_that_half_listens() -> None:
         return MIDDLE["register"] + 4 * float(np.mean(pulls))
 
     for bar in range(64):
-        found, _ = steering.pulls(bar, sounding(achieved()) if bar else None, is_major=True)
+        found, _ = steering.pulls(bar, sounding(achieved()) if bar else None, in_major=True)
         pulls.append(found[LEVERS.index("higher")])
     assert abs(achieved() - goal) < 0.8 * abs(MIDDLE["register"] + 4 * pulls[0] - goal)
 
@@ -227,25 +227,25 @@ def test_music_that_comes_to_a_halt_is_to_go_on(n_beats: int, share: float) -> N
     score = make_score([60 + at % 12 for at in range(2 * n_beats)], gap=240)
     heard = passage_of(notes_of(score), n_beats=16.0, tempo=120.0)
     steering = controller({"onset_density": 2.0}, 16, response=HEEDED)
-    found, _ = steering.pulls(4, heard, is_major=True)
+    found, _ = steering.pulls(4, heard, in_major=True)
     wanted = 2.5 * max(0.75 - share, 0.0) / 0.75
     assert found[LEVERS.index("soon")] == pytest.approx(wanted, abs=1 / 256)
 
 
 def test_a_pitch_class_that_crowds_the_last_bars_is_held_back() -> None:
     steering = controller({"register": 60.0}, 16, response=HEEDED)
-    crowded = steering.pulls(0, None, is_major=True)[1]
+    crowded = steering.pulls(0, None, in_major=True)[1]
     assert crowded.shape == (12,) and not crowded.any()
     early, late = [60] * 40, [67] * 10 + [64, 76, 79, 55]
     for pitches, share in (([60] * 20, {0: 1.0}), ([*early, *late], {7: 12 / 24, 0: 10 / 24})):
         score = make_score(pitches, gap=240)
         heard = passage_of(notes_of(score), n_beats=len(pitches) / 2, tempo=120.0)
-        crowded = steering.pulls(1, heard, is_major=True)[1]
+        crowded = steering.pulls(1, heard, in_major=True)[1]
         wanted = np.zeros(12)
         for pitch_class, own in share.items():
             wanted[pitch_class] = 10 * (own - 0.26)
         assert crowded == pytest.approx(wanted, abs=1e-4)
-    few = controller({}, 4).pulls(1, sounding(0, pitches=[60]), is_major=True)[1]
+    few = controller({}, 4).pulls(1, sounding(0, pitches=[60]), in_major=True)[1]
     assert not few.any()  # a single note crowds nothing
 
 

@@ -31,6 +31,7 @@ MAPPER = make_mapper()
 FORMS = FormTable(("0006333066066444", "0000333344440000", "0101010101010101"))
 VOCABULARY = built_vocabulary()
 RANGES = {a.name: np.linspace(a.low, a.high, N_BINS * 10) for a in ATTRIBUTES}
+NUMBERS = {"seed": 1, "index": 0, "candidate": 0}
 RISING = curve_of((0, -0.6, -0.6), (8, 0.6, 0.6))
 
 
@@ -43,12 +44,9 @@ CLIP = controls(ATTRIBUTE_NAMES)
 TABLES = Tables(CLIP, controls(BAR_ATTRIBUTE_NAMES, per_bar=True))
 
 
-def plan_of(
-    emotion: Emotion | None = JOY, *, seed: int = 1, index: int = 0, candidate: int = 0,
-    forms: FormTable | None = FORMS, **asked: Any,
-) -> ClipPlan:  # fmt: skip
-    request = Request(emotion, **asked)
-    return plan_clip(request, MAPPER, seed=seed, index=index, candidate=candidate, forms=forms)
+def plan_of(emotion: Emotion | None = JOY, *, forms: Any = FORMS, **asked: Any) -> ClipPlan:
+    numbers = {name: asked.pop(name, n) for name, n in NUMBERS.items()}
+    return plan_clip(Request(emotion, **asked), MAPPER, forms=forms, **numbers)
 
 
 def moving(curve: EmotionCurve | None = RISING, **asked: Any) -> ClipPlan:
@@ -139,10 +137,12 @@ def test_what_is_to_be_kept_and_reached_is_told(two_hands: bool) -> None:
         ({"n_bars": 2, "per_bar": {"register": [60.0, 61.0]}}, {}),
         ({"is_major": True}, {"mode": 0.25}),
         ({"is_major": False}, {"mode": -0.25}),
-        ({"is_major": False, "fixed": {"mode": 0.6, "chord_mode": 0.5}},
-         {"mode": -0.6, "chord_mode": 0.0}),
+        (
+            {"is_major": False, "fixed": {"mode": 0.6, "chord_mode": 1}},
+            {"mode": -0.6, "chord_mode": 0},
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_fixed_is_aimed_at(asked: dict[str, Any], targets: Any) -> None:
     plan = plan_of(None, **asked)
     assert plan.targets == targets and {*bins_of(plan.to_tokens(TABLES).controls)} == {*targets}
@@ -164,8 +164,9 @@ def test_what_is_fixed_comes_before_the_emotion() -> None:
 
 def test_the_same_numbers_give_the_same_plan_whatever_else_is_asked() -> None:
     first = plan_of(index=3)
-    for changes in ({}, {"steering": False}, {"temperature": 0.5}, {"guidance": 2.0},
-                    {"take": 2}, {"chords": "C"}):  # fmt: skip
+    sampling = [{"steering": False}, {"temperature": 0.5}, {"guidance": 2.0}]
+    others: list[dict[str, Any]] = [{}, *sampling, {"take": 2}, {"chords": "C"}]
+    for changes in others:
         again = plan_of(index=3, **changes)
         if "chords" not in changes:
             found = (again.targets, again.tempi, again.tonic, again.form)
@@ -225,8 +226,8 @@ def test_given_bars_that_the_model_sees_are_taken_up_and_others_are_followed(see
     music = given(tune(4))
     primer = read_primer(music.score, Tokenizer(), hear=lambda notes: "Q1" if sees else "Q3")
     forms = FormTable(("3" * 16,), ("1" * 16,), ("3" * 16,), ("3" * 16,))  # four bars back
-    plan = plan_clip(Request(JOY, given=music, n_bars=8), MAPPER, seed=1, index=0, primer=primer,
-                     forms=forms)  # fmt: skip
+    request = Request(JOY, given=music, n_bars=8)
+    plan = plan_clip(request, MAPPER, seed=1, index=0, primer=primer, forms=forms)
     back = (4,) * 6 + (0,) * 2 if sees else (0,) * 4 + (4,) * 2 + (0,) * 2
     assert plan.harmony == plan.copies == plan.figures == back
     assert plan.form == tuple(3 if bars else 0 for bars in back)

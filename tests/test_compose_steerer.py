@@ -9,12 +9,11 @@ from helpers.composing import curve_of, given, tune
 from numpy.typing import NDArray
 from synthetic import make_mapper, make_response
 
-from emomusic.compose.controller import FeedbackController
 from emomusic.compose.directions import Pairs
 from emomusic.compose.plan import ClipPlan, plan_clip
 from emomusic.compose.primer import read_primer
 from emomusic.compose.request import CONTINUE, VARY, Request
-from emomusic.compose.steerer import RepetitionBias, Steerer, attribute_weights
+from emomusic.compose.steerer import FeedbackController, RepetitionBias, Steerer, attribute_weights
 from emomusic.emotion import Emotion
 from emomusic.model.engine import LogitBias
 from emomusic.music.attributes import ATTRIBUTE_NAMES
@@ -72,8 +71,8 @@ def test_nothing_steers_where_nothing_was_measured_or_it_is_not_wanted() -> None
     for n in (0, 1):  # what is free
         assert not lean_of(plan_of(None), n).bias.any()
     names = ("mean", "scale", "start", "pulled")
-    few = replace(RESPONSE, **{name: getattr(RESPONSE, name)[:5] for name in names},
-                  asked=RESPONSE.asked[:5, :5], attributes=ATTRIBUTE_NAMES[:5])  # fmt: skip
+    first = {name: getattr(RESPONSE, name)[:5] for name in names}
+    few = replace(RESPONSE, **first, asked=RESPONSE.asked[:5, :5], attributes=ATTRIBUTE_NAMES[:5])
     steer = Steerer(TOKENIZER, few).steer(plan_of(None, fixed={"register": 75.0}))
     lean = None if steer is None else steer([])
     assert lean is not None and not lean.bias.any()  # the response does not know it
@@ -113,9 +112,9 @@ def test_it_hears_the_last_bars(asked: Any, monkeypatch: pytest.MonkeyPatch) -> 
     heard: list[Passage] = []
     pulls = FeedbackController.pulls
 
-    def hear(self: FeedbackController, bar: int, own: Any, *, is_major: bool) -> Any:
+    def hear(self: FeedbackController, bar: int, own: Any, *, in_major: bool) -> Any:
         heard.append(own)
-        return pulls(self, bar, own, is_major=is_major)
+        return pulls(self, bar, own, in_major=in_major)
 
     monkeypatch.setattr(FeedbackController, "pulls", hear)
     plan = plan_of(**asked)
