@@ -374,9 +374,9 @@ def test_along_a_curve_it_goes_on_from_the_end(clip: Clip) -> None:
     assert continue_clip(moving, 2).emotion == curve.points[-1].emotion
     assert continue_clip(moving, 2).curve is None
     assert vary_clip(moving, take=1).curve == curve
-    calmer = shift_clip(moving, "calmer").curve
-    assert calmer is not None
-    assert [p.emotion.arousal for p in calmer.points] == pytest.approx([0.1, -0.8])
+    moved = shift_clip(moving, "calmer")
+    assert moved.curve is not None and moved.emotion == moved.curve.mean(3)
+    assert [p.emotion.arousal for p in moved.curve.points] == pytest.approx([0.1, -0.8])
 
 
 def test_a_variation_has_the_plan_of_what_was_kept(clip: Clip, composer: Composer) -> None:

@@ -288,7 +288,6 @@ class Composer:
         return EngineRow(
             script,
             Uniforms(plan.rng),
-            number=plan.index * request.best_of + plan.candidate,
             temperature=request.temperature,
             top_p=tuple(top_p),
             guidance=request.guidance,
