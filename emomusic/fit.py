@@ -12,19 +12,18 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from emomusic.compose.best_of import Realness, features_of
-from emomusic.compose.composer import TABLES_NAME, TOKENIZER_NAME, Composer
-from emomusic.compose.controller import LEVER_REACH, measure_written
-from emomusic.compose.directions import LEVERS, ControlDirections, Response, fit_response
+from emomusic.compose.composer import TOKENIZER_NAME, Composer
+from emomusic.compose.directions import LEVER_REACH, LEVERS, Response, fit_response
 from emomusic.compose.plan import ClipPlan
 from emomusic.compose.request import Request
-from emomusic.compose.steerer import Steerer, operating_point, targets_in_c
+from emomusic.compose.steerer import Steerer, measure_written
+from emomusic.compose.token_plan import TABLES_NAME
 from emomusic.data.clean import SkippedError
 from emomusic.data.sources import CorpusFile, read_song, track_song
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS, Emotion
 from emomusic.mapping import Mapper, MapperFitter
 from emomusic.model.checkpoint import CONFIG_NAME, CheckpointError
 from emomusic.model.engine import LogitBias, Steer
-from emomusic.model.grammar import Script
 from emomusic.music.attributes import measure, passage_of
 from emomusic.music.notes import Notes
 from emomusic.music.score import ScoreError, notes_of, read_score
@@ -234,10 +233,9 @@ class _Probe(Steerer):
         super().__init__(tokenizer, None)
         self._pulled = pulled
 
-    def steer(self, draft: ClipPlan, script: Script) -> Steer:
-        levers: ControlDirections = self.levers(draft)
-        pulled, centre = self._pulled[draft.index], operating_point(targets_in_c(draft))
-        return lambda segments: LogitBias(levers.bias(pulled, centre, bar=len(segments)))
+    def steer(self, plan: ClipPlan) -> Steer:
+        pulled, about = self._pulled[plan.index], plan.in_c(plan.targets)
+        return lambda segments: LogitBias(self.levers.bias(pulled, about, bar=len(segments)))
 
 
 def has_model(checkpoint: Path) -> bool:
@@ -277,7 +275,7 @@ def measure_response(
     for clip in composer.compose_each(requests, seed=seed, progress=progress):
         asked.append([clip.targets[name] for name in names])
         passage = passage_of(notes_of(clip.score), n_beats=4.0 * PROBE_BARS, tempo=clip.tempo)
-        achieved.append(measure_written(passage, names).values)
+        achieved.append(measure_written(passage, names))
     return fit_response(
         np.array(asked),
         pulled,

@@ -117,7 +117,7 @@ def _read(folder: Path, name: str, corners: list[Any]) -> None:
     else:
         tokenizer = Tokenizer(folder / "tokenizer.json")
         tables = read_tables(folder / "tables.json", tokenizer.vocabulary)
-        tables.clip.ids(dict.fromkeys(tables.clip.names, 0.5), shift=0)
+        tables.clip.ids(dict.fromkeys(tables.clip.names, 0.5))
         if tables.forms is not None:
             tables.forms.draw(4, np.random.default_rng(0))
         tokenizer.decode([0, 5, len(tokenizer.vocabulary) - 1])

@@ -11,7 +11,10 @@ import pytest
 from helpers.composing import tune
 from midi import score_of
 
-from emomusic.compose.best_of import Realness, features_of
+from emomusic.compose.best_of import Realness, best_of, features_of
+from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
+from emomusic.emotion import Emotion
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of
 
@@ -27,15 +30,9 @@ def heard(notes: Notes, n_bars: int = 8) -> dict[str, float]:
 
 def bars(n_bars: int, figures: list[list[tuple[float, int]]]) -> Notes:
     """Return bars that take figures of (beat, pitch) in turn."""
-    return notes_of(
-        score_of(
-            [
-                (4.0 * bar + beat, 0.5, pitch, 60)
-                for bar in range(n_bars)
-                for beat, pitch in figures[bar % len(figures)]
-            ]
-        )
-    )
+    own = (figures[bar % len(figures)] for bar in range(n_bars))
+    notes = [(4.0 * bar + beat, 0.5, pitch, 60) for bar, f in enumerate(own) for beat, pitch in f]
+    return notes_of(score_of(notes))
 
 
 FIGURES = [[(0, 48), (1, 64), (2, 67), (3, 72)], [(0, 50), (0.5, 65), (2.5, 69), (3, 74)],
@@ -50,11 +47,17 @@ def test_what_returns_is_heard_to_return() -> None:
     assert never["notes_return"] == 0.0 and never["rhythm_returns"] == 0.0
 
 
-def test_steps_repeats_and_leaps_of_the_melody() -> None:
-    run = heard(bars(2, [[(0, 60), (1, 62), (2, 62), (3, 74)]]), 2)
-    assert (run["melody_steps"], run["melody_repeats"], run["melody_leaps"]) == pytest.approx(
-        (2 / 7, 2 / 7, 3 / 7)
-    )
+def test_features_are_those_that_are_worked_out_by_hand() -> None:
+    found = heard(bars(2, [[(0, 60), (1, 62), (2, 62), (3, 74)]]), 2)
+    lines = ("melody_steps", "melody_repeats", "melody_leaps")
+    assert [found[name] for name in lines] == pytest.approx([2 / 7, 2 / 7, 3 / 7])
+    chord = heard(bars(1, [[(0, 48), (0, 60), (0, 64), (0.5, 67), (2.25, 65), (2.5, 66)]]), 1)
+    wanted = {"on_beat": 3 / 6, "on_eighth": 2 / 6, "on_sixteenth": 1 / 6, "left_on_beat": 1.0,
+              "lengths": 0.0, "uneven": 0.0, "drift": 0.0, "melody_repeats": 0.0,
+              "rubs": 1 / 4, "melody_steps": 2 / 3, "bass_leaps": 0.0}  # fmt: skip
+    assert {name: chord[name] for name in wanted} == pytest.approx(wanted)
+    over = heard(bars(1, [[(0, 48), (0, 52), (0, 72), (2, 50), (2, 57), (2, 72)]]), 1)
+    assert (over["bass_steps"], over["melody_repeats"]) == (1.0, 1.0)
 
 
 def test_velocity_tempo_and_register_say_nothing() -> None:
@@ -78,6 +81,30 @@ def test_weights_decide() -> None:
     assert plain == pytest.approx(1 / (1 + np.e)) and real == pytest.approx(0.5)
 
 
+def test_to_be_real_counts_half_of_being_heard(tiny_checkpoint: Path) -> None:
+    composer = Composer(tiny_checkpoint)
+    (clip,) = composer.compose(Request(Emotion(0.8, 0.6), n_bars=8), seed=1)
+    real, unreal = (
+        replace(clip, candidate=at, score=score_of([(4.0 * b + x, 0.5, p, 60) for b, own in
+                enumerate(figures) for x, p in own]))
+        for at, figures in enumerate((FIGURES[:1] * 8, FIGURES[:2] * 4))
+    )  # fmt: skip
+    ear = replace(PLAIN, weight={**PLAIN.weight, "notes_again": 400.0}, bias=0.0)
+    never = replace(ear, weight={**PLAIN.weight, "notes_again": -400.0})
+    heard_as = (
+        replace(unreal, verdict=replace(clip.verdict, probabilities={"Q1": p}))
+        for p in (clip.verdict.probabilities["Q1"] + own for own in (0.49, 0.51))
+    )
+    little, much = heard_as
+    near = replace(unreal, verdict=replace(clip.verdict, valence=0.8, arousal=0.6))
+    for candidates, realness, best in (
+        ((unreal, real), None, real), ((unreal, real), ear, real), ((unreal, real), never, unreal),
+        ((real, little), ear, real), ((real, much), ear, much), ((unreal,), ear, unreal),
+        ((real, near), None, near),
+    ):  # fmt: skip
+        assert best_of(candidates, composer.verifier, realness) is best
+
+
 def test_a_saved_one_loads_equal(tmp_path: Path) -> None:
     assert Realness.load(tmp_path) is None
     PLAIN.save(tmp_path)
@@ -95,14 +122,11 @@ def test_a_saved_one_loads_equal(tmp_path: Path) -> None:
         (lambda c: c.update(mean=3), ""),
         (lambda c: c["mean"].update(drift="far"), ""),
         (lambda c: c.update(bias=[0.0]), "not finite numbers"),
-        (
-            lambda c: [c[t].update(smell=1.0) for t in ("mean", "scale", "weight")],
-            "feature 'smell'",
-        ),
+        (lambda c: [c[t].update(smell=1.0) for t in ("mean", "scale", "weight")], "'smell'"),
     ],
 )
 def test_a_damaged_file_is_refused(
-    tmp_path: Path, change: Callable[[dict[str, Any]], object], words: str
+    tmp_path: Path, change: Callable[[Any], object], words: str
 ) -> None:
     PLAIN.save(tmp_path)
     path = tmp_path / "realness.json"

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.composing import compose_quadrants
 from helpers.evaluation import clip_at, row, walks, with_quadrants
 from midi import clean_score, song
 
 from emomusic.compose.composer import Composer
-from emomusic.compose.quadrants import compose_quadrants
 from emomusic.data.packing import pack
 from emomusic.data.prepared import prepare_clean
 from emomusic.emotion import QUADRANTS

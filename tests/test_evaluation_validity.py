@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.composing import compose_quadrants
 from helpers.evaluation import some_rows
 from model_cases import int8
 from synthetic import make_model, make_score
@@ -12,7 +13,6 @@ from synthetic import make_model, make_score
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.export import write_clips
-from emomusic.compose.quadrants import compose_quadrants
 from emomusic.compose.request import Request
 from emomusic.evaluation.validity import (
     Losses,

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.composing import compose_quadrants
 from helpers.evaluation import answer_requests, row
 from rows_cases import plain_rows
 from scipy.stats import spearmanr
 from synthetic import make_mapper
 
 from emomusic.compose.composer import Composer
-from emomusic.compose.quadrants import compose_quadrants
 from emomusic.evaluation import control
 from emomusic.evaluation.rows import Row
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES

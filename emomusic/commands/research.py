@@ -122,8 +122,8 @@ def write_samples(folder: Path, step: int) -> None:
         from emomusic.compose.token_plan import (
             BarPlan,
             TokenPlan,
-            body_ids,
             clip_grammar,
+            decode_bars,
             to_script,
         )
         from emomusic.model.engine import EngineRow, Uniforms, open_engine
@@ -159,7 +159,7 @@ def write_samples(folder: Path, step: int) -> None:
     edges = tables["edges"][names.index("tempo")]
     tempo = float(edges[len(edges) // 2])
     for at, segments in engine.write(rows, grammar):
-        score = tokenizer.decode(body_ids(scripts[at], segments), tempo=tempo)
+        score = decode_bars(tokenizer, segments, tempo=tempo)
         write_score(score, samples_dir / f"step_{step:06d}_{list(asked)[at]}.mid")
 
 

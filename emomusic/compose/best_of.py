@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from emomusic.emotion import EmotionCurve
 from emomusic.files import UNREADABLE, read_json, write_text
 from emomusic.music.chords import NO_CHORD, chord_tones
 from emomusic.music.key import key_correlations
-from emomusic.music.notes import LEFT, FloatColumn, Notes, hands_of, make_notes
+from emomusic.music.notes import LEFT, Notes, hands_of, make_notes
 from emomusic.music.score import notes_of
 from emomusic.verify.verifier import Verifier
 
@@ -27,6 +27,11 @@ STEPS = 12
 LAGS = (1, 2, 4, 8)
 TRIADS = chord_tones()[:NO_CHORD].reshape(12, -1, 12)[:, :2].reshape(24, 12)
 """Major and minor triads, by root."""
+WINDOW_BARS, MIN_NOTES = 4, 4
+"""A curve is heard in windows of so many bars, those of fewer notes left out."""
+REAL = 0.5
+"""What a clip that is surely real gains over one that surely is not; to be surely heard in its
+quadrant, and not at all, are 1 apart."""
 Places = list[frozenset[int]]
 
 
@@ -49,14 +54,16 @@ def features_of(notes: Notes, *, n_beats: float, beats_per_bar: int) -> dict[str
 
     rhythm, struck = places(step), places(step * 128 + notes.pitch)
     figure = places(step, of=left)
+    # Sorted by onset, then pitch: the top of one onset stands before the bottom of the next.
+    changes = np.concatenate([[True], np.diff(notes.onset) > 1e-6, [True]])
     return {
         "rhythm_again": _again(rhythm, (1,)),
         "rhythm_returns": _again(rhythm, LAGS),
         "figure_again": _again(figure, (1,)),
         "notes_again": _again(struck, (1,)),
         "notes_return": _again(struck, LAGS),
-        **_line(_top(notes), "melody"),
-        **_line(_bottom(notes, left), "bass"),
+        **_line(notes.pitch[changes[1:]], "melody"),
+        **_line(notes.pitch[changes[:-1] & left], "bass"),
         **_harmony(notes, n_beats),
         "left_on_beat": float(np.mean([0 in own for own in figure])),
         "on_beat": float((step % STEPS == 0).mean()),
@@ -77,18 +84,6 @@ def _again(bars: Places, lags: tuple[int, ...]) -> float:
         if own and earlier:
             found.append(max(len(own & other) / len(own | other) for other in earlier))
     return float(np.mean(found)) if found else 0.0
-
-
-def _top(notes: Notes) -> NDArray[np.int64]:
-    last = np.append(np.diff(notes.onset) > 1e-6, True)  # sorted by onset, then pitch
-    top: NDArray[np.int64] = notes.pitch[last]
-    return top
-
-
-def _bottom(notes: Notes, left: NDArray[np.bool_]) -> NDArray[np.int64]:
-    first = np.append(True, np.diff(notes.onset) > 1e-6)
-    bottom: NDArray[np.int64] = notes.pitch[first & left]
-    return bottom
 
 
 def _line(pitches: NDArray[np.int64], name: str) -> dict[str, float]:
@@ -137,19 +132,12 @@ def _drift(notes: Notes, n_beats: float) -> float:
 
 @dataclass(frozen=True)
 class Realness:
-    """Tell real music from composed, by a logistic regression on `features_of`.
+    """Tell real music from composed, by a logistic regression on `features_of`."""
 
-    Attributes:
-        mean: Of each feature, by name.
-        scale: Standard deviation of each, above 0.
-        weight: Of each, in log odds a deviation.
-        bias: Log odds in the middle.
-    """
-
-    mean: Mapping[str, float]
-    scale: Mapping[str, float]
-    weight: Mapping[str, float]
-    bias: float
+    mean: Mapping[str, float]  # of each feature, by name
+    scale: Mapping[str, float]  # standard deviation of each, above 0
+    weight: Mapping[str, float]  # of each, in log odds a deviation
+    bias: float  # log odds in the middle
 
     def __post_init__(self) -> None:
         """Check the tables.
@@ -157,13 +145,11 @@ class Realness:
         Raises:
             ValueError: If their names differ, a number is not finite or a scale not above 0.
         """
-        numbers: FloatColumn = np.array(
-            [[table[name] for name in self.mean] for table in (self.mean, self.scale, self.weight)]
-        )
-        names = set(self.mean)
-        if {frozenset(t) for t in (self.mean, self.scale, self.weight)} != {frozenset(names)}:
+        tables = (self.mean, self.scale, self.weight)
+        if len({frozenset(table) for table in tables}) > 1:
             raise ValueError("its tables are of different features")
-        plain = numbers.shape == (3, len(names)) and np.ndim(self.bias) == 0
+        numbers = np.array([[table[name] for name in self.mean] for table in tables])
+        plain = numbers.ndim == 2 and np.ndim(self.bias) == 0
         if not (plain and np.isfinite(numbers).all() and np.isfinite(self.bias)):
             raise ValueError("what it holds are not finite numbers")
         if not (numbers[1] > 0).all():
@@ -212,33 +198,12 @@ class Realness:
             raise ValueError(f"cannot read the realness {path}: {error}") from error
 
 
-WINDOW_BARS, MIN_NOTES = 4, 4
-"""A curve is heard in windows of so many bars, those of fewer notes left out."""
-
-
-REAL = 0.5
-"""What a clip that is surely real gains over one that surely is not; to be surely heard in its
-quadrant, and not at all, are 1 apart."""
-
-
-@dataclass
-class Candidates:
-    """Gather the candidates of one clip."""
-
-    n_wanted: int
-    found: dict[int, Clip] = field(default_factory=dict)
-
-    @property
-    def complete(self) -> bool:
-        """Tell whether all are there."""
-        return len(self.found) == self.n_wanted
-
-    def best(self, verifier: Verifier, realness: Realness | None) -> Clip:
-        """Return the one that is heard best as what was asked, and is built most like music."""
-        clips = [self.found[i] for i in sorted(self.found)]
-        if len(clips) == 1:
-            return clips[0]
-        return max(clips, key=lambda clip: _merit(clip, verifier) + _music(clip, realness))
+def best_of(clips: Iterable[Clip], verifier: Verifier, realness: Realness | None) -> Clip:
+    """Return the candidate that is heard best as what was asked, and is built most like music."""
+    own = sorted(clips, key=lambda clip: clip.candidate)
+    if len(own) == 1:
+        return own[0]
+    return max(own, key=lambda clip: _merit(clip, verifier) + _music(clip, realness))
 
 
 def _music(clip: Clip, realness: Realness | None) -> float:

@@ -4,34 +4,64 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
-from symusic.core import ScoreTick
+import numpy as np
+from symusic.core import ScoreTick, TempoTick, TempoTickList
 
-from emomusic.compose.best_of import Candidates, Realness
+from emomusic.compose.best_of import Realness, best_of
 from emomusic.compose.checkpoint import checkpoint_name, find_checkpoint, save_checkpoint
 from emomusic.compose.clip import Clip as Clip
 from emomusic.compose.directions import Response
-from emomusic.compose.generate import ClipBuilder, ClipGenerator, PartialClip
 from emomusic.compose.parse import ClipSpec, number_specs
-from emomusic.compose.primer import PrimerCache
-from emomusic.compose.request import Request
+from emomusic.compose.plan import ClipPlan, mean_tempo, plan_clip
+from emomusic.compose.primer import Primer, PrimerContext, join_scores, read_primer
+from emomusic.compose.request import TOUCH_TOP_P, Request
 from emomusic.compose.steerer import Steerer, attribute_weights
+from emomusic.compose.token_plan import (
+    MAX_BAR_NOTES,
+    clip_grammar,
+    decode_bars,
+    read_tables,
+    to_script,
+)
 from emomusic.compose.token_plan import TABLES_NAME as TABLES_NAME
-from emomusic.compose.token_plan import read_tables
 from emomusic.mapping import Mapper
 from emomusic.model.checkpoint import CheckpointError
-from emomusic.model.engine import Engine, open_engine
-from emomusic.music.tokenizer import Tokenizer
+from emomusic.model.engine import Engine, EngineRow, Uniforms, open_engine
+from emomusic.model.events import DURATION, SLOTS, VELOCITY
+from emomusic.model.grammar import Segments
+from emomusic.music.attributes import measure, passage_of
+from emomusic.music.chords import Chords, format_chords, shift_chords
+from emomusic.music.key import TONIC_NAMES, key_correlations
+from emomusic.music.notes import Notes
+from emomusic.music.score import notes_of
+from emomusic.music.tokenizer import HALVES, STEPS_PER_BEAT, Tokenizer
 from emomusic.verify.verifier import Verifier
 
 TOKENIZER_NAME = "tokenizer.json"
-BATCH = 32
-"""Clips in hand at once, where nothing is said."""
+BATCH = 32  # Clips in hand at once, where nothing is said.
+MIN_CONTEXT = 2 * MAX_BAR_NOTES
+"""Room for the longest bar, what is given of it, and the clip's controls: so a bar always ends."""
 Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class PartialClip:
+    """Hold a candidate of a clip while it is being written."""
+
+    plan: ClipPlan  # what it is to become
+    segments: Segments  # sampled ids of each whole bar, those left out that were given
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether nothing is missing."""
+        n_bars = self.plan.n_bars
+        return len(self.segments) == min(self.plan.request.n_kept or n_bars, n_bars)
 
 
 class Composer:
@@ -72,24 +102,32 @@ class Composer:
         )
         try:
             self.tokenizer = Tokenizer(folder / TOKENIZER_NAME)
-            self.mapper = Mapper.load(folder)
-            self.verifier = Verifier.load(folder)
+            vocabulary, config = self.tokenizer.vocabulary, self.engine.config
+            self.mapper, self.verifier = Mapper.load(folder), Verifier.load(folder)
             self._realness = Realness.load(folder)
-            self._builder = ClipBuilder(self.tokenizer, self.verifier, self.name)
-            self._generator = ClipGenerator(
-                engine=self.engine,
-                tokenizer=self.tokenizer,
-                mapper=self.mapper,
-                tables=read_tables(folder / TABLES_NAME, self.tokenizer.vocabulary),
-                steerer=steerer or self._load_steerer(),
-                primers=PrimerCache(self.tokenizer, lambda n: self.verifier.verdict(n).quadrant),
+            self._tables = read_tables(folder / TABLES_NAME, vocabulary)
+            self._grammar = clip_grammar(vocabulary)
+            weights = attribute_weights(self.mapper.telling())
+            self._steerer = steerer or Steerer(
+                self.tokenizer, Response.load(folder), weights=weights
             )
+            if len(vocabulary) != config.vocab_size:
+                raise ValueError("tokenizer and weights do not belong together")
+            if config.context < MIN_CONTEXT:
+                raise ValueError(
+                    f"the context must be at least {MIN_CONTEXT}, got {config.context}"
+                )
         except ValueError as error:
             raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
 
-    def _load_steerer(self) -> Steerer:
-        weights = attribute_weights(self.mapper.telling())
-        return Steerer(self.tokenizer, Response.load(self.folder), weights=weights)
+        @lru_cache(maxsize=1)  # once for all requests in a row that have the same
+        def read(given: Primer, tonic: int | None) -> PrimerContext:
+            def hear(notes: Notes) -> str:
+                return self.verifier.verdict(notes).quadrant
+
+            return read_primer(given.score, self.tokenizer, tonic=tonic, hear=hear)
+
+        self._read = read
 
     def compose(
         self,
@@ -143,23 +181,14 @@ class Composer:
 
     def compose_all(
         self,
-        settings: Iterable[ClipSpec],
+        specs: Iterable[ClipSpec],
         *,
         batch_size: int = BATCH,
         progress: Progress = lambda n_done: None,
     ) -> Iterator[Clip]:
-        """Compose one clip for each settings, of whatever runs they are, as `compose_each`."""
-        candidates: dict[int, Candidates] = {}
-        done: dict[int, Clip] = {}
-        wanted = 0
-        with closing(self._generator.generate(settings, batch_size=batch_size)) as written:
-            for order, partial in written:
-                for clip in self._chosen(order, partial, candidates):
-                    done[order] = clip
-                    progress(1)
-                while wanted in done:
-                    yield done.pop(wanted)
-                    wanted += 1
+        """Compose one clip for each spec, of whatever runs they are, as `compose_each`."""
+        clips = self._write(specs, batch_size, by_segment=False, progress=progress)
+        return cast(Iterator[Clip], clips)
 
     def stream(
         self, requests: Iterable[Request], *, seed: int, start: int = 0, batch_size: int = BATCH
@@ -172,37 +201,157 @@ class Composer:
             A partial each time one has more bars, and each clip as soon as it is done.
         """
         _check_run(seed=seed, start=start, batch_size=batch_size)
-        return self._stream(number_specs(requests, seed, start), batch_size)
+        return self._write(number_specs(requests, seed, start), batch_size, by_segment=True)
 
-    def _stream(
-        self, asked: Iterable[ClipSpec], batch_size: int
+    def _write(
+        self,
+        specs: Iterable[ClipSpec],
+        batch_size: int,
+        *,
+        by_segment: bool,
+        progress: Progress = lambda n_done: None,
     ) -> Generator[PartialClip | Clip, None, None]:
-        candidates: dict[int, Candidates] = {}
-        with closing(
-            self._generator.generate(asked, batch_size=batch_size, by_segment=True)
-        ) as written:
-            for order, partial in written:
+        """Yield clips in order; by segment, partials too, and each clip as soon as it is done."""
+        plans: dict[int, tuple[int, ClipPlan]] = {}
+        candidates: dict[int, list[Clip]] = {}
+        done: dict[int, Clip] = {}
+        n_told = 0
+        rows = self._rows(specs, plans)
+        for at, segments in self.engine.write(
+            rows, self._grammar, at_once=batch_size, by_segment=by_segment
+        ):
+            order, plan = plans[at]
+            partial = PartialClip(plan, segments)
+            if by_segment:
                 yield partial
-                if partial.is_whole:
-                    yield from self._chosen(order, partial, candidates)
+            if not partial.is_whole:
+                continue
+            del plans[at]
+            found = candidates.setdefault(order, [])
+            found.append(self.settle(partial))
+            if len(found) < plan.request.best_of:
+                continue
+            clip = best_of(candidates.pop(order), self.verifier, self._realness)
+            if by_segment:
+                yield clip
+                continue
+            done[order] = clip
+            progress(1)
+            while n_told in done:
+                yield done.pop(n_told)
+                n_told += 1
 
-    def settle(self, partial: PartialClip) -> Clip:
-        """Return a clip of what is there of a partial that was stopped, of at least one bar."""
-        return self._builder.clip(partial)
+    def _rows(
+        self, specs: Iterable[ClipSpec], plans: dict[int, tuple[int, ClipPlan]]
+    ) -> Iterator[EngineRow]:
+        """Return a row for each candidate, and note what it is; several threads may ask.
+
+        Raises:
+            ValueError: If the checkpoint was trained without an attribute that is asked for.
+        """
+        n_rows = 0
+        for order, spec in enumerate(specs):
+            request, primer = spec.request, None
+            self._tables.clip.check(request.fixed)
+            self._tables.bar.check(request.per_bar)
+            if request.given is not None:
+                primer = self._read(request.given, request.given.known_tonic(request.tonic))
+            for candidate in range(request.candidate, request.candidate + request.best_of):
+                plan = plan_clip(
+                    request,
+                    self.mapper,
+                    seed=spec.seed,
+                    index=spec.index,
+                    candidate=candidate,
+                    primer=primer,
+                    forms=self._tables.forms,
+                )
+                row = self._row(plan)
+                plans[n_rows] = order, plan
+                n_rows += 1
+                yield row
+
+    def _row(self, plan: ClipPlan) -> EngineRow:
+        request = plan.request
+        script = to_script(
+            plan.to_tokens(self._tables),
+            self.tokenizer.vocabulary,
+            self._grammar,
+            context=self.engine.config.context,
+        )
+        top_p = [request.top_p] * len(SLOTS)
+        top_p[VELOCITY] = top_p[DURATION] = TOUCH_TOP_P
+        return EngineRow(
+            script,
+            Uniforms(plan.rng),
+            temperature=request.temperature,
+            top_p=tuple(top_p),
+            guidance=request.guidance,
+            n_guided=request.guided_bars,
+            steer=self._steerer.steer(plan),
+        )
 
     def score(self, partial: PartialClip) -> ScoreTick:
-        """Return the score of what is there of a partial, of at least one bar."""
-        return self._builder.score(partial)
+        """Return the score of what is there of a partial, of at least one bar: the music that was
+        to be continued, then what is written, as it will sound."""
+        plan, score = partial.plan, self._written(partial)
+        if plan.primer is None or plan.request.given is None or not plan.request.continues:
+            return score
+        return join_scores(plan.request.given.score, score, at=plan.primer.end)
 
-    def _chosen(
-        self, order: int, partial: PartialClip, candidates: dict[int, Candidates]
-    ) -> Iterator[Clip]:
-        """Yield the best candidate of a clip once the last of them is whole."""
-        plan = partial.plan
-        own = candidates.setdefault(order, Candidates(plan.request.best_of))
-        own.found[plan.candidate] = self._builder.clip(partial)
-        if own.complete:
-            yield candidates.pop(order).best(self.verifier, self._realness)
+    def _written(self, partial: PartialClip) -> ScoreTick:
+        plan, n_written = partial.plan, len(partial.segments)
+        beats, tempi = plan.request.beats_per_bar, plan.tempi[:n_written]
+        score = decode_bars(self.tokenizer, partial.segments, beats_per_bar=beats, tempo=plan.tempo)
+        if len(set(plan.tempi)) > 1:
+            score.tempos = TempoTickList(
+                [
+                    TempoTick(bar * beats * STEPS_PER_BEAT, tempo)
+                    for bar, tempo in enumerate(tempi)
+                    if bar == 0 or tempo != tempi[bar - 1]
+                ]
+            )
+        return score.shift_pitch(plan.shift)
+
+    def _chords(self, partial: PartialClip) -> Chords:
+        """Return the chords that each bar was written to, given ones or the network's own."""
+        plan, segments = partial.plan, partial.segments
+        if plan.chords:
+            return plan.chords[: len(segments)]
+        first = [int(self.tokenizer.vocabulary.chord_ids(half)[0]) for half in HALVES]
+        own = np.array([segment[:2] for segment in segments], np.int64) - first
+        return tuple((a, b) for a, b in shift_chords(own, plan.shift).tolist())
+
+    def settle(self, partial: PartialClip) -> Clip:
+        """Return a clip of what is there of a partial, of at least one bar, whole or stopped."""
+        plan, n_written = partial.plan, len(partial.segments)
+        request, written, whole = plan.request, self._written(partial), self.score(partial)
+        notes, tempo = notes_of(written), mean_tempo(plan.tempi[:n_written])
+        n_beats = float(n_written * request.beats_per_bar)
+        achieved = measure(passage_of(notes, n_beats=n_beats, tempo=tempo))
+        is_major = plan.is_major if "mode" in plan.targets else achieved["mode"] >= 0
+        if plan.chords:
+            major, minor = key_correlations(notes)[:, plan.tonic]
+            is_major = bool(major >= minor)
+        if n_written < plan.n_bars and request.n_kept != n_written:
+            # Stopped: of several candidates only this one is there.
+            request = replace(request, n_kept=n_written, best_of=1, candidate=plan.candidate)
+        return Clip(
+            index=plan.index,
+            seed=plan.seed,
+            candidate=plan.candidate,
+            request=request,
+            score=whole,
+            n_bars=plan.n_given + n_written,
+            n_given=plan.n_given,
+            tempo=tempo,
+            key=f"{TONIC_NAMES[plan.tonic]} {'major' if is_major else 'minor'}",
+            chords=format_chords(self._chords(partial)),
+            targets=plan.targets,
+            achieved=achieved,
+            verdict=self.verifier.verdict(notes_of(whole)),
+            checkpoint=self.name,
+        )
 
     @classmethod
     def from_pretrained(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
+from typing import Any
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.parse import parse_key
@@ -14,14 +14,12 @@ from emomusic.emotion import CurvePoint, Emotion, EmotionCurve
 from emomusic.music.score import dump_score
 
 STEP = 0.4
-MOVES: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "happier": (STEP, 0.0),
-        "sadder": (-STEP, 0.0),
-        "livelier": (0.0, STEP),
-        "calmer": (0.0, -STEP),
-    }
-)
+MOVES: Mapping[str, tuple[float, float]] = {
+    "happier": (STEP, 0.0),
+    "sadder": (-STEP, 0.0),
+    "livelier": (0.0, STEP),
+    "calmer": (0.0, -STEP),
+}
 """What each move adds to valence and arousal."""
 
 
@@ -34,21 +32,13 @@ def continue_clip(clip: Clip, n_bars: int, *, emotion: Emotion | None = None) ->
     if emotion is None:
         emotion = before.emotion if before.curve is None else before.curve.points[-1].emotion
     best_of = 1 if emotion is None else before.best_of
-    return replace(
-        _plain(clip), emotion=emotion, given=_given(clip, CONTINUE), n_bars=n_bars, best_of=best_of
-    )
+    return _after(clip, CONTINUE, emotion=emotion, n_bars=n_bars, best_of=best_of)
 
 
 def vary_clip(clip: Clip, *, take: int) -> Request:
     """Return the request for a clip's plan with the notes of a take, which take up its bars."""
-    return replace(
-        _plain(clip),
-        given=_given(clip, VARY),
-        take=take,
-        curve=clip.request.curve,
-        best_of=1,
-        candidate=clip.candidate,
-    )
+    curve, candidate = clip.request.curve, clip.candidate
+    return _after(clip, VARY, curve=curve, take=take, candidate=candidate, best_of=1)
 
 
 def shift_clip(clip: Clip, move: str) -> Request:
@@ -65,14 +55,7 @@ def shift_clip(clip: Clip, move: str) -> Request:
         points = tuple(CurvePoint(p.bar, shift_emotion(p.emotion, move)) for p in curve.points)
         curve = EmotionCurve(points)
         emotion = curve.mean(clip.n_bars)
-    return replace(
-        _plain(clip),
-        emotion=emotion,
-        curve=curve,
-        given=_given(clip, VARY),
-        is_major=None,
-        chords=None,
-    )
+    return _after(clip, VARY, emotion=emotion, curve=curve, is_major=None, chords=None)
 
 
 def shift_emotion(emotion: Emotion, move: str) -> Emotion:
@@ -82,21 +65,13 @@ def shift_emotion(emotion: Emotion, move: str) -> Emotion:
     return Emotion(min(max(valence, -1.0), 1.0), min(max(arousal, -1.0), 1.0))
 
 
-def _given(clip: Clip, use: str) -> Primer:
-    return Primer(dump_score(clip.score), use, parse_key(clip.key)[0])
+def _after(clip: Clip, use: str, **changes: Any) -> Request:
+    """Return a clip's request with the clip as given music in its key, and some changes.
 
-
-def _plain(clip: Clip) -> Request:
-    """Return a clip's request without what belongs to one run of it; the key stays."""
-    return replace(
-        clip.request,
-        curve=None,
-        given=None,
-        per_bar={},
-        n_bars=None,
-        seconds=None,
-        n_kept=None,
-        take=0,
-        candidate=0,
-        tonic=parse_key(clip.key)[0],
-    )
+    What belongs to one run of it is left out: its length, curve, bars, take and candidate.
+    """
+    tonic = parse_key(clip.key)[0]
+    kept: dict[str, Any] = dict.fromkeys(("curve", "n_bars", "seconds", "n_kept"))
+    kept |= {"per_bar": {}, "take": 0, "candidate": 0, "tonic": tonic}
+    kept["given"] = Primer(dump_score(clip.score), use, tonic)
+    return replace(clip.request, **(kept | changes))

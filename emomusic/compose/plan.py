@@ -5,26 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from emomusic.compose.primer import PrimerContext
 from emomusic.compose.request import MAX_TEMPO, MIN_TEMPO, Request
-from emomusic.compose.token_plan import BarPlan, Controls, TokenPlan, transposition
-from emomusic.emotion import Emotion
+from emomusic.compose.token_plan import BarPlan, Ids, Tables, TokenPlan, transposition
 from emomusic.emotion.curve import MAX_BARS
 from emomusic.mapping import Mapper
 from emomusic.model.grammar import REACH
-from emomusic.music.attributes import measure
+from emomusic.music.attributes import attribute, measure
 from emomusic.music.chords import Chords, home_of, parse_chords, shift_chords
 from emomusic.music.form import FORM_BARS, HARMONY_BARS, FormTable, bars_back
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH
 
 TEMPO_BEND = 1.12
-FORM_STREAM = 2**31
-"""Number of the generator that draws forms: beyond all takes."""
-FREE_ENDING = 2
-"""Last bars of a clip that take up nothing: an ending is an ending."""
+FORM_STREAM = 2**31  # Number of the generator that draws forms: beyond all takes.
+FREE_ENDING = 2  # Last bars of a clip that take up nothing: an ending is an ending.
 MODE_STRENGTH = 0.25
 SAID_BY_CHORDS = (
     "mode", "chord_mode", "key_clarity", "chromaticism", "dissonance", "bass_change",
@@ -37,49 +35,38 @@ HELD_BY_FORM = frozenset({
 })  # fmt: skip
 """Where one of these is asked for by itself no bar takes up another: it would hold on to what that
 one misses."""
-BarTargets = dict[str, tuple[float, ...]]
-"""Targets that move over the bars: for each attribute a value a bar."""
+Targets = dict[str, float]
+"""Attribute values asked for; what is not among them is free."""
 
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """Hold one candidate before it is written.
+    """Hold one candidate before it is written."""
 
-    Attributes:
-        request: What was asked for.
-        index: The clip's number in the run.
-        candidate: The candidate's number among those of the clip.
-        tempi: Quarter notes a minute, of each bar.
-        tonic: Pitch class.
-        targets: Attribute values asked for, over the whole clip; what is not among them is free.
-        bar_targets: What is asked for bar by bar.
-        form: Which earlier bar each bar takes up and how, see `bar_form`; 0 where it is free.
-        harmony: How many bars back each bar's chords come from; 0 where they are free. A bar of
-            given music that is gone on from may be meant, here and in the next two.
-        copies: How many bars back the bar lies that each bar nearly copies; 0 where none does.
-        figures: The same of the bar whose figure the left hand takes up.
-        follows: Which given bar each bar is led along, None where there is none.
-        chords: Numbers of the two chords of each bar, as they are to be heard; none where the
-            network writes its own.
-        primer: What is known of given music.
-        rng: What its ids are drawn with.
-    """
-
-    request: Request
-    index: int
-    candidate: int
-    tempi: tuple[float, ...]
-    tonic: int
-    targets: dict[str, float]
-    bar_targets: BarTargets
-    form: tuple[int, ...]
-    harmony: tuple[int, ...]
-    copies: tuple[int, ...]
-    figures: tuple[int, ...]
-    follows: tuple[int | None, ...]
+    request: Request  # what was asked for
+    seed: int  # of the run
+    index: int  # the clip's number in the run
+    candidate: int  # the candidate's number among those of the clip
+    tempi: tuple[float, ...]  # quarter notes a minute, of each bar
+    tonic: int  # pitch class
+    targets: Targets  # what is asked for over the whole clip
+    # what is asked for bar by bar: for each attribute a value a bar
+    bar_targets: dict[str, tuple[float, ...]]
+    # numbers of the two chords of each bar, as they are to be heard; none where the network
+    # writes its own
     chords: Chords
-    primer: PrimerContext | None
-    rng: np.random.Generator
+    primer: PrimerContext | None  # what is known of given music
+    rng: np.random.Generator  # what its ids are drawn with
+    # which earlier bar each bar takes up and how, see `bar_form`; 0 where it is free
+    form: tuple[int, ...]
+    # how many bars back each bar's chords come from; 0 where they are free. A bar of given music
+    # that is gone on from may be meant, here and in the next two.
+    harmony: tuple[int, ...]
+    # how many bars back the bar lies that each bar nearly copies; 0 where none does
+    copies: tuple[int, ...]
+    figures: tuple[int, ...]  # the same of the bar whose figure the left hand takes up
+    # which given bar each bar is led along, None where there is none
+    follows: tuple[int | None, ...]
 
     @property
     def n_bars(self) -> int:
@@ -87,16 +74,14 @@ class ClipPlan:
         return len(self.tempi)
 
     @property
+    def n_given(self) -> int:
+        """Return how many bars are there already, before those that are to be written."""
+        return self.primer.n_bars if self.primer is not None and self.request.continues else 0
+
+    @property
     def tempo(self) -> float:
         """Return the mean tempo, by which the clip lasts as long."""
-        return self.tempo_until(self.n_bars)
-
-    def tempo_until(self, n_bars: int) -> float:
-        """Return the mean tempo of the first bars."""
-        tempi = self.tempi[:n_bars]
-        if len(set(tempi)) == 1:
-            return tempi[0]
-        return round(len(tempi) / math.fsum(1 / tempo for tempo in tempi), 2)
+        return mean_tempo(self.tempi)
 
     @property
     def moves(self) -> bool:
@@ -104,13 +89,14 @@ class ClipPlan:
         return self.request.curve is not None and self.request.curve.moves
 
     @property
-    def shows_primer(self) -> bool:
-        """Tell whether the model is to see given bars before it writes.
+    def shown(self) -> tuple[Ids, ...]:
+        """Return the given bars that the model sees before it writes.
 
         It takes after what it sees: where the given music is heard in another quadrant than the
         one asked for, it sees none of it, and is only led along its bars.
         """
-        return _goes_on(self.request, self.primer)
+        sees = self.primer is not None and _goes_on(self.request, self.primer)
+        return self.primer.bars if self.primer is not None and sees else ()
 
     @property
     def is_major(self) -> bool:
@@ -121,32 +107,38 @@ class ClipPlan:
         """Tell the same of one bar."""
         return self.bar_targets["mode"][bar] >= 0 if "mode" in self.bar_targets else self.is_major
 
-    def to_tokens(self, clip: Controls, bar: Controls) -> TokenPlan:
-        """Return the plan in ids: the model writes in C, so the targets are moved there.
+    @property
+    def shift(self) -> int:
+        """Return the semitones by which the music is moved after it was written in C."""
+        return transposition(self.tonic)
 
-        Args:
-            clip: The control ids of clip-wide attributes.
-            bar: Those of the bars' attributes.
-        """
-        shift = transposition(self.tonic)
-        chords = shift_chords(np.array(self.chords, np.int64), -shift).tolist()
-        bars = [
-            BarPlan(
-                bar.ids(
-                    {name: self.bar_targets[name][at] for name in self.bar_targets}, shift=shift
-                ),
-                form=self.form[at],
-                chords=tuple(chords[at]) if chords else None,
-            )
-            for at in range(self.n_bars)
-        ]
+    def in_c(self, targets: Mapping[str, float]) -> Targets:
+        """Return attribute values as they are written."""
+        return {n: v - self.shift * attribute(n).per_semitone for n, v in targets.items()}
+
+    def targets_in(self, bar: int) -> Targets:
+        """Return what is asked for bar by bar, of one bar."""
+        return {name: values[bar] for name, values in self.bar_targets.items()}
+
+    def chords_in_c(self) -> list[tuple[int, int]]:
+        """Return the chords of each bar as they are written; none where none are given."""
+        moved = shift_chords(np.array(self.chords, np.int64), -self.shift)
+        return [(first, second) for first, second in moved.tolist()]
+
+    def to_tokens(self, tables: Tables) -> TokenPlan:
+        """Return the plan in the control ids of a checkpoint's tables, moved to C."""
+        chords: Sequence[tuple[int, int] | None] = self.chords_in_c() or [None] * self.n_bars
+        bars = (
+            BarPlan(tables.bar.ids(self.in_c(self.targets_in(at))), form=form, chords=own)
+            for at, (form, own) in enumerate(zip(self.form, chords, strict=True))
+        )
         return TokenPlan(
-            controls=clip.ids(self.targets, shift=shift),
+            controls=tables.clip.ids(self.in_c(self.targets)),
             bars=tuple(bars),
             beats_per_bar=self.request.beats_per_bar,
-            lowest=max(LOWEST_PITCH, LOWEST_PITCH - shift),
-            highest=min(HIGHEST_PITCH, HIGHEST_PITCH - shift),
-            before=self.primer.bars if self.primer is not None and self.shows_primer else (),
+            lowest=max(LOWEST_PITCH, LOWEST_PITCH - self.shift),
+            highest=min(HIGHEST_PITCH, HIGHEST_PITCH - self.shift),
+            before=self.shown,
             n_kept=self.request.n_kept,
             reach=REACH if self.request.two_hands else 0,
         )
@@ -164,14 +156,7 @@ def plan_clip(
 ) -> ClipPlan:
     """Draw targets and key of one candidate; the same numbers give the same plan.
 
-    Args:
-        request: What is asked for.
-        mapper: Emotions to targets.
-        seed: Of the run.
-        index: The clip's number.
-        candidate: The candidate's number among those of the clip.
-        primer: What is known of the given music; None if none is given.
-        forms: How real pieces go; None leaves all bars free.
+    Without forms, which say how real pieces go, all bars are free.
     """
 
     def generator(*more: int) -> np.random.Generator:
@@ -183,45 +168,47 @@ def plan_clip(
     if request.seconds is not None and request.curve is not None:
         n_bars = request.curve.n_bars
     bars = _wanted(request, mapper, rng, primer, n_bars=n_bars)
-    tempo = _mean(bars).get("tempo", mapper.middle["tempo"])
-    n_bars, tempo = _length(request, tempo)
+    n_bars, tempo = _length(request, _mean(bars).get("tempo", mapper.middle["tempo"]))
     if len(bars) not in (1, n_bars):  # by the seconds it has other bars than were guessed
         rng = generator()
         bars = _wanted(request, mapper, rng, primer, n_bars=n_bars)
-    drawn_tonic = int(rng.integers(12))
-    targets = _mean(bars)
+    tonic, targets = int(rng.integers(12)), _mean(bars)  # drawn whether or not it is asked for
     asked = () if request.chords is None else parse_chords(request.chords)
     chords = tuple(asked[at % len(asked)] for at in range(n_bars)) if asked else ()
-    tonic = drawn_tonic if request.tonic is None else request.tonic
-    if request.tonic is None and chords:
+    if request.tonic is not None:
+        tonic = request.tonic
+    elif chords:
         tonic = home_of(chords, is_major=targets["mode"] >= 0 if "mode" in targets else None)
     said = set(SAID_BY_CHORDS) - set(request.fixed) if chords else set()
     targets, *bars = ({n: v for n, v in own.items() if n not in said} for own in (targets, *bars))
     if "tempo" in targets or request.emotion is not None:
         targets["tempo"] = tempo
     tempi, course = _course(bars, n_bars, tempo)
-    form, (harmony, copies, figures), follows = _form(
-        request, n_bars, primer, forms, generator(FORM_STREAM)
-    )
+    form = _form(request, n_bars, primer, forms, generator(FORM_STREAM))
+    form["form"] = _of_one_harmony(form["form"], course.get("mode"), chords)
     if chords or "mode" in course:
-        harmony = copies = (0,) * n_bars
+        form["harmony"] = form["copies"] = (0,) * n_bars
     return ClipPlan(
         request=request,
+        seed=seed,
         index=index,
         candidate=candidate,
         tempi=tempi,
         tonic=tonic,
         targets=targets,
         bar_targets=course | {name: tuple(own) for name, own in request.per_bar.items()},
-        form=_of_one_harmony(form, course.get("mode"), chords),
-        harmony=harmony,
-        copies=copies,
-        figures=figures,
-        follows=follows,
         chords=chords,
         primer=primer,
         rng=generator(request.take) if request.take else rng,
+        **form,
     )
+
+
+def mean_tempo(tempi: Sequence[float]) -> float:
+    """Return the tempo at which as many bars last as long as at these."""
+    if len(set(tempi)) == 1:
+        return tempi[0]
+    return round(len(tempi) / math.fsum(1 / tempo for tempo in tempi), 2)
 
 
 def _after(request: Request, primer: PrimerContext) -> Request:
@@ -234,8 +221,10 @@ def _after(request: Request, primer: PrimerContext) -> Request:
         n_bars = min(len(primer.bars), MAX_BARS)
         n_kept = None if n_kept is None else min(n_kept, n_bars)
     tonic = primer.tonic if request.tonic is None else request.tonic
-    request = replace(request, n_bars=n_bars, n_kept=n_kept)
-    return replace(request, beats_per_bar=primer.beats_per_bar, tonic=tonic, tempo=tempo)
+    beats = primer.beats_per_bar
+    return replace(
+        request, n_bars=n_bars, n_kept=n_kept, beats_per_bar=beats, tonic=tonic, tempo=tempo
+    )
 
 
 def _wanted(
@@ -245,13 +234,12 @@ def _wanted(
     primer: PrimerContext | None,
     *,
     n_bars: int,
-) -> list[dict[str, float]]:
+) -> list[Targets]:
     """Return the targets of each bar, or only one for all, with what is asked for by itself."""
-    bars: list[dict[str, float]] = [{}]
+    bars: list[Targets] = [{}]
     if request.emotion is not None:
-        emotions: Sequence[Emotion] = [request.emotion]
-        if request.curve is not None:
-            emotions = request.curve.over(n_bars)
+        curve = request.curve
+        emotions = [request.emotion] if curve is None else curve.over(n_bars)
         bars = mapper.course(emotions, rng, diversity=request.diversity)
     elif primer is not None:
         bars = [measure(primer.like)]
@@ -264,15 +252,15 @@ def _wanted(
     return bars
 
 
-def _mean(bars: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _mean(bars: Sequence[Targets]) -> Targets:
     if len(bars) == 1:
         return dict(bars[0])
     return {name: math.fsum(bar[name] for bar in bars) / len(bars) for name in bars[0]}
 
 
 def _course(
-    bars: Sequence[Mapping[str, float]], n_bars: int, tempo: float
-) -> tuple[tuple[float, ...], BarTargets]:
+    bars: Sequence[Targets], n_bars: int, tempo: float
+) -> tuple[tuple[float, ...], dict[str, tuple[float, ...]]]:
     """Return the tempo of each bar, by which they last as at `tempo`, and what else moves."""
     moving = {name: tuple(bar[name] for bar in bars) for name in bars[0]}
     moving = {name: values for name, values in moving.items() if len(set(values)) > 1}
@@ -289,62 +277,56 @@ def _form(
     primer: PrimerContext | None,
     forms: FormTable | None,
     rng: np.random.Generator,
-) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...], tuple[int | None, ...]]:
-    """Return each bar's form, how far back its chords, copy and figure lie, and the given bar
-    that it is led along."""
-    n_before = 0 if primer is None else len(primer.bars)
-    free, alone = (0,) * n_bars, (None,) * n_bars
+) -> dict[str, Any]:
+    """Return `form`, `harmony`, `copies`, `figures` and `follows` of a plan."""
+    n_before, bars = 0 if primer is None else len(primer.bars), range(n_bars)
+    found: dict[str, Any] = dict.fromkeys(("form", "harmony", "copies", "figures"), (0,) * n_bars)
+    found["follows"] = (None,) * n_bars
     if n_before and not request.continues:  # a variation: each bar takes up that at its place
-        return free, (free,) * 3, tuple(at if at < n_before else None for at in range(n_bars))
+        return found | {"follows": tuple(at if at < n_before else None for at in bars)}
     is_said = request.per_bar or not HELD_BY_FORM.isdisjoint(request.fixed)
     if is_said or forms is None:  # what bars are to be is said, or nothing is known
-        return free, (free,) * 3, alone
+        return found
+    goes_on = primer is not None and _goes_on(request, primer)
+    n_seen, n_led = n_before if goes_on else 0, max(n_bars - FREE_ENDING, 0)
     form, *others = (codes[n_before:] for codes in forms.draw(n_before + n_bars, rng))
-    form[-FREE_ENDING:] = [0] * len(form[-FREE_ENDING:])
-    goes_on = _goes_on(request, primer)
-    n_seen = n_before if goes_on else 0
-    back = tuple(
-        tuple(
-            far[code - 1]
-            if code and far[code - 1] <= n_seen + at < n_seen + n_bars - FREE_ENDING
-            else 0
-            for at, code in enumerate(codes)
+    form[n_led:] = [0] * (n_bars - n_led)
+    distances = {"harmony": HARMONY_BARS, "copies": FORM_BARS, "figures": FORM_BARS}
+    for (name, distance), codes in zip(distances.items(), others, strict=True):
+        back = [distance[code - 1] if code else 0 for code in codes]
+        found[name] = tuple(
+            own if own <= n_seen + at < n_seen + n_led else 0 for at, own in enumerate(back)
         )
-        for far, codes in zip((HARMONY_BARS, FORM_BARS, FORM_BARS), others, strict=True)
-    )
     if goes_on:
-        return tuple(form), back, alone
+        return found | {"form": tuple(form)}
     place = [at - bars_back(code) if code else at for at, code in enumerate(form)]
-    seen = (code if earlier >= 0 else 0 for code, earlier in zip(form, place, strict=True))
-    return tuple(seen), back, tuple(n_before + at if at < 0 else None for at in place)
+    return found | {
+        "form": tuple(code if place[at] >= 0 else 0 for at, code in enumerate(form)),
+        "follows": tuple(n_before + at if at < 0 else None for at in place),
+    }
 
 
-def _goes_on(request: Request, primer: PrimerContext | None) -> bool:
-    """Tell whether the model is to see given bars before it writes, see `ClipPlan.shows_primer`."""
-    if primer is None or not request.continues:
-        return False
+def _goes_on(request: Request, primer: PrimerContext) -> bool:
+    """Tell whether the model is to see given bars before it writes, see `ClipPlan.shown`."""
     emotion = request.emotion if request.curve is None else request.curve.at(0)
-    return emotion is None or emotion.quadrant == primer.quadrant
+    return request.continues and (emotion is None or emotion.quadrant == primer.quadrant)
 
 
 def _of_one_harmony(
     form: tuple[int, ...], mode: Sequence[float] | None, chords: Chords
 ) -> tuple[int, ...]:
     """Return the form in which bars of another mode or of other chords take up the rhythm only."""
-
-    def differs(bar: int, other: int) -> bool:
-        turned = mode is not None and (mode[bar] >= 0) != (mode[other] >= 0)
-        return turned or (bool(chords) and chords[bar] != chords[other])
-
-    return tuple(
-        code + len(FORM_BARS)
-        if 0 < code <= len(FORM_BARS) and differs(at, max(at - bars_back(code), 0))
-        else code
-        for at, code in enumerate(form)
-    )
+    found = list(form)
+    for at, code in enumerate(form):
+        if 0 < code <= len(FORM_BARS):
+            other = max(at - bars_back(code), 0)
+            turned = mode is not None and (mode[at] >= 0) != (mode[other] >= 0)
+            if turned or (chords and chords[at] != chords[other]):
+                found[at] += len(FORM_BARS)
+    return tuple(found)
 
 
-def _set_mode(targets: dict[str, float], *, is_major: bool) -> None:
+def _set_mode(targets: Targets, *, is_major: bool) -> None:
     sign = 1.0 if is_major else -1.0
     targets["mode"] = sign * max(abs(targets.get("mode", 0.0)), MODE_STRENGTH)
     if targets.get("chord_mode", 0.0) * sign < 0:
@@ -352,6 +334,7 @@ def _set_mode(targets: dict[str, float], *, is_major: bool) -> None:
 
 
 def _length(request: Request, tempo: float) -> tuple[int, float]:
+    """Return bars and tempo, from the tempo that would be taken."""
     tempo = min(max(tempo, MIN_TEMPO), MAX_TEMPO)
     if request.seconds is None:
         return request.n_bars or request.default_bars, round(tempo, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,7 @@ from emomusic.music.tokenizer import (
 
 USES = (CONTINUE, VARY)
 MAX_GIVEN_BARS = 512
-HEARD_BARS = 16
-"""So many last bars tell key, tempo and what the music is like."""
+HEARD_BARS = 16  # So many last bars tell key, tempo and what the music is like.
 
 
 @dataclass(frozen=True)
@@ -88,30 +87,19 @@ Given = Primer
 
 @dataclass(frozen=True, eq=False)
 class PrimerContext:
-    """Hold what the composer knows of given music.
+    """Hold what the composer knows of given music."""
 
-    Attributes:
-        bars: Ids of each bar, its chords first, heads left out, moved to C; the last bars, all of
-            one metre.
-        beats_per_bar: 2, 3 or 4.
-        tonic: Pitch class of the key.
-        is_major: Its mode.
-        tempo: Quarter notes a minute.
-        like: The last bars, as they sound.
-        end: Beats from the start of the given music to its last bar line.
-        n_bars: All of its bars.
-        quadrant: Which one is heard in the last bars.
-    """
-
+    # ids of each bar, its chords first, heads left out, moved to C; the last bars, all of one
+    # metre
     bars: tuple[tuple[int, ...], ...]
-    beats_per_bar: int
-    tonic: int
-    is_major: bool
-    tempo: float
-    like: Passage
-    end: float
-    n_bars: int
-    quadrant: str
+    beats_per_bar: int  # 2, 3 or 4
+    tonic: int  # pitch class of the key
+    is_major: bool  # its mode
+    tempo: float  # quarter notes a minute
+    like: Passage  # the last bars, as they sound
+    end: float  # beats from the start of the given music to its last bar line
+    n_bars: int  # all of its bars
+    quadrant: str  # which one is heard in the last bars
 
 
 def read_primer(
@@ -166,27 +154,6 @@ def read_primer(
         n_bars=n_bars,
         quadrant=hear(like.notes),
     )
-
-
-class PrimerCache:
-    """Read given music, once for all requests in a row that have the same."""
-
-    def __init__(self, tokenizer: Tokenizer, hear: Callable[[Notes], str]) -> None:
-        """Take what `read_primer` takes."""
-
-        @lru_cache(maxsize=1)
-        def read(given: Primer, tonic: int | None) -> PrimerContext:
-            return read_primer(given.score, tokenizer, tonic=tonic, hear=hear)
-
-        self._read = read
-
-    def context(self, given: Primer | None, *, asked_tonic: int | None) -> PrimerContext | None:
-        """Return what is known of given music where a key is asked for; None where none is given.
-
-        Raises:
-            ScoreError: As `read_primer`.
-        """
-        return None if given is None else self._read(given, given.known_tonic(asked_tonic))
 
 
 def _of_one_metre(lines: FloatColumn) -> FloatColumn:

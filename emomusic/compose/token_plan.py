@@ -1,4 +1,4 @@
-"""From the plan of a clip to what is given of it in ids, so that every sequence is music."""
+"""From what is asked of bars to what is given of them in ids, so that every sequence is music."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from symusic.core import ScoreTick
 
 from emomusic.files import UNREADABLE, read_json
 from emomusic.model.engine import MAX_LATE
@@ -22,48 +23,41 @@ from emomusic.music.tokenizer import (
     LOWEST_PITCH,
     N_BINS,
     STEPS_PER_BEAT,
+    Tokenizer,
     Vocabulary,
 )
 
 TABLES_NAME = "tables.json"
 MAX_BYTES = 4 * 2**20
+MAX_BAR_NOTES = 128  # More are struck in no bar; given notes come on top.
+REPEATED = 0.6
+"""Where the context is full a row begins anew with at most so many ids of its last bars, as a
+share of the events of the context: that is a fifth of it, for a note has three ids or four."""
+N_HEAD = 2  # Ids of a bar's head that the tokenizer reads: the bar and its time signature.
+Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Controls:
-    """Hold which control id says which value.
+    """Hold which control id says which value."""
 
-    Attributes:
-        names: Attributes that the checkpoint was trained with, in the order in which it reads
-            them.
-        edges: Inner edges of each attribute's bins, shape (n_names, n_bins - 1).
-        first: The first control id of each, shape (n_names,); the other bins follow it.
-    """
-
+    # attributes that the checkpoint was trained with, in the order in which it reads them
     names: Sequence[str]
-    edges: NDArray[np.float64]
+    edges: NDArray[np.float64]  # inner edges of each attribute's bins, shape (n_names, n_bins - 1)
+    # the first control id of each, shape (n_names,); the other bins follow it
     first: NDArray[np.int64]
 
-    def ids(self, values: Mapping[str, float], *, shift: int) -> tuple[int, ...]:
-        """Return the control ids of values, those that are absent left out.
-
-        Args:
-            values: Attribute values, as they are to be heard; those without controls say nothing.
-            shift: Semitones by which the music is moved after it was written.
-        """
-        found = []
-        for name, edges, first in zip(self.names, self.edges, self.first.tolist(), strict=True):
-            if name in values:
-                written = values[name] - shift * attribute(name).per_semitone
-                found.append(first + int((written >= edges).sum()))
-        return tuple(found)
+    def ids(self, values: Mapping[str, float]) -> Ids:
+        """Return the control ids of attribute values as written in C; others say nothing."""
+        columns = zip(self.names, self.edges, self.first.tolist(), strict=True)
+        return tuple(
+            first + int((values[name] >= edges).sum())
+            for name, edges, first in columns
+            if name in values
+        )
 
     def check(self, names: Iterable[str]) -> None:
-        """Check that attributes can be asked for.
-
-        Raises:
-            ValueError: If the checkpoint was trained without one.
-        """
+        """Raise a ValueError if the checkpoint was trained without one of the attributes."""
         for name in names:
             if name not in self.names:
                 raise ValueError(
@@ -74,25 +68,15 @@ class Controls:
 
 @dataclass(frozen=True)
 class Tables:
-    """Hold what a checkpoint knows of its training beside the weights.
+    """Hold what a checkpoint knows of its training beside the weights."""
 
-    Attributes:
-        clip: The control ids of clips.
-        bar: Those of bars.
-        forms: How real pieces go; None leaves all bars free.
-    """
-
-    clip: Controls
-    bar: Controls
-    forms: FormTable | None = None
+    clip: Controls  # the control ids of clips
+    bar: Controls  # those of bars
+    forms: FormTable | None = None  # how real pieces go; None leaves all bars free
 
 
 def read_tables(path: Path, vocabulary: Vocabulary) -> Tables:
-    """Read a checkpoint's tables.
-
-    Args:
-        path: The checkpoint's `tables.json`.
-        vocabulary: Its tokens.
+    """Read a checkpoint's tables, of this vocabulary.
 
     Raises:
         ValueError: If the file is missing or damaged, or holds attributes that are not known.
@@ -118,22 +102,8 @@ def _controls(tables: Mapping[str, Any], vocabulary: Vocabulary, kind: str) -> C
     return Controls(names, edges, vocabulary.control_ids(names, per_bar=bool(kind)))
 
 
-MAX_BAR_NOTES = 128
-"""More are struck in no bar; given notes come on top."""
-REPEATED = 0.6
-"""Where the context is full a row begins anew with at most so many ids of its last bars, as a
-share of the events of the context: that is a fifth of it, for a note has three ids or four."""
-N_HEAD = 2
-"""Ids of a bar's head that the tokenizer reads: the bar and its time signature."""
-Ids = tuple[int, ...]
-
-
 def clip_grammar(vocabulary: Vocabulary) -> Grammar:
-    """Return what may follow what.
-
-    Raises:
-        ValueError: If the vocabulary lacks a kind of token, or its ids lie scattered.
-    """
+    """Return what may follow what; a ValueError if the ids of a kind are missing or scattered."""
     return Grammar(len(vocabulary), EventLayout.from_texts(vocabulary.texts))
 
 
@@ -144,71 +114,30 @@ def transposition(tonic: int) -> int:
 
 @dataclass(frozen=True)
 class BarPlan:
-    """Hold what is asked of one bar.
+    """Hold what is asked of one bar."""
 
-    Attributes:
-        controls: Ids of its controls.
-        form: Which earlier bar it takes up and how, see `bar_form`; 0 leaves it free.
-        chords: Numbers of its two chords, as written in C; None leaves them to the network.
-        given: Notes that it has, by position, then pitch.
-    """
-
-    controls: Ids = ()
-    form: int = 0
+    controls: Ids = ()  # ids of its controls
+    form: int = 0  # which earlier bar it takes up and how, see `bar_form`; 0 leaves it free
+    # numbers of its two chords, as written in C; None leaves them to the network
     chords: tuple[int, int] | None = None
-    given: tuple[GivenNote, ...] = ()
+    given: tuple[GivenNote, ...] = ()  # notes that it has, by position, then pitch
 
 
 @dataclass(frozen=True)
 class TokenPlan:
-    """Hold what a clip is to be, in ids, as written in C.
+    """Hold what a clip is to be, in ids, as written in C."""
 
-    Attributes:
-        controls: Clip-wide control ids, in the order of the checkpoint's tables.
-        bars: What is asked of each bar that is to be written.
-        beats_per_bar: 2, 3 or 4.
-        lowest: Lowest MIDI pitch to be written.
-        highest: Highest MIDI pitch to be written.
-        ends: Whether the last bars are announced as a piece's ending.
-        before: Ids of bars that are there already, heads left out, of the same metre.
-        behind: The same of bars that follow: what is to be written fills the gap between.
-        n_kept: Bars after which the writing stops; None writes all.
-        writes_chords: Whether chords that are not given are written before a bar's notes.
-        reach: Semitones that a hand strikes at once at most, 0 for no bound.
-    """
-
-    controls: Ids
-    bars: tuple[BarPlan, ...]
-    beats_per_bar: int = 4
-    lowest: int = LOWEST_PITCH
-    highest: int = HIGHEST_PITCH
-    ends: bool = True
+    controls: Ids  # clip-wide control ids, in the order of the checkpoint's tables
+    bars: tuple[BarPlan, ...]  # what is asked of each bar that is to be written
+    beats_per_bar: int = 4  # 2, 3 or 4
+    lowest: int = LOWEST_PITCH  # lowest MIDI pitch to be written
+    highest: int = HIGHEST_PITCH  # highest MIDI pitch to be written
+    # ids of bars that are there already, heads left out, of the same metre
     before: tuple[Ids, ...] = ()
+    # the same of bars that follow: what is to be written fills the gap between
     behind: tuple[Ids, ...] = ()
-    n_kept: int | None = None
-    writes_chords: bool = True
-    reach: int = REACH
-
-    def __post_init__(self) -> None:
-        """Check the notes that are given.
-
-        Raises:
-            ValueError: If a bar's do not come by position, then pitch, or are too many.
-        """
-        for at, bar in enumerate(self.bars):
-            places = [note[:2] for note in bar.given]
-            if places != sorted(set(places)):
-                raise ValueError(f"given notes must come by position, then pitch, in bar {at + 1}")
-            if len(places) > MAX_BAR_NOTES:
-                raise ValueError(
-                    f"at most {MAX_BAR_NOTES} notes of a bar can be given, "
-                    f"bar {at + 1} has {len(places)}"
-                )
-
-    @property
-    def n_bars(self) -> int:
-        """Return the number of bars."""
-        return len(self.bars)
+    n_kept: int | None = None  # bars after which the writing stops; None writes all
+    reach: int = REACH  # semitones that a hand strikes at once at most, 0 for no bound
 
 
 def to_script(plan: TokenPlan, vocabulary: Vocabulary, grammar: Grammar, *, context: int) -> Script:
@@ -216,23 +145,19 @@ def to_script(plan: TokenPlan, vocabulary: Vocabulary, grammar: Grammar, *, cont
 
     Bars behind a gap stand before all others. Bars before stand in the head of the first one, as
     many of the last of them as there is room for; where the context is full they go as other
-    bars do.
-
-    Args:
-        plan: What to write.
-        vocabulary: The tokens.
-        grammar: Of the same vocabulary.
-        context: Most events that the network looks back on.
+    bars do. The network looks back on at most `context` events.
 
     Raises:
-        ValueError: If what is given leaves no room for a bar.
+        ValueError: If given notes are too many or do not rise, or leave no room for a bar.
     """
-    writer = _Heads(plan, vocabulary)
-    n_kept = plan.n_bars if plan.n_kept is None else min(plan.n_kept, plan.n_bars)
-    heads = [writer.head(bar) for bar in range(n_kept)]
-    prompt = (vocabulary.id_of("BOS_None"), *plan.controls, *writer.behind())
+    n_given = [len(bar.given) for bar in plan.bars]
+    if max(n_given) > MAX_BAR_NOTES:
+        bar, n = n_given.index(max(n_given)) + 1, max(n_given)
+        raise ValueError(f"at most {MAX_BAR_NOTES} notes of a bar can be given, bar {bar} has {n}")
+    heads = [_head(plan, vocabulary, bar) for bar in range(len(plan.bars))][: plan.n_kept]
+    prompt = (vocabulary.id_of("BOS_None"), *plan.controls, *_behind(plan, vocabulary))
     # The bar, each given note, shown and written, and its chords are an event each.
-    longest = max(2 + 2 * len(bar.given) for bar in plan.bars)
+    longest = 2 + 2 * max(n_given)
     room = context - len(grammar.rows(prompt)) - longest - MAX_BAR_NOTES - MAX_LATE
     if room < 0:
         raise ValueError(
@@ -240,17 +165,24 @@ def to_script(plan: TokenPlan, vocabulary: Vocabulary, grammar: Grammar, *, cont
             "notes and bars"
         )
     max_repeated = min(int(REPEATED * context), room)
-    heads[0] = (*_held(writer, grammar, room - max_repeated), *heads[0])
+    held, room = Ids(), room - max_repeated
+    for ids in reversed(plan.before):
+        bar_ids = (*heads[0][:N_HEAD], *ids)
+        room -= len(grammar.rows(bar_ids))
+        if room < 0:
+            break
+        held = (*bar_ids, *held)
+    heads[0] = (*held, *heads[0])
     position, pitch = grammar.layout.position[0], grammar.layout.pitch[0] - LOWEST_PITCH
-    last = plan.n_bars - 1
+    last = len(plan.bars) - 1
     return Script(
         prompt=prompt,
         bars=tuple(
             BarScript(
                 head,
-                ends_bar=at < last or not (plan.ends or plan.behind),
+                ends_bar=at < last,
                 ends_all=at == last,
-                writes_chords=plan.writes_chords and bar.chords is None,
+                writes_chords=bar.chords is None,
                 given=bar.given,
             )
             for at, (head, bar) in enumerate(zip(heads, plan.bars, strict=False))
@@ -263,58 +195,33 @@ def to_script(plan: TokenPlan, vocabulary: Vocabulary, grammar: Grammar, *, cont
     )
 
 
-@dataclass(frozen=True)
-class _Heads:
-    """Write what begins a bar."""
-
-    plan: TokenPlan
-    vocabulary: Vocabulary
-
-    def _start(self, *marks: str) -> Ids:
-        texts = ("Bar_None", f"TimeSig_{self.plan.beats_per_bar}/4", *marks)
-        return tuple(self.vocabulary.id_of(text) for text in texts)
-
-    def _ending(self, left: int) -> list[str]:
-        """Return the mark of a bar after which the piece has so many, itself counted."""
-        return [f"Ending_{left}"] if self.plan.ends and left <= ENDING_BARS else []
-
-    def head(self, bar: int) -> Ids:
-        plan, own = self.plan, self.plan.bars[bar]
-        left, n_behind = plan.n_bars - bar, len(plan.behind)
-        joins = [f"Join_{left}"] if n_behind and left <= ENDING_BARS else []
-        start = self._start(*joins, *self._ending(left + n_behind))
-        form = [int(self.vocabulary.form_ids()[own.form - 1])] if own.form else []
-        shown = self.vocabulary.id_of("Given_None")
-        given = [token for note in own.given for token in (shown, *note) if token >= 0]
-        chords = [] if own.chords is None else chord_ids(self.vocabulary, own.chords)
-        return (*start, *form, *own.controls, *given, *chords)
-
-    def before(self) -> list[Ids]:
-        """Return the bars that are there already, each with its head."""
-        return [(*self._start(), *bar) for bar in self.plan.before]
-
-    def behind(self) -> Ids:
-        """Return the bars behind a gap, between the marks that say so; nothing without one."""
-        if not self.plan.behind:
-            return ()
-        left = len(self.plan.behind)
-        bars = [
-            (*self._start(*self._ending(left - at)), *bar)
-            for at, bar in enumerate(self.plan.behind)
-        ]
-        marks = [self.vocabulary.id_of(f"{mark}_None") for mark in ("Behind", "Here")]
-        return (marks[0], *(token for bar in bars for token in bar), marks[1])
+def _start(plan: TokenPlan, vocabulary: Vocabulary, *, left: int, to_join: int = 0) -> Ids:
+    """Return what begins a bar: its metre, and of few bars how many are left, itself counted, to
+    the end of the piece, and of a gap (0 outside of one)."""
+    texts = ["Bar_None", f"TimeSig_{plan.beats_per_bar}/4"]
+    texts += [f"Join_{to_join}"] if 0 < to_join <= ENDING_BARS else []
+    texts += [f"Ending_{left}"] if left <= ENDING_BARS else []
+    return tuple(map(vocabulary.id_of, texts))
 
 
-def _held(writer: _Heads, grammar: Grammar, room: int) -> Ids:
-    """Return the ids of the last bars that are there already, as many as there is room for."""
-    held: Ids = ()
-    for bar in reversed(writer.before()):
-        room -= len(grammar.rows(bar))
-        if room < 0:
-            break
-        held = (*bar, *held)
-    return held
+def _head(plan: TokenPlan, vocabulary: Vocabulary, bar: int) -> Ids:
+    own, left, n_behind = plan.bars[bar], len(plan.bars) - bar, len(plan.behind)
+    start = _start(plan, vocabulary, left=left + n_behind, to_join=left if n_behind else 0)
+    form = [int(vocabulary.form_ids()[own.form - 1])] if own.form else []
+    shown = vocabulary.id_of("Given_None")
+    given = [token for note in own.given for token in (shown, *note) if token >= 0]
+    chords = [] if own.chords is None else chord_ids(vocabulary, own.chords)
+    return (*start, *form, *own.controls, *given, *chords)
+
+
+def _behind(plan: TokenPlan, vocabulary: Vocabulary) -> Iterable[int]:
+    """Return the bars behind a gap, between the marks that say so; nothing without one."""
+    if not plan.behind:
+        return
+    yield vocabulary.id_of("Behind_None")
+    for at, bar in enumerate(plan.behind):
+        yield from (*_start(plan, vocabulary, left=len(plan.behind) - at), *bar)
+    yield vocabulary.id_of("Here_None")
 
 
 def chord_ids(vocabulary: Vocabulary, chords: Sequence[int]) -> list[int]:
@@ -323,10 +230,11 @@ def chord_ids(vocabulary: Vocabulary, chords: Sequence[int]) -> list[int]:
     return [int(vocabulary.chord_ids(half)[chord]) for half, chord in halves]
 
 
-def body_ids(script: Script, segments: Segments) -> list[int]:
-    """Return the ids of the written bars, as the tokenizer decodes them."""
-    return [
-        token
-        for bar, segment in zip(script.bars, segments, strict=False)
-        for token in (*bar.head[:N_HEAD], *segment)
-    ]
+def decode_bars(
+    tokenizer: Tokenizer, segments: Segments, *, beats_per_bar: int = 4, tempo: float = 120.0
+) -> ScoreTick:
+    """Return the score of bars as they are written, in C, from the ids sampled of each."""
+    texts = ("Bar_None", f"TimeSig_{beats_per_bar}/4")
+    head = [tokenizer.vocabulary.id_of(text) for text in texts]
+    ids = [token for segment in segments for token in (*head, *segment)]
+    return tokenizer.decode(ids, tempo=tempo, n_beats=float(len(segments) * beats_per_bar))

@@ -8,8 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from emomusic.compose.clip import Clip
-from emomusic.compose.composer import Composer
-from emomusic.compose.generate import PartialClip
+from emomusic.compose.composer import Composer, PartialClip
 from emomusic.compose.request import Request
 from emomusic.music.key import TONIC_NAMES
 from emomusic.studio.session import Session, StudioPiece
@@ -109,5 +108,4 @@ def _look(
         return StudioPiece.of(event), event.n_bars
     plan = event.plan
     key = f"{TONIC_NAMES[plan.tonic]} {'major' if plan.is_major else 'minor'}"
-    n_given = plan.primer.n_bars if plan.primer is not None and request.continues else 0
-    return StudioPiece(composer.score(event), key, plan.tempo), n_given + plan.n_bars
+    return StudioPiece(composer.score(event), key, plan.tempo), plan.n_given + plan.n_bars

@@ -7,9 +7,11 @@ import symusic
 from midi import score_of
 from symusic.core import ScoreTick
 
+from emomusic.compose.clip import Clip
+from emomusic.compose.composer import Composer
 from emomusic.compose.primer import Primer
-from emomusic.compose.request import CONTINUE
-from emomusic.emotion import CurvePoint, Emotion, EmotionCurve
+from emomusic.compose.request import CONTINUE, Request
+from emomusic.emotion import QUADRANTS, CurvePoint, Emotion, EmotionCurve, find_emotion
 from emomusic.music.score import dump_score, notes_of, parse_score
 
 SCALE = (0, 2, 4, 5, 7, 9, 11, 12)
@@ -73,3 +75,9 @@ def struck(score: ScoreTick, start: float = 0.0, stop: float = np.inf) -> list[t
 def bars_struck(score: ScoreTick, start: float, beats: int) -> set[int]:
     """Return the bars, counted from a beat on, in which notes begin."""
     return {int(onset / beats + 1e-9) for onset, _ in struck(score, start)}
+
+
+def compose_quadrants(composer: Composer, *, seed: int = 0, n_bars: int = 16) -> list[Clip]:
+    """Compose a clip of each quadrant."""
+    requests = [Request(find_emotion(name), n_bars=n_bars) for name in QUADRANTS]
+    return list(composer.compose_each(requests, seed=seed))
