@@ -9,9 +9,8 @@ from helpers.evaluation import row
 from rows_cases import plain_rows
 from synthetic import make_score
 
-from emomusic.compose.clip import Clip
+from emomusic.compose.clip import Clip, write_clips
 from emomusic.compose.composer import Composer
-from emomusic.compose.export import write_clips
 from emomusic.compose.quadrants import compose_quadrants
 from emomusic.compose.request import Request
 from emomusic.evaluation.validity import (

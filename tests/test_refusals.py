@@ -11,8 +11,7 @@ from typing import Any
 import gradio as gr
 import pytest
 from helpers.jobs import read
-from test_cli import Shell
-from test_cli import shell as shell
+from helpers.shell import Shell
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.fields import Door, Field, Kind

@@ -11,17 +11,21 @@ from typing import Annotated, Any
 import typer
 
 import emomusic
-from emomusic.emotion.curve import MAX_BARS
+from emomusic.compose.fields import Field, Kind
 from emomusic.terminal import (
+    BarsOption,
     CheckpointOption,
     ExitStatus,
+    LabelsOption,
     SeedOption,
     ThreadsOption,
+    VerifierOption,
     load_composer,
     progress_bar,
     stop,
     stop_on_error,
     task_progress,
+    with_options,
 )
 
 SAMPLE_BARS = 8
@@ -48,38 +52,34 @@ def prepare(
     typer.echo(format_summary(summary))
 
 
+OVERRIDES = (
+    Field(Kind.TEXT, "small, base, half or tiny.", name="size"),
+    Field(Kind.NUMBER, "Time budget.", name="minutes"),
+    Field(Kind.WHOLE, "Most optimiser steps.", name="max_steps"),
+    Field(Kind.WHOLE, "Batches in a step, of all processes.", name="micro_batches"),
+    Field(Kind.PATH, "A run's folder, to begin from its state.", name="branch_from"),
+    Field(Kind.WHOLE, "Last steps, over which the rate falls to 0.", name="decay_steps"),
+    Field(Kind.NUMBER, "Learning rate.", name="lr"),
+    Field(Kind.WHOLE, "Of weights and order.", name="seed"),
+    Field(Kind.TEXT, "auto, cpu or cuda.", name="device"),
+    Field(Kind.WHOLE, "CPU threads.", name="threads"),
+    Field(Kind.FLAG, "Use torch.compile.", name="compile", flag="--compile"),
+)
+"""Options of `train` that override the settings of their name."""
+
+
+@with_options(*OVERRIDES)
 def train(
-    context: typer.Context,
     rows: Annotated[Path, typer.Option(help="Packed rows.")] = Path("datasets/packed/rows.npz"),
     out: Annotated[Path, typer.Option(help="The checkpoint's folder.")] = Path("checkpoints/new"),
     config: Annotated[Path | None, typer.Option(help="Settings, TOML or JSON.")] = None,
-    size: Annotated[str | None, typer.Option(help="small, base, half or tiny.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Time budget.")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Most optimiser steps.")] = None,
-    micro_batches: Annotated[
-        int | None, typer.Option(help="Batches in a step, of all processes.")
-    ] = None,
-    branch_from: Annotated[
-        Path | None, typer.Option(help="A run's folder, to begin from its state.")
-    ] = None,
-    decay_steps: Annotated[
-        int | None, typer.Option(help="Last steps, over which the rate falls to 0.")
-    ] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights and order.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    compile_: Annotated[bool | None, typer.Option("--compile", help="Use torch.compile.")] = None,
+    **overrides: Any,
 ) -> None:
     """Train a model on packed rows; the same command goes on where it was stopped."""
     from emomusic.training.config import make_config
 
-    own = {"rows", "out", "config"}  # all other options override the settings of their name
-    overrides = {
-        name.rstrip("_"): str(value) if isinstance(value, Path) else value
-        for name, value in context.params.items()
-        if name not in own
-    }
+    if overrides["branch_from"] is not None:
+        overrides["branch_from"] = str(overrides["branch_from"])
     with stop_on_error(ExitStatus.USAGE):
         settings = make_config(config, overrides)
     from emomusic.training.train import train as run
@@ -160,7 +160,7 @@ def write_samples(folder: Path, step: int) -> None:
 
 
 def fit(
-    source: Annotated[Path, typer.Option(help="Folder with emotion/labels.csv.")],
+    source: LabelsOption,
     checkpoint: Annotated[Path, typer.Option(help="Where mapper and verifier go.")],
     all_songs: Annotated[
         bool, typer.Option(help="Fit the mapper on the judges' songs too.")
@@ -205,7 +205,7 @@ def fit(
 
 
 def evaluate(
-    source: Annotated[Path, typer.Option(help="Folder with emotion/labels.csv.")],
+    source: LabelsOption,
     out: Annotated[Path, typer.Option(help="Folder for clips and report.")] = Path("evaluation"),
     checkpoint: CheckpointOption = None,
     rows: Annotated[
@@ -214,7 +214,7 @@ def evaluate(
     count: Annotated[
         int | None, typer.Option(min=1, max=10_000, help="Clips a quadrant; 25, or 8 if quick.")
     ] = None,
-    bars: Annotated[int, typer.Option(min=1, max=MAX_BARS, help="Length in bars.")] = 16,
+    bars: BarsOption = 16,
     seed: SeedOption = 0,
     threads: ThreadsOption = 2,
     quick: Annotated[bool, typer.Option("--quick", help="Little of all, in a minute.")] = False,
@@ -259,7 +259,7 @@ def check_verifier(
     data: Annotated[
         Path | None, typer.Option(help="Folder with labels.csv, for the trained verifier to hear.")
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder of the verifier.")] = None,
+    checkpoint: VerifierOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("verifier_check"),
     quick: Annotated[bool, typer.Option("--quick", help="Few fits, to see all work.")] = False,
     seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Repetitions; 5.")] = None,

@@ -54,9 +54,11 @@ class Field:
         open_low: Whether the least value itself is out of the range.
         unit: Of the range, as errors name it.
         choices: Words that are accepted.
+        longest: Characters of a text.
         default: What holds where nothing is said.
         flag: How its option is written, where that does not follow from the name.
         metavar: What stands for its value in the help.
+        panel: Under which title the help lists it.
         doors: Where it is offered.
         studio: Low, high and step in the studio, where many people share one machine.
         label: Its name on the page, where it has a control of its own there.
@@ -70,9 +72,11 @@ class Field:
     open_low: bool = False
     unit: str = ""
     choices: tuple[str, ...] = ()
+    longest: int = MAX_TEXT
     default: Any = None
     flag: str | None = None
     metavar: str | None = None
+    panel: str | None = None
     doors: Door = Door.CLIP
     studio: tuple[float, float, float] | None = None
     label: str = ""
@@ -97,16 +101,12 @@ class Field:
             text = str(value) if is_path else value
             if type(text) is not str:
                 raise self._refusal("a text", shown(value))
-            if len(text) > MAX_TEXT:
-                raise self._refusal(f"at most {MAX_TEXT} characters long", str(len(text)))
+            if len(text) > self.longest:
+                raise self._refusal(f"at most {self.longest} characters long", str(len(text)))
         return value
 
     def read_word(self, value: Any) -> Any:
-        """Return a value as `read` does; one of a table of texts is taken as what it says.
-
-        Raises:
-            ValueError: If it is of another kind or out of range.
-        """
+        """Return a value as `read` does; one of a table of texts is taken as what it says."""
         if not isinstance(value, str):
             return self.read(value)
         word = value.strip()
@@ -143,7 +143,7 @@ class Field:
         if self.kind is Kind.CHOICE:
             return {"enum": list(self.choices), "description": self.explanation}
         if self.kind in (Kind.TEXT, Kind.PATH):
-            return {"type": "string", "maxLength": MAX_TEXT, "description": self.explanation}
+            return {"type": "string", "maxLength": self.longest, "description": self.explanation}
         schema: dict[str, Any] = {"type": self.kind.value}
         if self.bounds is not None:
             least = "exclusiveMinimum" if self.open_low else "minimum"

@@ -58,10 +58,11 @@ class ClipSpec:
     """
 
     request: Request
+    # fmt: off
     seed: int = spec_field(
         0, Kind.WHOLE, "Same seed, same clips.", bounds=(0, MAX_SEED),
-        doors=CALL | Door.FILE | Door.PAGE, studio=(0, LARGEST_SAFE_SEED, 1),
-    )  # fmt: skip
+        doors=CALL | Door.FILE | Door.PAGE, studio=(0, LARGEST_SAFE_SEED, 1))
+    # fmt: on
     index: int = spec_field(0, Kind.WHOLE, bounds=(0, MAX_SEED), doors=Door.FILE)
     checkpoint: str | None = spec_field(None, Kind.TEXT, doors=Door.FILE)
 
@@ -191,11 +192,7 @@ def _emotion_and_curve(
 def parse_key(text: str) -> tuple[int, bool | None]:
     """Return tonic and mode of a text such as `D`, `F# minor`, `Bbm` or `c major`.
 
-    Returns:
-        The pitch class, and True for major, False for minor, None where not said.
-
-    Raises:
-        ValueError: If the text is no key.
+    The mode is True for major, False for minor, None where not said.
     """
     from emomusic.music.key import TONIC_NAMES, parse_tonic
 
@@ -213,11 +210,7 @@ def parse_key(text: str) -> tuple[int, bool | None]:
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
-    """Return the file formats of a text such as `mid,mp3`, without repetition.
-
-    Raises:
-        ValueError: If one is unknown or none is given.
-    """
+    """Return the file formats of a text such as `mid,mp3`, without repetition."""
     wanted = [part.strip().lower() for part in text.split(",") if part.strip()]
     unknown = [part for part in wanted if part not in FORMATS]
     if unknown or not wanted:

@@ -6,15 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from emomusic.compose.fields import (
-    Door,
-    Field,
-    Kind,
-    asked_as,
-    described,
-    make_plain,
-    spec_field,
-)
+from emomusic.compose.fields import Door, Field, Kind, asked_as, described, make_plain, spec_field
 from emomusic.emotion import Emotion, EmotionCurve
 from emomusic.emotion.curve import MAX_BARS
 from emomusic.model import MAX_GUIDANCE, MAX_TEMPERATURE
@@ -66,124 +58,81 @@ class Request:
     # fmt: off
     emotion: Emotion | None = field(metadata=asked_as(
         Field(Kind.TEXT, "A named emotion, or Q1 to Q4.", name="emotion", doors=Door.COMMAND),
-        Field(
-            Kind.TEXT, "A named emotion, Q1 to Q4, or a mixture as nostalgia:0.7 hope:0.3.",
-            name="emotion", doors=Door.ENDPOINT,
-        ),
-        Field(
-            Kind.NUMBER, "Unpleasant -1 to pleasant 1.", name="valence", bounds=(-1, 1), doors=CALL
-        ),
+        Field(Kind.TEXT, "A named emotion, Q1 to Q4, or a mixture as nostalgia:0.7 hope:0.3.",
+              name="emotion", doors=Door.ENDPOINT),
+        Field(Kind.NUMBER, "Unpleasant -1 to pleasant 1.", name="valence", bounds=(-1, 1),
+              doors=CALL),
         Field(Kind.NUMBER, "Calm -1 to excited 1.", name="arousal", bounds=(-1, 1), doors=CALL),
-        Field(
-            Kind.TEXT, "A mixture of emotions.", name="mix", metavar='"NAME:WEIGHT …"',
-            doors=Door.COMMAND,
-        ),
-        Field(
-            Kind.FLAG, "No emotion: ask for what --set and others say alone.", name="free",
-            default=False, flag="--free", doors=Door.COMMAND,
-        ),
+        Field(Kind.TEXT, "A mixture of emotions.", name="mix", metavar='"NAME:WEIGHT …"',
+              doors=Door.COMMAND),
+        Field(Kind.FLAG, "No emotion: ask for what --set and others say alone.", name="free",
+              default=False, flag="--free", doors=Door.COMMAND),
     ))
     curve: EmotionCurve | None = field(default=None, metadata=asked_as(
-        Field(
-            Kind.TEXT, "An emotion that moves, from bar 0 on.", name="curve",
-            metavar='"BAR:NAME …"', doors=CALL,
-        ),
+        Field(Kind.TEXT, "An emotion that moves, from bar 0 on.", name="curve",
+              metavar='"BAR:NAME …"', doors=CALL),
     ))
     given: Primer | None = field(default=None, metadata=asked_as(
-        Field(
-            Kind.PATH, "MIDI to go on from.", name=CONTINUE, flag="--continue", metavar="FILE",
-            doors=Door.COMMAND,
-        ),
-        Field(
-            Kind.PATH, "MIDI to write a variation of.", name=VARY, metavar="FILE",
-            doors=Door.COMMAND,
-        ),
+        Field(Kind.PATH, "MIDI to go on from.", name=CONTINUE, flag="--continue", metavar="FILE",
+              doors=Door.COMMAND),
+        Field(Kind.PATH, "MIDI to write a variation of.", name=VARY, metavar="FILE",
+              doors=Door.COMMAND),
     ))
     n_bars: int | None = spec_field(
         None, Kind.WHOLE, "Length in bars; else 16, a curve's, or 8 to continue.", name="bars",
-        bounds=(1, MAX_BARS), doors=CALL | Door.FILE, studio=(1, 128, 1),
-    )
+        bounds=(1, MAX_BARS), doors=CALL | Door.FILE, studio=(1, 128, 1))
     n_kept: int | None = spec_field(
-        None, Kind.WHOLE, name="kept_bars", bounds=(1, MAX_BARS), doors=Door.FILE
-    )
+        None, Kind.WHOLE, name="kept_bars", bounds=(1, MAX_BARS), doors=Door.FILE)
     seconds: float | None = spec_field(
-        None, Kind.NUMBER, "Length in seconds, instead of bars.", bounds=(0.5, 1_800.0), doors=SPEC
-    )
+        None, Kind.NUMBER, "Length in seconds, instead of bars.", bounds=(0.5, 1_800.0), doors=SPEC)
     tempo: float | None = spec_field(
         None, Kind.NUMBER, "Quarter notes a minute.", bounds=(MIN_TEMPO, MAX_TEMPO),
-        doors=CALL | Door.FILE,
-    )
+        doors=CALL | Door.FILE)
     tonic: int | None = spec_field(
         None, Kind.WHOLE, bounds=(0, 11), doors=NOWHERE,
-        spoken=(Field(Kind.TEXT, "Such as D, 'F# minor' or Bbm.", name="key", doors=CALL),),
-    )
+        spoken=(Field(Kind.TEXT, "Such as D, 'F# minor' or Bbm.", name="key", doors=CALL),))
     is_major: bool | None = spec_field(None, Kind.FLAG, doors=NOWHERE)
-    beats_per_bar: int = spec_field(
-        4, Kind.WHOLE, bounds=(2, 4), doors=NOWHERE,
-        spoken=(
-            Field(
-                Kind.CHOICE, "Metre.", name="time_signature", choices=METRES, default=METRES[0],
-                doors=Door.OPTION | Door.ENDPOINT,
-            ),
-            Field(
-                Kind.CHOICE, "Metre.", name="time_signature", choices=("2/4", "3/4", "4/4"),
-                doors=Door.ROW,
-            ),
-        ),
-    )
+    beats_per_bar: int = spec_field(4, Kind.WHOLE, bounds=(2, 4), doors=NOWHERE, spoken=(
+        Field(Kind.CHOICE, "Metre.", name="time_signature", choices=METRES, default=METRES[0],
+              doors=Door.OPTION | Door.ENDPOINT),
+        Field(Kind.CHOICE, "Metre.", name="time_signature", choices=("2/4", "3/4", "4/4"),
+              doors=Door.ROW),
+    ))
     fixed: Mapping[str, float] = field(default_factory=dict, metadata=asked_as(
-        Field(
-            Kind.ATTRIBUTES, "Fix an attribute; repeatable.", name="set",
-            metavar="ATTRIBUTE=VALUE", doors=Door.OPTION,
-        ),
-        Field(
-            Kind.ATTRIBUTES, "Attributes to fix; each may be a column of its own, too.",
-            name="set", doors=Door.ROW,
-        ),
-        Field(
-            Kind.ATTRIBUTES, "Musical attributes to fix, such as register, with their values.",
-            name="attributes", doors=Door.ROW | Door.ENDPOINT,
-        ),
+        Field(Kind.ATTRIBUTES, "Fix an attribute; repeatable.", name="set",
+              metavar="ATTRIBUTE=VALUE", doors=Door.OPTION),
+        Field(Kind.ATTRIBUTES, "Attributes to fix; each may be a column of its own, too.",
+              name="set", doors=Door.ROW),
+        Field(Kind.ATTRIBUTES, "Musical attributes to fix, such as register, with their values.",
+              name="attributes", doors=Door.ROW | Door.ENDPOINT),
     ))
     per_bar: Mapping[str, Sequence[float]] = field(default_factory=dict)
     temperature: float = spec_field(
-        1.0, Kind.NUMBER, "Of sampling, up to 5; higher surprises more.",
-        bounds=(0, MAX_TEMPERATURE), open_low=True, doors=EVERYWHERE, studio=(0.1, 2.0, 0.05),
-        label="Temperature",
-    )
+        1.0, Kind.NUMBER, "Of sampling, up to 5; higher surprises more.", open_low=True,
+        bounds=(0, MAX_TEMPERATURE), doors=EVERYWHERE, studio=(0.1, 2.0, 0.05), label="Temperature")
     top_p: float = spec_field(
-        0.9, Kind.NUMBER,
-        "Of sampling pitches and moments, up to 1; lower leaves the unlikely out.",
-        bounds=(0, 1), open_low=True, doors=EVERYWHERE, studio=(0.1, 1.0, 0.01), label="Top-p",
-    )
+        0.9, Kind.NUMBER, open_low=True, bounds=(0, 1),
+        help="Of sampling pitches and moments, up to 1; lower leaves the unlikely out.",
+        doors=EVERYWHERE, studio=(0.1, 1.0, 0.01), label="Top-p")
     guidance: float = spec_field(
         1.0, Kind.NUMBER, "How strongly controls count, 1 to 5; 1 is fastest.",
-        bounds=(1, MAX_GUIDANCE),
-    )
+        bounds=(1, MAX_GUIDANCE))
     guided_bars: int = spec_field(
-        8, Kind.WHOLE, "Bars at the beginning that guidance holds for.", bounds=(0, MAX_BARS)
-    )
+        8, Kind.WHOLE, "Bars at the beginning that guidance holds for.", bounds=(0, MAX_BARS))
     steering: bool = spec_field(
-        True, Kind.FLAG, "Whether what is heard so far corrects what is written next."
-    )
+        True, Kind.FLAG, "Whether what is heard so far corrects what is written next.")
     two_hands: bool = spec_field(
         True, Kind.FLAG, "Strike nothing that two hands cannot reach.",
-        flag="--two-hands/--any-hands",
-    )
+        flag="--two-hands/--any-hands")
     chords: str | None = spec_field(
         None, Kind.TEXT, "A chord a bar, or two with a comma; else its own.",
-        metavar='"Am F C,G7 …"', doors=SPEC,
-    )
+        metavar='"Am F C,G7 …"', doors=SPEC)
     best_of: int = spec_field(
         1, Kind.WHOLE, "Candidates a clip, of which the verifier keeps one; 1 is the first draw.",
-        bounds=(1, 64), doors=EVERYWHERE | Door.ENDPOINT, studio=(1, 16, 1), label="Candidates",
-    )
+        bounds=(1, 64), doors=EVERYWHERE | Door.ENDPOINT, studio=(1, 16, 1), label="Candidates")
     diversity: float = spec_field(
-        0.85, Kind.NUMBER, "Spread of the targets, 0 to 1.", bounds=(0, 1), doors=SPEC
-    )
-    take: int = spec_field(
-        0, Kind.WHOLE, "Other notes for the same plan.", bounds=(0, MAX_TAKE)
-    )
+        0.85, Kind.NUMBER, "Spread of the targets, 0 to 1.", bounds=(0, 1), doors=SPEC)
+    take: int = spec_field(0, Kind.WHOLE, "Other notes for the same plan.", bounds=(0, MAX_TAKE))
     candidate: int = spec_field(0, Kind.WHOLE, bounds=(0, MAX_TAKE), doors=Door.FILE)
     # fmt: on
 

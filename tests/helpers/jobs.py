@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from emomusic.compose.jobs.job import Item, ItemResult, Job, Output
+from emomusic.compose.jobs.job import Item, Job, Output
 from emomusic.compose.jobs.rows import BadRow, JobRow, read_rows
 from emomusic.compose.jobs.storage import BatchWriter, Shard, Store
 from emomusic.compose.parse import spec_from_options
@@ -19,9 +19,9 @@ def read(text: str | bytes, **defaults: Any) -> list[JobRow | BadRow]:
     return list(read_rows(io.BytesIO(data), defaults))
 
 
-def job_of(text: str | bytes, **defaults: Any) -> Job:
+def job_of(text: str, **defaults: Any) -> Job:
     """Return the job of a text."""
-    return Job(io.BytesIO(text.encode() if isinstance(text, str) else text), defaults)
+    return Job(io.BytesIO(text.encode()), defaults)
 
 
 def item(number: int, **options: Any) -> Item:
@@ -59,7 +59,7 @@ def keep_batches(store: Store, job: Job, batches: Iterable[int]) -> None:
         with BatchWriter(store, batch.index, Output()) as writer:
             for own in batch.items:
                 if own.number % 100 == 13:
-                    writer.write(ItemResult(own, None, "too\nhard"))
+                    writer.write(own, None, reason="too\nhard")
                 else:
                     keep(writer, own.number)
 
