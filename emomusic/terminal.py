@@ -20,7 +20,7 @@ from emomusic.emotion.curve import MAX_BARS
 from emomusic.files import check_folder
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from emomusic.compose.composer import Composer
 
@@ -125,22 +125,25 @@ def progress_bar() -> Iterator[Progress]:
 
 
 @contextmanager
-def task_progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Show the progress of one thing; yield what takes how much of how much is done."""
+def task_progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show the progress of things by name; yield what takes how much of how much is done."""
+    tasks: dict[str, TaskID] = {}
     with progress_bar() as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def show(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=None)
+            bar.update(tasks[name], completed=done, total=total)
+
+        yield show
 
 
 @contextmanager
 def batch_progress(n_total: int, n_there: int) -> Iterator[Callable[[], None]]:
     """Show how far a job is, how fast, and how long it will take; yield what counts a clip.
 
-    On a terminal as a bar, else as a line on stderr now and then.
-
-    Args:
-        n_total: Clips of the job.
-        n_there: Those that were there before.
+    On a terminal as a bar, else as a line on stderr now and then. `n_there` of `n_total` clips
+    were there before.
     """
     began = time.monotonic()
     next_told, n_done = began + FIRST_TOLD_S, 0
@@ -165,14 +168,7 @@ def batch_progress(n_total: int, n_there: int) -> Iterator[Callable[[], None]]:
 def load_composer(
     checkpoint: Path | None, out: Path, *, threads: int = 2, engine: str = "auto"
 ) -> Composer:
-    """Make the output folder and load the checkpoint that is named or found, or end in one line.
-
-    Args:
-        checkpoint: Its folder; None searches for it.
-        out: The output folder; made if missing.
-        threads: CPU cores to use.
-        engine: What writes: `auto`, `int8`, `torch` or `cuda`.
-    """
+    """Make the output folder and load the checkpoint that is named or found, or end in one line."""
     from emomusic.compose.checkpoint import find_checkpoint
 
     with stop_on_error(ExitStatus.USAGE):

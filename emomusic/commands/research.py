@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,7 +48,8 @@ def prepare(
 
     if not source.is_dir():
         stop(f"no such folder: {source}", ExitStatus.USAGE)
-    with stop_on_error(ExitStatus.FAILED), task_progress("preparing") as progress:
+    with stop_on_error(ExitStatus.FAILED), task_progress() as show:
+        progress = partial(show, "preparing")
         summary = run(source, out, tables_dir=tables, workers=workers, progress=progress)
     typer.echo(format_summary(summary))
 
@@ -57,7 +59,9 @@ OVERRIDES = (
     Field(Kind.NUMBER, "Time budget.", name="minutes"),
     Field(Kind.WHOLE, "Most optimiser steps.", name="max_steps"),
     Field(Kind.WHOLE, "Batches in a step, of all processes.", name="micro_batches"),
-    Field(Kind.PATH, "A run's folder, to begin from its state.", name="branch_from"),
+    Field(
+        Kind.TEXT, "A run's folder, to begin from its state.", name="branch_from", metavar="PATH"
+    ),
     Field(Kind.WHOLE, "Last steps, over which the rate falls to 0.", name="decay_steps"),
     Field(Kind.NUMBER, "Learning rate.", name="lr"),
     Field(Kind.WHOLE, "Of weights and order.", name="seed"),
@@ -78,8 +82,6 @@ def train(
     """Train a model on packed rows; the same command goes on where it was stopped."""
     from emomusic.training.config import make_config
 
-    if overrides["branch_from"] is not None:
-        overrides["branch_from"] = str(overrides["branch_from"])
     with stop_on_error(ExitStatus.USAGE):
         settings = make_config(config, overrides)
     from emomusic.training.train import train as run
@@ -97,7 +99,6 @@ def train(
 
 
 def _line_of(record: Mapping[str, Any]) -> str:
-    """Return what people read of a record of the log."""
     where = f"step {record['step']}"
     if "loss" in record:
         return f"{where}  {record['loss']:.4f} nats a note, {record['notes_per_s']:.0f} notes/s"
@@ -111,10 +112,7 @@ def write_samples(folder: Path, step: int) -> None:
 
     The tokenizer of the checkpoint's attributes is written into it, too. Nothing is written for
     a model of another vocabulary, nor where the music libraries are missing: to train, ids do.
-
-    Args:
-        folder: The checkpoint.
-        step: Names the files.
+    `step` names the files.
     """
     try:
         import numpy as np
@@ -171,36 +169,31 @@ def fit(
     threads: ThreadsOption = 2,
 ) -> None:
     """Fit mapper, verifier and realness on labelled clips, and measure how to steer the model."""
-    from emomusic.fit import (
-        N_COMPOSED,
-        fit_checkpoint,
-        fit_realness,
-        has_model,
-        measure_response,
-    )
+    from emomusic import fit as fitting
 
     with stop_on_error(ExitStatus.FAILED), progress_bar() as bar:
         task = bar.add_task("measuring", total=None)
-        told, excerpts = fit_checkpoint(
-            source,
-            checkpoint,
-            all_songs=all_songs,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+
+        def measured(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        told, excerpts = fitting.fit_checkpoint(
+            source, checkpoint, all_songs=all_songs, progress=measured
         )
-        if steering_clips and has_model(checkpoint):
+        if steering_clips and fitting.has_model(checkpoint):
             task = bar.add_task("steering", total=steering_clips)
-            measure_response(
+            fitting.measure_response(
                 checkpoint,
                 n_clips=steering_clips,
                 threads=threads,
                 progress=lambda n: bar.advance(task, n),
             ).save(checkpoint)
             told += f"\nsteering: measured on {steering_clips} clips"
-            task = bar.add_task("realness", total=N_COMPOSED)
-            fit_realness(
+            task = bar.add_task("realness", total=fitting.N_COMPOSED)
+            fitting.fit_realness(
                 checkpoint, excerpts, threads=threads, progress=lambda n: bar.advance(task, n)
             ).save(checkpoint)
-            told += f"\nrealness: {len(excerpts)} clips and {N_COMPOSED} composed ones"
+            told += f"\nrealness: {len(excerpts)} clips and {fitting.N_COMPOSED} composed ones"
     typer.echo(told)
 
 
@@ -240,14 +233,7 @@ def evaluate(
         context = run.Context(
             composer, composer.folder, source, out, rows_path=rows, settings=settings
         )
-        with progress_bar() as bar:
-            tasks: dict[str, Any] = {}
-
-            def show(name: str, done: int, total: int | None) -> None:
-                if name not in tasks:
-                    tasks[name] = bar.add_task(name, total=None)
-                bar.update(tasks[name], completed=done, total=total)
-
+        with task_progress() as show:
             found = run.run_sections(context, only=only or (), baselines=baselines, progress=show)
         typer.echo(found.write(out))
 
@@ -279,7 +265,8 @@ def check_verifier(
 
     with stop_on_error(ExitStatus.FAILED):
         found = {}
-        with task_progress("hearing") as show:
+        with task_progress() as progress:
+            show = partial(progress, "hearing")
             if data is not None and folder is not None:
                 given = verifier.Trained(data, folder, show)
                 found[verifier.trained] = Found.of(verifier.trained, given)

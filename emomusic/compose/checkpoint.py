@@ -136,12 +136,13 @@ def _explain(error: Exception, name: str, hub: str) -> str:
     from huggingface_hub import errors
 
     reason = " ".join(str(error).split())[:300] or type(error).__name__
+    here = f"the checkpoint {name} is neither a folder here nor"
     told: dict[type[Exception], str] = {
-        errors.LocalEntryNotFoundError: f"the checkpoint {name} is neither a folder here nor whole "
-        f"in the cache, and the hub {hub} is not reached: connect once, or name a folder",
+        errors.LocalEntryNotFoundError: f"{here} whole in the cache, and the hub {hub} is not "
+        "reached: connect once, or name a folder",
         errors.RevisionNotFoundError: f"the hub {hub} has no such revision: {name}",
-        errors.RepositoryNotFoundError: f"the checkpoint {name} is neither a folder here nor open "
-        f"to you on the hub {hub}: check its name, or log in with hf auth login",
+        errors.RepositoryNotFoundError: f"{here} open to you on the hub {hub}: check its name, or "
+        "log in with hf auth login",
         errors.EntryNotFoundError: f"{name} on the hub {hub} is no checkpoint that save_pretrained "
         f"wrote: a file is not there ({reason})",
         Exception: f"cannot fetch the checkpoint {name} from {hub}: {reason}",
