@@ -13,13 +13,7 @@ from helpers.jobs import read
 from synthetic import make_score
 
 from emomusic.compose.jobs import rows as rows_module
-from emomusic.compose.jobs.rows import (
-    COLUMNS,
-    BadRow,
-    JobRow,
-    SpecError,
-    options_of,
-)
+from emomusic.compose.jobs.rows import COLUMNS, BadRow, JobRow, SpecError, options_of
 from emomusic.compose.parse import OPTIONS, ROW, ClipSpec, spec_from_options
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.score import write_score

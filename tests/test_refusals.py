@@ -87,6 +87,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("id", {}, "id must be a text, got {}"),
     ("id", "x" * 201, "id must be at most 200 characters long, got 201"),
     ("checkpoint", 5, "checkpoint must be a text, got 5"),
+    ("temperature", 0, "temperature must be in (0, 5], got 0"),
+    ("top_p", 0.0, "top_p must be in (0, 1], got 0"),
     *((name, "few", f"{name} must be a whole number, got 'few'") for name in WHOLES),
     *((name, 2.5, f"{name} must be a whole number, got 2.5") for name in WHOLES),
     *((name, True, f"{name} must be a whole number, got True") for name in WHOLES),

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -24,7 +23,6 @@ from emomusic.compose.parse import (
     COUNT,
     MAX_CHARACTERS,
     OPTIONS,
-    ClipSpec,
     number_specs,
     parse_formats,
     parse_settings_file,
@@ -156,41 +154,28 @@ def _job(asked: dict[str, Any], said: set[str], options: RunOptions) -> tuple[Jo
         for name in sorted(said):
             option = name.replace("_", "-")
             raise ValueError(f"--settings says all of a clip: leave out --{option}")
-        own = _read_settings(options.settings)
+        with _opened(options.settings) as file:
+            text = file.read(MAX_CHARACTERS + 1).decode(errors="replace")
+        own = parse_settings_file(text)
         return Job([JobRow(None, own)]), own.checkpoint
     asked["set"] = parse_attributes(asked["set"] or [])
     if options.spec is not None:
-        with _open_spec(options.spec) as file:
-            return Job(file, {name: asked[name] for name in said}), None
+        defaults = {name: asked[name] for name in said}
+        if options.spec == "-":
+            return Job(sys.stdin.buffer, defaults), None
+        with _opened(Path(options.spec)) as file:
+            return Job(file, defaults), None
     count = COUNT.read(asked.pop(COUNT.name))
     return Job([JobRow(None, spec_from_options(asked), count)]), None
 
 
-def _read_settings(path: Path) -> ClipSpec:
-    """Return what the clip of a settings file follows from."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            return parse_settings_file(file.read(MAX_CHARACTERS + 1))
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} holds no text") from error
-
-
 @contextmanager
-def _open_spec(spec: str) -> Iterator[BinaryIO]:
-    """Open the file of a job's rows; `-` is what is piped in."""
-    if spec == "-":
-        with tempfile.TemporaryFile() as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-            copy.seek(0)
-            yield copy
-        return
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        with Path(spec).open("rb") as file:
+        with path.open("rb") as file:
             yield file
     except OSError as error:
-        stop(f"cannot read {spec}: {error.strerror or error}", ExitStatus.USAGE)
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def show_plan(job: Job, options: RunOptions) -> None:
@@ -221,10 +206,7 @@ def _show_bad_rows(job: Job, *, ends_with: str = ", all are in failures.jsonl") 
 
 @dataclass
 class RunReport:
-    """What a run of a job did: clips of this shard, those composed now, what is there at the end.
-
-    `seconds` is None until it has begun.
-    """
+    """What a run did: clips of its shard, those it composed, its time, what is there at its end."""
 
     n_wanted: int
     n_composed: int = 0

@@ -61,9 +61,7 @@ def attributes(
     _list([{name: getattr(own, name) for name in names} for own in ATTRIBUTES], as_json=as_json)
 
 
-def emotions(
-    as_json: JsonOption = False,
-) -> None:
+def emotions(as_json: JsonOption = False) -> None:
     """List the emotions that have a name: valence, arousal, quadrant."""
     from emomusic.emotion import emotion_names, find_emotion
 

@@ -24,14 +24,7 @@ from emomusic.compose.fields import (
     spec_field,
 )
 from emomusic.compose.request import CALL, CONTINUE, FORMATS, VALUES, VARY, Request
-from emomusic.emotion import (
-    CurvePoint,
-    Emotion,
-    EmotionCurve,
-    find_emotion,
-    parse_curve,
-    parse_mix,
-)
+from emomusic.emotion import CurvePoint, Emotion, EmotionCurve, find_emotion, parse_curve, parse_mix
 from emomusic.files import UNREADABLE
 
 if TYPE_CHECKING:
@@ -67,7 +60,6 @@ class ClipSpec:
     checkpoint: str | None = spec_field(None, Kind.TEXT, doors=Door.FILE)
 
     def __post_init__(self) -> None:
-        """Check the numbers and the name."""
         make_plain(self)
 
     @classmethod
