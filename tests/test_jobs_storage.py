@@ -34,6 +34,10 @@ from emomusic.files import OutputError
 IDENTITY = {"format": "emomusic job 1", "clips": 40, "settings": "a" * 64}
 
 
+def lines(path: Path) -> list[Line]:
+    return [json.loads(text) for text in path.open(encoding="utf-8")]
+
+
 def opened(folder: Path, part: str = "0/1", *, resume: bool = True, **more: object) -> Store:
     store = Store(folder, Shard.parse(part))
     with store.locked():
@@ -183,10 +187,6 @@ def written(store: Store, results: Results, *, stop: bool = False, **output: Any
     return lines
 
 
-def lines_of(store: Store, *suffix: str) -> list[Line]:
-    return [json.loads(text) for text in store.lines_path(0, *suffix).open()]
-
-
 def music(folder: Path) -> set[str]:
     return {name for name in tree(folder) if not name.startswith(".emomusic")}
 
@@ -195,27 +195,27 @@ def test_clips_are_there_before_their_batch_is_done(
     store: Store, results: Results, tiny_composer: Composer
 ) -> None:
     with BatchWriter(store, 0, Output(explained=True)) as writer:
-        lines = [
+        found = [
             writer.write(own, clip, reason="too  hard\nfor\tit", explain_by=tiny_composer.verifier)
             for own, clip in results
         ]
         assert music(store.folder) == {"clip_00000.mid", "clip_00001.mid", "clip_00002.mid"}
         assert store.done() == set()
-    assert store.done() == {0} and lines_of(store) == json.loads(json.dumps(lines))
+    assert store.done() == {0} and lines(store.lines_path(0)) == json.loads(json.dumps(found))
     assert not list(store.doing_dir.iterdir())
-    assert (lines[2]["file"], lines[2]["row"], lines[2]["id"]) == ("clip_00002.mid", 5, "ä")
+    assert (found[2]["file"], found[2]["row"], found[2]["id"]) == ("clip_00002.mid", 5, "ä")
     clip = results[2][1]
-    assert clip is not None and clip.card().items() <= lines[2].items()
-    assert {"explanation", "course"} <= set(lines[0])
-    assert lines[3] == {"number": 3, "seed": 3, "index": 0, "reason": "too hard for it"}
+    assert clip is not None and clip.card().items() <= found[2].items()
+    assert {"explanation", "course"} <= set(found[0])
+    assert found[3] == {"number": 3, "seed": 3, "index": 0, "reason": "too hard for it"}
 
 
 def test_what_is_whole_of_a_batch_is_noted_where_it_is_left(store: Store, results: Results) -> None:
     written(store, results[:1], stop=True)
-    assert store.done() == set() and len(lines_of(store, PARTIAL)) == 1
+    assert store.done() == set() and len(lines(store.lines_path(0, PARTIAL))) == 1
     assert not list(store.doing_dir.iterdir())
     written(store, results)
-    assert len(lines_of(store)) == 4 and not store.lines_path(0, PARTIAL).exists()
+    assert len(lines(store.lines_path(0))) == 4 and not store.lines_path(0, PARTIAL).exists()
 
 
 @pytest.mark.parametrize("pack", ["tar", "parquet"])
@@ -298,22 +298,14 @@ def job() -> Job:
     return job_of("emotion,count\njoy,20\nfoo,1\ncalm,80\n")
 
 
-def own(store: Store, job: Job) -> list[int]:
-    return [block for block in range(job.n_batches) if store.shard.has(block)]
-
-
 @pytest.fixture
 def whole(tmp_path_factory: pytest.TempPathFactory, job: Job) -> dict[str, bytes]:
     """Return all files of the job done in one go."""
     folder = tmp_path_factory.mktemp("whole")
     store = begun(folder, job)
-    keep_batches(store, job, range(job.n_batches))
+    keep_batches(store, job)
     assert write_manifest(store, job).is_complete
     return tree(folder)
-
-
-def lines(folder: Path, name: str = "manifest.jsonl") -> list[Line]:
-    return [json.loads(text) for text in (folder / name).open(encoding="utf-8")]
 
 
 def test_what_is_heard_as_asked_is_counted() -> None:
@@ -329,15 +321,15 @@ def test_a_whole_job_leaves_clips_a_manifest_and_its_name(
     tmp_path: Path, job: Job, whole: dict[str, bytes]
 ) -> None:
     store = begun(tmp_path, job)
-    keep_batches(store, job, range(job.n_batches))
+    keep_batches(store, job)
     summary = write_manifest(store, job)
     assert tree(tmp_path) == whole
     assert (summary.n_clips, summary.is_complete) == (99, True)
-    files = [card["file"] for card in lines(tmp_path)]
+    files = [card["file"] for card in lines(tmp_path / MANIFEST_NAME)]
     assert files == sorted(files)
     others = {".emomusic/job.json", "manifest.jsonl", "failures.jsonl"}
     assert set(whole) == {*files, *others} and len(files) == 99
-    bad, failed = lines(tmp_path, "failures.jsonl")
+    bad, failed = lines(tmp_path / "failures.jsonl")
     assert bad["row"] == 3 and "unknown emotion 'foo'" in bad["reason"]
     assert (failed["number"], failed["row"], failed["reason"]) == (13, 2, "too hard")
     assert summary.reasons == {bad["reason"]: 1, "too hard": 1}
@@ -354,10 +346,10 @@ def test_of_a_job_that_was_stopped_the_manifest_names_what_is_there(
         raise KeyboardInterrupt
     summary = write_manifest(store, job)
     assert (summary.n_clips, summary.is_complete) == (34, False)
-    assert [card["file"] for card in lines(tmp_path)] == [
+    assert [card["file"] for card in lines(tmp_path / MANIFEST_NAME)] == [
         f"clip_{n:05d}.mid" for n in (*range(32, 50), *range(64, 80))
     ]
-    assert all((tmp_path / card["file"]).is_file() for card in lines(tmp_path))
+    assert all((tmp_path / card["file"]).is_file() for card in lines(tmp_path / MANIFEST_NAME))
     keep_batches(store, job, [0, 1, 3, 5, 6])
     assert write_manifest(store, job).is_complete and tree(tmp_path) == whole
 
@@ -368,7 +360,7 @@ def test_parts_end_in_any_order_and_the_last_one_writes(
 ) -> None:
     stores = [begun(tmp_path, job, part=part) for part in PARTS]
     for at, part in enumerate(order):
-        keep_batches(stores[part], job, own(stores[part], job))
+        keep_batches(stores[part], job)
         summary = write_manifest(stores[part], job)
         assert summary.is_complete is (at == 2)
     assert summary.n_clips == 99 and tree(tmp_path) == whole
@@ -379,7 +371,7 @@ def test_a_part_that_comes_late_does_not_spoil_what_is_complete(
 ) -> None:
     stores = [begun(tmp_path, job, part=part) for part in PARTS]
     for store in stores:
-        keep_batches(store, job, own(store, job))
+        keep_batches(store, job)
     merged = storage._merge
 
     def overtaken(store: Store, *arguments: Any) -> Summary:
@@ -401,13 +393,13 @@ def test_parts_in_folders_of_their_own_each_have_a_manifest(
     for part in PARTS:
         folder = tmp_path / str(part.index)
         store = begun(folder, job, part=part)
-        keep_batches(store, job, own(store, job))
+        keep_batches(store, job)
         summary = write_manifest(store, job)
         assert not summary.is_complete
         assert write_manifest(begun(folder, job, part=part), job) == summary
-        cards += lines(folder)
+        cards += lines(folder / MANIFEST_NAME)
         music = {name for name in tree(folder) if name.startswith("clip_")}
-        assert music == {card["file"] for card in lines(folder)}
+        assert music == {card["file"] for card in lines(folder / MANIFEST_NAME)}
     cards.sort(key=lambda card: str(card["file"]))
     assert "".join(f"{json.dumps(card)}\n" for card in cards).encode() == whole["manifest.jsonl"]
 
@@ -418,7 +410,7 @@ def test_what_was_stopped_while_it_cleared_up_is_cleared_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     store = begun(tmp_path, job)
-    keep_batches(store, job, range(job.n_batches))
+    keep_batches(store, job)
     steps = itertools.count()
 
     def or_killed(what: Any) -> Any:
@@ -448,5 +440,5 @@ def test_without_failures_or_batches_a_part_ends_too_and_trouble_is_told(tmp_pat
     with pytest.raises(OutputError, match=r"cannot write into .*: Is a directory"):
         write_manifest(full, job)
     (tmp_path / "manifest.jsonl").rmdir()
-    assert write_manifest(full, job).is_complete and len(lines(tmp_path)) == 10
+    assert write_manifest(full, job).is_complete and len(lines(tmp_path / MANIFEST_NAME)) == 10
     assert not (tmp_path / "failures.jsonl").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,9 @@ def keep(writer: BatchWriter, number: int) -> None:
     writer.keep(line)
 
 
-def keep_batches(store: Store, job: Job, batches: Iterable[int]) -> None:
-    """Keep batches of a job as if they had been composed; a clip of 13 cannot be."""
-    chosen = [batch in set(batches) for batch in range(job.n_batches)]
+def keep_batches(store: Store, job: Job, batches: Container[int] = range(10**6)) -> None:
+    """Keep batches of a store's shard as if they had been composed; a clip of 13 cannot be."""
+    chosen = [batch in batches and store.shard.has(batch) for batch in range(job.n_batches)]
     for batch in job.batches(chosen):
         with BatchWriter(store, batch.index, Output()) as writer:
             for own in batch.items:
