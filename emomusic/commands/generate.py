@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -48,7 +48,7 @@ from emomusic.terminal import (
 if TYPE_CHECKING:
     from emomusic.compose.composer import Composer
     from emomusic.compose.jobs.job import Job, Output
-    from emomusic.compose.jobs.storage import Line, Shard, Store, Summary
+    from emomusic.compose.jobs.storage import Line, Shard, Summary
 
 MANY = 20
 """So many bad rows are told one by one."""
@@ -227,6 +227,7 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
 
     However it ends, the manifest lists what is there, and a later run can resume.
     """
+    from emomusic.compose.jobs.executors import compose_batches, compose_in_processes
     from emomusic.compose.jobs.storage import Store, write_manifest
 
     _show_bad_rows(job)
@@ -236,8 +237,8 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
         options.checkpoint, options.out, threads=options.threads, engine=options.engine
     )
     if checkpoint_asked not in (None, composer.name):
-        told = f"the settings are of a clip by {checkpoint_asked}: {composer.name} writes another"
-        typer.echo(f"{told} one", err=True)
+        told = f"the settings are of a clip by {checkpoint_asked}: "
+        typer.echo(f"{told}{composer.name} writes another one", err=True)
     if options.spec is None:
         _check_music(job, composer)
     run = RunReport(job.count_clips(options.part.choose(job.n_batches)))
@@ -255,7 +256,11 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
         store.begin(identity, resume=options.resume)
         began, missing = time.perf_counter(), store.missing(job.n_batches)
         n_there = run.n_wanted - job.count_clips(missing)
-        lines = _compose(composer, job, missing, store, options)
+        compose: Callable[..., Generator[Line, None, None]] = compose_batches
+        if (workers := options.workers or 1) > 1:
+            compose = partial(compose_in_processes, workers=workers, threads=options.threads)
+        how = {"store": store, "output": options.output, "batch_size": options.batch_size}
+        lines = compose(composer, job.batches(missing), **how)
         try:
             with batch_progress(run.n_wanted, n_there) as advance, closing(lines):
                 for line in lines:
@@ -294,21 +299,6 @@ def _stop_with(run: RunReport) -> Iterator[None]:
     finally:
         if is_main:
             signal.signal(signal.SIGTERM, before)
-
-
-def _compose(
-    composer: Composer, job: Job, missing: list[bool], store: Store, options: RunOptions
-) -> Generator[Line, None, None]:
-    """Return what composes the batches that are missing: this process, or several."""
-    from emomusic.compose.jobs.executors import compose_batches, compose_in_processes
-
-    how: dict[str, Any] = {
-        "store": store, "output": options.output, "batch_size": options.batch_size
-    }  # fmt: skip
-    batches, workers = job.batches(missing), options.workers or 1
-    if workers == 1:
-        return compose_batches(composer, batches, **how)
-    return compose_in_processes(composer, batches, **how, workers=workers, threads=options.threads)
 
 
 def _show_clip(line: Line, options: RunOptions) -> None:
