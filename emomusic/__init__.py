@@ -7,68 +7,52 @@ version. A name is loaded when it is first asked for, so that `import emomusic` 
 from typing import TYPE_CHECKING
 
 __version__ = "0.2.0"
-__all__ = [
-    "CheckpointError",
-    "Clip",
-    "Composer",
-    "Emotion",
-    "EmotionCurve",
-    "EngineError",
-    "Given",
-    "Request",
-    "ScoreError",
-    "Verdict",
-    "Verifier",
-    "__version__",
-    "emotion_names",
-    "find_emotion",
-    "hear",
-    "parse_curve",
-    "parse_mix",
-]
+_HOME = {
+    "CheckpointError": "model.checkpoint",
+    "Clip": "compose.clip",
+    "Composer": "compose.composer",
+    "Emotion": "emotion",
+    "EmotionCurve": "emotion",
+    "EngineError": "model.engine",
+    "Given": "compose.primer",
+    "Request": "compose.request",
+    "ScoreError": "music.score",
+    "Verdict": "verify.verifier",
+    "Verifier": "verify.verifier",
+    "emotion_names": "emotion",
+    "find_emotion": "emotion",
+    "hear": "compose.checkpoint",
+    "parse_curve": "emotion",
+    "parse_mix": "emotion",
+}
+__all__ = [*_HOME, "__version__"]
 
 if TYPE_CHECKING:
-    from emomusic.compose.checkpoint import hear
-    from emomusic.compose.clip import Clip
-    from emomusic.compose.composer import Composer
-    from emomusic.compose.primer import Given
-    from emomusic.compose.request import Request
-    from emomusic.emotion import (
-        Emotion,
-        EmotionCurve,
-        emotion_names,
-        find_emotion,
-        parse_curve,
-        parse_mix,
-    )
-    from emomusic.model.checkpoint import CheckpointError
-    from emomusic.model.engine import EngineError
-    from emomusic.music.score import ScoreError
-    from emomusic.verify.verifier import Verdict, Verifier
+    from emomusic.compose.checkpoint import hear as hear
+    from emomusic.compose.clip import Clip as Clip
+    from emomusic.compose.composer import Composer as Composer
+    from emomusic.compose.primer import Given as Given
+    from emomusic.compose.request import Request as Request
+    from emomusic.emotion import Emotion as Emotion
+    from emomusic.emotion import EmotionCurve as EmotionCurve
+    from emomusic.emotion import emotion_names as emotion_names
+    from emomusic.emotion import find_emotion as find_emotion
+    from emomusic.emotion import parse_curve as parse_curve
+    from emomusic.emotion import parse_mix as parse_mix
+    from emomusic.model.checkpoint import CheckpointError as CheckpointError
+    from emomusic.model.engine import EngineError as EngineError
+    from emomusic.music.score import ScoreError as ScoreError
+    from emomusic.verify.verifier import Verdict as Verdict
+    from emomusic.verify.verifier import Verifier as Verifier
 else:
-    _HOME = {
-        "CheckpointError": "model.checkpoint",
-        "Clip": "compose.clip",
-        "Composer": "compose.composer",
-        "EngineError": "model.engine",
-        "Given": "compose.primer",
-        "Request": "compose.request",
-        "ScoreError": "music.score",
-        "Verdict": "verify.verifier",
-        "Verifier": "verify.verifier",
-        "hear": "compose.checkpoint",
-    }
 
     def __getattr__(name):
-        """Load a name of `__all__`."""
-        if name not in __all__:
+        if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        found = getattr(import_module(f"{__name__}.{_HOME.get(name, 'emotion')}"), name)
-        globals()[name] = found
+        found = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
         return found
 
     def __dir__():
-        """Return what is there, loaded or not."""
         return sorted({*globals(), *__all__})

@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 
 import emomusic
-from emomusic.commands.generate import generate, quadrants
+from emomusic.commands.generate import generate, quadrants, studio
 from emomusic.commands.listen import attributes, emotions, verify
-from emomusic.commands.open import studio
 from emomusic.commands.research import check_verifier, evaluate, fit, prepare, train
 from emomusic.extras import missing_extra
 from emomusic.terminal import ExitStatus, one_line

@@ -33,43 +33,52 @@ def open_plain(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
+class OutputError(ValueError):
+    """Tell in one line why a folder cannot be written into."""
+
+
+@contextmanager
+def raise_as_output_error(folder: Path) -> Iterator[None]:
+    """Turn an OSError into an `OutputError` of one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
+
+
+def check_folder(folder: Path) -> None:
+    """Make an output folder and check that files can be made in it, or raise an `OutputError`."""
+    with raise_as_output_error(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"emomusic")
+
+
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file under a temporary name beside `path`, then rename it.
 
-    Args:
-        path: Where the file is to be; an existing one is replaced only by a whole one.
-        write: Called with the open binary file.
-
     Raises:
         OSError: If the folder is not writable or full, named with the file; nothing is left
-            behind then.
+            behind then, and what was there stays.
     """
     try:
-        _write_atomically(path, write)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
     except OSError as error:
         if error.errno is None or error.filename == str(path):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text as `write_atomically` does.
-
-    Raises:
-        OSError: As `write_atomically`.
-    """
+    """Write UTF-8 text as `write_atomically` does."""
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
@@ -116,11 +125,7 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
     """Lock a folder, or a file, which is made if missing; yield whether it was free.
 
     The lock ends with the process, however that ends. Windows and file systems without locks let
-    all in.
-
-    Args:
-        path: What others lock, too.
-        wait: Whether to wait until it is free.
+    all in. With `wait` it comes once it is free.
     """
     try:
         import fcntl
@@ -143,11 +148,7 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for the same out of a folder.
-
-    Raises:
-        ValueError: If another process is in it.
-    """
+    """Keep other processes that ask for the same out of a folder, or raise a ValueError."""
     with locked(folder) as is_free:
         if not is_free:
             raise ValueError(

@@ -2,28 +2,87 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from enum import StrEnum
+from keyword import iskeyword
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from emomusic.compose.fields import Field, Kind
 from emomusic.compose.parse import MAX_SEED
+from emomusic.emotion.curve import MAX_BARS
+from emomusic.files import check_folder
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from emomusic.compose.composer import Composer
 
 
 CheckpointOption = Annotated[Path | None, typer.Option(help="Folder, or owner/name on a hub.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="CPU cores to use.")]
+BarsOption = Annotated[int, typer.Option(min=1, max=MAX_BARS, help="Length in bars.")]
+LabelsOption = Annotated[Path, typer.Option(help="Folder with emotion/labels.csv.")]
+VerifierOption = Annotated[Path | None, typer.Option(help="Folder of the verifier.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One object a line.")]
 SeedOption = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same clips.")]
 FIRST_TOLD_S, LAST_TOLD_S = 5.0, 60.0
 """After so long a job that writes to no terminal says how far it is; then ever more seldom."""
+
+
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+TYPES: Mapping[Kind, Any] = {
+    Kind.TEXT: str,
+    Kind.CHOICE: StrEnum,
+    Kind.WHOLE: int,
+    Kind.NUMBER: float,
+    Kind.FLAG: bool,
+    Kind.PATH: Path,
+    Kind.ATTRIBUTES: list[str],
+}
+
+
+def parameter_of(name: str) -> str:
+    """Return what an option is called in Python, where `continue` is a word of its own."""
+    return f"{name}_" if iskeyword(name) else name
+
+
+def option_of(field: Field) -> inspect.Parameter:
+    """Return the parameter of a command that asks for what a field describes."""
+    named = [] if field.flag is None else [field.flag]
+    hint, default = TYPES[field.kind], field.default
+    if field.choices:
+        hint = hint(field.name, {word: word for word in field.choices})
+        default = hint(default)
+    elif default is None:
+        hint = hint | None
+    option = typer.Option(
+        *named, help=field.help, metavar=field.metavar, rich_help_panel=field.panel
+    )
+    name = parameter_of(field.name)
+    return inspect.Parameter(
+        name, KEYWORD_ONLY, default=default, annotation=Annotated[hint, option]
+    )
+
+
+def with_options(*fields: Field) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a command offer what fields describe, instead of its `**given`."""
+
+    def offer(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        said = [p.replace(kind=KEYWORD_ONLY) for p in own if p.kind is not p.VAR_KEYWORD]
+        parameters = [*said, *map(option_of, fields)]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return offer
 
 
 class ExitStatus:
@@ -54,61 +113,49 @@ def stop_on_error(status: int) -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(*more: str) -> Iterator[Progress]:
-    """Show a progress bar on stderr, on a terminal only, with more columns of a task's fields."""
+def progress_bar() -> Iterator[Progress]:
+    """Show a progress bar on stderr, on a terminal only."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        *(TextColumn(f"{{task.fields[{name}]}}") for name in more),
-    )
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield progress
 
 
 @contextmanager
-def task_progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Show the progress of one thing; yield what takes how much of how much is done."""
+def task_progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show the progress of things by name; yield what takes how much of how much is done."""
+    tasks: dict[str, TaskID] = {}
     with progress_bar() as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def show(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=None)
+            bar.update(tasks[name], completed=done, total=total)
+
+        yield show
 
 
 @contextmanager
 def batch_progress(n_total: int, n_there: int) -> Iterator[Callable[[], None]]:
     """Show how far a job is, how fast, and how long it will take; yield what counts a clip.
 
-    On a terminal as a bar, else as a line on stderr now and then.
-
-    Args:
-        n_total: Clips of the job.
-        n_there: Those that were there before.
+    On a terminal as a bar, else as a line on stderr now and then. `n_there` of `n_total` clips
+    were there before.
     """
     began = time.monotonic()
-    next_told = began + FIRST_TOLD_S
-    n_done = 0
-    with progress_bar("rate") as bar:
-        task = bar.add_task("composing", total=n_total, completed=n_there, rate="")
+    next_told, n_done = began + FIRST_TOLD_S, 0
+    with progress_bar() as bar:
+        task = bar.add_task("composing", total=n_total, completed=n_there)
 
         def advance() -> None:
             nonlocal n_done, next_told
             n_done += 1
             now = time.monotonic()
             rate = n_done / max(now - began, 1e-9)
-            bar.update(task, advance=1, rate=f"{rate:.1f} a second")
+            bar.update(task, advance=1, description=f"composing, {rate:.1f} a second")
             if bar.disable and now > next_told:
                 next_told = now + min(max(now - began, FIRST_TOLD_S), LAST_TOLD_S)
                 left = timedelta(seconds=round((n_total - n_there - n_done) / rate))
@@ -121,16 +168,8 @@ def batch_progress(n_total: int, n_there: int) -> Iterator[Callable[[], None]]:
 def load_composer(
     checkpoint: Path | None, out: Path, *, threads: int = 2, engine: str = "auto"
 ) -> Composer:
-    """Make the output folder and load the checkpoint that is named or found, or end in one line.
-
-    Args:
-        checkpoint: Its folder; None searches for it.
-        out: The output folder; made if missing.
-        threads: CPU cores to use.
-        engine: What writes: `auto`, `int8`, `torch` or `cuda`.
-    """
+    """Make the output folder and load the checkpoint that is named or found, or end in one line."""
     from emomusic.compose.checkpoint import find_checkpoint
-    from emomusic.compose.export import check_folder
 
     with stop_on_error(ExitStatus.USAGE):
         check_folder(out)
@@ -145,18 +184,11 @@ def load_composer(
     except (MemoryError, ValueError) as error:
         stop(str(error) or "there is not enough memory", ExitStatus.FAILED)
     if composer.engine.name != "int8":
-        _limit_torch(engine)
+        import torch
+
+        # Blocks of clips share the cores; torch's own threads would only get in their way.
+        torch.set_num_threads(1)
+        if engine == "auto":
+            told = "The int8 engine is not built, so torch composes, many times slower: "
+            typer.echo(f"{told}install emomusic again where there is a C compiler.", err=True)
     return composer
-
-
-def _limit_torch(asked: str) -> None:
-    import torch
-
-    # Blocks of clips share the cores; torch's own threads would only get in their way.
-    torch.set_num_threads(1)
-    if asked == "auto":
-        typer.echo(
-            "The int8 engine is not built, so torch composes, many times slower: install emomusic "
-            "again where there is a C compiler.",
-            err=True,
-        )

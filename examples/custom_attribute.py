@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from emomusic import Composer, Request, find_emotion
+from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
+from emomusic.emotion.space import find_emotion
 from emomusic.music.attributes import Attribute, Passage, passage_of
 from emomusic.music.score import notes_of
 

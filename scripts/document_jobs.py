@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emomusic.compose.fields import Kind
-from emomusic.compose.jobs.rows import COLUMNS, ID, MAX_ID
+from emomusic.compose.jobs.rows import COLUMNS, ID
 from emomusic.compose.request import attribute_field
 from emomusic.files import write_text
 from emomusic.music.attributes import ATTRIBUTE_NAMES
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 def schema() -> dict[str, Any]:
     """Return the schema of a row, as of one of JSON lines."""
     properties = {name: field.to_schema() for name, field in COLUMNS.items()}
-    properties[ID.name] |= {"type": ["string", "integer"], "maxLength": MAX_ID}
+    properties[ID.name]["type"] = ["string", "integer"]
     attributes = {name: attribute_field(name).to_schema() for name in ATTRIBUTE_NAMES}
     for name, field in COLUMNS.items():
         if field.kind is Kind.ATTRIBUTES:

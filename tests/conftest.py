@@ -6,6 +6,7 @@ from pathlib import Path
 import one_thread  # noqa: F401 - before all that reads the environment
 import pytest
 import torch
+from helpers.shell import Shell
 from synthetic import make_checkpoint, make_response
 
 from emomusic.compose.composer import Composer
@@ -41,3 +42,11 @@ def steered_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathF
 def tiny_composer(tiny_checkpoint: Path) -> Composer:
     """Return what composes with the tiny checkpoint, loaded once."""
     return Composer(tiny_checkpoint)
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Return what runs commands in this process."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("EMOMUSIC_CHECKPOINT", raising=False)
+    return Shell(monkeypatch, capsys)

@@ -92,11 +92,7 @@ class Nursery:
     """Start commands in processes that need not load the libraries anew."""
 
     def __init__(self, told: Path) -> None:
-        """Start the process that the others are forked from.
-
-        Args:
-            told: Where the commands' words are kept.
-        """
+        """Start the process that the others are forked from; their words are kept in `told`."""
         self.told = told
         self.process = subprocess.Popen(
             [sys.executable, "-c", NURSERY],
@@ -121,11 +117,9 @@ class Nursery:
     ) -> int:
         """Start a command and return the number of its process.
 
-        Args:
-            arguments: The command line.
-            n_bytes: Longest file that it may write, as on a disk that is full then.
-            powerless: Whether root's rights over others' files are taken from it.
-            die_in_save: Which of its saves of the state it is killed in half way; 0: none.
+        `n_bytes` is the longest file that it may write, as on a disk that is full then; where it
+        is `powerless`, root's rights over others' files are taken from it; `die_in_save` is the
+        save of the state in which it is killed half way.
         """
         return self._ask(
             argv=[str(argument) for argument in arguments],

@@ -10,9 +10,8 @@ from helpers.evaluation import some_rows
 from model_cases import int8
 from synthetic import make_model, make_score
 
-from emomusic.compose.clip import Clip
+from emomusic.compose.clip import Clip, write_clips
 from emomusic.compose.composer import Composer
-from emomusic.compose.export import write_clips
 from emomusic.compose.request import Request
 from emomusic.evaluation.validity import (
     Losses,

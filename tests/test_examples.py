@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from emomusic import Composer, Request
+from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.extras import EXTRAS
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

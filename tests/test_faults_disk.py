@@ -16,29 +16,9 @@ from test_fit import write_folder
 from emomusic.model.checkpoint import load_model
 from emomusic.training.rows import Rows
 
-SETTINGS = {
-    "size": "tiny",
-    "context": 128,
-    "max_steps": 4,
-    "batch_events": 130,
-    "precision": "fp32",
-    "eval_minutes": 0,
-    "device": "cpu",
-    "threads": 1,
-}
+SETTINGS = {"size": "tiny", "context": 128, "max_steps": 4, "batch_events": 130,
+            "precision": "fp32", "eval_minutes": 0, "device": "cpu", "threads": 1}  # fmt: skip
 FULL = "File too large"
-
-
-@pytest.fixture(scope="module")
-def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("songs") / "music"
-    write_songs(folder, range(4))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("labelled"), 136)
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +27,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     make_rows(n_songs=24).save(folder / "rows.npz")
     (folder / "run.json").write_text(json.dumps(SETTINGS))
-    status, said = nursery().run(*training(folder))
-    assert status == 0, said
+    done(*training(folder))
     return folder
 
 
 def training(folder: Path, *more: object) -> list[object]:
     return ["train", "--rows", folder / "rows.npz", "--out", folder / "out",
             "--config", folder / "run.json", *more]  # fmt: skip
+
+
+def done(*arguments: object) -> None:
+    status, said = nursery().run(*arguments)
+    assert status == 0, said
 
 
 def refused(words: str, *arguments: object, **how: Any) -> None:
@@ -79,8 +63,7 @@ def test_a_run_on_a_full_disk_keeps_its_state_and_its_model(
     refused(FULL, *training(folder, "--max-steps", 30), n_bytes=n_bytes)
     assert without_log(folder) == before
     load_model(folder / "out")
-    status, said = nursery().run(*training(folder, "--max-steps", 30))
-    assert status == 0, said
+    done(*training(folder, "--max-steps", 30))
     records = [json.loads(line) for line in (folder / "out" / "run" / "log.jsonl").open()]
     steps = [record["step"] for record in records if "precision" not in record]
     assert steps == [4, 10, 20, 30, 30]
@@ -96,46 +79,42 @@ def test_a_run_that_fills_its_disk_goes_on_elsewhere(trained: Path, tmp_path: Pa
         refused(words, *training(folder, "--max-steps", 9))
         assert without_log(folder) == before
         shutil.copytree(folder, tmp_path / "large")
-    status, said = nursery().run(*training(tmp_path / "large", "--max-steps", 9))
-    assert status == 0, said
+    done(*training(tmp_path / "large", "--max-steps", 9))
 
 
-def test_preparing_on_a_full_disk_keeps_the_rows_and_goes_on(music: Path, tmp_path: Path) -> None:
-    rows = tmp_path / "rows.npz"
-    arguments = ["prepare", "--source", music, "--out", rows, "--workers", 1]
+def test_preparing_where_nothing_can_be_written_keeps_the_rows_and_goes_on(tmp_path: Path) -> None:
+    write_songs(tmp_path / "music", range(4))
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    rows = folder / "rows.npz"
+    arguments = ["prepare", "--source", tmp_path / "music", "--out", rows, "--workers", 1]
     make_rows().save(rows)
     before = rows.read_bytes()
     for n_bytes in (1_000, 3_000):
         refused(FULL, *arguments, n_bytes=n_bytes)
         assert rows.read_bytes() == before
         assert not list(tmp_path.rglob("*.part"))
-    status, said = nursery().run(*arguments)
-    assert status == 0, said
-    assert Rows.load(rows).meta["song_names"]
-    assert [path.name for path in tmp_path.iterdir()] == ["rows.npz"]
-
-
-def test_a_damaged_part_of_the_preparation_is_prepared_again(music: Path, tmp_path: Path) -> None:
-    rows = tmp_path / "rows.npz"
-    arguments = ["prepare", "--source", music, "--out", rows, "--workers", 1]
-    parts = tmp_path / "rows.parts"
+    parts = folder / "rows.parts"
+    shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir()
-    tmp_path.chmod(0o555)  # the part can be written, the rows cannot
+    folder.chmod(0o555)  # the part can be written, the rows cannot
     try:
         refused("Permission denied", *arguments, powerless=True)
     finally:
-        tmp_path.chmod(0o755)
+        folder.chmod(0o755)
     (part,) = parts.iterdir()
     part.write_bytes(part.read_bytes()[:-30])
     refused("was damaged and is removed; the same command", *arguments)
-    status, said = nursery().run(*arguments)
-    assert status == 0, said
+    done(*arguments)
+    assert Rows.load(rows).meta["song_names"]
+    assert [path.name for path in folder.iterdir()] == ["rows.npz"]
 
 
 @pytest.mark.parametrize("how", [{"n_bytes": 1_000}, {"n_bytes": 20_000}, {"powerless": True}])
 def test_fitting_where_nothing_can_be_written_keeps_mapper_and_verifier(
-    labelled: Path, tmp_path: Path, how: dict[str, Any]
+    tmp_path: Path, how: dict[str, Any]
 ) -> None:
+    labelled = write_folder(tmp_path / "labelled", 136)
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     make_mapper().save(folder)

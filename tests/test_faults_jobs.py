@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import io
 import json
 import os
 import random
@@ -11,39 +10,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faults_cases import is_one_sentence, small_disk
 from helpers.jobs import tree
-from test_cli import Shell
-from test_cli import shell as shell
-
-from emomusic.compose.composer import Composer
-from emomusic.compose.jobs.executors import RunReport, compose_batches, run_job
-from emomusic.compose.jobs.job import Job, Output
-from emomusic.compose.jobs.storage import Shard, Store
+from helpers.shell import Shell
 
 TABLE = "id,emotion,bars,count,seed\na,joy,8,40,1\nb,calm,8,20,\nc,anger,8,36,5\n"
 CODE = "from emomusic.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_composer: Composer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def whole(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Return all files of the job done by one process, undisturbed."""
-    folder = tmp_path_factory.mktemp("whole")
-    job, store = Job(io.BytesIO(TABLE.encode())), Store(folder, Shard())
-    with store.locked():
-        identity = job.identity(
-            Output(), checkpoint=tiny_composer.folder, engine=tiny_composer.engine.name
-        )
-        store.begin(identity, resume=False)
-        compose = partial(compose_batches, tiny_composer, store=store, output=Output())
-        run_job(job, store, compose, RunReport(96))
-    return tree(folder)
+    work = Work(tiny_checkpoint, tmp_path_factory.mktemp("whole"))
+    assert work.start(stdout=subprocess.DEVNULL).end() == 0
+    return tree(work.out)
 
 
 def heed_interrupts() -> None:
@@ -55,24 +39,17 @@ class Started:
     """Hold a command in a process of its own; it waits until the clips it tells are read."""
 
     def __init__(self, arguments: list[str], told: Path, **more: Any) -> None:
-        self.labels = told
-        how = {"stdout": subprocess.PIPE, "pipesize": 4096, "text": True, **more}
-        how["preexec_fn"] = heed_interrupts
+        self.told = told
+        how = {"stdout": subprocess.PIPE, "pipesize": 4096, "preexec_fn": heed_interrupts, **more}
         with told.open("w") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", CODE, *arguments], stderr=err, **how
-            )
+            command = [sys.executable, "-c", CODE, *arguments]
+            self.process = subprocess.Popen(command, stderr=err, text=True, **how)
 
     def wait_for_clips(self, n: int) -> None:
         """Wait until so many clips have been told."""
         assert self.process.stdout is not None
         for _ in range(n):
-            assert "file" in json.loads(self.process.stdout.readline()), self.labels.read_text()
-
-    def children(self) -> list[int]:
-        """Return the processes that this one has started."""
-        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [int(child) for task in tasks for child in task.read_text().split()]
+            assert "file" in json.loads(self.process.stdout.readline()), self.told.read_text()
 
     def end(self, number: int = 0) -> int:
         """Wait for its end, after a signal if there is one; return its status."""
@@ -121,7 +98,8 @@ def test_a_job_killed_again_and_again_is_resumed(work: Work, whole: dict[str, by
     for n_clips in (0, rng.randint(1, 14), rng.randint(1, 14)):
         started = work.start("--workers", 2)
         started.wait_for_clips(n_clips)
-        left = started.children()
+        tasks = Path(f"/proc/{started.process.pid}/task").glob("*/children")
+        left = [int(child) for task in tasks for child in task.read_text().split()]
         time.sleep(rng.uniform(0, 0.2))
         assert started.end(signal.SIGKILL) == -signal.SIGKILL
         while not all(map(is_gone, left)):  # by themselves
@@ -129,7 +107,7 @@ def test_a_job_killed_again_and_again_is_resumed(work: Work, whole: dict[str, by
     assert (work.out / ".emomusic" / "blocks" / "00000000.jsonl").is_file()
     assert not (work.out / "manifest.jsonl").exists()
     last = work.start("--workers", 2)
-    assert last.end() == 0, last.labels.read_text()
+    assert last.end() == 0, last.told.read_text()
     assert tree(work.out) == whole
 
 
@@ -138,14 +116,14 @@ def test_a_job_stopped_politely_names_what_is_there(work: Work, whole: dict[str,
         started = work.start("--workers", 2)
         started.wait_for_clips(1)
         assert started.end(number) == 130
-        said = started.labels.read_text()
+        said = started.told.read_text()
         assert is_one_sentence(said) and "stopped; " in said
         cards = work.cards()
         assert f" {len(cards)} of 96 clips are there" in said and 16 <= len(cards) <= 96
         for card in cards:
             assert (work.out / card["file"]).read_bytes() == whole[card["file"]]
     last = work.start()
-    assert last.end() == 0, last.labels.read_text()
+    assert last.end() == 0, last.told.read_text()
     assert tree(work.out) == whole
 
 
@@ -166,34 +144,28 @@ def test_a_job_at_work_is_not_disturbed(work: Work, shell: Shell, whole: dict[st
     os.kill(started.process.pid, signal.SIGCONT)
     assert said.status == 1 and not said.out
     assert said.err == f"Error: another process composes this part of a job into {work.out}\n"
-    assert started.end() == 0, started.labels.read_text()
+    assert started.end() == 0, started.told.read_text()
     assert tree(work.out) == whole
 
 
-@pytest.fixture
-def disk(work: Work) -> Iterator[Path]:
-    """Return the job's folder, on a small disk of its own."""
+def test_on_a_full_disk_it_says_so_and_goes_on_once_there_is_room(
+    work: Work, shell: Shell, whole: dict[str, bytes]
+) -> None:
     with small_disk(work.out) as is_mounted:
         if not is_mounted:
             pytest.skip("no disk can be made here")
-        yield work.out
-
-
-def test_on_a_full_disk_it_says_so_and_goes_on_once_there_is_room(
-    work: Work, disk: Path, shell: Shell, whole: dict[str, bytes]
-) -> None:
-    ballast = disk / "ballast"
-    left = os.statvfs(disk)
-    ballast.write_bytes(bytes(left.f_bavail * left.f_bsize - 40 * 4096))
-    for attempt in range(2):
-        said = shell(*work.arguments())
-        assert said.status == 1 and is_one_sentence(said.err), said.err
-        assert f"cannot write into {disk}: No space left on device" in said.err
-        assert attempt or " of 96 clips are there, the same with --resume goes on" in said.err
-        ballast.write_bytes(ballast.read_bytes()[: -30 * 4096])
-    ballast.unlink()
-    assert shell(*work.arguments()).status == 0
-    assert tree(disk) == whole
+        ballast, left = work.out / "ballast", os.statvfs(work.out)
+        ballast.write_bytes(bytes(left.f_bavail * left.f_bsize - 40 * 4096))
+        for attempt in range(2):
+            said = shell(*work.arguments())
+            assert said.status == 1 and is_one_sentence(said.err), said.err
+            assert f"cannot write into {work.out}: No space left on device" in said.err
+            told = " of 96 clips are there, the same with --resume goes on"
+            assert attempt or told in said.err
+            ballast.write_bytes(ballast.read_bytes()[: -30 * 4096])
+        ballast.unlink()
+        assert shell(*work.arguments()).status == 0
+        assert tree(work.out) == whole
 
 
 def powerless() -> None:
@@ -211,5 +183,5 @@ def test_a_folder_without_permission_is_told(work: Work) -> None:
     if is_root and status == 0:
         pytest.skip("root keeps its rights here")
     assert status == 2
-    assert started.labels.read_text() == f"Error: cannot write into {work.out}: Permission denied\n"
+    assert started.told.read_text() == f"Error: cannot write into {work.out}: Permission denied\n"
     assert not list(work.out.iterdir())

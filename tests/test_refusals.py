@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
 from helpers.jobs import read
-from test_cli import Shell
-from test_cli import shell as shell
+from helpers.shell import Shell
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.fields import Door, Field, Kind
@@ -89,6 +87,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("id", {}, "id must be a text, got {}"),
     ("id", "x" * 201, "id must be at most 200 characters long, got 201"),
     ("checkpoint", 5, "checkpoint must be a text, got 5"),
+    ("temperature", 0, "temperature must be in (0, 5], got 0"),
+    ("top_p", 0.0, "top_p must be in (0, 1], got 0"),
     *((name, "few", f"{name} must be a whole number, got 'few'") for name in WHOLES),
     *((name, 2.5, f"{name} must be a whole number, got 2.5") for name in WHOLES),
     *((name, True, f"{name} must be a whole number, got True") for name in WHOLES),
@@ -140,10 +140,10 @@ def beside(name: str) -> dict[str, Any]:
     return {} if name in ("emotion", "mix", "curve") else {"emotion": "joy"}
 
 
-def table(door: dict[str, Field], *, parsed: bool = False) -> list[Any]:
+def table(door: dict[str, Field], *, parsed: bool = False) -> list[tuple[str, Any, str]]:
     """Return the part of the table that a door can say."""
     return [
-        pytest.param(name, value, words, id=f"{name}={value!r:.20}")
+        (name, value, words)
         for name, value, words in REFUSED
         if name in door
         and (not parsed or fits(door[name], value))
@@ -171,86 +171,95 @@ def test_the_table_has_all_that_may_be_asked() -> None:
     assert offered - attributes - alone <= {name for name, _, _ in REFUSED}
 
 
-@pytest.mark.parametrize(("name", "value", "words"), table(OPTIONS, parsed=True))
-def test_options(shell: Shell, tmp_path: Path, name: str, value: Any, words: str) -> None:
-    said = as_options({**beside(name), name: value})
-    assert words in shell.refused("generate", "--out", tmp_path / "out", *said)
-
-
-@pytest.mark.parametrize(("said", "words"), TOGETHER)
-def test_options_together(shell: Shell, tmp_path: Path, said: dict[str, Any], words: str) -> None:
-    assert words in shell.refused("generate", "--out", tmp_path / "out", *as_options(said))
-
-
-def row_refused(said: dict[str, Any]) -> str:
-    (row,) = read(json.dumps(said).replace("NaN", "1e999").replace("Infinity", "1e999"))
-    assert isinstance(row, BadRow)
-    return row.reason
-
-
-@pytest.mark.parametrize(("name", "value", "words"), table(COLUMNS))
-def test_rows(name: str, value: Any, words: str) -> None:
-    said = row_refused({**beside(name), name: value})
-    assert words.replace("got nan", "got inf") in said
-
-
-@pytest.mark.parametrize(("said", "words"), TOGETHER)
-def test_rows_together(said: dict[str, Any], words: str) -> None:
-    assert words in row_refused(said)
-
-
 FILED = {own.name: own for own in VALUES.values() if Door.FILE in own.doors} | {
     name: Field(Kind.TEXT, name=name) for name in ("mode", "time_signature", "set", "index", "seed")
 }
+ONLINE = {"bars": "[1, 128]", "best_of": "[1, 16]", "seed": "[0, 9007199254740991]"}
+TABLE = [
+    *(("option", *own) for own in table(OPTIONS, parsed=True)),
+    *(("row", *own) for own in table(COLUMNS)),
+    *(("file", *own) for own in table(FILED)),
+    *(("page", *own) for own in table(FINE)),
+    *(("request", *own) for own in table({own.name: own for own in VALUES.values()})),
+    *(("endpoint", name, value, words.replace(WHOLES.get(name, "-"), ONLINE.get(name, "-")))
+      for name, value, words in table(ENDPOINT)),
+    *(("endpoint", "attributes", *own) for name, *own in REFUSED if name == "set"),
+    ("endpoint", "bars", 129, "bars must be in [1, 128], got 129"),
+    ("endpoint", "bars", None, "bars must be a whole number, got None"),
+    ("endpoint", "best_of", 17, "best_of must be in [1, 16], got 17"),
+    ("endpoint", "seed", 2**53, "seed must be in [0, 9007199254740991], got 9007199254740992"),
+    ("request", "tonic", 12, "tonic must be in [0, 11], got 12"),
+    ("request", "is_major", "minor", "is_major must be true or false, got 'minor'"),
+    ("request", "beats_per_bar", 5, "beats_per_bar must be in [2, 4], got 5"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value", "words"), table(FILED))
-def test_settings_files(name: str, value: Any, words: str) -> None:
-    known = {**ClipSpec(Request(JOY), 1).to_dict(), name: value}
-    with pytest.raises(SettingsError) as error:
-        parse_settings_file(json.dumps(known).replace("NaN", "1e999").replace("Infinity", "1e999"))
-    told = str(error.value)
-    assert told.startswith("these settings cannot be used: ")
-    assert words.replace("got nan", "got inf") in told
+def as_json(said: dict[str, Any]) -> str:
+    return json.dumps(said).replace("NaN", "1e999").replace("Infinity", "1e999")
 
 
-@pytest.fixture(scope="module")
-def compose(tiny_composer: Composer) -> Callable[..., Any]:
-    return endpoint(tiny_composer)
+class Doors:
+    """Say things at each door that must be refused there, and return what is told."""
+
+    def __init__(self, shell: Shell, composer: Composer, folder: Path) -> None:
+        self.shell, self.composer, self.folder = shell, composer, folder
+
+    def option(self, said: dict[str, Any]) -> str:
+        return self.shell.refused("generate", "--out", self.folder / "out", *as_options(said))
+
+    def row(self, said: dict[str, Any]) -> str:
+        (row,) = read(as_json(said))
+        assert isinstance(row, BadRow)
+        return row.reason
+
+    def file(self, said: dict[str, Any]) -> str:
+        with pytest.raises(SettingsError) as error:
+            parse_settings_file(as_json({**ClipSpec(Request(JOY), 1).to_dict(), **said}))
+        assert str(error.value).startswith("these settings cannot be used: ")
+        return str(error.value)
+
+    def endpoint(self, said: dict[str, Any]) -> str:
+        with pytest.raises(gr.Error) as error:
+            endpoint(self.composer)(**said)
+        told = str(error.value.message)
+        assert told.endswith(".") and "\n" not in told and len(told) < 700
+        assert not error.value.print_exception
+        return told
+
+    def page(self, said: dict[str, Any]) -> str:
+        with pytest.raises(ValueError) as error:
+            read_form(JOY, said)
+        return str(error.value)
+
+    def request(self, said: dict[str, Any]) -> str:
+        values = {own: said[field.name] for own, field in VALUES.items() if field.name in said}
+        with pytest.raises(ValueError) as error:
+            Request(JOY, **values)
+        return str(error.value)
 
 
-@pytest.mark.parametrize(("name", "value", "words"), [
-    *table(ENDPOINT),
-    *(pytest.param("attributes", *own, id=f"attributes={own[0]!r:.20}")
-      for name, *own in REFUSED if name == "set"),
-    ("bars", 129, "bars must be in [1, 128], got 129"),
-    ("bars", None, "bars must be a whole number, got None"),
-    ("best_of", 17, "best_of must be in [1, 16], got 17"),
-    ("seed", 2**53, "seed must be in [0, 9007199254740991], got 9007199254740992"),
-])  # fmt: skip
-def test_the_endpoint(compose: Callable[..., Any], name: str, value: Any, words: str) -> None:
-    online = {"bars": "[1, 128]", "best_of": "[1, 16]", "seed": "[0, 9007199254740991]"}
-    words = words.replace(WHOLES.get(name, "-"), online.get(name, "-"))
-    with pytest.raises(gr.Error) as error:
-        compose(**{**beside(name), name: value})
-    told = str(error.value.message)
-    assert words in told and told.endswith(".") and "\n" not in told and len(told) < 700
-    assert not error.value.print_exception
+@pytest.fixture
+def doors(shell: Shell, tiny_composer: Composer, tmp_path: Path) -> Doors:
+    return Doors(shell, tiny_composer, tmp_path)
 
 
-@pytest.mark.parametrize(("said", "words"), [own for own in TOGETHER if set(own[0]) <= {*ENDPOINT}])
-def test_the_endpoint_together(
-    compose: Callable[..., Any], said: dict[str, Any], words: str
+@pytest.mark.parametrize(("door", "name", "value", "words"), TABLE)
+def test_what_is_amiss_is_told_in_the_same_words_at_every_door(
+    doors: Doors, door: str, name: str, value: Any, words: str
 ) -> None:
-    with pytest.raises(gr.Error, match=words):
-        compose(**said)
+    others = beside(name) if door in ("option", "row", "endpoint") else {}
+    told = getattr(doors, door)({**others, name: value})
+    words = words.replace("got nan", "got inf") if door in ("row", "file") else words
+    assert words in told
 
 
-@pytest.mark.parametrize(("name", "value", "words"), table(FINE))
-def test_the_page(name: str, value: Any, words: str) -> None:
-    with pytest.raises(ValueError) as error:
-        read_form(JOY, {name: value})
-    assert words in str(error.value)
+@pytest.mark.parametrize("door", ["option", "row", "endpoint"])
+@pytest.mark.parametrize(("said", "words"), TOGETHER)
+def test_what_does_not_go_together_is_told(
+    doors: Doors, door: str, said: dict[str, Any], words: str
+) -> None:
+    if door != "endpoint" or set(said) <= {*ENDPOINT}:
+        assert words in getattr(doors, door)(said)
 
 
 @pytest.mark.parametrize(
@@ -268,20 +277,5 @@ def test_the_page(name: str, value: Any, words: str) -> None:
         ({"fixed": {"beauty": 1.0}}, "unknown attribute 'beauty'"),
     ],
 )
-def test_controls_of_the_page(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError) as error:
-        read_form(JOY, changes)
-    assert words in str(error.value)
-
-
-@pytest.mark.parametrize(("name", "value", "words"), [
-    *table({own.name: own for own in VALUES.values()}),
-    ("tonic", 12, "tonic must be in [0, 11], got 12"),
-    ("is_major", "minor", "is_major must be true or false, got 'minor'"),
-    ("beats_per_bar", 5, "beats_per_bar must be in [2, 4], got 5"),
-])  # fmt: skip
-def test_requests(name: str, value: Any, words: str) -> None:
-    (own,) = (own for own, field in VALUES.items() if field.name == name)
-    with pytest.raises(ValueError) as error:
-        Request(JOY, **{own: value})
-    assert words in str(error.value)
+def test_controls_of_the_page(doors: Doors, changes: dict[str, Any], words: str) -> None:
+    assert words in doors.page(changes)

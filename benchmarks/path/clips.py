@@ -11,7 +11,10 @@ from pathlib import Path
 
 import emomusic
 from benchmarks.measure import Bench, Clock
-from emomusic import Clip, Composer, Request, find_emotion
+from emomusic.compose.clip import Clip
+from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
+from emomusic.emotion.space import find_emotion
 
 NEEDS: tuple[str, ...] = ()
 QUADRANTS = ("Q1", "Q2", "Q3", "Q4")

@@ -1,121 +1,149 @@
-"""Commands that compose: generate, quadrants."""
+"""Commands that compose: generate, one by one or a job of many; quadrants; studio."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from enum import StrEnum
-from keyword import iskeyword
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from emomusic.commands.jobs import (
-    FORMAT_OPTION,
-    RunOptions,
-    do_job,
-    open_spec,
-    show_plan,
-)
-from emomusic.compose.fields import Field, Kind, parse_attributes
+from emomusic.compose.fields import Kind, described, make_plain, parse_attributes, spec_field
 from emomusic.compose.parse import (
     COUNT,
     MAX_CHARACTERS,
     OPTIONS,
-    ClipSpec,
     number_specs,
+    parse_formats,
     parse_settings_file,
     spec_from_options,
 )
-from emomusic.compose.request import DEFAULT_BARS, Request
+from emomusic.compose.request import DEFAULT_BARS, FORMATS, Request
 from emomusic.emotion import QUADRANTS, find_emotion
-from emomusic.emotion.curve import MAX_BARS
+from emomusic.extras import need
 from emomusic.terminal import (
+    BarsOption,
     CheckpointOption,
     ExitStatus,
     SeedOption,
+    ThreadsOption,
+    batch_progress,
+    load_composer,
+    parameter_of,
+    stop,
     stop_on_error,
+    with_options,
 )
 
 if TYPE_CHECKING:
-    from emomusic.compose.jobs.job import Job
+    from emomusic.compose.composer import Composer
+    from emomusic.compose.jobs.job import Job, Output
+    from emomusic.compose.jobs.storage import Line, Shard, Summary
 
-KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
-TYPES: Mapping[Kind, Any] = {
-    Kind.TEXT: str,
-    Kind.CHOICE: StrEnum,
-    Kind.WHOLE: int,
-    Kind.NUMBER: float,
-    Kind.FLAG: bool,
-    Kind.PATH: Path,
-    Kind.ATTRIBUTES: list[str],
-}
+MANY = 20
+"""So many bad rows are told one by one."""
+_of_job = partial(spec_field, panel="Jobs of many clips")
 
 
-def _parameter_of(name: str) -> str:
-    """Return what an option is called in Python, where `continue` is a word of its own."""
-    return f"{name}_" if iskeyword(name) else name
+@dataclass(frozen=True)
+class RunOptions:
+    """How a job is done: each field but the folder for its clips is an option of `generate`."""
+
+    # fmt: off
+    out: Path
+    settings: Path | None = spec_field(
+        None, Kind.PATH, "A clip's settings, to have it again.", metavar="FILE")
+    batch_size: int = spec_field(
+        32, Kind.WHOLE, "Clips in hand at once, 1 to 4096.", bounds=(1, 4096))
+    checkpoint: Path | None = spec_field(None, Kind.PATH, "Folder, or owner/name on a hub.")
+    formats: str = spec_field(
+        "mid", Kind.TEXT, "Files a clip, by comma.", name="format", metavar=",".join(FORMATS))
+    soundfont: Path | None = spec_field(
+        None, Kind.PATH, metavar="FILE",
+        help="SF2 to be heard; else what EMOMUSIC_SOUNDFONT names, or the piano that is there.")
+    threads: int = spec_field(2, Kind.WHOLE, "CPU cores to use, 1 to 256.", bounds=(1, 256))
+    engine: str = spec_field(
+        "auto", Kind.TEXT, "What writes the notes.", metavar="auto|int8|torch|cuda")
+    explained: bool = spec_field(
+        False, Kind.FLAG, "Tell what moved each verdict, and where.", flag="--explain")
+    spec: str | None = _of_job(
+        None, Kind.TEXT, "Rows of requests, CSV or JSON lines; - is stdin.", metavar="FILE|-")
+    shard: str = _of_job(
+        "0/1", Kind.TEXT, "Which part of the job, from 0/K to K-1/K.", metavar="I/K")
+    resume: bool = _of_job(
+        False, Kind.FLAG, "Go on where the same job was stopped.", flag="--resume")
+    pack: str = _of_job(
+        "files", Kind.TEXT, "Clips as files, or many in one.", metavar="files|tar|parquet")
+    workers: int | None = _of_job(None, Kind.WHOLE, "Processes, 1 to 4096.", bounds=(1, 4096))
+    dry_run: bool = _of_job(
+        False, Kind.FLAG, "Check the job, and write nothing.", flag="--dry-run")
+    as_json: bool = _of_job(
+        False, Kind.FLAG, "A line of JSON for each clip, and a summary.", flag="--json")
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        _ = self.output, self.part
+        if self.soundfont is not None:
+            from emomusic.music.audio import SOUNDFONT_VARIABLE
+
+            if not self.soundfont.is_file():
+                raise ValueError(f"--soundfont names no file: {self.soundfont}")
+            os.environ[SOUNDFONT_VARIABLE] = str(self.soundfont.resolve())
+
+    @cached_property
+    def output(self) -> Output:
+        """Return what is kept of each clip; what writes it must be installed."""
+        from emomusic.compose.jobs.job import Output
+
+        formats = parse_formats(self.formats)
+        for extra in filter(None, map(FORMATS.get, formats)):
+            need(extra)
+        return Output(formats, self.pack, self.explained)
+
+    @cached_property
+    def part(self) -> Shard:
+        """Return the part of the job that is done here."""
+        from emomusic.compose.jobs.storage import Shard
+
+        return Shard.parse(self.shard)
 
 
-def option_of(field: Field) -> inspect.Parameter:
-    """Return the parameter of a command that asks for what a field describes."""
-    named = [] if field.flag is None else [field.flag]
-    hint, default = TYPES[field.kind], field.default
-    if field.choices:
-        hint = hint(field.name, {word: word for word in field.choices})
-        default = hint(default)
-    elif default is None:
-        hint = hint | None
-    option = typer.Option(*named, help=field.help, metavar=field.metavar)
-    return inspect.Parameter(
-        _parameter_of(field.name),
-        KEYWORD_ONLY,
-        default=default,
-        annotation=Annotated[hint, option],
-    )
+RUN = described(RunOptions)
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command offer what may be asked of a clip and of a run, instead of its `**given`."""
-    own = inspect.signature(RunOptions, eval_str=True).parameters
-    out, *run = (p.replace(kind=KEYWORD_ONLY) for p in own.values())
-    context = inspect.Parameter("context", KEYWORD_ONLY, annotation=typer.Context)
-    parameters = [context, out, *map(option_of, OPTIONS.values()), *run]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    return command
-
-
-@with_options
-def generate(context: typer.Context, **given: Any) -> None:
+@with_options(*OPTIONS.values(), *RUN.values())
+def generate(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder for the clips; made if missing.")],
+    **given: Any,
+) -> None:
     """Compose clips for an emotion, or for each row of a job."""
-    asked = {name: given.pop(_parameter_of(name)) for name in OPTIONS}
-    options = RunOptions(**given)
+    sources = {name: context.get_parameter_source(parameter_of(name)) for name in OPTIONS}
+    said = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    asked = {name: given.pop(parameter_of(name)) for name in OPTIONS}
     with stop_on_error(ExitStatus.USAGE):
-        options.apply()
-        job, made_by = _job(asked, _said(context), options)
+        options = RunOptions(out, **{own: given[field.name] for own, field in RUN.items()})
+        job, made_by = _job(asked, said, options)
     if options.dry_run:
         show_plan(job, options)
     do_job(job, options, checkpoint_asked=made_by)
 
 
-def _said(context: typer.Context) -> set[str]:
-    """Return which options of a clip were given, by the names that rows use."""
-    sources = {name: context.get_parameter_source(_parameter_of(name)) for name in OPTIONS}
-    return {name for name, own in sources.items() if own and own.name == "COMMANDLINE"}
-
-
 def _job(asked: dict[str, Any], said: set[str], options: RunOptions) -> tuple[Job, str | None]:
     """Return the job that is asked for, and which checkpoint settings are of, if known.
 
-    Args:
-        asked: What is asked of a clip, by the names that rows use.
-        said: What of it was said.
-        options: Where else it may be said.
-
-    Raises:
-        ValueError: If no job is asked for.
+    `asked` are the values of the options of a clip, `said` the names of those that were given.
     """
     from emomusic.compose.jobs.job import Job
     from emomusic.compose.jobs.rows import JobRow
@@ -126,34 +154,218 @@ def _job(asked: dict[str, Any], said: set[str], options: RunOptions) -> tuple[Jo
         for name in sorted(said):
             option = name.replace("_", "-")
             raise ValueError(f"--settings says all of a clip: leave out --{option}")
-        own = _read(options.settings)
+        with _opened(options.settings) as file:
+            text = file.read(MAX_CHARACTERS + 1).decode(errors="replace")
+        own = parse_settings_file(text)
         return Job([JobRow(None, own)]), own.checkpoint
     asked["set"] = parse_attributes(asked["set"] or [])
     if options.spec is not None:
-        with open_spec(options.spec) as file:
-            return Job(file, {name: asked[name] for name in said}), None
+        defaults = {name: asked[name] for name in said}
+        if options.spec == "-":
+            return Job(sys.stdin.buffer, defaults), None
+        with _opened(Path(options.spec)) as file:
+            return Job(file, defaults), None
     count = COUNT.read(asked.pop(COUNT.name))
     return Job([JobRow(None, spec_from_options(asked), count)]), None
 
 
-def _read(path: Path) -> ClipSpec:
-    """Return what the clip of a settings file follows from."""
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(MAX_CHARACTERS + 1)
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} holds no text") from error
-    return parse_settings_file(text)
+
+
+def show_plan(job: Job, options: RunOptions) -> None:
+    """Tell what a job would do."""
+    _show_bad_rows(job, ends_with="")
+    wanted = options.part.choose(job.n_batches)
+    plan = {"clips": job.count_clips(wanted), "rows": job.n_rows, "bad_rows": job.n_bad,
+            "blocks": sum(wanted), "block_size": job.items_per_batch}  # fmt: skip
+    plan["files"] = plan["clips"] * len(options.output.formats)
+    if options.as_json:
+        typer.echo(json.dumps({"plan": plan}))
+    else:
+        typer.echo(
+            "{clips} clips of {rows} rows in {blocks} blocks of up to {block_size}, {files} files "
+            "in all; {bad_rows} rows cannot be used".format(**plan)
+        )
+    raise typer.Exit(_status(job.n_rows, job.n_bad))
+
+
+def _show_bad_rows(job: Job, *, ends_with: str = ", all are in failures.jsonl") -> None:
+    """Tell the rows that cannot be used, by their lines."""
+    for at, row in enumerate(job.bad_rows()):
+        if at == MANY:
+            typer.echo(f"and {job.n_bad - MANY} more rows that cannot be used{ends_with}", err=True)
+            return
+        typer.echo(f"line {row.line}: {row.reason}", err=True)
+
+
+@dataclass
+class RunReport:
+    """What a run did: clips of its shard, those it composed, its time, what is there at its end."""
+
+    n_wanted: int
+    n_composed: int = 0
+    seconds: float | None = None
+    summary: Summary | None = None
+
+    @property
+    def resume(self) -> str:
+        """Return how what was stopped can go on."""
+        if self.seconds is None:
+            return ""
+        n_there = self.summary.n_clips if self.summary else self.n_composed
+        return f"; {n_there} of {self.n_wanted} clips are there, the same with --resume goes on"
+
+
+def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None) -> None:
+    """Do a job, or the part of it that is asked for, and end with its status.
+
+    However it ends, the manifest lists what is there, and a later run can resume.
+    """
+    from emomusic.compose.jobs.executors import compose_batches, compose_in_processes
+    from emomusic.compose.jobs.storage import Store, write_manifest
+
+    _show_bad_rows(job)
+    if not job.n_clips:
+        stop("no row of the job can be used", ExitStatus.USAGE)
+    composer = load_composer(
+        options.checkpoint, options.out, threads=options.threads, engine=options.engine
+    )
+    if checkpoint_asked not in (None, composer.name):
+        told = f"the settings are of a clip by {checkpoint_asked}: "
+        typer.echo(f"{told}{composer.name} writes another one", err=True)
+    if options.spec is None:
+        _check_music(job, composer)
+    run = RunReport(job.count_clips(options.part.choose(job.n_batches)))
+    if not run.n_wanted:
+        told = f"the job has no more than {job.n_batches} parts: nothing is left here"
+        typer.echo(told, err=True)
+        raise typer.Exit(ExitStatus.DONE)
+    store = Store(options.out, options.part)
+    with _stop_with(run), store.locked():
+        identity = job.identity(
+            options.output, checkpoint=composer.folder, engine=composer.engine.name
+        )
+        if options.soundfont is not None:
+            identity["soundfont"] = options.soundfont.name
+        store.begin(identity, resume=options.resume)
+        began, missing = time.perf_counter(), store.missing(job.n_batches)
+        n_there = run.n_wanted - job.count_clips(missing)
+        compose: Callable[..., Generator[Line, None, None]] = compose_batches
+        if (workers := options.workers or 1) > 1:
+            compose = partial(compose_in_processes, workers=workers, threads=options.threads)
+        how = {"store": store, "output": options.output, "batch_size": options.batch_size}
+        lines = compose(composer, job.batches(missing), **how)
+        try:
+            with batch_progress(run.n_wanted, n_there) as advance, closing(lines):
+                for line in lines:
+                    run.n_composed += "file" in line
+                    advance()
+                    _show_clip(line, options)
+        finally:
+            run.seconds = time.perf_counter() - began
+            run.summary = write_manifest(store, job)
+        if run.summary.is_complete and options.spec is None and job.n_batches == 1:
+            shutil.rmtree(store.state, ignore_errors=True)
+    _finish(run, options)
+
+
+def _check_music(job: Job, composer: Composer) -> None:
+    """Refuse given music that cannot be taken up before anything is written."""
+    from emomusic.compose.primer import read_primer
+
+    request = next(job.items()).settings.request
+    if request.given is not None:
+        with stop_on_error(ExitStatus.USAGE):
+            read_primer(request.given.score, composer.tokenizer, tonic=request.given.tonic)
+
+
+@contextmanager
+def _stop_with(run: RunReport) -> Iterator[None]:
+    """Tell what stops a run, and how to go on; SIGTERM, as clusters send it, does as Ctrl-C."""
+    is_main = threading.current_thread() is threading.main_thread()  # only there signals arrive
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        stop(f"{error}{run.resume}", ExitStatus.FAILED)
+    except KeyboardInterrupt:
+        stop(f"stopped{run.resume}", ExitStatus.STOPPED)
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _show_clip(line: Line, options: RunOptions) -> None:
+    """Tell what became of a clip."""
+    if options.as_json:
+        typer.echo(json.dumps(line))
+    elif "file" in line:
+        typer.echo(describe(line))
+        if options.output.explained:
+            typer.echo(f"  {line['explanation']['sentence']}")
+    else:
+        typer.echo(f"clip {line['number']}: {line['reason']}", err=True)
+
+
+def describe(card: Mapping[str, Any]) -> str:
+    """Return a line that tells a person what was asked and heard."""
+    heard, asked = card["verdict"], "nothing"
+    if card["emotion"] is not None:
+        name = "".join(c if c.isprintable() else " " for c in card["emotion"][:200])
+        asked = f"{name} ({card['valence']:+.2f}, {card['arousal']:+.2f})"
+    return (
+        f"{card['file']}  asked {asked}  heard {heard['quadrant']} "
+        f"({heard['valence']:+.2f}, {heard['arousal']:+.2f}, "
+        f"p={heard['probabilities'][heard['quadrant']]:.2f})  "
+        f"{card['bars']} bars  {card['tempo']:g} bpm  {card['key']}"
+    )
+
+
+def _finish(run: RunReport, options: RunOptions) -> None:
+    """Tell how a job ended, and end with its status."""
+    assert run.summary is not None and run.seconds is not None
+    summary, rate = run.summary, run.n_composed / max(run.seconds, 1e-9)
+    heard = summary.n_heard / summary.n_asked if summary.n_asked else None
+    if options.as_json:
+        values = {
+            "clips": summary.n_clips,
+            "composed": run.n_composed,
+            "seconds": round(run.seconds, 3),
+            "clips_per_second": round(rate, 3),
+            "heard_as_asked": None if heard is None else round(heard, 4),
+            "failures": dict(summary.reasons.most_common()),
+            "complete": summary.is_complete,
+        }
+        typer.echo(json.dumps({"summary": values}))
+    elif options.spec is not None or run.n_wanted > 1 or summary.reasons:
+        told = f"{run.n_composed} clips in {run.seconds:.1f} s ({rate:.1f} a second), "
+        told += f"{summary.n_clips} are there"
+        typer.echo(told if heard is None else f"{told}, {heard:.0%} heard as asked", err=True)
+        for reason, n in summary.reasons.most_common(MANY):
+            typer.echo(f"  failed {n}: {reason}", err=True)
+    raise typer.Exit(_status(summary.n_clips, summary.reasons.total()))
+
+
+def _status(n_done: int, n_failed: int) -> int:
+    if not n_failed:
+        return ExitStatus.DONE
+    return ExitStatus.PARTLY if n_done else ExitStatus.FAILED
 
 
 def quadrants(
     out: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path("out"),
-    bars: Annotated[int, typer.Option(min=1, max=MAX_BARS, help="Length in bars.")] = DEFAULT_BARS,
+    bars: BarsOption = DEFAULT_BARS,
     seed: SeedOption = 0,
     checkpoint: CheckpointOption = None,
-    format_: Annotated[str, FORMAT_OPTION] = "mid,mp3",
+    format_: Annotated[
+        str, typer.Option("--format", metavar=",".join(FORMATS), help="Files a clip, by comma.")
+    ] = "mid,mp3",
     best_of: Annotated[
         int, typer.Option(min=1, max=64, help="Draws among which the verifier chooses each.")
     ] = 4,
@@ -162,10 +374,51 @@ def quadrants(
     from emomusic.compose.jobs.job import Job
     from emomusic.compose.jobs.rows import JobRow
 
-    options = RunOptions(out, checkpoint=checkpoint, formats=format_)
     with stop_on_error(ExitStatus.USAGE):
-        options.apply()
+        options = RunOptions(out, checkpoint=checkpoint, formats=format_)
     asked = (Request(find_emotion(name), n_bars=bars, best_of=best_of) for name in QUADRANTS)
     if best_of > 1:
         typer.echo(f"each is the best of {best_of} draws, chosen by the verifier that heard it")
     do_job(Job([JobRow(None, own) for own in number_specs(asked, seed)]), options)
+
+
+def studio(
+    host: Annotated[
+        str | None,
+        typer.Option(
+            envvar="GRADIO_SERVER_NAME", help="Address to listen on; else this machine alone."
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, envvar="GRADIO_SERVER_PORT", help="Port; else the first from 7860 on."
+        ),
+    ] = None,
+    checkpoint: CheckpointOption = None,
+    threads: ThreadsOption = 2,
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="Serve the endpoint as a tool for agents, too.")
+    ] = False,
+    browser: Annotated[
+        bool | None, typer.Option(help="Whether the page is opened; where there is a display.")
+    ] = None,
+) -> None:
+    """Open the studio: compose in the browser."""
+    from emomusic.compose.checkpoint import find_checkpoint
+
+    with stop_on_error(ExitStatus.USAGE):
+        folder = find_checkpoint(checkpoint)
+    from emomusic.studio.launch import LaunchError, open_studio
+
+    if browser is None:
+        screens = map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))
+        browser = sys.platform != "linux" or any(screens)
+    try:
+        open_studio(
+            folder, host=host, port=port, threads=threads, mcp=mcp, browser=browser, tell=typer.echo
+        )
+    except LaunchError as error:
+        stop(str(error), ExitStatus.USAGE)
+    except ValueError as error:
+        stop(str(error), ExitStatus.FAILED)

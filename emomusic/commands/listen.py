@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emomusic.extras import need
-from emomusic.terminal import ExitStatus, stop, stop_on_error
+from emomusic.terminal import ExitStatus, JsonOption, VerifierOption, stop, stop_on_error
 
 if TYPE_CHECKING:
     from emomusic.verify.verifier import Verifier
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 def verify(
     paths: Annotated[list[Path], typer.Argument(metavar="FILE|DIR…", help="MIDI files.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder of the verifier.")] = None,
+    as_json: JsonOption = False,
+    checkpoint: VerifierOption = None,
     explained: Annotated[
         bool, typer.Option("--explain", help="Tell what moved the verdict, and where.")
     ] = False,
@@ -43,7 +44,7 @@ def attributes(
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="[FILE|DIR…]", help="MIDI files.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False,
+    as_json: JsonOption = False,
     listed: Annotated[
         bool, typer.Option("--list", help="Tell which attributes there are.")
     ] = False,
@@ -60,25 +61,16 @@ def attributes(
     _list([{name: getattr(own, name) for name in names} for own in ATTRIBUTES], as_json=as_json)
 
 
-def emotions(
-    as_json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False,
-) -> None:
+def emotions(as_json: JsonOption = False) -> None:
     """List the emotions that have a name: valence, arousal, quadrant."""
     from emomusic.emotion import emotion_names, find_emotion
 
+    names = ("name", "valence", "arousal", "quadrant")
     found = map(find_emotion, emotion_names())
-    _list(
-        [
-            {"name": e.name, "valence": e.valence, "arousal": e.arousal, "quadrant": e.quadrant}
-            for e in found
-        ],
-        as_json=as_json,
-    )
+    _list([{name: getattr(own, name) for name in names} for own in found], as_json=as_json)
 
 
 def _list(rows: list[dict[str, str | float | None]], *, as_json: bool) -> None:
-    import json
-
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row))
@@ -99,8 +91,6 @@ def _report(
     explained: bool = False,
     pictures: Path | None = None,
 ) -> None:
-    import json
-
     from emomusic.verify.report import examine, find_midi_files
 
     n_good = n_bad = 0

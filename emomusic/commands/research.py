@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import emomusic
-from emomusic.emotion.curve import MAX_BARS
+from emomusic.compose.fields import Field, Kind
 from emomusic.terminal import (
+    BarsOption,
     CheckpointOption,
     ExitStatus,
+    LabelsOption,
     SeedOption,
     ThreadsOption,
+    VerifierOption,
     load_composer,
     progress_bar,
     stop,
     stop_on_error,
     task_progress,
+    with_options,
 )
 
 SAMPLE_BARS = 8
@@ -43,43 +48,40 @@ def prepare(
 
     if not source.is_dir():
         stop(f"no such folder: {source}", ExitStatus.USAGE)
-    with stop_on_error(ExitStatus.FAILED), task_progress("preparing") as progress:
+    with stop_on_error(ExitStatus.FAILED), task_progress() as show:
+        progress = partial(show, "preparing")
         summary = run(source, out, tables_dir=tables, workers=workers, progress=progress)
     typer.echo(format_summary(summary))
 
 
+OVERRIDES = (
+    Field(Kind.TEXT, "small, base, half or tiny.", name="size"),
+    Field(Kind.NUMBER, "Time budget.", name="minutes"),
+    Field(Kind.WHOLE, "Most optimiser steps.", name="max_steps"),
+    Field(Kind.WHOLE, "Batches in a step, of all processes.", name="micro_batches"),
+    Field(
+        Kind.TEXT, "A run's folder, to begin from its state.", name="branch_from", metavar="PATH"
+    ),
+    Field(Kind.WHOLE, "Last steps, over which the rate falls to 0.", name="decay_steps"),
+    Field(Kind.NUMBER, "Learning rate.", name="lr"),
+    Field(Kind.WHOLE, "Of weights and order.", name="seed"),
+    Field(Kind.TEXT, "auto, cpu or cuda.", name="device"),
+    Field(Kind.WHOLE, "CPU threads.", name="threads"),
+    Field(Kind.FLAG, "Use torch.compile.", name="compile", flag="--compile"),
+)
+"""Options of `train` that override the settings of their name."""
+
+
+@with_options(*OVERRIDES)
 def train(
-    context: typer.Context,
     rows: Annotated[Path, typer.Option(help="Packed rows.")] = Path("datasets/packed/rows.npz"),
     out: Annotated[Path, typer.Option(help="The checkpoint's folder.")] = Path("checkpoints/new"),
     config: Annotated[Path | None, typer.Option(help="Settings, TOML or JSON.")] = None,
-    size: Annotated[str | None, typer.Option(help="small, base, half or tiny.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Time budget.")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Most optimiser steps.")] = None,
-    micro_batches: Annotated[
-        int | None, typer.Option(help="Batches in a step, of all processes.")
-    ] = None,
-    branch_from: Annotated[
-        Path | None, typer.Option(help="A run's folder, to begin from its state.")
-    ] = None,
-    decay_steps: Annotated[
-        int | None, typer.Option(help="Last steps, over which the rate falls to 0.")
-    ] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights and order.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    compile_: Annotated[bool | None, typer.Option("--compile", help="Use torch.compile.")] = None,
+    **overrides: Any,
 ) -> None:
     """Train a model on packed rows; the same command goes on where it was stopped."""
     from emomusic.training.config import make_config
 
-    own = {"rows", "out", "config"}  # all other options override the settings of their name
-    overrides = {
-        name.rstrip("_"): str(value) if isinstance(value, Path) else value
-        for name, value in context.params.items()
-        if name not in own
-    }
     with stop_on_error(ExitStatus.USAGE):
         settings = make_config(config, overrides)
     from emomusic.training.train import train as run
@@ -97,7 +99,6 @@ def train(
 
 
 def _line_of(record: Mapping[str, Any]) -> str:
-    """Return what people read of a record of the log."""
     where = f"step {record['step']}"
     if "loss" in record:
         return f"{where}  {record['loss']:.4f} nats a note, {record['notes_per_s']:.0f} notes/s"
@@ -111,10 +112,7 @@ def write_samples(folder: Path, step: int) -> None:
 
     The tokenizer of the checkpoint's attributes is written into it, too. Nothing is written for
     a model of another vocabulary, nor where the music libraries are missing: to train, ids do.
-
-    Args:
-        folder: The checkpoint.
-        step: Names the files.
+    `step` names the files.
     """
     try:
         import numpy as np
@@ -164,7 +162,7 @@ def write_samples(folder: Path, step: int) -> None:
 
 
 def fit(
-    source: Annotated[Path, typer.Option(help="Folder with emotion/labels.csv.")],
+    source: LabelsOption,
     checkpoint: Annotated[Path, typer.Option(help="Where mapper and verifier go.")],
     all_songs: Annotated[
         bool, typer.Option(help="Fit the mapper on the judges' songs too.")
@@ -175,41 +173,36 @@ def fit(
     threads: ThreadsOption = 2,
 ) -> None:
     """Fit mapper, verifier and realness on labelled clips, and measure how to steer the model."""
-    from emomusic.fit import (
-        N_COMPOSED,
-        fit_checkpoint,
-        fit_realness,
-        has_model,
-        measure_response,
-    )
+    from emomusic import fit as fitting
 
     with stop_on_error(ExitStatus.FAILED), progress_bar() as bar:
         task = bar.add_task("measuring", total=None)
-        told, excerpts = fit_checkpoint(
-            source,
-            checkpoint,
-            all_songs=all_songs,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+
+        def measured(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        told, excerpts = fitting.fit_checkpoint(
+            source, checkpoint, all_songs=all_songs, progress=measured
         )
-        if steering_clips and has_model(checkpoint):
+        if steering_clips and fitting.has_model(checkpoint):
             task = bar.add_task("steering", total=steering_clips)
-            measure_response(
+            fitting.measure_response(
                 checkpoint,
                 n_clips=steering_clips,
                 threads=threads,
                 progress=lambda n: bar.advance(task, n),
             ).save(checkpoint)
             told += f"\nsteering: measured on {steering_clips} clips"
-            task = bar.add_task("realness", total=N_COMPOSED)
-            fit_realness(
+            task = bar.add_task("realness", total=fitting.N_COMPOSED)
+            fitting.fit_realness(
                 checkpoint, excerpts, threads=threads, progress=lambda n: bar.advance(task, n)
             ).save(checkpoint)
-            told += f"\nrealness: {len(excerpts)} clips and {N_COMPOSED} composed ones"
+            told += f"\nrealness: {len(excerpts)} clips and {fitting.N_COMPOSED} composed ones"
     typer.echo(told)
 
 
 def evaluate(
-    source: Annotated[Path, typer.Option(help="Folder with emotion/labels.csv.")],
+    source: LabelsOption,
     out: Annotated[Path, typer.Option(help="Folder for clips and report.")] = Path("evaluation"),
     checkpoint: CheckpointOption = None,
     rows: Annotated[
@@ -218,7 +211,7 @@ def evaluate(
     count: Annotated[
         int | None, typer.Option(min=1, max=10_000, help="Clips a quadrant; 25, or 8 if quick.")
     ] = None,
-    bars: Annotated[int, typer.Option(min=1, max=MAX_BARS, help="Length in bars.")] = 16,
+    bars: BarsOption = 16,
     seed: SeedOption = 0,
     threads: ThreadsOption = 2,
     quick: Annotated[bool, typer.Option("--quick", help="Little of all, in a minute.")] = False,
@@ -244,14 +237,7 @@ def evaluate(
         context = run.Context(
             composer, composer.folder, source, out, rows_path=rows, settings=settings
         )
-        with progress_bar() as bar:
-            tasks: dict[str, Any] = {}
-
-            def show(name: str, done: int, total: int | None) -> None:
-                if name not in tasks:
-                    tasks[name] = bar.add_task(name, total=None)
-                bar.update(tasks[name], completed=done, total=total)
-
+        with task_progress() as show:
             found = run.run_sections(context, only=only or (), baselines=baselines, progress=show)
         typer.echo(found.write(out))
 
@@ -263,7 +249,7 @@ def check_verifier(
     data: Annotated[
         Path | None, typer.Option(help="Folder with labels.csv, for the trained verifier to hear.")
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder of the verifier.")] = None,
+    checkpoint: VerifierOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("verifier_check"),
     quick: Annotated[bool, typer.Option("--quick", help="Few fits, to see all work.")] = False,
     seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Repetitions; 5.")] = None,
@@ -283,7 +269,8 @@ def check_verifier(
 
     with stop_on_error(ExitStatus.FAILED):
         found = {}
-        with task_progress("hearing") as show:
+        with task_progress() as progress:
+            show = partial(progress, "hearing")
             if data is not None and folder is not None:
                 given = verifier.VerifierCheck(data, folder, progress=show)
                 found[verifier.trained] = Found.of(verifier.trained, given)

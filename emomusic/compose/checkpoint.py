@@ -1,4 +1,4 @@
-"""A checkpoint's folder: where it is, what belongs to it, and its checksums."""
+"""A checkpoint's folder: where it is, here or on a hub, what belongs to it, its checksums."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ Checksums = dict[str, tuple[str, int]]
 
 
 def find_checkpoint(
-    named: str | os.PathLike[str] | None, *, revision: str | None = None, **hub_options: Any
+    named: str | os.PathLike[str] | None, *, revision: str | None = None, **of_hub: Any
 ) -> Path:
     """Return the folder of a checkpoint.
 
@@ -45,8 +46,7 @@ def find_checkpoint(
             there as a folder is a folder, and so is what would lie in one. None looks into the
             environment's EMOMUSIC_CHECKPOINT, which says either, then for
             `checkpoints/emomusic-12m` below the current folder, beside the package and in it.
-        revision: Branch, tag or commit on the hub.
-        **hub_options: As `fetch_checkpoint` takes them.
+        revision: Branch, tag or commit on the hub; the rest as `fetch_checkpoint` takes it.
 
     Raises:
         ValueError: If there is none; `CheckpointError` if it cannot be had from the hub.
@@ -65,10 +65,89 @@ def find_checkpoint(
     on_a_hub = _ON_A_HUB.fullmatch(folder.as_posix())
     if on_a_hub is None or folder.parent.is_dir():
         raise ValueError(f"no such checkpoint folder: {folder}")
-    from emomusic.compose.hub import fetch_checkpoint
-
     revision = revision or on_a_hub["revision"]
-    return fetch_checkpoint(on_a_hub["repository"], revision=revision, **hub_options)
+    return fetch_checkpoint(on_a_hub["repository"], revision=revision, **of_hub)
+
+
+def fetch_checkpoint(
+    repository: str,
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    token: bool | str | None = None,
+    endpoint: str | None = None,
+) -> Path:
+    """Fetch a checkpoint from a model hub, or take it from the cache, and check each file.
+
+    `checksums.json` comes first; of the rest only the files that it names are fetched, all of
+    the same commit, and the model card. A checkpoint holds no code. Leave the folder as it is.
+
+    Args:
+        repository: `owner/name`; the rest as of `Composer.from_pretrained`.
+        endpoint: Address of the hub; None takes HF_ENDPOINT, or the one that the client knows.
+
+    Raises:
+        CheckpointError: If it cannot be had, is no checkpoint, or a file is not what its checksum
+            says.
+    """
+    from huggingface_hub import HfApi, constants, errors, hf_hub_download
+
+    offline = local_files_only
+
+    def fetch(name: str, commit: str | None) -> Path:
+        path: str = hf_hub_download(
+            repository,
+            name,
+            revision=commit,
+            cache_dir=None if cache_dir is None else Path(cache_dir),
+            local_files_only=offline,
+            token=token,
+            endpoint=endpoint,
+            library_name="emomusic",
+        )
+        return Path(path)
+
+    try:
+        if not offline:  # ask once: fetching itself would try again for half a minute
+            try:
+                api = HfApi(endpoint=endpoint, token=token)
+                api.model_info(repository, revision=revision, timeout=10)
+            except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
+                raise
+            except Exception:  # what the client's transport raises differs between its versions
+                offline = True
+        folder = fetch(CHECKSUMS_NAME, revision).parent
+        checksums = read_checksums(folder)
+        for name in checksums:
+            fetch(name, folder.name)
+    except CheckpointError:
+        raise
+    except Exception as error:  # as above
+        wanted = repository if revision is None else f"{repository}@{revision}"
+        raise CheckpointError(_explain(error, wanted, endpoint or constants.ENDPOINT)) from error
+    with suppress(Exception):  # what people read beside the weights; nothing hangs on it
+        fetch(CARD_NAME, folder.name)
+    check_files(folder, checksums)
+    return folder
+
+
+def _explain(error: Exception, name: str, hub: str) -> str:
+    from huggingface_hub import errors
+
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    here = f"the checkpoint {name} is neither a folder here nor"
+    told: dict[type[Exception], str] = {
+        errors.LocalEntryNotFoundError: f"{here} whole in the cache, and the hub {hub} is not "
+        "reached: connect once, or name a folder",
+        errors.RevisionNotFoundError: f"the hub {hub} has no such revision: {name}",
+        errors.RepositoryNotFoundError: f"{here} open to you on the hub {hub}: check its name, or "
+        "log in with hf auth login",
+        errors.EntryNotFoundError: f"{name} on the hub {hub} is no checkpoint that save_pretrained "
+        f"wrote: a file is not there ({reason})",
+        Exception: f"cannot fetch the checkpoint {name} from {hub}: {reason}",
+    }
+    return next(words for kind, words in told.items() if isinstance(error, kind))
 
 
 def checkpoint_name(folder: Path) -> str:
@@ -92,12 +171,10 @@ def hear(music: str | os.PathLike[str] | ScoreTick, *, verifier: Verifier | None
     """
     score = music if isinstance(music, ScoreTick) else read_score(music)
     notes = notes_of(score)
-    return (verifier or _verifier(find_checkpoint(None).resolve())).verdict(notes)
+    return (verifier or _load_verifier(find_checkpoint(None).resolve())).verdict(notes)
 
 
-@lru_cache(maxsize=4)
-def _verifier(folder: Path) -> Verifier:
-    return Verifier.load(folder)
+_load_verifier = lru_cache(maxsize=4)(Verifier.load)
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
@@ -116,13 +193,10 @@ def file_checksum(path: Path) -> tuple[str, int]:
 
 
 def seal(folder: Path) -> Path:
-    """Write `checksums.json`: SHA-256 and size of each file that is loaded.
-
-    The model card is left out, so that it can be edited where it stands.
+    """Write `checksums.json`: SHA-256 and size of each file that is loaded; the model card is not.
 
     Raises:
         CheckpointError: If the folder lacks a file of a checkpoint.
-        OSError: If a file cannot be read or written.
     """
     checksums = {path.name: file_checksum(path) for path in checkpoint_files(folder)}
     _check_complete(folder, set(checksums))
@@ -175,11 +249,7 @@ def _entry(name: str, entry: Any) -> tuple[str, int]:
 
 
 def check_files(folder: Path, checksums: Checksums) -> None:
-    """Check that each file is there and is what its checksum says.
-
-    Raises:
-        CheckpointError: If one is not.
-    """
+    """Check that each file is there and is what its checksum says, or raise a `CheckpointError`."""
     for name, (digest, n_bytes) in checksums.items():
         path = folder / name
         try:
@@ -196,11 +266,11 @@ def check_files(folder: Path, checksums: Checksums) -> None:
 def save_checkpoint(source: Path, folder: Path) -> Path:
     """Copy a whole checkpoint into a folder that can be put on a hub, with its checksums.
 
-    The folder is made if missing; what else it holds stays.
+    The folder is made if missing; what else it holds stays, and all of it where copying fails.
 
     Raises:
         CheckpointError: If there is a checkpoint in the folder already, or the source is not whole.
-        OSError: If a file cannot be read or written; what was written is taken away then.
+        OSError: If a file cannot be read or written.
     """
     files = checkpoint_files(source)
     _check_complete(source, {path.name for path in files})

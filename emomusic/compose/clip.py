@@ -1,11 +1,13 @@
-"""A finished piece and its card: what was asked and what is heard."""
+"""A finished piece: its card of what was asked and what is heard, and its files."""
 
 from __future__ import annotations
 
 import base64
+import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,16 @@ from symusic.core import ScoreTick
 
 import emomusic
 from emomusic.compose.fields import Door
-from emomusic.compose.request import VALUES, Request
+from emomusic.compose.request import FORMATS, VALUES, Request
 from emomusic.extras import MissingExtraError, need
+from emomusic.files import raise_as_output_error, rounded, write_text
 from emomusic.music.key import TONIC_NAMES, key_correlations, parse_tonic
-from emomusic.music.score import notes_of
-from emomusic.verify.verifier import Verdict
+from emomusic.music.score import notes_of, write_score
+from emomusic.verify.verifier import Verdict, Verifier
 
+MANIFEST_NAME = "manifest.jsonl"
+CARDED = [name for name, own in VALUES.items() if Door.CARD in own.doors]
+"""What a card says as the request does."""
 HEIGHT, BEAT = 160, 12
 """Pixels of the height of a roll in a notebook, and of a beat's width."""
 MARGIN = 2
@@ -86,59 +92,36 @@ class Clip:
             "key": self.key,
             "time_signature": f"{request.beats_per_bar}/4",
             "chords": self.chords,
-            "targets": {name: round(value, 4) for name, value in self.targets.items()},
-            "achieved": {name: round(value, 4) for name, value in self.achieved.items()},
-            "verdict": {
-                "quadrant": self.verdict.quadrant,
-                "probabilities": {q: round(p, 4) for q, p in self.verdict.probabilities.items()},
-                "valence": round(self.verdict.valence, 4),
-                "arousal": round(self.verdict.arousal, 4),
-                "valence_sd": round(self.verdict.valence_sd, 4),
-                "arousal_sd": round(self.verdict.arousal_sd, 4),
-                "trust": round(self.verdict.trust, 4),
-            },
+            "targets": rounded(self.targets, 4),
+            "achieved": rounded(self.achieved, 4),
+            "verdict": rounded(asdict(self.verdict), 4),
             "best_of": request.best_of,
             "candidate": self.candidate,
             "take": request.take,
-            **{
-                name: getattr(request, name)
-                for name, own in VALUES.items()
-                if Door.CARD in own.doors
-            },
+            **{name: getattr(request, name) for name in CARDED},
             "checkpoint": self.checkpoint,
             "version": emomusic.__version__,
         }
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write it to a file, whole or not at all, as its ending says.
+        """Write it to a file, whole or not at all, as its ending says; return the path.
 
         Args:
             path: It ends in `.mid`, `.wav`, `.flac`, `.mp3`, `.musicxml`, `.svg`, or `.json` for
                 the settings that bring the same clip back. Its folder is there.
 
-        Returns:
-            The path.
-
         Raises:
             OSError: If it cannot be written.
             ValueError: If the ending is another, or the piece is too long for notation.
         """
-        from emomusic.compose.export import writers_of
-        from emomusic.compose.parse import ClipSpec, parse_formats
+        from emomusic.compose.parse import parse_formats
 
-        formats = parse_formats(Path(path).suffix.removeprefix("."))
-        for _, write in writers_of(
-            self.score, formats, key=self.sounding_key, settings=ClipSpec.of(self).to_json
-        ):
-            write(Path(path))
+        parse_formats(Path(path).suffix.removeprefix("."))
+        write_files(self, Path(path).parent, [Path(path).name])
         return Path(path)
 
     def _repr_html_(self) -> str:
-        """Show it in a notebook: what was asked and heard, a roll, a player.
-
-        Nothing is loaded from elsewhere. The player needs the extra `audio`; without it a line
-        says so.
-        """
+        """Show it in a notebook: what was asked and heard, a roll, a player; load nothing."""
         emotion, beats = self.request.emotion, self.request.beats_per_bar
         asked = "" if emotion is None else f"asked {emotion.name or emotion.quadrant}, "
         sure = max(self.verdict.probabilities.values())
@@ -148,6 +131,106 @@ class Clip:
         )
         roll = _roll(self.score, n_beats=self.n_bars * beats, beats_per_bar=beats)
         return f"<div><p>{escape(words)}</p>{roll}{_player(self.score)}</div>"
+
+
+def write_clips(
+    clips: Iterable[Clip], folder: Path, *, formats: Sequence[str] = ("mid",)
+) -> Iterator[dict[str, Any]]:
+    """Write clips as they come, then the manifest of those that were written.
+
+    Yields the line of the manifest of each clip, after its files are there.
+
+    Raises:
+        OutputError: If a file cannot be written; the manifest then names the clips before.
+    """
+    lines: list[str] = []
+    with raise_as_output_error(folder):
+        try:
+            for clip in clips:
+                line = line_of(clip, formats, number=clip.index)
+                write_files(clip, folder, line["files"])
+                lines.append(f"{json.dumps(line)}\n")
+                yield line
+        finally:
+            if lines:
+                write_text(folder / MANIFEST_NAME, "".join(lines))
+
+
+def line_of(
+    clip: Clip, formats: Sequence[str], *, number: int, explain_by: Verifier | None = None
+) -> dict[str, Any]:
+    """Return the line of the manifest of a clip: its card, its files, why the verdict is so.
+
+    The verdict is explained where its verifier is given.
+    """
+    files = [f"clip_{number:05d}.{suffix}" for suffix in formats]
+    line = {"file": files[0], **clip.card(), "files": files}
+    if explain_by is not None:
+        from emomusic.verify.explain import explain_score
+
+        explanation, course = explain_score(clip.score, explain_by)
+        line |= {"explanation": explanation.to_dict(), "course": course.to_dict()}
+    return line
+
+
+def write_files(clip: Clip, folder: Path, names: Iterable[str]) -> None:
+    """Write the files of a clip, all of them or none; what is in each, its ending says.
+
+    Raises:
+        OSError: If one cannot be written.
+        ScoreError: If the clip is too long for notation.
+    """
+    from emomusic.compose.parse import ClipSpec
+
+    paths = {name.rpartition(".")[2].lower(): folder / name for name in names}
+    written: list[Path] = []
+    try:
+        for suffix, write in writers_of(
+            clip.score, [*paths], key=clip.sounding_key, settings=ClipSpec.of(clip).to_json
+        ):
+            write(paths[suffix])
+            written.append(paths[suffix])
+    except (OSError, ValueError):
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def writers_of(
+    score: ScoreTick,
+    formats: Sequence[str],
+    *,
+    key: str | None = None,
+    settings: Callable[[], str] | None = None,
+) -> Iterator[tuple[str, Callable[[Path], object]]]:
+    """Yield each format of `FORMATS` with what writes a piece into a file of that ending.
+
+    Sound is rendered, and notation made, once for all that need it.
+
+    Args:
+        score: The piece.
+        formats: Which.
+        key: For the notation, such as `D minor`; None lets it be found.
+        settings: Returns the text of the settings file.
+
+    Raises:
+        ScoreError: If the piece is too long for notation.
+    """
+    if "mid" in formats:
+        yield "mid", partial(write_score, score)
+    if "json" in formats and settings is not None:
+        yield "json", partial(write_text, text=settings())
+    if sounding := [suffix for suffix in formats if FORMATS[suffix] == "audio"]:
+        from emomusic.music.audio import render_audio
+
+        audio = render_audio(score)
+        yield from ((suffix, audio.write) for suffix in sounding)
+    if notated := [suffix for suffix in formats if FORMATS[suffix] == "notation"]:
+        from emomusic.music.notation import notate
+
+        sheet = notate(score, key=key)
+        known = {"musicxml": sheet.write_musicxml, "svg": sheet.write_svg}
+        yield from ((suffix, known[suffix]) for suffix in notated)
 
 
 def _roll(score: ScoreTick, *, n_beats: int, beats_per_bar: int) -> str:

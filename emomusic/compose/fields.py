@@ -54,9 +54,11 @@ class Field:
         open_low: Whether the least value itself is out of the range.
         unit: Of the range, as errors name it.
         choices: Words that are accepted.
+        longest: Characters of a text.
         default: What holds where nothing is said.
         flag: How its option is written, where that does not follow from the name.
         metavar: What stands for its value in the help.
+        panel: Under which title the help lists it.
         doors: Where it is offered.
         studio: Low, high and step in the studio, where many people share one machine.
         label: Its name on the page, where it has a control of its own there.
@@ -70,9 +72,11 @@ class Field:
     open_low: bool = False
     unit: str = ""
     choices: tuple[str, ...] = ()
+    longest: int = MAX_TEXT
     default: Any = None
     flag: str | None = None
     metavar: str | None = None
+    panel: str | None = None
     doors: Door = Door.CLIP
     studio: tuple[float, float, float] | None = None
     label: str = ""
@@ -86,30 +90,23 @@ class Field:
         value = value.item() if hasattr(value, "item") else value  # of numpy
         if self.kind in (Kind.WHOLE, Kind.NUMBER):
             return self._number(value)
+        if self.kind is Kind.ATTRIBUTES:
+            return self._attributes(value)
         if self.kind is Kind.FLAG and type(value) is not bool:
-            raise ValueError(f"{self.name} must be true or false, got {shown(value)}")
+            raise self._refusal("true or false", shown(value))
         if self.kind is Kind.CHOICE and value not in self.choices:
-            known = ", ".join(self.choices)
-            raise ValueError(f"{self.name} must be one of {known}, got {shown(value)}")
+            raise self._refusal(f"one of {', '.join(self.choices)}", shown(value))
         if self.kind in (Kind.TEXT, Kind.PATH):
             is_path = self.kind is Kind.PATH and isinstance(value, PurePath)
             text = str(value) if is_path else value
             if type(text) is not str:
-                raise ValueError(f"{self.name} must be a text, got {shown(value)}")
-            if len(text) > MAX_TEXT:
-                raise ValueError(
-                    f"{self.name} must be at most {MAX_TEXT} characters long, got {len(text)}"
-                )
-        if self.kind is Kind.ATTRIBUTES:
-            return self._attributes(value)
+                raise self._refusal("a text", shown(value))
+            if len(text) > self.longest:
+                raise self._refusal(f"at most {self.longest} characters long", str(len(text)))
         return value
 
     def read_word(self, value: Any) -> Any:
-        """Return a value as `read` does; one of a table of texts is taken as what it says.
-
-        Raises:
-            ValueError: If it is of another kind or out of range.
-        """
+        """Return a value as `read` does; one of a table of texts is taken as what it says."""
         if not isinstance(value, str):
             return self.read(value)
         word = value.strip()
@@ -146,41 +143,47 @@ class Field:
         if self.kind is Kind.CHOICE:
             return {"enum": list(self.choices), "description": self.explanation}
         if self.kind in (Kind.TEXT, Kind.PATH):
-            return {"type": "string", "maxLength": MAX_TEXT, "description": self.explanation}
+            return {"type": "string", "maxLength": self.longest, "description": self.explanation}
         schema: dict[str, Any] = {"type": self.kind.value}
         if self.bounds is not None:
             least = "exclusiveMinimum" if self.open_low else "minimum"
             schema |= {least: self.bounds[0], "maximum": self.bounds[1]}
         return schema | {"description": self.explanation}
 
+    def _refusal(self, wanted: str, got: str) -> ValueError:
+        return ValueError(f"{self.name} must be {wanted}, got {got}")
+
     def _number(self, value: Any) -> float:
-        what = "a whole number" if self.kind is Kind.WHOLE else "a number"
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
         try:
-            is_number = isinstance(value, Real) and not isinstance(value, bool)
             number: float = float(value) if is_number else math.nan
         except OverflowError:
             is_number = False
         if not is_number or (self.kind is Kind.WHOLE and not number.is_integer()):
-            raise ValueError(f"{self.name} must be {what}, got {shown(value)}")
+            what = "a whole number" if self.kind is Kind.WHOLE else "a number"
+            raise self._refusal(what, shown(value))
         if self.kind is Kind.WHOLE:
             number = int(value)
         if self.bounds is not None:
             low, high = self.bounds
             is_in = low < number <= high if self.open_low else low <= number <= high
             if not is_in:  # nan never is
-                raise ValueError(f"{self.name} must be in {self.range}, got {_written(number)}")
+                raise self._refusal(f"in {self.range}", _written(number))
         return number
 
     def _attributes(self, value: Any) -> dict[str, float]:
         if not isinstance(value, Mapping) or len(value) > MAX_ATTRIBUTES:
-            raise ValueError(
-                f"{self.name} must be attributes with their values, got {shown(value)}"
-            )
-        numbers = (Field(Kind.NUMBER, name=str(name).replace("-", "_")[:64]) for name in value)
+            raise self._refusal("attributes with their values", shown(value))
+        names = (str(name).replace("-", "_")[:64] for name in value)
         return {
-            number.name: number.read_word(own)
-            for number, own in zip(numbers, value.values(), strict=True)
+            name: number_field(name).read_word(own)
+            for name, own in zip(names, value.values(), strict=True)
         }
+
+
+def number_field(name: str) -> Field:
+    """Return what any number is, under a name."""
+    return Field(Kind.NUMBER, name=name)
 
 
 def spec_field(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +18,13 @@ from emomusic.compose.fields import (
     Kind,
     described,
     make_plain,
+    number_field,
     offered,
     shown,
     spec_field,
 )
 from emomusic.compose.request import CALL, CONTINUE, FORMATS, VALUES, VARY, Request
-from emomusic.emotion import (
-    CurvePoint,
-    Emotion,
-    EmotionCurve,
-    find_emotion,
-    parse_curve,
-    parse_mix,
-)
+from emomusic.emotion import CurvePoint, Emotion, EmotionCurve, find_emotion, parse_curve, parse_mix
 from emomusic.files import UNREADABLE
 
 if TYPE_CHECKING:
@@ -38,10 +33,10 @@ if TYPE_CHECKING:
 
 FORMAT = "emomusic settings 1"
 MAX_CHARACTERS = 16 * 2**20
-MAX_REASON = 600
 MAX_SEED = 2**63 - 1
 LARGEST_SAFE_SEED = 2**53 - 1
 """JavaScript, and so the page and many readers of JSON, know no larger whole numbers."""
+MODES = ("major", "minor")
 
 
 @dataclass(frozen=True)
@@ -56,15 +51,15 @@ class ClipSpec:
     """
 
     request: Request
+    # fmt: off
     seed: int = spec_field(
         0, Kind.WHOLE, "Same seed, same clips.", bounds=(0, MAX_SEED),
-        doors=CALL | Door.FILE | Door.PAGE, studio=(0, LARGEST_SAFE_SEED, 1),
-    )  # fmt: skip
+        doors=CALL | Door.FILE | Door.PAGE, studio=(0, LARGEST_SAFE_SEED, 1))
+    # fmt: on
     index: int = spec_field(0, Kind.WHOLE, bounds=(0, MAX_SEED), doors=Door.FILE)
     checkpoint: str | None = spec_field(None, Kind.TEXT, doors=Door.FILE)
 
     def __post_init__(self) -> None:
-        """Check the numbers and the name."""
         make_plain(self)
 
     @classmethod
@@ -74,17 +69,35 @@ class ClipSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a settings file, those that say something."""
+        from emomusic.music.key import TONIC_NAMES
+
+        request, curve, given = self.request, self.request.curve, self.request.given
+        music: dict[str, Any] = {}
+        if given is not None:
+            music = {"use": given.use, "midi": base64.b64encode(given.midi).decode()}
+            music |= {} if given.tonic is None else {"key": TONIC_NAMES[given.tonic]}
         values: dict[str, Any] = {
             "format": FORMAT,
             "version": emomusic.__version__,
             "checkpoint": self.checkpoint,
             "seed": self.seed,
             "index": self.index,
+            "emotion": None if request.emotion is None else _point(request.emotion),
+            "curve": curve and [{"bar": p.bar, **_point(p.emotion)} for p in curve.points],
+            "given": music,
+            "bars": request.n_bars,
+            "kept_bars": request.n_kept,
+            "key": None if request.tonic is None else TONIC_NAMES[request.tonic],
+            "mode": None if request.is_major is None else MODES[not request.is_major],
+            "time_signature": f"{request.beats_per_bar}/4",
+            "set": dict(request.fixed),
+            "bar_by_bar": {name: list(column) for name, column in request.per_bar.items()},
         }
-        for own in sorted(fields(Request), key=lambda own: own.name in _PLAIN):
-            name, encode, _ = _FILED[own.name]
-            value = getattr(self.request, own.name)
-            values[name] = None if value is None else encode(value)
+        values |= {
+            name: getattr(request, name)
+            for name, own in VALUES.items()
+            if own.name == name and Door.FILE in own.doors
+        }
         return {name: value for name, value in values.items() if value not in (None, {})}
 
     def to_json(self) -> str:
@@ -118,7 +131,7 @@ def spec_from_options(options: Mapping[str, Any]) -> ClipSpec:
         ValueError: If one is out of range, or they contradict each other.
     """
     said = {name: ROW[name].read(own) for name, own in options.items() if own is not None}
-    music = _read_music(said.get(CONTINUE), said.get(VARY))
+    music = _read_music(said)
     emotion, curve = _emotion_and_curve(said, has_music=music is not None)
     tonic, is_major = parse_key(said["key"]) if "key" in said else (None, None)
     plain = {own: said[value.name] for own, value in VALUES.items() if value.name in said}
@@ -171,24 +184,17 @@ def _emotion_and_curve(
 def parse_key(text: str) -> tuple[int, bool | None]:
     """Return tonic and mode of a text such as `D`, `F# minor`, `Bbm` or `c major`.
 
-    Returns:
-        The pitch class, and True for major, False for minor, None where not said.
-
-    Raises:
-        ValueError: If the text is no key.
+    The mode is True for major, False for minor, None where not said.
     """
     from emomusic.music.key import TONIC_NAMES, parse_tonic
 
     words = text.replace("_", " ").split()
-    try:
-        if len(words) == 2 and words[1].lower() in {"major", "minor", "maj", "min"}:
-            return parse_tonic(words[0]), words[1].lower().startswith("maj")
-        if len(words) == 1 and len(words[0]) > 1 and words[0].endswith("m"):
-            return parse_tonic(words[0][:-1]), False
-        if len(words) == 1:
-            return parse_tonic(words[0]), None
-    except ValueError:
-        pass
+    if len(words) == 1 and len(words[0]) > 1 and words[0].endswith("m"):
+        words = [words[0][:-1], "minor"]
+    modes = {"major": True, "maj": True, "minor": False, "min": False}
+    if len(words) == 1 or (len(words) == 2 and words[1].lower() in modes):
+        with suppress(ValueError):
+            return parse_tonic(words[0]), modes.get(words[1].lower()) if words[1:] else None
     raise ValueError(
         f"key must be a note name, alone or with major or minor, such as D, {TONIC_NAMES[3]} "
         f"major or F# minor, got {shown(text)}"
@@ -196,11 +202,7 @@ def parse_key(text: str) -> tuple[int, bool | None]:
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
-    """Return the file formats of a text such as `mid,mp3`, without repetition.
-
-    Raises:
-        ValueError: If one is unknown or none is given.
-    """
+    """Return the file formats of a text such as `mid,mp3`, without repetition."""
     wanted = [part.strip().lower() for part in text.split(",") if part.strip()]
     unknown = [part for part in wanted if part not in FORMATS]
     if unknown or not wanted:
@@ -208,20 +210,20 @@ def parse_formats(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(wanted))
 
 
-def _read_music(continued: Path | str | None, varied: Path | str | None) -> Primer | None:
+def _read_music(said: Mapping[str, Any]) -> Primer | None:
     """Return the music of a file that is to be continued or varied."""
     from emomusic.compose.primer import Primer
     from emomusic.music.score import ScoreError, read_bytes
 
-    if continued is not None and varied is not None:
+    uses = [use for use in (CONTINUE, VARY) if said.get(use)]
+    if len(uses) > 1:
         raise ValueError("give --continue or --vary, not both")
-    path = continued or varied
-    if path is None:
-        return None
-    try:
-        return Primer(read_bytes(Path(path)), CONTINUE if continued else VARY)
-    except ScoreError as error:
-        raise ValueError(f"{path}: {error}") from error
+    for use in uses:
+        try:
+            return Primer(read_bytes(Path(said[use])), use)
+        except ScoreError as error:
+            raise ValueError(f"{said[use]}: {error}") from error
+    return None
 
 
 # Settings files
@@ -243,22 +245,25 @@ def parse_settings_file(text: str) -> ClipSpec:
         values = json.loads(text, parse_constant=refuse_constant)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise ValueError(f"they do not say that they are {FORMAT}")
-        own = {value.name: name for name, value in described(ClipSpec).items()}
-        known = {"format", "version", *own, *(name for name, _, _ in _FILED.values())}
+        own: dict[str, Any] = {name: values[name] for name in described(ClipSpec) if name in values}
+        known = {"format", "version", *described(ClipSpec), *_FILED}
         if unknown := sorted(set(values) - known):
             raise ValueError(
                 f"unknown are {', '.join(unknown)[:80]}; known: {', '.join(sorted(known))}"
             )
-        said = {name: value for name, value in values.items() if value is not None}
-        request = {
-            own: decode(said[name]) for own, (name, _, decode) in _FILED.items() if name in said
-        }
-        spec = {name: said[name] for name in own if name in said}
-        return ClipSpec(Request(**{"emotion": None, **request}), **{"seed": None, **spec})
+        request: dict[str, Any] = {"emotion": None}
+        for name, (field, read) in _FILED.items():
+            if values.get(name) is not None:
+                request[field] = read(values[name])
+        return ClipSpec(Request(**request), **{"seed": None} | own)
     except UNREADABLE as error:
-        told = str(error) if isinstance(error, ValueError) else "a value is of the wrong kind"
-        told = " ".join(told.split())[:MAX_REASON]
-        raise SettingsError(f"these settings cannot be used: {told}") from error
+        raise SettingsError(f"these settings cannot be used: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return in one line of at most 600 characters why values cannot be used."""
+    text = str(error)[:4_000] if isinstance(error, ValueError) else "a value is of the wrong kind"
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:600]
 
 
 def refuse_constant(text: str) -> float:
@@ -275,16 +280,13 @@ def _emotion(values: Mapping[str, Any]) -> Emotion:
     name = values.get("name")
     if name is not None and len(name) > MAX_TEXT:
         raise ValueError(f"a name is at most {MAX_TEXT} characters long")
-    return Emotion(_number("valence", values), _number("arousal", values), name)
-
-
-def _number(name: str, values: Mapping[str, Any]) -> float:
-    number: float = Field(Kind.NUMBER, name=name).read(values[name])
-    return number
+    valence, arousal = (number_field(axis).read(values[axis]) for axis in ("valence", "arousal"))
+    return Emotion(valence, arousal, name)
 
 
 def _curve(points: Iterable[Mapping[str, Any]]) -> EmotionCurve:
-    return EmotionCurve(tuple(CurvePoint(_number("bar", p), _emotion(p)) for p in points))
+    bar = number_field("bar")
+    return EmotionCurve(tuple(CurvePoint(bar.read(p["bar"]), _emotion(p)) for p in points))
 
 
 def _primer(values: Mapping[str, Any]) -> Primer:
@@ -294,65 +296,22 @@ def _primer(values: Mapping[str, Any]) -> Primer:
     return Primer(base64.b64decode(values["midi"], validate=True), values["use"], tonic)
 
 
-def _music(primer: Primer) -> dict[str, Any]:
-    key = {} if primer.tonic is None else {"key": _tonic_name(primer.tonic)}
-    return {"use": primer.use, "midi": base64.b64encode(primer.midi).decode(), **key}
-
-
 def _tonic(name: str) -> int:
     from emomusic.music.key import parse_tonic
 
     return parse_tonic(name)
 
 
-def _tonic_name(tonic: int) -> str:
-    from emomusic.music.key import TONIC_NAMES
-
-    return TONIC_NAMES[tonic]
-
-
-def _bar_by_bar(values: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
-    return {
-        str(name): tuple(_number(str(name), {str(name): own}) for own in column)
-        for name, column in values.items()
-    }
-
-
-def _choice(name: str, *choices: str) -> Callable[[Any], str]:
-    return Field(Kind.CHOICE, name=name, choices=choices).read
-
-
-_PLAIN = {name for name, own in VALUES.items() if own.name == name and Door.FILE in own.doors}
-"""What a file says as a request does; all else comes before."""
-_MODE = _choice("mode", "major", "minor")
-_FILED: dict[str, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
-    own.name: (own.name, lambda value: value, lambda value: value) for own in fields(Request)
+_MODE = Field(Kind.CHOICE, name="mode", choices=MODES)
+_FILED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    **{own.name: (name, own.read) for name, own in VALUES.items() if Door.FILE in own.doors},
+    "emotion": ("emotion", _emotion),
+    "curve": ("curve", _curve),
+    "given": ("given", _primer),
+    "key": ("tonic", _tonic),
+    "mode": ("is_major", lambda word: _MODE.read(word) == MODES[0]),
+    "time_signature": ("beats_per_bar", lambda text: int(ROW["time_signature"].read(text)[0])),
+    "set": ("fixed", ROW["set"].read),
+    "bar_by_bar": ("per_bar", dict),
 }
-_FILED |= {name: (own.name, lambda value: value, own.read) for name, own in VALUES.items()}
-_FILED |= {
-    "emotion": ("emotion", _point, _emotion),
-    "curve": (
-        "curve",
-        lambda curve: [{"bar": p.bar, **_point(p.emotion)} for p in curve.points],
-        _curve,
-    ),
-    "given": ("given", _music, _primer),
-    "tonic": ("key", _tonic_name, _tonic),
-    "is_major": (
-        "mode",
-        lambda is_major: "major" if is_major else "minor",
-        lambda word: _MODE(word) == "major",
-    ),
-    "beats_per_bar": (
-        "time_signature",
-        lambda beats: f"{beats}/4",
-        lambda text: int(ROW["time_signature"].read(text)[0]),
-    ),
-    "fixed": ("set", dict, lambda values: ROW["set"].read(values)),
-    "per_bar": (
-        "bar_by_bar",
-        lambda values: {name: list(column) for name, column in values.items()},
-        _bar_by_bar,
-    ),
-}
-"""By name in a request: the name in a settings file, and how a value is written and read there."""
+"""By name in a settings file: the name in a request, and how a value is read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from emomusic.compose.fields import Door, Field, Kind, asked_as, described, make_plain, spec_field
 from emomusic.emotion import Emotion, EmotionCurve
@@ -45,168 +45,94 @@ class Request:
         curve: How the emotion moves over the bars; None lets it stay.
         given: Music that is there already, to be continued or varied. Its metre holds, and its
             tempo and key where none is asked for; without an emotion, what it is like holds.
-        n_bars: Bars to write, 1 to 512; None where seconds are given, or 16; or as many as a
-            curve spans; or 8 to continue, and to vary as many as are given.
         n_kept: Bars after which the writing stops, as by hand; None writes to the end.
-        seconds: Length, 0.5 to 1,800; the nearest number of bars is taken, and, unless a tempo is
-            given, the tempo is bent to meet the length.
-        tempo: Quarter notes a minute, 20 to 300; None lets the emotion decide.
-        tonic: Pitch class, 0 to 11; None draws one.
+        tonic: Pitch class; None draws one.
         is_major: Mode; None lets the emotion decide.
-        beats_per_bar: 3 or 4.
+        beats_per_bar: 3 or 4; 2 in rows and files.
         fixed: Attribute values that replace those of the emotion.
         per_bar: Attribute values of each bar, as many as `n_bars`; those of the bar attributes.
-        temperature: Of sampling, in (0, 5].
-        top_p: Of sampling moments, pitches and chords, where the tail is wrong notes, in (0, 1].
-        guidance: How strongly the controls are followed, 1 to 5; 1 samples plainly.
-        guided_bars: Bars at the beginning for which guidance holds; what follows takes after
-            them. It doubles the cost of a bar.
-        steering: Whether what is heard so far corrects what is written next.
-        two_hands: Whether nothing is struck that two hands cannot reach.
-        chords: Names of chords, one for each bar, two of a bar with a comma between them, such as
-            `Am F C,G7`; again and again to the end. None lets the network write its own.
-        best_of: Candidates a clip, 1 to 64; the verifier keeps one. 1 is the first draw.
-        diversity: How far targets may be from a quadrant's mean, 0 to 1.
-        take: Another number writes other notes for the same targets.
         candidate: Number of the first candidate; what a clip of several becomes again is asked
             for by its own number, with `best_of` 1.
     """
 
     # fmt: off
-    emotion: Emotion | None = field(
-        metadata=asked_as(
-            Field(
-                Kind.TEXT, "A named emotion, or Q1 to Q4.", name="emotion", doors=Door.COMMAND
-            ),
-            Field(
-                Kind.TEXT, "A named emotion, Q1 to Q4, or a mixture as nostalgia:0.7 hope:0.3.",
-                name="emotion", doors=Door.ENDPOINT,
-            ),
-            Field(
-                Kind.NUMBER, "Unpleasant -1 to pleasant 1.", name="valence", bounds=(-1, 1),
-                doors=CALL,
-            ),
-            Field(Kind.NUMBER, "Calm -1 to excited 1.", name="arousal", bounds=(-1, 1), doors=CALL),
-            Field(
-                Kind.TEXT, "A mixture of emotions.", name="mix", metavar='"NAME:WEIGHT …"',
-                doors=Door.COMMAND,
-            ),
-            Field(
-                Kind.FLAG, "No emotion: ask for what --set and others say alone.", name="free",
-                default=False, flag="--free", doors=Door.COMMAND,
-            ),
-        )
-    )
-    curve: EmotionCurve | None = field(
-        default=None,
-        metadata=asked_as(
-            Field(
-                Kind.TEXT, "An emotion that moves, from bar 0 on.", name="curve",
-                metavar='"BAR:NAME …"', doors=CALL,
-            )
-        ),
-    )
-    given: Primer | None = field(
-        default=None,
-        metadata=asked_as(
-            Field(
-                Kind.PATH, "MIDI to go on from.", name=CONTINUE, flag="--continue", metavar="FILE",
-                doors=Door.COMMAND,
-            ),
-            Field(
-                Kind.PATH, "MIDI to write a variation of.", name=VARY, metavar="FILE",
-                doors=Door.COMMAND,
-            ),
-        ),
-    )
+    emotion: Emotion | None = field(metadata=asked_as(
+        Field(Kind.TEXT, "A named emotion, or Q1 to Q4.", name="emotion", doors=Door.COMMAND),
+        Field(Kind.TEXT, "A named emotion, Q1 to Q4, or a mixture as nostalgia:0.7 hope:0.3.",
+              name="emotion", doors=Door.ENDPOINT),
+        Field(Kind.NUMBER, "Unpleasant -1 to pleasant 1.", name="valence", bounds=(-1, 1),
+              doors=CALL),
+        Field(Kind.NUMBER, "Calm -1 to excited 1.", name="arousal", bounds=(-1, 1), doors=CALL),
+        Field(Kind.TEXT, "A mixture of emotions.", name="mix", metavar='"NAME:WEIGHT …"',
+              doors=Door.COMMAND),
+        Field(Kind.FLAG, "No emotion: ask for what --set and others say alone.", name="free",
+              default=False, flag="--free", doors=Door.COMMAND),
+    ))
+    curve: EmotionCurve | None = field(default=None, metadata=asked_as(
+        Field(Kind.TEXT, "An emotion that moves, from bar 0 on.", name="curve",
+              metavar='"BAR:NAME …"', doors=CALL),
+    ))
+    given: Primer | None = field(default=None, metadata=asked_as(
+        Field(Kind.PATH, "MIDI to go on from.", name=CONTINUE, flag="--continue", metavar="FILE",
+              doors=Door.COMMAND),
+        Field(Kind.PATH, "MIDI to write a variation of.", name=VARY, metavar="FILE",
+              doors=Door.COMMAND),
+    ))
     n_bars: int | None = spec_field(
         None, Kind.WHOLE, "Length in bars; else 16, a curve's, or 8 to continue.", name="bars",
-        bounds=(1, MAX_BARS), doors=CALL | Door.FILE, studio=(1, 128, 1),
-    )
+        bounds=(1, MAX_BARS), doors=CALL | Door.FILE, studio=(1, 128, 1))
     n_kept: int | None = spec_field(
-        None, Kind.WHOLE, name="kept_bars", bounds=(1, MAX_BARS), doors=Door.FILE
-    )
+        None, Kind.WHOLE, name="kept_bars", bounds=(1, MAX_BARS), doors=Door.FILE)
     seconds: float | None = spec_field(
-        None, Kind.NUMBER, "Length in seconds, instead of bars.", bounds=(0.5, 1_800.0), doors=SPEC
-    )
+        None, Kind.NUMBER, "Length in seconds, instead of bars.", bounds=(0.5, 1_800.0), doors=SPEC)
     tempo: float | None = spec_field(
         None, Kind.NUMBER, "Quarter notes a minute.", bounds=(MIN_TEMPO, MAX_TEMPO),
-        doors=CALL | Door.FILE,
-    )
+        doors=CALL | Door.FILE)
     tonic: int | None = spec_field(
         None, Kind.WHOLE, bounds=(0, 11), doors=NOWHERE,
-        spoken=(Field(Kind.TEXT, "Such as D, 'F# minor' or Bbm.", name="key", doors=CALL),),
-    )
+        spoken=(Field(Kind.TEXT, "Such as D, 'F# minor' or Bbm.", name="key", doors=CALL),))
     is_major: bool | None = spec_field(None, Kind.FLAG, doors=NOWHERE)
-    beats_per_bar: int = spec_field(
-        4, Kind.WHOLE, bounds=(2, 4), doors=NOWHERE,
-        spoken=(
-            Field(
-                Kind.CHOICE, "Metre.", name="time_signature", choices=METRES, default=METRES[0],
-                doors=Door.OPTION | Door.ENDPOINT,
-            ),
-            Field(
-                Kind.CHOICE, "Metre.", name="time_signature", choices=("2/4", "3/4", "4/4"),
-                doors=Door.ROW,
-            ),
-        ),
-    )
-    fixed: Mapping[str, float] = field(
-        default_factory=dict,
-        metadata=asked_as(
-            Field(
-                Kind.ATTRIBUTES, "Fix an attribute; repeatable.", name="set",
-                metavar="ATTRIBUTE=VALUE", doors=Door.OPTION,
-            ),
-            Field(
-                Kind.ATTRIBUTES, "Attributes to fix; each may be a column of its own, too.",
-                name="set", doors=Door.ROW,
-            ),
-            Field(
-                Kind.ATTRIBUTES, "Musical attributes to fix, such as register, with their values.",
-                name="attributes", doors=Door.ROW | Door.ENDPOINT,
-            ),
-        ),
-    )
+    beats_per_bar: int = spec_field(4, Kind.WHOLE, bounds=(2, 4), doors=NOWHERE, spoken=(
+        Field(Kind.CHOICE, "Metre.", name="time_signature", choices=METRES, default=METRES[0],
+              doors=Door.OPTION | Door.ENDPOINT),
+        Field(Kind.CHOICE, "Metre.", name="time_signature", choices=("2/4", "3/4", "4/4"),
+              doors=Door.ROW),
+    ))
+    fixed: Mapping[str, float] = field(default_factory=dict, metadata=asked_as(
+        Field(Kind.ATTRIBUTES, "Fix an attribute; repeatable.", name="set",
+              metavar="ATTRIBUTE=VALUE", doors=Door.OPTION),
+        Field(Kind.ATTRIBUTES, "Attributes to fix; each may be a column of its own, too.",
+              name="set", doors=Door.ROW),
+        Field(Kind.ATTRIBUTES, "Musical attributes to fix, such as register, with their values.",
+              name="attributes", doors=Door.ROW | Door.ENDPOINT),
+    ))
     per_bar: Mapping[str, Sequence[float]] = field(default_factory=dict)
     temperature: float = spec_field(
-        1.0, Kind.NUMBER, "Of sampling, up to 5; higher surprises more.",
-        bounds=(0, MAX_TEMPERATURE), open_low=True, doors=EVERYWHERE, studio=(0.1, 2.0, 0.05),
-        label="Temperature",
-    )
+        1.0, Kind.NUMBER, "Of sampling, up to 5; higher surprises more.", open_low=True,
+        bounds=(0, MAX_TEMPERATURE), doors=EVERYWHERE, studio=(0.1, 2.0, 0.05), label="Temperature")
     top_p: float = spec_field(
-        0.9, Kind.NUMBER,
-        "Of sampling pitches and moments, up to 1; lower leaves the unlikely out.",
-        bounds=(0, 1), open_low=True, doors=EVERYWHERE, studio=(0.1, 1.0, 0.01), label="Top-p",
-    )
+        0.9, Kind.NUMBER, open_low=True, bounds=(0, 1),
+        help="Of sampling pitches and moments, up to 1; lower leaves the unlikely out.",
+        doors=EVERYWHERE, studio=(0.1, 1.0, 0.01), label="Top-p")
     guidance: float = spec_field(
         1.0, Kind.NUMBER, "How strongly controls count, 1 to 5; 1 is fastest.",
-        bounds=(1, MAX_GUIDANCE),
-    )
+        bounds=(1, MAX_GUIDANCE))
     guided_bars: int = spec_field(
-        8, Kind.WHOLE, "Bars at the beginning that guidance holds for.", bounds=(0, MAX_BARS)
-    )
+        8, Kind.WHOLE, "Bars at the beginning that guidance holds for.", bounds=(0, MAX_BARS))
     steering: bool = spec_field(
-        True, Kind.FLAG, "Whether what is heard so far corrects what is written next."
-    )
+        True, Kind.FLAG, "Whether what is heard so far corrects what is written next.")
     two_hands: bool = spec_field(
         True, Kind.FLAG, "Strike nothing that two hands cannot reach.",
-        flag="--two-hands/--any-hands",
-    )
+        flag="--two-hands/--any-hands")
     chords: str | None = spec_field(
         None, Kind.TEXT, "A chord a bar, or two with a comma; else its own.",
-        metavar='"Am F C,G7 …"', doors=SPEC,
-    )
+        metavar='"Am F C,G7 …"', doors=SPEC)
     best_of: int = spec_field(
         1, Kind.WHOLE, "Candidates a clip, of which the verifier keeps one; 1 is the first draw.",
-        bounds=(1, 64), doors=EVERYWHERE | Door.ENDPOINT, studio=(1, 16, 1), label="Candidates",
-    )
+        bounds=(1, 64), doors=EVERYWHERE | Door.ENDPOINT, studio=(1, 16, 1), label="Candidates")
     diversity: float = spec_field(
-        0.85, Kind.NUMBER, "Spread of the targets, 0 to 1.", bounds=(0, 1), doors=SPEC
-    )
-    take: int = spec_field(
-        0, Kind.WHOLE, "Other notes for the same plan.", bounds=(0, MAX_TAKE)
-    )
+        0.85, Kind.NUMBER, "Spread of the targets, 0 to 1.", bounds=(0, 1), doors=SPEC)
+    take: int = spec_field(0, Kind.WHOLE, "Other notes for the same plan.", bounds=(0, MAX_TAKE))
     candidate: int = spec_field(0, Kind.WHOLE, bounds=(0, MAX_TAKE), doors=Door.FILE)
     # fmt: on
 
@@ -225,7 +151,7 @@ class Request:
             from emomusic.music.chords import format_chords, parse_chords
 
             object.__setattr__(self, "chords", format_chords(parse_chords(self.chords)))
-        fixed = {name: check_attribute(name, value) for name, value in self.fixed.items()}
+        fixed = {name: attribute_field(name).read(value) for name, value in self.fixed.items()}
         object.__setattr__(self, "fixed", fixed)
         if "tempo" in fixed:
             if self.tempo is not None:
@@ -252,6 +178,7 @@ class Request:
     def _check_bars(self) -> None:
         from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES
 
+        bars = {}
         for name, values in self.per_bar.items():
             if name not in BAR_ATTRIBUTE_NAMES:
                 raise ValueError(
@@ -262,12 +189,17 @@ class Request:
                     f"{name} needs a value for each of the bars asked for, got {len(values)} "
                     f"for {self.n_bars}"
                 )
-            for value in values:
-                check_attribute(name, value)
+            bars[name] = tuple(map(attribute_field(name).read, values))
+        object.__setattr__(self, "per_bar", bars)
 
 
 VALUES = described(Request)
 """What the values of a request are, by name."""
+Request.__doc__ = f"{Request.__doc__}" + "".join(
+    f"    {name}: {own.help}" + (f" In {own.range}." if own.bounds else "") + "\n    "
+    for name, own in VALUES.items()
+    if own.help
+)
 
 
 def attribute_field(name: str) -> Field:
@@ -280,20 +212,7 @@ def attribute_field(name: str) -> Field:
 
     found = attribute(name)
     width = found.high - found.low
+    bounds = (found.low - width, found.high + width)
     return Field(
-        Kind.NUMBER,
-        found.explanation,
-        name=name,
-        bounds=(found.low - width, found.high + width),
-        unit=found.unit,
-        doors=Door.ROW,
+        Kind.NUMBER, found.explanation, name=name, bounds=bounds, unit=found.unit, doors=Door.ROW
     )
-
-
-def check_attribute(name: str, value: float) -> float:
-    """Return a value for an attribute as a plain number.
-
-    Raises:
-        ValueError: If there is no such attribute, or the value is not within reason.
-    """
-    return cast(float, attribute_field(name).read(value))

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import emomusic
-from emomusic.compose.clip import Clip
+from emomusic.compose.clip import Clip, write_clips
 from emomusic.compose.composer import Composer
-from emomusic.compose.export import write_clips
 from emomusic.compose.request import Request
 from emomusic.compose.steerer import Steerer
 from emomusic.emotion import find_emotion

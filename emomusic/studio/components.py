@@ -13,7 +13,7 @@ import gradio as gr
 
 from emomusic.compose.fields import Field, Kind
 from emomusic.compose.parse import ENDPOINT
-from emomusic.compose.request import check_attribute
+from emomusic.compose.request import attribute_field
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve, emotion_names, find_emotion, mix
 from emomusic.emotion.curve import MAX_POINTS
 from emomusic.emotion.space import aliases
@@ -243,7 +243,7 @@ class Faders(Widget):
         for name in fixed:
             if name not in ATTRIBUTE_NAMES:
                 raise ValueError(f"there is no fader for {name!r:.40}")
-        return {name: check_attribute(name, number) for name, number in fixed.items()}
+        return {name: attribute_field(name).read(number) for name, number in fixed.items()}
 
     def show(self, value: dict[str, Any] | None) -> dict[str, Any]:
         """Return what the browser is to hold; None frees all."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from emomusic.compose.export import writers_of
+from emomusic.compose.clip import writers_of
 from emomusic.compose.parse import MAX_CHARACTERS, ClipSpec, parse_settings_file
 from emomusic.compose.request import FORMATS
 from emomusic.files import write_atomically

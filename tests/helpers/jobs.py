@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from emomusic.compose.jobs.job import Item, ItemResult, Job, Output
+from emomusic.compose.jobs.job import Item, Job, Output
 from emomusic.compose.jobs.rows import BadRow, JobRow, read_rows
 from emomusic.compose.jobs.storage import BatchWriter, Shard, Store
 from emomusic.compose.parse import spec_from_options
@@ -19,9 +19,9 @@ def read(text: str | bytes, **defaults: Any) -> list[JobRow | BadRow]:
     return list(read_rows(io.BytesIO(data), defaults))
 
 
-def job_of(text: str | bytes, **defaults: Any) -> Job:
+def job_of(text: str, **defaults: Any) -> Job:
     """Return the job of a text."""
-    return Job(io.BytesIO(text.encode() if isinstance(text, str) else text), defaults)
+    return Job(io.BytesIO(text.encode()), defaults)
 
 
 def item(number: int, **options: Any) -> Item:
@@ -52,14 +52,14 @@ def keep(writer: BatchWriter, number: int) -> None:
     writer.keep(line)
 
 
-def keep_batches(store: Store, job: Job, batches: Iterable[int]) -> None:
-    """Keep batches of a job as if they had been composed; a clip of 13 cannot be."""
-    chosen = [batch in set(batches) for batch in range(job.n_batches)]
+def keep_batches(store: Store, job: Job, batches: Container[int] = range(10**6)) -> None:
+    """Keep batches of a store's shard as if they had been composed; a clip of 13 cannot be."""
+    chosen = [batch in batches and store.shard.has(batch) for batch in range(job.n_batches)]
     for batch in job.batches(chosen):
         with BatchWriter(store, batch.index, Output()) as writer:
             for own in batch.items:
                 if own.number % 100 == 13:
-                    writer.write(ItemResult(own, None, "too\nhard"))
+                    writer.write(own, None, reason="too\nhard")
                 else:
                     keep(writer, own.number)
 

@@ -14,7 +14,6 @@ from typing import Any, BinaryIO
 
 import emomusic
 from emomusic.compose.checkpoint import checkpoint_files, file_checksum
-from emomusic.compose.clip import Clip
 from emomusic.compose.jobs.rows import BadRow, JobRow, read_rows
 from emomusic.compose.parse import ClipSpec
 from emomusic.extras import need
@@ -26,34 +25,12 @@ MAX_CLIPS = 2**40
 
 @dataclass(frozen=True)
 class Item:
-    """One clip of a job, still to be composed.
-
-    Attributes:
-        number: Position in the job, from 0; names the clip's files.
-        settings: What it is to be.
-        row: Line of its row, where there is one.
-        id: What its row calls it.
-    """
+    """One clip of a job: its number from 0 on, which names its files, what it is to be, its row."""
 
     number: int
     settings: ClipSpec
     row: int | None = None
     id: str | None = None
-
-    @property
-    def labels(self) -> dict[str, Any]:
-        """Return what the manifest adds to the clip's card."""
-        labels = {"row": self.row, "id": self.id}
-        return {name: value for name, value in labels.items() if value is not None}
-
-
-@dataclass(frozen=True)
-class ItemResult:
-    """What became of an item: a clip, or the reason why there is none."""
-
-    item: Item
-    clip: Clip | None
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,20 +43,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Output:
-    """What is kept of each clip.
-
-    Attributes:
-        formats: Suffixes of its files, at least one.
-        pack: `files`, `tar` or `parquet`.
-        explained: Whether its card explains the verdict.
-    """
+    """What is kept of each clip: its files by suffix, how they are packed, what its card says."""
 
     formats: tuple[str, ...] = ("mid",)
     pack: str = "files"
     explained: bool = False
 
     def __post_init__(self) -> None:
-        """Check that the pack can be written here."""
         if self.pack not in PACKS:
             raise ValueError(f"pack must be one of {', '.join(PACKS)}, got {self.pack!r}")
         if self.pack == "parquet":
@@ -101,9 +71,7 @@ class Job:
     ):
         """Read all rows once; a file is copied, so that its rows cannot change underneath.
 
-        Args:
-            rows: Rows, or a file of them.
-            defaults: Options for what the rows of a file leave open.
+        `defaults` are options for what the rows of a file leave open.
 
         Raises:
             SpecError: If a file holds no rows, or has unknown columns.
@@ -145,9 +113,7 @@ class Job:
     def count_clips(self, chosen: Sequence[bool]) -> int:
         """Count the clips of the batches that are chosen."""
         size = self.items_per_batch
-        return sum(
-            min(size, self.n_clips - batch * size) for batch, is_in in enumerate(chosen) if is_in
-        )
+        return sum(min(size, self.n_clips - i * size) for i, is_in in enumerate(chosen) if is_in)
 
     def _read(self) -> Iterator[JobRow | BadRow]:
         if isinstance(self._rows, tuple):
@@ -187,11 +153,7 @@ class Job:
                 yield Batch(index, own)
 
     def identity(self, output: Output, *, checkpoint: Path, engine: str) -> dict[str, Any]:
-        """Return what must be the same for a job to be resumed.
-
-        Raises:
-            OSError: If the checkpoint's folder cannot be read.
-        """
+        """Return what must be the same for a job to be resumed."""
         files = [(path.name, *file_checksum(path)) for path in checkpoint_files(checkpoint)]
         return {
             "format": "emomusic job 1",

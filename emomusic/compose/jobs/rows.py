@@ -16,6 +16,7 @@ from emomusic.compose.parse import (
     ROW,
     ClipSpec,
     parse_settings_file,
+    reason_of,
     refuse_constant,
     spec_from_options,
 )
@@ -36,11 +37,20 @@ EMOTIONS = ("emotion", "valence", "arousal", "mix", "curve", "free")
 LENGTHS = ("bars", "seconds")
 MUSIC = ("continue", "vary")
 """Ways to say one thing: a row that takes one leaves nothing of the others to the defaults."""
-MAX_ID = 200
-ID = Field(Kind.TEXT, "Whatever you call it; the manifest repeats it.", name="id", doors=Door.ROW)
+ID = Field(
+    Kind.TEXT,
+    "Whatever you call it; the manifest repeats it.",
+    name="id",
+    longest=200,
+    doors=Door.ROW,
+)
 _ATTRIBUTES = {name: attribute_field(name) for name in ATTRIBUTE_NAMES if name not in ROW}
 COLUMNS: dict[str, Field] = {field.name: field for field in (ID, COUNT)} | ROW | _ATTRIBUTES
 """Each column, and what its values are; `attributes` is another name of `set`."""
+
+
+Unread = tuple[int, Callable[[], Mapping[str, Any]]]
+"""Number of a row's line, and what reads its values."""
 
 
 class SpecError(ValueError):
@@ -49,14 +59,7 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True)
 class JobRow:
-    """A row that asks for clips.
-
-    Attributes:
-        line: Its line in the file, from 1; None where there is no file.
-        settings: Of its first clip.
-        count: Clips.
-        id: What the file calls it, if anything.
-    """
+    """A row that asks for clips: its line from 1 on, if any, what the first is to be, its id."""
 
     line: int | None
     settings: ClipSpec
@@ -89,29 +92,33 @@ def read_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[JobRow | 
     if not start.strip(BOM + b" \t\r\n\0"):
         raise SpecError("the job has no rows")
     is_json = start.removeprefix(BOM).lstrip().startswith(b"{")
-    return _json_rows(file, defaults) if is_json else _csv_rows(file, defaults)
+    for line, read in (_json_rows if is_json else _csv_rows)(file):
+        try:
+            yield _row(line, read(), defaults)
+        except UNREADABLE as error:
+            yield BadRow(line, reason_of(error)[:MAX_REASON])
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Yield number and bytes of each line, None for one that is too long."""
-    number = 0
+def _lines(file: BinaryIO) -> Iterator[bytes | None]:
+    """Yield the bytes of each line, None for one that is too long."""
+    is_first = True
     while line := file.readline(MAX_LINE + 1):
-        number += 1
         is_long = len(line) > MAX_LINE
         while len(line) > MAX_LINE and not line.endswith(b"\n"):
             line = file.readline(MAX_LINE + 1)
-        yield number, None if is_long else line.removeprefix(BOM) if number == 1 else line
+        yield None if is_long else line.removeprefix(BOM) if is_first else line
+        is_first = False
 
 
-def _json_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[JobRow | BadRow]:
-    for number, line in _lines(file):
-        if line is None:
-            yield BadRow(number, f"the row {TOO_LONG}")
-        elif line.strip():
-            yield _row(number, partial(_json_values, line), defaults)
+def _json_rows(file: BinaryIO) -> Iterator[Unread]:
+    for number, line in enumerate(_lines(file), 1):
+        if line is None or line.strip():
+            yield number, partial(_json_values, line)
 
 
-def _json_values(line: bytes) -> dict[str, Any]:
+def _json_values(line: bytes | None) -> dict[str, Any]:
+    if line is None:
+        raise ValueError(f"the row {TOO_LONG}")
     try:
         values = json.loads(line.decode(), parse_constant=refuse_constant)
         if b"\\ud" in line.lower():  # half a character can be written so, and not kept as text
@@ -127,83 +134,61 @@ def _json_values(line: bytes) -> dict[str, Any]:
     return values
 
 
-def _csv_rows(file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[JobRow | BadRow]:
-    at = 0
-
-    def texts() -> Iterator[str]:
-        nonlocal at
-        for number, line in _lines(file):
-            at = number
-            yield _CUT if line is None else line.decode("utf-8", "surrogateescape")
-
-    reader = csv.reader(texts(), strict=True)
-    names = _column_names(reader)
+def _csv_rows(file: BinaryIO) -> Iterator[Unread]:
+    lines = (
+        _CUT if own is None else own.decode("utf-8", "surrogateescape") for own in _lines(file)
+    )
+    reader = csv.reader(lines, strict=True)
+    try:
+        names: list[str] = []
+        while not any(names):
+            cells = _checked(next(reader, None), "its line of column names")
+            names = [name.strip().lower().replace("-", "_") for name in cells]
+        check_columns(names)
+    except (csv.Error, ValueError) as error:
+        raise SpecError(f"the job cannot be read: {error}") from error
     while True:
-        first = at + 1
+        first = reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield BadRow(first, f"the row is no CSV: {error}")
+            yield first, partial(_csv_values, names, error)
             continue
         if any(cell.strip() for cell in cells):
-            yield _row(first, partial(_csv_values, names, cells), defaults)
+            yield first, partial(_csv_values, names, cells)
 
 
-def _column_names(reader: Iterator[list[str]]) -> list[str]:
-    try:
-        names: list[str] = []
-        while not any(names):
-            cells = next(reader)
-            _check_text(cells, what="its line of column names")
-            names = [name.strip().lower().replace("-", "_") for name in cells]
-        check_columns(names)
-    except (csv.Error, StopIteration, ValueError) as error:
-        reason = str(error) or "it has no line of column names"
-        raise SpecError(f"the job cannot be read: {reason}") from error
-    return names
-
-
-def _check_text(cells: list[str], *, what: str = "the row") -> None:
+def _checked(cells: list[str] | None, what: str) -> list[str]:
+    """Return cells whose bytes are a text of a length within reason."""
+    if cells is None:
+        raise ValueError("it has no line of column names")
     if any(_CUT in cell for cell in cells):
         raise ValueError(f"{what} {TOO_LONG}")
     if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
         raise ValueError(f"{what} {NOT_UTF8}")
+    return cells
 
 
-def _csv_values(names: list[str], cells: list[str]) -> dict[str, str]:
-    _check_text(cells)
-    if len(cells) > len(names):
+def _csv_values(names: list[str], cells: list[str] | csv.Error) -> dict[str, str]:
+    if isinstance(cells, csv.Error):
+        raise ValueError(f"the row is no CSV: {cells}")  # noqa: TRY004 - of a file
+    if len(_checked(cells, "the row")) > len(names):
         raise ValueError(f"the row has {len(cells)} cells for {len(names)} columns")
     return {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
 
 
-def _row(
-    number: int, read: Callable[[], Mapping[str, Any]], defaults: Mapping[str, Any]
-) -> JobRow | BadRow:
-    try:
-        values = read()
-        if values.get("format") == FORMAT:
-            return JobRow(number, parse_settings_file(json.dumps(values)))
-        options = options_of(values, defaults)
-        count, name = options.pop("count", COUNT.default), options.pop("id", None)
-        return JobRow(number, spec_from_options(options), count, name)
-    except UNREADABLE as error:
-        reason = str(error) if isinstance(error, ValueError) else "a value is of the wrong kind"
-        text = "".join(c if c.isprintable() else " " for c in reason[: 2 * MAX_REASON])
-        return BadRow(number, " ".join(text.split())[:MAX_REASON])
-
-
-# What a row may say, and how its words become options
+def _row(line: int, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> JobRow:
+    if values.get("format") == FORMAT:
+        return JobRow(line, parse_settings_file(json.dumps(values)))
+    options = options_of(values, defaults)
+    count, name = options.pop("count", COUNT.default), options.pop("id", None)
+    return JobRow(line, spec_from_options(options), count, name)
 
 
 def check_columns(names: list[str]) -> None:
-    """Check the names of columns.
-
-    Raises:
-        ValueError: If one is unknown, or comes twice.
-    """
+    """Check that columns are known and come once."""
     for at, name in enumerate(names):
         if name not in COLUMNS:
             raise ValueError(f"unknown column {shown(name)}; known are {', '.join(COLUMNS)}")
@@ -212,20 +197,15 @@ def check_columns(names: list[str]) -> None:
 
 
 def options_of(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that a row asks for.
+    """Return the options that a row asks for; None and empty texts count as not given.
 
-    Args:
-        values: By column; None and empty texts count as not given.
-        defaults: Options for what the row leaves open. Where it says what to feel, how long, or
-            which music to take up, nothing of that is taken from them.
-
-    Raises:
-        ValueError: If a value is of another kind or out of range.
+    Where it says what to feel, how long, or which music to take up, nothing of that is taken from
+    the defaults.
     """
     names = [str(name).replace("-", "_") for name in values]
     check_columns(names)
     own = {
-        name: _read(name, value)
+        name: COLUMNS[name].read_word(str(value) if name == "id" and type(value) is int else value)
         for name, value in zip(names, values.values(), strict=True)
         if value is not None and value != ""
     }
@@ -240,23 +220,13 @@ def options_of(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
     return options
 
 
-def _read(name: str, value: Any) -> Any:
-    if name != ID.name:
-        return COLUMNS[name].read_word(value)
-    text: str = ID.read(str(value) if type(value) is int else value)
-    if len(text) > MAX_ID:
-        raise ValueError(f"{name} must be at most {MAX_ID} characters long, got {len(text)}")
-    return text
-
-
 def _take_attributes(own: dict[str, Any]) -> dict[str, float]:
     """Take all attributes out of a row's values and return them."""
     parts = [own.pop(name, {}) for name in ("set", "attributes")]
     parts += [{name: own.pop(name)} for name in _ATTRIBUTES if name in own]
     attributes: dict[str, float] = {}
     for part in parts:
-        twice = sorted(set(part) & set(attributes))
-        if twice:
-            raise ValueError(f"{twice[0]} is given twice")
+        for twice in sorted(set(part) & set(attributes)):
+            raise ValueError(f"{twice} is given twice")
         attributes |= part
     return attributes

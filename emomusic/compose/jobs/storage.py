@@ -7,29 +7,22 @@ are in `.emomusic/blocks`. When all batches are done, their lines become the man
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tarfile
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from emomusic.compose.export import (
-    MANIFEST_NAME,
-    OutputError,
-    line_of,
-    raise_as_output_error,
-    stem_of,
-    write_files,
-)
-from emomusic.compose.jobs.job import ItemResult, Job, Output
+from emomusic.compose.clip import MANIFEST_NAME, Clip, line_of, write_files
+from emomusic.compose.jobs.job import Item, Job, Output
 from emomusic.emotion import Emotion
-from emomusic.files import UNREADABLE, locked, write_text
+from emomusic.files import UNREADABLE, OutputError, locked, raise_as_output_error, write_text
 from emomusic.verify.verifier import Verifier
 
 FAILURES_NAME = "failures.jsonl"
@@ -50,11 +43,18 @@ class Shard:
     count: int = 1
 
     def __post_init__(self) -> None:
-        """Check that index is below count."""
         if not 0 <= self.index < self.count:
             raise ValueError(
                 f"shard must be I/K with I from 0 to K - 1, got {self.index}/{self.count}"
             )
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read a shard such as `0/4`."""
+        found = re.fullmatch(r"\s*([0-9]{1,10})\s*/\s*([0-9]{1,10})\s*", text)
+        if found is None:
+            raise ValueError(f"shard must be I/K, such as 0/4, got {text!r}")
+        return cls(int(found[1]), int(found[2]))
 
     def has(self, batch: int) -> bool:
         """Tell whether a batch belongs to it."""
@@ -65,23 +65,10 @@ class Shard:
         return [self.has(batch) for batch in range(n_batches)]
 
 
-def parse_shard(text: str) -> Shard:
-    """Read a shard such as `0/4`.
-
-    Raises:
-        ValueError: If the text is none.
-    """
-    index, slash, count = text.partition("/")
-    if not (slash and index.strip().isdecimal() and count.strip().isdecimal() and len(text) < 24):
-        raise ValueError(f"shard must be I/K, such as 0/4, got {text!r}")
-    return Shard(int(index), int(count))
-
-
 class Store:
     """Keep track of what is done of a shard, in the job's folder."""
 
     def __init__(self, folder: Path, shard: Shard) -> None:
-        """Take the folder of the job, and the part of it that is done here."""
         self.folder, self.shard = folder, shard
         self.state = folder / STATE_NAME
         name = f"{shard.index}-of-{shard.count}"
@@ -90,11 +77,7 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from doing the same shard.
-
-        Raises:
-            OutputError: If another one does, or the folder cannot be written into.
-        """
+        """Keep other processes from doing the same shard, or raise an `OutputError`."""
         with raise_as_output_error(self.folder):
             self.state.mkdir(parents=True, exist_ok=True)
             self._lock_path.touch()
@@ -102,10 +85,6 @@ class Store:
             if not is_free:
                 raise OutputError(f"another process composes this part of a job into {self.folder}")
             yield
-
-    def exclusive(self) -> AbstractContextManager[bool]:
-        """Keep other shards of the job from beginning and ending at the same time."""
-        return locked(self.state / BEGIN_NAME, wait=True)
 
     def begin(self, identity: Mapping[str, Any], *, resume: bool) -> None:
         """Make the folder ready for a job; what another one left is removed, but not its clips.
@@ -115,8 +94,11 @@ class Store:
         Raises:
             OutputError: If another job would be resumed, or the folder cannot be written into.
         """
-        with raise_as_output_error(self.folder), self.exclusive():
-            known = self._identity()
+        with raise_as_output_error(self.folder), locked(self.state / BEGIN_NAME, wait=True):
+            known: Any = None
+            with suppress(*UNREADABLE):
+                known = json.loads((self.state / JOB_NAME).read_text(encoding="utf-8"))
+            known = known if isinstance(known, dict) else None
             if known != dict(identity):
                 if resume and known is not None:
                     raise OutputError(
@@ -136,13 +118,6 @@ class Store:
             shutil.rmtree(self.doing_dir, ignore_errors=True)
             self.doing_dir.mkdir(parents=True, exist_ok=True)  # another may just be ending
             write_text(self.state / JOB_NAME, json.dumps(dict(identity), indent=1) + "\n")
-
-    def _identity(self) -> dict[str, Any] | None:
-        try:
-            found = json.loads((self.state / JOB_NAME).read_text(encoding="utf-8"))
-        except UNREADABLE:
-            return None
-        return found if isinstance(found, dict) else None
 
     def missing(self, n_batches: int) -> list[bool]:
         """Tell of each batch whether it belongs to this shard and is not done yet."""
@@ -177,18 +152,12 @@ class Store:
             elif path.name != JOB_NAME:
                 path.unlink(missing_ok=True)
 
-    def forget(self) -> None:
-        """Remove all that is known of a job but its clips and its manifest."""
-        shutil.rmtree(self.state, ignore_errors=True)
-
 
 def _difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     names = [name for name in wanted if known.get(name) != wanted[name]]
-    values = {name: (known.get(name), wanted[name]) for name in names}
-    shown = {name: pair for name, pair in values.items() if len(str(pair)) < 60}
-    return ", ".join(f"{name} {a} and not {b}" for name, (a, b) in shown.items()) or ", ".join(
-        f"other {name}" for name in names
-    )
+    pairs = {name: f"{known.get(name)} and not {wanted[name]}" for name in names}
+    told = [f"{name} {pair}" for name, pair in pairs.items() if len(pair) < 60]
+    return ", ".join(told or [f"other {name}" for name in names])
 
 
 class BatchWriter:
@@ -200,20 +169,18 @@ class BatchWriter:
     """
 
     def __init__(self, store: Store, batch: int, output: Output) -> None:
-        """Begin a batch, by its number in the job."""
         self._store, self._batch, self._output = store, batch, output
         self.lines: list[Line] = []
+        self._pack = f"pack_{batch:05d}.{output.pack}"
         with raise_as_output_error(store.folder):
             self.folder = store.staging_dir(batch)
 
     def __enter__(self) -> BatchWriter:
-        """Return itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Commit the batch; where something went wrong, note what is whole of it instead."""
         try:
             if kind is None:
                 with raise_as_output_error(self._store.folder):
@@ -224,24 +191,24 @@ class BatchWriter:
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def write(self, result: ItemResult, *, explain_by: Verifier | None = None) -> Line:
-        """Write the files of a clip, and return its line; one that fails gets the reason instead.
-
-        Raises:
-            OutputError: If the files cannot be written.
-        """
-        item, clip, reason = result.item, result.clip, result.reason
-        stem, formats = stem_of(item.number), self._output.formats
+    def write(
+        self, item: Item, clip: Clip | None, *, reason: str = "", explain_by: Verifier | None = None
+    ) -> Line:
+        """Write the files of a clip, and return its line; without one, or its files, the reason."""
+        labels = {"row": item.row, "id": item.id}
+        labels = {name: value for name, value in labels.items() if value is not None}
         with raise_as_output_error(self._store.folder):
             if clip is not None:
                 try:
-                    line = line_of(clip, stem, formats, explain_by=explain_by) | item.labels
-                    write_files(clip, self.folder, stem, formats)
-                    return self.keep(line)
+                    line = line_of(
+                        clip, self._output.formats, number=item.number, explain_by=explain_by
+                    )
+                    write_files(clip, self.folder, line["files"])
+                    return self.keep(line | labels)
                 except ValueError as error:
                     reason = str(error)
             own = {"number": item.number, "seed": item.settings.seed, "index": item.settings.index}
-            return self.keep({**own, **item.labels, "reason": " ".join(reason.split())})
+            return self.keep({**own, **labels, "reason": " ".join(reason.split())})
 
     def keep(self, line: Line) -> Line:
         """Keep the clip of a line, whose files are in the folder; or note why there is none."""
@@ -250,20 +217,16 @@ class BatchWriter:
                 for name in line["files"]:
                     (self.folder / name).replace(self._store.folder / name)
             else:
-                line["pack"] = self._pack_name
+                line["pack"] = self._pack
         self.lines.append(line)
         return line
-
-    @property
-    def _pack_name(self) -> str:
-        return f"pack_{self._batch:05d}.{self._output.pack}"
 
     def _commit(self) -> None:
         kept = [line for line in self.lines if "file" in line]
         if self._output.pack != "files" and kept:
             write_pack = write_tar if self._output.pack == "tar" else write_parquet
-            write_pack(self.folder / self._pack_name, kept, self.folder)
-            (self.folder / self._pack_name).replace(self._store.folder / self._pack_name)
+            write_pack(self.folder / self._pack, kept, self.folder)
+            (self.folder / self._pack).replace(self._store.folder / self._pack)
         self._put_lines(DONE)
         self._store.lines_path(self._batch, PARTIAL).unlink(missing_ok=True)
 
@@ -285,43 +248,33 @@ def write_tar(path: Path, lines: Sequence[Line], folder: Path) -> None:
 
 def write_parquet(path: Path, lines: Sequence[Line], folder: Path) -> None:
     """Write clips into a parquet file: a row a clip, a column a format, and the card as JSON."""
+    import pyarrow as pa
     from pyarrow import parquet
 
-    groups = (lines[at : at + ROW_GROUP] for at in range(0, len(lines), ROW_GROUP))
-    tables = (_table(group, folder) for group in groups)
-    first = next(tables)
-    with parquet.ParquetWriter(path, first.schema) as writer:
-        for table in chain((first,), tables):
-            writer.write_table(table)
-
-
-def _table(lines: Sequence[Line], folder: Path) -> Any:
-    import pyarrow as pa
-
-    kinds = {"file": pa.string(), "row": pa.int64(), "id": pa.string(), "seed": pa.int64(),
-             "index": pa.int64(), "emotion": pa.string(), "valence": pa.float64(),
-             "arousal": pa.float64(), "bars": pa.int64(), "tempo": pa.float64(),
-             "key": pa.string()}  # fmt: skip
-    columns = {name: pa.array([line.get(name) for line in lines], t) for name, t in kinds.items()}
-    heard = [line["verdict"]["quadrant"] for line in lines]
-    columns |= {"heard": pa.array(heard, pa.string()),
-                "card": pa.array(map(json.dumps, lines), pa.string())}  # fmt: skip
-    for suffix in dict.fromkeys(Path(name).suffix[1:] for line in lines for name in line["files"]):
-        files = (next(n for n in line["files"] if n.endswith(f".{suffix}")) for line in lines)
-        columns[suffix] = pa.array([(folder / name).read_bytes() for name in files], pa.binary())
-    return pa.table(columns)
+    suffixes = [Path(name).suffix[1:] for name in lines[0]["files"]]
+    columns = {"file": pa.string(), "row": pa.int64(), "id": pa.string(), "seed": pa.int64(),
+               "index": pa.int64(), "emotion": pa.string(), "valence": pa.float64(),
+               "arousal": pa.float64(), "bars": pa.int64(), "tempo": pa.float64(),
+               "key": pa.string(), "heard": pa.string(), "card": pa.string(),
+               **dict.fromkeys(suffixes, pa.binary())}  # fmt: skip
+    schema = pa.schema(columns)
+    with parquet.ParquetWriter(path, schema) as writer:
+        for at in range(0, len(lines), ROW_GROUP):
+            rows = []
+            for line in lines[at : at + ROW_GROUP]:
+                files = [(folder / name).read_bytes() for name in line["files"]]
+                own = {"heard": line["verdict"]["quadrant"], "card": json.dumps(line)}
+                rows.append({**line, **own, **dict(zip(suffixes, files, strict=True))})
+            writer.write_table(pa.Table.from_pylist(rows, schema))
 
 
 @dataclass
 class Summary:
     """Count what became of a job.
 
-    Attributes:
-        n_clips: Clips that are there.
-        n_asked: Those for which an emotion was asked.
-        n_heard: Those of these in which its quadrant is heard.
-        reasons: How often each reason kept a row or a clip from being composed.
-        is_complete: Whether nothing is left to be done, here or elsewhere.
+    `n_asked` are clips for which an emotion was asked, `n_heard` those of them in which its
+    quadrant is heard; `reasons` say why rows or clips were not composed. `is_complete` is true
+    where nothing is left to be done, here or elsewhere.
     """
 
     n_clips: int = 0
@@ -348,11 +301,8 @@ def write_manifest(store: Store, job: Job) -> Summary:
     """Write the manifest of what is there, and clean up once everything is.
 
     Where other shards keep their batches in the same folder, whoever comes last writes.
-
-    Raises:
-        OutputError: If the folder cannot be written into.
     """
-    with raise_as_output_error(store.folder), store.exclusive():
+    with raise_as_output_error(store.folder), locked(store.state / BEGIN_NAME, wait=True):
         while store.done_dir.is_dir():
             done = store.done()
             is_complete = len(done) == job.n_batches
@@ -409,11 +359,7 @@ def _bad_rows(job: Job) -> Iterator[Line]:
 
 
 def _lines(store: Store, done: Iterable[int]) -> Iterator[str]:
-    """Yield the lines of batches, in order, with those of this shard that were interrupted.
-
-    Raises:
-        FileNotFoundError: If the batches are there no more.
-    """
+    """Yield the lines of batches, in order, with those of this shard that were interrupted."""
     partial = (int(path.stem) for path in store.done_dir.glob(f"*{PARTIAL}"))
     found = {batch: store.lines_path(batch, PARTIAL) for batch in filter(store.shard.has, partial)}
     found |= {batch: store.lines_path(batch) for batch in done}

@@ -1,0 +1,116 @@
+"""Clips into a folder: files whole or not at all, and a manifest of what is there."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.jobs import tree
+from helpers.shell import lines
+from synthetic import make_score
+
+from emomusic.compose import clip as clip_module
+from emomusic.compose.clip import Clip, write_clips
+from emomusic.compose.composer import Composer
+from emomusic.compose.parse import ClipSpec, parse_settings_file
+from emomusic.compose.request import Request
+from emomusic.emotion import Emotion
+from emomusic.files import OutputError, check_folder
+from emomusic.music.score import ScoreError, notes_of, read_score, write_score
+
+
+@pytest.fixture(scope="module")
+def clips(tiny_composer: Composer) -> list[Clip]:
+    return list(tiny_composer.compose(Request(Emotion(0.5, 0.5), n_bars=2), seed=1, count=3))
+
+
+def manifest(folder: Path) -> list[dict[str, Any]]:
+    return lines((folder / "manifest.jsonl").read_text(encoding="utf-8"))
+
+
+def test_each_clip_has_its_files_and_its_line(clips: list[Clip], tmp_path: Path) -> None:
+    running = write_clips(clips, tmp_path, formats=("mid", "json"))
+    cards = []
+    for card in running:
+        assert (tmp_path / card["file"]).is_file()
+        cards.append(card)
+    assert manifest(tmp_path) == cards
+    assert set(tree(tmp_path)) == {"manifest.jsonl", *(n for card in cards for n in card["files"])}
+    for clip, card in zip(clips, cards, strict=True):
+        stem = f"clip_{clip.index:05d}"
+        assert card["file"] == f"{stem}.mid" and card["files"] == [f"{stem}.mid", f"{stem}.json"]
+        written = notes_of(read_score(tmp_path / card["file"]))
+        assert written.pitch.tolist() == notes_of(clip.score).pitch.tolist()
+        text = (tmp_path / card["files"][1]).read_text(encoding="utf-8")
+        assert parse_settings_file(text) == ClipSpec.of(clip)
+
+
+def test_sound_and_notation_are_written_beside(clips: list[Clip], tmp_path: Path) -> None:
+    (card,) = write_clips(clips[:1], tmp_path, formats=("wav", "mid", "mp3", "musicxml", "svg"))
+    assert card["file"] == "clip_00000.wav"
+    files = tree(tmp_path)
+    assert set(card["files"]) == set(files) - {"manifest.jsonl"}
+    assert files["clip_00000.wav"].startswith(b"RIFF")
+    assert b"<score-partwise" in files["clip_00000.musicxml"]
+    assert b"<svg" in files["clip_00000.svg"]
+
+
+def test_a_run_that_is_stopped_leaves_a_manifest(clips: list[Clip], tmp_path: Path) -> None:
+    running = write_clips(clips, tmp_path)
+    next(running)
+    next(running)
+    running.close()  # type: ignore[attr-defined]
+    assert [card["index"] for card in manifest(tmp_path)] == [0, 1]
+
+
+def test_the_folder_is_made_and_a_file_in_the_way_is_told(tmp_path: Path) -> None:
+    for _ in range(2):
+        check_folder(tmp_path / "a" / "b")
+    assert not list((tmp_path / "a" / "b").iterdir())
+    (tmp_path / "out").write_text("mine")
+    for folder in (tmp_path / "out", tmp_path / "out" / "below"):
+        with pytest.raises(OutputError, match=r"cannot write into .*: (File exists|Not a d)"):
+            check_folder(folder)
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def full_disk(clips: list[Clip], folder: Path, patch: pytest.MonkeyPatch) -> list[Clip]:
+    def fill(score: Any, path: Path) -> None:
+        if "00001" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_score(score, path)
+
+    patch.setattr(clip_module, "write_score", fill)
+    return clips
+
+
+def long_sheet(clips: list[Clip], folder: Path, patch: pytest.MonkeyPatch) -> list[Clip]:
+    return [clips[0], replace(clips[1], score=make_score([60] * 6000))]
+
+
+def sound_in_the_way(clips: list[Clip], folder: Path, patch: pytest.MonkeyPatch) -> list[Clip]:
+    (folder / "clip_00001.wav").mkdir()
+    return clips
+
+
+@pytest.mark.parametrize(
+    ("trouble", "formats", "told"),
+    [
+        (full_disk, ("mid", "json"), "cannot write into .*: No space left on device"),
+        (long_sheet, ("mid", "json", "musicxml"), "6000 notes"),
+        (sound_in_the_way, ("mid", "wav"), "cannot write into"),
+    ],
+)
+def test_a_file_that_cannot_be_written_takes_its_clip_along(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    trouble: Callable[..., list[Clip]], formats: tuple[str, ...], told: str,
+) -> None:  # fmt: skip
+    asked = trouble(clips, tmp_path, monkeypatch)
+    with pytest.raises((OutputError, ScoreError), match=told):
+        list(write_clips(asked, tmp_path, formats=formats))
+    assert [card["index"] for card in manifest(tmp_path)] == [0]
+    assert set(tree(tmp_path)) == {"manifest.jsonl", *(f"clip_00000.{s}" for s in formats)}
