@@ -23,13 +23,13 @@ from emomusic.studio.components import (
     PianoRoll,
     Variations,
     fader_rows,
-    name_rows,
-    sound_file,
+    file_data,
 )
 
 HOPE, GRIEF = find_emotion("hope"), find_emotion("grief")
 HERE = {"valence": 0.2, "arousal": -0.4, "name": None}
 PLACE = {"valence": 0.6, "arousal": 0.28, "name": "hope"}
+PLACE_OF_JOY = {axis: getattr(find_emotion("joy"), axis) for axis in ("valence", "arousal")}
 MIXTURE = [{"name": "hope", "weight": 0.75}, {"name": "grief", "weight": 1}]
 ASSETS = sorted(files("emomusic.studio").joinpath("assets").iterdir(), key=lambda path: path.name)
 
@@ -171,11 +171,10 @@ def test_each_attribute_has_one_fader() -> None:
 def test_all_names_reach_the_browser_and_the_printed_ones_come_first(
     picker: EmotionPicker,
 ) -> None:
-    names = [row["name"] for row in name_rows()]
-    assert sorted(map(str, names)) == list(emotion_names())
-    assert names[:2] == ["joy", "calm"]
     props = picker.get_config()["props"]
-    assert props["names"] == name_rows() and props["aliases"] == aliases()
+    names = [row["name"] for row in props["names"]]
+    assert sorted(names) == list(emotion_names()) and names[:2] == ["joy", "calm"]
+    assert props["names"][0] == {"name": "joy", **PLACE_OF_JOY} and props["aliases"] == aliases()
     assert props["n_bars"] == 16 and picker.value == picker.postprocess(HOPE)
 
 
@@ -184,7 +183,7 @@ def test_the_sound_is_served_from_the_cache_and_not_from_where_it_was(tmp_path: 
     sound.write_bytes(b"sound")
     roll = PianoRoll(render=False)
     roll.GRADIO_CACHE = str(tmp_path / "cache")
-    value = roll.postprocess({"audio": sound_file(str(sound))})
+    value = roll.postprocess({"audio": file_data(str(sound))})
     audio = asyncio.run(async_move_files_to_cache(value, roll, postprocess=True))["audio"]
     assert Path(audio["path"]).is_relative_to(tmp_path / "cache")
     assert Path(audio["path"]).read_bytes() == b"sound"

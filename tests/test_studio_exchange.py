@@ -18,11 +18,11 @@ from midi import score_of
 
 import emomusic.studio.exchange as own
 from emomusic.compose.composer import Composer
-from emomusic.compose.parse import ClipSpec, SettingsError, parse_settings_file
+from emomusic.compose.parse import parse_settings_file
 from emomusic.compose.request import Request
-from emomusic.emotion import Emotion, find_emotion
+from emomusic.emotion import Emotion
 from emomusic.music.score import ScoreError, dump_score, read_score
-from emomusic.studio.exchange import read_piece, read_settings, save, settings_text, stem_of
+from emomusic.studio.exchange import read_piece, save, settings_text, stem_of
 from emomusic.studio.session import StudioPiece
 from emomusic.verify.verifier import Verifier
 
@@ -126,20 +126,6 @@ def test_a_piece_is_heard_and_measured(tmp_path: Path, verifier: Verifier) -> No
     assert (piece.key, piece.n_bars, piece.clip) == ("D major", 4, None)
     assert piece.tempo == pytest.approx(96.0, rel=1e-3)
     assert piece.verdict == verifier.verdict(piece.notes)
-
-
-def test_settings_are_read_from_a_file_or_refused_with_a_sentence(tmp_path: Path) -> None:
-    settings = ClipSpec(Request(find_emotion("joy"), n_bars=3), 7, 2, "tiny")
-    path = tmp_path / "settings.json"
-    path.write_text(settings.to_json())
-    assert read_settings(path) == settings
-    for data, words in (
-        (b"\xff\xfe\x00", "these settings cannot be used"),
-        (b" " * (16 * 2**20 + 1), "at most 16 MiB long"),
-    ):
-        path.write_bytes(data)
-        with pytest.raises(SettingsError, match=words):
-            read_settings(path)
 
 
 # What is taken away

@@ -1,4 +1,4 @@
-"""What people bring and what they take away: MIDI files, settings, sound, notation."""
+"""What people bring and what they take away: MIDI files, sound, notation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from emomusic.compose.export import writers_of
-from emomusic.compose.parse import MAX_CHARACTERS, ClipSpec, parse_settings_file
+from emomusic.compose.parse import ClipSpec
 from emomusic.compose.request import FORMATS
 from emomusic.files import write_atomically
 from emomusic.music.key import estimate_key
@@ -34,17 +34,12 @@ PACKED = frozenset({"mp3", "wav"})
 """Stored in the ZIP as they are: one is packed already, the other hardly gets smaller."""
 BUNDLE = "zip"
 MAX_STEM = 48
-SOUNDS = frozenset(suffix for suffix, extra in FORMATS.items() if extra == "audio")
 MAX_SOUND_S = 600.0
 """Longer sound fills the memory, and nobody else hears anything while it is made."""
 
 
 def read_piece(path: Path, verifier: Verifier) -> StudioPiece:
-    """Read a MIDI file and hear it.
-
-    Args:
-        path: The file, under the name it was brought by.
-        verifier: Hears it.
+    """Read a MIDI file, which gives the piece its name, and hear it.
 
     Raises:
         ScoreError: If the file cannot be used, holds over 20,000 notes or 2,000 bars, or lasts
@@ -67,15 +62,6 @@ def read_piece(path: Path, verifier: Verifier) -> StudioPiece:
     return replace(piece, verdict=verifier.verdict(notes))
 
 
-def read_settings(path: Path) -> ClipSpec:
-    """Read a settings file.
-
-    Raises:
-        SettingsError: If it cannot be used.
-    """
-    return parse_settings_file(path.read_bytes()[: MAX_CHARACTERS + 1].decode(errors="replace"))
-
-
 def settings_text(piece: StudioPiece) -> str:
     """Return the settings file of a piece; empty if it was not composed here."""
     return "" if piece.clip is None else ClipSpec.of(piece.clip).to_json()
@@ -90,11 +76,7 @@ def stem_of(piece: StudioPiece) -> str:
 
 
 def save(piece: StudioPiece, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Write a piece in all formats, and a ZIP of them.
-
-    Args:
-        piece: Composed or brought.
-        folder: There already; for this piece alone.
+    """Write a piece in all formats, and a ZIP of them, into a folder that is there for it alone.
 
     Yields:
         Ending and file, each as soon as it is written. A piece too long for notation has none,
@@ -104,10 +86,12 @@ def save(piece: StudioPiece, folder: Path) -> Iterator[tuple[str, Path]]:
         OSError: If a file cannot be written.
     """
     stem, written = stem_of(piece), dict[str, Path]()
-    left_out = {"json"} if piece.clip is None else set[str]()
-    if float(piece.bars_s[-1]) > MAX_SOUND_S:
-        left_out |= SOUNDS
-    formats = [suffix for suffix in ORDER if suffix not in left_out]
+    formats = [
+        suffix
+        for suffix in ORDER
+        if (suffix != "json" or piece.clip is not None)
+        and (FORMATS[suffix] != "audio" or piece.bars_s[-1] <= MAX_SOUND_S)
+    ]
     writers = writers_of(piece.score, formats, key=piece.key, settings=lambda: settings_text(piece))
     try:
         for suffix, write in writers:

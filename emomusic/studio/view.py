@@ -12,20 +12,17 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from emomusic.music.attributes import measure
 from emomusic.music.notes import FloatColumn
-from emomusic.music.passage import passage_of
-from emomusic.studio.components import refusal, sound_file
+from emomusic.studio.components import file_data, refusal
 from emomusic.studio.exchange import BUNDLE, PLAYED, save, settings_text
 from emomusic.studio.page import FORMATS, Page, status_line
-from emomusic.studio.progress import Progress
-from emomusic.studio.result import Asked, Result, result_page
-from emomusic.studio.session import Session, StudioPiece, Take
-from emomusic.verify.timeline import explain_score
+from emomusic.studio.result import explained, result_page
+from emomusic.studio.session import Progress, Session, StudioPiece, Take
 from emomusic.verify.verifier import Verifier
 
 CARD_NOTES = 1_500
 """A card is small: of longer pieces it shows the beginning."""
+ON, OFF = gr.update(interactive=True), gr.update(interactive=False)
 
 Updates = dict[Any, Any]
 Stream = Generator[Updates, None, None]
@@ -49,13 +46,14 @@ class View:
     def growing(self, session: Session, progress: Progress, *, beside: bool) -> Updates:
         """Show on the roll the first piece that grows.
 
-        Args:
-            session: Of the person.
-            progress: What is there.
-            beside: Whether the cards stay as they are; else those that grow take their places.
+        Where they grow beside the cards, these stay as they are; else they take their places.
         """
         page, pairs = self.page, list(zip(progress.pieces, progress.n_bars, strict=True))
-        updates = self.say(_progress(progress)) | self._busy(is_busy=True)
+        done, of = sum(piece.n_bars for piece, _ in pairs if piece), sum(progress.n_bars)
+        words = f"Composing {len(pairs)} variations: {done} of {of} bars."
+        if len(pairs) == 1:
+            words = f"Composing: bar {min(done + 1, of)} of {of}."
+        updates = self.say(words) | {page.stop: ON, page.compose: OFF}
         if not beside:
             updates[page.variations] = deck_of(session, growing=pairs)
         for piece, n_bars in pairs:
@@ -65,18 +63,15 @@ class View:
 
     def settled(self, session: Session, progress: Progress) -> Updates:
         """Show the chosen piece, and tell what was composed."""
-        words = "Stopped before the first bar was there."
+        words, whole = "Stopped before the first bar was there.", progress.whole
         updates = {} if session.take is None else self.present(session)
-        if progress.whole:
-            words = _composed(progress)
+        if whole:
+            words = "Stopped: kept " if progress.is_stopped else ""
+            words += f"{len(whole)} variations, " if len(whole) > 1 else ""
+            words += f"{sum(piece.n_bars for piece in whole)} bars in {progress.total_s:.1f} s, "
+            words += f"the first after {progress.first_s or 0:.2f} s."
             session.told = words, time.perf_counter() - progress.total_s
-        return updates | self.say(words) | self._busy(is_busy=False)
-
-    def _busy(self, *, is_busy: bool) -> Updates:
-        return {
-            self.page.stop: gr.update(interactive=is_busy),
-            self.page.compose: gr.update(interactive=not is_busy),
-        }
+        return updates | self.say(words) | {self.page.stop: OFF, self.page.compose: ON}
 
     def present(self, session: Session, *, keep_choice: bool = False) -> Updates:
         """Show the chosen piece, and what is there of its files; `write` brings the others."""
@@ -85,18 +80,17 @@ class View:
         files = session.files.get(piece, {})
         session.told, session.sounding = None, piece if PLAYED in files else None
         updates: Updates = {
-            page.roll: _tracked(roll_of(piece, audio=files.get(PLAYED))),
+            page.roll: roll_of(piece, audio=files.get(PLAYED)),
             page.result: result_page(explained(piece, self.verifier)),
             page.settings: settings_text(piece),
-            page.undo: gr.update(interactive=len(take.versions) > 1),
+            page.undo: ON if len(take.versions) > 1 else OFF,
         }
-        for button in (page.vary, page.extend, *page.moves.values()):
-            updates[button] = gr.update(interactive=True)
+        updates.update(dict.fromkeys((page.vary, page.extend, *page.moves.values()), ON))
         if not keep_choice:
             updates[page.variations] = deck_of(session)
         if BUNDLE not in files:
-            updates |= {button: gr.update(interactive=False) for button in page.downloads.values()}
             updates[page.sheet] = ""
+            updates.update(dict.fromkeys(page.downloads.values(), OFF))
         return updates
 
     def write(self, session: Session) -> Stream:
@@ -106,9 +100,8 @@ class View:
         session.sounding = None
         if piece is None or piece is session.writing:
             yield self.nothing()
-        elif BUNDLE in session.files.get(piece, {}):
-            files = session.files[piece]
-            yield self._sound(session, piece, files) | self._files(files)
+        elif piece in session.files:
+            yield self._files(session, piece)
         else:
             session.writing = piece
             try:
@@ -127,7 +120,7 @@ class View:
             if sound := self._sound(session, piece, files):
                 yield sound
         session.files[piece] = files
-        yield self._sound(session, piece, files) | self._files(files)
+        yield self._files(session, piece)
         if PLAYED not in files:
             yield self.say("Too long to be played here: take the MIDI file.")
 
@@ -136,7 +129,7 @@ class View:
         if session.sounding is piece or PLAYED not in files:
             return {}
         session.sounding = piece
-        updates: Updates = {self.page.roll: _tracked(roll_of(piece, audio=files[PLAYED]))}
+        updates: Updates = {self.page.roll: roll_of(piece, audio=files[PLAYED])}
         if session.told is not None:
             (words, began), session.told = session.told, None
             waited = time.perf_counter() - began
@@ -157,13 +150,13 @@ class View:
                 raise refusal(f"The files cannot be written: {reason}") from error
             raise
 
-    def _files(self, files: dict[str, str]) -> Updates:
-        updates: Updates = {
-            self.page.downloads[suffix]: gr.update(
-                value=files.get(suffix), interactive=suffix in files
-            )
-            for suffix in FORMATS
-        }
+    def _files(self, session: Session, piece: StudioPiece) -> Updates:
+        """Give out the files of a piece, its sound too."""
+        files = session.files[piece]
+        updates = self._sound(session, piece, files)
+        for suffix in FORMATS:
+            there = gr.update(value=files.get(suffix), interactive=suffix in files)
+            updates[self.page.downloads[suffix]] = there
         sheet = files.get("svg")
         words = "This piece is too long for sheet music."
         updates[self.page.sheet] = Path(sheet).read_text("utf-8") if sheet else words
@@ -181,52 +174,26 @@ def chosen(session: Session) -> Take:
     return session.take
 
 
-def _progress(progress: Progress) -> str:
-    """Return how far it is, such as `Composing: bar 5 of 16.`"""
-    n_bars = [0 if piece is None else piece.n_bars for piece in progress.pieces]
-    if len(n_bars) == 1:
-        return f"Composing: bar {min(n_bars[0] + 1, progress.n_bars[0])} of {progress.n_bars[0]}."
-    done, of = sum(n_bars), sum(progress.n_bars)
-    return f"Composing {len(n_bars)} variations: {done} of {of} bars."
-
-
-def _composed(progress: Progress) -> str:
-    """Return what was composed, such as `16 bars in 0.4 s, the first after 0.1 s.`"""
-    n, bars = len(progress.whole), sum(piece.n_bars for piece in progress.whole)
-    what = f"{bars} bars" if n == 1 else f"{n} variations, {bars} bars"
-    kept = "Stopped: kept " if progress.is_stopped else ""
-    first_s = progress.first_s or 0
-    return f"{kept}{what} in {progress.total_s:.1f} s, the first after {first_s:.2f} s."
-
-
-def _tracked(roll: dict[str, Any]) -> Any:
-    """Give sound as an update: else gradio loses track of the file, and never removes it."""
-    return gr.update(value=roll) if roll["audio"] else roll
-
-
 # Pieces as the components of the page take them
 
 
-def roll_of(
-    piece: StudioPiece, *, audio: str | None = None, n_bars: int | None = None
-) -> dict[str, Any]:
-    """Return what the piano roll shows of a piece.
+def roll_of(piece: StudioPiece, *, audio: str | None = None, n_bars: int | None = None) -> Any:
+    """Return what the piano roll shows of a piece, with its sound file if that is there.
 
-    Args:
-        piece: Whole, or being written.
-        audio: Its sound file.
-        n_bars: Bars that it will have, while it is being written; None says that it is whole.
+    While it is being written it will have `n_bars`; None says that it is whole.
     """
     notes = piece.notes
     packed = pack_notes(notes.onset_s, notes.duration_s, notes.pitch, notes.velocity, piece.hands)
-    return {
+    roll = {
         "notes": packed,
         "bars": piece.bars_s.round(3).tolist(),
         "n_bars": n_bars or piece.n_bars,
         "composing": n_bars is not None,
-        "label": label_of(piece),
-        "audio": sound_file(audio),
+        "label": piece.label,
+        "audio": None if audio is None else file_data(audio),
     }
+    # Sound goes as an update: else gradio loses track of the file, and never removes it.
+    return roll if audio is None else gr.update(value=roll)
 
 
 def pack_notes(onset_s: FloatColumn, duration_s: FloatColumn, *others: Any) -> str:
@@ -239,12 +206,6 @@ def pack_notes(onset_s: FloatColumn, duration_s: FloatColumn, *others: Any) -> s
     times = [np.rint(1000 * column) for column in (onset_s, duration_s)]
     rows = np.column_stack([*times, *others]).astype(np.int64).tolist()
     return "".join(",".join(map(str, row)) + ";" for row in rows)
-
-
-def label_of(piece: StudioPiece) -> str:
-    """Return a piece in plain words, such as `nostalgia, 16 bars, D minor, 84 bpm`."""
-    words = [piece.feeling, f"{piece.n_bars} bars", piece.key, f"{piece.tempo:.0f} bpm"]
-    return ", ".join(word for word in words if word)
 
 
 def deck_of(
@@ -271,21 +232,16 @@ def deck_of(
 def _card(
     title: str, piece: StudioPiece | None, *, n_bars: int = 0, favourite: bool | None = None
 ) -> dict[str, Any]:
-    """Return a card; what is not heard yet will have `n_bars`.
+    """Return a card; what is not heard yet has no quadrant, and will have `n_bars`.
 
     A favourite of None stays as the person set it in the browser.
     """
-    card: dict[str, Any] = {
-        "title": title, "notes": "", "length_s": 1.0, "quadrant": None, "probability": None,
-        "valence": None, "arousal": None, "n_bars": n_bars, "tempo": None, "key": "",
-        "favourite": favourite, "composing": True, "done": False,
-    }  # fmt: skip
+    card: dict[str, Any] = {"title": title, "favourite": favourite, "n_bars": n_bars}
     if piece is None:
-        return card
-    notes, length_s = piece.notes, float(piece.bars_s[-1])
+        return {**card, "notes": "", "length_s": 1.0}
+    notes, length_s, verdict = piece.notes, float(piece.bars_s[-1]), piece.verdict
     first = slice(CARD_NOTES)
     card["notes"] = pack_notes(notes.onset_s[first], notes.duration_s[first], notes.pitch[first])
-    verdict = piece.verdict
     if verdict is None:
         return {**card, "length_s": round(length_s * n_bars / max(piece.n_bars, 1), 3)}
     return {
@@ -298,30 +254,4 @@ def _card(
         "n_bars": piece.n_bars,
         "tempo": round(piece.tempo, 3),
         "key": piece.key,
-        "composing": False,
-        "done": True,
     }
-
-
-def explained(piece: StudioPiece, verifier: Verifier) -> Result:
-    """Return what is heard in a piece and why, and what was asked."""
-    verdict, clip = piece.verdict, piece.clip
-    assert verdict is not None  # what is presented has been heard
-    explanation, course = explain_score(piece.score, verifier, notes=piece.notes, verdict=verdict)
-    heard: dict[str, Any] = {"verdict": verdict, "explanation": explanation, "course": course}
-    if clip is None:
-        achieved = measure(passage_of(piece.notes, tempo=piece.tempo))
-        return Result(**heard, achieved=achieved, file=piece.name)
-    request = clip.request
-    asked = None
-    if request.emotion is not None:
-        asked = Asked(request.emotion, request.curve, clip.n_given)
-    alone = {"tempo": request.tempo is not None, "mode": request.is_major is not None}
-    return Result(
-        **heard,
-        achieved=clip.achieved,
-        asked=asked,
-        targets=clip.targets,
-        fixed=(*request.fixed, *(name for name, is_asked in alone.items() if is_asked)),
-        best_of=request.best_of,
-    )

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
+import html
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from emomusic.emotion import QUADRANTS, Emotion, EmotionCurve, nearest_names
-from emomusic.studio.result.markup import (
-    Point,
-    circle,
-    drawing,
-    line,
-    path,
-    percent,
-    signed,
-    spoken,
-    tag,
-    text,
-)
 from emomusic.verify.timeline import Window
 from emomusic.verify.verifier import Verdict
 
+Point = Emotion | Verdict | Window
 AXES = ("valence", "arousal")
+# Gradio fills templates in the browser; these three never begin a placeholder if written so.
+_PLACEHOLDERS = str.maketrans({"$": "&#36;", "{": "&#123;", "}": "&#125;"})
 
 SIZE = 340.0
 CENTRE, RADIUS = complex(SIZE / 2, SIZE / 2), 130.0
 """The circle is one unit of valence and of arousal in radius."""
-FEELS = {"Q1": "happy", "Q2": "tense", "Q3": "sad", "Q4": "calm"}
-SIDES = {"Q1": (1, 1), "Q2": (-1, 1), "Q3": (-1, -1), "Q4": (1, -1)}
+CORNERS = {
+    "Q1": (1, 1, "happy"),
+    "Q2": (-1, 1, "tense"),
+    "Q3": (-1, -1, "sad"),
+    "Q4": (1, -1, "calm"),
+}
 RING, DOT = 6.0, 5.5
 BEAD, SMALL = 7.5, 3.5
 MAX_NUMBERED = 4
@@ -39,7 +35,6 @@ WIDTH, LEFT, RIGHT = 340.0, 28.0, 334.0
 PANEL, TOP, GAP = 100.0, 22.0, 34.0
 BAND = 16.0
 """Height of the row that names the quadrant of each window."""
-HEIGHT = TOP + 2 * PANEL + GAP + 10 + BAND + 20
 NARROW = 24.0
 """A window that is narrower than this shows its quadrant by colour alone."""
 TICK_ROOM = 22.0
@@ -48,13 +43,7 @@ TICK_ROOM = 22.0
 
 @dataclass(frozen=True)
 class Asked:
-    """Hold what was asked of the emotion.
-
-    Attributes:
-        emotion: Of the whole.
-        curve: How it was to move; None where it stays.
-        start: Bars that were there already: the curve begins after them.
-    """
+    """Hold the emotion that was asked for, how it was to move, and in which bar that begins."""
 
     emotion: Emotion
     curve: EmotionCurve | None = None
@@ -71,7 +60,62 @@ class Asked:
         return [start, *(place for place in places if start < place < end), end]
 
 
-def span(window: Window) -> tuple[float, float]:
+# Words and tags
+
+
+def escaped(words: object) -> str:
+    """Return a text that is safe between tags and inside quoted attributes."""
+    return html.escape(str(words), quote=True).translate(_PLACEHOLDERS)
+
+
+def percent(share: float) -> str:
+    """Write a share as whole per cent; what is neither nothing nor all is not called so."""
+    if 0 < share < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 <= share < 1 else f"{share:.0%}".replace("%", " %")
+
+
+def tag(name: str, inside: str = "", **attributes: object) -> str:
+    """Return an element around markup that is safe already.
+
+    Of its attributes `class_` stands for class and `_` for a hyphen; values are escaped, numbers
+    rounded to a hundredth, and None leaves one out.
+    """
+    parts = [
+        f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    ]
+    return f"<{name}{''.join(parts)}>{inside}</{name}>"
+
+
+def _value(value: object) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else escaped(value)
+
+
+def legend(keys: Sequence[tuple[str, str]]) -> str:
+    """Explain marks, each given by its classes and its words."""
+    parts = [
+        tag("span", tag("span", class_=f"emo-key {kind}", aria_hidden="true") + words)
+        for kind, words in keys
+    ]
+    return tag("p", "".join(parts), class_="emo-legend")
+
+
+def _spoken(point: Point) -> str:
+    """Tell a point in words; screen readers skip the typographic minus."""
+    return f"valence {point.valence:z.2f}, arousal {point.arousal:z.2f}"
+
+
+def _told(window: Window, asked: Asked | None, heard: str) -> str:
+    """Tell a window to those who do not see it."""
+    words = f"{heard}{_spoken(window)}"
+    if asked is not None and _middle(window) > asked.start:
+        words = f"asked {_spoken(asked.at(_middle(window)))}, {words}"
+    return f"{window.name_to(window)}: {words}"
+
+
+def _span(window: Window) -> tuple[float, float]:
     """Return where a window begins and ends: in bars from the beginning, else in seconds."""
     if window.bars is None:
         return window.start_s, window.end_s
@@ -79,15 +123,33 @@ def span(window: Window) -> tuple[float, float]:
 
 
 def _middle(window: Window) -> float:
-    return sum(span(window)) / 2
+    return sum(_span(window)) / 2
 
 
-def _told(window: Window, asked: Asked | None, heard: str) -> str:
-    """Tell a window to those who do not see it."""
-    words = f"{heard}{spoken(window)}"
-    if asked is not None and _middle(window) > asked.start:
-        words = f"asked {spoken(asked.at(_middle(window)))}, {words}"
-    return f"{window.name_to(window)}: {words}"
+# Marks: places are complex numbers, x to the right and y down, in units of the view box
+
+
+def _line(kind: str, start: complex, end: complex) -> str:
+    return tag("line", class_=kind, x1=start.real, y1=start.imag, x2=end.real, y2=end.imag)
+
+
+def _circle(kind: str, at: complex, r: float) -> str:
+    return tag("circle", class_=kind, cx=at.real, cy=at.imag, r=r)
+
+
+def _path(name: str, kind: str, corners: Iterable[complex]) -> str:
+    points = " ".join(f"{corner.real:.1f},{corner.imag:.1f}" for corner in corners)
+    return tag(name, class_=kind, points=points)
+
+
+def _text(at: complex, words: str, kind: str, anchor: str = "start") -> str:
+    return tag("text", escaped(words), x=at.real, y=at.imag, class_=kind, text_anchor=anchor)
+
+
+def _drawing(inside: str, height: float, label: str, kind: str) -> str:
+    """Return an SVG that screen readers take as one picture with a label."""
+    box = f"0 0 {WIDTH:g} {height:g}"
+    return tag("svg", inside, class_=kind, viewBox=box, role="img", aria_label=label)
 
 
 def _colour(heard: Verdict | Window) -> str:
@@ -98,38 +160,29 @@ def _colour(heard: Verdict | Window) -> str:
 
 
 def plane(asked: Asked | None, heard: Verdict, windows: Sequence[Window]) -> str:
-    """Draw what was asked and what is heard, with how sure it is.
+    """Draw what was asked and what is heard, and write the points in a table under it.
 
-    Args:
-        asked: None where nothing was asked. Where it was to move, paths are drawn, window by
-            window; without windows in bars, points.
-        heard: The verdict on the whole.
-        windows: In the order of time; there may be gaps.
-
-    Returns:
-        An SVG, and a table of the points under it.
+    What was to move is drawn as paths, window by window; without windows in bars, as points.
     """
     shares = ", ".join(f"{name} {percent(share)}" for name, share in heard.probabilities.items())
-    point = None if asked is None else asked.emotion
     if asked is not None and asked.curve is not None and windows and windows[0].bars is not None:
-        end = span(windows[-1])[1]
+        end = _span(windows[-1])[1]
         marks = _paths(asked, windows, end)
         told = "; ".join(_told(window, asked, "heard ") for window in windows)
         label = f"The emotion's path: {told}; the whole: {shares}"
         rows = [_row("from", asked.at(asked.start)), _row("to", asked.at(end))]
     else:
+        point = None if asked is None else asked.emotion
         marks = _points(point, heard)
-        label = f"heard {spoken(heard)}, give or take {heard.valence_sd:.2f}"
+        label = f"heard {_spoken(heard)}, give or take {heard.valence_sd:.2f}"
         label += f" and {heard.arousal_sd:.2f}; {shares}"
-        label = label.capitalize() if point is None else f"Asked {spoken(point)}; {label}"
+        label = label.capitalize() if point is None else f"Asked {_spoken(point)}; {label}"
         rows = [] if point is None else [_row("asked", point)]
-    picture = drawing(_ground(heard) + marks, complex(SIZE, SIZE), label, "emo-plane-svg")
-    titles = "".join(tag("th", name, scope="col") for name in (*AXES, "near"))
-    corner = tag("th", tag("span", "point", class_="emo-sr"), scope="col")
+    picture = _drawing(_ground(heard) + marks, SIZE, label, "emo-plane-svg")
+    titles = [tag("span", "point", class_="emo-sr"), *AXES, "near"]
+    head = tag("thead", tag("tr", "".join(tag("th", title, scope="col") for title in titles)))
     body = tag("tbody", "".join([*rows, _row("heard", heard)]))
-    return picture + tag(
-        "table", tag("thead", tag("tr", corner + titles)) + body, class_="emo-points"
-    )
+    return picture + tag("table", head + body, class_="emo-points")
 
 
 def _place(point: Point) -> complex:
@@ -139,23 +192,25 @@ def _place(point: Point) -> complex:
 def _ground(heard: Verdict) -> str:
     """Draw the quadrants, each tinted as it is probable, and the axes."""
     right, down = complex(RADIUS, 0), complex(0, RADIUS)
+    words = (
+        (-down - 8j, "arousal +", "middle"),
+        (down + 17j, "−", "middle"),
+        (right + 6 + 4j, "+", "start"),
+        (right + 4 + 18j, "valence", "start"),
+        (-right - 8 + 4j, "−", "end"),
+    )
     return "".join(
         [
             *(_sector(name, heard) for name in QUADRANTS),
-            circle("emo-rim", CENTRE, RADIUS),
-            line("emo-axis", CENTRE - right, CENTRE + right),
-            line("emo-axis", CENTRE - down, CENTRE + down),
-            text(CENTRE - down - 8j, "arousal +", "emo-faint", anchor="middle"),
-            text(CENTRE + down + 17j, "−", "emo-faint", anchor="middle"),
-            text(CENTRE + right + 6 + 4j, "+", "emo-faint"),
-            text(CENTRE + right + 4 + 18j, "valence", "emo-faint"),
-            text(CENTRE - right - 8 + 4j, "−", "emo-faint", anchor="end"),
+            _circle("emo-rim", CENTRE, RADIUS),
+            *(_line("emo-axis", CENTRE - end, CENTRE + end) for end in (right, down)),
+            *(_text(CENTRE + at, word, "emo-faint", anchor) for at, word, anchor in words),
         ]
     )
 
 
 def _sector(name: str, heard: Verdict) -> str:
-    right, up = SIDES[name]
+    right, up, feel = CORNERS[name]
     share, sweep = heard.probabilities[name], int(right * up < 0)
     x, y = CENTRE.real + right * RADIUS, CENTRE.imag - up * RADIUS
     outline = (
@@ -166,22 +221,24 @@ def _sector(name: str, heard: Verdict) -> str:
     anchor, at = ("end", SIZE - 4) if right > 0 else ("start", 4.0)
     corner = complex(at, 20 if up > 0 else SIZE - 22)
     kind = "emo-share emo-most" if name == heard.quadrant else "emo-share"
-    words = text(corner, f"{name}  {percent(share)}", kind, anchor=anchor)
-    feel = text(corner + 15j, FEELS[name], "emo-faint", anchor=anchor)
-    return tag("g", tint + words + feel, class_=f"emo-{name.lower()}")
+    words = _text(corner, f"{name}  {percent(share)}", kind, anchor)
+    words += _text(corner + 15j, feel, "emo-faint", anchor)
+    return tag("g", tint + words, class_=f"emo-{name.lower()}")
 
 
 def _points(asked: Emotion | None, heard: Verdict) -> str:
     there = _place(heard)
-    dot = circle("emo-heard", there, DOT)
-    cloud = tag("g", _cloud(heard) + dot, class_=_colour(heard))
+    cloud = tag("g", _cloud(heard) + _circle("emo-heard", there, DOT), class_=_colour(heard))
     if asked is None:
-        return cloud + text(there - 12j, "heard", "emo-tag", anchor="middle")
+        return cloud + _text(there - 12j, "heard", "emo-tag", "middle")
     here = _place(asked)
     way = there - here
     towards = way / abs(way) if abs(way) >= 1 else 1j
-    names = _name(here, _free_side(asked, -towards), "asked") + _name(there, towards, "heard")
-    return cloud + _arrow(here, there) + circle("emo-asked", here, RING) + names
+    away = -towards
+    if math.hypot(asked.valence, asked.arousal) > 1.1:  # a quadrant's name stands in the corner
+        away = complex(-math.copysign(1.0, asked.valence), 0.0)
+    names = _name(here, away, "asked") + _name(there, towards, "heard")
+    return cloud + _arrow(here, there) + _circle("emo-asked", here, RING) + names
 
 
 def _cloud(heard: Verdict) -> str:
@@ -206,14 +263,8 @@ def _arrow(start: complex, end: complex) -> str:
     unit = (end - start) / abs(end - start)
     tip = end - unit * (DOT + 3)
     neck, wing = tip - 7 * unit, 3.5j * unit
-    head = path("polygon", "emo-arrowhead", [tip, neck + wing, neck - wing])
-    return line("emo-arrow", start + unit * RING, neck) + head
-
-
-def _free_side(asked: Emotion, away: complex) -> complex:
-    """Return the side for a word: inwards in a corner, where the quadrant's name stands."""
-    in_corner = math.hypot(asked.valence, asked.arousal) > 1.1
-    return complex(-math.copysign(1.0, asked.valence), 0.0) if in_corner else away
+    head = _path("polygon", "emo-arrowhead", [tip, neck + wing, neck - wing])
+    return _line("emo-arrow", start + unit * RING, neck) + head
 
 
 def _name(place: complex, side: complex, words: str) -> str:
@@ -221,23 +272,20 @@ def _name(place: complex, side: complex, words: str) -> str:
     anchor = "middle" if abs(side.real) < 0.5 else "start" if side.real > 0 else "end"
     x = place.real + 12 * side.real
     x += {"start": min(0.0, SIZE - 36 - x), "end": max(0.0, 36 - x), "middle": 0.0}[anchor]
-    return text(complex(x, place.imag + 14 * side.imag + 4), words, "emo-tag", anchor=anchor)
+    return _text(complex(x, place.imag + 14 * side.imag + 4), words, "emo-tag", anchor)
 
 
 def _paths(asked: Asked, windows: Sequence[Window], end: float) -> str:
     """Draw the asked and the heard path, with a thread between what belongs together."""
-    wanted = {
-        i: _place(asked.at(_middle(window)))
-        for i, window in enumerate(windows)
-        if _middle(window) > asked.start
-    }
     heard = {i: _place(window) for i, window in enumerate(windows)}
+    middles = {i: _middle(window) for i, window in enumerate(windows)}
+    wanted = {i: _place(asked.at(at)) for i, at in middles.items() if at > asked.start}
     corners = [_place(asked.at(place)) for place in asked.corners(asked.start, end)]
     return "".join(
         [
-            *(line("emo-thread", place, heard[i]) for i, place in wanted.items()),
-            path("polyline", "emo-asked-path", corners),
-            path("polyline", "emo-heard-path", heard.values()),
+            *(_line("emo-thread", place, heard[i]) for i, place in wanted.items()),
+            _path("polyline", "emo-asked-path", corners),
+            _path("polyline", "emo-heard-path", heard.values()),
             *_beads(windows, wanted, "asked"),
             *_beads(windows, heard, "heard"),
         ]
@@ -247,12 +295,11 @@ def _paths(asked: Asked, windows: Sequence[Window], end: float) -> str:
 def _beads(windows: Sequence[Window], places: Mapping[int, complex], kind: str) -> Iterator[str]:
     """Draw a bead for each window, those without a number first: they lie below."""
     ends = {min(places, default=0), max(places, default=0)}
-    numbered: Collection[int] = places if len(places) <= MAX_NUMBERED else ends
+    numbered = {*places} if len(places) <= MAX_NUMBERED else ends
     for i in sorted(places, key=lambda i: i in numbered):
-        bead = circle(f"emo-{kind}", places[i], BEAD if i in numbered else SMALL)
+        bead = _circle(f"emo-{kind}", places[i], BEAD if i in numbered else SMALL)
         if i in numbered:
-            label = f"emo-bead emo-bead-{kind}"
-            bead += text(places[i] + 3.5j, str(i + 1), label, anchor="middle")
+            bead += _text(places[i] + 3.5j, str(i + 1), f"emo-bead emo-bead-{kind}", "middle")
         yield tag("g", bead, class_=_colour(windows[i]))
 
 
@@ -265,20 +312,19 @@ def _row(title: str, point: Emotion | Verdict) -> str:
     mark = tag("span", class_=f"emo-key {key}", aria_hidden="true")
     if title in ("from", "to"):
         mark += tag("span", "asked ", class_="emo-sr")
-    cells = [
-        tag("td", signed(value) + tag("span", spread, class_="emo-dim"))
-        for value, spread in zip((point.valence, point.arousal), spreads, strict=True)
-    ]
+    cells = [tag("th", mark + title, scope="row")]
+    for value, spread in zip((point.valence, point.arousal), spreads, strict=True):
+        signed = f"{value:+z.2f}".replace("-", "−").replace("+0.00", "0.00")
+        cells.append(tag("td", signed + tag("span", spread, class_="emo-dim")))
     near = ", ".join(nearest_names(Emotion(point.valence, point.arousal), 2))
-    names = tag("td", near, class_="emo-near")
-    return tag("tr", tag("th", mark + title, scope="row") + "".join(cells) + names)
+    return tag("tr", "".join(cells) + tag("td", near, class_="emo-near"))
 
 
 # Valence and arousal over the bars
 
 
 @dataclass(frozen=True)
-class CoursePanel:
+class _Panel:
     """Turn places of a piece, and values of valence or arousal, into places of the picture."""
 
     axis: str
@@ -286,11 +332,9 @@ class CoursePanel:
     top: float
 
     def x(self, place: float) -> float:
-        """Return the way to a place, in bars or seconds from the beginning."""
         return LEFT + (RIGHT - LEFT) * place / self.end
 
     def at(self, place: float, point: Point) -> complex:
-        """Return where the value of a point lies."""
         value = point.valence if self.axis == "valence" else point.arousal
         return complex(self.x(place), self.top + PANEL * (1 - value) / 2)
 
@@ -302,97 +346,78 @@ class CoursePanel:
 def course(asked: Asked | None, windows: Sequence[Window]) -> str:
     """Draw valence and arousal over the bars: asked as a line, heard as steps.
 
-    Args:
-        asked: None where nothing was asked; a curve counts bars, so it needs windows that do.
-        windows: In the order of time; without any, nothing is drawn.
-
-    Returns:
-        An SVG and its legend, or an empty text.
+    Without windows nothing is drawn; a curve counts bars, so it needs windows that do.
     """
     if not windows:
         return ""
     if asked is not None and windows[0].bars is None:
         asked = Asked(asked.emotion)
-    end = span(windows[-1])[1]
-    tops = (TOP, TOP + PANEL + GAP)
-    parts = [
-        _panel(CoursePanel(axis, end, top), asked, windows)
-        for axis, top in zip(AXES, tops, strict=True)
-    ]
-    foot = CoursePanel("", end, tops[1] + PANEL + 10)
+    end, top, parts = _span(windows[-1])[1], TOP, list[str]()
+    for axis in AXES:
+        parts.append(_axis(_Panel(axis, end, top), asked, windows))
+        top += PANEL + GAP
+    foot = _Panel("", end, top - GAP + 10)
     parts += [*(_cell(foot, window) for window in windows), *_ticks(foot, windows)]
     told = "; ".join(_told(window, asked, f"heard {window.quadrant}, ") for window in windows)
     label = f"Valence and arousal over the piece; {told}"
-    picture = drawing("".join(parts), complex(WIDTH, HEIGHT), label, "emo-course-svg")
+    picture = _drawing("".join(parts), foot.top + BAND + 20, label, "emo-course-svg")
     keys = [("emo-key-line", "asked")] if asked is not None else []
-    keys.append(("emo-key-step", "heard, in the colour of its quadrant"))
-    return picture + legend(keys)
+    return picture + legend([*keys, ("emo-key-step", "heard, in the colour of its quadrant")])
 
 
-def legend(keys: Sequence[tuple[str, str]]) -> str:
-    """Explain marks, each given by its classes and its words."""
-    parts = [
-        tag("span", tag("span", class_=f"emo-key {kind}", aria_hidden="true") + words)
-        for kind, words in keys
-    ]
-    return tag("p", "".join(parts), class_="emo-legend")
-
-
-def _panel(panel: CoursePanel, asked: Asked | None, windows: Sequence[Window]) -> str:
-    parts = [text(complex(LEFT, panel.top - 7), panel.axis, "emo-strong")]
+def _axis(panel: _Panel, asked: Asked | None, windows: Sequence[Window]) -> str:
+    parts = [_text(complex(LEFT, panel.top - 7), panel.axis, "emo-strong")]
     for value, words in ((1.0, "+1"), (0.0, "0"), (-1.0, "−1")):
         left = complex(LEFT, panel.top + PANEL * (1 - value) / 2)
         kind = "emo-axis" if value == 0 else "emo-grid"
-        parts.append(line(kind, left, complex(RIGHT, left.imag)))
-        parts.append(text(left - 5 + 3.5j, words, "emo-faint", anchor="end"))
+        parts.append(_line(kind, left, complex(RIGHT, left.imag)))
+        parts.append(_text(left - 5 + 3.5j, words, "emo-faint", "end"))
     if asked is not None:
         parts += [_gap(panel, asked, window) for window in windows]
     for before, after in pairwise(windows):  # joined by thin lines, so that the eye follows
-        place = span(before)[1]
-        if place == span(after)[0]:
-            parts.append(line("emo-riser", panel.at(place, before), panel.at(place, after)))
+        place = _span(before)[1]
+        if place == _span(after)[0]:
+            parts.append(_line("emo-riser", panel.at(place, before), panel.at(place, after)))
     if asked is not None:
         corners = panel.asked(asked, asked.start, panel.end)
-        parts.append(path("polyline", "emo-asked-line", corners))
+        parts.append(_path("polyline", "emo-asked-line", corners))
     for window in windows:
-        start, end = (panel.at(place, window) for place in span(window))
-        parts.append(line(f"emo-step {_colour(window)}", start + 1.5, end - 1.5))
+        start, end = (panel.at(place, window) for place in _span(window))
+        parts.append(_line(f"emo-step {_colour(window)}", start + 1.5, end - 1.5))
     return tag("g", "".join(parts), class_=f"emo-panel emo-panel-{panel.axis}")
 
 
-def _gap(panel: CoursePanel, asked: Asked, window: Window) -> str:
+def _gap(panel: _Panel, asked: Asked, window: Window) -> str:
     """Shade what lies between asked and heard in a window."""
-    start, end = max(span(window)[0], asked.start), span(window)[1]
+    start, end = max(_span(window)[0], asked.start), _span(window)[1]
     if start >= end:
         return ""
     corners = panel.asked(asked, start, end)
     corners += [panel.at(end, window), panel.at(start, window)]
-    return path("polygon", f"emo-gap {_colour(window)}", corners)
+    return _path("polygon", f"emo-gap {_colour(window)}", corners)
 
 
-def _cell(foot: CoursePanel, window: Window) -> str:
+def _cell(foot: _Panel, window: Window) -> str:
     """Name the quadrant heard in a window, in the row under the panels."""
-    start, end = (foot.x(place) for place in span(window))
-    width = end - start - 1.5
-    inside = tag(
-        "rect", class_="emo-cell", x=start + 0.75, y=foot.top, width=width, height=BAND, rx=2
-    )
+    start, end = (foot.x(place) for place in _span(window))
+    x, width = start + 0.75, end - start - 1.5
+    inside = tag("rect", class_="emo-cell", x=x, y=foot.top, width=width, height=BAND, rx=2)
     if width >= NARROW:
-        middle = complex(start + 0.75 + width / 2, foot.top + 12)
-        inside += text(middle, window.quadrant, "emo-cell-name", anchor="middle")
+        middle = complex(x + width / 2, foot.top + 12)
+        inside += _text(middle, window.quadrant, "emo-cell-name", "middle")
     return tag("g", inside, class_=_colour(window))
 
 
-def _ticks(foot: CoursePanel, windows: Sequence[Window]) -> Iterator[str]:
+def _ticks(foot: _Panel, windows: Sequence[Window]) -> Iterator[str]:
     """Number the first bar of each window, or write its time, as far as there is room."""
     y, reach, in_bars = foot.top + BAND + 14, -TICK_ROOM, windows[0].bars is not None
     for i, window in enumerate(windows):
-        start, _ = span(window)
+        start, _ = _span(window)
         x = foot.x(start)
         if x - reach < (TICK_ROOM if i else 0):
             continue
         words = f"{start + 1:g}" if in_bars else "{}:{:02d}".format(*divmod(round(start), 60))
-        yield text(complex(x + 1, y), f"bar {words}" if in_bars and i == 0 else words, "emo-faint")
+        yield _text(complex(x + 1, y), f"bar {words}" if in_bars and i == 0 else words, "emo-faint")
         reach = x + (0.0 if in_bars and i else 10.0)
     if in_bars and RIGHT - reach >= 1.5 * TICK_ROOM:
-        yield text(complex(RIGHT, y), f"{foot.end:g}", "emo-faint", anchor="end")
+        yield _text(complex(RIGHT, y), f"{foot.end:g}", "emo-faint", "end")
