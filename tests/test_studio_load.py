@@ -83,16 +83,16 @@ def test_eight_people_watch_their_own_piece_grow_and_one_stops_theirs(studio: St
     impatient = visitors[3]
 
     def watch(number: int) -> list[dict[str, Any]]:
-        visitor, n_bars = visitors[number], 200 if visitors[number] is impatient else 4
+        visitor, seen = visitors[number], list[dict[str, Any]]()
+        n_bars = 200 if visitor is impatient else 4
         visitor.begin("compose.click", *form(length=n_bars, seed=number)).raise_for_status()
-        seen = []
         for message in visitor.messages():
             seen.append(message)
             if visitor is impatient and message["msg"] == "process_generating":
                 visitor.at_once("stop.click", None).raise_for_status()
             if message["msg"] == "process_completed":
-                return seen
-        raise AssertionError("the stream broke off")
+                break
+        return seen
 
     with ThreadPoolExecutor(N_CLIENTS) as pool:
         watched = [*pool.map(watch, range(N_CLIENTS))]

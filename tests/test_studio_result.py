@@ -32,7 +32,6 @@ TURN = curve_of((0, 0.5, -0.5), (8, -0.5, 0.5))
 MIDDLES = {own.name: (own.low + own.high) / 2 for own in ATTRIBUTES}
 SHARES = {"Q1": 0.02, "Q2": 0.07, "Q3": 0.81, "Q4": 0.1}
 VERDICT = Verdict("Q3", SHARES, -0.4, -0.3, valence_sd=0.23, arousal_sd=0.18, trust=1.0)
-Elements = list[ElementTree.Element]
 
 
 def window(
@@ -75,7 +74,7 @@ def read(markup: str) -> ElementTree.Element:
     return ElementTree.fromstring(f"<all>{markup}</all>")
 
 
-def of_class(markup: str, name: str) -> Elements:
+def of_class(markup: str, name: str) -> list[ElementTree.Element]:
     return [e for e in read(markup).iter() if name in (e.get("class") or "").split()]
 
 
@@ -259,8 +258,12 @@ def test_quadrants_say_how_probable_they_are_and_the_surest_stands_out() -> None
 def test_words_stay_inside_the_picture_at_every_corner(corner: tuple[int, int]) -> None:
     valence, arousal = corner
     heard = replace(VERDICT, valence=0.9 * valence, arousal=0.9 * arousal)
-    for word in of_class(drawn(verdict=heard, asked=Asked(Emotion(*corner))), "emo-tag"):
+    page = drawn(verdict=heard, asked=Asked(Emotion(*corner)))
+    (ring,) = of_class(page, "emo-asked")
+    for word in of_class(page, "emo-tag"):
         x, y = numbers(word, "x", "y")
+        if word.text == "asked":  # beside its ring: the quadrant's name stands further out
+            assert abs(y - numbers(ring, "cy")[0]) < 5
         left = {"start": 0, "middle": 18, "end": 36}[word.get("text-anchor", "")]
         assert left <= x <= SIZE - 36 + left and 10 <= y <= SIZE
 
@@ -348,10 +351,14 @@ def test_a_row_shows_how_far_apart_they_are(achieved: float, kind: str) -> None:
 
 
 def test_a_value_beyond_its_range_stands_at_the_end_as_an_arrowhead() -> None:
-    page = only("tempo", 250.0, 120.0)
-    assert len(of_class(page, "emo-beyond")) == 1 and "250" in words(page)
-    (miss,) = of_class(page, "emo-miss")
-    assert numbers(miss, "x1", "x2") == (50.0, 100.0)
+    for tempo, end in ((250, 100.0), (20, 0.0)):
+        page = only("tempo", tempo, 120.0)
+        (miss,), (head,) = of_class(page, "emo-miss"), of_class(page, "emo-beyond")
+        assert numbers(miss, "x1", "x2") == (50.0, end) and str(tempo) in words(page)
+        assert f"L{5 if end else -5} 0" in head.get("d", "")
+        assert [e.get("x") for e in read(page).iter("svg") if "%" in e.get("x", "")] == [
+            f"{end:g}%"
+        ]
 
 
 def test_a_number_has_as_many_decimals_as_its_range_is_wide() -> None:

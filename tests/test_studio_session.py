@@ -16,6 +16,7 @@ from midi import score_of
 import emomusic.studio.session as own
 from emomusic.compose import derive
 from emomusic.compose.composer import Composer
+from emomusic.compose.parse import ClipSpec
 from emomusic.compose.request import CONTINUE, VARY, Request
 from emomusic.emotion import Emotion, find_emotion
 from emomusic.music.score import dump_score
@@ -204,7 +205,7 @@ def test_files_of_a_session_that_is_closed_or_forgotten_are_removed() -> None:
 
 def test_a_piece_grows_bar_by_bar_into_the_clip_of_its_seed(tiny_composer: Composer) -> None:
     request = Request(JOY, n_bars=20)
-    grown = [*compose(tiny_composer, Session(), [request], seed=9, start=3)]
+    grown = [*compose(tiny_composer, Session(), ClipSpec(request, 9, 3))]
     heights = [piece.n_bars for progress in grown for piece in progress.pieces if piece is not None]
     (clip,) = tiny_composer.compose(request, seed=9, start=3)
     (last,) = grown[-1].whole
@@ -217,7 +218,7 @@ def test_variations_are_those_of_the_seed_and_are_heard_once_they_are_whole(
     tiny_composer: Composer,
 ) -> None:
     request = Request(JOY, n_bars=2, best_of=2)
-    *growing, last = compose(tiny_composer, Session(), [request] * 3, seed=1)
+    *growing, last = compose(tiny_composer, Session(), ClipSpec(request, 1), 3)
     clips = tiny_composer.compose(request, seed=1, count=3)
     assert [dump_score(p.score) for p in last.whole] == [dump_score(c.score) for c in clips]
     for progress in growing:
@@ -229,8 +230,8 @@ def test_who_stops_keeps_what_is_there_and_stops_nobody_else(
     tiny_composer: Composer, candidate: int
 ) -> None:
     mine, yours, long = Session(), Session(), Request(JOY, n_bars=200, candidate=candidate)
-    here = compose(tiny_composer, mine, [long], seed=2)
-    there = compose(tiny_composer, yours, [Request(JOY, n_bars=12)], seed=3)
+    here = compose(tiny_composer, mine, ClipSpec(long, 2))
+    there = compose(tiny_composer, yours, ClipSpec(Request(JOY, n_bars=12), 3))
     first, _ = next(here), next(there)
     mine.stopping.set()
     (*_, my_last), (*_, your_last) = here, there
@@ -253,7 +254,7 @@ def test_who_leaves_stops_the_engine(
             ended.append(True)
 
     monkeypatch.setattr(tiny_composer, "stream", watched)
-    growing = compose(tiny_composer, Session(), [Request(JOY, n_bars=30)], seed=2)
+    growing = compose(tiny_composer, Session(), ClipSpec(Request(JOY, n_bars=30), 2))
     next(growing)
     assert not ended
     growing.close()  # type: ignore[attr-defined]
@@ -271,6 +272,6 @@ def test_who_leaves_stops_the_engine(
 def test_bars_that_are_there_already_are_shown_where_a_piece_goes_on(
     tiny_composer: Composer, request_: Request, n_bars: int
 ) -> None:
-    for progress in compose(tiny_composer, Session(), [request_], seed=1):
+    for progress in compose(tiny_composer, Session(), ClipSpec(request_, 1)):
         assert progress.n_bars in ((n_bars,), (request_.n_bars,))
     assert progress.n_bars == (n_bars,)

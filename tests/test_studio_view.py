@@ -35,13 +35,13 @@ def do(tiny_composer: Composer) -> Callbacks:
 
 
 @pytest.fixture(scope="module")
-def page(do: Callbacks) -> Page:
-    return do.page
+def view(do: Callbacks) -> View:
+    return do.view
 
 
 @pytest.fixture(scope="module")
-def view(do: Callbacks) -> View:
-    return do.view
+def page(view: View) -> Page:
+    return view.page
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_cards_make_way_but_for_favourites_until_there_are_eight_of_these(do: Ca
         assert len(session.takes) == n_cards
     session.takes[-1].is_favourite = True
     assert "are favourites: let one go first." in refused(compose(do, session, seed=9))
-    assert "are favourites: let one go first." in refused(do.vary(session))
+    assert "are favourites: let one go first." in refused(do.add(session))
 
 
 def test_one_thing_is_composed_for_a_person_at_a_time(do: Callbacks) -> None:

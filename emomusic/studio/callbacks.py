@@ -15,7 +15,6 @@ import numpy as np
 from emomusic.compose.composer import Composer
 from emomusic.compose.fields import Field, Kind
 from emomusic.compose.parse import MAX_CHARACTERS, PAGE, ClipSpec, parse_settings_file
-from emomusic.compose.request import Request
 from emomusic.emotion import Emotion, EmotionCurve
 from emomusic.mapping.mapper import Mapper
 from emomusic.studio.components import Choice, Feeling, asset, refusal, refusing
@@ -90,9 +89,7 @@ class Callbacks:
         try:
             session.stopping.clear()
             with refusing():
-                for progress in compose(
-                    self.composer, session, [spec.request] * n, seed=spec.seed, start=spec.index
-                ):
+                for progress in compose(self.composer, session, spec, n):
                     if not progress.is_over:
                         yield self.view.growing(session, progress, beside=keep is not None)
         finally:
@@ -120,19 +117,11 @@ class Callbacks:
             words = f"Back to {take.piece.n_bars} bars."
         yield self.view.present(session) | self.view.say(words)
 
-    def vary(self, session: Session) -> Stream:
-        """Add a variation of the chosen piece."""
+    def add(self, session: Session, move: str | None = None) -> Stream:
+        """Add the chosen piece in another mood, or else a variation of it."""
         piece = chosen(session).piece
-        yield from self._compose_beside(session, piece, piece.varied(session.n_titled + 1))
-
-    def move(self, session: Session, move: str) -> Stream:
-        """Add the chosen piece in another mood."""
-        piece = chosen(session).piece
-        yield from self._compose_beside(session, piece, piece.moved(move))
-
-    def _compose_beside(self, session: Session, piece: StudioPiece, request: Request) -> Stream:
-        numbers = (piece.clip.seed, piece.clip.index) if piece.clip else (0, 0)
-        spec = ClipSpec(request, *numbers)
+        request = piece.varied(session.n_titled + 1) if move is None else piece.moved(move)
+        spec = ClipSpec(request, *((piece.clip.seed, piece.clip.index) if piece.clip else (0, 0)))
         yield from self._compose(session, spec, lambda pieces: session.add(pieces[0]))
 
     # Showing
@@ -168,22 +157,21 @@ class Callbacks:
 
     def recall(self, session: Session, path: str | None) -> Stream:
         """Compose the clip of a settings file again."""
-        yield self.view.nothing()
+        text = None
         if path is not None:
             text = Path(path).read_bytes()[: MAX_CHARACTERS + 1].decode(errors="replace")
-            with refusing():
-                spec = parse_settings_file(text)
-            yield from self._compose_again(session, spec)
+        yield from self._compose_again(session, text)
 
     def open_link(self, session: Session, text: str) -> Stream:
         """Compose the clip of a link again."""
-        yield self.view.nothing()
-        if text:
-            with refusing():
-                spec = parse_settings_file(text)
-            yield from self._compose_again(session, spec)
+        yield from self._compose_again(session, text or None)
 
-    def _compose_again(self, session: Session, spec: ClipSpec) -> Stream:
+    def _compose_again(self, session: Session, text: str | None) -> Stream:
+        yield self.view.nothing()
+        if text is None:
+            return
+        with refusing():
+            spec = parse_settings_file(text)
         request, own = spec.request, self.composer.name
         length = request.seconds or request.n_bars or request.default_bars
         if length > MAX_LENGTH or request.best_of > MAX_CANDIDATES:
@@ -273,9 +261,9 @@ def wire(blocks: gr.Blocks, page: Page, do: Callbacks) -> None:
     slow(page.compose.click, do.compose, inputs_kwargs={**asked, **page.form})
     slow(page.extend.click, do.extend, page.picker, page.towards)
     slow(page.undo.click, do.undo)
-    slow(page.vary.click, do.vary)
+    slow(page.vary.click, do.add)
     for move, button in page.moves.items():
-        slow(button.click, partial(do.move, move=move))
+        slow(button.click, partial(do.add, move=move))
     slow(page.variations.select, do.select, page.variations)
     slow(page.music.upload, do.bring, page.music)
     controls = [page.picker, *page.form.values()]

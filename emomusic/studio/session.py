@@ -20,6 +20,7 @@ from emomusic.compose import derive
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer
 from emomusic.compose.generate import PartialClip
+from emomusic.compose.parse import ClipSpec
 from emomusic.compose.primer import Primer
 from emomusic.compose.request import CONTINUE, VARY, Request
 from emomusic.emotion import Emotion
@@ -251,10 +252,8 @@ class Progress:
         return [piece for piece in self.pieces if piece is not None and piece.verdict is not None]
 
 
-def compose(
-    composer: Composer, session: Session, requests: Sequence[Request], *, seed: int, start: int = 0
-) -> Iterator[Progress]:
-    """Compose a clip for each request, numbered from `start` on, and show them as they grow.
+def compose(composer: Composer, session: Session, spec: ClipSpec, n: int = 1) -> Iterator[Progress]:
+    """Compose n clips, the first as it is specified, and show them as they grow.
 
     The session's `stopping` ends it: what is there by then is kept.
 
@@ -262,18 +261,19 @@ def compose(
         What is there, a few times a second, and at last when it is over.
 
     Raises:
-        ValueError: If a request cannot be met.
+        ValueError: If the request cannot be met.
     """
     began, shown, first_s, is_stopped = time.perf_counter(), 0.0, None, False
     found = dict[int, Clip | PartialClip]()
 
     def picture(**ends: bool) -> Progress:
-        looks = [_look(composer, found.get(at), request) for at, request in enumerate(requests)]
+        looks = (_look(composer, found.get(at), spec.request) for at in range(n))
         pieces, n_bars = zip(*looks, strict=True)
         return Progress(pieces, n_bars, first_s, time.perf_counter() - began, **ends)
 
-    at_once = len(requests) * max(request.best_of for request in requests)
-    with closing(composer.stream(requests, seed=seed, start=start, batch_size=at_once)) as events:
+    requests, start, at_once = [spec.request] * n, spec.index, n * spec.request.best_of
+    stream = composer.stream(requests, seed=spec.seed, start=start, batch_size=at_once)
+    with closing(stream) as events:
         for event in events:
             now = time.perf_counter()
             first_s = now - began if first_s is None else first_s
@@ -284,7 +284,7 @@ def compose(
                 found[event.plan.index - start] = event
             if is_stopped := session.stopping.is_set():
                 break
-            are_whole = all(isinstance(found.get(at), Clip) for at in range(len(requests)))
+            are_whole = all(isinstance(found.get(at), Clip) for at in range(n))
             if now - shown >= EVERY_S and not are_whole:
                 shown = now
                 yield picture()
