@@ -15,14 +15,14 @@ import soundfile
 from helpers.composing import tune
 from midi import score_of
 
-import emomusic.studio.exchange as own
+import emomusic.studio.view as own
 from emomusic.compose.composer import Composer
 from emomusic.compose.parse import parse_settings_file
 from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.music.score import ScoreError, dump_score, read_score
-from emomusic.studio.exchange import read_piece, save, settings_text, stem_of
 from emomusic.studio.session import StudioPiece
+from emomusic.studio.view import save, settings_text, stem_of
 from emomusic.verify.verifier import Verifier
 
 BEAT = 480
@@ -100,7 +100,7 @@ def test_a_bomb_is_refused_with_a_sentence(bomb: str, tmp_path: Path, verifier: 
     path = tmp_path / "bomb.mid"
     path.write_bytes(data)
     with pytest.raises(ScoreError, match=words) as refusal:
-        read_piece(path, verifier)
+        StudioPiece.read(path, verifier)
     assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 250
 
 
@@ -108,14 +108,14 @@ def test_an_odd_file_is_heard_all_the_same(tmp_path: Path, verifier: Verifier) -
     path = tmp_path / "odd.mid"
     for data in ODD:
         path.write_bytes(data)
-        piece = read_piece(path, verifier)
+        piece = StudioPiece.read(path, verifier)
         assert piece.verdict is not None and piece.n_bars >= 1
 
 
 def test_a_piece_is_heard_and_measured(tmp_path: Path, verifier: Verifier) -> None:
     path = tmp_path / ("line\nbreak\x1b" + "x" * 200 + ".mid")
     path.write_bytes(dump_score(tune(4, tonic=2, tempo=96.0)))
-    piece = read_piece(path, verifier)
+    piece = StudioPiece.read(path, verifier)
     assert piece.name.startswith("line?break?xxx") and len(piece.name) == 60
     assert (piece.key, piece.n_bars, piece.clip) == ("D major", 4, None)
     assert piece.tempo == pytest.approx(96.0, rel=1e-3)

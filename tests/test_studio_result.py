@@ -356,9 +356,8 @@ def test_a_value_beyond_its_range_stands_at_the_end_as_an_arrowhead() -> None:
         (miss,), (head,) = of_class(page, "emo-miss"), of_class(page, "emo-beyond")
         assert numbers(miss, "x1", "x2") == (50.0, end) and str(tempo) in words(page)
         assert f"L{5 if end else -5} 0" in head.get("d", "")
-        assert [e.get("x") for e in read(page).iter("svg") if "%" in e.get("x", "")] == [
-            f"{end:g}%"
-        ]
+        places = [e.get("x", "") for e in read(page).iter("svg")]
+        assert [place for place in places if "%" in place] == [f"{end:g}%"]
 
 
 def test_a_number_has_as_many_decimals_as_its_range_is_wide() -> None:

@@ -14,7 +14,7 @@ import pytest
 from helpers.composing import tune
 from midi import score_of
 
-import emomusic.studio.exchange as exchange
+import emomusic.studio.view as own
 from emomusic.compose.composer import Composer
 from emomusic.compose.parse import ClipSpec
 from emomusic.compose.request import Request
@@ -312,7 +312,7 @@ def test_who_leaves_or_finds_the_disk_full_leaves_no_files(
     going.close()
     assert not held(session) and session.files == {}
     with monkeypatch.context() as patch:
-        patch.setattr(exchange, "write_atomically", full)
+        patch.setattr(own, "write_atomically", full)
         words = refused(show(view, session))
     assert words == "The files cannot be written: No space left on device."
     assert not held(session)

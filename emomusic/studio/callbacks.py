@@ -18,7 +18,6 @@ from emomusic.compose.parse import MAX_CHARACTERS, PAGE, ClipSpec, parse_setting
 from emomusic.emotion import Emotion, EmotionCurve
 from emomusic.mapping.mapper import Mapper
 from emomusic.studio.components import Choice, Feeling, asset, refusal, refusing
-from emomusic.studio.exchange import read_piece
 from emomusic.studio.page import BARS, FINE, MAX_LENGTH, Page, read_form, show_form
 from emomusic.studio.session import Session, StudioPiece, compose
 from emomusic.studio.view import Stream, Updates, View, chosen
@@ -150,7 +149,7 @@ class Callbacks:
         if path is None:
             return
         with refusing():
-            piece = read_piece(Path(path), self.composer.verifier)
+            piece = StudioPiece.read(Path(path), self.composer.verifier)
             session.add(piece)
         yield self.view.say(f"Heard {piece.label}.")
         yield self.view.present(session)

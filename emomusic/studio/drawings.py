@@ -294,8 +294,7 @@ def _paths(asked: Asked, windows: Sequence[Window], end: float) -> str:
 
 def _beads(windows: Sequence[Window], places: Mapping[int, complex], kind: str) -> Iterator[str]:
     """Draw a bead for each window, those without a number first: they lie below."""
-    ends = {min(places, default=0), max(places, default=0)}
-    numbered = {*places} if len(places) <= MAX_NUMBERED else ends
+    numbered = {*places} if len(places) <= MAX_NUMBERED else {min(places), max(places)}
     for i in sorted(places, key=lambda i: i in numbered):
         bead = _circle(f"emo-{kind}", places[i], BEAD if i in numbered else SMALL)
         if i in numbered:

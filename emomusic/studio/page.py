@@ -17,7 +17,7 @@ from emomusic.music.key import TONIC_NAMES
 from emomusic.studio.components import EmotionPicker, Faders, Feeling, PianoRoll, Variations, asset
 from emomusic.studio.session import MAX_TAKES, Session
 
-FORMATS = {
+DOWNLOADS = {
     "mid": "MIDI",
     "mp3": "MP3",
     "wav": "WAV",
@@ -141,7 +141,7 @@ class Page:
                 suffix: gr.DownloadButton(
                     name, interactive=False, size="sm", min_width=100, elem_id=f"get-{suffix}"
                 )
-                for suffix, name in FORMATS.items()
+                for suffix, name in DOWNLOADS.items()
             }
         self.settings = gr.Textbox(visible="hidden")
         self.link = gr.Textbox(

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,28 @@ from emomusic.compose.primer import Primer
 from emomusic.compose.request import CONTINUE, VARY, Request
 from emomusic.emotion import Emotion
 from emomusic.music.hands import hands_of
-from emomusic.music.key import TONIC_NAMES
+from emomusic.music.key import TONIC_NAMES, estimate_key
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
-from emomusic.music.score import dump_score, grid_of, notes_of, seconds_at
-from emomusic.verify.verifier import Verdict
+from emomusic.music.score import (
+    ScoreError,
+    dump_score,
+    grid_of,
+    notes_of,
+    read_score,
+    seconds_at,
+    tempo_of,
+)
+from emomusic.verify.verifier import Verdict, Verifier
 
 MAX_TAKES = 8
 MAX_VERSIONS = 32
 """So many steps back are kept of each take."""
+MAX_NOTES = 20_000
+MAX_NAME = 60
+MAX_S = 1_800.0
+MAX_BARS = 2_000
+MIN_BAR_S = 0.01
+"""Shorter bars are no music, and cannot be told apart on the page."""
 EVERY_S = 0.2
 """Seconds between two pictures of what is being written."""
 
@@ -56,6 +70,30 @@ class StudioPiece:
     def of(cls, clip: Clip) -> StudioPiece:
         """Return the piece that a clip is."""
         return cls(clip.score, clip.sounding_key, clip.tempo, clip.verdict, clip)
+
+    @classmethod
+    def read(cls, path: Path, verifier: Verifier) -> StudioPiece:
+        """Read a MIDI file, which gives the piece its name, and hear it.
+
+        Raises:
+            ScoreError: If the file cannot be used, holds over 20,000 notes or 2,000 bars, or lasts
+                over half an hour.
+        """
+        score = read_score(path)
+        notes = notes_of(score)
+        if len(notes) > MAX_NOTES:
+            raise ScoreError(f"the file holds {len(notes)} notes, at most {MAX_NOTES} are taken")
+        length_s = float((notes.onset_s + notes.duration_s).max())
+        if length_s > MAX_S:
+            raise ScoreError(f"the music lasts {length_s:.0f} seconds, at most {MAX_S:.0f}")
+        name = "".join(c if c.isprintable() else "?" for c in path.name)[:MAX_NAME]
+        piece = cls(score, estimate_key(notes).name, tempo_of(score), name=name)
+        if piece.n_bars > MAX_BARS:
+            raise ScoreError(f"the music has {piece.n_bars} bars, at most {MAX_BARS} are taken")
+        shortest = float(np.diff(piece.bars_s).min())
+        if shortest < MIN_BAR_S:
+            raise ScoreError(f"a bar must last {MIN_BAR_S} s at least, one lasts {shortest:.2g} s")
+        return replace(piece, verdict=verifier.verdict(notes))
 
     @property
     def feeling(self) -> str:

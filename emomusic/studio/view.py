@@ -1,10 +1,12 @@
-"""What the page shows while pieces grow, and once they are there."""
+"""What the page shows while pieces grow, and once they are there; the files to take away."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,14 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from emomusic.compose.export import writers_of
+from emomusic.compose.parse import ClipSpec
+from emomusic.compose.request import FORMATS
+from emomusic.files import write_atomically
 from emomusic.music.notes import FloatColumn
+from emomusic.music.score import ScoreError
 from emomusic.studio.components import file_data, refusal
-from emomusic.studio.exchange import BUNDLE, PLAYED, save, settings_text
-from emomusic.studio.page import FORMATS, Page, status_line
+from emomusic.studio.page import DOWNLOADS, Page, status_line
 from emomusic.studio.result import explained, result_page
 from emomusic.studio.session import Progress, Session, StudioPiece, Take
 from emomusic.verify.verifier import Verifier
@@ -23,6 +29,16 @@ from emomusic.verify.verifier import Verifier
 CARD_NOTES = 1_500
 """A card is small: of longer pieces it shows the beginning."""
 ON, OFF = gr.update(interactive=True), gr.update(interactive=False)
+ORDER = sorted(FORMATS, key=lambda suffix: (FORMATS[suffix] or "", suffix != "mid", suffix))
+"""What is there at once comes first, then sound, then notation."""
+PLAYED = "flac"
+"""For the page alone: in browsers as good as MP3, and encoded ten times as fast."""
+PACKED = frozenset({"mp3", "wav"})
+"""Stored in the ZIP as they are: one is packed already, the other hardly gets smaller."""
+BUNDLE = "zip"
+MAX_STEM = 48
+MAX_SOUND_S = 600.0
+"""Longer sound fills the memory, and nobody else hears anything while it is made."""
 
 Updates = dict[Any, Any]
 Stream = Generator[Updates, None, None]
@@ -154,7 +170,7 @@ class View:
         """Give out the files of a piece, its sound too."""
         files = session.files[piece]
         updates = self._sound(session, piece, files)
-        for suffix in FORMATS:
+        for suffix in DOWNLOADS:
             there = gr.update(value=files.get(suffix), interactive=suffix in files)
             updates[self.page.downloads[suffix]] = there
         sheet = files.get("svg")
@@ -255,3 +271,58 @@ def _card(
         "tempo": round(piece.tempo, 3),
         "key": piece.key,
     }
+
+
+# Pieces as files
+
+
+def settings_text(piece: StudioPiece) -> str:
+    """Return the settings file of a piece; empty if it was not composed here."""
+    return "" if piece.clip is None else ClipSpec.of(piece.clip).to_json()
+
+
+def stem_of(piece: StudioPiece) -> str:
+    """Return a file name for a piece, of plain letters, digits and hyphens."""
+    if piece.clip is None:
+        return "emomusic-brought"
+    plain = re.sub(r"[^a-z0-9]+", "-", piece.feeling.lower()).strip("-")[:MAX_STEM].strip("-")
+    return f"emomusic-{plain}-{piece.clip.seed}-{piece.clip.index}"
+
+
+def save(piece: StudioPiece, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Write a piece in all formats, and a ZIP of them, into a folder that is there for it alone.
+
+    Yields:
+        Ending and file, each as soon as it is written. A piece too long for notation has none,
+        and one longer than ten minutes no sound.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    stem, written = stem_of(piece), dict[str, Path]()
+    formats = [
+        suffix
+        for suffix in ORDER
+        if (suffix != "json" or piece.clip is not None)
+        and (FORMATS[suffix] != "audio" or piece.bars_s[-1] <= MAX_SOUND_S)
+    ]
+    writers = writers_of(piece.score, formats, key=piece.key, settings=lambda: settings_text(piece))
+    try:
+        for suffix, write in writers:
+            path = folder / f"{stem}.{suffix}"
+            write(path)
+            written[suffix] = path
+            yield suffix, path
+    except ScoreError:
+        pass  # the notation comes last, and all else is there
+    bundle = folder / f"{stem}.{BUNDLE}"
+
+    def pack(file: Any) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for suffix, path in written.items():
+                if suffix != PLAYED:
+                    how = zipfile.ZIP_STORED if suffix in PACKED else zipfile.ZIP_DEFLATED
+                    archive.write(path, path.name, compress_type=how)
+
+    write_atomically(bundle, pack)
+    yield BUNDLE, bundle
