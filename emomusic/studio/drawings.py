@@ -227,8 +227,18 @@ def _sector(name: str, heard: Verdict) -> str:
 
 
 def _points(asked: Emotion | None, heard: Verdict) -> str:
-    there = _place(heard)
-    cloud = tag("g", _cloud(heard) + _circle("emo-heard", there, DOT), class_=_colour(heard))
+    """Draw what is heard, with one and two standard deviations inside the plane, and asked."""
+    there, corner, side = _place(heard), CENTRE - complex(RADIUS, RADIUS), 2 * RADIUS
+    ellipses = "".join(
+        tag(
+            "ellipse", class_=f"emo-sd emo-sd{times}",
+            cx=there.real - corner.real, cy=there.imag - corner.imag,
+            rx=times * heard.valence_sd * RADIUS, ry=times * heard.arousal_sd * RADIUS,
+        )
+        for times in (2, 1)
+    )  # fmt: skip
+    cloud = tag("svg", ellipses, x=corner.real, y=corner.imag, width=side, height=side)
+    cloud = tag("g", cloud + _circle("emo-heard", there, DOT), class_=_colour(heard))
     if asked is None:
         return cloud + _text(there - 12j, "heard", "emo-tag", "middle")
     here = _place(asked)
@@ -239,21 +249,6 @@ def _points(asked: Emotion | None, heard: Verdict) -> str:
         away = complex(-math.copysign(1.0, asked.valence), 0.0)
     names = _name(here, away, "asked") + _name(there, towards, "heard")
     return cloud + _arrow(here, there) + _circle("emo-asked", here, RING) + names
-
-
-def _cloud(heard: Verdict) -> str:
-    """Draw one and two standard deviations round the heard point, inside the plane."""
-    corner = CENTRE - complex(RADIUS, RADIUS)
-    at = _place(heard) - corner
-    ellipses = "".join(
-        tag(
-            "ellipse", class_=f"emo-sd emo-sd{times}", cx=at.real, cy=at.imag,
-            rx=times * heard.valence_sd * RADIUS, ry=times * heard.arousal_sd * RADIUS,
-        )
-        for times in (2, 1)
-    )  # fmt: skip
-    side = 2 * RADIUS
-    return tag("svg", ellipses, x=corner.real, y=corner.imag, width=side, height=side)
 
 
 def _arrow(start: complex, end: complex) -> str:

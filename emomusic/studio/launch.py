@@ -147,7 +147,6 @@ def _theme() -> gr.themes.Base:
 
 # The one endpoint for programs
 
-
 EMPTY: dict[Kind, tuple[Any, Any]] = {
     Kind.TEXT: (str, ""),
     Kind.CHOICE: (str, ""),
@@ -161,7 +160,6 @@ FIELDS = {
     name: replace(own, bounds=own.studio[:2]) if own.studio else own
     for name, own in ENDPOINT.items()
 }
-USUAL = {"bars": DEFAULT_BARS}
 
 
 def endpoint(composer: Composer) -> Callable[..., dict[str, Any]]:
@@ -189,15 +187,16 @@ def endpoint(composer: Composer) -> Callable[..., dict[str, Any]]:
             "settings": ClipSpec.of(clip).to_dict(),
         }
 
-    hints = {name: own.annotation for name, own in signature.parameters.items()}
     compose.__signature__ = signature  # type: ignore[attr-defined]
-    compose.__annotations__, compose.__doc__ = hints, DESCRIPTION
+    compose.__annotations__ = {own.name: own.annotation for own in parameters}
+    compose.__doc__ = DESCRIPTION
     return compose
 
 
 def _parameter(field: Field) -> inspect.Parameter:
     hint, nothing = EMPTY[field.kind]
-    default = USUAL.get(field.name, nothing if field.default is None else field.default)
+    default = nothing if field.default is None else field.default
+    default = DEFAULT_BARS if field.name == "bars" else default
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     return inspect.Parameter(field.name, kind, default=default, annotation=hint)
 

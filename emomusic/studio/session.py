@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -185,7 +185,7 @@ class Session:
         self.told: tuple[str, float] | None = None
         # What the page asked for last: request, seed, number of variations.
         self.last: tuple[Request, int, int] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: TemporaryDirectory[str] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Session:
         """Return a new session: each visitor of the page begins with a copy of an empty one."""
@@ -195,9 +195,7 @@ class Session:
     def folder(self) -> Path:
         """Return the folder for this person's files; it goes with the session, or the program."""
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(
-                prefix="emomusic_", ignore_cleanup_errors=True
-            )
+            self._folder = TemporaryDirectory(prefix="emomusic_", ignore_cleanup_errors=True)
         return Path(self._folder.name)
 
     def close(self) -> None:

@@ -180,11 +180,7 @@ class View:
 
 
 def chosen(session: Session) -> Take:
-    """Return the chosen take.
-
-    Raises:
-        gr.Error: If there is none.
-    """
+    """Return the chosen take; where there is none, a sentence says so."""
     if session.take is None:
         raise refusal("Compose something first, or bring a MIDI file")
     return session.take
@@ -227,11 +223,9 @@ def pack_notes(onset_s: FloatColumn, duration_s: FloatColumn, *others: Any) -> s
 def deck_of(
     session: Session, *, growing: Sequence[tuple[StudioPiece | None, int]] = ()
 ) -> dict[str, Any]:
-    """Return the cards.
+    """Return the cards: the person's takes, of which only favourites stay where others grow.
 
-    Args:
-        session: The person's takes; those that are not favourites are left out where others grow.
-        growing: What is being written, and how many bars it will have; None has no bar yet.
+    What grows is told with the bars that it will have; None has no bar yet.
     """
     takes = [take for take in session.takes if take.is_favourite or not growing]
     cards = [_card(take.title, take.piece, favourite=take.is_favourite) for take in takes]
