@@ -10,9 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -39,8 +38,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     return {**own, **quiet, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1", **more}
 
 
-@dataclass(frozen=True)
-class Studio:
+class Studio(NamedTuple):
     """Hold an open studio: its address, its process, and where its temporary files are."""
 
     url: str
@@ -73,18 +71,13 @@ def open_studio(checkpoint: Path, folder: Path, **more: str) -> Studio:
     )  # fmt: skip
     studio = Studio(f"http://127.0.0.1:{port}", process, folder)
     end = time.monotonic() + WAIT_S
-    while not _answers(studio.url):
-        assert process.poll() is None, (folder / "log.txt").read_text()
-        assert time.monotonic() < end, "the studio does not answer"
-        time.sleep(0.1)
-    return studio
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/gradio_api/info").is_success
-    except httpx.HTTPError:
-        return False
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            httpx.get(f"{studio.url}/gradio_api/info").raise_for_status()
+            return studio
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    raise AssertionError((folder / "log.txt").read_text())
 
 
 class Visitor:
@@ -131,15 +124,16 @@ class Visitor:
             if message["msg"] in ("process_generating", "process_completed"):
                 found.append(message)
             if message["msg"] == "process_completed":
-                break
-        return found
+                return found
+        raise AssertionError("the stream broke off")
 
     def compose(self, *data: Any) -> None:
         """Compose, and have the files written, as the page does one after the other."""
         assert self.ask("compose.click", *data)[-1]["success"]
         composed = self.listeners["compose.click"]["id"]
-        then = (one for one in self.config["dependencies"] if one["trigger_after"] == composed)
-        self.listeners["then"] = next(then)
+        for listener in self.config["dependencies"]:
+            if listener["trigger_after"] == composed:
+                self.listeners["then"] = listener
         assert self.ask("then")[-1]["success"]
 
     def refused(self, event: str, *data: Any) -> str:

@@ -1,3 +1,5 @@
+"""What the benchmarks measure, how they are run, and what is told of them."""
+
 from __future__ import annotations
 
 import json
@@ -15,22 +17,8 @@ from benchmarks import run as run_module
 from benchmarks.__main__ import app, chosen
 from benchmarks.cases import BEFORE, Case, all_cases
 from benchmarks.child import missing
-from benchmarks.measure import (
-    Bench,
-    Sample,
-    by_round,
-    summarise,
-)
-from benchmarks.run import (
-    FAILED,
-    MEASURED,
-    NOT_INSTALLED,
-    Outcome,
-    Settings,
-    run_case,
-    run_cases,
-    told,
-)
+from benchmarks.measure import Bench, Sample, by_round, summarise
+from benchmarks.run import FAILED, MEASURED, NOT_INSTALLED, Outcome, Settings, run_case, told
 from benchmarks.table import ratios, report
 from emomusic.model.checkpoint import tensor_shapes
 from emomusic.model.int8.library import is_built
@@ -172,13 +160,6 @@ def test_another_version_is_run_by_its_own_python(
     assert found.remarks == ("the other",), found.reason
 
 
-def test_a_tiny_case_runs_in_its_own_process_and_in_every_round(tmp_path: Path) -> None:
-    case = Case("help", "", "path.command", "measure_help")
-    (found,) = run_cases([case], Settings(seconds=0, rounds=2, quick=True), scratch=tmp_path)
-    assert (found.status, found.reason) == (MEASURED, "")
-    assert {s.round for s in found.samples} == {0, 1} and all(s.value > 0 for s in found.samples)
-
-
 def test_what_is_not_installed_is_reported_and_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,17 +182,16 @@ def test_a_case_that_fails_says_why_and_a_slow_one_is_given_up(tmp_path: Path) -
     assert slow == Outcome(case, FAILED, "not done after 0.01 s")
 
 
-def test_the_command_writes_a_table_and_json(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["--out", str(tmp_path), "--only", "help", "--quick"])
+def test_the_command_runs_a_case_in_every_round_and_writes_a_table_and_json(tmp_path: Path) -> None:
+    command = ["--out", str(tmp_path), "--only", "help", "--quick", "--repeats", "2"]
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert "| help | whole process |" in (tmp_path / "results.md").read_text(encoding="utf-8")
-    assert json.loads((tmp_path / "results.json").read_text())["format"] == "emomusic-benchmark-1"
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--only", "nothing"], ["--threads", "0"], ["--threads", "x"], ["--repeats", "0"]]
-)
-def test_a_mistake_on_the_command_line_ends_with_status_2(
-    arguments: list[str], tmp_path: Path
-) -> None:
-    assert CliRunner().invoke(app, ["--out", str(tmp_path), *arguments]).exit_code == 2
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["format"] == "emomusic-benchmark-1"
+    (case,) = found["cases"]
+    assert (case["status"], case["reason"]) == ("measured", "")
+    assert {s["round"] for s in case["samples"]} == {0, 1}
+    assert all(s["value"] > 0 for s in case["samples"])
+    for mistake in ("--only nothing", "--threads 0", "--threads x", "--repeats 0"):
+        assert CliRunner().invoke(app, [*command[:2], *mistake.split()]).exit_code == 2

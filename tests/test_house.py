@@ -14,33 +14,26 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "emomusic"
 FILES = sorted(PACKAGE.rglob("*.py"))
 EVERYWHERE = ("emomusic", "emomusic.extras", "emomusic.files")
-BELOW_COMPOSE = ("emotion", "music", "mapping", "verify", "model")
-MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "emotion": (),
-    "music": (),
-    "model": (),
-    "mapping": ("emotion", "music"),
-    "verify": ("emotion", "music"),
-    "training": ("model",),
+BELOW_COMPOSE = "emotion music mapping verify model"
+MAY_IMPORT = {
+    "emotion": "",
+    "music": "",
+    "model": "",
+    "mapping": "emotion music",
+    "verify": "emotion music",
+    "training": "model",
     "compose": BELOW_COMPOSE,
-    "data": ("music", "verify.labels", "training.rows"),
-    "fit": (*BELOW_COMPOSE, "compose", "data"),
-    "evaluation": (*BELOW_COMPOSE, "compose", "data", "training", "fit"),
-    "studio": (*BELOW_COMPOSE, "compose", "data", "training", "evaluation"),
-    "commands": (
-        *BELOW_COMPOSE,
-        "compose",
-        "data",
-        "training",
-        "fit",
-        "evaluation",
-        "studio",
-        "terminal",
-    ),
+    "data": "music verify.labels training.rows",
+    "fit": f"{BELOW_COMPOSE} compose data",
+    "evaluation": f"{BELOW_COMPOSE} compose data training fit",
+    "studio": f"{BELOW_COMPOSE} compose",
+    "commands": f"{BELOW_COMPOSE} compose data training fit evaluation studio terminal",
 }
 BARE = ("torch", "numpy", "safetensors", "emomusic", *sys.stdlib_module_names)
 HEAVY = ("torch", "gradio", "miditok", "music21", "sklearn", "symusic", "numpy")
+LIGHT = ("__init__.py", "cli.py", "terminal.py")
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 600, 60
+BESIDE = ("scripts", "studies", "benchmarks", "fuzz")
 FORBIDDEN_MODULES = ("pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle")
 
 
@@ -64,41 +57,29 @@ def room_of(path: Path) -> str:
     )
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_rooms_import_only_what_they_may(path: Path) -> None:
-    room = room_of(path)
-    if not room:
-        return
-    may = [f"emomusic.{name}" for name in (room, *MAY_IMPORT[room])]
-    for name in imported(ast.walk(tree_of(path))):
-        if name.split(".")[0] == "emomusic" and name not in EVERYWHERE:
-            assert any(name == own or name.startswith(f"{own}.") for own in may), name
+def test_rooms_import_only_what_they_may_and_no_study() -> None:
+    for path in FILES:
+        room, names = room_of(path), {*imported(ast.walk(tree_of(path)))}
+        assert "studies" not in {name.split(".")[0] for name in names}, path
+        may = [f"emomusic.{name}" for name in (room, *MAY_IMPORT[room].split())] if room else []
+        for name in names:
+            if room and name.split(".")[0] == "emomusic" and name not in EVERYWHERE:
+                assert any(f"{name}.".startswith(f"{own}.") for own in may), (path, name)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_package_knows_of_no_study(path: Path) -> None:
-    assert "studies" not in {name.split(".")[0] for name in imported(ast.walk(tree_of(path)))}
-
-
-@pytest.mark.parametrize("room", ["model", "training"])
-def test_what_trains_needs_few_libraries(room: str) -> None:
-    for path in (PACKAGE / room).rglob("*.py"):
-        for name in imported(tree_of(path).body):
-            assert name.split(".")[0] in BARE, f"{path}: {name}"
+def test_what_trains_needs_few_libraries_and_the_front_door_is_light() -> None:
+    for path in FILES:
+        names = {name.split(".")[0] for name in imported(tree_of(path).body)}
+        if room_of(path) in ("model", "training"):
+            assert names <= {*BARE}, path
+        if room_of(path) == "commands" or (path.parent == PACKAGE and path.name in LIGHT):
+            assert not names & {*HEAVY}, path
 
 
 def test_every_room_is_known() -> None:
     rooms = {room_of(path) for path in FILES} - {""}
     assert rooms <= set(MAY_IMPORT)
     assert not (PACKAGE / "utils").exists() and not (PACKAGE / "utils.py").exists()
-
-
-@pytest.mark.parametrize("name", ["__init__.py", "cli.py", "commands", "terminal.py"])
-def test_the_front_door_is_light(name: str) -> None:
-    found = PACKAGE / name
-    for path in sorted(found.glob("*.py")) if found.is_dir() else [found]:
-        for module in imported(tree_of(path).body):
-            assert module.split(".")[0] not in HEAVY
 
 
 @pytest.mark.parametrize(
@@ -120,39 +101,26 @@ def test_nothing_heavy_is_loaded_for_help(code: str) -> None:
     assert result.returncode == 0 and result.stderr.strip() == "[]", result.stderr
 
 
-def everything() -> list[Path]:
-    names = ("scripts", "studies", "benchmarks", "fuzz")
-    beside = (p for name in names for p in (ROOT / name).rglob("*.py"))
-    return [*FILES, *sorted(beside), *sorted(ROOT.glob("*.py"))]
+def test_nothing_is_unpickled() -> None:
+    beside = [p for name in BESIDE for p in (ROOT / name).rglob("*.py")]
+    for path in [*FILES, *beside, *ROOT.glob("*.py")]:
+        tree = tree_of(path)
+        for name in imported(ast.walk(tree)):
+            assert name.split(".")[0] not in FORBIDDEN_MODULES, path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                assert (node.value.id, node.attr) not in {("torch", "load"), ("torch", "save")}
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert isinstance(node.value, ast.Constant) and node.value.value is False, path
 
 
-@pytest.mark.parametrize("path", everything(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_is_unpickled(path: Path) -> None:
-    tree = tree_of(path)
-    for name in imported(ast.walk(tree)):
-        assert name.split(".")[0] not in FORBIDDEN_MODULES
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            assert (node.value.id, node.attr) not in {("torch", "load"), ("torch", "save")}
-        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
-            assert isinstance(node.value, ast.Constant) and node.value.value is False
-
-
-def long_functions(path: Path) -> Iterator[str]:
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.FunctionDef):
-            last = node.end_lineno or node.lineno
-            if last - node.body[0].lineno + 1 > MAX_FUNCTION_LINES:
-                yield f"{path.relative_to(ROOT)}: {node.name}"
-
-
-def test_functions_are_short() -> None:
-    assert not [found for path in FILES for found in long_functions(path)]
-
-
-def test_files_are_short() -> None:
-    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
-    assert not {str(path.relative_to(ROOT)) for path, n in lengths.items() if n > MAX_FILE_LINES}
+def test_functions_and_files_are_short() -> None:
+    for path in FILES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef):
+                length = (node.end_lineno or node.lineno) - node.body[0].lineno + 1
+                assert length <= MAX_FUNCTION_LINES, f"{path}: {node.name}"
+        assert len(path.read_text("utf-8").splitlines()) <= MAX_FILE_LINES, path
 
 
 def test_public_class_names_stand_once() -> None:

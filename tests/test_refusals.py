@@ -25,8 +25,8 @@ from emomusic.compose.parse import (
 )
 from emomusic.compose.request import VALUES, Request
 from emomusic.emotion import Emotion
-from emomusic.studio.endpoint import endpoint
-from emomusic.studio.form import FINE, read_form
+from emomusic.studio.launch import endpoint
+from emomusic.studio.page import FINE, read_form
 
 JOY = Emotion(0.8, 0.6)
 TOO_LONG = "x" * 4001

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from gradio_client import Client
+from gradio_client.exceptions import AppError
 from studio_server import Studio, Visitor, form, open_studio, texts
 
 from emomusic.compose.composer import Composer
@@ -20,8 +21,7 @@ from emomusic.compose.request import Request
 from emomusic.emotion import find_emotion
 from emomusic.music.score import dump_score
 from emomusic.studio.callbacks import AT_ONCE
-from emomusic.studio.endpoint import N_FILES
-from emomusic.studio.launch import MAX_WAITING
+from emomusic.studio.launch import MAX_WAITING, N_FILES
 
 N_CLIENTS, N_EACH, N_WARM = 8, 10, 20
 MAX_GROWTH = 60 * 2**20
@@ -63,6 +63,8 @@ def test_eight_programs_get_ten_clips_each_and_nobody_elses(
             data = Path(str(answer["midi"])).read_bytes()
             got.append((Request(find_emotion(emotion), n_bars=bars), seed, data))
             memory.append(studio.memory)
+        with pytest.raises(AppError, match=r"^bars must be in \[1, 128\], got 1000\.$"):
+            client.predict(emotion="joy", bars=1_000, api_name="/compose")
         return got
 
     with ThreadPoolExecutor(N_CLIENTS) as pool:
@@ -81,16 +83,16 @@ def test_eight_people_watch_their_own_piece_grow_and_one_stops_theirs(studio: St
     impatient = visitors[3]
 
     def watch(number: int) -> list[dict[str, Any]]:
-        visitor, n_bars = visitors[number], 200 if visitors[number] is impatient else 4
+        visitor, seen = visitors[number], list[dict[str, Any]]()
+        n_bars = 200 if visitor is impatient else 4
         visitor.begin("compose.click", *form(length=n_bars, seed=number)).raise_for_status()
-        seen = []
         for message in visitor.messages():
             seen.append(message)
             if visitor is impatient and message["msg"] == "process_generating":
                 visitor.at_once("stop.click", None).raise_for_status()
             if message["msg"] == "process_completed":
-                return seen
-        raise AssertionError("the stream broke off")
+                break
+        return seen
 
     with ThreadPoolExecutor(N_CLIENTS) as pool:
         watched = [*pool.map(watch, range(N_CLIENTS))]
@@ -127,19 +129,14 @@ def test_what_somebody_had_is_removed_after_they_left(studio: Studio) -> None:
     assert soon(lambda: own not in studio.folders)
 
 
-def test_who_comes_when_the_queue_is_full_is_told_so(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    studio = open_studio(tiny_checkpoint, tmp_path)
-    visitor = Visitor(studio.url)
+def test_who_comes_when_the_queue_is_full_is_told_so(studio: Studio) -> None:
+    visitor, answers = Visitor(studio.url), list[httpx.Response]()
     long = form(length=256, variations=8, best_of=16)
-    try:
-        answers = []
-        for number in range(AT_ONCE + MAX_WAITING + 8):
-            visitor.session = f"visitor{number}"
-            answers.append(visitor.begin("compose.click", *long))
-        full = [answer for answer in answers if not answer.is_success]
-        assert 1 <= len(full) <= 8
-        assert {answer.status_code for answer in full} == {503}
-        assert all("Queue is full" in answer.text for answer in full)
-    finally:
-        studio.process.kill()
-        studio.process.wait()
+    for number in range(AT_ONCE + MAX_WAITING + 8):
+        visitor.session = f"visitor{number}"
+        answers.append(visitor.begin("compose.click", *long))
+    full = [answer for answer in answers if not answer.is_success]
+    assert 1 <= len(full) <= 8
+    assert {answer.status_code for answer in full} == {503}
+    assert all("Queue is full" in answer.text for answer in full)
+    studio.process.kill()  # so this comes last

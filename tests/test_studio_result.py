@@ -15,12 +15,23 @@ from xml.etree import ElementTree
 import pytest
 from helpers.composing import curve_of
 
+from emomusic.compose.composer import Composer
+from emomusic.compose.request import Request
 from emomusic.emotion import Emotion, parse_curve
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES
-from emomusic.studio.result import Asked, Result, result_page
-from emomusic.studio.result.drawings import CENTRE, GAP, LEFT, PANEL, RADIUS, RIGHT, SIZE, TOP
-from emomusic.studio.result.markup import escaped, percent, rounded, signed, spoken, tag
-from emomusic.studio.result.targets import N_SHOWN
+from emomusic.studio.drawings import (
+    CENTRE,
+    GAP,
+    LEFT,
+    PANEL,
+    RADIUS,
+    RIGHT,
+    SIZE,
+    TOP,
+    percent,
+)
+from emomusic.studio.result import N_SHOWN, Asked, Result, explained, result_page
+from emomusic.studio.session import StudioPiece
 from emomusic.verify.explain import (
     AGAINST,
     FOR,
@@ -36,36 +47,27 @@ EVIL = "<script>alert(1)</script>\"' onload=x ${1+1} {{value}}"
 SADNESS = Emotion(-0.59, -0.81, "sadness")
 TURN = curve_of((0, 0.5, -0.5), (8, -0.5, 0.5))
 MIDDLES = {own.name: (own.low + own.high) / 2 for own in ATTRIBUTES}
-VERDICT = Verdict(
-    quadrant="Q3",
-    probabilities={"Q1": 0.02, "Q2": 0.07, "Q3": 0.81, "Q4": 0.1},
-    valence=-0.4,
-    arousal=-0.3,
-    valence_sd=0.23,
-    arousal_sd=0.18,
-    trust=1.0,
-)
+SHARES = {"Q1": 0.02, "Q2": 0.07, "Q3": 0.81, "Q4": 0.1}
+VERDICT = Verdict("Q3", SHARES, -0.4, -0.3, valence_sd=0.23, arousal_sd=0.18, trust=1.0)
 
 
 def window(
     first: int, last: int, quadrant: str, valence: float, arousal: float, *, in_bars: bool = True
 ) -> Window:
-    return Window(
-        start_s=2.0 * (first - 1), end_s=2.0 * last, bars=(first, last) if in_bars else None,
-        quadrant=quadrant, valence=valence, arousal=arousal, fit=1.0, pull=0.0,
-    )  # fmt: skip
+    times, bars = (2.0 * (first - 1), 2.0 * last), (first, last) if in_bars else None
+    return Window(*times, bars, quadrant, valence, arousal, fit=1.0, pull=0.0)
 
 
 WINDOWS = (window(1, 4, "Q2", -0.2, 0.2), window(5, 8, "Q3", -0.5, -0.4))
 
 
-def explained(**roles: str) -> Explanation:
+def why(**roles: str) -> Explanation:
     """Return an explanation that names causes as for the verdict, against it, or usual."""
+    none = (0.0,) * 3
     effects = tuple(
-        Effect(cause, f"odd {cause}", 0.0, 0.0, 0.5, role, "valence", 1.0, (0.0,) * 3, (0.0,) * 3,
-               (0.0,) * 3)
+        Effect(cause, f"odd {cause}", 0.0, 0.0, 0.5, role, "valence", 1.0, none, none, none)
         for cause, role in roles.items()
-    )  # fmt: skip
+    )
     return Explanation("Q3", 0.81, "sad", -0.4, -0.3, (), effects)
 
 
@@ -73,22 +75,15 @@ def heard(*windows: Window) -> Trajectory:
     return Trajectory("Q3", "sad", windows)
 
 
-def clip(**changes: Any) -> Result:
-    given: dict[str, Any] = {
-        "verdict": VERDICT, "explanation": explained(mode=FOR, tempo=USUAL),
-        "course": heard(*WINDOWS), "achieved": MIDDLES, "targets": MIDDLES,
-        "asked": Asked(SADNESS), "best_of": 1,
-    }  # fmt: skip
-    return Result(**{**given, **changes})
-
-
-def brought(**changes: Any) -> Result:
-    nothing = {"targets": {}, "asked": None, "best_of": None, "file": "song.mid"}
-    return clip(**{**nothing, **changes})
-
-
 def drawn(**changes: Any) -> str:
-    return result_page(clip(**changes))
+    given: dict[str, Any] = {
+        "verdict": VERDICT, "explanation": why(mode=FOR, tempo=USUAL), "course": heard(*WINDOWS),
+        "achieved": MIDDLES, "targets": MIDDLES, "asked": Asked(SADNESS), "best_of": 1,
+    }  # fmt: skip
+    return result_page(Result(**{**given, **changes}))
+
+
+BROUGHT: dict[str, Any] = {"targets": {}, "asked": None, "best_of": None, "file": "song.mid"}
 
 
 def read(markup: str) -> ElementTree.Element:
@@ -127,12 +122,21 @@ def numbers(element: ElementTree.Element, *names: str) -> tuple[float, ...]:
         ({"asked": Asked(SADNESS, parse_curve("0:calm 4:tense 8:sad"))}, "calm → tense → sad."),
         ({"asked": Asked(SADNESS, parse_curve("0:calm 1:joy 2:calm 3:joy 4:calm 5:sad"))},
          "Asked to move: calm → … → sad."),
+        ({"asked": Asked(SADNESS, curve_of((0, 0.9, -0.9)))}, "Asked to move: near "),
         ({}, "Odd mode lowers valence."),  # without what the headline says already
         ({}, "Most sad: bars 1 to 4. Heard as Q2: bars 1 to 4."),
         ({}, "First draw: nothing was picked."),
         ({"best_of": 4}, "Best of 4 draws"),
         ({"asked": Asked(SADNESS, start=4)}, "Given, not composed: bars 1 to 4."),
         ({"verdict": replace(VERDICT, trust=0.12)}, "Low trust (0.12)"),
+        # The drawings, to those who see none
+        ({}, "asked−0.59−0.81sadness"),
+        ({}, "heard−0.40 ± 0.23−0.30 ± 0.18"),
+        ({"asked": Asked(SADNESS, TURN)}, "asked from+0.50−0.50"),
+        ({"asked": Asked(SADNESS, TURN)}, "asked to−0.50+0.50"),
+        ({"asked": Asked(Emotion(0.001, -0.001))}, "asked0.000.00"),
+        ({}, "Q2Q3bar 158"),
+        ({}, f"{len(ATTRIBUTES) - N_SHOWN} more attributes"),
     ],
 )  # fmt: skip
 def test_a_clip_is_told_in_words(changes: dict[str, Any], told: str) -> None:
@@ -140,28 +144,22 @@ def test_a_clip_is_told_in_words(changes: dict[str, Any], told: str) -> None:
     assert told in page and "0.81 sure" not in page
 
 
-def test_points_of_a_curve_without_a_name_are_told_by_what_lies_near() -> None:
-    told = words(drawn(asked=Asked(SADNESS, TURN)))
-    assert re.search(r"Asked to move: near \w+ → near \w+\.", told)
-
-
 def test_what_was_brought_shows_what_is_heard_and_its_name() -> None:
-    page = result_page(brought())
+    page = drawn(**BROUGHT)
     (name,) = of_class(page, "emo-file")
     assert name.text == "song.mid"
     assert not of_class(page, "emo-asked") and "sked for" not in words(page)
     assert "First draw" not in words(page) and "in the music" in words(page)
-    assert of_class(page, "emo-course-svg")
     (table, _) = of_class(page, "emo-targets")
     assert "measured" in "".join(table.itertext()) and "asked" not in "".join(table.itertext())
+    assert label(page, "emo-plane-svg").startswith("Heard valence -0.40")
 
 
-@pytest.mark.parametrize("make", [clip, brought])
-def test_no_text_becomes_markup(make: Any) -> None:
-    evil = {"explanation": replace(explained(mode=FOR), emotion=EVIL), "file": EVIL}
+@pytest.mark.parametrize("changes", [{"asked": Asked(replace(SADNESS, name=EVIL))}, BROUGHT])
+def test_no_text_becomes_markup(changes: dict[str, Any]) -> None:
+    evil = {"explanation": replace(why(mode=FOR), emotion=EVIL), "fixed": [EVIL]}
     course = replace(heard(*WINDOWS), emotion=EVIL)
-    asked = Asked(replace(SADNESS, name=EVIL)) if make is clip else None
-    page = result_page(make(**evil, course=course, asked=asked, fixed=[EVIL]))
+    page = drawn(**{**changes, **evil, "file": EVIL, "course": course})
     assert "<script" not in page and "${" not in page and "{{" not in page
     assert not [e for e in read(page).iter() if e.tag == "script" or e.get("onload")]
     assert EVIL in words(page)
@@ -169,7 +167,7 @@ def test_no_text_becomes_markup(make: Any) -> None:
 
 
 def test_every_class_is_ours_and_the_style_sheet_knows_it_and_styles_nothing_else() -> None:
-    pages = [drawn(fixed=["silence"]), drawn(asked=Asked(SADNESS, TURN)), result_page(brought())]
+    pages = [drawn(fixed=["silence"]), drawn(asked=Asked(SADNESS, TURN)), drawn(**BROUGHT)]
     pages.append(drawn(verdict=replace(VERDICT, trust=0.0)))
     every = [e for page in pages for e in read(page).iter()]
     used = {name for e in every for name in str(e.get("class") or "").split()}
@@ -183,10 +181,25 @@ def test_every_class_is_ours_and_the_style_sheet_knows_it_and_styles_nothing_els
 
 def test_the_result_needs_no_gradio() -> None:
     code = "import sys, emomusic.studio.result\nprint('gradio' in sys.modules)"
-    told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
-    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert told.stdout.strip() == "False", told.stderr
+
+
+def test_a_piece_is_shown_with_what_was_asked_and_what_was_fixed(tiny_composer: Composer) -> None:
+    joy, verifier = Emotion(0.8, 0.6, "joy"), tiny_composer.verifier
+    asked = Request(joy, n_bars=2, tonic=2, is_major=True, tempo=90.0)
+    (clip,) = tiny_composer.compose(asked, seed=5)
+    result = explained(StudioPiece.of(clip), verifier)
+    assert (result.verdict, result.asked) == (clip.verdict, Asked(joy, start=0.0))
+    assert (result.targets, result.achieved) == (clip.targets, clip.achieved)
+    assert result.best_of == 1 and set(result.fixed) == {"tempo", "mode"}
+    plain = replace(asked, tempo=None, is_major=None, fixed={"register": 60.0}, emotion=None)
+    other = explained(StudioPiece.of(replace(clip, request=plain)), verifier)
+    assert (other.fixed, other.asked) == (("register",), None)
+    brought = StudioPiece(clip.score, "D major", 90.0, clip.verdict, name="<b>tune.mid")
+    result = explained(brought, verifier)
+    assert (result.file, result.best_of, result.asked) == ("<b>tune.mid", None, None)
+    assert result.achieved["tempo"] == 90.0 and not result.targets
 
 
 MARKS: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
@@ -211,6 +224,7 @@ MARKS: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     ),
     "few attributes are not folded": ({"achieved": {"tempo": 80.0}}, {"row": 1, "more": 0}),
     "nothing measured is no table": ({"achieved": {}}, {"attributes": 0}),
+    "what was brought has a course": (BROUGHT, {"course-svg": 1}),
 }  # fmt: skip
 
 
@@ -240,6 +254,10 @@ def test_points_stand_where_they_are_asked_and_heard_and_an_arrow_leads_over() -
         (cloud,) = of_class(page, f"emo-sd{times}")
         wide = times * 0.23 * RADIUS, times * 0.18 * RADIUS
         assert numbers(cloud, "rx", "ry") == pytest.approx(wide)
+    assert label(page, "emo-plane-svg") == (
+        "Asked valence -0.59, arousal -0.81; heard valence -0.40, arousal -0.30, give or take "
+        "0.23 and 0.18; Q1 2 %, Q2 7 %, Q3 81 %, Q4 10 %"
+    )
 
 
 def test_quadrants_say_how_probable_they_are_and_the_surest_stands_out() -> None:
@@ -249,45 +267,35 @@ def test_quadrants_say_how_probable_they_are_and_the_surest_stands_out() -> None
     assert "Q3" in (most.text or "")
     depth = [numbers(e, "fill-opacity")[0] for e in of_class(drawn(), "emo-tint")]
     assert max(depth) == depth[2] and min(depth) == depth[0] > 0
+    told = [percent(s) for s in (0.0, 0.0001, 0.43, 0.9999, 1.0)]
+    assert told == ["0 %", "< 1 %", "43 %", "> 99 %", "100 %"]  # none or all only if it is
 
 
 @pytest.mark.parametrize("corner", [(1, 1), (-1, 1), (-1, -1), (1, -1)])
 def test_words_stay_inside_the_picture_at_every_corner(corner: tuple[int, int]) -> None:
     valence, arousal = corner
     heard = replace(VERDICT, valence=0.9 * valence, arousal=0.9 * arousal)
-    for word in of_class(drawn(verdict=heard, asked=Asked(Emotion(*corner))), "emo-tag"):
+    page = drawn(verdict=heard, asked=Asked(Emotion(*corner)))
+    (ring,) = of_class(page, "emo-asked")
+    for word in of_class(page, "emo-tag"):
         x, y = numbers(word, "x", "y")
+        if word.text == "asked":  # beside its ring: the quadrant's name stands further out
+            assert abs(y - numbers(ring, "cy")[0]) < 5
         left = {"start": 0, "middle": 18, "end": 36}[word.get("text-anchor", "")]
         assert left <= x <= SIZE - 36 + left and 10 <= y <= SIZE
 
 
-def test_the_plane_is_told_in_words_and_as_a_table() -> None:
-    assert label(drawn(), "emo-plane-svg") == (
-        "Asked valence -0.59, arousal -0.81; heard valence -0.40, arousal -0.30, give or take "
-        "0.23 and 0.18; Q1 2 %, Q2 7 %, Q3 81 %, Q4 10 %"
-    )
-    told = words(drawn())
-    assert "asked−0.59−0.81sadness" in told and "heard−0.40 ± 0.23−0.30 ± 0.18" in told
-    alone = drawn(asked=None)
-    assert label(alone, "emo-plane-svg").startswith("Heard valence -0.40")
-    (table,) = of_class(alone, "emo-points")
-    heads = [e.text for e in table.iter("th")]
-    assert heads[1:4] == ["valence", "arousal", "near"] and len(heads) == 5
-
-
-def test_a_curve_is_drawn_as_paths_window_by_window() -> None:
+def test_a_curve_is_drawn_as_paths_window_by_window_and_a_long_one_is_numbered_at_its_ends() -> (
+    None
+):
     page = drawn(asked=Asked(SADNESS, TURN))
-    asked, heard = ([numbers(e, "cx")[0] for e in of_class(page, f"emo-{kind}")]
-                    for kind in ("asked", "heard"))  # fmt: skip
+    places = {kind: [numbers(e, "cx")[0] for e in of_class(page, f"emo-{kind}")]
+              for kind in ("asked", "heard")}  # fmt: skip
     x = CENTRE.real
-    assert asked == [x + 0.25 * RADIUS, x - 0.25 * RADIUS]
-    assert heard == [x - 0.2 * RADIUS, x - 0.5 * RADIUS]
+    assert places["asked"] == [x + 0.25 * RADIUS, x - 0.25 * RADIUS]
+    assert places["heard"] == [x - 0.2 * RADIUS, x - 0.5 * RADIUS]
     told = "bars 5 to 8: asked valence -0.25, arousal 0.25, heard valence -0.50"
     assert told in label(page, "emo-plane-svg")
-    assert "asked from+0.50−0.50" in words(page) and "asked to−0.50+0.50" in words(page)
-
-
-def test_a_long_path_numbers_its_ends_only() -> None:
     windows = [window(i + 1, i + 1, "Q1", 0.1 * i, 0.2) for i in range(10)]
     page = drawn(course=heard(*windows), asked=Asked(SADNESS, curve_of((0, 0, 0), (10, 0, 0))))
     assert [e.text for e in of_class(page, "emo-bead")] == ["1", "10", "1", "10"]
@@ -298,11 +306,15 @@ def test_a_long_path_numbers_its_ends_only() -> None:
 
 def test_heard_is_a_step_for_each_window_and_axis() -> None:
     steps = of_class(drawn(), "emo-step")
-    assert len(steps) == 4
     x1, x2, y1, y2 = numbers(steps[0], "x1", "x2", "y1", "y2")
     assert LEFT < x1 < x2 < (LEFT + RIGHT) / 2 and y1 == y2 == TOP + PANEL * 1.2 / 2
     assert numbers(steps[3], "y1") == (TOP + PANEL + GAP + PANEL * 1.4 / 2,)
     assert ["emo-q2" in (s.get("class") or "") for s in steps] == [True, False, True, False]
+    assert [e.text for e in of_class(drawn(), "emo-cell-name")] == ["Q2", "Q3"]
+    assert label(drawn(), "emo-course-svg").startswith(
+        "Valence and arousal over the piece; bars 1 to 4: asked valence -0.59, arousal -0.81, "
+        "heard Q2, valence -0.20, arousal 0.20; bars 5 to 8:"
+    )
 
 
 def test_asked_is_level_where_it_does_not_move_and_follows_the_corners_of_a_curve() -> None:
@@ -313,11 +325,6 @@ def test_asked_is_level_where_it_does_not_move_and_follows_the_corners_of_a_curv
     moving, _ = of_class(drawn(asked=bent), "emo-asked-line")
     corner = LEFT + (RIGHT - LEFT) * 6 / 8
     assert str(moving.get("points")).split()[1] == f"{corner:.1f},{TOP:.1f}"
-
-
-def test_the_axis_counts_bars_and_the_row_names_quadrants() -> None:
-    assert "Q2Q3bar 158" in words(drawn())
-    assert [e.text for e in of_class(drawn(), "emo-cell-name")] == ["Q2", "Q3"]
 
 
 def test_many_windows_keep_their_numbers_apart_and_their_names_out() -> None:
@@ -338,70 +345,61 @@ def test_a_piece_without_bars_is_timed_and_a_curve_in_bars_stands_still() -> Non
     assert len({corner.split(",")[1] for corner in str(level.get("points")).split()}) == 1
 
 
-def test_the_course_is_told_in_words() -> None:
-    assert label(drawn(), "emo-course-svg").startswith(
-        "Valence and arousal over the piece; bars 1 to 4: asked valence -0.59, arousal -0.81, "
-        "heard Q2, valence -0.20, arousal 0.20; bars 5 to 8:"
-    )
-
-
 # The attributes
 
 
-def tempo(achieved: float) -> str:
-    """Show a clip of which only the tempo is measured, and 120 asked; its range is 40 to 200."""
-    return drawn(achieved={"tempo": achieved}, targets={"tempo": 120.0})
-
-
-def rows(page: str) -> list[str | None]:
-    return [row.get("data-attribute") for row in of_class(page, "emo-row")]
-
-
-def open_rows(page: str) -> list[str | None]:
-    folded = {e.get("data-attribute") for d in read(page).iter("details") for e in d.iter("tr")}
-    return [name for name in rows(page) if name not in folded]
-
-
-def test_asked_is_a_tick_and_achieved_a_dot_on_the_range() -> None:
-    page = tempo(80.0)
-    (tick,), (dot,) = of_class(page, "emo-tick"), of_class(page, "emo-dot")
-    assert numbers(tick, "x1", "x2") == (50.0, 50.0) and numbers(dot, "cx") == (25.0,)
-    assert "tempo quarter notes a minute" in words(page) and "12080" in words(page)
+def only(name: str, achieved: float, asked: float) -> str:
+    return drawn(achieved={name: achieved}, targets={name: asked})
 
 
 @pytest.mark.parametrize(
     ("achieved", "kind"), [(120, "close"), (136, "close"), (140, "off"), (80, "far"), (200, "far")]
 )
 def test_a_row_shows_how_far_apart_they_are(achieved: float, kind: str) -> None:
-    (row,) = of_class(tempo(achieved), "emo-row")
+    page = only("tempo", achieved, 120.0)  # its range is 40 to 200
+    (row,), told = of_class(page, "emo-row"), words(page)
     assert f"emo-{kind}" in str(row.get("class")).split()
-    told = words(tempo(achieved))
     assert ("of the range" in told) == (kind != "close")
     assert kind == "close" or ("above" if achieved > 120 else "below") in told
+    (tick,), (dot,) = of_class(page, "emo-tick"), of_class(page, "emo-dot")
+    assert numbers(tick, "x1", "x2") == (50.0, 50.0)
+    assert numbers(dot, "cx") == (round((achieved - 40) / 1.6, 1),)
+    assert "tempo quarter notes a minute" in told and f"120{achieved}" in told
 
 
 def test_a_value_beyond_its_range_stands_at_the_end_as_an_arrowhead() -> None:
-    page = tempo(250.0)
-    assert len(of_class(page, "emo-beyond")) == 1 and "250" in words(page)
-    (miss,) = of_class(page, "emo-miss")
-    assert numbers(miss, "x1", "x2") == (50.0, 100.0)
+    for tempo, end in ((250, 100.0), (20, 0.0)):
+        page = only("tempo", tempo, 120.0)
+        (miss,), (head,) = of_class(page, "emo-miss"), of_class(page, "emo-beyond")
+        assert numbers(miss, "x1", "x2") == (50.0, end) and str(tempo) in words(page)
+        assert f"L{5 if end else -5} 0" in head.get("d", "")
+        places = [e.get("x", "") for e in read(page).iter("svg")]
+        assert [place for place in places if "%" in place] == [f"{end:g}%"]
 
 
-def test_eight_stand_open_the_causes_first_and_the_rest_is_folded() -> None:
-    names = open_rows(drawn())
-    assert sorted(map(str, rows(drawn()))) == sorted(ATTRIBUTE_NAMES)
-    assert len(names) == N_SHOWN
-    assert {"mode", "tempo", "velocity_mean", "register", "note_density"} <= set(names)
-    assert f"{len(ATTRIBUTE_NAMES) - N_SHOWN} more attributes" in words(drawn())
+def test_a_number_has_as_many_decimals_as_its_range_is_wide() -> None:
+    for name, value, told in (
+        ("tempo", 100.26, "100"), ("note_density", 2.345, "2.3"), ("mode", -0.345, "−0.34"),
+        ("mode", -0.001, "0.00"),
+    ):  # fmt: skip
+        (cell,) = of_class(only(name, value, value), "emo-value")
+        assert cell.text == told
 
 
-def test_what_was_fixed_or_named_stands_open_even_if_there_are_more_than_eight() -> None:
-    fixed = ATTRIBUTE_NAMES[-9:]
-    page = drawn(explanation=explained(mode=FOR, tempo=AGAINST, register=USUAL), fixed=fixed)
-    names = open_rows(page)
-    assert set(names) == {*fixed, "mode", "tempo"}
-    assert names == [name for name in ATTRIBUTE_NAMES if name in names]
-    assert len(of_class(page, "emo-fixed")) == 9
+@pytest.mark.parametrize("fixed", [(), ATTRIBUTE_NAMES[-9:]])
+def test_what_was_fixed_or_named_stands_open_then_the_causes_up_to_eight(fixed: Any) -> None:
+    page = drawn(explanation=why(mode=FOR, tempo=AGAINST, register=USUAL), fixed=fixed)
+    rows = [str(row.get("data-attribute")) for row in of_class(page, "emo-row")]
+    folded = {e.get("data-attribute") for d in read(page).iter("details") for e in d.iter("tr")}
+    shown = [name for name in rows if name not in folded]
+    assert sorted(rows) == sorted(ATTRIBUTE_NAMES)
+    assert shown == [name for name in ATTRIBUTE_NAMES if name in shown]
+    assert len(of_class(page, "emo-fixed")) == len(fixed)
+    if fixed:
+        assert set(shown) == {*fixed, "mode", "tempo"}
+    else:
+        assert len(shown) == N_SHOWN
+        assert {"mode", "tempo", "velocity_mean", "register", "note_density"} <= set(shown)
 
 
 def test_tables_have_captions_and_headings_for_screen_readers() -> None:
@@ -412,25 +410,6 @@ def test_tables_have_captions_and_headings_for_screen_readers() -> None:
         scopes = [e.get("scope") for e in table.iter("th")]
         assert scopes.count("col") == 3 and set(scopes) == {"col", "row"}
         assert all(e.get("aria-hidden") for e in table.iter("td") if e.find("svg") is not None)
-
-
-# Numbers and words
-
-
-def test_nothing_that_is_escaped_opens_a_tag_an_attribute_or_a_placeholder() -> None:
-    safe = escaped("""<b a="1" c='2'>${x} {{y}} & z""")
-    assert not set(safe) & set("<>\"'${}")
-
-
-def test_zero_has_no_sign_and_a_share_is_none_or_all_only_if_it_is() -> None:
-    assert [signed(v) for v in (0.4, -0.404, -0.001)] == ["+0.40", "−0.40", "0.00"]
-    assert spoken(Emotion(-0.5, -0.001)) == "valence -0.50, arousal 0.00"
-    shares = (0.0, 0.0001, 0.43, 0.9999, 1.0)
-    assert [percent(s) for s in shares] == ["0 %", "< 1 %", "43 %", "> 99 %", "100 %"]
-    assert [rounded(-2.345, width) for width in (100, 10, 1)] == ["−2", "−2.3", "−2.35"]
-    assert rounded(-0.001, 1) == "0.00"
-
-
-def test_attributes_of_tags_are_escaped_rounded_and_left_out_if_none() -> None:
-    made = tag("g", "x", class_="a", text_anchor="end", x=1.23456, y=2.0, title=None, id='"<')
-    assert made == '<g class="a" text-anchor="end" x="1.23" y="2" id="&quot;&lt;">x</g>'
+    (table,) = of_class(drawn(), "emo-points")
+    heads = [e.text for e in table.iter("th")]
+    assert heads[1:4] == ["valence", "arousal", "near"]

@@ -1,17 +1,48 @@
-"""What one person has: cards, versions, files."""
+"""What one person has: what they ask for, pieces that grow, cards, versions, files."""
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.composing import tune
+from helpers.composing import curve_of, given, tune
 from midi import score_of
 
-from emomusic.studio.session import MAX_TAKES, MAX_VERSIONS, Session, StudioPiece
+import emomusic.studio.session as own
+from emomusic.compose import derive
+from emomusic.compose.composer import Composer
+from emomusic.compose.parse import ClipSpec
+from emomusic.compose.request import CONTINUE, VARY, Request
+from emomusic.emotion import Emotion, find_emotion
+from emomusic.music.score import dump_score
+from emomusic.studio.page import read_form, show_form
+from emomusic.studio.session import MAX_TAKES, MAX_VERSIONS, Session, StudioPiece, compose
+
+JOY, FEAR = find_emotion("joy"), find_emotion("fear")
+CURVE = curve_of((0, -0.5, 0.5), (4, 0.9, -0.9))
+
+
+@pytest.fixture(autouse=True)
+def every_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "EVERY_S", 0.0)
+
+
+@pytest.fixture(scope="module")
+def brought(tiny_composer: Composer) -> StudioPiece:
+    piece = StudioPiece(tune(4, tonic=2), "D major", 96.0, name="<b>tune.mid")
+    return replace(piece, verdict=tiny_composer.verifier.verdict(piece.notes))
+
+
+@pytest.fixture(scope="module")
+def composed(tiny_composer: Composer) -> StudioPiece:
+    request = Request(JOY, n_bars=2, tonic=7, beats_per_bar=3, best_of=2, tempo=90.0)
+    (clip,) = tiny_composer.compose(request, seed=3)
+    return StudioPiece.of(clip)
 
 
 def piece(n_bars: int = 1) -> StudioPiece:
@@ -30,19 +61,80 @@ def titles(session: Session) -> list[str]:
     return [take.title for take in session.takes]
 
 
-def written(session: Session, own: StudioPiece) -> Path:
-    folder = session.folder / str(len(session.files))
-    folder.mkdir()
-    (folder / "clip.mid").write_bytes(b"music")
-    session.files[own] = {"mid": str(folder / "clip.mid")}
-    return folder
+# From the page's controls to requests, and back
 
 
-def test_bars_of_a_piece_begin_where_its_tempo_and_metre_say() -> None:
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(JOY, n_bars=5, tonic=3, is_major=False, beats_per_bar=3, fixed={"register": 60.0}),
+        Request(JOY, seconds=20.0, fixed={"tempo": 90.0}, best_of=4, temperature=0.8, top_p=0.9),
+        Request(CURVE.mean(8), curve=CURVE, n_bars=8, tonic=0, is_major=True),
+        Request(None, n_bars=3),
+    ],
+)
+def test_what_the_controls_show_of_a_request_asks_for_it_again(request_: Request) -> None:
+    feeling = request_.curve or request_.emotion
+    assert read_form(feeling, show_form(request_)) == request_
+
+
+def test_what_is_not_said_takes_its_default_and_a_tempo_stands_on_its_fader() -> None:
+    assert read_form(JOY, {}) == Request(JOY, n_bars=16)
+    shown = show_form(Request(JOY, tempo=90.0))
+    assert (shown["fixed"], shown["length"]) == ({"tempo": 90.0}, 16)
+
+
+# Pieces, and what follows from them
+
+
+def test_a_piece_is_told_in_plain_words_and_its_bars_begin_where_they_sound(
+    composed: StudioPiece, brought: StudioPiece
+) -> None:
+    assert composed.clip is not None
+    assert composed.label == f"joy, 2 bars, {composed.key}, 90 bpm"
+    assert brought.label == "<b>tune.mid, 4 bars, D major, 96 bpm"
+    for emotion, words in ((Emotion(-0.5, -0.5), "Q3, "), (None, "free, ")):
+        request = replace(composed.clip.request, emotion=emotion, best_of=1)
+        other = replace(composed, clip=replace(composed.clip, request=request))
+        assert other.label.startswith(words)
     score = score_of([(0, 1, 60, 64), (6, 1, 62, 64)], signatures=((0, 3, 4),), tempo=60.0)
-    own = StudioPiece(score, "C major", 60.0)
-    assert own.n_bars == 3
-    assert np.allclose(own.bars_s, [0, 3, 6, 9])
+    assert np.allclose(StudioPiece(score, "C major", 60.0).bars_s, [0, 3, 6, 9])
+
+
+def test_what_follows_from_a_clip_is_derived_from_it(composed: StudioPiece) -> None:
+    clip = composed.clip
+    assert clip is not None
+    assert composed.continued(8) == derive.continue_clip(clip, 8)
+    assert composed.continued(8, emotion=FEAR).emotion == FEAR
+    assert composed.varied(2) == derive.vary_clip(clip, take=2)
+    assert composed.moved("sadder") == derive.shift_clip(clip, "sadder")
+
+
+def test_what_was_brought_goes_on_is_varied_or_is_moved_from_where_it_is_heard(
+    brought: StudioPiece,
+) -> None:
+    request, verdict = brought.continued(2), brought.verdict
+    assert request.given is not None and request.given.use == CONTINUE
+    assert (request.emotion, request.n_bars) == (None, 2)
+    assert brought.continued(2, emotion=JOY).emotion == JOY
+    varied = brought.varied(5)
+    assert varied.given is not None and (varied.given.use, varied.take) == (VARY, 5)
+    assert verdict is not None
+    for move in derive.MOVES:
+        there = derive.shift_emotion(Emotion(verdict.valence, verdict.arousal), move)
+        assert brought.moved(move).emotion == there
+
+
+def test_whatever_follows_from_a_piece_can_be_composed(
+    tiny_composer: Composer, composed: StudioPiece, brought: StudioPiece
+) -> None:
+    for piece in (composed, brought):
+        for request in (piece.continued(1), piece.varied(1), piece.moved("calmer")):
+            (clip,) = tiny_composer.compose(request, seed=3)
+            assert clip.n_bars >= 1
+
+
+# Cards, versions, files
 
 
 def test_undo_goes_back_one_version_after_another() -> None:
@@ -58,21 +150,15 @@ def test_undo_goes_back_one_version_after_another() -> None:
     assert len(take.versions) == MAX_VERSIONS
 
 
-def test_favourites_stay_when_others_come() -> None:
+def test_favourites_stay_and_the_oldest_of_the_others_that_is_not_chosen_makes_room() -> None:
     session = session_of(3, favourites=(1,))
     session.replace_others([piece()])
     assert (titles(session), session.selected) == (["2", "4"], 1)
     assert session.n_free == MAX_TAKES - 1
-
-
-def test_the_oldest_that_is_no_favourite_and_not_chosen_makes_room() -> None:
     session = session_of(MAX_TAKES, favourites=(1,))  # and 0 is chosen
     session.add(piece())
     assert titles(session) == ["1", "2", "4", "5", "6", "7", "8", "9"]
     assert session.take is session.takes[-1]
-
-
-def test_where_all_are_favourites_none_is_added() -> None:
     session = session_of(MAX_TAKES, favourites=tuple(range(MAX_TAKES)))
     with pytest.raises(ValueError, match="all 8 cards are favourites"):
         session.add(piece())
@@ -88,8 +174,15 @@ def test_each_visitor_begins_with_nothing() -> None:
 
 
 def test_files_go_with_the_pieces_that_cannot_come_back() -> None:
+    def written(at: int) -> Path:
+        path = session.folder / str(at) / "clip.mid"
+        path.parent.mkdir()
+        path.write_bytes(b"music")
+        session.files[session.takes[at].piece] = {"mid": str(path)}
+        return path
+
     session = session_of(2)
-    kept, gone = (written(session, take.piece) for take in session.takes)
+    kept, gone = written(0), written(1)
     session.takes.pop()
     session.change(session.takes[0], piece())  # undo brings the version before it back
     session.tidy()
@@ -97,17 +190,88 @@ def test_files_go_with_the_pieces_that_cannot_come_back() -> None:
     assert len(session.files) == 1
 
 
-def test_closing_removes_all_files_and_stops_what_is_composed() -> None:
-    session = Session()
-    folder = session.folder
+def test_files_of_a_session_that_is_closed_or_forgotten_are_removed() -> None:
+    session, forgotten = Session(), Session()
+    folders = session.folder, forgotten.folder
     session.close()
     session.close()
-    assert not folder.exists() and session.stopping.is_set()
-
-
-def test_files_of_a_forgotten_session_are_removed() -> None:
-    session = Session()
-    folder = session.folder
-    del session
+    del forgotten
     gc.collect()
-    assert not folder.exists()
+    assert not any(folder.exists() for folder in folders) and session.stopping.is_set()
+
+
+# Pieces that grow
+
+
+def test_a_piece_grows_bar_by_bar_into_the_clip_of_its_seed(tiny_composer: Composer) -> None:
+    request = Request(JOY, n_bars=20)
+    grown = [*compose(tiny_composer, Session(), ClipSpec(request, 9, 3))]
+    heights = [piece.n_bars for progress in grown for piece in progress.pieces if piece is not None]
+    (clip,) = tiny_composer.compose(request, seed=9, start=3)
+    (last,) = grown[-1].whole
+    assert heights == sorted(heights) and heights[0] < heights[-1] == 20
+    assert [progress.is_over for progress in grown] == [False] * (len(grown) - 1) + [True]
+    assert not grown[-1].is_stopped and dump_score(last.score) == dump_score(clip.score)
+
+
+def test_variations_are_those_of_the_seed_and_are_heard_once_they_are_whole(
+    tiny_composer: Composer,
+) -> None:
+    request = Request(JOY, n_bars=2, best_of=2)
+    *growing, last = compose(tiny_composer, Session(), ClipSpec(request, 1), 3)
+    clips = tiny_composer.compose(request, seed=1, count=3)
+    assert [dump_score(p.score) for p in last.whole] == [dump_score(c.score) for c in clips]
+    for progress in growing:
+        assert all(piece.n_bars == 2 for piece in progress.whole) and len(progress.whole) < 3
+
+
+@pytest.mark.parametrize("candidate", [0, 3])  # a later one alone is watched, too
+def test_who_stops_keeps_what_is_there_and_stops_nobody_else(
+    tiny_composer: Composer, candidate: int
+) -> None:
+    mine, yours, long = Session(), Session(), Request(JOY, n_bars=200, candidate=candidate)
+    here = compose(tiny_composer, mine, ClipSpec(long, 2))
+    there = compose(tiny_composer, yours, ClipSpec(Request(JOY, n_bars=12), 3))
+    first, _ = next(here), next(there)
+    mine.stopping.set()
+    (*_, my_last), (*_, your_last) = here, there
+    (piece,) = my_last.whole
+    assert first.n_bars == (200,) and first.pieces[0] is not None
+    assert my_last.is_over and my_last.is_stopped and 1 <= piece.n_bars < 200
+    assert piece.clip is not None and piece.verdict == piece.clip.verdict
+    assert not your_last.is_stopped and your_last.whole[0].n_bars == 12
+
+
+def test_who_leaves_stops_the_engine(
+    tiny_composer: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, stream = list[bool](), tiny_composer.stream
+
+    def watched(*arguments: object, **named: object) -> Iterator[object]:
+        try:
+            yield from stream(*arguments, **named)  # type: ignore[arg-type]
+        finally:
+            ended.append(True)
+
+    monkeypatch.setattr(tiny_composer, "stream", watched)
+    growing = compose(tiny_composer, Session(), ClipSpec(Request(JOY, n_bars=30), 2))
+    next(growing)
+    assert not ended
+    growing.close()  # type: ignore[attr-defined]
+    assert ended
+
+
+@pytest.mark.parametrize(
+    ("request_", "n_bars"),
+    [
+        (Request(None, given=given(tune(3)), n_bars=2), 5),
+        (Request(JOY, given=given(tune(3), VARY)), 3),
+    ],
+    ids=["goes on", "taken up"],
+)
+def test_bars_that_are_there_already_are_shown_where_a_piece_goes_on(
+    tiny_composer: Composer, request_: Request, n_bars: int
+) -> None:
+    for progress in compose(tiny_composer, Session(), ClipSpec(request_, 1)):
+        assert progress.n_bars in ((n_bars,), (request_.n_bars,))
+    assert progress.n_bars == (n_bars,)

@@ -1,4 +1,4 @@
-"""What the page shows of a person's pieces, one thing after another, and what it leaves behind."""
+"""What people do on the page, what it then shows, and what it leaves behind; without a browser."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -13,73 +14,122 @@ import pytest
 from helpers.composing import tune
 from midi import score_of
 
-import emomusic.studio.exchange as exchange
+import emomusic.studio.view as own
 from emomusic.compose.composer import Composer
+from emomusic.compose.parse import ClipSpec
 from emomusic.compose.request import Request
-from emomusic.emotion import Emotion
-from emomusic.studio.callbacks import suggested
+from emomusic.emotion import find_emotion
+from emomusic.music.score import dump_score
+from emomusic.studio.callbacks import Callbacks, suggested
 from emomusic.studio.page import Page
-from emomusic.studio.progress import Progress
-from emomusic.studio.result import Asked
-from emomusic.studio.session import Session, StudioPiece
-from emomusic.studio.view import (
-    CARD_NOTES,
-    Updates,
-    View,
-    deck_of,
-    explained,
-    label_of,
-    pack_notes,
-    roll_of,
-)
+from emomusic.studio.session import Progress, Session, StudioPiece
+from emomusic.studio.view import CARD_NOTES, Stream, Updates, View, deck_of, pack_notes, roll_of
 
-JOY = Emotion(0.8, 0.6, "joy")
-REQUEST = Request(JOY, n_bars=2, tonic=2, is_major=True, tempo=90.0)
+JOY = find_emotion("joy")
 
 
 @pytest.fixture(scope="module")
-def page(tiny_composer: Composer) -> Page:
+def do(tiny_composer: Composer) -> Callbacks:
     with gr.Blocks(analytics_enabled=False):
-        return Page(suggested(tiny_composer.mapper, JOY))
+        return Callbacks(tiny_composer, Page(suggested(tiny_composer.mapper, JOY)))
 
 
-@pytest.fixture
-def view(tiny_composer: Composer, page: Page) -> View:
-    return View(page, tiny_composer.verifier)
+@pytest.fixture(scope="module")
+def view(do: Callbacks) -> View:
+    return do.view
+
+
+@pytest.fixture(scope="module")
+def page(view: View) -> Page:
+    return view.page
 
 
 @pytest.fixture
 def session(tiny_composer: Composer) -> Iterator[Session]:
-    session = Session()
     clips = tiny_composer.compose(Request(JOY, n_bars=1), seed=1, count=2)
-    session.replace_others([StudioPiece.of(clip) for clip in clips])
+    session = session_of(*map(StudioPiece.of, clips))
     yield session
     session.close()
 
 
 @pytest.fixture(scope="module")
 def composed(tiny_composer: Composer) -> StudioPiece:
-    (clip,) = tiny_composer.compose(REQUEST, seed=5)
+    (clip,) = tiny_composer.compose(Request(JOY, n_bars=2), seed=5)
     return StudioPiece.of(clip)
 
 
 @pytest.fixture(scope="module")
 def brought(tiny_composer: Composer) -> StudioPiece:
-    piece = StudioPiece(tune(4, tonic=2), "D major", 96.0, name="<b>tune.mid")
+    piece = StudioPiece(tune(4, tonic=2), "D major", 96.0, name="tune.mid")
     return replace(piece, verdict=tiny_composer.verifier.verdict(piece.notes))
 
 
-def asking(piece: StudioPiece, **changes: object) -> StudioPiece:
-    """Return a piece as if something else had been asked for."""
-    assert piece.clip is not None
-    request = replace(piece.clip.request, **changes)  # type: ignore[arg-type]
-    return replace(piece, clip=replace(piece.clip, request=request))
-
-
-def session_of(*pieces: StudioPiece) -> Session:
+def session_of(*pieces: StudioPiece, favourite: int | None = None) -> Session:
     session = Session()
     session.replace_others(pieces)
+    for at, take in enumerate(session.takes):
+        take.is_favourite = at == favourite
     return session
+
+
+def compose(do: Callbacks, session: Session, **form: Any) -> Stream:
+    asked = {"feeling": JOY, "n_variations": 3, "seed": 5, "length": 2}
+    return do.compose(session, **{**asked, **form})
+
+
+def refused(stream: Stream) -> str:
+    with pytest.raises(gr.Error) as error:
+        list(stream)
+    return str(error.value.message)
+
+
+# What people do
+
+
+def test_cards_make_way_but_for_favourites_until_there_are_eight_of_these(do: Callbacks) -> None:
+    session = Session()
+    first, *_ = compose(do, session)
+    again, *_ = compose(do, session)  # without a change: with another seed
+    assert first[do.page.seed] == 5 != again[do.page.seed] and len(session.takes) == 3
+    for n_variations, n_cards in ((4, 7), (8, 8)):
+        for take in session.takes:
+            take.is_favourite = True
+        [*compose(do, session, n_variations=n_variations)]
+        assert len(session.takes) == n_cards
+    session.takes[-1].is_favourite = True
+    assert "are favourites: let one go first." in refused(compose(do, session, seed=9))
+    assert "are favourites: let one go first." in refused(do.add(session))
+
+
+def test_one_thing_is_composed_for_a_person_at_a_time(do: Callbacks) -> None:
+    session = Session()
+    growing = compose(do, session, length=64)
+    next(growing), next(growing)
+    assert "composed already: stop it first." in refused(compose(do, session))
+    growing.close()
+    assert [*compose(do, session)]
+
+
+def test_a_link_or_a_file_brings_back_what_may_be_asked_for_here(
+    do: Callbacks, tmp_path: Path
+) -> None:
+    session = Session()
+    for asked in ({"n_bars": 257}, {"seconds": 257.0}, {"best_of": 17}):
+        link = ClipSpec(Request(JOY, **asked)).to_json()  # type: ignore[arg-type]
+        assert "more on the command line." in refused(do.open_link(session, link))
+    [*do.open_link(session, ClipSpec(Request(JOY, n_bars=2), 7, 2).to_json())]
+    clip, path = session.takes[0].piece.clip, tmp_path / "settings.json"
+    assert clip is not None and (clip.seed, clip.index) == (7, 2)
+    path.write_text(ClipSpec.of(clip).to_json())
+    [*do.recall(session, str(path))]
+    again = session.takes[0].piece.clip
+    assert again is not None and dump_score(again.score) == dump_score(clip.score)
+    for data, words in (
+        (b"\xff\xfe\x00", "these settings cannot be used"),
+        (b" " * (16 * 2**20 + 1), "at most 16 MiB long"),
+    ):
+        path.write_bytes(data)
+        assert words in refused(do.recall(session, str(path)))
 
 
 # Pieces as the components take them
@@ -97,30 +147,22 @@ def test_notes_are_packed_in_milliseconds_and_new_ones_only_add_to_the_end() -> 
 def test_a_piece_is_drawn_with_its_sound_or_with_room_for_what_comes(
     composed: StudioPiece,
 ) -> None:
-    whole, growing = roll_of(composed, audio="clip.flac"), roll_of(composed, n_bars=16)
+    update, growing = roll_of(composed, audio="clip.flac"), roll_of(composed, n_bars=16)
+    whole = update["value"]  # an update: else gradio never removes the file
     assert whole["notes"].count(";") == len(composed.notes)
     assert (whole["n_bars"], whole["composing"], whole["audio"]["path"]) == (2, False, "clip.flac")
     assert len(whole["bars"]) == 3 and whole["bars"] == sorted(whole["bars"])
     assert (growing["n_bars"], growing["composing"], growing["audio"]) == (16, True, None)
 
 
-def test_a_piece_is_told_in_plain_words(composed: StudioPiece, brought: StudioPiece) -> None:
-    assert label_of(composed) == f"joy, 2 bars, {composed.key}, 90 bpm"
-    assert label_of(brought) == "<b>tune.mid, 4 bars, D major, 96 bpm"
-    assert label_of(asking(composed, emotion=Emotion(-0.5, -0.5))).startswith("Q3, ")
-    assert label_of(asking(composed, emotion=None)).startswith("free, ")
-
-
 def test_cards_say_what_is_heard(composed: StudioPiece, brought: StudioPiece) -> None:
-    session = session_of(composed, brought)
-    session.takes[1].is_favourite = True
-    deck = deck_of(session)
+    deck = deck_of(session_of(composed, brought, favourite=1))
     assert deck["selected"] == 0
     assert [card["title"] for card in deck["cards"]] == ["1", "2"]
     assert [card["favourite"] for card in deck["cards"]] == [False, True]
     for card, piece in zip(deck["cards"], (composed, brought), strict=True):
         verdict = piece.verdict
-        assert verdict is not None and card["done"] and not card["composing"]
+        assert verdict is not None
         assert (card["quadrant"], card["key"]) == (verdict.quadrant, piece.key)
         assert card["valence"] == round(verdict.valence, 3)
         assert card["probability"] == round(max(verdict.probabilities.values()), 3)
@@ -132,13 +174,12 @@ def test_cards_say_what_is_heard(composed: StudioPiece, brought: StudioPiece) ->
 def test_growing_cards_stand_behind_the_favourites(
     composed: StudioPiece, brought: StudioPiece
 ) -> None:
-    session = session_of(composed, brought)
-    session.takes[1].is_favourite = True
+    session = session_of(composed, brought, favourite=1)
     begun = replace(composed, verdict=None)
     deck = deck_of(session, growing=[(None, 8), (begun, 8), (composed, 2)])
     cards = deck["cards"]
     assert [card["title"] for card in cards] == ["2", "3", "4", "5"]
-    assert [card["composing"] for card in cards] == [False, True, True, False]
+    assert ["quadrant" in card for card in cards] == [True, False, False, True]
     assert [card["favourite"] for card in cards[1:]] == [None] * 3  # as the browser has them
     assert deck["selected"] == 1 and cards[1]["notes"] == ""
     assert cards[2]["length_s"] == pytest.approx(4 * composed.bars_s[-1], abs=1e-3)
@@ -147,32 +188,10 @@ def test_growing_cards_stand_behind_the_favourites(
 
 def test_a_card_of_a_long_piece_shows_its_beginning(brought: StudioPiece) -> None:
     notes = [(at / 4, 0.25, 60, 64) for at in range(2 * CARD_NOTES)]
-    long = replace(StudioPiece(score_of(notes), "C major", 120.0), verdict=brought.verdict)
+    long = StudioPiece(score_of(notes), "C major", 120.0, brought.verdict)
     (card,) = deck_of(session_of(long))["cards"]
     assert card["notes"].count(";") == CARD_NOTES
     assert card["length_s"] == pytest.approx(long.bars_s[-1], abs=1e-3)
-
-
-def test_a_clip_is_explained_with_what_was_asked_and_what_was_fixed(
-    composed: StudioPiece, tiny_composer: Composer
-) -> None:
-    clip, verifier = composed.clip, tiny_composer.verifier
-    assert clip is not None
-    result = explained(composed, verifier)
-    assert (result.verdict, result.asked) == (composed.verdict, Asked(JOY, start=0.0))
-    assert (result.targets, result.achieved) == (clip.targets, clip.achieved)
-    assert result.best_of == 1 and set(result.fixed) == {"tempo", "mode"}
-    plain = asking(composed, tempo=None, is_major=None, fixed={"register": 60.0}, emotion=None)
-    assert explained(plain, verifier).fixed == ("register",)
-    assert explained(plain, verifier).asked is None
-
-
-def test_what_was_brought_is_explained_with_what_is_measured(
-    brought: StudioPiece, tiny_composer: Composer
-) -> None:
-    result = explained(brought, tiny_composer.verifier)
-    assert (result.file, result.best_of, result.asked) == ("<b>tune.mid", None, None)
-    assert result.achieved["tempo"] == 96.0 and not result.targets
 
 
 # The page while pieces grow
@@ -191,10 +210,15 @@ def test_cards_make_way_for_those_that_grow_and_stay_for_one_beside_them(
     assert page.roll not in view.growing(session, Progress((None,), (8,)), beside=True)
 
 
-def test_what_stopped_before_its_first_bar_is_told(view: View, page: Page) -> None:
+def test_what_was_composed_or_stopped_is_told(
+    view: View, session: Session, page: Page, composed: StudioPiece
+) -> None:
     updates = view.settled(Session(), Progress((None,), (4,), is_over=True, is_stopped=True))
     assert "Stopped before the first bar was there." in updates[page.status]
     assert not updates[page.stop]["interactive"] and updates[page.compose]["interactive"]
+    both = Progress((composed, composed), (2, 2), first_s=0.25, total_s=1.5, is_stopped=True)
+    words = "Stopped: kept 2 variations, 4 bars in 1.5 s, the first after 0.25 s."
+    assert words in view.settled(session, both)[page.status]
 
 
 # The files of a piece
@@ -216,7 +240,6 @@ def shown(updates: list[Updates]) -> list[object]:
 
 
 def has_sound(updates: Updates, page: Page) -> bool:
-    """Tell whether the roll has sound, as an update: else gradio never removes the file."""
     roll = updates.get(page.roll, {})
     return bool(roll.get("__type__") == "update" and roll["value"]["audio"])
 
@@ -225,19 +248,17 @@ def has_files(updates: Updates, page: Page) -> bool:
     return bool(updates.get(page.downloads["zip"], {}).get("interactive"))
 
 
-def test_notes_come_first_then_sound_then_files(view: View, session: Session, page: Page) -> None:
+def test_notes_come_first_then_sound_then_files_which_are_written_once(
+    view: View, session: Session, page: Page
+) -> None:
     updates = [*show(view, session)]
     assert page.result in updates[0] and not has_sound(updates[0], page)
     assert [has_sound(one, page) for one in updates[1:]].index(True) == 0
     assert has_files(updates[-1], page)
     assert updates[-1][page.sheet].lstrip().startswith("<")
-
-
-def test_files_are_written_once(view: View, session: Session, page: Page) -> None:
-    first = [*show(view, session)]
     files = {path: path.stat().st_mtime_ns for path in held(session)}
     again = [*show(view, session)]
-    assert len(again) < len(first) and has_sound(again[0], page)
+    assert len(again) < len(updates) and has_sound(again[0], page)
     assert {path: path.stat().st_mtime_ns for path in held(session)} == files
 
 
@@ -279,24 +300,21 @@ def test_sound_that_comes_before_its_piece_is_shown_comes_again(
     assert any(has_files(one, page) for one in after)
 
 
-def test_who_leaves_while_files_are_written_leaves_none(view: View, session: Session) -> None:
-    going = show(view, session)
-    next(going), next(going)
-    assert held(session)
-    going.close()
-    assert not held(session) and session.files == {}
-
-
-def test_a_full_disk_is_told_in_a_sentence_and_leaves_no_files(
+def test_who_leaves_or_finds_the_disk_full_leaves_no_files(
     view: View, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    going = show(view, session)
+    next(going), next(going)
+    assert held(session)
+    going.close()
+    assert not held(session) and session.files == {}
     with monkeypatch.context() as patch:
-        patch.setattr(exchange, "write_atomically", full)
-        with pytest.raises(gr.Error, match=r"cannot be written: No space left on device\."):
-            [*show(view, session)]
+        patch.setattr(own, "write_atomically", full)
+        words = refused(show(view, session))
+    assert words == "The files cannot be written: No space left on device."
     assert not held(session)
     assert [*show(view, session)]
     assert held(session)

@@ -14,25 +14,13 @@ import numpy as np
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.fields import Field, Kind
-from emomusic.compose.parse import PAGE, ClipSpec, parse_settings_file
-from emomusic.compose.request import Request
+from emomusic.compose.parse import MAX_CHARACTERS, PAGE, ClipSpec, parse_settings_file
 from emomusic.emotion import Emotion, EmotionCurve
 from emomusic.mapping import Mapper
-from emomusic.studio.components import Choice, Feeling, refusal, refusing
-from emomusic.studio.exchange import read_piece, read_settings
-from emomusic.studio.form import (
-    BARS,
-    FINE,
-    continue_piece,
-    read_form,
-    shift_piece,
-    show_form,
-    vary_piece,
-)
-from emomusic.studio.page import MAX_LENGTH, Page
-from emomusic.studio.progress import compose
-from emomusic.studio.session import Session, StudioPiece
-from emomusic.studio.view import Stream, Updates, View, chosen, label_of
+from emomusic.studio.components import Choice, Feeling, asset, refusal, refusing
+from emomusic.studio.page import BARS, FINE, MAX_LENGTH, Page, read_form, show_form
+from emomusic.studio.session import Session, StudioPiece, compose
+from emomusic.studio.view import Stream, Updates, View, chosen
 
 ADDED_BARS = 8
 MAX_CANDIDATES = int((FINE["best_of"].studio or (1, 1))[1])
@@ -42,31 +30,6 @@ SEED = PAGE["seed"]
 VARIATIONS = Field(Kind.WHOLE, name="variations")
 AT_ONCE = 2
 """People who are composed for at the same time; the others wait in the queue."""
-READ_FRAGMENT = """(session, fragment) => {
-  // gradio's label names the button that copies, and leaves the field without a name
-  document.querySelector('#link input')?.setAttribute('aria-label', 'Link');
-  window.addEventListener('hashchange', () => {
-    if (location.hash.startsWith('#settings=')) location.reload();
-  });
-  if (!location.hash.startsWith('#settings=')) return [session, ''];
-  try {
-    const packed = location.hash.slice(10).replace(/-/g, '+').replace(/_/g, '/');
-    const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
-    return [session, new TextDecoder().decode(bytes)];
-  } catch (error) {
-    return [session, 'damaged'];
-  }
-}"""
-SHOW_ROLL = """() => {
-  if (window.innerWidth < 700) document.getElementById('hearing').scrollIntoView();
-}"""
-WRITE_LINK = """(settings) => {
-  if (!settings) return '';
-  const bytes = new TextEncoder().encode(JSON.stringify(JSON.parse(settings)));
-  const packed = btoa(Array.from(bytes, (b) => String.fromCharCode(b)).join(''));
-  const plain = packed.replace(/\\+/g, '-').replace(/\\//g, '_').replace(/=+$/, '');
-  return location.href.split('#')[0] + '#settings=' + plain;
-}"""
 
 
 class Callbacks:
@@ -76,8 +39,6 @@ class Callbacks:
         """Take the composer that all share, and the page's components."""
         self.composer, self.page = composer, page
         self.view = View(page, composer.verifier)
-
-    # What the emotion suggests
 
     def suggest(self, feeling: Feeling, fixed: dict[str, float]) -> dict[str, Any]:
         """Return where free faders stand; those that are set stay."""
@@ -108,39 +69,33 @@ class Callbacks:
         n = min(n, session.n_free)
         if n < 1:
             raise refusal("All eight cards are favourites: let one go first")
-        yield from self._compose_anew(session, ClipSpec(request, seed), n)
-
-    def _compose_anew(self, session: Session, spec: ClipSpec, n: int = 1) -> Stream:
-        """Compose n clips, the first of them as it is specified, in the place of others."""
-        requests, keep = [spec.request] * n, session.replace_others
-        yield from self._compose(
-            session, requests, keep, seed=spec.seed, start=spec.index, beside=False
-        )
+        yield from self._compose(session, ClipSpec(request, seed), n=n)
 
     def _compose(
         self,
         session: Session,
-        requests: Sequence[Request],
-        keep: Callable[[Sequence[StudioPiece]], object],
+        spec: ClipSpec,
+        keep: Callable[[Sequence[StudioPiece]], object] | None = None,
         *,
-        seed: int,
-        start: int = 0,
-        beside: bool = True,
+        n: int = 1,
     ) -> Stream:
-        """Compose with this person's lock held; then keep what is whole, and show it."""
+        """Compose n clips, the first as it is specified, with this person's lock held.
+
+        What is whole is kept and shown; where nothing else is said, in the place of other cards.
+        """
         if not session.lock.acquire(blocking=False):
             raise refusal("Something is being composed already: stop it first")
         try:
             session.stopping.clear()
             with refusing():
-                for progress in compose(self.composer, session, requests, seed=seed, start=start):
+                for progress in compose(self.composer, session, spec, n):
                     if not progress.is_over:
-                        yield self.view.growing(session, progress, beside=beside)
+                        yield self.view.growing(session, progress, beside=keep is not None)
         finally:
             session.lock.release()  # its files are written while the next may be composed
         if progress.whole:
             with refusing():
-                keep(progress.whole)
+                (keep or session.replace_others)(progress.whole)
         yield self.view.settled(session, progress)
 
     # One take
@@ -149,11 +104,9 @@ class Callbacks:
         """Continue the chosen piece."""
         take = chosen(session)
         end = feeling.points[-1].emotion if isinstance(feeling, EmotionCurve) else feeling
-        request = continue_piece(take.piece, ADDED_BARS, emotion=end if towards else None)
-        seed, _ = _numbers(take.piece)
-        yield from self._compose(
-            session, [request], lambda pieces: session.change(take, pieces[0]), seed=seed
-        )
+        request = take.piece.continued(ADDED_BARS, emotion=end if towards else None)
+        spec = ClipSpec(request, take.piece.clip.seed if take.piece.clip else 0)
+        yield from self._compose(session, spec, lambda pieces: session.change(take, pieces[0]))
 
     def undo(self, session: Session) -> Stream:
         """Take the last change of the chosen piece back."""
@@ -163,23 +116,12 @@ class Callbacks:
             words = f"Back to {take.piece.n_bars} bars."
         yield self.view.present(session) | self.view.say(words)
 
-    def vary(self, session: Session) -> Stream:
-        """Add a variation of the chosen piece."""
+    def add(self, session: Session, move: str | None = None) -> Stream:
+        """Add the chosen piece in another mood, or else a variation of it."""
         piece = chosen(session).piece
-        yield from self._compose_beside(
-            session, piece, vary_piece(piece, take=session.n_titled + 1)
-        )
-
-    def move(self, session: Session, move: str) -> Stream:
-        """Add the chosen piece in another mood."""
-        piece = chosen(session).piece
-        yield from self._compose_beside(session, piece, shift_piece(piece, move))
-
-    def _compose_beside(self, session: Session, piece: StudioPiece, request: Request) -> Stream:
-        seed, index = _numbers(piece)
-        yield from self._compose(
-            session, [request], lambda pieces: session.add(pieces[0]), seed=seed, start=index
-        )
+        request = piece.varied(session.n_titled + 1) if move is None else piece.moved(move)
+        spec = ClipSpec(request, *((piece.clip.seed, piece.clip.index) if piece.clip else (0, 0)))
+        yield from self._compose(session, spec, lambda pieces: session.add(pieces[0]))
 
     # Showing
 
@@ -207,28 +149,28 @@ class Callbacks:
         if path is None:
             return
         with refusing():
-            piece = read_piece(Path(path), self.composer.verifier)
+            piece = StudioPiece.read(Path(path), self.composer.verifier)
             session.add(piece)
-        yield self.view.say(f"Heard {label_of(piece)}.")
+        yield self.view.say(f"Heard {piece.label}.")
         yield self.view.present(session)
 
     def recall(self, session: Session, path: str | None) -> Stream:
         """Compose the clip of a settings file again."""
-        yield self.view.nothing()
+        text = None
         if path is not None:
-            with refusing():
-                spec = read_settings(Path(path))
-            yield from self._compose_again(session, spec)
+            text = Path(path).read_bytes()[: MAX_CHARACTERS + 1].decode(errors="replace")
+        yield from self._compose_again(session, text)
 
     def open_link(self, session: Session, text: str) -> Stream:
         """Compose the clip of a link again."""
-        yield self.view.nothing()
-        if text:
-            with refusing():
-                spec = parse_settings_file(text)
-            yield from self._compose_again(session, spec)
+        yield from self._compose_again(session, text or None)
 
-    def _compose_again(self, session: Session, spec: ClipSpec) -> Stream:
+    def _compose_again(self, session: Session, text: str | None) -> Stream:
+        yield self.view.nothing()
+        if text is None:
+            return
+        with refusing():
+            spec = parse_settings_file(text)
         request, own = spec.request, self.composer.name
         length = request.seconds or request.n_bars or request.default_bars
         if length > MAX_LENGTH or request.best_of > MAX_CANDIDATES:
@@ -239,7 +181,7 @@ class Callbacks:
         if spec.checkpoint not in (None, own):
             gr.Warning(f"These settings are of {spec.checkpoint}: {own} writes another clip.")
         yield self._set(spec)
-        yield from self._compose_anew(session, spec)
+        yield from self._compose(session, spec)
 
     def _set(self, spec: ClipSpec) -> Updates:
         """Show in the controls what a clip follows from."""
@@ -262,13 +204,9 @@ def suggested(mapper: Mapper, feeling: Feeling) -> dict[str, float]:
 
 
 def clipped(field: Field, value: Any) -> Any:
-    """Return a value as near as its control can show it."""
-    return value if field.studio is None else min(max(value, field.studio[0]), field.studio[1])
-
-
-def _numbers(piece: StudioPiece) -> tuple[int, int]:
-    """Return seed and index of a piece; those of what was brought are 0."""
-    return (0, 0) if piece.clip is None else (piece.clip.seed, piece.clip.index)
+    """Return a value as near as its control on the page can show it."""
+    low, high, _ = field.studio or (value, value, 0)
+    return min(max(value, low), high)
 
 
 # Which component calls what
@@ -284,14 +222,16 @@ def wire(blocks: gr.Blocks, page: Page, do: Callbacks) -> None:
     for control in length:
         control.change(do.set_length, length, page.picker, **quick)
     page.dice.click(do.roll_dice, None, page.seed, **quick)
-    page.compose.click(None, js=SHOW_ROLL, **quick)
+    page.compose.click(None, js=asset("show_roll.js"), **quick)
     page.stop.click(do.stop, page.session, None, **quick)
     page.variations.favourite(do.favour, [page.session, page.variations], None, **quick)
-    page.settings.change(None, page.settings, page.link, js=WRITE_LINK, **quick)
+    page.settings.change(None, page.settings, page.link, js=asset("write_link.js"), **quick)
 
     doing = [page.compose, page.stop, page.vary, page.extend, page.undo, *page.moves.values()]
     files = [*page.downloads.values(), page.sheet]
     shown = [page.seed, page.status, page.roll, page.variations, page.result, page.settings]
+    # Also while the files of the piece before are written; else the next piece would have none.
+    queued = {**quiet, "trigger_mode": "multiple", "concurrency_limit": AT_ONCE}
 
     def slow(
         event: Callable[..., Any],
@@ -304,34 +244,30 @@ def wire(blocks: gr.Blocks, page: Page, do: Callbacks) -> None:
             keeping(page.session, listener),
             [page.session, *inputs],
             [page.session, *shown, *doing, *files, *sets],
-            trigger_mode="multiple",  # also while the files of the piece before are written
             concurrency_id="model",
-            concurrency_limit=AT_ONCE,
-            **quiet,
+            **queued,
             **more,
         )
         composed.success(  # apart, so that others are composed for meanwhile
             keeping(page.session, do.view.write),
             page.session,
             [page.session, page.status, page.roll, *files],
-            trigger_mode="multiple",  # else the next piece has no files while these are written
             concurrency_id="files",
-            concurrency_limit=AT_ONCE,
-            **quiet,
+            **queued,
         )
 
     asked = {"feeling": page.picker, "n_variations": page.n_variations, "seed": page.seed}
     slow(page.compose.click, do.compose, inputs_kwargs={**asked, **page.form})
     slow(page.extend.click, do.extend, page.picker, page.towards)
     slow(page.undo.click, do.undo)
-    slow(page.vary.click, do.vary)
+    slow(page.vary.click, do.add)
     for move, button in page.moves.items():
-        slow(button.click, partial(do.move, move=move))
+        slow(button.click, partial(do.add, move=move))
     slow(page.variations.select, do.select, page.variations)
     slow(page.music.upload, do.bring, page.music)
     controls = [page.picker, *page.form.values()]
     slow(page.recipe.upload, do.recall, page.recipe, sets=controls)
-    slow(blocks.load, do.open_link, page.fragment, sets=controls, js=READ_FRAGMENT)
+    slow(blocks.load, do.open_link, page.fragment, sets=controls, js=asset("read_link.js"))
 
 
 def keeping(state: gr.State, listener: Callable[..., Stream]) -> Callable[..., Stream]:

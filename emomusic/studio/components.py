@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import gradio as gr
 
@@ -29,30 +28,29 @@ MAX_PARTS, MAX_NAME = 3, 40
 SELECTED = Field(Kind.WHOLE, name="the selected variation")
 # Printed on the circle where there is room, the first before the others; all names are dots.
 PRINTED_FIRST = (
-    "joy", "calm", "sadness", "anger", "nostalgia", "hope", "tension", "relief", "loneliness",
-    "excited", "melancholy", "serene", "surprise", "disgust", "tired", "power", "tenderness",
-    "grief", "mysterious", "rage", "gloomy", "longing", "peacefulness", "worship", "guilt",
-    "startle", "confusion", "transcendence", "sleepy", "anticipation", "glad", "pride", "respect",
-    "dissatisfaction", "hatred", "fascination", "lust",
-)  # fmt: skip
+    "joy calm sadness anger nostalgia hope tension relief loneliness excited melancholy serene "
+    "surprise disgust tired power tenderness grief mysterious rage gloomy longing peacefulness "
+    "worship guilt startle confusion transcendence sleepy anticipation glad pride respect "
+    "dissatisfaction hatred fascination lust"
+)
 GROUPS = {
-    "Rhythm": (
-        "tempo", "note_density", "onset_density", "note_length", "regularity", "syncopation",
-        "silence",
-    ),
-    "Dynamics & touch": ("velocity_mean", "velocity_spread", "articulation", "polyphony"),
-    "Pitch & register": ("register", "pitch_range", "leap_size", "melodic_direction"),
-    "Harmony": (
-        "mode", "chord_mode", "key_clarity", "chromaticism", "dissonance", "bass_change",
-        "pitch_class_entropy",
-    ),
-}  # fmt: skip
+    "Rhythm": "tempo note_density onset_density note_length regularity syncopation silence",
+    "Dynamics & touch": "velocity_mean velocity_spread articulation polyphony",
+    "Pitch & register": "register pitch_range leap_size melodic_direction",
+    "Harmony": "mode chord_mode key_clarity chromaticism dissonance bass_change "
+    "pitch_class_entropy",
+}
 """The faders, as they stand on the page."""
 
 
 def asset(name: str) -> str:
     """Return the text of a file in `assets/`, such as `roll.js`."""
     return (files(__package__) / "assets" / name).read_text(encoding="utf-8")
+
+
+def file_data(path: str) -> dict[str, Any]:
+    """Name a file so that gradio moves a copy to its cache, and serves that alone."""
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
 def refusal(reason: object) -> gr.Error:
@@ -62,14 +60,7 @@ def refusal(reason: object) -> gr.Error:
 
 @contextmanager
 def refusing(*more: type[Exception]) -> Iterator[None]:
-    """Refuse with one sentence what is found to be amiss.
-
-    Args:
-        more: What is a refusal beside a ValueError.
-
-    Raises:
-        gr.Error: The sentence.
-    """
+    """Turn a ValueError, and what else is named, into a gr.Error of one sentence."""
     kinds: tuple[type[Exception], ...] = (ValueError, *more)
     try:
         yield
@@ -78,74 +69,47 @@ def refusing(*more: type[Exception]) -> Iterator[None]:
 
 
 class Widget(gr.HTML):
-    """Stand on the page as `assets/` says; values go to and from the browser as plain JSON."""
+    """Stand on the page as `assets/` says; values go to and from the browser as plain JSON.
 
-    def __init__(self, value: Any = None, *, part: str, scripts: list[str], **kwargs: Any) -> None:
-        """Take the first value, the name of markup and style, the scripts; else as `gr.HTML`."""
+    `preprocess` checks what the browser holds; a part that only shows something reads nothing.
+    """
+
+    part: ClassVar[str]
+    scripts: ClassVar[tuple[str, ...]]
+
+    def __init__(self, value: Any = None, *, ahead: str = "", **kwargs: Any) -> None:
+        """Take the first value, a script ahead of the others, and what `gr.HTML` takes."""
         super().__init__(
             value=value,
-            html_template=asset(f"{part}.html"),
-            css_template=asset(f"{part}.css"),
-            js_on_load="\n".join(scripts),
+            html_template=asset(f"{self.part}.html"),
+            css_template=asset(f"{self.part}.css"),
+            js_on_load="\n".join([ahead, *(asset(f"{name}.js") for name in self.scripts)]),
             apply_default_css=False,
             **kwargs,
         )
 
     def preprocess(self, payload: Any) -> Any:
-        """Return what the browser holds, checked.
-
-        Raises:
-            gr.Error: If it is not of the component's form.
-        """
-        with refusing(TypeError):
-            return self.read(payload)
-
-    def read(self, payload: Any) -> Any:
-        """Return what the browser holds, checked; an output is not read.
-
-        Raises:
-            TypeError: If a value is of another type.
-            ValueError: If one is missing or out of its range.
-        """
-
-    def postprocess(self, value: Any) -> Any:
-        """Return what the browser is to hold."""
-        return self.show(value)
-
-    @abstractmethod
-    def show(self, value: Any) -> dict[str, Any]:
-        """Return what the browser is to hold; None is what stands there at first."""
-
-    def api_info(self) -> dict[str, Any]:
-        """Describe the value as a JSON schema."""
-        return {"type": "object"}
-
-    def example_payload(self) -> Any:
-        """Return a payload such as the browser sends."""
-        return self.postprocess(None)
-
-    def example_value(self) -> Any:
-        """Return a value such as Python sets."""
-        return None
+        """Return nothing: an output is not read."""
 
 
 class EmotionPicker(Widget):
     """Let a person say what to feel: on a circle, by name, as a mixture, or as a curve over bars.
 
-    Takes an emotion or a curve, and gives one; a mixture is the emotion that it makes. Events:
-    `change` whenever the value changes, by Python too; `input` by hand, while a point is dragged
-    too, a few times a second; `release` by hand, when a step is complete.
+    Takes an emotion or a curve, and gives one; a mixture is the emotion that it makes.
     """
+
+    part = "picker"
+    scripts = (*(f"picker_{of}" for of in ("space", "search", "plane", "strip", "state")), "picker")
 
     def __init__(self, value: Feeling | None = None, *, n_bars: int = 16, **kwargs: Any) -> None:
         """Take what is felt at first (None is hope), and the bars of a curve, updated later."""
-        steps = ("_space", "_search", "_plane", "_strip", "_state", "")
-        super().__init__(
-            value, part="picker", scripts=[asset(f"picker{step}.js") for step in steps],
-            n_bars=n_bars, names=name_rows(), aliases=dict(aliases()), **kwargs,
-        )  # fmt: skip
+        printed_first = dict.fromkeys(PRINTED_FIRST.split())  # and the others after them
+        found = [find_emotion(name) for name in printed_first | dict.fromkeys(emotion_names())]
+        names = [{"name": e.name, "valence": e.valence, "arousal": e.arousal} for e in found]
+        super().__init__(value, n_bars=n_bars, names=names, aliases=dict(aliases()), **kwargs)
 
-    def read(self, payload: Any) -> Feeling:
+    @refusing(TypeError)
+    def preprocess(self, payload: Any) -> Any:
         """Return the emotion, or the curve; what belongs to another mode is not looked at.
 
         Args:
@@ -165,19 +129,12 @@ class EmotionPicker(Widget):
             tuple(CurvePoint(BAR.read(point.get("bar")), _read_point(point)) for point in points)
         )
 
-    def show(self, value: Feeling | None) -> dict[str, Any]:
+    def postprocess(self, value: Any) -> Any:
         """Return what the browser is to hold of one mode; the others stay as they are there."""
         if isinstance(value, EmotionCurve):
             points = [{"bar": p.bar, **_point(p.emotion)} for p in value.points]
             return {"mode": "curve", "curve": points}
         return {"mode": "point", "point": _point(value or find_emotion(DEFAULT_FEELING))}
-
-
-def name_rows() -> list[dict[str, str | float]]:
-    """List all named emotions with their valence and arousal; those to be printed come first."""
-    others = (name for name in emotion_names() if name not in PRINTED_FIRST)
-    found = [find_emotion(name) for name in (*PRINTED_FIRST, *others)]
-    return [{"name": str(e.name), "valence": e.valence, "arousal": e.arousal} for e in found]
 
 
 def _read_point(value: object) -> Emotion:
@@ -190,8 +147,7 @@ def _read_point(value: object) -> Emotion:
 
 def _point(emotion: Emotion) -> dict[str, Any]:
     name = emotion.name if emotion.name in emotion_names() else None
-    if name is not None and not _is_at(find_emotion(name), emotion):
-        name = None
+    name = name if name and _is_at(find_emotion(name), emotion) else None
     return {"valence": emotion.valence, "arousal": emotion.arousal, "name": name}
 
 
@@ -226,16 +182,19 @@ class Faders(Widget):
     Takes `{"set": {"register": 61.0}, "suggested": {...}}`, where a missing part stays as it is
     in the browser, and gives what is set. With `"keep": True` faders that are on the screen keep
     what is set there, whatever is sent: while a section is folded the browser holds nothing but
-    the value. Events as `EmotionPicker`.
+    the value.
     """
+
+    part, scripts = "faders", ("faders",)
 
     def __init__(self, value: Any = None, **kwargs: Any) -> None:
         """Take what is set and suggested at first."""
         # Not as a property: gradio forgets those of a folded section that is updated.
         rows = f"const ATTRIBUTES = {json.dumps(fader_rows())};"
-        super().__init__(value, part="faders", scripts=[rows, asset("faders.js")], **kwargs)
+        super().__init__(value, ahead=rows, **kwargs)
 
-    def read(self, payload: Any) -> dict[str, float]:
+    @refusing(TypeError)
+    def preprocess(self, payload: Any) -> Any:
         """Return the attributes that are set; what is suggested is not looked at."""
         fixed = _table("what is set", _table("the faders", payload).get("set", {}))
         if len(fixed) > len(ATTRIBUTE_NAMES):
@@ -245,7 +204,7 @@ class Faders(Widget):
                 raise ValueError(f"there is no fader for {name!r:.40}")
         return {name: attribute_field(name).read(number) for name, number in fixed.items()}
 
-    def show(self, value: dict[str, Any] | None) -> dict[str, Any]:
+    def postprocess(self, value: Any) -> Any:
         """Return what the browser is to hold; None frees all."""
         return {"set": {}} if value is None else value
 
@@ -258,34 +217,24 @@ def fader_rows() -> list[dict[str, Any]]:
             "low": own.low, "high": own.high, "explanation": own.explanation, "group": group,
         }
         for group, names in GROUPS.items()
-        for own in map(attribute, names)
+        for own in map(attribute, names.split())
     ]  # fmt: skip
 
 
 class PianoRoll(Widget):
     """Show a clip growing bar by bar; then play it, with cursor, seeking, loop and volume.
 
-    An output only. It takes `notes` (as `pack_notes` writes them), `bars` (where each begins, in
-    seconds, and where the last one ends), `n_bars` (asked for: they fix the width while the clip
-    grows), `composing`, `label` (for screen readers) and `audio`: None, or a file as `sound_file`
-    names it. Gradio copies that to its cache and serves the copy alone; the original may be
-    deleted at once.
+    Takes `notes` (as `pack_notes` writes them), `bars` (where each begins, in seconds, and where
+    the last one ends), `n_bars` (asked for: they fix the width while the clip grows), `composing`,
+    `label` (for screen readers) and `audio`: None, or a file as `file_data` names it.
     """
 
-    def __init__(self, value: Any = None, **kwargs: Any) -> None:
-        """Take what is shown at first."""
-        scripts = [asset(name) for name in ("roll.js", "roll_drawing.js", "roll_player.js")]
-        super().__init__(value, part="roll", scripts=scripts, **kwargs)
+    part, scripts = "roll", ("roll", "roll_drawing", "roll_player")
 
-    def show(self, value: dict[str, Any] | None) -> dict[str, Any]:
+    def postprocess(self, value: Any) -> Any:
         """Return what the page draws; None is an empty roll."""
         empty = {"notes": "", "bars": [], "n_bars": 0, "composing": False, "label": ""}
         return {**empty, "audio": None, **(value or {})}
-
-
-def sound_file(path: str | None) -> dict[str, Any] | None:
-    """Name a file so that gradio moves it to its cache and adds a `url` (as `FileData` does)."""
-    return None if path is None else {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
 class Choice(NamedTuple):
@@ -304,11 +253,10 @@ class Variations(Widget):
     a person only; `change` follows every change of the value, by Python too.
     """
 
-    def __init__(self, value: Any = None, **kwargs: Any) -> None:
-        """Take the cards that are there at first."""
-        super().__init__(value, part="variations", scripts=[asset("variations.js")], **kwargs)
+    part, scripts = "variations", ("variations",)
 
-    def read(self, payload: Any) -> Choice:
+    @refusing(TypeError)
+    def preprocess(self, payload: Any) -> Any:
         """Return which card is selected and which are favourites."""
         if payload is None:
             return Choice()
@@ -320,6 +268,6 @@ class Variations(Widget):
         kept = (at for at, card in enumerate(cards) if card.get("favourite") is True)
         return Choice(selected, tuple(kept))
 
-    def show(self, value: dict[str, Any] | None) -> dict[str, Any]:
+    def postprocess(self, value: Any) -> Any:
         """Return what the page draws; None is no card."""
         return value or {"take": "", "selected": None, "cards": []}

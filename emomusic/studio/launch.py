@@ -1,10 +1,14 @@
-"""Open the studio: load the checkpoint, build the page, serve it."""
+"""Open the studio: load the checkpoint, build the page and the one endpoint, serve them."""
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import os
 import signal
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +16,17 @@ import gradio as gr
 from gradio.events import api
 
 from emomusic.compose.composer import Composer
-from emomusic.compose.request import Request
+from emomusic.compose.fields import Field, Kind
+from emomusic.compose.parse import ENDPOINT, ClipSpec, spec_from_options
+from emomusic.compose.request import DEFAULT_BARS, Request
 from emomusic.emotion import find_emotion
 from emomusic.extras import need
+from emomusic.files import write_atomically
+from emomusic.music.score import dump_score
 from emomusic.studio.callbacks import AT_ONCE, Callbacks, suggested, wire
-from emomusic.studio.components import DEFAULT_FEELING, asset
-from emomusic.studio.endpoint import endpoint
+from emomusic.studio.components import DEFAULT_FEELING, asset, file_data, refusal, refusing
 from emomusic.studio.page import Page
+from emomusic.verify.explain import explain_score
 
 MAX_WAITING = 32
 MAX_FILE = "4mb"
@@ -26,6 +34,8 @@ MAX_SESSIONS = 500
 """Gradio keeps half a megabyte of each; who was away the longest is forgotten first."""
 SWEEP_S, KEPT_S = 600, 3600
 """Every ten minutes files of the page's cache that are an hour old are removed."""
+N_FILES = 64
+"""So many answers' files are there at once; gradio copies each as soon as it is answered."""
 
 
 class LaunchError(ValueError):
@@ -33,21 +43,16 @@ class LaunchError(ValueError):
 
 
 def build(composer: Composer) -> gr.Blocks:
-    """Return the page.
-
-    Args:
-        composer: Of the checkpoint; all people share it.
-    """
+    """Return the page of a checkpoint's composer, which all people share."""
     with gr.Blocks(
         title="emomusic studio", analytics_enabled=False, delete_cache=(SWEEP_S, KEPT_S)
     ) as blocks:
         page = Page(suggested(composer.mapper, find_emotion(DEFAULT_FEELING)))
-        own: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": AT_ONCE}
-        api(endpoint(composer), api_name="compose", **own)  # the first takes the name
+        limit = {"concurrency_id": "model", "concurrency_limit": AT_ONCE}
+        api(endpoint(composer), api_name="compose", **limit)  # the first takes the name
         wire(blocks, page, Callbacks(composer, page))
-    found: gr.Blocks = blocks
-    found.queue(max_size=MAX_WAITING)
-    return found
+    blocks.queue(max_size=MAX_WAITING)
+    return blocks
 
 
 def open_studio(
@@ -82,7 +87,8 @@ def open_studio(
         need("mcp")
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     composer = Composer(folder, threads=threads)
-    _warm_up(composer)
+    # A bar, so that the first person does not wait for tables and memory.
+    list(composer.compose(Request(find_emotion(DEFAULT_FEELING), n_bars=1), seed=0))
     blocks = build(composer)
     try:
         blocks.launch(
@@ -96,7 +102,9 @@ def open_studio(
             quiet=True,
             run_history=False,
             prevent_thread_lock=True,
-            **_looks(),
+            theme=_theme(),
+            css=asset("page.css"),
+            footer_links=["api", "settings"],
         )
     except OSError as error:
         raise LaunchError(f"the studio cannot listen: {error}") from error
@@ -109,9 +117,8 @@ def open_studio(
     return blocks
 
 
-def _looks() -> dict[str, Any]:
-    """Return theme and style; nothing of them is loaded from elsewhere."""
-    fonts = ("ui-sans-serif", "system-ui", "sans-serif")
+def _theme() -> gr.themes.Base:
+    """Return a theme of which nothing is loaded from elsewhere."""
     in_both = {
         "block_title_background_fill": "none",
         "block_title_text_color": "*body_text_color",
@@ -119,12 +126,13 @@ def _looks() -> dict[str, Any]:
         "button_primary_background_fill_hover": "*primary_700",
         "button_secondary_border_color": "*border_color_primary",
     }
-    theme = gr.themes.Soft(
+    soft = gr.themes.Soft(
         primary_hue="indigo",
         neutral_hue="slate",
-        font=fonts,
+        font=("ui-sans-serif", "system-ui", "sans-serif"),
         font_mono=("ui-monospace", "monospace"),
-    ).set(
+    )
+    return soft.set(
         **in_both,
         **{f"{name}_dark": value for name, value in in_both.items()},
         body_text_color_subdued="*neutral_500",  # the same contrast
@@ -135,9 +143,89 @@ def _looks() -> dict[str, Any]:
         button_secondary_shadow="none",
         input_shadow="none",
     )
-    return {"theme": theme, "css": asset("page.css"), "footer_links": ["api", "settings"]}
 
 
-def _warm_up(composer: Composer) -> None:
-    """Compose a bar, so that the first person does not wait for tables and memory."""
-    list(composer.compose(Request(find_emotion(DEFAULT_FEELING), n_bars=1), seed=0))
+# The one endpoint for programs
+
+EMPTY: dict[Kind, tuple[Any, Any]] = {
+    Kind.TEXT: (str, ""),
+    Kind.CHOICE: (str, ""),
+    Kind.WHOLE: (int, 0),
+    Kind.NUMBER: (float | None, None),
+    Kind.ATTRIBUTES: (dict[str, float] | None, None),
+}
+"""Type of a value, and what stands for none."""
+# Fields have the range that holds where many people share one machine.
+FIELDS = {
+    name: replace(own, bounds=own.studio[:2]) if own.studio else own
+    for name, own in ENDPOINT.items()
+}
+
+
+def endpoint(composer: Composer) -> Callable[..., dict[str, Any]]:
+    """Return the function that programs call."""
+    folder, numbers = tempfile.TemporaryDirectory(prefix="emomusic_"), itertools.count()
+    parameters = [*map(_parameter, FIELDS.values())]
+    signature = inspect.Signature(parameters, return_annotation=dict[str, Any])
+
+    def compose(*values: Any, **named: Any) -> dict[str, Any]:
+        with refusing(TypeError, OverflowError):
+            bound = signature.bind(*values, **named)
+            bound.apply_defaults()
+            spec = _spec(bound.arguments)
+            (clip,) = composer.compose(spec.request, seed=spec.seed)
+        path = Path(folder.name) / str(next(numbers) % N_FILES) / "emomusic.mid"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, lambda file: file.write(dump_score(clip.score)))
+        except OSError as error:
+            raise refusal(f"The file cannot be written: {error.strerror or error}") from error
+        explanation, _ = explain_score(clip.score, composer.verifier)
+        return {
+            "midi": file_data(str(path)),
+            "card": {**clip.card(), "explanation": explanation.sentence},
+            "settings": ClipSpec.of(clip).to_dict(),
+        }
+
+    compose.__signature__ = signature  # type: ignore[attr-defined]
+    compose.__annotations__ = {own.name: own.annotation for own in parameters}
+    compose.__doc__ = DESCRIPTION
+    return compose
+
+
+def _parameter(field: Field) -> inspect.Parameter:
+    hint, nothing = EMPTY[field.kind]
+    default = nothing if field.default is None else field.default
+    default = DEFAULT_BARS if field.name == "bars" else default
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Parameter(field.name, kind, default=default, annotation=hint)
+
+
+_EXPLAINED = "\n".join(
+    f"    {name}: {own.explanation}" + (f" In {own.range}." if own.bounds else "")
+    for name, own in FIELDS.items()
+)
+DESCRIPTION = f"""Compose a piano piece for an emotion, and tell which emotion is heard in it.
+
+Args:
+{_EXPLAINED}
+
+Returns:
+    `midi`: the MIDI file; `card`: what was asked and what is heard; `settings`: what
+    brings the same piece back.
+"""
+
+
+def _spec(said: Mapping[str, Any]) -> ClipSpec:
+    """Return what a clip follows from; what programs send is checked here, types too."""
+    options: dict[str, Any] = {}
+    for name, field in FIELDS.items():
+        value = said[name]
+        if field.kind is Kind.TEXT:
+            value = field.read("" if value is None else value).strip() or None
+        if value is not None or field.kind in (Kind.CHOICE, Kind.WHOLE):
+            options[name] = field.read(value)
+    if ":" in options.get("emotion", ""):
+        options["mix"] = options.pop("emotion")
+    options["set"] = options.pop("attributes", {})
+    return spec_from_options(options)

@@ -1,4 +1,4 @@
-"""The page: what stands where."""
+"""The page: what stands where, and which request its controls make."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 import gradio as gr
 
 from emomusic.compose.derive import MOVES
-from emomusic.compose.fields import Field
-from emomusic.compose.parse import LARGEST_SAFE_SEED
-from emomusic.compose.request import DEFAULT_BARS
-from emomusic.studio.components import EmotionPicker, Faders, PianoRoll, Variations, asset
-from emomusic.studio.form import CHOICES, FINE, NOTHING_SAID
+from emomusic.compose.fields import Door, Field, Kind
+from emomusic.compose.parse import LARGEST_SAFE_SEED, parse_key
+from emomusic.compose.request import DEFAULT_BARS, METRES, VALUES, Request
+from emomusic.emotion import EmotionCurve
+from emomusic.music.key import TONIC_NAMES
+from emomusic.studio.components import EmotionPicker, Faders, Feeling, PianoRoll, Variations, asset
 from emomusic.studio.session import MAX_TAKES, Session
 
-FORMATS = {
+DOWNLOADS = {
     "mid": "MIDI",
     "mp3": "MP3",
     "wav": "WAV",
@@ -25,6 +26,20 @@ FORMATS = {
     "json": "Settings",
     "zip": "All in a ZIP",
 }
+ANY = "any"
+BARS, SECONDS = "bars", "seconds"
+CHOICES = {
+    name: Field(Kind.CHOICE, name=name, label=label, choices=choices, default=choices[0])
+    for name, label, choices in (
+        ("unit", "Length in", (BARS, SECONDS)),
+        ("key", "Key", (ANY, *TONIC_NAMES)),
+        ("mode", "Mode", (ANY, "major", "minor")),
+        ("time_signature", "Time signature", METRES),
+    )
+}
+"""What is chosen among words on the page."""
+FINE = {name: own for name, own in VALUES.items() if Door.PAGE in own.doors}
+"""What has a control of its own on the page, by name in a request."""
 MIN_LENGTH, MAX_LENGTH = 1, 256
 USUAL = {"best_of": 4}
 """What the page begins with, where that is not what a request has by itself."""
@@ -38,11 +53,7 @@ class Page:
     """Hold the components that listeners read or change."""
 
     def __init__(self, suggested: Mapping[str, float]) -> None:
-        """Make them, inside the `gr.Blocks` at hand.
-
-        Args:
-            suggested: Where free faders stand at first.
-        """
+        """Make them, inside the `gr.Blocks` at hand; free faders stand where it is suggested."""
         # A state without a time to live goes an hour after the page was closed, and never before.
         self.session = gr.State(Session(), delete_callback=Session.close)
         self.form: dict[str, Any] = {}
@@ -75,15 +86,14 @@ class Page:
     def _lay_out_shape(self, suggested: Mapping[str, float]) -> None:
         with gr.Accordion("Shape it", open=False, elem_id="shape"):
             with gr.Row():
-                self.form["unit"] = _choice("unit", "Length in", gr.Radio, scale=1)
+                self._ask("unit", scale=1)
                 self.form["length"] = gr.Slider(
                     MIN_LENGTH, MAX_LENGTH, value=DEFAULT_BARS, step=1, label="Length", scale=2,
                     elem_id="length",
                 )  # fmt: skip
             with gr.Row():
-                self.form["key"] = _choice("key", "Key", gr.Dropdown, elem_id="key")
-                self.form["mode"] = _choice("mode", "Mode", gr.Radio, elem_id="mode")
-                self.form["time_signature"] = _choice("time_signature", "Time signature", gr.Radio)
+                for name in ("key", "mode", "time_signature"):
+                    self._ask(name)
             value = {"set": {}, "suggested": dict(suggested)}
             self.form["fixed"] = Faders(value, elem_id="faders")
 
@@ -95,7 +105,8 @@ class Page:
                     minimum=0, maximum=LARGEST_SAFE_SEED, elem_id="seed", scale=3,
                 )  # fmt: skip
                 self.dice = gr.Button("Another seed", elem_id="dice", scale=1, min_width=120)
-            self.form |= {name: _control(name, own) for name, own in FINE.items()}
+            for name in FINE:
+                self._ask(name)
 
     def _lay_out_upload(self) -> None:
         with gr.Accordion("Bring your own", open=False, elem_id="bring"), gr.Row():
@@ -130,7 +141,7 @@ class Page:
                 suffix: gr.DownloadButton(
                     name, interactive=False, size="sm", min_width=100, elem_id=f"get-{suffix}"
                 )
-                for suffix, name in FORMATS.items()
+                for suffix, name in DOWNLOADS.items()
             }
         self.settings = gr.Textbox(visible="hidden")
         self.link = gr.Textbox(
@@ -139,6 +150,20 @@ class Page:
         )  # fmt: skip
         with gr.Accordion("Read the sheet music", open=False, elem_id="reading"):
             self.sheet = gr.HTML(elem_id="sheet")
+
+    def _ask(self, name: str, **more: Any) -> None:
+        """Put what asks for a value that a form has."""
+        field: Field = (CHOICES | FINE)[name]
+        own: dict[str, Any] = {
+            "value": USUAL.get(name, field.default), "label": field.label,
+            "info": field.help or None, "elem_id": name.replace("_", "-"), **more,
+        }  # fmt: skip
+        if field.choices:
+            kind = gr.Dropdown if name == "key" else gr.Radio
+            self.form[name] = kind([*field.choices], **own)
+        elif field.studio is not None:
+            low, high, step = field.studio
+            self.form[name] = gr.Slider(low, high, step=step, **own)
 
 
 def status_line(words: str) -> str:
@@ -150,19 +175,46 @@ def _head(words: str) -> None:
     gr.HTML(f"<h2>{words}</h2>", elem_classes="studio-title")
 
 
-def _choice(name: str, label: str, kind: Any, **more: Any) -> gr.components.Component:
-    choices = list(CHOICES[name].choices)
-    control: gr.components.Component = kind(choices, value=NOTHING_SAID[name], label=label, **more)
-    return control
+def read_form(feeling: Feeling | None, form: Mapping[str, Any]) -> Request:
+    """Return the request that the page's controls make.
+
+    The form holds `CHOICES`, the `length` in bars or seconds, `fixed` attributes, and `FINE`; what
+    is missing is not said.
+
+    Raises:
+        ValueError: If a value is of another kind or out of its range.
+    """
+    unit, key, mode, metre = (
+        field.read(form.get(name, field.default)) for name, field in CHOICES.items()
+    )
+    in_bars = unit == BARS
+    length = VALUES["n_bars" if in_bars else "seconds"].read(form.get("length", DEFAULT_BARS))
+    curve = None
+    if isinstance(feeling, EmotionCurve):
+        curve, feeling = feeling, feeling.mean(length if in_bars else feeling.n_bars)
+    return Request(
+        feeling,
+        curve=curve,
+        n_bars=length if in_bars else None,
+        seconds=None if in_bars else length,
+        tonic=None if key == ANY else parse_key(key)[0],
+        is_major=None if mode == ANY else mode == "major",
+        beats_per_bar=int(metre[0]),
+        fixed=form.get("fixed", {}),
+        **{name: form[name] for name in FINE if name in form},
+    )
 
 
-def _control(name: str, field: Field) -> gr.components.Component:
-    """Return what asks for a value that a request describes."""
-    own: dict[str, Any] = {
-        "value": USUAL.get(name, field.default), "label": field.label, "info": field.help,
-        "elem_id": name.replace("_", "-"),
-    }  # fmt: skip
-    if field.studio is None:
-        return gr.Checkbox(**own)
-    low, high, step = field.studio
-    return gr.Slider(low, high, step=step, **own)
+def show_form(request: Request) -> dict[str, Any]:
+    """Return what the controls are to hold for a request; the picker has its emotion."""
+    tempo = {} if request.tempo is None else {"tempo": request.tempo}
+    is_major = request.is_major
+    return {
+        "unit": BARS if request.seconds is None else SECONDS,
+        "length": request.seconds or request.n_bars or request.default_bars,
+        "key": ANY if request.tonic is None else TONIC_NAMES[request.tonic],
+        "mode": ANY if is_major is None else "major" if is_major else "minor",
+        "time_signature": METRES[1] if request.beats_per_bar == 3 else METRES[0],
+        "fixed": {**request.fixed, **tempo},
+        **{name: getattr(request, name) for name in FINE},
+    }

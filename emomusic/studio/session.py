@@ -1,42 +1,60 @@
-"""A person's pieces, from the first click until they leave the page."""
+"""A person's pieces, from the first click until they leave the page, and how they grow."""
 
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
-import weakref
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from symusic.core import ScoreTick
 
+from emomusic.compose import derive
 from emomusic.compose.clip import Clip
-from emomusic.compose.request import Request
+from emomusic.compose.composer import Composer, PartialClip
+from emomusic.compose.parse import ClipSpec
+from emomusic.compose.primer import Primer
+from emomusic.compose.request import CONTINUE, VARY, Request
+from emomusic.emotion import Emotion
+from emomusic.music.key import TONIC_NAMES, estimate_key
 from emomusic.music.notes import FloatColumn, IntColumn, Notes, hands_of
-from emomusic.music.score import grid_of, notes_of, seconds_at
-from emomusic.verify.verifier import Verdict
+from emomusic.music.score import (
+    ScoreError,
+    dump_score,
+    grid_of,
+    notes_of,
+    read_score,
+    seconds_at,
+    tempo_of,
+)
+from emomusic.verify.verifier import Verdict, Verifier
 
 MAX_TAKES = 8
 MAX_VERSIONS = 32
 """So many steps back are kept of each take."""
+MAX_NOTES = 20_000
+MAX_NAME = 60
+MAX_S = 1_800.0
+MAX_BARS = 2_000
+MIN_BAR_S = 0.01
+"""Shorter bars are no music, and cannot be told apart on the page."""
+EVERY_S = 0.2
+"""Seconds between two pictures of what is being written."""
 
 
 @dataclass(frozen=True, eq=False)
 class StudioPiece:
-    """Hold music that was composed or brought.
+    """Hold music that was composed here, as a clip, or brought in a file of a name.
 
-    Attributes:
-        score: The music.
-        key: Such as `D minor`.
-        tempo: Quarter notes a minute.
-        verdict: What the verifier hears; None while it is being written.
-        clip: Where it was composed here.
-        name: Where it was brought: its file's name, as text.
+    The key is such as `D minor`, the tempo in quarter notes a minute; there is no verdict while
+    it is being written.
     """
 
     score: ScoreTick
@@ -51,6 +69,30 @@ class StudioPiece:
         """Return the piece that a clip is."""
         return cls(clip.score, clip.sounding_key, clip.tempo, clip.verdict, clip)
 
+    @classmethod
+    def read(cls, path: Path, verifier: Verifier) -> StudioPiece:
+        """Read a MIDI file, which gives the piece its name, and hear it.
+
+        Raises:
+            ScoreError: If the file cannot be used, holds over 20,000 notes or 2,000 bars, or lasts
+                over half an hour.
+        """
+        score = read_score(path)
+        notes = notes_of(score)
+        if len(notes) > MAX_NOTES:
+            raise ScoreError(f"the file holds {len(notes)} notes, at most {MAX_NOTES} are taken")
+        length_s = float((notes.onset_s + notes.duration_s).max())
+        if length_s > MAX_S:
+            raise ScoreError(f"the music lasts {length_s:.0f} seconds, at most {MAX_S:.0f}")
+        name = "".join(c if c.isprintable() else "?" for c in path.name)[:MAX_NAME]
+        piece = cls(score, estimate_key(notes).name, tempo_of(score), name=name)
+        if piece.n_bars > MAX_BARS:
+            raise ScoreError(f"the music has {piece.n_bars} bars, at most {MAX_BARS} are taken")
+        shortest = float(np.diff(piece.bars_s).min())
+        if shortest < MIN_BAR_S:
+            raise ScoreError(f"a bar must last {MIN_BAR_S} s at least, one lasts {shortest:.2g} s")
+        return replace(piece, verdict=verifier.verdict(notes))
+
     @property
     def feeling(self) -> str:
         """Return what was asked for, such as `joy`, `Q3` or `free`; or the name of its file."""
@@ -58,6 +100,12 @@ class StudioPiece:
             return self.name
         emotion = self.clip.request.emotion
         return "free" if emotion is None else emotion.name or emotion.quadrant
+
+    @property
+    def label(self) -> str:
+        """Return it in plain words, such as `nostalgia, 16 bars, D minor, 84 bpm`."""
+        words = [self.feeling, f"{self.n_bars} bars", self.key, f"{self.tempo:.0f} bpm"]
+        return ", ".join(word for word in words if word)
 
     @cached_property
     def notes(self) -> Notes:
@@ -81,16 +129,31 @@ class StudioPiece:
         """Count its bars."""
         return len(self.bars_s) - 1
 
+    def continued(self, n_bars: int, *, emotion: Emotion | None = None) -> Request:
+        """Return what goes on by so many bars; without an emotion they carry what it carries."""
+        if self.clip is not None:
+            return derive.continue_clip(self.clip, n_bars, emotion=emotion)
+        return Request(emotion, given=Primer(dump_score(self.score), CONTINUE), n_bars=n_bars)
+
+    def varied(self, take: int) -> Request:
+        """Return what takes it up with other notes; another take gives another variation."""
+        if self.clip is not None:
+            return derive.vary_clip(self.clip, take=take)
+        return Request(None, given=Primer(dump_score(self.score), VARY), take=take)
+
+    def moved(self, move: str) -> Request:
+        """Return what takes it up in another mood, one of `MOVES`, from asked or else heard."""
+        if self.clip is not None and self.clip.request.emotion is not None:
+            return derive.shift_clip(self.clip, move)
+        assert self.verdict is not None  # what is shown has been heard
+        here = Emotion(self.verdict.valence, self.verdict.arousal)
+        given = Primer(dump_score(self.score), VARY)
+        return Request(derive.shift_emotion(here, move), given=given)
+
 
 @dataclass(eq=False)
 class Take:
-    """Hold one card: a piece, and what it was before.
-
-    Attributes:
-        title: Short.
-        versions: The last one is shown; those before are what undo goes back to.
-        is_favourite: Whether it stays when others are composed.
-    """
+    """Hold one card: a piece, what it was before, and whether it stays when others come."""
 
     title: str
     versions: list[StudioPiece]
@@ -103,33 +166,24 @@ class Take:
 
 
 class Session:
-    """Hold what one person has; nobody else's listeners see it.
-
-    Attributes:
-        takes: The cards, at most eight.
-        selected: The chosen one.
-        run: Counts changes of the cards, so that the page tells new ones from old ones.
-        n_titled: Counts the titles that were given.
-        stopping: Set by the person's stop button.
-        lock: Held by whoever composes for this person.
-        files: Of each piece, by ending.
-        last: What the page asked for last: request, seed, number of variations.
-        writing: The piece whose files are being written.
-        sounding: The piece of which the roll has the sound.
-        told: What is said of what was composed last, and when that began, until its sound is there.
-    """
+    """Hold what one person has; nobody else's listeners see it."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self.takes: list[Take] = []
-        self.selected = self.run = self.n_titled = 0
-        self.stopping, self.lock = threading.Event(), threading.Lock()
-        self.files: dict[StudioPiece, dict[str, str]] = {}
-        self.writing: StudioPiece | None = None
-        self.sounding: StudioPiece | None = None
+        self.selected = 0
+        self.run = 0  # counts changes of the cards, so that the page tells new ones from old ones
+        self.n_titled = 0
+        self.stopping = threading.Event()  # set by the person's stop button
+        self.lock = threading.Lock()  # held by whoever composes for this person
+        self.files: dict[StudioPiece, dict[str, str]] = {}  # by ending
+        self.writing: StudioPiece | None = None  # its files are being written
+        self.sounding: StudioPiece | None = None  # the roll has its sound
+        # What is said of what was composed last, and when that began, until its sound is there.
         self.told: tuple[str, float] | None = None
+        # What the page asked for last: request, seed, number of variations.
         self.last: tuple[Request, int, int] | None = None
-        self._folder: Path | None = None
+        self._folder: TemporaryDirectory[str] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Session:
         """Return a new session: each visitor of the page begins with a copy of an empty one."""
@@ -137,20 +191,16 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """Return the folder for this person's files; made when it is first asked for.
-
-        It goes with the session, or with the program, if nobody closes the session.
-        """
+        """Return the folder for this person's files; it goes with the session, or the program."""
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="emomusic_"))
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        return self._folder
+            self._folder = TemporaryDirectory(prefix="emomusic_", ignore_cleanup_errors=True)
+        return Path(self._folder.name)
 
     def close(self) -> None:
         """Stop what is being composed, and remove the files."""
         self.stopping.set()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.cleanup()
             self._folder = None
 
     @property
@@ -170,7 +220,7 @@ class Session:
     def tidy(self) -> None:
         """Remove the files of pieces that are gone."""
         here = {piece for take in self.takes for piece in take.versions}
-        for piece in [piece for piece in self.files if piece not in here]:
+        for piece in self.files.keys() - here:
             for path in self.files.pop(piece).values():
                 shutil.rmtree(Path(path).parent, ignore_errors=True)
 
@@ -204,12 +254,89 @@ class Session:
 
     def undo(self, take: Take) -> bool:
         """Go back to the version of a card before; tell whether there was one."""
-        has_before = len(take.versions) > 1
-        if has_before:
-            take.versions = take.versions[:-1]
-            self.run += 1
-        return has_before
+        if len(take.versions) == 1:
+            return False
+        take.versions.pop()
+        self.run += 1
+        return True
 
     def _titled(self, piece: StudioPiece) -> Take:
         self.n_titled += 1
         return Take(str(self.n_titled), [piece])
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Hold what is there of the clips that are being written.
+
+    Each piece is as far as it is, None before its first bar, and will have `n_bars`; seconds go
+    from the start to the first bar, and until now.
+    """
+
+    pieces: tuple[StudioPiece | None, ...]
+    n_bars: tuple[int, ...]
+    first_s: float | None = None
+    total_s: float = 0.0
+    is_over: bool = False
+    is_stopped: bool = False
+
+    @property
+    def whole(self) -> list[StudioPiece]:
+        """Return the pieces that have been heard: all, once it is over."""
+        return [piece for piece in self.pieces if piece is not None and piece.verdict is not None]
+
+
+def compose(composer: Composer, session: Session, spec: ClipSpec, n: int = 1) -> Iterator[Progress]:
+    """Compose n clips, the first as it is specified, and show them as they grow.
+
+    The session's `stopping` ends it: what is there by then is kept.
+
+    Yields:
+        What is there, a few times a second, and at last when it is over.
+
+    Raises:
+        ValueError: If the request cannot be met.
+    """
+    began, shown, first_s, is_stopped = time.perf_counter(), 0.0, None, False
+    found = dict[int, Clip | PartialClip]()
+
+    def picture(**ends: bool) -> Progress:
+        looks = (_look(composer, found.get(at), spec.request) for at in range(n))
+        pieces, n_bars = zip(*looks, strict=True)
+        return Progress(pieces, n_bars, first_s, time.perf_counter() - began, **ends)
+
+    requests, start, at_once = [spec.request] * n, spec.index, n * spec.request.best_of
+    stream = composer.stream(requests, seed=spec.seed, start=start, batch_size=at_once)
+    with closing(stream) as events:
+        for event in events:
+            now = time.perf_counter()
+            first_s = now - began if first_s is None else first_s
+            if isinstance(event, Clip):
+                found[event.index - start] = event
+            elif event.plan.candidate == event.plan.request.candidate:
+                # The first of several is watched, whichever will be kept.
+                found[event.plan.index - start] = event
+            if is_stopped := session.stopping.is_set():
+                break
+            are_whole = all(isinstance(found.get(at), Clip) for at in range(n))
+            if now - shown >= EVERY_S and not are_whole:
+                shown = now
+                yield picture()
+    for at, event in found.items():
+        if not isinstance(event, Clip):  # stopped: what there is of it is kept
+            found[at] = composer.settle(event)
+    yield picture(is_over=True, is_stopped=is_stopped)
+
+
+def _look(
+    composer: Composer, event: Clip | PartialClip | None, request: Request
+) -> tuple[StudioPiece | None, int]:
+    """Return what is there of a clip, and how many bars it will have."""
+    if event is None:
+        return None, request.n_bars or request.default_bars
+    if isinstance(event, Clip):
+        return StudioPiece.of(event), event.n_bars
+    plan = event.plan
+    key = f"{TONIC_NAMES[plan.tonic]} {'major' if plan.is_major else 'minor'}"
+    n_given = plan.primer.n_bars if plan.primer is not None and request.continues else 0
+    return StudioPiece(composer.score(event), key, plan.tempo), n_given + plan.n_bars

@@ -1,10 +1,12 @@
-"""What the page shows while pieces grow, and once they are there."""
+"""What the page shows while pieces grow, and once they are there; the files to take away."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,19 +14,31 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from emomusic.music.attributes import measure, passage_of
+from emomusic.compose.clip import writers_of
+from emomusic.compose.parse import ClipSpec
+from emomusic.compose.request import FORMATS
+from emomusic.files import write_atomically
 from emomusic.music.notes import FloatColumn
-from emomusic.studio.components import refusal, sound_file
-from emomusic.studio.exchange import BUNDLE, PLAYED, save, settings_text
-from emomusic.studio.page import FORMATS, Page, status_line
-from emomusic.studio.progress import Progress
-from emomusic.studio.result import Asked, Result, result_page
-from emomusic.studio.session import Session, StudioPiece, Take
-from emomusic.verify.explain import explain_score
+from emomusic.music.score import ScoreError
+from emomusic.studio.components import file_data, refusal
+from emomusic.studio.page import DOWNLOADS, Page, status_line
+from emomusic.studio.result import explained, result_page
+from emomusic.studio.session import Progress, Session, StudioPiece, Take
 from emomusic.verify.verifier import Verifier
 
 CARD_NOTES = 1_500
 """A card is small: of longer pieces it shows the beginning."""
+ON, OFF = gr.update(interactive=True), gr.update(interactive=False)
+ORDER = sorted(FORMATS, key=lambda suffix: (FORMATS[suffix] or "", suffix != "mid", suffix))
+"""What is there at once comes first, then sound, then notation."""
+PLAYED = "flac"
+"""For the page alone: in browsers as good as MP3, and encoded ten times as fast."""
+PACKED = frozenset({"mp3", "wav"})
+"""Stored in the ZIP as they are: one is packed already, the other hardly gets smaller."""
+BUNDLE = "zip"
+MAX_STEM = 48
+MAX_SOUND_S = 600.0
+"""Longer sound fills the memory, and nobody else hears anything while it is made."""
 
 Updates = dict[Any, Any]
 Stream = Generator[Updates, None, None]
@@ -48,13 +62,14 @@ class View:
     def growing(self, session: Session, progress: Progress, *, beside: bool) -> Updates:
         """Show on the roll the first piece that grows.
 
-        Args:
-            session: Of the person.
-            progress: What is there.
-            beside: Whether the cards stay as they are; else those that grow take their places.
+        Where they grow beside the cards, these stay as they are; else they take their places.
         """
         page, pairs = self.page, list(zip(progress.pieces, progress.n_bars, strict=True))
-        updates = self.say(_progress(progress)) | self._busy(is_busy=True)
+        done, of = sum(piece.n_bars for piece, _ in pairs if piece), sum(progress.n_bars)
+        words = f"Composing {len(pairs)} variations: {done} of {of} bars."
+        if len(pairs) == 1:
+            words = f"Composing: bar {min(done + 1, of)} of {of}."
+        updates = self.say(words) | {page.stop: ON, page.compose: OFF}
         if not beside:
             updates[page.variations] = deck_of(session, growing=pairs)
         for piece, n_bars in pairs:
@@ -64,18 +79,15 @@ class View:
 
     def settled(self, session: Session, progress: Progress) -> Updates:
         """Show the chosen piece, and tell what was composed."""
-        words = "Stopped before the first bar was there."
+        words, whole = "Stopped before the first bar was there.", progress.whole
         updates = {} if session.take is None else self.present(session)
-        if progress.whole:
-            words = _composed(progress)
+        if whole:
+            words = "Stopped: kept " if progress.is_stopped else ""
+            words += f"{len(whole)} variations, " if len(whole) > 1 else ""
+            words += f"{sum(piece.n_bars for piece in whole)} bars in {progress.total_s:.1f} s, "
+            words += f"the first after {progress.first_s or 0:.2f} s."
             session.told = words, time.perf_counter() - progress.total_s
-        return updates | self.say(words) | self._busy(is_busy=False)
-
-    def _busy(self, *, is_busy: bool) -> Updates:
-        return {
-            self.page.stop: gr.update(interactive=is_busy),
-            self.page.compose: gr.update(interactive=not is_busy),
-        }
+        return updates | self.say(words) | {self.page.stop: OFF, self.page.compose: ON}
 
     def present(self, session: Session, *, keep_choice: bool = False) -> Updates:
         """Show the chosen piece, and what is there of its files; `write` brings the others."""
@@ -84,18 +96,17 @@ class View:
         files = session.files.get(piece, {})
         session.told, session.sounding = None, piece if PLAYED in files else None
         updates: Updates = {
-            page.roll: _tracked(roll_of(piece, audio=files.get(PLAYED))),
+            page.roll: roll_of(piece, audio=files.get(PLAYED)),
             page.result: result_page(explained(piece, self.verifier)),
             page.settings: settings_text(piece),
-            page.undo: gr.update(interactive=len(take.versions) > 1),
+            page.undo: ON if len(take.versions) > 1 else OFF,
         }
-        for button in (page.vary, page.extend, *page.moves.values()):
-            updates[button] = gr.update(interactive=True)
+        updates.update(dict.fromkeys((page.vary, page.extend, *page.moves.values()), ON))
         if not keep_choice:
             updates[page.variations] = deck_of(session)
         if BUNDLE not in files:
-            updates |= {button: gr.update(interactive=False) for button in page.downloads.values()}
             updates[page.sheet] = ""
+            updates.update(dict.fromkeys(page.downloads.values(), OFF))
         return updates
 
     def write(self, session: Session) -> Stream:
@@ -105,9 +116,8 @@ class View:
         session.sounding = None
         if piece is None or piece is session.writing:
             yield self.nothing()
-        elif BUNDLE in session.files.get(piece, {}):
-            files = session.files[piece]
-            yield self._sound(session, piece, files) | self._files(files)
+        elif piece in session.files:
+            yield self._files(session, piece)
         else:
             session.writing = piece
             try:
@@ -126,7 +136,7 @@ class View:
             if sound := self._sound(session, piece, files):
                 yield sound
         session.files[piece] = files
-        yield self._sound(session, piece, files) | self._files(files)
+        yield self._files(session, piece)
         if PLAYED not in files:
             yield self.say("Too long to be played here: take the MIDI file.")
 
@@ -135,7 +145,7 @@ class View:
         if session.sounding is piece or PLAYED not in files:
             return {}
         session.sounding = piece
-        updates: Updates = {self.page.roll: _tracked(roll_of(piece, audio=files[PLAYED]))}
+        updates: Updates = {self.page.roll: roll_of(piece, audio=files[PLAYED])}
         if session.told is not None:
             (words, began), session.told = session.told, None
             waited = time.perf_counter() - began
@@ -156,13 +166,13 @@ class View:
                 raise refusal(f"The files cannot be written: {reason}") from error
             raise
 
-    def _files(self, files: dict[str, str]) -> Updates:
-        updates: Updates = {
-            self.page.downloads[suffix]: gr.update(
-                value=files.get(suffix), interactive=suffix in files
-            )
-            for suffix in FORMATS
-        }
+    def _files(self, session: Session, piece: StudioPiece) -> Updates:
+        """Give out the files of a piece, its sound too."""
+        files = session.files[piece]
+        updates = self._sound(session, piece, files)
+        for suffix in DOWNLOADS:
+            there = gr.update(value=files.get(suffix), interactive=suffix in files)
+            updates[self.page.downloads[suffix]] = there
         sheet = files.get("svg")
         words = "This piece is too long for sheet music."
         updates[self.page.sheet] = Path(sheet).read_text("utf-8") if sheet else words
@@ -170,62 +180,32 @@ class View:
 
 
 def chosen(session: Session) -> Take:
-    """Return the chosen take.
-
-    Raises:
-        gr.Error: If there is none.
-    """
+    """Return the chosen take; where there is none, a sentence says so."""
     if session.take is None:
         raise refusal("Compose something first, or bring a MIDI file")
     return session.take
 
 
-def _progress(progress: Progress) -> str:
-    """Return how far it is, such as `Composing: bar 5 of 16.`"""
-    n_bars = [0 if piece is None else piece.n_bars for piece in progress.pieces]
-    if len(n_bars) == 1:
-        return f"Composing: bar {min(n_bars[0] + 1, progress.n_bars[0])} of {progress.n_bars[0]}."
-    done, of = sum(n_bars), sum(progress.n_bars)
-    return f"Composing {len(n_bars)} variations: {done} of {of} bars."
-
-
-def _composed(progress: Progress) -> str:
-    """Return what was composed, such as `16 bars in 0.4 s, the first after 0.1 s.`"""
-    n, bars = len(progress.whole), sum(piece.n_bars for piece in progress.whole)
-    what = f"{bars} bars" if n == 1 else f"{n} variations, {bars} bars"
-    kept = "Stopped: kept " if progress.is_stopped else ""
-    first_s = progress.first_s or 0
-    return f"{kept}{what} in {progress.total_s:.1f} s, the first after {first_s:.2f} s."
-
-
-def _tracked(roll: dict[str, Any]) -> Any:
-    """Give sound as an update: else gradio loses track of the file, and never removes it."""
-    return gr.update(value=roll) if roll["audio"] else roll
-
-
 # Pieces as the components of the page take them
 
 
-def roll_of(
-    piece: StudioPiece, *, audio: str | None = None, n_bars: int | None = None
-) -> dict[str, Any]:
-    """Return what the piano roll shows of a piece.
+def roll_of(piece: StudioPiece, *, audio: str | None = None, n_bars: int | None = None) -> Any:
+    """Return what the piano roll shows of a piece, with its sound file if that is there.
 
-    Args:
-        piece: Whole, or being written.
-        audio: Its sound file.
-        n_bars: Bars that it will have, while it is being written; None says that it is whole.
+    While it is being written it will have `n_bars`; None says that it is whole.
     """
     notes = piece.notes
     packed = pack_notes(notes.onset_s, notes.duration_s, notes.pitch, notes.velocity, piece.hands)
-    return {
+    roll = {
         "notes": packed,
         "bars": piece.bars_s.round(3).tolist(),
         "n_bars": n_bars or piece.n_bars,
         "composing": n_bars is not None,
-        "label": label_of(piece),
-        "audio": sound_file(audio),
+        "label": piece.label,
+        "audio": None if audio is None else file_data(audio),
     }
+    # Sound goes as an update: else gradio loses track of the file, and never removes it.
+    return roll if audio is None else gr.update(value=roll)
 
 
 def pack_notes(onset_s: FloatColumn, duration_s: FloatColumn, *others: Any) -> str:
@@ -240,20 +220,12 @@ def pack_notes(onset_s: FloatColumn, duration_s: FloatColumn, *others: Any) -> s
     return "".join(",".join(map(str, row)) + ";" for row in rows)
 
 
-def label_of(piece: StudioPiece) -> str:
-    """Return a piece in plain words, such as `nostalgia, 16 bars, D minor, 84 bpm`."""
-    words = [piece.feeling, f"{piece.n_bars} bars", piece.key, f"{piece.tempo:.0f} bpm"]
-    return ", ".join(word for word in words if word)
-
-
 def deck_of(
     session: Session, *, growing: Sequence[tuple[StudioPiece | None, int]] = ()
 ) -> dict[str, Any]:
-    """Return the cards.
+    """Return the cards: the person's takes, of which only favourites stay where others grow.
 
-    Args:
-        session: The person's takes; those that are not favourites are left out where others grow.
-        growing: What is being written, and how many bars it will have; None has no bar yet.
+    What grows is told with the bars that it will have; None has no bar yet.
     """
     takes = [take for take in session.takes if take.is_favourite or not growing]
     cards = [_card(take.title, take.piece, favourite=take.is_favourite) for take in takes]
@@ -270,21 +242,16 @@ def deck_of(
 def _card(
     title: str, piece: StudioPiece | None, *, n_bars: int = 0, favourite: bool | None = None
 ) -> dict[str, Any]:
-    """Return a card; what is not heard yet will have `n_bars`.
+    """Return a card; what is not heard yet has no quadrant, and will have `n_bars`.
 
     A favourite of None stays as the person set it in the browser.
     """
-    card: dict[str, Any] = {
-        "title": title, "notes": "", "length_s": 1.0, "quadrant": None, "probability": None,
-        "valence": None, "arousal": None, "n_bars": n_bars, "tempo": None, "key": "",
-        "favourite": favourite, "composing": True, "done": False,
-    }  # fmt: skip
+    card: dict[str, Any] = {"title": title, "favourite": favourite, "n_bars": n_bars}
     if piece is None:
-        return card
-    notes, length_s = piece.notes, float(piece.bars_s[-1])
+        return {**card, "notes": "", "length_s": 1.0}
+    notes, length_s, verdict = piece.notes, float(piece.bars_s[-1]), piece.verdict
     first = slice(CARD_NOTES)
     card["notes"] = pack_notes(notes.onset_s[first], notes.duration_s[first], notes.pitch[first])
-    verdict = piece.verdict
     if verdict is None:
         return {**card, "length_s": round(length_s * n_bars / max(piece.n_bars, 1), 3)}
     return {
@@ -297,30 +264,59 @@ def _card(
         "n_bars": piece.n_bars,
         "tempo": round(piece.tempo, 3),
         "key": piece.key,
-        "composing": False,
-        "done": True,
     }
 
 
-def explained(piece: StudioPiece, verifier: Verifier) -> Result:
-    """Return what is heard in a piece and why, and what was asked."""
-    verdict, clip = piece.verdict, piece.clip
-    assert verdict is not None  # what is presented has been heard
-    explanation, course = explain_score(piece.score, verifier, notes=piece.notes, verdict=verdict)
-    heard: dict[str, Any] = {"verdict": verdict, "explanation": explanation, "course": course}
-    if clip is None:
-        achieved = measure(passage_of(piece.notes, tempo=piece.tempo))
-        return Result(**heard, achieved=achieved, file=piece.name)
-    request = clip.request
-    asked = None
-    if request.emotion is not None:
-        asked = Asked(request.emotion, request.curve, clip.n_given)
-    alone = {"tempo": request.tempo is not None, "mode": request.is_major is not None}
-    return Result(
-        **heard,
-        achieved=clip.achieved,
-        asked=asked,
-        targets=clip.targets,
-        fixed=(*request.fixed, *(name for name, is_asked in alone.items() if is_asked)),
-        best_of=request.best_of,
-    )
+# Pieces as files
+
+
+def settings_text(piece: StudioPiece) -> str:
+    """Return the settings file of a piece; empty if it was not composed here."""
+    return "" if piece.clip is None else ClipSpec.of(piece.clip).to_json()
+
+
+def stem_of(piece: StudioPiece) -> str:
+    """Return a file name for a piece, of plain letters, digits and hyphens."""
+    if piece.clip is None:
+        return "emomusic-brought"
+    plain = re.sub(r"[^a-z0-9]+", "-", piece.feeling.lower()).strip("-")[:MAX_STEM].strip("-")
+    return f"emomusic-{plain}-{piece.clip.seed}-{piece.clip.index}"
+
+
+def save(piece: StudioPiece, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Write a piece in all formats, and a ZIP of them, into a folder that is there for it alone.
+
+    Yields:
+        Ending and file, each as soon as it is written. A piece too long for notation has none,
+        and one longer than ten minutes no sound.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    stem, written = stem_of(piece), dict[str, Path]()
+    formats = [
+        suffix
+        for suffix in ORDER
+        if (suffix != "json" or piece.clip is not None)
+        and (FORMATS[suffix] != "audio" or piece.bars_s[-1] <= MAX_SOUND_S)
+    ]
+    writers = writers_of(piece.score, formats, key=piece.key, settings=lambda: settings_text(piece))
+    try:
+        for suffix, write in writers:
+            path = folder / f"{stem}.{suffix}"
+            write(path)
+            written[suffix] = path
+            yield suffix, path
+    except ScoreError:
+        pass  # the notation comes last, and all else is there
+    bundle = folder / f"{stem}.{BUNDLE}"
+
+    def pack(file: Any) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for suffix, path in written.items():
+                if suffix != PLAYED:
+                    how = zipfile.ZIP_STORED if suffix in PACKED else zipfile.ZIP_DEFLATED
+                    archive.write(path, path.name, compress_type=how)
+
+    write_atomically(bundle, pack)
+    yield BUNDLE, bundle

@@ -138,8 +138,6 @@ function send(isDone) {
   }
   lastSent = Date.now();
   props.value = structuredClone(state);
-  trigger("input");
-  if (isDone) trigger("release");
 }
 
 function step(isDone) {

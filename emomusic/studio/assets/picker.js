@@ -14,8 +14,6 @@ function send(isDone) {
   }
   lastSent = Date.now();
   props.value = valueNow();
-  trigger("input");
-  if (isDone) trigger("release");
 }
 
 function step(isDone) {

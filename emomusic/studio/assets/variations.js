@@ -58,11 +58,7 @@ function about(card) {
   return [card.key, tempo, bars].filter(Boolean);
 }
 
-function heard(card) {
-  if (card.quadrant) return WORDS[card.quadrant] || card.quadrant;
-  if (card.composing) return "composing";
-  return card.done ? "not heard yet" : "waiting";
-}
+const heard = (card) => (card.quadrant ? WORDS[card.quadrant] || card.quadrant : "composing");
 
 function spoken(card) {
   const place = card.valence == null || card.arousal == null
@@ -133,7 +129,7 @@ function drawRoll(canvas, card, colour) {
   }
   context.globalAlpha = 0.25;
   context.fillRect(edge, tall - 5, wide - 2 * edge, 1);
-  if (card.composing) { // how far it is
+  if (!card.quadrant) { // how far it is
     const end = notes.reduce((last, note) => Math.max(last, note[0] + note[1]), 0);
     context.globalAlpha = 0.9;
     context.fillRect(edge, tall - 6, Math.min(end * scale, wide - 2 * edge), 2);

@@ -1,0 +1,3 @@
+() => {
+  if (window.innerWidth < 700) document.getElementById('hearing').scrollIntoView();
+}
