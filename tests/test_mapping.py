@@ -58,6 +58,9 @@ def test_targets_are_finite_within_bounds_and_those_of_their_random_state() -> N
         alone = MAPPER.targets(Emotion(*point), np.random.default_rng(seed))
         assert list(alone.values()) == found[0].tolist()
     assert (drawn((0.3, -0.8)) != drawn((0.3, -0.8), seed=1)).any()
+    for diversity in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match=rf"diversity must be in \[0, 1\], got {diversity}"):
+            drawn((0, 0), diversity=diversity)
     narrow = replace(MAPPER, low=MAPPER.middle, high=MAPPER.middle)
     assert narrow.targets(Emotion(1, 1), np.random.default_rng(0)) == MAPPER.middle
 
@@ -71,6 +74,8 @@ def test_diversity_goes_from_the_quadrants_mean_to_the_values_of_a_clip(quadrant
         near, half, far = (drawn(centre, seed=seed, diversity=d)[0] for d in (0.0, 0.5, 1.0))
         np.testing.assert_allclose(near, quadrant_mean(quadrant))
         np.testing.assert_allclose(half, (near + far) / 2)
+    means = np.mean([quadrant_mean(own) for own in QUADRANTS], axis=0)
+    np.testing.assert_allclose(drawn((0, 0), diversity=0)[0], means)
 
 
 def test_a_clip_is_likelier_the_more_surely_it_is_recognised() -> None:
@@ -83,11 +88,6 @@ def test_a_clip_is_likelier_the_more_surely_it_is_recognised() -> None:
     ]
     counts = np.bincount(found, minlength=5)
     assert counts[[0, 1, 3]].tolist() == [0, 0, 0] and 0.65 < counts[2] / 400 < 0.85
-
-
-def test_the_middle_of_the_plane_is_the_mean_of_the_quadrants() -> None:
-    means = np.mean([quadrant_mean(quadrant) for quadrant in QUADRANTS], axis=0)
-    np.testing.assert_allclose(drawn((0, 0), diversity=0)[0], means)
 
 
 def test_shares_are_one_in_all_and_beyond_a_centre_targets_reach_further() -> None:
@@ -116,27 +116,18 @@ def test_strength_says_how_far_from_the_middle_harmony_and_length_lie(
         np.testing.assert_allclose(found, plain * factor, atol=1e-9)
 
 
-@pytest.mark.parametrize("diversity", [-0.1, 1.1, float("nan")])
-def test_diversity_out_of_range_is_refused(diversity: float) -> None:
-    with pytest.raises(ValueError, match=rf"diversity must be in \[0, 1\], got {diversity}"):
-        drawn((0, 0), diversity=diversity)
-
-
 def test_a_course_that_stays_is_its_emotions_and_one_that_moves_moves_little_by_little() -> None:
     for point in ((0.3, -0.8), (0.0, 0.0), (-1.0, 1.0), (0.6, -0.6)):
         assert (drawn(*[point] * 7) == drawn(point)).all()
     for seed in range(5):
         fine = drawn(*((v, -v / 2) for v in np.linspace(-1, 1, 201).tolist()), seed=seed)
         assert (np.abs(np.diff(fine, axis=0)).max(axis=0) <= 0.05 * (HIGH - LOW)).all()
-
-
-def test_how_many_numbers_a_course_draws_does_not_depend_on_it() -> None:
     ends = set()
     for points in ([(0.0, 0.0)], [(1.0, 1.0)] * 5, [(-1.0, 0.2), (0.9, 0.3), (0.0, -1.0)]):
         rng = np.random.default_rng(0)
         MAPPER.course([Emotion(*point) for point in points], rng)
         ends.add(rng.random())
-    assert len(ends) == 1
+    assert len(ends) == 1  # as many numbers are drawn for any
 
 
 def test_a_quadrant_gives_what_lies_near_where_the_course_is_in_it() -> None:

@@ -157,20 +157,18 @@ def test_a_soundfont_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -
         render_audio(A4)
 
 
-@pytest.mark.parametrize(("score", "options", "message"), [
-    (A4, {"sample_rate": 44000}, "sample_rate must be one of 8000, .*, got 44000"),
-    (A4, {"tail_s": -1.0}, r"tail_s must be in \[0, 60\] seconds, got -1.0"),
-    (A4, {"tail_s": float("nan")}, "tail_s must be in .* got nan"),
-    (A4, {"backend": "organ"}, "backend must be auto, midirenderer or sine, got 'organ'"),
-    (score_of([]), {}, "no notes"),
-    (score_of([(9999, 1, 60, 80)]), {}, "at most 1800 s can be heard, got 5000 s"),
-])  # fmt: skip
-def test_what_cannot_be_heard_is_an_error(score: Any, options: Any, message: str) -> None:
-    with pytest.raises((ValueError, ScoreError), match=message):
-        render_audio(score, **options)
-
-
-def test_audio_is_checked_on_construction() -> None:
+def test_what_cannot_be_heard_is_an_error() -> None:
+    cases: list[tuple[ScoreTick, dict[str, Any], str]] = [
+        (A4, {"sample_rate": 44000}, "sample_rate must be one of 8000, .*, got 44000"),
+        (A4, {"tail_s": -1.0}, r"tail_s must be in \[0, 60\] seconds, got -1.0"),
+        (A4, {"tail_s": float("nan")}, "tail_s must be in .* got nan"),
+        (A4, {"backend": "organ"}, "backend must be auto, midirenderer or sine, got 'organ'"),
+        (score_of([]), {}, "no notes"),
+        (score_of([(9999, 1, 60, 80)]), {}, "at most 1800 s can be heard, got 5000 s"),
+    ]
+    for score, options, message in cases:
+        with pytest.raises((ValueError, ScoreError), match=message):
+            render_audio(score, **options)
     with pytest.raises(ValueError, match=r"got \(4, 3\)"):
         Audio(np.zeros((4, 3), np.float32), 44100, "sine")
     with pytest.raises(ValueError, match="must be finite"):

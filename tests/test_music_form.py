@@ -48,28 +48,17 @@ def test_a_bar_takes_up_the_nearest_that_is_whole_then_the_nearest_rhythm() -> N
 def test_one_note_in_five_may_differ_and_two_may_not() -> None:
     five = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 3.75)
     pitches = (60, 62, 64, 65, 67, 69, 71, 72, 74)
-    one_other = (*pitches[:-1], 76)  # 8 of 10 are in both
-    two_others = (*pitches[:-2], 76, 77)  # 7 of 11
-    assert form_of((five, pitches), (five, one_other)) == [0, 1]
-    assert form_of((five, pitches), (five, two_others)) == [0, 6]
+    for other, code in (((*pitches[:-1], 76), 1), ((*pitches[:-2], 76, 77), 6)):  # 8/10, 7/11
+        assert form_of((five, pitches), (five, other)) == [0, code]
 
 
-def test_bars_of_two_notes_are_too_short_to_be_taken_up() -> None:
+def test_short_bars_chords_and_bars_of_other_length_are_not_taken_up() -> None:
     assert form_of(((0.0, 1.0), (60, 62)), ((0.0, 1.0), (60, 62))) == [0, 0]
-
-
-def test_a_chord_thrice_has_no_rhythm_of_three_onsets() -> None:
     chord, other = ((0.0, 0.0, 0.0), (60, 64, 67)), ((0.0, 0.0, 0.0), (65, 69, 72))
-    assert form_of(chord, chord, other) == [0, 1, 0]
-
-
-def test_bars_of_other_length_are_not_alike() -> None:
-    notes = make_notes(
-        np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), np.ones(6),
-        np.array([60, 62, 64] * 2), np.ones(6),
-    )  # fmt: skip
-    assert bar_form(notes, np.array([0.0, 3.0, 6.0])).tolist() == [0, 1]
-    assert bar_form(notes, np.array([0.0, 3.0, 7.0])).tolist() == [0, 0]
+    assert form_of(chord, chord, other) == [0, 1, 0]  # no rhythm of three onsets
+    notes = make_notes(np.arange(6.0), np.ones(6), np.array([60, 62, 64] * 2), np.ones(6))
+    for last, code in ((6.0, 1), (7.0, 0)):
+        assert bar_form(notes, np.array([0.0, 3.0, last])).tolist() == [0, code]
 
 
 def test_a_drawn_form_is_that_of_one_piece_as_far_as_it_goes() -> None:
@@ -103,10 +92,7 @@ def test_a_bar_copies_the_likest_of_those_before() -> None:
     cells = [theme, other, nearly, other, theme, set(), set()]
     # 3 of 4 cells: 0.75; the theme itself is four back, before which the nearly same is two back.
     assert [(0, *FORM_BARS)[code] for code in bar_copies(cells)] == [0, 0, 2, 2, 4, 0, 0]
-
-
-def test_half_of_the_cells_is_no_copy() -> None:
-    assert bar_copies([{(0, 0), (4, 4)}, {(0, 0), (4, 5)}]) == [0, 0]
+    assert bar_copies([{(0, 0), (4, 4)}, {(0, 0), (4, 5)}]) == [0, 0]  # half is no copy
 
 
 def test_a_figure_is_the_nearest_bars_with_four_in_five_onsets() -> None:
@@ -131,12 +117,9 @@ def test_a_bar_repeats_the_chords_four_back_before_others() -> None:
     assert [(0, *HARMONY_BARS)[code] for code in harmony] == [0, 0, 0, 0, 4, 4, 4, 4, 4, 2]
 
 
-def test_chords_are_the_same_with_the_same_root_and_third() -> None:
+def test_chords_are_the_same_with_root_and_third_unless_nobody_knows_them() -> None:
     bars = np.array([(AM, 9 * 9 + 7), (9 * 9 + 7, AM), (A7, AM), (A7, A7)], np.int8)
     assert [(0, *HARMONY_BARS)[code] for code in bar_harmony(bars)] == [0, 1, 0, 0]
-
-
-def test_chords_that_nobody_knows_are_repeated_by_none() -> None:
     bars = np.array([(C, UNKNOWN)] * 3 + [(NO_CHORD, NO_CHORD)] * 2, np.int8)
     assert not bar_harmony(bars).any()
 

@@ -21,13 +21,10 @@ def test_notes_are_sorted_by_onset_then_pitch_and_seconds_follow_the_tempo() -> 
     assert (notes.onset.dtype, notes.pitch.dtype) == (np.float64, np.int64)
 
 
-@pytest.mark.parametrize("tempo", [0.0, -1.0, float("nan")])
-def test_tempo_must_be_above_0(tempo: float) -> None:
-    with pytest.raises(ValueError, match="tempo must be above 0 quarter notes a minute, got"):
-        make_notes(ONE, ONE, ONE.astype(int), ONE.astype(int), tempo=tempo)
-
-
-def test_columns_of_different_lengths_are_refused() -> None:
+def test_a_tempo_of_0_and_columns_of_different_lengths_are_refused() -> None:
+    for tempo in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="tempo must be above 0 quarter notes a minute, got"):
+            make_notes(ONE, ONE, ONE.astype(int), ONE.astype(int), tempo=tempo)
     with pytest.raises(ValueError, match="note columns must be one-dimensional and equally long"):
         Notes(TWO, TWO, TWO, TWO, TWO.astype(int), ONE.astype(int))
 
@@ -42,17 +39,14 @@ def notes_at(moments: list[list[int]], *, gap: float = 0.5, spread: float = 0.0)
     return notes_of(score_of(rows))
 
 
-@pytest.mark.parametrize(
-    ("moments", "parted_at"),
-    [
+def test_figures_stay_in_their_hand() -> None:
+    for moments, parted_at in (
         ([[43, 74], [76], [48, 77], [74]] * 4, 60),  # a bass and a melody
         ([[48, 79], [55], [60, 81], [64], [55, 83], [60], [64, 79], [60]] * 2, 70),  # a figure
         ([[64, 67, 72, 84, 88], [65, 69, 72, 86, 89]] * 4, 80),  # two high hands
-    ],
-)
-def test_figures_stay_in_their_hand(moments: list[list[int]], parted_at: int) -> None:
-    notes = notes_at(moments)
-    assert (hands_of(notes) == np.where(notes.pitch < parted_at, LEFT, RIGHT)).all()
+    ):
+        notes = notes_at(moments)
+        assert (hands_of(notes) == np.where(notes.pitch < parted_at, LEFT, RIGHT)).all()
 
 
 def test_wide_and_full_chords_are_shared_and_a_scale_is_not() -> None:

@@ -239,24 +239,16 @@ def test_seconds_agree_with_pretty_midi(tmp_path: Path) -> None:
     assert notes.onset_s + notes.duration_s == pytest.approx([n.end for n in played], abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("tempos", "tick", "seconds"),
-    [
+def test_seconds_follow_the_tempo_map_and_tempo_of_is_their_mean() -> None:
+    for tempos, tick, seconds in (
         ([], 960, 1.0),  # 120 where none holds
         ([(960, 60.0)], 1440, 2.0),
         ([(0, 30.0), (0, 60.0)], 480, 1.0),  # of two at one time, the last
-    ],
-)
-def test_seconds_follow_the_tempo_map(
-    tempos: list[tuple[int, float]], tick: int, seconds: float
-) -> None:
-    score = ScoreTick(TPQ)
-    for own in tempos:
-        score.tempos.append(TempoTick(*own))
-    assert seconds_at(score, np.array([tick])) == pytest.approx([seconds])
-
-
-def test_tempo_of_is_the_mean_over_the_span_of_the_notes() -> None:
+    ):
+        score = ScoreTick(TPQ)
+        for own in tempos:
+            score.tempos.append(TempoTick(*own))
+        assert seconds_at(score, np.array([tick])) == pytest.approx([seconds])
     score = score_of([(1, 1, 60, 64), (2, 2, 60, 64)], tempo=60.0)  # 1 s, then two of 0.5 s
     score.tempos.append(TempoTick(2 * TPQ, 120.0))
     assert tempo_of(score) == pytest.approx(60 * 3 / 2)
