@@ -234,20 +234,23 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], words: st
 @pytest.mark.parametrize(
     ("events", "chosen"),
     [
-        ([], np.full((0, 6), NONE)),
-        ([[BOS]], np.full((2, 6), NONE)),
-        ([[]], np.full((1, 6), NONE)),
-        ([[V + 1]], np.full((1, 6), NONE)),
-        ([[BOS]], np.array([[NONE, 0, NONE, NONE, NONE, NONE]])),
-        ([[BOS]], np.array([[LAYOUT.n_choices[0], NONE, NONE, NONE, NONE, NONE]])),
-        ([[BOS], *[[BAR, SIGN]] * 96], np.full((97, 6), NONE)),
+        ([], []),
+        ([[BOS]], [{}, {}]),
+        ([[]], [{}]),
+        ([[V + 1]], [{}]),
+        ([[BOS]], [{1: 0}]),  # a pitch after nothing
+        ([[BOS]], [{0: LAYOUT.n_choices[0]}]),
+        ([[BOS], *[[BAR, SIGN]] * 96], [{}] * 97),
     ],
 )
 def test_events_that_do_not_fit_are_refused(
-    events: list[list[int]], chosen: NDArray[np.int64]
+    events: list[list[int]], chosen: list[dict[int, int]]
 ) -> None:
+    choices = np.full((len(chosen), 6), NONE)
+    for row, own in zip(choices, chosen, strict=True):
+        row[[*own]] = [*own.values()]
     with pytest.raises(ValueError, match="do not fit"):
-        int8(make_model()).logits(events, chosen)
+        int8(make_model()).logits(events, choices)
 
 
 def tensors() -> Iterator[tuple[str, Any]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -254,19 +252,6 @@ def test_sentences_join_what_moves_one_axis() -> None:
         "Calm (Q4, 0.30 sure): no single cause by itself carries it. "
         "Valence and arousal are undecided."
     )
-
-
-def test_explaining_needs_neither_matplotlib_nor_torch() -> None:
-    code = (
-        "import sys\n"
-        "import emomusic.verify.explain, emomusic.verify.counterfactuals as c\n"
-        "c.default_reference()\n"
-        "print(sorted({'matplotlib', 'torch', 'sklearn', 'scipy', 'symusic'} & set(sys.modules)))\n"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert shown.stdout.strip() == "[]"
 
 
 def followed(first: Notes, second: Notes) -> Notes:

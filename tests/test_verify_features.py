@@ -87,9 +87,7 @@ BY_HAND: dict[str, tuple[Notes, dict[str, float]]] = {
         "pitch_mean": 60.0, "top_mean": 79.0, "bottom_mean": 41.0, "low_share": 0.5,
         "high_share": 0.5, "hand_distance": 38.0, "pitches_used": 2.0,
     }),
-    "C3 is not low, C5 is high": (
-        clip([0.0, 1.0], [48, 72]), {"low_share": 0.0, "high_share": 0.5},
-    ),
+    "C3 and C5": (clip([0.0, 1.0], [48, 72]), {"low_share": 0.0, "high_share": 0.5}),
     "a third makes a chord": (clip([0.0] * 3 + [1.0] * 2, [60, 64, 67, 60, 64]), {
         "chord_size": 2.5, "chord_share": 0.5,
     }),

@@ -45,7 +45,12 @@ def test_a_verdict_is_given_where_there_is_a_verifier(folder: Path, tiny_checkpo
     assert set(record["verdict"]) == {"quadrant", "probabilities", "trust", *values}
     assert tuple(record["verdict"]["probabilities"]) == QUADRANTS
     line = str(report)
+    assert report.verdict is not None
     assert line.startswith(f"{folder / 'z.mid'}  Q") and " p=0." in line and "tempo=90" in line
+    explained = examine(folder / "z.mid", Verifier.load(tiny_checkpoint), explained=True)
+    assert {*explained.to_dict()} == {"file", "verdict", "attributes", "explanation", "course"}
+    head, sentence = str(explained).splitlines()  # so short a piece has no course to tell of
+    assert head == line.partition("  tempo")[0] and f"({report.verdict.quadrant}," in sentence
 
 
 def test_a_bad_file_is_told_and_the_others_are_examined(folder: Path) -> None:
