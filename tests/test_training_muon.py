@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from emomusic.training.muon import Muon, orthogonalise
+from emomusic.training.train import Muon, orthogonalise
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
