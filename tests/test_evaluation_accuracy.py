@@ -41,6 +41,9 @@ def test_judges_are_also_heard_together_but_for_the_one_without_velocity(
     found = accuracy.listen(judges, [clip_at(72), clip_at(40)])
     said = {name: [QUADRANTS[i] for i in own.argmax(axis=1)] for name, own in found.items()}
     assert said == heard
+    counted = [found[name] for name in judges if name != accuracy.NO_VELOCITY]
+    if "both" in found:
+        assert found["both"] == pytest.approx(np.mean(counted, axis=0))
 
 
 def test_shares_by_axis_their_intervals_and_the_confusion() -> None:
@@ -139,6 +142,15 @@ def test_roll_of_a_triad() -> None:
     assert struck[[0, 4, 7], 0].tolist() == [1.0, 1.0, 1.0]
     assert struck[:, 1:].sum() == 0.0
     assert bands[[3, 5, 6], 0].tolist() == [1.0] * 3  # of pitch 50: (50 - 21) // 8
+
+
+def test_a_filter_answers_at_its_time_scale() -> None:
+    judge = judging.SequenceJudge()
+    judge.row_scale_ = np.ones((judging.N_ROWS, 1), np.float32)
+    impulse = np.zeros((judging.N_ROWS, 21), np.float32)
+    impulse[0, 10] = 1.0
+    answers = judge._answers(impulse, torch.ones(1, judging.N_ROWS, judging.FILTER_FRAMES), 2)
+    assert np.flatnonzero(answers[0].numpy()).tolist() == [4, 6, 8, 10, 12, 14, 16]
 
 
 def test_roll_hears_key_and_loudness_relative() -> None:

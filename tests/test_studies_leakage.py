@@ -117,6 +117,15 @@ def test_what_obeys_leaks_little_and_what_does_not_leaks_by_chance(
     )
 
 
+def test_leaks_on_the_whole_by_hand() -> None:
+    pairs = [study.Leak("a", "b", 0.5, 0.1), study.Leak("b", "a", -0.3, 0.2)]
+    found = list(study.leak_rows(pairs, asked="some"))
+    sizes = [row(found, "leakage on the whole", of=of).value
+             for of in ("measured", "by chance", "beyond chance")]  # fmt: skip
+    beyond = (0.25 + 0.09) / 2 - (0.01 + 0.04) / 2 * np.pi / 2
+    assert sizes == pytest.approx([0.4, 0.15, np.sqrt(beyond)])
+
+
 def test_what_is_asked_elsewhere_leaks_nothing_even_where_asked_values_agree() -> None:
     asked = RNG(2).standard_normal((2, 400, 1))
     asked[1] += asked[0]
