@@ -23,6 +23,7 @@ DEAF = make_response()  # the model does nothing of what is asked
 MIDDLE = dict(zip(ATTRIBUTE_NAMES, DEAF.mean.tolist(), strict=True))
 SCALE = dict(zip(ATTRIBUTE_NAMES, DEAF.scale.tolist(), strict=True))
 C_MAJOR, G_MAJOR = [60, 64, 67, 65, 69, 72, 67, 64], [67, 71, 74, 72, 76, 79, 74, 71]
+NEARLY_G = [60, 64, 67, 71, 67, 64, 69, 72]
 OWN = {
     "register": "higher", "velocity_mean": "louder", "note_density": "soon", "mode": "major",
 }  # fmt: skip
@@ -207,7 +208,7 @@ def test_of_two_goals_for_one_lever_that_which_matters_more_wins() -> None:
 
 
 @pytest.mark.parametrize(("goals", "n_asked"), [({"mode": 0.2}, 1), ({"polyphony": 1.0}, 0)])
-@pytest.mark.parametrize("pitches", [C_MAJOR, G_MAJOR])
+@pytest.mark.parametrize("pitches", [C_MAJOR, G_MAJOR, NEARLY_G])
 def test_other_keys_that_fit_pull_home(goals: Goals, n_asked: int, pitches: list[int]) -> None:
     deaf = make_response({}, heeded=1.0)  # no lever moves the mode
     heard = sounding(0, pitches=pitches)
@@ -218,7 +219,7 @@ def test_other_keys_that_fit_pull_home(goals: Goals, n_asked: int, pitches: list
     for bar in range(1, 4):
         added = min(max(bar * short / 4, 0.0), 2.0)
         assert found[bar] == pytest.approx(min(added + max(short, 0.0), 1.25 * 0.5), abs=1 / 512)
-    assert found[0] == 0 and (found[1] > 0) == (pitches == G_MAJOR and n_asked > 0)
+    assert found[0] == 0 and (found[1] > 0) == (pitches != C_MAJOR and n_asked > 0)
 
 
 @pytest.mark.parametrize(("n_beats", "share"), [(16, 1.0), (14, 0.75), (10, 0.25), (8, 0.0)])
