@@ -169,7 +169,7 @@ def test_a_lean_of_another_vocabulary_is_refused(engine: Engine) -> None:
             written(engine, [make_row(1, steer=by_bar(n_bars))])
 
 
-@pytest.mark.parametrize(("guidance", "n_guided"), [(1.0, 0), (3.0, 4)])
+@pytest.mark.parametrize(("guidance", "n_guided"), [(1.0, 0), (3.0, 7)])
 def test_where_the_context_is_full_a_row_begins_anew_with_its_last_bars(
     make: Callable[[Transformer], Engine], engine: Engine, guidance: float, n_guided: int
 ) -> None:
