@@ -22,7 +22,6 @@ class MissingExtraError(ImportError):
     """A package that an ability needs is not installed; its text is one sentence."""
 
     def __init__(self, package: str, extra: str) -> None:
-        """Say which extra installs it."""
         super().__init__(
             f"this needs the package {package}: pip install 'emomusic[{extra}]'", name=package
         )

@@ -67,7 +67,6 @@ class Prototype:
 
     @property
     def n_clips(self) -> int:
-        """Return how many clips it stands for."""
         return len(self.members)
 
 
@@ -292,7 +291,6 @@ class MapperFitter:
     """
 
     def __init__(self, *, n_prototypes: int = 6) -> None:
-        """Set the number of prototypes of each quadrant."""
         self.n_prototypes = n_prototypes
 
     def fit(

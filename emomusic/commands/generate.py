@@ -113,7 +113,6 @@ class RunOptions:
 
     @cached_property
     def part(self) -> Shard:
-        """Return the part of the job that is done here."""
         from emomusic.compose.jobs.storage import Shard
 
         return Shard.parse(self.shard)
@@ -215,7 +214,6 @@ class RunReport:
 
     @property
     def resume(self) -> str:
-        """Return how what was stopped can go on."""
         if self.seconds is None:
             return ""
         n_there = self.summary.n_clips if self.summary else self.n_composed

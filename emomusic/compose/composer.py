@@ -59,7 +59,6 @@ class PartialClip:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether nothing is missing."""
         n_bars = self.plan.n_bars
         return len(self.segments) == min(self.plan.request.n_kept or n_bars, n_bars)
 

@@ -56,7 +56,6 @@ class ControlDirections:
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        """Look up what each id says."""
         self._size = len(vocabulary)
         kinds = ("Position", "Pitch", "Velocity", "Duration")
         self._ids = {kind: vocabulary.kind_ids(kind) for kind in kinds}

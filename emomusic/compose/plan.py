@@ -70,12 +70,10 @@ class ClipPlan:
 
     @property
     def n_bars(self) -> int:
-        """Return how many bars are to be written."""
         return len(self.tempi)
 
     @property
     def n_given(self) -> int:
-        """Return how many bars are there already, before those that are to be written."""
         return self.primer.n_bars if self.primer is not None and self.request.continues else 0
 
     @property
@@ -85,7 +83,6 @@ class ClipPlan:
 
     @property
     def moves(self) -> bool:
-        """Tell whether the emotion moves over the bars."""
         return self.request.curve is not None and self.request.curve.moves
 
     @property

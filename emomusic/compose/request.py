@@ -165,7 +165,6 @@ class Request:
 
     @property
     def continues(self) -> bool:
-        """Tell whether the clip goes on from given music."""
         return self.given is not None and self.given.use == CONTINUE
 
     @property

@@ -303,7 +303,6 @@ class RepetitionBias:
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        """Look up what each id says."""
         self._end, self._same = vocabulary.id_of("Bar_None"), len(vocabulary)
         self._positions = vocabulary.kind_ids("Position")
         self._pitches = vocabulary.kind_ids("Pitch")  # they go up by semitones

@@ -408,7 +408,6 @@ class BeatGrid:
     confidence: float
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
         beats = self.beats_s
         if beats.ndim != 1 or len(beats) < 2 or not (np.diff(beats) > 0).all():
             raise ValueError(f"beats_s must be two or more ascending times, got {beats}")

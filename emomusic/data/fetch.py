@@ -104,7 +104,6 @@ class Source:
     corpus: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check what a typing mistake in the recipe would break."""
         if not self.url.startswith(("https://", "http://127.0.0.1:")):
             raise ValueError(f"url of {self.name} must start with https://, got {self.url}")
         for kind, digest, length in (("sha256", self.sha256, 64), ("md5", self.md5, 32)):

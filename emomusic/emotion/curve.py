@@ -36,7 +36,6 @@ class CurvePoint:
     emotion: Emotion
 
     def __post_init__(self) -> None:
-        """Check the values and keep the bar as a plain float."""
         if isinstance(self.bar, bool) or not isinstance(self.bar, Real):
             raise TypeError(f"bar must be a number in [0, {MAX_BARS}], got {self.bar!r}")
         if not 0.0 <= self.bar <= MAX_BARS:  # false for NaN too
@@ -60,7 +59,6 @@ class EmotionCurve:
     points: tuple[CurvePoint, ...]
 
     def __post_init__(self) -> None:
-        """Check the points and keep them as a tuple."""
         points = tuple(self.points)
         if not 1 <= len(points) <= MAX_POINTS:
             raise ValueError(f"a curve must have 1 to {MAX_POINTS} points, got {len(points)}")
@@ -82,7 +80,6 @@ class EmotionCurve:
 
     @property
     def moves(self) -> bool:
-        """Tell whether its points are not all in one place."""
         return len({(p.emotion.valence, p.emotion.arousal) for p in self.points}) > 1
 
     @property

@@ -74,7 +74,6 @@ class Emotion:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the values and keep them as plain floats."""
         object.__setattr__(self, "valence", _checked("valence", self.valence))
         object.__setattr__(self, "arousal", _checked("arousal", self.arousal))
         if self.name is None:

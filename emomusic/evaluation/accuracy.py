@@ -61,12 +61,10 @@ class Panel:
 
     @property
     def own(self) -> list[LabelledClip]:
-        """Return the clips that the judges learnt from."""
         return [clip for clip in self.clips if clip.part == "judge"]
 
     @property
     def real(self) -> list[LabelledClip]:
-        """Return clips of EMOPIA that they did not learn from."""
         return [clip for clip in self.clips if clip.part == "mapper" and clip.source == "emopia"]
 
 

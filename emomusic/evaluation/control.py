@@ -107,7 +107,6 @@ class Distribution:
     """
 
     def __init__(self, shares: Matrix, values: Matrix) -> None:
-        """Draw quantiles at evenly spaced shares; of many alike, those seen stand for all."""
         self.edges = np.unique(values[1:-1])  # the distinct inner edges of the bins, rising
         self.grid = np.interp(np.linspace(0, 1, N_GRID), shares, values)
         if len(self.edges) < len(values) - 2:

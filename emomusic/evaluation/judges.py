@@ -82,7 +82,6 @@ class FeatureJudge(Judge):
     """Judge by the verifier's features: a random forest and a support vector machine."""
 
     def __init__(self, *, n_trees: int = 300) -> None:
-        """Set the number of trees."""
         self.n_trees = n_trees
 
     def columns(self, clips: Sequence[Notes]) -> Matrix:
@@ -176,7 +175,6 @@ class SequenceJudge(Judge):
     """
 
     def __init__(self, *, n_filters: int = 150, C: float = 1e-3) -> None:
-        """Set the filters of each time scale, and the linear model's penalty."""
         self.n_filters, self.C = n_filters, C
 
     def first_columns(self, clips: Sequence[Notes]) -> Matrix:

@@ -68,7 +68,6 @@ class Piece:
     beats_per_bar: int = 4
 
     def __post_init__(self) -> None:
-        """Check that there is music."""
         if not len(self.notes) or self.n_bars < 1:
             raise ValueError(f"a piece must hold notes and bars, got none from {self.group!r}")
 

@@ -91,7 +91,6 @@ class Context:
     tell: Callable[[int, int | None], None] = lambda done, total: None
 
     def __post_init__(self) -> None:
-        """Leave steering out, and choose how much is measured."""
         if not self.settings.steering:
             unsteered = Steerer(self.composer.tokenizer, None)
             self.composer = Composer(
@@ -126,12 +125,10 @@ class Context:
 
     @cached_property
     def pieces(self) -> list[Piece]:
-        """Return the first draws as pieces to compare."""
         return composed_pieces(self.clips)
 
     @property
     def notes(self) -> list[Notes]:
-        """Return the notes of the first draws."""
         return [piece.notes for piece in self.pieces]
 
     @cached_property

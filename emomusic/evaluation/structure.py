@@ -118,7 +118,6 @@ class Measured(NamedTuple):
 
     @property
     def groups(self) -> list[str]:
-        """Return the song of each piece."""
         return [piece.group for piece in self.pieces]
 
     def names(self, *left_out: Set[str]) -> list[str]:
@@ -296,7 +295,6 @@ class Grid:
 
     @cached_property
     def moments(self) -> IntColumn:
-        """Return the steps at which notes begin, each once."""
         return np.unique(self.step)
 
     @cached_property

@@ -303,7 +303,6 @@ class Corpus:
 
     @cached_property
     def truth(self) -> Truth:
-        """Return what people said."""
         labels = FittingLabels.of(self.clips)
         y = classes_of([clip.quadrant for clip in self.clips])
         sources = np.array([clip.source for clip in self.clips])
@@ -311,7 +310,6 @@ class Corpus:
 
     @cached_property
     def sources(self) -> dict[str, Rows]:
-        """Return the places of the clips of each source."""
         own = self.truth.sources
         return {name: np.flatnonzero(own == name) for name in sorted(set(own.tolist()))}
 

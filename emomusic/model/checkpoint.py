@@ -86,7 +86,6 @@ class ModelConfig:
     rope_base: float = 10_000.0
 
     def __post_init__(self) -> None:
-        """Check that numbers are in range and divide each other, or raise a ValueError."""
         self.layout.check(self.vocab_size)
         for field in fields(self):
             value = getattr(self, field.name)
@@ -114,12 +113,10 @@ class ModelConfig:
 
     @property
     def head_dim(self) -> int:
-        """Return the width of one head."""
         return self.dim // self.n_heads
 
     @property
     def n_parameters(self) -> int:
-        """Return how many parameters such a model has."""
         return sum(math.prod(shape) for shape in tensor_shapes(self).values())
 
     @property

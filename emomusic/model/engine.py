@@ -33,7 +33,6 @@ class Uniforms:
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
-        """Begin with the generator's next number."""
         self._rng = rng
         self._drawn: NDArray[np.float64] = np.empty(0)
 
@@ -75,7 +74,6 @@ class LogitBias:
     weights: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __post_init__(self) -> None:
-        """Make the arrays contiguous, check shapes, numbers and ids, or raise a ValueError."""
         kinds = {"bias": np.float32, "pairs": np.int32, "weights": np.float32}
         for name, kind in kinds.items():
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), kind))
@@ -127,7 +125,6 @@ class EngineRow:
     steer: Steer | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        """Check that the settings are in their ranges, or raise a ValueError."""
         for name, most in (("temperature", MAX_TEMPERATURE), ("top_p", 1)):
             value = getattr(self, name)
             of_slots = value if isinstance(value, tuple) else (value,) * len(SLOTS)

@@ -60,7 +60,6 @@ class EventLayout:
     chord_b: tuple[int, int]
 
     def __post_init__(self) -> None:
-        """Make plain what came from JSON, or raise a ValueError."""
         taken = []
         for field in fields(self):
             value = getattr(self, field.name)
@@ -101,7 +100,6 @@ class EventLayout:
 
     @property
     def n_choices(self) -> tuple[int, ...]:
-        """Return how many choices each slot has, in the order of SLOTS."""
         n_positions, *others = (count for _, count in self.ranges)
         return n_positions + 3, *others
 

@@ -51,7 +51,6 @@ class BarScript:
     given: tuple[GivenNote, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check that the given notes rise, or raise a ValueError."""
         if any(one[:2] >= other[:2] for one, other in pairwise(self.given)):
             raise ValueError("given notes must rise, by position, then by pitch")
 
@@ -80,7 +79,6 @@ class Script:
     reach: int = REACH
 
     def __post_init__(self) -> None:
-        """Check that there are a prompt and bars that may end, or raise a ValueError."""
         if not self.prompt or not self.bars:
             raise ValueError("a script needs a prompt and at least one bar")
         if not all(bar.ends_bar or bar.ends_all for bar in self.bars):
@@ -117,7 +115,6 @@ class Grammar:
 
     @cached_property
     def kinds(self) -> NDArray[np.int64]:
-        """Return what each id is to the network, see `EventLayout.kinds`."""
         return self.layout.kinds(self.vocab_size)
 
     @cached_property
@@ -180,7 +177,6 @@ class Walk:
     """
 
     def __init__(self, grammar: Grammar, script: Script) -> None:
-        """Begin with the first bar."""
         self.grammar, self.script = grammar, script
         self.segments: Segments = []
         self.done = False
@@ -188,7 +184,6 @@ class Walk:
 
     @property
     def bar(self) -> BarScript:
-        """Return what is given of the bar in hand."""
         return self.script.bars[len(self.segments)]
 
     def restart(self) -> None:
@@ -207,7 +202,6 @@ class Walk:
 
     @property
     def _forced(self) -> GivenNote | None:
-        """Return the given note at the moment in hand that comes next."""
         given = self._next_given
         return given if given is not None and given[0] == self._last[ADVANCE] else None
 

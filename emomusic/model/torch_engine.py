@@ -175,7 +175,6 @@ class _Voices:
     """
 
     def __init__(self, model: Transformer, grammar: Grammar) -> None:
-        """Begin; nothing is heard yet."""
         self._model, self._bos = model, grammar.layout.bos
         self._cache = Cache(model.config.n_layers)
         self._state, self._guidance = torch.empty(0), 1.0

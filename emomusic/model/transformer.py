@@ -46,13 +46,11 @@ class Cache:
     """
 
     def __init__(self, n_layers: int) -> None:
-        """Begin empty."""
         self.keys: list[Tensor | None] = [None] * n_layers
         self.values: list[Tensor | None] = [None] * n_layers
 
     @property
     def length(self) -> int:
-        """Return how many events are held."""
         return 0 if self.keys[0] is None else self.keys[0].shape[2]
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +77,6 @@ class Attention(nn.Module):
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        """Build the projections."""
         super().__init__()
         self.config = config
         width = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
@@ -118,7 +115,6 @@ class Block(nn.Module):
     """Attention, then a gated feed-forward, each on the normalised residual stream."""
 
     def __init__(self, config: ModelConfig, dropout: float) -> None:
-        """Build the block."""
         super().__init__()
         self.dropout = dropout
         self.attention_norm = nn.Parameter(torch.empty(config.dim))
@@ -141,7 +137,6 @@ class Slot(nn.Module):
     """Write one part of an event: a gated layer, then its own choices."""
 
     def __init__(self, config: ModelConfig, n_choices: int, n_told: int) -> None:
-        """Build the layer; the embedding tells later slots what was chosen."""
         super().__init__()
         self.norm = nn.Parameter(torch.empty(config.dim))
         self.gate_up = nn.Linear(config.dim, 2 * config.inner, bias=False)

@@ -40,7 +40,6 @@ class Passage:
     key: Key
 
     def __post_init__(self) -> None:
-        """Check that there are notes, beats and a tempo, or raise a ScoreError."""
         if not len(self.notes):
             raise ScoreError("a passage without notes has no attributes")
         if not (self.n_beats > 0 and self.tempo > 0):

@@ -56,7 +56,6 @@ class Audio:
     backend: Backend
 
     def __post_init__(self) -> None:
-        """Check the shape, and that all samples are finite, or raise a ValueError."""
         if self.samples.ndim not in (1, 2) or self.samples.shape[1:] not in ((), (2,)):
             raise ValueError(f"samples must be of shape (n,) or (n, 2), got {self.samples.shape}")
         if not np.isfinite(self.samples).all():

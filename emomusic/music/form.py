@@ -147,7 +147,6 @@ class FormTable:
     figures: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check codes and lengths of at least one form, or raise a ValueError."""
         if not self.forms or not all(form and set(form) <= set(_DIGITS) for form in self.forms):
             raise ValueError(f"forms must be texts of {_DIGITS}")
         known, lengths = _DIGITS[: len(FORM_BARS) + 1], list(map(len, self.forms))

@@ -36,7 +36,6 @@ class Key:
 
     @property
     def is_major(self) -> bool:
-        """Tell whether the major profile fits at least as well as the minor one."""
         return self.mode >= 0
 
     @property

@@ -51,7 +51,6 @@ class Notes:
     velocity: IntColumn
 
     def __post_init__(self) -> None:
-        """Check that the columns are one-dimensional and equally long, or raise a ValueError."""
         shapes = {column.shape for column in self.columns}
         if len(shapes) != 1 or len(next(iter(shapes))) != 1:
             raise ValueError(f"note columns must be one-dimensional and equally long, got {shapes}")
@@ -62,7 +61,6 @@ class Notes:
         return tuple(vars(self).values())
 
     def __len__(self) -> int:
-        """Return the number of notes."""
         return len(self.pitch)
 
     def where(self, mask: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Notes:

@@ -89,7 +89,6 @@ class Vocabulary:
     texts: tuple[str, ...]
 
     def __len__(self) -> int:
-        """Return the number of ids."""
         return len(self.texts)
 
     @cached_property

@@ -36,7 +36,6 @@ class Callbacks:
     """Answer what people do on the page."""
 
     def __init__(self, composer: Composer, page: Page) -> None:
-        """Take the composer that all share, and the page's components."""
         self.composer, self.page = composer, page
         self.view = View(page, composer.verifier)
 

@@ -78,7 +78,6 @@ class Widget(gr.HTML):
     scripts: ClassVar[tuple[str, ...]]
 
     def __init__(self, value: Any = None, *, ahead: str = "", **kwargs: Any) -> None:
-        """Take the first value, a script ahead of the others, and what `gr.HTML` takes."""
         super().__init__(
             value=value,
             html_template=asset(f"{self.part}.html"),
@@ -102,7 +101,6 @@ class EmotionPicker(Widget):
     scripts = (*(f"picker_{of}" for of in ("space", "search", "plane", "strip", "state")), "picker")
 
     def __init__(self, value: Feeling | None = None, *, n_bars: int = 16, **kwargs: Any) -> None:
-        """Take what is felt at first (None is hope), and the bars of a curve, updated later."""
         printed_first = dict.fromkeys(PRINTED_FIRST.split())  # and the others after them
         found = [find_emotion(name) for name in printed_first | dict.fromkeys(emotion_names())]
         names = [{"name": e.name, "valence": e.valence, "arousal": e.arousal} for e in found]
@@ -188,7 +186,6 @@ class Faders(Widget):
     part, scripts = "faders", ("faders",)
 
     def __init__(self, value: Any = None, **kwargs: Any) -> None:
-        """Take what is set and suggested at first."""
         # Not as a property: gradio forgets those of a folded section that is updated.
         rows = f"const ATTRIBUTES = {json.dumps(fader_rows())};"
         super().__init__(value, ahead=rows, **kwargs)

@@ -53,7 +53,6 @@ class Page:
     """Hold the components that listeners read or change."""
 
     def __init__(self, suggested: Mapping[str, float]) -> None:
-        """Make them, inside the `gr.Blocks` at hand; free faders stand where it is suggested."""
         # A state without a time to live goes an hour after the page was closed, and never before.
         self.session = gr.State(Session(), delete_callback=Session.close)
         self.form: dict[str, Any] = {}

@@ -109,7 +109,6 @@ class StudioPiece:
 
     @cached_property
     def notes(self) -> Notes:
-        """Return its notes."""
         return notes_of(self.score)
 
     @cached_property
@@ -126,7 +125,6 @@ class StudioPiece:
 
     @property
     def n_bars(self) -> int:
-        """Count its bars."""
         return len(self.bars_s) - 1
 
     def continued(self, n_bars: int, *, emotion: Emotion | None = None) -> Request:
@@ -161,7 +159,6 @@ class Take:
 
     @property
     def piece(self) -> StudioPiece:
-        """Return the piece as it is now."""
         return self.versions[-1]
 
 
@@ -169,7 +166,6 @@ class Session:
     """Hold what one person has; nobody else's listeners see it."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self.takes: list[Take] = []
         self.selected = 0
         self.run = 0  # counts changes of the cards, so that the page tells new ones from old ones
@@ -214,7 +210,6 @@ class Session:
 
     @property
     def n_free(self) -> int:
-        """Return for how many new takes there is room beside the favourites."""
         return MAX_TAKES - sum(take.is_favourite for take in self.takes)
 
     def tidy(self) -> None:

@@ -48,7 +48,6 @@ class View:
     """Turn a person's pieces into updates of the page's components."""
 
     def __init__(self, page: Page, verifier: Verifier) -> None:
-        """Take the components, and what hears pieces."""
         self.page, self.verifier = page, verifier
 
     def nothing(self) -> Updates:

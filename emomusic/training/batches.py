@@ -60,7 +60,6 @@ class Augmentation:
     tempo: float = 0.08
 
     def __post_init__(self) -> None:
-        """Check the chances, or raise a ValueError."""
         for name, value in vars(self).items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {value}")
@@ -76,7 +75,6 @@ class Layout:
     """Know which ids mean what, from the vocabulary's texts."""
 
     def __init__(self, rows: Rows) -> None:
-        """Look the ids up, or raise a ValueError that names the token that is missing."""
         texts: list[str] = rows.meta["vocabulary"]
         ids = {text: i for i, text in enumerate(texts)}
 
@@ -129,7 +127,6 @@ class EventBatch:
 
     @property
     def n_learnt(self) -> int:
-        """Return how many choices are to be learnt."""
         return int(self.learnt.sum())
 
     def to(self, device: torch.device) -> EventBatch:

@@ -84,7 +84,6 @@ class TrainConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        """Check the settings."""
         for entry in fields(self):
             name, value = entry.name, getattr(self, entry.name)
             _check_type(entry, value)

@@ -43,7 +43,6 @@ class Ranks:
     """
 
     def __init__(self, device: torch.device) -> None:
-        """Join the processes that torchrun's environment names."""
         self.device = device
         self.rank = int(os.environ.get("RANK", "0"))
         self.size = int(os.environ.get("WORLD_SIZE", "1"))

@@ -113,7 +113,6 @@ class Log:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        """Open the log of a run that stands at a step, and drop what was logged after it."""
         self.path = folder / LOG_NAME
         kept = [record for record in _read_log(self.path) if step and record["step"] <= step]
         write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))

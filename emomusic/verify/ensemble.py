@@ -64,7 +64,6 @@ class FeatureBatch:
 
     @property
     def n_clips(self) -> int:
-        """The number of whole clips."""
         return int(self.owner.max(initial=-1)) + 1
 
     def rows_of(self, clips: Rows) -> Rows:

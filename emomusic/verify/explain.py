@@ -82,7 +82,6 @@ class Effect:
 
     @property
     def raises(self) -> bool:
-        """Whether the factor raises its axis, so that undoing it lowers it."""
         return self.axis is not None and float(getattr(self, self.axis)[0]) > 0
 
 
@@ -111,12 +110,10 @@ class Explanation:
 
     @property
     def reasons(self) -> tuple[Effect, ...]:
-        """The effects for the verdict, strongest first."""
         return tuple(effect for effect in self.effects if effect.role == FOR)
 
     @property
     def objections(self) -> tuple[Effect, ...]:
-        """The effects against the verdict, strongest first."""
         return tuple(effect for effect in self.effects if effect.role == AGAINST)
 
     @property
@@ -336,7 +333,6 @@ class Trajectory:
 
     @property
     def sentence(self) -> str:
-        """Where the verdict comes from, and which windows are of another quadrant."""
         typical, influential = self.most_typical, self.most_influential
         if typical is None:
             return ""

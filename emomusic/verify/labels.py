@@ -62,7 +62,6 @@ class LabelledClip:
     arousal_spread: float | None = None
 
     def __post_init__(self) -> None:
-        """Check quadrant, song and values, or raise a LabelError."""
         if self.quadrant not in QUADRANTS:
             raise LabelError(f"quadrant must be one of {QUADRANTS}, got {self.quadrant!r}")
         if not self.song or not self.source:
@@ -74,7 +73,6 @@ class LabelledClip:
 
     @property
     def group(self) -> str:
-        """The name of the song, unique across all sources."""
         return f"{self.source}/{self.song}"
 
 
@@ -97,7 +95,6 @@ class Curve:
     arousal_std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Make plain what came from JSON, or raise a ValueError."""
         names = ("valence", "arousal", "valence_std", "arousal_std")
         values = np.array([getattr(self, name) for name in names], dtype=np.float64)  # (4, n)
         duration_s = float(self.duration_s)
@@ -261,7 +258,6 @@ class FittingLabels:
     weight: Matrix
 
     def __post_init__(self) -> None:
-        """Check the shapes, and that shares are finite, or raise a ValueError."""
         n = len(self.songs)
         for name, shape in (("shares", (n, 4)), ("values", (n, 2)), ("weight", (n,))):
             if (own := getattr(self, name)).shape != shape:

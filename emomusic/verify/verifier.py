@@ -288,7 +288,6 @@ class Verifier:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters of fitting by name."""
         return {name: value for name, value in vars(self).items() if not name.endswith("_")}
 
 

@@ -107,7 +107,6 @@ class Job:
 
     @property
     def n_batches(self) -> int:
-        """Return the number of batches."""
         return -(-self.n_clips // self.items_per_batch)
 
     def count_clips(self, chosen: Sequence[bool]) -> int:

@@ -111,7 +111,6 @@ class Int8Engine:
 
     @property
     def instructions(self) -> str:
-        """Return which instructions of the processor are used."""
         return str(self._lib.em_model_isa(self._model).decode())
 
     def _set(self, name: str, tensor: Array, shape: tuple[int, ...]) -> None:

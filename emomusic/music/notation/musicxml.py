@@ -49,7 +49,6 @@ class Signature:
 
     @property
     def scale(self) -> range:
-        """Return the places of the seven notes of the signature on the line of fifths."""
         return range(self.fifths - 1, self.fifths + 6)
 
     @property
