@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from helpers.evaluation import Note, piece_of, row, walks, with_quadrants
 
-from emomusic.compose.best_of import features_of
 from emomusic.evaluation.quality import Piece
 from emomusic.evaluation.rows import Row
 from emomusic.evaluation.structure import (
@@ -17,6 +16,7 @@ from emomusic.evaluation.structure import (
     alone_rows,
     bar_similarity,
     bars_return,
+    features_of,
     rate_rows,
     tell_apart,
 )
