@@ -77,9 +77,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes as `write_atomically` does."""
+    write_atomically(path, lambda file: file.write(data))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text as `write_atomically` does."""
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_bytes(path, text.encode())
 
 
 def read_json(path: Path, *, max_bytes: int) -> Any:

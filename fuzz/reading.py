@@ -6,20 +6,20 @@ import zlib
 
 import numpy as np
 
-from emomusic.compose.primer import Primer, join_scores, read_primer
+from emomusic.compose.primer import Primer, read_primer
 from emomusic.compose.request import CONTINUE
 from emomusic.music.attributes import measure, passage_of
 from emomusic.music.key import estimate_key
 from emomusic.music.notes import Notes
 from emomusic.music.score import (
     ScoreError,
-    dump_score,
     grid_of,
     notes_of,
     parse_score,
     seconds_at,
     tempo_of,
 )
+from emomusic.music.smf import MidiFile, continue_midi
 from emomusic.music.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer()
@@ -56,14 +56,15 @@ def _check(notes: Notes) -> None:
 
 def _take_up(data: bytes) -> None:
     """Continue a file by a bar of its own, write it, and read it back."""
-    given = Primer(data, CONTINUE)
     try:
+        given = Primer(data, CONTINUE)
         theme = read_primer(given.score, TOKENIZER)
     except ScoreError:
         return
     estimate_key(theme.like.notes)
     added = TOKENIZER.decode([TOKENIZER.vocabulary.id_of("Bar_None"), *theme.bars[-1]])
-    whole = join_scores(given.score, added, at=theme.end)
-    again = parse_score(dump_score(whole))
+    longer = continue_midi(data, added, at=theme.end, n_beats=float(theme.beats_per_bar))
+    assert MidiFile.parse(longer).tracks[1:-1] == MidiFile.parse(data).tracks[1:]
+    again = parse_score(longer)
     end = np.array([given.score.end()])
     assert np.isfinite(seconds_at(again, end)).all()

@@ -20,7 +20,7 @@ from emomusic.compose.parse import ClipSpec, parse_settings_file
 from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.files import OutputError, check_folder
-from emomusic.music.score import ScoreError, notes_of, read_score, write_score
+from emomusic.music.score import ScoreError, notes_of, read_score
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +79,12 @@ def test_the_folder_is_made_and_a_file_in_the_way_is_told(tmp_path: Path) -> Non
 
 
 def full_disk(clips: list[Clip], folder: Path, patch: pytest.MonkeyPatch) -> list[Clip]:
-    def fill(score: Any, path: Path) -> None:
+    def fill(path: Path, data: bytes) -> None:
         if "00001" in path.name:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write_score(score, path)
+        path.write_bytes(data)
 
-    patch.setattr(clip_module, "write_score", fill)
+    patch.setattr(clip_module, "write_bytes", fill)
     return clips
 
 

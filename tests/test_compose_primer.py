@@ -21,6 +21,7 @@ from emomusic.emotion import QUADRANT_CENTRES, CurvePoint, Emotion, EmotionCurve
 from emomusic.music.attributes import measure
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.score import ScoreError, dump_score, notes_of
+from emomusic.music.smf import MidiFile
 from emomusic.music.tokenizer import STEPS_PER_BEAT, Tokenizer
 
 JOY = Emotion(0.8, 0.6, "joy")
@@ -57,9 +58,9 @@ def test_what_one_track_holds_stays(composer: Composer, emotion: Emotion | None)
     music = given(tune(5))
     clip = clip_of(composer, music, emotion, n_bars=3)
     whole = in_file(clip.score)
-    assert len(whole.tracks) == 1 and whole.ticks_per_quarter == music.score.ticks_per_quarter
-    kept = whole.tracks[0].notes.filter(lambda note: note.time < 20 * 480, inplace=False)
-    assert kept.sort() == music.score.tracks[0].notes.copy().sort()
+    assert whole.ticks_per_quarter == music.score.ticks_per_quarter
+    assert list(whole.tracks)[:-1] == list(music.score.tracks)
+    assert MidiFile.parse(clip.midi).tracks[:-1] == MidiFile.parse(music.midi).tracks
     assert bars_struck(clip.score, 20.0, 4) == {0, 1, 2} and (clip.n_given, clip.n_bars) == (5, 8)
 
 
@@ -97,14 +98,6 @@ def test_tempos_and_metres_before_the_end_stay_and_later_ones_go() -> None:
     assert len(before.tempos) == 3 and len(before.tracks) == 3
 
 
-def test_a_note_that_rings_on_ends_where_its_pitch_is_taken_up() -> None:
-    before = score_of([(0, 1, 60, 60), (3, 9, 64, 61), (3, 9, 67, 62)])
-    added = score_of([(1, 1, 64, 80), (2, 3, 64, 81)])
-    whole = in_file(join_scores(before, added, at=4.0))
-    notes = sorted((n.time / 480, n.duration / 480, n.pitch) for n in whole.tracks[0].notes)
-    assert notes == [(0, 1, 60), (3, 2, 64), (3, 9, 67), (5, 1, 64), (6, 3, 64)]
-
-
 # metre, key, tempo and length
 
 
@@ -122,7 +115,7 @@ def test_the_given_metre_holds(
     assert clip.request.beats_per_bar == beats and clip.card()["time_signature"] == f"{beats}/4"
     start = n_given * length
     assert bars_struck(clip.score, start, beats) == {0, 1} and clip.n_given == n_given
-    signature = [s for s in in_file(clip.score).time_signatures if s.time == start * 480][-1]
+    signature = [s for s in in_file(clip.score).time_signatures if s.time <= start * 480][-1]
     assert (signature.numerator, signature.denominator) == (beats, 4)
 
 

@@ -18,9 +18,9 @@ import emomusic
 from emomusic.compose.fields import Door
 from emomusic.compose.request import FORMATS, VALUES, Request
 from emomusic.extras import MissingExtraError, need
-from emomusic.files import raise_as_output_error, rounded, write_text
+from emomusic.files import raise_as_output_error, rounded, write_bytes, write_text
 from emomusic.music.key import TONIC_NAMES, key_correlations, parse_tonic
-from emomusic.music.score import notes_of, write_score
+from emomusic.music.score import dump_score, notes_of
 from emomusic.verify.verifier import Verdict, Verifier
 
 MANIFEST_NAME = "manifest.jsonl"
@@ -41,7 +41,7 @@ class Clip:
         seed: The run's seed.
         candidate: Its number among the candidates.
         request: What was asked for.
-        score: One piano track at one tempo.
+        score: Its music, and what was given before it.
         n_bars: Bars of the score, those included that were given.
         n_given: Bars at its beginning that were there already.
         tempo: Quarter notes a minute; where it moves, the mean of what was written.
@@ -51,6 +51,8 @@ class Clip:
         achieved: The same attributes, measured on what was written.
         verdict: What the verifier hears in the whole score.
         checkpoint: Name of the checkpoint.
+        joined: The bytes of a MIDI file in which given music stands as it was given; None where
+            the score says all.
     """
 
     index: int
@@ -67,6 +69,12 @@ class Clip:
     achieved: Mapping[str, float]
     verdict: Verdict
     checkpoint: str
+    joined: bytes | None = None
+
+    @property
+    def midi(self) -> bytes:
+        """Return the bytes of its MIDI file."""
+        return self.joined or dump_score(self.score)
 
     @property
     def sounding_key(self) -> str:
@@ -186,7 +194,11 @@ def write_files(clip: Clip, folder: Path, names: Iterable[str]) -> None:
     written: list[Path] = []
     try:
         for suffix, write in writers_of(
-            clip.score, [*paths], key=clip.sounding_key, settings=ClipSpec.of(clip).to_json
+            clip.score,
+            [*paths],
+            midi=clip.midi,
+            key=clip.sounding_key,
+            settings=ClipSpec.of(clip).to_json,
         ):
             write(paths[suffix])
             written.append(paths[suffix])
@@ -200,6 +212,7 @@ def writers_of(
     score: ScoreTick,
     formats: Sequence[str],
     *,
+    midi: bytes,
     key: str | None = None,
     settings: Callable[[], str] | None = None,
 ) -> Iterator[tuple[str, Callable[[Path], object]]]:
@@ -210,6 +223,7 @@ def writers_of(
     Args:
         score: The piece.
         formats: Which.
+        midi: The bytes of its MIDI file.
         key: For the notation, such as `D minor`; None lets it be found.
         settings: Returns the text of the settings file.
 
@@ -217,7 +231,7 @@ def writers_of(
         ScoreError: If the piece is too long for notation.
     """
     if "mid" in formats:
-        yield "mid", partial(write_score, score)
+        yield "mid", partial(write_bytes, data=midi)
     if "json" in formats and settings is not None:
         yield "json", partial(write_text, text=settings())
     if sounding := [suffix for suffix in formats if FORMATS[suffix] == "audio"]:

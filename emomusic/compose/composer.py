@@ -39,7 +39,8 @@ from emomusic.music.attributes import measure, passage_of
 from emomusic.music.chords import Chords, format_chords, shift_chords
 from emomusic.music.key import TONIC_NAMES, key_correlations
 from emomusic.music.notes import Notes
-from emomusic.music.score import notes_of
+from emomusic.music.score import notes_of, parse_score
+from emomusic.music.smf import continue_midi
 from emomusic.music.tokenizer import HALVES, STEPS_PER_BEAT, Tokenizer
 from emomusic.verify.verifier import Verifier
 
@@ -324,7 +325,7 @@ class Composer:
     def settle(self, partial: PartialClip) -> Clip:
         """Return a clip of what is there of a partial, of at least one bar, whole or stopped."""
         plan, n_written = partial.plan, len(partial.segments)
-        request, written, whole = plan.request, self._written(partial), self.score(partial)
+        request, written = plan.request, self._written(partial)
         notes, tempo = notes_of(written), mean_tempo(plan.tempi[:n_written])
         n_beats = float(n_written * request.beats_per_bar)
         achieved = measure(passage_of(notes, n_beats=n_beats, tempo=tempo))
@@ -335,12 +336,17 @@ class Composer:
         if n_written < plan.n_bars and request.n_kept != n_written:
             # Stopped: of several candidates only this one is there.
             request = replace(request, n_kept=n_written, best_of=1, candidate=plan.candidate)
+        joined = None
+        if plan.primer is not None and request.given is not None and request.continues:
+            at = plan.primer.end
+            joined = continue_midi(request.given.midi, written, at=at, n_beats=n_beats)
+            written = parse_score(joined)
         return Clip(
             index=plan.index,
             seed=plan.seed,
             candidate=plan.candidate,
             request=request,
-            score=whole,
+            score=written,
             n_bars=plan.n_given + n_written,
             n_given=plan.n_given,
             tempo=tempo,
@@ -348,8 +354,9 @@ class Composer:
             chords=format_chords(self._chords(partial)),
             targets=plan.targets,
             achieved=achieved,
-            verdict=self.verifier.verdict(notes_of(whole)),
+            verdict=self.verifier.verdict(notes_of(written)),
             checkpoint=self.name,
+            joined=joined,
         )
 
     @classmethod

@@ -11,7 +11,6 @@ from emomusic.compose.parse import parse_key
 from emomusic.compose.primer import Primer
 from emomusic.compose.request import CONTINUE, VARY, Request
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve
-from emomusic.music.score import dump_score
 
 STEP = 0.4
 MOVES: Mapping[str, tuple[float, float]] = {
@@ -73,5 +72,5 @@ def _after(clip: Clip, use: str, **changes: Any) -> Request:
     tonic = parse_key(clip.key)[0]
     kept: dict[str, Any] = dict.fromkeys(("curve", "n_bars", "seconds", "n_kept"))
     kept |= {"per_bar": {}, "take": 0, "candidate": 0, "tonic": tonic}
-    kept["given"] = Primer(dump_score(clip.score), use, tonic)
+    kept["given"] = Primer(clip.midi, use, tonic)
     return replace(clip.request, **(kept | changes))

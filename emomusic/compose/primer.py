@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from symusic.core import (
@@ -24,6 +23,7 @@ from emomusic.music.chords import NO_CHORD, find_chords
 from emomusic.music.key import estimate_key, key_correlations
 from emomusic.music.notes import FloatColumn, Notes
 from emomusic.music.score import ScoreError, grid_of, notes_of, parse_score
+from emomusic.music.smf import check_can_go_on
 from emomusic.music.tokenizer import (
     BEATS_PER_BAR,
     HIGHEST_PITCH,
@@ -63,6 +63,8 @@ class Primer:
         if self.use not in USES:
             raise ValueError(f"given music is used to {' or to '.join(USES)}, got {self.use!r}")
         _ = self.score
+        if self.use == CONTINUE:
+            check_can_go_on(self.midi)
 
     def known_tonic(self, asked: int | None) -> int | None:
         """Return the pitch class of its key, if that is known.
@@ -201,40 +203,17 @@ def _written(notes: Notes, lines: FloatColumn, *, beats: int, shift: int) -> Sco
 
 
 def join_scores(given: ScoreTick, added: ScoreTick, *, at: float) -> ScoreTick:
-    """Return given music and, from a beat on, what was written after it.
+    """Return given music and, from a beat on, what was written after it, in a track of its own.
 
-    The given notes, pedals and tracks stay as they are. What is added goes into the only track
-    there is, or into a track of its own; notes that ring on end where it takes up their pitch.
+    The given tracks stay as they are. It is what is shown while more is written; the file is made
+    by `continue_midi`.
     """
     whole = given.copy()
-    per_beat = whole.ticks_per_quarter
-    new = added if added.ticks_per_quarter == per_beat else added.resample(per_beat, min_dur=1)
-    start = round(at * per_beat)
-    new = new.shift_time(start)
-    whole.tempos = _followed(whole.tempos, new.tempos, start)
-    whole.time_signatures = _followed(whole.time_signatures, new.time_signatures, start)
-    pitched = [track for track in whole.tracks if not track.is_drum]
-    if len(pitched) == 1 and not pitched[0].pedals and not pitched[0].controls:
-        pitched[0].notes = _ended(pitched[0].notes, new.tracks[0].notes)
-        pitched[0].notes.extend(new.tracks[0].notes)
-    else:
-        whole.tracks.append(new.tracks[0])
+    start = round(at * whole.ticks_per_quarter)
+    new = added.resample(whole.ticks_per_quarter, min_dur=1).shift_time(start)
+    for kind in ("tempos", "time_signatures"):
+        kept = getattr(whole, kind).filter(lambda event: event.time < start, inplace=False)
+        kept.extend(getattr(new, kind))
+        setattr(whole, kind, kept)
+    whole.tracks.append(new.tracks[0])
     return whole
-
-
-def _ended(notes: NoteTickList, new: NoteTickList) -> NoteTickList:
-    """Return notes that end where later ones take up their pitch, as a MIDI file has it."""
-    own, later = notes.numpy(), new.numpy()
-    taken_up = np.full(128, np.iinfo(np.int32).max)
-    np.minimum.at(taken_up, later["pitch"], later["time"])
-    length = np.minimum(own["duration"], taken_up[own["pitch"]] - own["time"])
-    return NoteTickList.from_numpy(
-        own["time"], length.astype(np.int32), own["pitch"], own["velocity"]
-    )
-
-
-def _followed(before: Any, after: Any, start: int) -> Any:
-    """Return what holds before a tick, and what holds from there on."""
-    kept = before.filter(lambda event: event.time < start, inplace=False)
-    kept.extend(after)
-    return kept

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from symusic.core import ControlChangeTick, ScoreTick, TrackTick
 
-from emomusic.files import write_atomically
+from emomusic.files import write_bytes
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 
 PEDAL = 64
@@ -314,8 +314,7 @@ def write_score(score: ScoreTick, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: If the folder is missing, not writable or full; nothing is left behind then.
     """
-    data = dump_score(score)
-    write_atomically(Path(path), lambda file: file.write(data))
+    write_bytes(Path(path), dump_score(score))
 
 
 def dump_score(score: ScoreTick) -> bytes:

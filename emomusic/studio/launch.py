@@ -21,8 +21,7 @@ from emomusic.compose.parse import ENDPOINT, ClipSpec, spec_from_options
 from emomusic.compose.request import DEFAULT_BARS, Request
 from emomusic.emotion import find_emotion
 from emomusic.extras import need
-from emomusic.files import write_atomically
-from emomusic.music.score import dump_score
+from emomusic.files import write_bytes
 from emomusic.studio.callbacks import AT_ONCE, Callbacks, suggested, wire
 from emomusic.studio.components import DEFAULT_FEELING, asset, file_data, refusal, refusing
 from emomusic.studio.page import Page
@@ -177,7 +176,7 @@ def endpoint(composer: Composer) -> Callable[..., dict[str, Any]]:
         path = Path(folder.name) / str(next(numbers) % N_FILES) / "emomusic.mid"
         try:
             path.parent.mkdir(exist_ok=True)
-            write_atomically(path, lambda file: file.write(dump_score(clip.score)))
+            write_bytes(path, data=clip.midi)
         except OSError as error:
             raise refusal(f"The file cannot be written: {error.strerror or error}") from error
         explanation, _ = explain_score(clip.score, composer.verifier)

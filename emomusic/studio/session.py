@@ -30,7 +30,8 @@ from emomusic.music.score import (
     dump_score,
     grid_of,
     notes_of,
-    read_score,
+    parse_score,
+    read_bytes,
     seconds_at,
     tempo_of,
 )
@@ -54,7 +55,7 @@ class StudioPiece:
     """Hold music that was composed here, as a clip, or brought in a file of a name.
 
     The key is such as `D minor`, the tempo in quarter notes a minute; there is no verdict while
-    it is being written.
+    it is being written. What was brought are the bytes of a file.
     """
 
     score: ScoreTick
@@ -63,6 +64,7 @@ class StudioPiece:
     verdict: Verdict | None = None
     clip: Clip | None = None
     name: str = ""
+    brought: bytes | None = None
 
     @classmethod
     def of(cls, clip: Clip) -> StudioPiece:
@@ -77,7 +79,8 @@ class StudioPiece:
             ScoreError: If the file cannot be used, holds over 20,000 notes or 2,000 bars, or lasts
                 over half an hour.
         """
-        score = read_score(path)
+        midi = read_bytes(path)
+        score = parse_score(midi)
         notes = notes_of(score)
         if len(notes) > MAX_NOTES:
             raise ScoreError(f"the file holds {len(notes)} notes, at most {MAX_NOTES} are taken")
@@ -85,13 +88,18 @@ class StudioPiece:
         if length_s > MAX_S:
             raise ScoreError(f"the music lasts {length_s:.0f} seconds, at most {MAX_S:.0f}")
         name = "".join(c if c.isprintable() else "?" for c in path.name)[:MAX_NAME]
-        piece = cls(score, estimate_key(notes).name, tempo_of(score), name=name)
+        piece = cls(score, estimate_key(notes).name, tempo_of(score), name=name, brought=midi)
         if piece.n_bars > MAX_BARS:
             raise ScoreError(f"the music has {piece.n_bars} bars, at most {MAX_BARS} are taken")
         shortest = float(np.diff(piece.bars_s).min())
         if shortest < MIN_BAR_S:
             raise ScoreError(f"a bar must last {MIN_BAR_S} s at least, one lasts {shortest:.2g} s")
         return replace(piece, verdict=verifier.verdict(notes))
+
+    @property
+    def midi(self) -> bytes:
+        """Return the bytes of its MIDI file."""
+        return self.clip.midi if self.clip else self.brought or dump_score(self.score)
 
     @property
     def feeling(self) -> str:
@@ -131,13 +139,13 @@ class StudioPiece:
         """Return what goes on by so many bars; without an emotion they carry what it carries."""
         if self.clip is not None:
             return derive.continue_clip(self.clip, n_bars, emotion=emotion)
-        return Request(emotion, given=Primer(dump_score(self.score), CONTINUE), n_bars=n_bars)
+        return Request(emotion, given=Primer(self.midi, CONTINUE), n_bars=n_bars)
 
     def varied(self, take: int) -> Request:
         """Return what takes it up with other notes; another take gives another variation."""
         if self.clip is not None:
             return derive.vary_clip(self.clip, take=take)
-        return Request(None, given=Primer(dump_score(self.score), VARY), take=take)
+        return Request(None, given=Primer(self.midi, VARY), take=take)
 
     def moved(self, move: str) -> Request:
         """Return what takes it up in another mood, one of `MOVES`, from asked or else heard."""
@@ -145,7 +153,7 @@ class StudioPiece:
             return derive.shift_clip(self.clip, move)
         assert self.verdict is not None  # what is shown has been heard
         here = Emotion(self.verdict.valence, self.verdict.arousal)
-        given = Primer(dump_score(self.score), VARY)
+        given = Primer(self.midi, VARY)
         return Request(derive.shift_emotion(here, move), given=given)
 
 

@@ -299,7 +299,13 @@ def save(piece: StudioPiece, folder: Path) -> Iterator[tuple[str, Path]]:
         if (suffix != "json" or piece.clip is not None)
         and (FORMATS[suffix] != "audio" or piece.bars_s[-1] <= MAX_SOUND_S)
     ]
-    writers = writers_of(piece.score, formats, key=piece.key, settings=lambda: settings_text(piece))
+    writers = writers_of(
+        piece.score,
+        formats,
+        midi=piece.midi,
+        key=piece.key,
+        settings=lambda: settings_text(piece),
+    )
     try:
         for suffix, write in writers:
             path = folder / f"{stem}.{suffix}"
