@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import importlib.util
 import io
 import json
 import stat
@@ -11,26 +10,24 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import download_data as room
 import pytest
-from symusic import Note, Score, Tempo, Track
-
-from emomusic.data import fetch as room
-from emomusic.data.fetch import (
+from download_data import (
     DownloadError,
     Source,
     arrange,
     download,
     fetch,
+    main,
     read_sources,
     split_of,
     unpack,
 )
+from symusic import Note, Score, Tempo, Track
 
-ROOT = Path(__file__).parent.parent
-RECIPE = ROOT / "datasets/sources.json"
+RECIPE = room.ROOT / "datasets/sources.json"
 
 
 class Server(ThreadingHTTPServer):
@@ -278,15 +275,6 @@ def test_the_recipe_is_whole_and_mistakes_in_it_are_named(tmp_path: Path) -> Non
         read_sources(tmp_path / "none.json")
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("script", ROOT / "scripts/download_data.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def asked(folder: Path, name: str, *sources: Source) -> list[str]:
     """Write a recipe, and return the options that ask for one of its sources."""
     recipe = folder / "r.json"
@@ -295,43 +283,42 @@ def asked(folder: Path, name: str, *sources: Source) -> list[str]:
 
 
 def test_script_tells_all_nothing_and_part_apart(
-    server: Server, tmp_path: Path, script: ModuleType, capsys: pytest.CaptureFixture[str]
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sources = source_at(server.url()), source_at(server.url("gone.zip"), name="gone")
     for name, status in (("gone", 1), ("songs", 0), ("all", 3)):
-        assert script.main([*asked(tmp_path, name, *sources), "--yes"]) == status
+        assert main([*asked(tmp_path, name, *sources), "--yes"]) == status
     shown = capsys.readouterr()
     assert "licence: CC0 1.0" in shown.out and DIGEST in shown.out
     assert shown.err.count("\n") == 2
-    assert script.main([*asked(tmp_path, "songs", *sources), "--yes", "--arrange"]) == 3
+    assert main([*asked(tmp_path, "songs", *sources), "--yes", "--arrange"]) == 3
     assert "cannot arrange: no file of a known source" in capsys.readouterr().err
 
 
 def test_script_asks_for_consent_before_it_fetches(
-    server: Server, tmp_path: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = asked(tmp_path, "songs", source_at(server.url()))
-    monkeypatch.setattr(script.sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(room.sys.stdin, "isatty", lambda: True, raising=False)
     for answer, status, n_requests in [("n", 1, 0), ("", 1, 0), ("y", 0, 1)]:
         monkeypatch.setattr("builtins.input", lambda prompt, answer=answer: answer)
-        assert script.main(arguments) == status
+        assert main(arguments) == status
         assert len(server.ranges) == n_requests
 
 
 def test_script_answers_wrong_usage_with_status_2(
     tmp_path: Path,
-    script: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(script.sys, "stdin", io.StringIO())
+    monkeypatch.setattr(room.sys, "stdin", io.StringIO())
     source = source_at("https://nowhere.invalid/s.zip")
     for name, yes, words in (
         ("nosuch", ["--yes"], "--source must be all or one of songs, got nosuch"),
         ("songs", [], "pass --yes"),
     ):
         with pytest.raises(SystemExit) as caught:
-            script.main([*asked(tmp_path, name, source), *yes])
+            main([*asked(tmp_path, name, source), *yes])
         assert caught.value.code == 2 and words in capsys.readouterr().err
 
 
