@@ -19,9 +19,8 @@ from emomusic.music.score import write_score
 
 
 def write_song(path: Path, *, meter: int = 4) -> None:
-    score = score_of(
-        [(beat, 0.5, 60 + beat, 64) for beat in range(12)], signatures=((0, meter, 4),)
-    )
+    notes = [(beat, 0.5, 60 + beat, 64) for beat in range(12)]
+    score = score_of(notes, signatures=((0, meter, 4),))
     score.tempos.append(Tempo(960, 60))
     write_score(score, path)
 
@@ -65,10 +64,10 @@ def test_songs_are_listed_by_note_meter_and_a_side_that_depends_on_the_name(tmp_
         write_song(tmp_path / f"{k}.mid", meter=3 if k % 2 else 4)
         lines.append(f"{k}.mid,{'pop1k7' if k < 4 else 'pianocore'},beat,,{'clean44' * (k < 3)}")
     (tmp_path / "index.csv").write_text("\n".join(lines) + "\n")
-    both = (False, True)
-    paths = [path for side in both for path in song_paths(tmp_path, held_back=side)]
+    paths, waltzes = [], []
+    for side in (False, True):
+        paths += song_paths(tmp_path, held_back=side)
+        waltzes += scores(tmp_path, 3, ("pianocore",), held_back=side)
     assert sorted(path.name for path in paths) == ["0.mid", "1.mid", "2.mid"]
-    (waltz,) = (
-        song for side in both for song in scores(tmp_path, 3, ("pianocore",), held_back=side)
-    )
+    (waltz,) = waltzes
     assert waltz.name == "5" and waltz.is_score
