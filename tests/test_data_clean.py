@@ -89,16 +89,6 @@ def test_other_stretches_of_eight_bars_are_taken_too() -> None:
     assert [len(one.bar_beats) for one in stretches] == [12, 8]  # not the four bars between
     assert [one.raw_lines[0] for one in stretches] == [0, 74]
     assert [one.is_to_the_end for one in stretches] == [False, True]
-    # A metre of the source may hold in spans only.
-    stretches = clean_stretches(
-        score_of(steady(100)), performed=True, metre=(3, 4), spans=((1, 25), (30, None))
-    )
-    assert [set(one.bar_beats) for one in stretches] == [{3}, {3}]
-    assert [one.raw_lines[[0, -1]].tolist() for one in stretches] == [[30, 102], [1, 25]]
-    assert stretches[1].bar_s[[0, 1]].tolist() == [0.5, 2.0]
-    # So may its tempo.
-    score = score_of(steady(16), signatures=((0, 4, 4), (1, 5, 4)), tempo=120)
-    assert clean_score(score, metre=(4, 4), tempo=60).bar_s.tolist() == [0, 4, 8, 12, 16]
 
 
 def test_upbeats_silence_and_what_is_off_the_piano_are_left_out() -> None:

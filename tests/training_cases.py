@@ -30,10 +30,6 @@ LIVELY = Augmentation(bar_controls=0.7, chords=0.8, form=0.9, given=0.6, gap=0.5
 TEXTS = row_vocabulary()
 
 
-class Stopped(Exception):  # noqa: N818 - no error
-    """A run stops here."""
-
-
 def state(out: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a run's state."""
     return load_file(out / "run" / STATE_NAME)
