@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 from synthetic import row_vocabulary
 
-from emomusic.training.batches import STILL as STILL
 from emomusic.training.batches import Augmentation
 from emomusic.training.state import STATE_NAME
 
