@@ -10,7 +10,6 @@ from emomusic.music.notes import make_notes
 from emomusic.music.score import notes_of
 
 Note = tuple[float, float, int, int]
-Signatures = tuple[tuple[float, int, int], ...]
 
 
 def steady(n_beats: int) -> list[Note]:
@@ -55,22 +54,20 @@ def test_a_change_of_metre_keeps_bars_whole_and_marks_the_compound_ones() -> Non
     assert song.raw_lines.tolist() == [0, 4, 8, 11, 14, 17, 20]
 
 
-@pytest.mark.parametrize(
-    ("notes", "signatures", "words"),
-    [
+def test_what_cannot_be_used_is_told_in_a_few_words() -> None:
+    for notes, signatures, words in (
         (steady(40), ((0, 5, 4),), "^time signature 5/4$"),
         (steady(40), ((0, 7, 8),), "^time signature 7/8$"),
         (steady(40), ((0, 1, 4),), "^time signature 1/4$"),
         (steady(40), ((0, 4, 4), (12, 5, 4), (17, 4, 4), (29, 7, 8)), "^fewer than 4 bars$"),
         (steady(12), ((0, 4, 4),), "^fewer than 4 bars$"),
         ([(0, 1, 5, 60)], ((0, 4, 4),), "^no notes on the piano$"),
-    ],
-)
-def test_what_cannot_be_used_is_told_in_a_few_words(
-    notes: list[Note], signatures: Signatures, words: str
-) -> None:
-    with pytest.raises(SkippedError, match=words):
-        clean_score(score_of(notes, signatures=signatures))
+    ):
+        with pytest.raises(SkippedError, match=words):
+            clean_score(score_of(notes, signatures=signatures))
+    short = make_notes(np.arange(4.0), np.ones(4), np.full(4, 60), np.full(4, 60))
+    with pytest.raises(SkippedError, match=r"^fewer than 4 bars$"):
+        clean_performance(short, BeatGrid(np.arange(0, 9, 0.5), 4, 0.9))
 
 
 def test_of_a_piece_with_an_odd_bar_the_longer_side_is_kept() -> None:
@@ -92,13 +89,6 @@ def test_other_stretches_of_eight_bars_are_taken_too() -> None:
     assert [len(one.bar_beats) for one in stretches] == [12, 8]  # not the four bars between
     assert [one.raw_lines[0] for one in stretches] == [0, 74]
     assert [one.is_to_the_end for one in stretches] == [False, True]
-    # A metre of the source may hold in spans only.
-    stretches = clean_stretches(
-        score_of(steady(100)), performed=True, metre=(3, 4), spans=((1, 25), (30, None))
-    )
-    assert [set(one.bar_beats) for one in stretches] == [{3}, {3}]
-    assert [one.raw_lines[[0, -1]].tolist() for one in stretches] == [[30, 102], [1, 25]]
-    assert stretches[1].bar_s[[0, 1]].tolist() == [0.5, 2.0]
 
 
 def test_upbeats_silence_and_what_is_off_the_piano_are_left_out() -> None:
@@ -115,12 +105,6 @@ def test_upbeats_silence_and_what_is_off_the_piano_are_left_out() -> None:
     assert float((held.onset + held.duration).max()) == 16.0
 
 
-def test_metre_and_tempo_of_the_source_override_those_of_the_file() -> None:
-    score = score_of(steady(16), signatures=((0, 4, 4), (1, 5, 4)), tempo=120)
-    song = clean_score(score, metre=(4, 4), tempo=60)
-    assert song.bar_s.tolist() == [0, 4, 8, 12, 16]
-
-
 def test_played_onsets_snap_to_sixteenths_and_written_ones_to_twelfths() -> None:
     loose = [(i + 0.04, 0.9, 60, 50 + i) for i in range(16)] + [(0.33, 0.05, 70, 50)]
     played = notes_of(clean_score(score_of(loose), performed=True).score)
@@ -129,10 +113,10 @@ def test_played_onsets_snap_to_sixteenths_and_written_ones_to_twelfths() -> None
     assert 1 / 3 in written.onset and written.duration.min() == pytest.approx(1 / 12)
 
 
-@pytest.mark.parametrize(("n_velocities", "has_dynamics"), [(1, False), (2, False), (3, True)])
-def test_flat_velocities_are_no_dynamics(n_velocities: int, has_dynamics: bool) -> None:
-    notes = [(o, d, p, 64 + int(o) % n_velocities) for o, d, p, _ in steady(16)]
-    assert clean_score(score_of(notes)).has_dynamics is has_dynamics
+def test_flat_velocities_are_no_dynamics() -> None:
+    for n_velocities in (1, 2, 3):
+        notes = [(o, d, p, 64 + int(o) % n_velocities) for o, d, p, _ in steady(16)]
+        assert clean_score(score_of(notes)).has_dynamics is (n_velocities > 2)
 
 
 def test_a_performance_lands_on_its_tracked_beats() -> None:
@@ -143,6 +127,3 @@ def test_a_performance_lands_on_its_tracked_beats() -> None:
     assert notes_of(song.score).onset.tolist() == list(range(24))
     assert song.bar_beats.tolist() == [4] * 6
     assert song.bar_s == pytest.approx(beats_s[::4])
-    short = make_notes(np.arange(4.0), np.ones(4), np.full(4, 60), np.full(4, 60))
-    with pytest.raises(SkippedError, match="fewer than 4 bars"):
-        clean_performance(short, BeatGrid(np.arange(0, 9, 0.5), 4, 0.9))

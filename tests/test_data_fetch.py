@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import importlib.util
 import io
 import json
 import stat
@@ -11,26 +10,24 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import download_data as room
 import pytest
-from symusic import Note, Score, Tempo, Track
-
-from emomusic.data import fetch as room
-from emomusic.data.fetch import (
+from download_data import (
     DownloadError,
     Source,
     arrange,
     download,
     fetch,
+    main,
     read_sources,
     split_of,
     unpack,
 )
+from symusic import Note, Score, Tempo, Track
 
-ROOT = Path(__file__).parent.parent
-RECIPE = ROOT / "datasets/sources.json"
+RECIPE = room.ROOT / "datasets/sources.json"
 
 
 class Server(ThreadingHTTPServer):
@@ -108,7 +105,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waited
 
 
-def source_at(url: str, **changes: object) -> Source:
+def source_at(url: str = "https://nowhere.invalid/s.zip", **changes: object) -> Source:
     values: dict[str, object] = {
         "name": "songs", "url": url, "home": "a home", "licence": "CC0 1.0", "used_for": "tests",
         "processing": "none", "unverified": "nothing", "keep": ("midi/*.mid", "labels.csv"),
@@ -123,22 +120,20 @@ def files_below(folder: Path) -> set[str]:
 def test_a_source_is_fetched_once_unpacked_and_its_digest_recorded(
     server: Server, tmp_path: Path
 ) -> None:
-    source = source_at(server.url())
+    source, top = source_at(server.url()), "downloads/songs/top/"
     result = fetch(source, tmp_path)
     assert (result.n_files, result.sha256, result.first_seen) == (2, DIGEST, True)
     assert result.skipped == {"neither MIDI, score nor labels": 1}
     assert json.loads((tmp_path / "checksums.json").read_text()) == {server.url(): DIGEST}
-    assert files_below(tmp_path) == {
-        "checksums.json", "downloads/songs.zip",
-        "downloads/songs/top/midi/a.mid", "downloads/songs/top/labels.csv",
-    }  # fmt: skip
+    unpacked = {f"{top}midi/a.mid", f"{top}labels.csv"}
+    assert files_below(tmp_path) == {"checksums.json", "downloads/songs.zip", *unpacked}
     assert not fetch(source, tmp_path).first_seen and len(server.ranges) == 1
     # Another file at the same address, and a damaged record, are told; what was there stays.
     (tmp_path / "downloads/songs.zip").unlink()
     server.files["s.zip"] = zipped({"top/midi/b.mid": b"MThd"})
     with pytest.raises(DownloadError, match=r"^songs: sha256 must be .*, got .*; file removed"):
         fetch(source, tmp_path)
-    assert (tmp_path / "downloads/songs/top/midi/a.mid").exists()
+    assert unpacked <= files_below(tmp_path)
     for content in ("{", '["a"]'):
         (tmp_path / "checksums.json").write_text(content)
         with pytest.raises(DownloadError, match=r"checksums\.json"):
@@ -210,12 +205,12 @@ def test_a_file_that_is_not_the_one_meant_is_removed(
     archive = tmp_path / "downloads/songs.zip"
     archive.parent.mkdir()
     archive.write_bytes(SONGS)
-    fetch(source_at("https://nowhere.invalid/s.zip"), tmp_path)
+    fetch(source_at(), tmp_path)
     before = files_below(tmp_path)
     archive.write_bytes(data)
     (tmp_path / "checksums.json").unlink()
     with pytest.raises(DownloadError, match=f"^songs: {words}"):
-        fetch(source_at("https://nowhere.invalid/s.zip", **changes), tmp_path)
+        fetch(source_at(**changes), tmp_path)
     assert files_below(tmp_path) == before - {"checksums.json", "downloads/songs.zip"}
 
 
@@ -278,15 +273,6 @@ def test_the_recipe_is_whole_and_mistakes_in_it_are_named(tmp_path: Path) -> Non
         read_sources(tmp_path / "none.json")
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("script", ROOT / "scripts/download_data.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def asked(folder: Path, name: str, *sources: Source) -> list[str]:
     """Write a recipe, and return the options that ask for one of its sources."""
     recipe = folder / "r.json"
@@ -294,45 +280,38 @@ def asked(folder: Path, name: str, *sources: Source) -> list[str]:
     return ["--source", name, "--out", str(folder / "data"), "--recipe", str(recipe)]
 
 
-def test_script_tells_all_nothing_and_part_apart(
-    server: Server, tmp_path: Path, script: ModuleType, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sources = source_at(server.url()), source_at(server.url("gone.zip"), name="gone")
-    for name, status in (("gone", 1), ("songs", 0), ("all", 3)):
-        assert script.main([*asked(tmp_path, name, *sources), "--yes"]) == status
-    shown = capsys.readouterr()
-    assert "licence: CC0 1.0" in shown.out and DIGEST in shown.out
-    assert shown.err.count("\n") == 2
-    assert script.main([*asked(tmp_path, "songs", *sources), "--yes", "--arrange"]) == 3
-    assert "cannot arrange: no file of a known source" in capsys.readouterr().err
-
-
-def test_script_asks_for_consent_before_it_fetches(
-    server: Server, tmp_path: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arguments = asked(tmp_path, "songs", source_at(server.url()))
-    monkeypatch.setattr(script.sys.stdin, "isatty", lambda: True, raising=False)
-    for answer, status, n_requests in [("n", 1, 0), ("", 1, 0), ("y", 0, 1)]:
-        monkeypatch.setattr("builtins.input", lambda prompt, answer=answer: answer)
-        assert script.main(arguments) == status
-        assert len(server.ranges) == n_requests
-
-
-def test_script_answers_wrong_usage_with_status_2(
+def test_script_tells_all_nothing_part_and_wrong_usage_apart(
+    server: Server,
     tmp_path: Path,
-    script: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(script.sys, "stdin", io.StringIO())
-    source = source_at("https://nowhere.invalid/s.zip")
+    sources = source_at(server.url()), source_at(server.url("gone.zip"), name="gone")
+    for name, status in (("gone", 1), ("songs", 0), ("all", 3)):
+        assert main([*asked(tmp_path, name, *sources), "--yes"]) == status
+    shown = capsys.readouterr()
+    assert "licence: CC0 1.0" in shown.out and DIGEST in shown.out
+    assert shown.err.count("\n") == 2
+    assert main([*asked(tmp_path, "songs", *sources), "--yes", "--arrange"]) == 3
+    assert "cannot arrange: no file of a known source" in capsys.readouterr().err
+    monkeypatch.setattr(room.sys, "stdin", io.StringIO())
     for name, yes, words in (
-        ("nosuch", ["--yes"], "--source must be all or one of songs, got nosuch"),
+        ("nosuch", ["--yes"], "--source must be all or one of songs, gone, got nosuch"),
         ("songs", [], "pass --yes"),
     ):
         with pytest.raises(SystemExit) as caught:
-            script.main([*asked(tmp_path, name, source), *yes])
+            main([*asked(tmp_path, name, *sources), *yes])
         assert caught.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_script_asks_for_consent_before_it_fetches(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room.sys.stdin, "isatty", lambda: True, raising=False)
+    for answer, status, n_requests in [("n", 1, 0), ("", 1, 0), ("y", 0, 1)]:
+        monkeypatch.setattr("builtins.input", lambda prompt, answer=answer: answer)
+        assert main(asked(tmp_path, "songs", source_at(server.url()))) == status
+        assert len(server.ranges) == n_requests
 
 
 def write_midi(path: Path, *tempos: float) -> None:
@@ -347,36 +326,29 @@ def arranged(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
     return arrange(folder, read_sources(RECIPE).values())
 
 
-def table(path: Path) -> list[dict[str, str]]:
+def table(path: Path) -> list[tuple[str, ...]]:
+    """Return the rows of a table without its header."""
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        return [tuple(row) for row in csv.reader(file)][1:]
 
 
-@pytest.mark.parametrize(
-    ("download", "path", "name"),
-    [
+def test_names_are_those_of_the_index() -> None:
+    lied = "Zumsteeg,_Emilie/6_Lieder,_Op.4/6_Lied_in_der_Ferne/lc6164142"
+    named = "Zumsteeg__Emilie__6_Lieder__Op.4__6_Lied_in_der_Ferne__lc6164142.mid"
+    live = "midi_kong/live/Bill Mays/An Album/A Song - Live"
+    for source, path, name in (
         ("pop1k7", "r-1/midi_synchronized/src_001/10.mid", "src_001_10.mid"),
         ("pop909", "r-1/POP909-24-bin-midi/001.mid", "001.mid"),
-        (
-            "openscore_lieder",
-            "r-1/scores/Zumsteeg,_Emilie/6_Lieder,_Op.4/6_Lied_in_der_Ferne/lc6164142.mxl",
-            "Zumsteeg__Emilie__6_Lieder__Op.4__6_Lied_in_der_Ferne__lc6164142.mid",
-        ),
+        ("openscore_lieder", f"r-1/scores/{lied}.mxl", named),
         ("asap", "r-1/Bach/Fugue/bwv_848/midi_score.mid", "Bach_Fugue_bwv_848.mid"),
         ("asap", "r-1/Bach/Fugue/bwv_848/other.mid", None),
         ("game_piano", "r-1/midi_songs/A_(Piano).mid", "A__Piano_.mid"),
         ("vgmidi", "r-1/unlabelled/midi/A b_3DS_C.mid", "vgmidi_A_b_3DS_C.mid"),
         ("pianocore", "a.mid", "a.mid"),
-        (
-            "pijama",
-            "r-1/midi_dataset/midi_kong/live/Bill Mays/An Album/A Song - Live.midi",
-            "Bill_Mays__An_Album__A_Song_-_Live.mid",
-        ),
-    ],
-)
-def test_names_are_those_of_the_index(download: str, path: str, name: str | None) -> None:
-    (rule,) = read_sources(RECIPE)[download].corpus
-    assert rule.name(path) == name
+        ("pijama", f"r-1/midi_dataset/{live}.midi", "Bill_Mays__An_Album__A_Song_-_Live.mid"),
+    ):
+        (rule,) = read_sources(RECIPE)[source].corpus
+        assert rule.name(path) == name
 
 
 def test_the_index_says_what_is_known_and_counts_what_is_not_taken(tmp_path: Path) -> None:
@@ -392,19 +364,17 @@ def test_the_index_says_what_is_known_and_counts_what_is_not_taken(tmp_path: Pat
     (downloads / "pianocore/._x.mid").write_bytes(b"no music")
     n_files, skipped = arranged(tmp_path)
     assert n_files == {"pop909": 2, "pianocore": 1}
-    assert skipped == {
-        "not a MIDI file: it does not start with MThd": 1,
-        "name taken by another file": 1,
-    }
+    unread = "not a MIDI file: it does not start with MThd"
+    assert skipped == {unread: 1, "name taken by another file": 1}
     rows = table(tmp_path / "corpus/index.csv")
-    assert [(row["path"], row["source"], row["grid"], row["bpm"]) for row in rows] == [
+    assert [row[:4] for row in rows] == [
         ("pop909/001.mid", "pop909", "bar", "90.0"),
         ("pop909/002.mid", "pop909", "bar", ""),
         ("pianocore/x.mid", "pianocore", "bar", ""),
     ]
-    assert "placeholder" in rows[0]["note"]
+    assert "placeholder" in rows[0][4]
     found = {path.relative_to(tmp_path / "corpus") for path in tmp_path.glob("corpus/*/*.mid")}
-    assert found == {Path(row["path"]) for row in rows}
+    assert found == {Path(row[0]) for row in rows}
     assert table(tmp_path / "emotion/labels.csv") == []
     with pytest.raises(DownloadError, match=r"index\.csv exists already"):
         arranged(tmp_path)
@@ -414,31 +384,23 @@ def test_labels_are_those_of_names_and_listeners(tmp_path: Path) -> None:
     for stem in ("Q3_ab_c-D_0", "Q3_ab_c-D_1", "strange"):
         write_midi(tmp_path / f"downloads/emopia/EMOPIA_2.2/midis/{stem}.mid", 120)
     top = tmp_path / "downloads/vgmidi/r/labelled"
-    write_midi(top / "midi/A game_Song.mid", 120)
-    write_midi(top / "midi/B.mid", 120)
+    for name in ("A game_Song", "B"):
+        write_midi(top / f"midi/{name}.mid", 120)
     curves = [[-0.2, 0.0], [-0.4, -0.2], [-1.0, 1.0]]
     annotations = {
         f"piece1_{i}": {"valence": curve, "arousal": [0.5, 0.7]} for i, curve in enumerate(curves)
     }
+    told = {"annotations": annotations, "pieces": {"piece1": {"midi": "A game_Song.mid"}}}
     (top / "annotations").mkdir()
-    (top / "annotations/vgmidi_raw_1.json").write_text(
-        json.dumps({"annotations": annotations, "pieces": {"piece1": {"midi": "A game_Song.mid"}}})
-    )
+    (top / "annotations/vgmidi_raw_1.json").write_text(json.dumps(told))
     _, skipped = arranged(tmp_path)
     assert skipped == {"name without quadrant and song": 1, "labelled piece without annotation": 1}
     # The mean over a piece of the median over listeners: of -0.4 and 0, of 0.5 and 0.7.
-    assert [tuple(row.values()) for row in table(tmp_path / "emotion/labels.csv")] == [
-        ("emopia/Q3_ab_c-D_0.mid", "emopia", "ab_c-D", "Q3", split_of("ab_c-D"), "", ""),
-        ("emopia/Q3_ab_c-D_1.mid", "emopia", "ab_c-D", "Q3", split_of("ab_c-D"), "", ""),
-        (
-            "vgmidi/A_game_Song.mid",
-            "vgmidi",
-            "A_game_Song",
-            "Q2",
-            split_of("A_game_Song"),
-            "-0.200",
-            "0.600",
-        ),
+    side, game = split_of("ab_c-D"), "A_game_Song"
+    assert table(tmp_path / "emotion/labels.csv") == [
+        ("emopia/Q3_ab_c-D_0.mid", "emopia", "ab_c-D", "Q3", side, "", ""),
+        ("emopia/Q3_ab_c-D_1.mid", "emopia", "ab_c-D", "Q3", side, "", ""),
+        (f"vgmidi/{game}.mid", "vgmidi", game, "Q2", split_of(game), "-0.200", "0.600"),
     ]
     sides = [split_of(f"song {i}") for i in range(2000)]
     assert 0.16 < sides.count("val") / len(sides) < 0.24

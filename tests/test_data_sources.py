@@ -35,32 +35,29 @@ def write_tables(folder: Path, **tables: str) -> None:
         (folder / name / table).write_text(text)
 
 
-def test_a_plain_folder_lists_its_midi_files_in_order(tmp_path: Path) -> None:
+def test_a_folder_lists_its_midi_files_or_those_of_every_index(tmp_path: Path) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
     with pytest.raises(ValueError, match="no MIDI files"):
-        corpus_files(tmp_path)
-    write_songs(tmp_path / "music" / "b", range(2))
-    write_songs(tmp_path / "music" / "a", range(1))
-    (tmp_path / "music" / "notes.txt").write_text("no music")
-    files = corpus_files(tmp_path / "music")
-    assert [f.name for f in files] == ["a/song_000.mid", "b/song_000.mid", "b/song_001.mid"]
-    assert {f.source for f in files} == {"music"}
-
-
-def test_every_index_below_the_folder_tells_source_grid_and_tempo(tmp_path: Path) -> None:
+        corpus_files(music)
+    write_songs(music / "b", range(2))
+    write_songs(music / "a", range(1))
+    (music / "notes.txt").write_text("no music")
+    names = ["a/song_000.mid", "b/song_000.mid", "b/song_001.mid"]
+    assert [(f.name, f.source) for f in corpus_files(music)] == [(own, "music") for own in names]
     indices = {name: INDEX + f"{name}/a.mid,pop909,bar,93.5,some\n" for name in ("one", "two")}
     write_tables(tmp_path, **indices)
     one, two = corpus_files(tmp_path)
     told = one.name, one.source, one.grid, one.bpm, one.note
     assert told == ("one/a.mid", "pop909", "bar", 93.5, "some") and two.name == "two/a.mid"
-
-
-@pytest.mark.parametrize(
-    "text", ["path,source\na.mid,x\n", INDEX + "a.mid,x,bar,fast,\n", INDEX + "a.mid,x,bar,-1,\n"]
-)
-def test_a_damaged_index_is_told(text: str, tmp_path: Path) -> None:
-    write_tables(tmp_path, corpus=text)
-    with pytest.raises(ValueError, match=r"index\.csv: row 1 cannot be read"):
-        corpus_files(tmp_path)
+    for text in (
+        "path,source\na.mid,x\n",
+        INDEX + "a.mid,x,bar,fast,\n",
+        INDEX + "a.mid,x,bar,-1,\n",
+    ):
+        (tmp_path / "one" / "index.csv").write_text(text)
+        with pytest.raises(ValueError, match=r"index\.csv: row 1 cannot be read"):
+            corpus_files(tmp_path)
 
 
 @pytest.mark.parametrize("has_index", [True, False])
@@ -82,7 +79,7 @@ def written(folder: Path, score: ScoreTick, source: str, *rest: str) -> CorpusFi
     return CorpusFile(folder / "a.mid", "a.mid", source, grid, None, note)
 
 
-def test_the_chords_of_pop909_are_not_played(tmp_path: Path) -> None:
+def test_chords_of_a_source_are_given_not_played(tmp_path: Path) -> None:
     both = song(1, n_bars=8)
     chords = score_of([(bar * 4.0, 4.0, 48, 60) for bar in range(8)])
     both.tracks = [both.tracks[0], chords.tracks[0]]
@@ -91,6 +88,11 @@ def test_the_chords_of_pop909_are_not_played(tmp_path: Path) -> None:
         cleaned = read_song(CorpusFile(tmp_path / "a.mid", "a.mid", source, "bar", 60.0))
         assert len(notes_of(cleaned.score)) == len(notes_of(song(1, n_bars=8))) + extra
         assert cleaned.bar_s[1] == pytest.approx(4.0)
+    marked = song(1, n_bars=4)
+    marked.markers = [symusic.TextMeta(0, "C_M_C"), symusic.TextMeta(8 * TPQ, "A_m_A")]
+    found = read_song(written(tmp_path, marked, "pop1k7")).given_chords
+    assert found is not None and found.tolist() == [[0, 0], [0, 0], [82, 82], [82, 82]]
+    assert read_song(written(tmp_path, marked, "other")).given_chords is None
 
 
 def noise() -> ScoreTick:
@@ -102,21 +104,19 @@ def noise() -> ScoreTick:
 def test_what_cannot_be_used_is_skipped_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for note in ("bar phase uncertain", "three_four_like"):
-        file = written(tmp_path, noise(), "pop1k7", "beat", note)
-        with pytest.raises(SkippedError, match=f"bars: {note.replace('_', ' ')}"):
-            read_song(file)
-    with pytest.raises(SkippedError, match="written by a neural network"):
-        read_song(written(tmp_path, song(1), "touhou_nsdn"))
-    with pytest.raises(SkippedError, match="beats not found with confidence"):
-        read_song(written(tmp_path, noise(), "pijama", "none", ""))
     hours = score_of([(beat * 1000.0, 1.0, 60, 64) for beat in range(30)])
-    with pytest.raises(SkippedError, match="longer than three hours"):
-        read_song(written(tmp_path, hours, "pijama", "none", ""))
-    # The tracker has a veto on bars that somebody estimated.
+    # The tracker has a veto on bars that somebody estimated, and on no others.
     monkeypatch.setattr(sources, "hears_other_bars", lambda score: True)
-    with pytest.raises(SkippedError, match="the tracker hears others"):
-        read_song(written(tmp_path, song(1), "justpiano"))
+    for score, told, words in (
+        (noise(), ("pop1k7", "beat", "bar phase uncertain"), "bars: bar phase uncertain"),
+        (noise(), ("pop1k7", "beat", "three_four_like"), "bars: three four like"),
+        (song(1), ("touhou_nsdn",), "written by a neural network"),
+        (noise(), ("pijama", "none", ""), "beats not found with confidence"),
+        (hours, ("pijama", "none", ""), "longer than three hours"),
+        (song(1), ("justpiano",), "the tracker hears others"),
+    ):
+        with pytest.raises(SkippedError, match=words):
+            read_song(written(tmp_path, score, *told))
     assert len(read_song(written(tmp_path, song(1), "pianocore")).bar_beats) == 24
 
 
@@ -130,14 +130,6 @@ def test_uncertain_bars_that_are_heard_are_taken(
     assert set(long.bar_beats) == set(short.bar_beats) == {3}
     assert (long.raw_lines[0], short.raw_lines[[0, -1]].tolist()) == (46.0, [2.0, 44.0])
     assert (long.is_to_the_end, short.is_to_the_end) == (True, False)
-
-
-def test_given_chords_come_with_a_song(tmp_path: Path) -> None:
-    marked = song(1, n_bars=4)
-    marked.markers = [symusic.TextMeta(0, "C_M_C"), symusic.TextMeta(8 * TPQ, "A_m_A")]
-    found = read_song(written(tmp_path, marked, "pop1k7")).given_chords
-    assert found is not None and found.tolist() == [[0, 0], [0, 0], [82, 82], [82, 82]]
-    assert read_song(written(tmp_path, marked, "other")).given_chords is None
 
 
 def test_a_steady_performance_is_tracked() -> None:
@@ -162,42 +154,29 @@ def track(
     monkeypatch.setattr(sources, "track_beats", lambda notes: BeatGrid(beats_s, bar, confidence))
 
 
-@pytest.mark.parametrize(
-    ("downbeats", "bar", "confidence", "heard"),
-    [
+def test_bars_begin_where_the_tracker_hears_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = (RUNS > 106) & (RUNS < 140)
+    for downbeats, bar, confidence, heard in (
         (1.1 + BARS, 4, 0.9, ((4, 4), [(1, None)])),
         (2.0 + 3.0 * np.arange(4 * N_BARS // 3), 3, 0.9, ((3, 4), [(2, None)])),
         (RUNS, 4, 0.9, ((4, 4), [(1, 101)])),  # only runs on the prevailing beat count,
-        (RUNS + 2 * ((RUNS > 106) & (RUNS < 140)), 4, 0.9, ((4, 4), [(1, 101)])),  # long ones
+        (RUNS + 2 * others, 4, 0.9, ((4, 4), [(1, 101)])),  # long ones
         (BARS, 4, 0.5, None),  # unsure
         (0.5 + BARS, 4, 0.9, None),  # off the beats of the file
         (5.0 * np.arange(30), 4, 0.9, None),  # of other lengths than theirs
-    ],
-)
-def test_bars_begin_where_the_tracker_hears_them(
-    monkeypatch: pytest.MonkeyPatch,
-    downbeats: FloatColumn,
-    bar: int,
-    confidence: float,
-    heard: object,
-) -> None:
-    track(monkeypatch, downbeats, bar, confidence)
-    assert hear_bars(song(0, n_bars=N_BARS)) == heard
+    ):
+        track(monkeypatch, downbeats, bar, confidence)
+        assert hear_bars(song(0, n_bars=N_BARS)) == heard
 
 
-@pytest.mark.parametrize(
-    ("downbeats", "confidence", "is_other"),
-    [
+def test_a_sure_tracker_off_the_written_bars_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for downbeats, confidence, is_other in (
         (BARS, 0.9, False),
         (0.2 + BARS, 0.9, False),
         (1.0 + BARS, 0.9, True),
         (0.5 + BARS, 0.9, True),
         (1.0 + BARS, 0.7, False),
         (1.0 + 2 * BARS[: N_BARS // 2], 0.9, False),  # another pulse is no other bar
-    ],
-)
-def test_a_sure_tracker_off_the_written_bars_is_told(
-    monkeypatch: pytest.MonkeyPatch, downbeats: FloatColumn, confidence: float, is_other: bool
-) -> None:
-    track(monkeypatch, downbeats, 4, confidence)
-    assert hears_other_bars(song(0, n_bars=N_BARS)) is is_other
+    ):
+        track(monkeypatch, downbeats, 4, confidence)
+        assert hears_other_bars(song(0, n_bars=N_BARS)) is is_other

@@ -47,16 +47,10 @@ def test_clips_stretches_and_takes_are_one_group_with_their_piece() -> None:
     assert group_songs([NOTHING] * len(groups), [*groups]) == [*groups.values()]
 
 
-def test_validation_is_stable_and_near_its_share() -> None:
-    names = [f"song {i}" for i in range(4000)]
-    held = [is_validation(name, 0.1) for name in names]
-    assert held == [is_validation(name, 0.1) for name in names]
+def test_validation_is_near_its_share_by_group_and_either_side_has_one() -> None:
+    held = [is_validation(f"song {i}", 0.1) for i in range(4000)]
     assert 0.08 < np.mean(held) < 0.12
-    assert not any(is_validation(name, 0.0) for name in names)
-    assert all(is_validation(name, 1.0) for name in names)
-
-
-def test_a_group_goes_where_the_first_of_its_names_goes_and_either_side_has_one() -> None:
+    # A group goes where the first of its names goes, whatever comes to it.
     names = [f"corpus/{i:03d}.mid" for i in range(60)]
     alone = hold_back([NOTHING] * 60, names, share=0.3)
     assert alone == [is_validation(name, 0.3) for name in names]

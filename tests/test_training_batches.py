@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from synthetic import N_BINS, ROW_ATTRIBUTES, ROW_NOTES, make_rows
-from training_cases import LIVELY, STILL, TEXTS
+from training_cases import LIVELY, TEXTS
 
 from emomusic.model.events import to_events
-from emomusic.training.batches import Augmentation, ClipBatches
+from emomusic.training.batches import STILL, Augmentation, ClipBatches
 from emomusic.training.rows import Rows
 
 ROWS = make_rows(n_songs=24, n_bars=16)
@@ -61,25 +61,21 @@ def bars_of(texts: list[str]) -> tuple[list[list[str]], list[list[str]]]:
     return parts
 
 
-def first_clip(rows: Rows = ROWS, **wanted: bool) -> int:
-    """Return the first clip of a song that has, or has not, what is named."""
-    return next(
-        clip
-        for clip, song in enumerate(rows.clip_song)
-        if all(
-            bool(getattr(rows, name)[clip if name.startswith("clip") else song]) == is_so
-            for name, is_so in wanted.items()
-        )
+DYNAMICS, DURATIONS = (
+    has[ROWS.clip_song] for has in (ROWS.song_has_dynamics, ROWS.song_has_durations)
+)
+PLAIN, ENDING, FLAT, MADE_UP = (
+    int(np.flatnonzero(wanted)[0])
+    for wanted in (
+        DYNAMICS & DURATIONS & ~ROWS.clip_is_end,
+        DYNAMICS & DURATIONS & ROWS.clip_is_end,
+        ~DYNAMICS,
+        ~DURATIONS,
     )
+)
 
 
-PLAIN = first_clip(song_has_dynamics=True, song_has_durations=True, clip_is_end=False)
-ENDING = first_clip(song_has_dynamics=True, song_has_durations=True, clip_is_end=True)
-FLAT = first_clip(song_has_dynamics=False)
-MADE_UP = first_clip(song_has_durations=False)
-
-
-def test_a_clip_is_its_controls_and_its_bars() -> None:
+def test_a_clip_is_its_controls_and_its_bars_that_count_down_to_an_end() -> None:
     texts = drawn(batches(), PLAIN)
     assert texts[0] == "BOS_None"
     assert [text.split("_")[0] for text in texts[1:5]] == [
@@ -88,6 +84,10 @@ def test_a_clip_is_its_controls_and_its_bars() -> None:
     assert texts[5:8] == ["Bar_None", "TimeSig_4/4", "Position_0"]
     assert texts.count("Bar_None") == 8 and "EOS_None" not in texts
     assert not only(texts, "Ending", "Join", "Form", "Given", "Chord", "Behind", "BarControl")
+    texts = drawn(batches(), ENDING)
+    assert only(texts, "Ending") == ["Ending_4", "Ending_3", "Ending_2", "Ending_1"]
+    assert texts[-1] == "EOS_None"
+    assert texts[texts.index("Ending_1") - 2 :][:2] == ["Bar_None", "TimeSig_4/4"]
 
 
 def test_whatever_is_drawn_stands_in_its_order() -> None:
@@ -110,7 +110,6 @@ def test_a_batch_holds_the_events_of_its_clips_side_by_side() -> None:
             own = to_events(ids, layout.events, layout.kinds, learnt)
             first, part = row * batch.shape[1], slice(at, at + len(own.start))
             assert batch.place[part].tolist() == [*range(first, first + len(own.start))]
-            assert set(batch.sequence[part].tolist()) == {row}
             np.testing.assert_array_equal(batch.chosen[part], own.chosen)
             np.testing.assert_array_equal(batch.learnt[part], own.learnt)
             begin = int(batch.start[at])
@@ -122,10 +121,10 @@ def test_a_batch_holds_the_events_of_its_clips_side_by_side() -> None:
 
 @pytest.mark.parametrize("clip", [PLAIN, ENDING, FLAT, MADE_UP])
 def test_what_is_given_or_not_known_is_not_learnt_and_all_that_is_music_is(clip: int) -> None:
-    song, made = ROWS.clip_song[clip], batches(augmentation=replace(LIVELY, gap=0))
-    music = ["Bar_", "Position_", "Pitch_", "EOS_"]
-    music += ["Velocity_"] if ROWS.song_has_dynamics[song] else []
-    music += ["Duration_"] if ROWS.song_has_durations[song] else []
+    made, known = batches(augmentation=replace(LIVELY, gap=0)), [True] * 4
+    known += [bool(DYNAMICS[clip]), bool(DURATIONS[clip])]
+    kinds = ("Bar_", "Position_", "Pitch_", "EOS_", "Velocity_", "Duration_")
+    music = tuple(kind for kind, is_known in zip(kinds, known, strict=True) if is_known)
     for seed in range(10):
         ids, learnt = made.sequence(clip, np.random.default_rng(seed))
         texts = [TEXTS[i] for i in ids]
@@ -138,14 +137,11 @@ def test_what_is_given_or_not_known_is_not_learnt_and_all_that_is_music_is(clip:
             if text.startswith("Chord"):
                 expected = ROWS.bar_chords[bar]["AB".index(text[5])] >= 0
             else:
-                expected = text.startswith(tuple(music)) and at not in given
+                expected = text.startswith(music) and at not in given
             assert learnt[at] == expected, text
 
 
-@pytest.mark.parametrize(
-    ("clip", "odd"), [(FLAT, ("velocity",)), (MADE_UP, ("note-length", "polyphony"))]
-)
-def test_songs_have_no_controls_of_what_is_not_theirs(clip: int, odd: tuple[str, ...]) -> None:
+def test_songs_have_no_controls_of_what_is_not_theirs() -> None:
     swap = {"tempo": "tempo", "note_density": "note_length", "register": "register"}
     meta = {**ROWS.meta}
     for name, kind in (("attributes", "Control-"), ("bar_attributes", "BarControl-")):
@@ -154,21 +150,12 @@ def test_songs_have_no_controls_of_what_is_not_theirs(clip: int, odd: tuple[str,
             text.replace(f"{kind}note-density", f"{kind}note-length") for text in meta["vocabulary"]
         ]
     made = batches(replace(ROWS, meta=meta), augmentation=replace(STILL, bar_controls=1))
-    for own in (clip, PLAIN):
-        found = {
-            meta["vocabulary"][i] for seed in range(20)
-            for i in made.sequence(own, np.random.default_rng(seed))[0]
-        }  # fmt: skip
-        named = {text for text in found if "Control" in text and any(o in text for o in odd)}
-        assert bool(named) == (own == PLAIN)
-        assert any(text.startswith("BarControl-register") for text in found)
-
-
-def test_the_last_bars_of_a_song_count_down_to_its_end() -> None:
-    texts = drawn(batches(), ENDING)
-    assert only(texts, "Ending") == ["Ending_4", "Ending_3", "Ending_2", "Ending_1"]
-    assert texts[-1] == "EOS_None"
-    assert texts[texts.index("Ending_1") - 2 :][:2] == ["Bar_None", "TimeSig_4/4"]
+    for clip, odd in ((FLAT, "velocity"), (MADE_UP, "note-length")):
+        for own in (clip, PLAIN):
+            draws = [made.sequence(own, np.random.default_rng(seed))[0] for seed in range(20)]
+            found = {meta["vocabulary"][i] for i in np.concatenate(draws)}
+            assert any("Control" in text and odd in text for text in found) == (own == PLAIN)
+            assert only(sorted(found), "BarControl-register")
 
 
 def test_a_gap_is_between_what_is_behind_and_what_was_before() -> None:
@@ -273,14 +260,11 @@ def test_chords_stand_where_they_are_known_and_move_with_the_music() -> None:
 
 def test_controls_name_the_bin_of_the_value() -> None:
     rows = replace(ROWS, clip_shift=np.zeros_like(ROWS.clip_shift))
-    value = dict(zip(ROW_ATTRIBUTES, rows.clip_values[PLAIN], strict=True))
-    edges = dict(zip(ROW_ATTRIBUTES, rows.meta["edges"], strict=True))
-    for name, text in zip(
-        ROW_ATTRIBUTES, only(drawn(batches(rows), PLAIN), "Control"), strict=True
-    ):
+    told = only(drawn(batches(rows), PLAIN), "Control")
+    for text, value, edges in zip(told, rows.clip_values[PLAIN], rows.meta["edges"], strict=True):
         chosen = int(text.split("_")[1])
-        inner = [-np.inf, *edges[name], np.inf]
-        assert inner[chosen] <= value[name] < inner[chosen + 1] and 0 <= chosen < N_BINS
+        inner = [-np.inf, *edges, np.inf]
+        assert inner[chosen] <= value < inner[chosen + 1] and 0 <= chosen < N_BINS
 
 
 def pitches(texts: list[str]) -> list[int]:
@@ -304,17 +288,18 @@ def test_notes_and_their_register_move_together() -> None:
     assert seen == {(3, "2"), (15, "3"), (-9, "0")}  # 60, 72 and 48 among the edges 55, 60, 65
 
 
-@pytest.mark.parametrize(("lowest", "moves"), [(21, {0, 12}), (96, {0, -12})])
-def test_a_shift_that_leaves_the_piano_is_not_made(lowest: int, moves: set[int]) -> None:
-    ids = ROWS.ids.astype(np.int64)
-    is_pitch = np.isin(ids, [i for i, text in enumerate(TEXTS) if text.startswith("Pitch_")])
-    # All notes between A0 and A1, or between C7 and C8, each where another one was.
-    ids[is_pitch] = TEXTS.index(f"Pitch_{lowest}") + ids[is_pitch] % 12
-    rows = replace(ROWS, ids=ids.astype(np.uint16), clip_shift=np.zeros_like(ROWS.clip_shift))
-    start = np.array(pitches(drawn(batches(rows), PLAIN)))
-    lively = batches(rows, augmentation=replace(STILL, octave=1))
-    found = {tuple(pitches(drawn(lively, PLAIN, s)) - start) for s in range(30)}
-    assert {shift for shifts in found for shift in shifts} == moves
+def test_a_shift_that_leaves_the_piano_is_not_made() -> None:
+    is_pitch = np.isin(ROWS.ids, [i for i, text in enumerate(TEXTS) if text.startswith("Pitch_")])
+    lively = {"augmentation": replace(STILL, octave=1)}
+    for lowest, moves in ((21, {0, 12}), (96, {0, -12})):
+        ids = ROWS.ids.astype(np.int64)
+        # All notes between A0 and A1, or between C7 and C8, each where another one was.
+        ids[is_pitch] = TEXTS.index(f"Pitch_{lowest}") + ids[is_pitch] % 12
+        still = np.zeros_like(ROWS.clip_shift)
+        rows = replace(ROWS, ids=ids.astype(np.uint16), clip_shift=still)
+        start, made = np.array(pitches(drawn(batches(rows), PLAIN))), batches(rows, **lively)
+        found = {tuple(pitches(drawn(made, PLAIN, s)) - start) for s in range(30)}
+        assert {shift for shifts in found for shift in shifts} == moves
 
 
 def test_chances_are_near_what_is_asked() -> None:
@@ -336,9 +321,8 @@ def test_chances_are_near_what_is_asked() -> None:
 def test_tempo_moves_no_further_than_told() -> None:
     values = ROWS.clip_values.copy()
     values[:, 0] = 100.0 * 1.08 * 1.001  # the bins' edge lies just outside
-    rows = replace(ROWS, clip_values=values)
     for tempo, bins in ((0.08, {2}), (0.2, {1, 2, 3})):
-        made = batches(rows, augmentation=replace(STILL, tempo=tempo))
+        made = batches(replace(ROWS, clip_values=values), augmentation=replace(STILL, tempo=tempo))
         assert {drawn(made, PLAIN, s)[1] for s in range(60)} == {f"Control-tempo_{b}" for b in bins}
 
 
@@ -353,13 +337,13 @@ def test_same_seed_and_numbers_give_the_same_batch() -> None:
         assert not batch.rows.equal(made.batch(clips, epoch, index).rows)
 
 
-@pytest.mark.parametrize("validation", [False, True])
-def test_every_clip_of_its_part_comes_once_in_an_epoch(validation: bool) -> None:
+def test_every_clip_of_its_part_comes_once_in_an_epoch() -> None:
     held_back = ROWS.song_is_validation[ROWS.clip_song]
-    came = [np.concatenate(batches(validation=validation).epoch(epoch)) for epoch in range(2)]
-    for order in came:
-        assert sorted(order.tolist()) == np.flatnonzero(held_back == validation).tolist()
-    assert came[0].tolist() != came[1].tolist()
+    for validation in (False, True):
+        came = [np.concatenate(batches(validation=validation).epoch(epoch)) for epoch in range(2)]
+        for order in came:
+            assert sorted(order.tolist()) == np.flatnonzero(held_back == validation).tolist()
+        assert came[0].tolist() != came[1].tolist()
 
 
 def test_a_weight_says_how_often_a_source_comes() -> None:
@@ -375,11 +359,9 @@ def test_a_weight_says_how_often_a_source_comes() -> None:
 def test_batches_keep_to_their_size_and_hold_likes_together() -> None:
     made = batches(batch_events=300)
     sizes = [made.batch(clips, 0, i).shape for i, clips in enumerate(made.epoch(0))]
-    assert max(n for n, _ in sizes) == 3 and all(n * width <= 300 for n, width in sizes)
-    assert all(width % 16 == 0 for _, width in sizes)
-
-
-def test_clips_that_do_not_fit_into_the_context_are_left_out() -> None:
+    assert max(n for n, _ in sizes) == 3
+    assert all(n * width <= 300 and width % 16 == 0 for n, width in sizes)
+    # Clips that do not fit into the context are left out.
     n_bars = ROWS.clip_n_bars.copy()
     n_bars[::2] = 4
     made = batches(replace(ROWS, clip_n_bars=n_bars), context=LENGTH + 1)
@@ -389,34 +371,16 @@ def test_clips_that_do_not_fit_into_the_context_are_left_out() -> None:
     assert len(batches(context=LENGTH + 2).clips)
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
+def test_what_gives_no_batches_is_refused() -> None:
+    for changes, words in (
         ({"source_weights": {"jazz": 2.0}}, "unknown source 'jazz'; known are even, odd"),
         ({"source_weights": {"even": 0, "odd": 0}}, "give a source a weight above 0"),
-        ({"song_is_validation": np.ones(24, bool)}, "the rows hold no training clips"),
-        ({"missing": "Control-tempo_0"}, "the rows' vocabulary has no token 'Control-tempo_0'"),
-        ({"missing": "Join_1"}, "the rows' vocabulary has no token 'Join_1'"),
-        ({"missing": "Form-rhythm_16"}, "the rows' vocabulary has no token 'Form-rhythm_16'"),
-    ],
-)
-def test_what_gives_no_batches_is_refused(changes: dict[str, Any], words: str) -> None:
-    kept = [text for text in TEXTS if text != changes.get("missing")]
-    arrays = {name: value for name, value in changes.items() if name.startswith("song")}
-    weights = {name: value for name, value in changes.items() if name.startswith("source")}
-    with pytest.raises(ValueError, match=words):
-        batches(replace(ROWS, meta={**ROWS.meta, "vocabulary": kept}, **arrays), **weights)
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"octave": 1.5}, r"octave must be in \[0, 1\], got 1.5"),
-        ({"tempo": -0.1}, r"tempo must be in \[0, 1\], got -0.1"),
-        ({"gap": float("nan")}, r"gap must be in \[0, 1\], got nan"),
-        ({"drop_all": 0.7, "keep_all": 0.6}, "drop_all . keep_all must be at most 1, got 1.3"),
-    ],
-)
-def test_chances_out_of_range_are_refused(values: dict[str, float], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        Augmentation(**values)
+    ):
+        with pytest.raises(ValueError, match=words):
+            batches(**changes)
+    with pytest.raises(ValueError, match="the rows hold no training clips"):
+        batches(replace(ROWS, song_is_validation=np.ones(24, bool)))
+    for missing in ("Control-tempo_0", "Join_1", "Form-rhythm_16"):
+        kept = [text for text in TEXTS if text != missing]
+        with pytest.raises(ValueError, match=f"the rows' vocabulary has no token '{missing}'"):
+            batches(replace(ROWS, meta={**ROWS.meta, "vocabulary": kept}))

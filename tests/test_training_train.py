@@ -1,4 +1,4 @@
-"""Runs: what they leave, how they end, stop, go on and branch, and what they refuse."""
+"""Runs: what they leave and keep, how they end, stop, go on and branch, what they refuse."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from synthetic import make_rows
-from training_cases import SMALL, TEXTS, Stopped, alike, curve, scalars, state
+from training_cases import SMALL, TEXTS, alike, curve, scalars, state
 
 from emomusic.model.checkpoint import SIZES, ModelConfig, load_model, save_model
 from emomusic.model.events import EventLayout
 from emomusic.model.transformer import Transformer
 from emomusic.training import train as room
 from emomusic.training.config import TrainConfig, make_config
-from emomusic.training.state import STATE_NAME
+from emomusic.training.distributed import Ranks
+from emomusic.training.state import LOG_NAME, STATE_NAME, Log, load_state
 from emomusic.training.train import make_optimisers, start_from, train
 
-SETTINGS = {**SMALL, "max_steps": 24, "lr": 0.01, "save_minutes": 1e-6}
+SETTINGS = {**SMALL, "max_steps": 24, "lr": 0.01, "dropout": 0.1, "save_minutes": 1e-6}
+
+
+class Stopped(Exception):  # noqa: N818 - no error
+    """A run stops here."""
 
 
 @pytest.fixture(scope="module")
@@ -143,52 +150,41 @@ def test_a_branch_begins_where_the_run_was_and_leaves_it_alone(
     assert alike(tmp_path / "decay", tmp_path / "parts")  # with its own state
 
 
-def test_a_branch_takes_other_rows_only_when_told(
+def test_other_settings_or_rows_do_not_take_over_a_run_and_a_branch_when_told(
     rows: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    other = tmp_path / "rows.npz"
-    make_rows(n_songs=18, seed=2).save(other)
-    changes = {"branch_from": str(undisturbed), "max_steps": 4}
-    with pytest.raises(ValueError, match=r"cannot resume from .*: it is a run of rows .*, not "):
-        run(other, tmp_path / "out", **changes)
-    assert run(other, tmp_path / "out", **changes, same_rows=False)[-1]["step"] == 28
-    with pytest.raises(ValueError, match="it is a run of size tiny, not half"):
-        run(rows, tmp_path / "half", **changes, size="half")
-    with pytest.raises(ValueError, match=r"cannot resume from .*nowhere"):
-        run(rows, tmp_path / "no", **{**changes, "branch_from": str(tmp_path / "nowhere")})
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"seed": 5}, "a run of seed 3, not 5; take the same again, or another folder"),
-        ({"batch_events": 201}, "batch_events 130, not 201"),
-        ({"micro_batches": 1}, "micro_batches 2, not 1"),
-        ({"lr": 0.02}, "lr 0.01, not 0.02"),
-        ({"context": 100}, "context 128, not 100"),
-        ({"decay_steps": 3}, "decay_steps 0, not 3"),
-        ({"source_weights": {"odd": 0.5}}, "source_weights {}, not {'odd': 0.5}"),
-        ({"augmentation": {"octave": 0}}, "octave 0.2, not 0"),
-        ({"rows": 1.0}, "a run of rows "),
-    ],
-)
-def test_other_settings_or_rows_do_not_take_over_a_run(
-    rows: Path, undisturbed: Path, tmp_path: Path, changes: dict[str, Any], words: str
-) -> None:
     out = Path(shutil.copytree(undisturbed, tmp_path / "out"))
-    if "rows" in changes:
-        other, rows = make_rows(n_songs=12), tmp_path / "rows.npz"
-        edges = [[changes["rows"] + edge for edge in own] for own in other.meta["edges"]]
-        replace(other, meta={**other.meta, "edges": edges}).save(rows)
-    with pytest.raises(ValueError, match="cannot resume from") as caught:
-        run(rows, out, **{name: own for name, own in changes.items() if name != "rows"})
-    assert words in str(caught.value) and alike(out, undisturbed)
-
-
-def test_a_run_of_a_decay_is_as_long_as_it_was(rows: Path, tmp_path: Path) -> None:
-    run(rows, tmp_path, max_steps=3, decay_steps=2)
+    other, moved = make_rows(n_songs=12), tmp_path / "rows.npz"
+    edges = [[1.0 + edge for edge in own] for own in other.meta["edges"]]
+    replace(other, meta={**other.meta, "edges": edges}).save(moved)
+    changes: dict[str, Any]
+    for path, changes, words in (
+        (rows, {"seed": 5}, "a run of seed 3, not 5; take the same again, or another folder"),
+        (rows, {"batch_events": 201}, "batch_events 130, not 201"),
+        (rows, {"micro_batches": 1}, "micro_batches 2, not 1"),
+        (rows, {"lr": 0.02}, "lr 0.01, not 0.02"),
+        (rows, {"context": 100}, "context 128, not 100"),
+        (rows, {"decay_steps": 3}, "decay_steps 0, not 3"),
+        (rows, {"source_weights": {"odd": 0.5}}, "source_weights {}, not {'odd': 0.5}"),
+        (rows, {"augmentation": {"octave": 0}}, "octave 0.2, not 0"),
+        (moved, {}, "a run of rows "),
+    ):
+        with pytest.raises(ValueError, match="cannot resume from") as caught:
+            run(path, out, **changes)
+        assert words in str(caught.value) and alike(out, undisturbed)
+    run(rows, tmp_path / "decay", max_steps=3, decay_steps=2)  # is as long as it was
     with pytest.raises(ValueError, match="it is a run of max_steps 3, not 5"):
-        run(rows, tmp_path, max_steps=5, decay_steps=2)
+        run(rows, tmp_path / "decay", max_steps=5, decay_steps=2)
+    branch = {"branch_from": str(undisturbed), "max_steps": 4}
+    for path, changes, words in (
+        (moved, branch, r"cannot resume from .*: it is a run of rows .*, not "),
+        (rows, {**branch, "size": "half"}, "it is a run of size tiny, not half"),
+        (rows, {"branch_from": str(tmp_path / "nowhere")}, r"cannot resume from .*nowhere"),
+        (rows, {"device": "cuda"}, "device is cuda, but torch finds no such GPU"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            run(path, tmp_path / "branch", **changes)
+    assert run(moved, tmp_path / "branch", **branch, same_rows=False)[-1]["step"] == 28
 
 
 class Clock:
@@ -246,12 +242,6 @@ def test_samples_and_saving_are_no_slow_training(
     assert asked == [(tmp_path, step) for step in [*range(1, 13), 12]]
 
 
-def test_a_missing_gpu_is_told(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="device is cuda, but torch finds no such GPU"):
-        run(rows, tmp_path, device="cuda")
-
-
 def model(n_layers: int, seed: int, **changes: int) -> Transformer:
     torch.manual_seed(seed)
     texts = [*TEXTS, *["more"] * changes.pop("n_more", 0)]
@@ -259,29 +249,26 @@ def model(n_layers: int, seed: int, **changes: int) -> Transformer:
     return Transformer(ModelConfig(len(texts), EventLayout.from_texts(texts), **shape))
 
 
-@pytest.mark.parametrize(("mine", "theirs"), [(2, 2), (4, 2), (3, 1)])
-def test_fewer_layers_are_stacked_in_turn(tmp_path: Path, mine: int, theirs: int) -> None:
-    source, target = model(theirs, 1), model(mine, 2, context=32)
-    save_model(tmp_path, source, recipe={}, dtype=torch.float32)
-    start_from(target, tmp_path)
-    found = source.state_dict()
-    for name, tensor in target.state_dict().items():
-        parts = name.split(".")
-        if parts[0] == "blocks":
-            parts[1] = str(int(parts[1]) % theirs)
-        assert torch.equal(tensor, found[".".join(parts)]), name
-
-
-@pytest.mark.parametrize(
-    ("mine", "theirs", "changes"),
-    [(2, 4, {}), (3, 2, {}), (2, 2, {"dim": 32}), (2, 2, {"n_more": 1})],
-)
-def test_a_model_of_another_shape_is_refused(
-    tmp_path: Path, mine: int, theirs: int, changes: dict[str, int]
-) -> None:
-    save_model(tmp_path, model(theirs, 1, **changes), recipe={})
-    with pytest.raises(ValueError, match=r"a model of .* cannot start from .*, which is "):
-        start_from(model(mine, 2), tmp_path)
+def test_fewer_layers_are_stacked_in_turn_and_another_shape_is_refused(tmp_path: Path) -> None:
+    for mine, theirs in ((2, 2), (4, 2), (3, 1)):
+        source, target = model(theirs, 1), model(mine, 2, context=32)
+        save_model(tmp_path, source, recipe={}, dtype=torch.float32)
+        start_from(target, tmp_path)
+        found = source.state_dict()
+        for name, tensor in target.state_dict().items():
+            parts = name.split(".")
+            if parts[0] == "blocks":
+                parts[1] = str(int(parts[1]) % theirs)
+            assert torch.equal(tensor, found[".".join(parts)]), name
+    for mine, theirs, change in (
+        (2, 4, {}),
+        (3, 2, {}),
+        (2, 2, {"dim": 32}),
+        (2, 2, {"n_more": 1}),
+    ):
+        save_model(tmp_path, model(theirs, 1, **change), recipe={})
+        with pytest.raises(ValueError, match=r"a model of .* cannot start from .*, which is "):
+            start_from(model(mine, 2), tmp_path)
 
 
 def test_a_run_may_grow_from_a_smaller_one(rows: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -304,6 +291,65 @@ def test_each_parameter_has_one_optimiser() -> None:
     for name, parameter in made.named_parameters():
         inside = ("qkv.weight", "out.weight", "gate_up.weight", "down.weight")
         assert (id(parameter) in by_muon) == name.endswith(inside), name
+
+
+def test_no_damage_of_a_state_goes_unnoticed_and_none_is_taken_in(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    path, other, odd = tmp_path / STATE_NAME, model(2, 5), model(3, 5)
+    optimisers = make_optimisers(other, TrainConfig(max_steps=1), torch.float32)
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+
+    def refused(words: str = "", own: Transformer = other) -> None:
+        ranks = Ranks(torch.device("cpu"))
+        with pytest.raises(ValueError, match=rf"cannot resume from .*{words}") as caught:
+            load_state(tmp_path, own, optimisers, same={}, ranks=ranks)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+    refused("No such file")
+    whole, chance = (undisturbed / "run" / STATE_NAME).read_bytes(), np.random.default_rng(0)
+    for place in map(int, [*range(40), *chance.integers(0, len(whole), 60)]):
+        flipped = bytes([whole[place] ^ 1 << int(chance.integers(8))])
+        for data in (whole[:place], whole[:place] + flipped + whole[place + 1 :]):
+            path.write_bytes(data)
+            refused()
+    path.write_bytes(whole)
+    refused(own=odd)
+    save_file(load_file(path), path, metadata={"scalars": "{}"})  # no digest
+    refused("it is damaged, or of an earlier version; take another")
+    after = other.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert not any(optimiser.state for optimiser in optimisers)
+
+
+def logged(folder: Path, step: int, *at: int) -> list[int]:
+    """Log at some steps in a run that stands at one; return all steps in the log."""
+    log = Log(folder, step)
+    for place in at:
+        log.write({"step": place}, {"loss": 1 / 3})
+    return [json.loads(line)["step"] for line in (folder / LOG_NAME).read_text().splitlines()]
+
+
+def test_a_log_holds_each_record_once_and_none_from_after_the_state(tmp_path: Path) -> None:
+    record = Log(tmp_path, 0).write({"step": 3, "epoch": 1}, {"loss": 2 / 3, "lr": 0.1})
+    assert record == {"step": 3, "epoch": 1, "loss": 0.666667, "lr": 0.1}
+    assert json.loads((tmp_path / LOG_NAME).read_text()) == record
+    logged(tmp_path, 0, 0, 10, 20, 30)
+    assert logged(tmp_path, 20, 30, 40) == [0, 10, 20, 30, 40]
+    logged(tmp_path, 0, 10)
+    for _ in range(2):
+        log = Log(tmp_path, 10)
+        for values in ({"loss": 1.0}, {"validation_advance": 1.0}, {"precision": "fp32"}) * 2:
+            log.write({"step": 10}, values)
+    assert logged(tmp_path, 10) == [10, 10, 10]
+    # A line cut short is dropped.
+    for tail in ('{"step": 3', "[1]\n", '{"loss": 1}\n', "\n", "\xff"):
+        logged(tmp_path, 0, 1, 2)
+        with (tmp_path / LOG_NAME).open("a", encoding="latin-1") as file:
+            file.write(tail)
+        assert logged(tmp_path, 5, 6) == [1, 2, 6]
+    pytest.importorskip("tensorboard")
+    assert [path for path in tmp_path.iterdir() if "tfevents" in path.name]
 
 
 TRAIN = Path(__file__).resolve().parents[1] / "scripts" / "train.py"

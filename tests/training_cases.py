@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 from synthetic import row_vocabulary
 
-from emomusic.training.batches import STILL as STILL
 from emomusic.training.batches import Augmentation
 from emomusic.training.state import STATE_NAME
 
@@ -28,10 +27,6 @@ SMALL: dict[str, Any] = {
 }
 LIVELY = Augmentation(bar_controls=0.7, chords=0.8, form=0.9, given=0.6, gap=0.5, octave=0.5)
 TEXTS = row_vocabulary()
-
-
-class Stopped(Exception):  # noqa: N818 - no error
-    """A run stops here."""
 
 
 def state(out: Path) -> dict[str, torch.Tensor]:

@@ -87,12 +87,10 @@ class Layout:
         self.n_ids = len(texts)
         self.events = EventLayout.from_texts(texts)
         self.kinds = self.events.kinds(len(texts))
+        tables = ("Control", rows.meta["attributes"]), ("BarControl", rows.meta["bar_attributes"])
         self.control, self.bar_control = (
             np.array(look_up(*(f"{kind}-{name.replace('_', '-')}_0" for name in names)))
-            for kind, names in (
-                ("Control", rows.meta["attributes"]),
-                ("BarControl", rows.meta["bar_attributes"]),
-            )
+            for kind, names in tables
         )
         self.ending = look_up(*(f"Ending_{left + 1}" for left in range(ENDING_BARS)))
         self.join = look_up(*(f"Join_{left + 1}" for left in range(JOIN_BARS)))
@@ -112,7 +110,6 @@ class EventBatch:
         shape: B and T.
         chosen: See `Events`, shape (n_events, n_slots).
         learnt: As chosen.
-        sequence: The sequence of each event, shape (n_events,).
         n_notes: Notes written.
     """
 
@@ -122,12 +119,7 @@ class EventBatch:
     shape: tuple[int, int]
     chosen: Tensor
     learnt: Tensor
-    sequence: Tensor
     n_notes: int
-
-    @property
-    def n_learnt(self) -> int:
-        return int(self.learnt.sum())
 
     def to(self, device: torch.device) -> EventBatch:
         """Return the same on another device."""
@@ -179,19 +171,15 @@ class _Drawn:
         self.given = np.zeros(notes.stop - notes.start, dtype=bool)
         if rng.random() < a.given:
             self.given = _part(rng, rows.note_part[notes])
-            self.given &= np.repeat(self._some_bars(rng), np.diff(bar_note))
+            shown = np.ones(self.n_bars, dtype=bool)  # the bars that notes are given in
+            if rng.random() < 0.4:
+                begin, end = sorted(rng.integers(0, self.n_bars + 1, 2).tolist())
+                shown[:begin] = shown[max(end, begin + 1) :] = False
+            if self.gap != NO_GAP:
+                shown[self.gap[1] :] = False  # bars behind a gap are shown whole
+            self.given &= np.repeat(shown, np.diff(bar_note))
         self.given_velocity = rng.random() < 0.7 and bool(self.has[1])
         self.given_duration = rng.random() < 0.8 and bool(self.has[2])
-
-    def _some_bars(self, rng: np.random.Generator) -> Bools:
-        """Draw the bars that notes are given in: none behind a gap, which are shown whole."""
-        bars = np.ones(self.n_bars, dtype=bool)
-        if rng.random() < 0.4:
-            begin, end = sorted(rng.integers(0, self.n_bars + 1, 2).tolist())
-            bars[:begin] = bars[max(end, begin + 1) :] = False
-        if self.gap != NO_GAP:
-            bars[self.gap[1] :] = False
-        return bars
 
 
 class ClipBatches:
@@ -228,7 +216,11 @@ class ClipBatches:
         sources, weights = rows.meta["sources"], source_weights or {}
         for name in sorted(set(weights) - set(sources)):
             raise ValueError(f"unknown source {name!r}; known are {', '.join(sources)}")
-        self._index_notes()
+        ids, layout = rows.ids, self.layout.events
+        self.note_at = np.flatnonzero((ids >= layout.pitch[0]) & (ids < sum(layout.pitch)))
+        position = np.flatnonzero((ids >= layout.position[0]) & (ids < sum(layout.position)))
+        self._moment = ids[position[np.searchsorted(position, self.note_at) - 1]]  # of each note
+        self.bar_note = np.searchsorted(self.note_at, rows.bar_start)
         first = rows.clip_bar.astype(np.int64)
         self.n_notes = self.bar_note[first + rows.clip_n_bars] - self.bar_note[first]
         self.length = 1 + 2 * rows.clip_n_bars.astype(np.int64) + self.n_notes
@@ -245,15 +237,6 @@ class ClipBatches:
         self._needs, self._bar_needs = _needs(names), _needs(bar_names)
         self._register, self._tempo = names.index("register"), names.index("tempo")
         self._bar_register = bar_names.index("register")
-
-    def _index_notes(self) -> None:
-        """Find the notes of all bars, and the moment of each."""
-        ids, layout = self.rows.ids, self.layout.events
-        pitch = (ids >= layout.pitch[0]) & (ids < sum(layout.pitch))
-        self.note_at = np.flatnonzero(pitch)
-        position = np.flatnonzero((ids >= layout.position[0]) & (ids < sum(layout.position)))
-        self._moment = ids[position[np.searchsorted(position, self.note_at) - 1]]
-        self.bar_note = np.searchsorted(self.note_at, self.rows.bar_start)
 
     def epoch(self, epoch: int) -> list[Ints]:
         """Return the clips of each batch of an epoch, similar lengths together."""
@@ -286,32 +269,23 @@ class ClipBatches:
         lengths = np.diff(events.first)
         width = self._padded(int(lengths.max()))
         within = np.arange(events.first[-1]) - np.repeat(events.first[:-1], lengths)
-        sequence = np.repeat(np.arange(len(found)), lengths)
-        of = torch.from_numpy
-        return EventBatch(
-            rows=of(events.rows),
-            start=of(events.start),
-            place=of(sequence * width + within),
-            shape=(len(found), width),
-            chosen=of(events.chosen),
-            learnt=of(events.learnt),
-            sequence=of(sequence),
-            n_notes=int(events.is_note.sum()),
-        )
+        arrays = {name: getattr(events, name) for name in ("rows", "start", "chosen", "learnt")}
+        arrays["place"] = np.repeat(np.arange(len(found)) * width, lengths) + within
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        n_notes = int(events.is_note.sum())
+        return EventBatch(**tensors, shape=(len(found), width), n_notes=n_notes)
 
     def sequence(self, clip: int, rng: np.random.Generator) -> tuple[Ints, Bools]:
         """Return the ids of a clip as drawn now, and which of them are to be learnt."""
         c, layout = _Drawn(self, clip, rng), self.layout
         if self.length[clip] + 2 + c.given.sum() > self.context:
             c.given[:] = False  # both do not fit
-        n_written = c.n_bars
+        n_written = c.n_bars if c.gap == NO_GAP else c.gap[1]
         pieces: Pieces = [(self._head(c), False)]
         if c.gap != NO_GAP:
-            n_written = c.gap[1]
-            pieces.append((np.array([layout.events.behind]), False))
-            for bar in range(n_written, c.n_bars):
-                pieces += [(ids, False) for ids, _ in self._bar(c, bar)]
-            pieces.append((np.array([layout.events.here]), False))
+            behind = [ids for bar in range(n_written, c.n_bars) for ids, _ in self._bar(c, bar)]
+            marks = layout.events.behind, layout.events.here
+            pieces.append((np.array([marks[0], *np.concatenate(behind), marks[1]]), False))
         for bar in range(n_written):
             pieces += self._bar(c, bar)
         if c.gap != NO_GAP or c.is_end:
@@ -333,10 +307,8 @@ class ClipBatches:
     def _bar(self, c: _Drawn, bar: int) -> Pieces:
         rows, at = self.rows, c.first + bar
         body = rows.ids[rows.bar_start[at] : rows.bar_start[at + 1]].astype(np.int64)
-        pieces: Pieces = [
-            (body[:1], True),
-            (np.concatenate([body[1:2], self._marks(c, bar)]), False),
-        ]
+        marks = np.concatenate([body[1:2], self._marks(c, bar)])
+        pieces: Pieces = [(body[:1], True), (marks, False)]
         notes = np.arange(self.bar_note[at], self.bar_note[at + 1])
         given = notes[c.given[notes - c.first_note]]
         if len(given):

@@ -126,7 +126,15 @@ def make_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
     Raises:
         ValueError: If the file cannot be read, or a key is unknown, or a value out of range.
     """
-    values = {} if path is None else _read(path)
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            text = path.read_text(encoding="utf-8")
+            values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"cannot read settings from {path}: {error}") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} must hold a table of settings")
     values |= {name: value for name, value in overrides.items() if value is not None}
     known = {f.name for f in fields(TrainConfig)}
     for name in sorted(set(values) - known):
@@ -139,14 +147,3 @@ def make_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
             _check_type(entries[name], value)
         values["augmentation"] = Augmentation(**chances)
     return TrainConfig(**values)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        read = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"cannot read settings from {path}: {error}") from error
-    if not isinstance(read, dict):
-        raise ValueError(f"{path} must hold a table of settings")  # noqa: TRY004 - a bad file
-    return read

@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name torch itself uses
 
@@ -17,8 +16,6 @@ from emomusic.training.batches import ClipBatches, EventBatch
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 MULTIPLE = 256
 """Rows of a slot's products are filled up to it: each number of them costs a kernel of its own."""
-_TRIAL = (1_500, 384, 2_048)
-"""Rows, inputs and outputs of the product that is timed."""
 
 
 def faster_precision(device: torch.device) -> str:
@@ -29,10 +26,9 @@ def faster_precision(device: torch.device) -> str:
     """
     if device.type != "cpu":
         return "bf16"
-    rows, n_in, n_out = _TRIAL
     seconds = {}
     for name, dtype in PRECISIONS.items():
-        x, weight = torch.ones(rows, n_in, dtype=dtype), torch.ones(n_out, n_in, dtype=dtype)
+        x, weight = torch.ones(1_500, 384, dtype=dtype), torch.ones(2_048, 384, dtype=dtype)
         F.linear(x[:32], weight)
         started = time.perf_counter()
         F.linear(x, weight)
@@ -45,8 +41,8 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def slot_losses(model: Transformer, batch: EventBatch) -> list[tuple[Tensor, Tensor]]:
-    """Return for each slot the cross-entropies in nats, and the events that they stand at."""
+def slot_losses(model: Transformer, batch: EventBatch) -> list[Tensor]:
+    """Return for each slot the cross-entropies in nats of what is learnt, event after event."""
     x = model.embed(batch.rows, batch.start)
     n, width = batch.shape
     laid = x.new_zeros(n * width, x.shape[1]).index_copy(0, batch.place, x)
@@ -59,24 +55,16 @@ def slot_losses(model: Transformer, batch: EventBatch) -> list[tuple[Tensor, Ten
             full = F.pad(at, (0, -len(at) % MULTIPLE), value=int(at[0]))
             logits = model.logits(slot, state[full], batch.chosen[full])[: len(at)].float()
             loss = F.cross_entropy(logits, batch.chosen[at, slot], reduction="none")
-        found.append((loss, at))
+        found.append(loss)
     return found
 
 
 def summed_loss(model: Transformer, batch: EventBatch) -> Tensor:
     """Return the sum of all cross-entropies of a batch in nats."""
-    return torch.stack([loss.sum() for loss, _ in slot_losses(model, batch)]).sum()
+    return torch.stack([loss.sum() for loss in slot_losses(model, batch)]).sum()
 
 
 @torch.no_grad()
-def sequence_losses(model: Transformer, batch: EventBatch) -> NDArray[np.float64]:
-    """Return the nats of each slot in each sequence, shape (n_sequences, n_slots)."""
-    sums = torch.zeros(batch.shape[0], len(SLOTS), dtype=torch.float64)
-    for slot, (loss, at) in enumerate(slot_losses(model, batch)):
-        sums[:, slot].index_add_(0, batch.sequence[at].cpu(), loss.double().cpu())
-    return sums.numpy()
-
-
 def mean_loss(
     model: Transformer, batches: ClipBatches, *, max_events: int, precision: str
 ) -> dict[str, float]:
@@ -94,7 +82,9 @@ def mean_loss(
                 break
             batch = batches.batch(clips, 0, index)
             seen += batch.shape[0] * batch.shape[1]
-            sums += sequence_losses(model, batch.to(device)).sum(axis=0)
+            sums += [
+                float(own.cpu().double().sum()) for own in slot_losses(model, batch.to(device))
+            ]
             n_notes += batch.n_notes
     model.train()
     means = (sums / max(n_notes, 1)).tolist()

@@ -20,7 +20,7 @@ from torch import _dynamo as dynamo
 from emomusic.files import alone_in, clear_parts, write_text
 from emomusic.model.checkpoint import SIZES, ModelConfig, load_model, save_model
 from emomusic.model.transformer import Transformer
-from emomusic.training.batches import Augmentation, ClipBatches
+from emomusic.training.batches import ClipBatches
 from emomusic.training.config import TrainConfig
 from emomusic.training.distributed import Ranks, device_of
 from emomusic.training.loss import PRECISIONS, autocast, faster_precision, mean_loss, summed_loss
@@ -29,7 +29,7 @@ from emomusic.training.state import STATE_NAME, Log, load_state, save_state
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the polynomial that brings singular values near 1 in five rounds (Jordan et al. 2024)."""
-N_ROUNDS = 5
+N_ROUNDS, MOMENTUM = 5, 0.95
 RMS = 0.2
 """Size of an update's entries, as AdamW's: one rate serves both (Liu et al. 2025)."""
 LOG_EVERY = 10
@@ -110,7 +110,6 @@ class Muon(torch.optim.Optimizer):
         *,
         lr: float,
         weight_decay: float = 0.0,
-        momentum: float = 0.95,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         """Take the matrices, each with the numbers of rows of those that it holds.
@@ -119,8 +118,7 @@ class Muon(torch.optim.Optimizer):
         """
         self._cuts = {matrix: list(rows) for matrix, rows in matrices}
         self._dtype = dtype
-        defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
-        super().__init__(list(self._cuts), defaults)
+        super().__init__(list(self._cuts), {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override] # no closure is known
@@ -130,12 +128,11 @@ class Muon(torch.optim.Optimizer):
             for matrix in group["params"]:
                 if matrix.grad is None:
                     continue
-                state = self.state[matrix]
-                if not state:
-                    state["momentum_buffer"] = torch.zeros_like(matrix)
-                average = state["momentum_buffer"]
-                average.lerp_(matrix.grad, 1 - group["momentum"])
-                update = matrix.grad.lerp(average, group["momentum"])
+                if not self.state[matrix]:
+                    self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix)
+                average = self.state[matrix]["momentum_buffer"]
+                average.lerp_(matrix.grad, 1 - MOMENTUM)
+                update = matrix.grad.lerp(average, MOMENTUM)
                 cuts = self._cuts[matrix]
                 for part, own in zip(matrix.split(cuts), update.split(cuts), strict=True):
                     by_shape[tuple(part.shape)].append((part, own))
@@ -236,8 +233,12 @@ class _Run:
         torch.manual_seed(config.seed)
         chosen = faster_precision(self.device) if config.precision == "auto" else config.precision
         self.precision = self.ranks.share(chosen.encode()).decode()
-        self.training = self._batches(validation=False, augmentation=config.augmentation)
-        self.validation = self._batches(validation=True, augmentation=None)
+        how = {name: getattr(config, name) for name in ("batch_events", "context", "seed")}
+        self.validation = ClipBatches(self.rows, validation=True, augmentation=None, **how)
+        weights, lively = config.source_weights, config.augmentation
+        self.training = ClipBatches(
+            self.rows, validation=False, augmentation=lively, source_weights=weights, **how
+        )
         shape = ModelConfig(
             vocab_size=self.training.layout.n_ids,
             layout=self.training.layout.events,
@@ -250,27 +251,16 @@ class _Run:
             dynamo.config.recompile_limit = RECOMPILE_LIMIT
             for part in (*self.model.blocks, *self.model.slots):
                 part.compile(dynamic=True)
-        self.identity = {name: getattr(config, name) for name in IDENTITY}
-        # A constant rate does not depend on where the run ends.
-        self.identity["max_steps"] *= bool(config.decay_steps)
-        self.identity |= {"rows": self.rows.digest(), **vars(config.augmentation)}
         self._begin()
         self.log = None if self.ranks.rank else Log(self.run_dir, self.step)
-
-    def _batches(self, *, validation: bool, augmentation: Augmentation | None) -> ClipBatches:
-        return ClipBatches(
-            self.rows,
-            validation=validation,
-            batch_events=self.config.batch_events,
-            context=self.config.context,
-            seed=self.config.seed,
-            augmentation=augmentation,
-            source_weights={} if validation else self.config.source_weights,
-        )
 
     def _begin(self) -> None:
         """Go on with a state, or begin from another run's, from a checkpoint, or from chance."""
         config = self.config
+        self.identity = {name: getattr(config, name) for name in IDENTITY}
+        # A constant rate does not depend on where the run ends.
+        self.identity["max_steps"] *= bool(config.decay_steps)
+        self.identity |= {"rows": self.rows.digest(), **vars(config.augmentation)}
         if self.ranks.agree((self.run_dir / STATE_NAME).is_file()):
             self._load(self.run_dir, self.identity)
         elif config.branch_from:
@@ -357,7 +347,7 @@ class _Run:
         wanted = [next(stream) for _ in range(self.config.micro_batches)]
         own = wanted[self.ranks.rank :: self.ranks.size]
         batches = [self.training.batch(*one).to(self.device) for one in own]
-        counts = [[batch.n_learnt, batch.n_notes] for batch in batches] or [[0, 0]]
+        counts = [[int(batch.learnt.sum()), batch.n_notes] for batch in batches] or [[0, 0]]
         summed = torch.tensor(counts, dtype=torch.float64, device=self.device).sum(dim=0)
         n_learnt, n_notes = self.ranks.sum(summed).tolist()
         total = torch.zeros((), device=self.device)  # over all choices of the step
@@ -395,9 +385,9 @@ class _Run:
         """Measure the loss of the songs held back, and write the checkpoint; process 0 alone."""
         if self.ranks.rank:
             return {}
-        config, max_events = self.config, self.config.eval_events
+        config = self.config
         evaluated = mean_loss(
-            self.model, self.validation, max_events=max_events, precision=self.precision
+            self.model, self.validation, max_events=config.eval_events, precision=self.precision
         )
         self._log({f"validation_{name}": value for name, value in evaluated.items()})
         # Where another run or checkpoint lay is nobody's business.
