@@ -12,16 +12,7 @@ from numpy.typing import NDArray
 
 from emomusic.model.checkpoint import SIZES, ModelConfig
 from emomusic.model.engine import Engine, EngineRow, Segments, Uniforms
-from emomusic.model.events import (
-    ADVANCE,
-    CHORD_A,
-    CHORD_B,
-    DURATION,
-    PITCH,
-    SAME,
-    VELOCITY,
-    EventLayout,
-)
+from emomusic.model.events import ADVANCE, CHORD_A, PITCH, SAME, VELOCITY, EventLayout
 from emomusic.model.grammar import FREE, BarScript, GivenNote, Grammar, Script, Walk
 from emomusic.model.int8.library import is_built
 from emomusic.model.torch_engine import TorchEngine, sample_choice
@@ -46,9 +37,8 @@ GRAMMAR = Grammar(V, LAYOUT)
 BOS, EOS, BAR, GIVEN = LAYOUT.bos, LAYOUT.eos, LAYOUT.bar, LAYOUT.given
 CONTROL, BAR_CONTROL, SIGN = (TEXTS.index(t) for t in ("Control-mood_0", "BarControl-mood_0",
                                                        "TimeSig_4/4"))  # fmt: skip
-POSITIONS, PITCHES, VELOCITIES, DURATIONS, CHORDS_A, CHORDS_B = (
-    range(first, first + n) for first, n in LAYOUT.ranges
-)
+SLOT_IDS = [range(first, first + n) for first, n in LAYOUT.ranges]
+POSITIONS, PITCHES, VELOCITIES, DURATIONS, CHORDS_A, CHORDS_B = SLOT_IDS
 ENGINES: dict[str, Callable[[Transformer], Engine]] = {"torch": TorchEngine}
 VARIANTS: dict[str, Callable[[Transformer], Engine]] = {
     "torch": lambda model: TorchEngine(model, threads=3)
@@ -138,31 +128,21 @@ def choices_of(ids: list[int]) -> list[tuple[int, int]]:
     """Return the slots and choices by which ids are written; V may say SAME, all others go."""
     bar = LAYOUT.advance_bar
     own, found = {BAR: (ADVANCE, bar), EOS: (ADVANCE, bar + 1), V: (ADVANCE, SAME)}, []
-    before: list[int] = []
-    for token in ids:
-        kind = next((slot for slot, ids in
-                     ((ADVANCE, POSITIONS), (PITCH, PITCHES), (VELOCITY, VELOCITIES),
-                      (DURATION, DURATIONS), (CHORD_A, CHORDS_A), (CHORD_B, CHORDS_B))
-                     if token in ids), None)  # fmt: skip
+    for before, token in zip([None, *ids], ids, strict=False):
         if token in own:
             found.append(own[token])
-        elif kind is not None:
-            if kind == PITCH and before and before[-1] not in (*POSITIONS, V):
-                found.append((ADVANCE, SAME))
-            first = (POSITIONS[0] - 1, PITCHES[0], VELOCITIES[0], DURATIONS[0], CHORDS_A[0],
-                     CHORDS_B[0])  # fmt: skip
-            found.append((kind, token - first[kind]))
-        before.append(token)
+        for slot, choices in enumerate(SLOT_IDS):
+            if token in choices:
+                if slot == PITCH and before is not None and before not in (*POSITIONS, V):
+                    found.append((ADVANCE, SAME))
+                found.append((slot, token - choices[0] + (slot == ADVANCE)))
     return found
 
 
 def reference(engine: Engine, row: EngineRow, *, context: int = CONTEXT - 1) -> Segments:
     """Write a row from what an engine says of whole sequences, guidance spelt out.
 
-    Args:
-        engine: Its own context is longer: it has to hold what is tried after the last event, too.
-        row: What to write.
-        context: As the row is to be written with.
+    The engine's own context is longer: it has to hold what is tried after the last event, too.
     """
     walk = Walk(GRAMMAR, row.script)
     while not walk.done:

@@ -2,30 +2,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from model_cases import LAYOUT, V, make_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from emomusic.model import engine
-from emomusic.model.checkpoint import (
-    SIZES,
-    CheckpointError,
-    ModelConfig,
-    load_model,
-    save_model,
-)
+from emomusic.model.checkpoint import SIZES, CheckpointError, ModelConfig, load_model, save_model
 from emomusic.model.engine import EngineError, open_engine
-from emomusic.model.events import EventLayout
-from emomusic.model.grammar import Grammar
 from emomusic.model.int8.library import is_built
 from emomusic.model.torch_engine import TorchEngine
 from emomusic.model.transformer import Transformer
@@ -153,30 +142,3 @@ def test_engines_are_opened_by_name(
     assert open_engine(folder).name in {"torch", "cuda"}
     with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
         TorchEngine(make_model(), threads=0)
-
-
-QUIETLY = settings(max_examples=60, deadline=None, database=None, derandomize=True)
-VALUES = st.one_of(
-    st.sampled_from((1, 2, 4, 8, 64, 128, 512, 10**6, 10**9, 0, -1)),
-    st.floats(),
-    st.none(),
-    st.booleans(),
-    st.text(max_size=3),
-    st.lists(st.integers(), max_size=2),
-)
-
-
-@QUIETLY
-@given(st.sampled_from([field.name for field in fields(EventLayout)]), VALUES)
-def test_a_layout_is_one_that_works_or_refused(name: str, value: Any) -> None:
-    try:
-        layout = EventLayout.from_dict({**ASKED, name: value})
-        ModelConfig(V, layout)
-    except ValueError as error:
-        assert "\n" not in str(error)
-        return
-    grammar = Grammar(V, layout)
-    assert EventLayout.from_dict(asdict(layout)) == layout
-    assert [len(ids) for ids in grammar.slot_ids] == list(layout.n_choices)
-    assert len({*np.concatenate(grammar.slot_ids).tolist()}) == sum(layout.n_choices)
-    assert grammar.kinds.shape == layout.choices(V).shape == (V,)

@@ -15,20 +15,14 @@ from model_cases import (
     BAR,
     BAR_CONTROL,
     BOS,
-    CHORDS_A,
-    CHORDS_B,
-    CONTEXT,
     CONTROL,
-    DURATIONS,
     ENGINES,
     EOS,
     GRAMMAR,
     LAYOUT,
-    PITCHES,
-    POSITIONS,
     SIGN,
+    SLOT_IDS,
     VARIANTS,
-    VELOCITIES,
     V,
     choices_of,
     given_note,
@@ -40,14 +34,15 @@ from model_cases import (
     shown,
     written,
 )
+from numpy.typing import NDArray
 
 from emomusic.model.engine import Engine, EngineRow, LogitBias, Segments, Uniforms
 from emomusic.model.events import NONE, SLOTS, to_events
 from emomusic.model.grammar import FREE, Grammar, Script
+from emomusic.model.torch_engine import sample_choice
 from emomusic.model.transformer import Transformer
 
-SHORT = 30
-"""A context that eight bars fill."""
+POSITIONS, PITCHES, VELOCITIES, DURATIONS, CHORDS_A, CHORDS_B = SLOT_IDS
 BY_SLOT = {
     "temperature": (0.7, 1.3, 2.0, 0.5, 1.0, 1.0),
     "top_p": (0.95, 0.8, 1.0, 0.9, 1.0, 0.7),
@@ -73,10 +68,8 @@ def rows(*seeds: int, **settings: Any) -> list[EngineRow]:
 
 def script_with(*changes: dict[str, Any]) -> Script:
     """Return a script whose bars have these changes."""
-    bars = make_bars(len(changes))
-    return make_script(
-        bars=tuple(replace(bar, **own) for bar, own in zip(bars, changes, strict=True))
-    )
+    bars = zip(make_bars(len(changes)), changes, strict=True)
+    return make_script(bars=tuple(replace(bar, **own) for bar, own in bars))
 
 
 def sequence(script: Script, segments: Segments) -> list[int]:
@@ -102,13 +95,13 @@ SCRIPTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.5])
+@pytest.mark.parametrize("guided", [{}, {"guidance": 2.5}, {"guidance": 3.0, "n_guided": 1}])
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
 def test_ids_are_drawn_as_whole_sequences_tell(
-    engine: Engine, script: Script, guidance: float
+    engine: Engine, script: Script, guided: dict[str, Any]
 ) -> None:
-    found = written(engine, [make_row(3, script, guidance=guidance, **BY_SLOT)])
-    assert found == [reference(engine, make_row(3, script, guidance=guidance, **BY_SLOT))]
+    found = written(engine, [make_row(3, script, **guided, **BY_SLOT)])
+    assert found == [reference(engine, make_row(3, script, **guided, **BY_SLOT))]
 
 
 def leaning_to(segments: Segments) -> LogitBias | None:
@@ -149,31 +142,21 @@ def test_a_lean_is_asked_for_before_each_bar(engine: Engine, guidance: float) ->
         ((np.zeros(V + 1),), "a bias must be two rows of finite numbers"),
         ((ZEROS + np.float32(np.nan),), "a bias must be two rows of finite numbers"),
         ((ZEROS, np.zeros((3, 2)), np.zeros(2)), "pairs and weights do not fit"),
-        ((ZEROS, np.array([[1, V + 1]]), np.zeros(1)), f"ids outside the {V + 1}"),
-        ((ZEROS, np.array([[-2, 1]]), np.zeros(1)), f"ids outside the {V + 1}"),
-        ((ZEROS, np.array([[1, -1]]), np.zeros(1)), f"ids outside the {V + 1}"),
+        *(((ZEROS, np.array([pair]), np.zeros(1)), f"ids outside the {V + 1}")
+          for pair in ((1, V + 1), (-2, 1), (1, -1))),
         ((ZEROS, np.array([[1, 1]]), np.full(1, np.inf)), "weights that are not finite"),
     ],
-)
+)  # fmt: skip
 def test_a_lean_that_is_none_is_refused(arrays: tuple[Any, ...], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         LogitBias(*arrays)
-
-
-def test_a_lean_of_another_vocabulary_is_refused(engine: Engine) -> None:
-    def by_bar(n_bars: int) -> Callable[[Segments], LogitBias]:
-        return lambda own: LogitBias(ZEROS[:, 1:] if len(own) >= n_bars else ZEROS)
-
-    for n_bars in (0, 1):
-        with pytest.raises(ValueError, match=f"a bias must have {V + 1} columns, got {V}"):
-            written(engine, [make_row(1, steer=by_bar(n_bars))])
 
 
 @pytest.mark.parametrize(("guidance", "n_guided"), [(1.0, 0), (3.0, 7)])
 def test_where_the_context_is_full_a_row_begins_anew_with_its_last_bars(
     make: Callable[[Transformer], Engine], engine: Engine, guidance: float, n_guided: int
 ) -> None:
-    short = make(make_model(context=SHORT))
+    short = make(make_model(context=30))
     bars = make_bars(8, writes_chords=True)
     script = make_script(bars=bars, max_notes=4, max_repeated=18)
 
@@ -181,20 +164,8 @@ def test_where_the_context_is_full_a_row_begins_anew_with_its_last_bars(
         return make_row(0, script, guidance=guidance, n_guided=n_guided, steer=leaning_to)
 
     found = written(short, [row()])
-    assert len(found[0]) == 8 and found == [reference(engine, row(), context=SHORT)]
+    assert len(found[0]) == 8 and found == [reference(engine, row(), context=30)]
     assert found != written(engine, [row()])
-
-
-@pytest.mark.parametrize("n_guided", [0, 1, 3])
-def test_guidance_may_hold_for_the_first_bars_only(engine: Engine, n_guided: int) -> None:
-    def row(**settings: Any) -> EngineRow:
-        return make_row(5, make_script(5), **settings)
-
-    found = written(engine, [row(guidance=3.0, n_guided=n_guided)])
-    assert found == [reference(engine, row(guidance=3.0, n_guided=n_guided))]
-    # A row that is guided no more does not mind those that are.
-    mixed = [row(guidance=3.0), row(guidance=3.0, n_guided=n_guided), row()]
-    assert written(engine, mixed)[1:2] == found
 
 
 def rows_of_all_kinds() -> list[EngineRow]:
@@ -321,21 +292,27 @@ def written_in(grammar: Grammar) -> Bad:
     return lambda engine: list(engine.write(rows(0), grammar))
 
 
+def narrow_after(n_bars: int) -> Bad:
+    """Lean to another vocabulary after some bars."""
+    biases = [LogitBias(ZEROS)] * n_bars + [LogitBias(ZEROS[:, 1:])] * 9
+    return lambda engine: written(engine, [make_row(1, steer=lambda own: biases[len(own)])])
+
+
 @pytest.mark.parametrize(
     ("use", "words"),
     [
-        (nats_of([BOS, *[BAR, SIGN] * CONTEXT]), f"{CONTEXT + 1} events exceed a context of"),
-        (nats_of([]), f"ids that begin with {BOS} are expected"),
-        (nats_of([BAR, SIGN]), f"ids that begin with {BOS} are expected"),
-        (nats_of([[BOS, BAR]]), f"ids that begin with {BOS} are expected"),
-        (nats_of([BOS, V]), f"ids must be in 0 to {V - 1}"),
-        (nats_of([BOS, -1]), f"ids must be in 0 to {V - 1}"),
+        (narrow_after(0), f"a bias must have {V + 1} columns, got {V}"),
+        (narrow_after(1), f"a bias must have {V + 1} columns, got {V}"),
+        (nats_of([BOS, *[BAR, SIGN] * 96]), "97 events exceed a context of"),
+        *((nats_of(bad), f"ids that begin with {BOS} are expected")
+          for bad in ([], [BAR, SIGN], [[BOS, BAR]])),
+        *((nats_of([BOS, bad]), f"ids must be in 0 to {V - 1}") for bad in (V, -1)),
         (row_with(prompt=(BOS, V)), f"a given id lies outside the {V} ids"),
         (row_with(prompt=(CONTROL,)), f"a prompt begins with {BOS}, the head of a bar with {BAR}"),
         (row_with(bars=make_bars(2, head=(-1,))), f"a given id lies outside the {V} ids"),
         (row_with(bars=make_bars(2, head=(SIGN,))), f"a prompt begins with {BOS}"),
-        (row_with(bars=make_bars(2, given=((0, 0, 0, 0),))), "is no note that can be given"),
-        (row_with(bars=make_bars(2, given=((POSITIONS[0], FREE, FREE, FREE),))), "is no note that"),
+        *((row_with(bars=make_bars(2, given=(bad,))), "is no note that can be given")
+          for bad in ((0, 0, 0, 0), (POSITIONS[0], FREE, FREE, FREE))),
         (row_with(max_notes=93), r"a bar may take 97 events .* do not fit into a context of 96"),
         (row_with(max_repeated=85), "a bar may take 97 events with what is given before it"),
         (row_with(pitches=(PITCHES[5], PITCHES[4])), "the pitches .* are not within"),
@@ -344,7 +321,7 @@ def written_in(grammar: Grammar) -> Bad:
         (written_in(Grammar(V + 1, LAYOUT)), "a grammar of"),
         (written_in(Grammar(V, replace(LAYOUT, bos=0))), "a grammar of"),
     ],
-)
+)  # fmt: skip
 def test_what_does_not_fit_is_refused(engine: Engine, use: Bad, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         use(engine)
@@ -372,12 +349,54 @@ def test_settings_out_of_range_are_refused(
 
 
 def test_numbers_come_in_order_whatever_they_are_taken_in() -> None:
-    expected = np.random.default_rng(3).random(20)
+    expected = np.random.default_rng(3).random(20).tolist()
     uniforms = Uniforms(np.random.default_rng(3))
     assert uniforms.take() == expected[0]
-    np.testing.assert_array_equal(uniforms.peek(4), expected[1:5])
-    np.testing.assert_array_equal(uniforms.peek(2), expected[1:3])
+    assert [uniforms.peek(n).tolist() for n in (4, 2)] == [expected[1:5], expected[1:3]]
     uniforms.drop(3)
-    np.testing.assert_array_equal(uniforms.peek(5), expected[4:9])
+    assert uniforms.peek(5).tolist() == expected[4:9]
     uniforms.drop(6)
     assert uniforms.take() == expected[10]
+
+
+N = 20
+LOGITS = np.random.default_rng(0).standard_normal(N) * 3
+
+
+def draw(logits: NDArray[np.float64], n: int, **settings: Any) -> list[int]:
+    """Draw with numbers that lie evenly over [0, 1), so that shares come out exact."""
+    numbers, own = ((np.arange(n) + 0.5) / n).tolist(), logits.astype(np.float32)
+    settings = {"allowed": np.ones(N, dtype=bool), "temperature": 1.0, "top_p": 1.0, **settings}
+    return [sample_choice(own, uniform=number, **settings) for number in numbers]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_shares_are_those_of_the_distribution_sharpened_or_flattened(temperature: float) -> None:
+    share = np.bincount(draw(LOGITS, 5_000, temperature=temperature), minlength=N) / 5_000
+    expected = np.exp(LOGITS / temperature) / np.exp(LOGITS / temperature).sum()
+    np.testing.assert_allclose(share, expected, atol=5e-4)
+
+
+def test_top_p_keeps_the_fewest_that_hold_it() -> None:
+    logits = np.full(N, -1e4)
+    logits[[3, 8, 11, 2]] = np.log([0.5, 0.25, 0.15, 0.1])
+    for top_p, kept in ((0.4, {3}), (0.6, {3, 8}), (0.8, {3, 8, 11}), (1.0, {3, 8, 11, 2})):
+        assert set(draw(logits, 1_000, top_p=top_p)) == kept
+    share = np.bincount(draw(logits, 1_000, top_p=0.6), minlength=N) / 1_000
+    assert share[3] == pytest.approx(2 / 3, abs=2e-3)
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-9, 1.0, 5.0])
+@pytest.mark.parametrize("top_p", [1e-9, 0.5, 1.0])
+def test_what_is_not_allowed_is_never_drawn(temperature: float, top_p: float) -> None:
+    rng, own = np.random.default_rng(1), {"temperature": temperature, "top_p": top_p}
+    for scale in 10.0 ** rng.integers(0, 5, 20):
+        allowed = rng.random(N) < 0.3
+        allowed[rng.integers(N)] = True
+        logits = rng.standard_normal(N) * scale
+        assert allowed[draw(logits, 50, allowed=allowed, **own)].all()
+        for uniform in (0.0, float(np.nextafter(1.0, 0.0))):
+            assert allowed[sample_choice(logits.astype(np.float32), allowed, uniform, **own)]
+    if min(temperature, top_p) < 1e-6:
+        own["temperature"] = min(temperature, 1.0)
+        assert set(draw(LOGITS, 100, **own)) == {int(LOGITS.argmax())}

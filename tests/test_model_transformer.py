@@ -141,12 +141,10 @@ def test_more_events_than_the_context_are_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"dim": 0}, "dim must be a number in 1 to 1000000, got 0"),
-        ({"dim": 2.5}, "dim must be a number in 1 to 1000000, got 2.5"),
+        *(({"dim": bad}, f"dim must be a number in 1 to 1000000, got {bad}") for bad in (0, 2.5)),
         ({"n_layers": True}, "n_layers must be a number"),
         ({"rope_base": float("nan")}, "rope_base must be a number"),
-        ({"dim": 65}, "dim / n_heads must be even, got 65 / 4"),
-        ({"dim": 60}, "dim / n_heads must be even, got 60 / 4"),
+        *(({"dim": bad}, f"dim / n_heads must be even, got {bad} / 4") for bad in (65, 60)),
         ({"n_heads": 4, "n_kv_heads": 3}, "n_heads must be a multiple of n_kv_heads, got 4, 3"),
         ({"n_layers": 129}, "at most 128 layers and a context of 16384, got 129, 2048"),
         ({"context": 16_385}, "at most 128 layers and a context of 16384"),

@@ -57,7 +57,7 @@ def test_temperatures_are_found_each_kind_against_its_clips(order: Matrix) -> No
     assert found.temperatures == pytest.approx([2.0, 0.5, 1.5], rel=0.1)
 
 
-def test_a_kind_of_few_clips_has_the_temperature_of_all() -> None:
+def test_a_kind_of_few_clips_has_the_temperature_of_all_that_count() -> None:
     trust = np.ones(N)
     trust[: MIN_CLIPS - 1] = 0.0
     logits = TRUTH.copy()
@@ -66,9 +66,7 @@ def test_a_kind_of_few_clips_has_the_temperature_of_all() -> None:
     assert none == pytest.approx(full, rel=0.2)
     none_cut = fit(2.0 * TRUTH, owner=np.zeros(0, dtype=np.int64))
     assert none_cut.temperatures == pytest.approx([2.0] * 3, rel=0.1)
-
-
-def test_a_clip_of_no_weight_says_nothing() -> None:
+    # A clip of no weight says nothing.
     weight = rng_of(4).choice([0.0, 1.0], N)
     found = fit(np.where(weight[:, None] > 0, 2.0, -1.0) * TRUTH, weight=weight)
     assert found.temperatures[1:] == pytest.approx([2.0, 2.0], rel=0.1)
@@ -110,7 +108,6 @@ def test_probabilities_values_and_spreads_by_hand() -> None:
     found = KNOWN.probabilities(logits, np.array([0.0, 0.5, 1.0]))
     worked = [softmax(logits[0] / t) for t in (4.0, 2.0, 1.0)]  # half way: the geometric mean
     assert found == pytest.approx(np.array(worked))
-    assert KNOWN.segment_probabilities(logits[:1]) == pytest.approx(np.array(worked[1:2]))
     values = KNOWN.values(np.array([[0.25] * 4, [0.4, 0.2, 0.1, 0.3], [1.0, 0.0, 0.0, 0.0]]))
     assert values[0] == pytest.approx([0.0, 0.0])
     assert values[1] == pytest.approx([0.1 * np.log(0.7 / 0.3), 0.2 * np.log(0.6 / 0.4)])

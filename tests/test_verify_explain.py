@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers.explanation import USUAL, Rules, clip, even_bars
+from helpers.explanation import USUAL, Rules, clip
 
 from emomusic.music.notes import Notes, make_notes
+from emomusic.verify import counterfactuals as cf
 from emomusic.verify.calibration import AXES
-from emomusic.verify.counterfactuals import (
-    FACTORS,
-    Counterfactual,
-    Reference,
-    default_reference,
-    double_notes,
-    find_counterfactuals,
-    find_key,
-    repeat_onsets,
-    set_loudness,
-    sort_notes,
-    stretch,
-    switch_mode,
-    thin,
-    thin_randomly,
-    transpose,
-)
-from emomusic.verify.explain import (
-    MAX_WINDOWS,
-    Effect,
-    Explanation,
-    Trajectory,
-    Window,
-    emotion_word,
-    explain,
-    trace_emotion,
-)
+from emomusic.verify.counterfactuals import Counterfactual, Reference
+from emomusic.verify.explain import Effect, Explanation, Trajectory, Window, explain, trace_emotion
 from emomusic.verify.plots import plot_explanation
 from emomusic.verify.verifier import Verdict
 
@@ -53,41 +28,39 @@ ONE = clip().where(slice(0, 1))
 @pytest.mark.parametrize("major", [True, False])
 def test_other_mode_is_the_parallel_key_and_turns_back(tonic: int, major: bool) -> None:
     notes = clip(major=major, tonic=tonic)
-    assert find_key(notes) == (tonic % 12, major)
-    turned = switch_mode(notes, tonic=tonic % 12, is_major=major)
+    assert cf.find_key(notes) == (tonic % 12, major)
+    turned = cf.switch_mode(notes, tonic=tonic % 12, is_major=major)
     assert np.array_equal(turned.pitch, clip(major=not major, tonic=tonic).pitch)
-    back = switch_mode(turned, tonic=tonic % 12, is_major=not major)
+    back = cf.switch_mode(turned, tonic=tonic % 12, is_major=not major)
     assert np.array_equal(back.pitch, notes.pitch)
-    third = switch_mode(notes, tonic=tonic % 12, is_major=major, degrees=("third",))
+    third = cf.switch_mode(notes, tonic=tonic % 12, is_major=major, degrees=("third",))
     moved = np.flatnonzero(third.pitch != notes.pitch)
     assert set((notes.pitch[moved] - tonic) % 12) == {4 if major else 3}
 
 
-def test_stretching_changes_seconds_and_not_beats() -> None:
-    slow = stretch(clip(), 2.0)
-    assert np.allclose(slow.onset_s, 2 * clip().onset_s)
-    assert np.allclose(slow.duration_s, 2 * clip().duration_s)
-    assert np.array_equal(slow.onset, clip().onset)
-
-
-def test_loudness_and_pitch_stay_within_midi() -> None:
+def test_stretching_leaves_beats_and_loudness_and_pitch_stay_within_midi() -> None:
     notes = clip(velocity=120)
-    assert set_loudness(notes, notes.velocity + 50.0).velocity.max() == 127
-    assert set_loudness(notes, notes.velocity * 0.001).velocity.min() == 1
+    slow = cf.stretch(notes, 2.0)
+    assert np.allclose(
+        [*slow.onset_s, *slow.duration_s], 2 * np.r_[notes.onset_s, notes.duration_s]
+    )
+    assert np.array_equal(slow.onset, notes.onset)
+    assert cf.set_loudness(notes, notes.velocity + 50.0).velocity.max() == 127
+    assert cf.set_loudness(notes, notes.velocity * 0.001).velocity.min() == 1
     for semitones in (-100, -60, 12, 60, 100):
-        moved = transpose(notes, semitones)
-        assert moved.pitch.min() >= 0 and moved.pitch.max() <= 127
+        moved = cf.transpose(notes, semitones).pitch
+        assert moved.min() >= 0 and moved.max() <= 127
         # Octaves nearer, but the same tone.
-        assert sorted(moved.pitch % 12) == sorted((notes.pitch + semitones) % 12)
+        assert sorted(moved % 12) == sorted((notes.pitch + semitones) % 12)
 
 
 def test_inner_notes_go_before_outer_ones_and_these_before_whole_onsets() -> None:
-    assert sorted(set(thin(CHORDS, 0.5).pitch)) == [48, 67]
-    few = thin(CHORDS, 0.2)
+    assert sorted(set(cf.thin(CHORDS, 0.5).pitch)) == [48, 67]
+    few = cf.thin(CHORDS, 0.2)
     assert len(few) == 3 and few.onset[0] == 0.0
-    assert len(thin(CHORDS, 1.0)) == 16
+    assert len(cf.thin(CHORDS, 1.0)) == 16
     first, again, other = (
-        thin_randomly(clip(), 0.5, seed=seed).onset.tolist() for seed in (0, 0, 1)
+        cf.thin_randomly(clip(), 0.5, seed=seed).onset.tolist() for seed in (0, 0, 1)
     )
     assert first == again != other and len(first) == len(clip()) // 2
 
@@ -95,25 +68,24 @@ def test_inner_notes_go_before_outer_ones_and_these_before_whole_onsets() -> Non
 @pytest.mark.parametrize("ratio", [1.0, 1.25, 2.0, 3.0])
 def test_doubling_adds_octaves_and_keeps_what_there_was(ratio: float) -> None:
     notes = clip()
-    more = double_notes(notes, ratio)
+    more = cf.double_notes(notes, ratio)
     assert len(more) == round(min(ratio, 2.0) * len(notes))
     assert set(more.pitch % 12) == set(notes.pitch % 12)
     assert (np.diff(more.onset_s) >= 0).all()
     low = replace(notes, pitch=np.full_like(notes.pitch, 5))
-    assert set(double_notes(low, 2.0).pitch) == {5, 17}
+    assert set(cf.double_notes(low, 2.0).pitch) == {5, 17}
 
 
 def test_repeating_strikes_again_half_way_and_shortens() -> None:
-    more = repeat_onsets(CHORDS, 2.0)
-    assert len(more) == 2 * len(CHORDS)
+    more = cf.repeat_onsets(CHORDS, 2.0)
     assert np.allclose(np.unique(more.onset_s), 0.5 * np.arange(8))
     assert np.allclose(more.duration_s, 0.5)
-    assert len(repeat_onsets(CHORDS, 1.0)) == len(CHORDS)
-    assert len(repeat_onsets(ONE, 2.0)) == 1
+    for notes, ratio, n in ((CHORDS, 2.0, 32), (CHORDS, 1.0, 16), (ONE, 2.0, 1)):
+        assert len(cf.repeat_onsets(notes, ratio)) == n
 
 
 def found_in(notes: Notes) -> dict[str, Counterfactual]:
-    return {found.factor.name: found for found in find_counterfactuals(notes, USUAL)}
+    return {found.factor.name: found for found in cf.find_counterfactuals(notes, USUAL)}
 
 
 EXTREMES = {
@@ -133,7 +105,7 @@ def test_undoing_a_factor_brings_it_nearer_to_what_is_usual(name: str, end: int)
     assert found.words == f"very {EXTREMES[name][2 + end]}"
     assert len(found.edits) >= 3
     for edited in found.edits:
-        value = FACTORS[name].measure(edited)
+        value = cf.FACTORS[name].measure(edited)
         assert value is not None and (found.value - value) * found.distance > 0
     assert all(map(np.array_equal, notes.columns, before.columns)), "the clip is left as it was"
 
@@ -157,14 +129,10 @@ def test_percentiles_follow_the_clips_measured() -> None:
     assert usual.n_clips == 41
     with pytest.raises(ValueError, match="no clip to measure mode on, of 0 clips"):
         Reference.measure([])
-
-
-def test_the_shipped_table_is_of_music() -> None:
-    usual = default_reference()
-    assert usual.n_clips > 1000 and usual.quantiles.keys() == FACTORS.keys()
+    usual = cf.default_reference()  # of music
+    assert usual.n_clips > 1000 and usual.quantiles.keys() == cf.FACTORS.keys()
     assert all(len(own) == 21 and (np.diff(own) >= 0).all() for own in usual.quantiles.values())
     assert 50 < usual.middle("loudness") < 90 and 55 < usual.middle("register") < 70
-    assert usual.middle("density") > usual.middle("tempo")
 
 
 def explained(notes: Notes) -> Explanation:
@@ -174,10 +142,11 @@ def explained(notes: Notes) -> Explanation:
 def test_factors_that_move_the_verdict_are_named_with_their_axis() -> None:
     explanation = explained(clip(major=False, gap_s=0.15, velocity=100, tonic=48))
     assert explanation.quadrant == "Q2"
-    reasons = {effect.cause: (effect.axis, effect.raises) for effect in explanation.reasons}
+    reasons = explanation.in_role("for")
+    moved = {own.cause: (own.axis, getattr(own, str(own.axis))[0] > 0) for own in reasons}
     up = ("arousal", True)
-    assert reasons == {"mode": ("valence", False), "tempo": up, "loudness": up, "density": up}
-    strengths = [effect.strength for effect in explanation.reasons]
+    assert moved == {"mode": ("valence", False), "tempo": up, "loudness": up, "density": up}
+    strengths = [effect.strength for effect in reasons]
     assert strengths == sorted(strengths, reverse=True)
     plain = explanation.to_dict()
     assert json.loads(json.dumps(plain)) == plain
@@ -196,10 +165,8 @@ def test_effects_are_what_undoing_takes_away() -> None:
 def test_what_speaks_against_the_verdict_and_what_is_undecided_is_told() -> None:
     explanation = explained(clip(major=True, gap_s=0.15, velocity=50))
     assert explanation.quadrant == "Q1"
-    assert [effect.words for effect in explanation.objections] == ["very soft"]
-    assert "Against it: very soft lowers arousal." in explanation.sentence
+    assert [effect.words for effect in explanation.in_role("against")] == ["very soft"]
     explanation = explained(clip(gap_s=0.5, velocity=86))
-    assert "arousal" in explanation.undecided
     assert explanation.sentence.endswith("Arousal is undecided.")
     assert explained(ONE).effects
 
@@ -207,14 +174,12 @@ def test_what_speaks_against_the_verdict_and_what_is_undecided_is_told() -> None
 def test_mode_is_named_only_where_it_does_what_mode_does() -> None:
     class Contrary(Rules):
         def verdict(self, notes: Notes) -> Verdict:
-            heard = super().verdict(notes)
-            p = heard.probabilities
+            p = super().verdict(notes).probabilities
             turned = {"Q1": p["Q2"], "Q2": p["Q1"], "Q3": p["Q4"], "Q4": p["Q3"]}
-            quadrant = max(turned, key=turned.__getitem__)
-            return replace(heard, quadrant=quadrant, probabilities=turned, valence=-heard.valence)
+            return Verdict(max(turned, key=turned.__getitem__), turned, 0.0, 0.0, 0.2, 0.2, 1.0)
 
     effects = explain(clip(), Contrary(), reference=USUAL).effects
-    assert next(e for e in effects if e.cause == "mode").role == "no matter"
+    assert [effect.role for effect in effects if effect.cause == "mode"] == ["no matter"]
 
 
 def test_emotion_word_is_of_the_quadrant_heard() -> None:
@@ -223,7 +188,8 @@ def test_emotion_word_is_of_the_quadrant_heard() -> None:
         ("Q4", (0.05, 0.03, 0.1, 0.82), {"calm", "content", "relaxed", "serene"}),
     ):
         shares = dict(zip(("Q1", "Q2", "Q3", "Q4"), p, strict=True))
-        assert emotion_word(Verdict(q, shares, 0.0, 0.0, 0.2, 0.2, 1.0)) in words
+        verdict = Verdict(q, shares, 0.0, 0.0, 0.2, 0.2, 1.0)
+        assert explain(ONE, Rules(), reference=USUAL, verdict=verdict).emotion in words
 
 
 def effect(words: str, axis: str, *, by: float, role: str = "for") -> Effect:
@@ -233,13 +199,9 @@ def effect(words: str, axis: str, *, by: float, role: str = "for") -> Effect:
 
 
 def test_sentences_join_what_moves_one_axis() -> None:
-    effects = (
-        effect("minor mode", "valence", by=-1.0),
-        effect("fast", "arousal", by=1.0),
-        effect("loud", "arousal", by=1.0),
-        effect("dense", "arousal", by=1.0),
-        effect("high register", "valence", by=1.0, role="against"),
-    )
+    up = (effect(words, "arousal", by=1.0) for words in ("fast", "loud", "dense"))
+    against = effect("high register", "valence", by=1.0, role="against")
+    effects = (effect("minor mode", "valence", by=-1.0), *up, against)
     explanation = Explanation("Q2", 0.714, "tense", -0.5, 0.5, (), effects)
     assert explanation.headline == "minor mode, fast, loud, dense → tense"
     assert explanation.sentence == (
@@ -248,10 +210,7 @@ def test_sentences_join_what_moves_one_axis() -> None:
     )
     explanation = Explanation("Q4", 0.3, "calm", 0.0, 0.0, ("valence", "arousal"), ())
     assert explanation.headline == "no single cause by itself → calm"
-    assert explanation.sentence == (
-        "Calm (Q4, 0.30 sure): no single cause by itself carries it. "
-        "Valence and arousal are undecided."
-    )
+    assert "Valence and arousal are undecided." in explanation.sentence
 
 
 def followed(first: Notes, second: Notes) -> Notes:
@@ -259,14 +218,15 @@ def followed(first: Notes, second: Notes) -> Notes:
     onset_s = second.onset_s + first.onset_s[-1] + first.onset_s[1]
     later = replace(second, onset=second.onset + 48.0, onset_s=onset_s)
     columns = zip(first.columns, later.columns, strict=True)
-    return sort_notes(Notes(*map(np.concatenate, columns)))
+    return cf.sort_notes(Notes(*map(np.concatenate, columns)))
 
 
 PIECE = followed(clip(gap_s=0.25, velocity=90), clip(gap_s=0.5, velocity=60))
 
 
 def traced(notes: Notes) -> Trajectory:
-    return trace_emotion(notes, Rules(), bars=even_bars(notes))
+    n_bars = int(np.ceil((notes.onset + notes.duration).max() / 4.0))
+    return trace_emotion(notes, Rules(), bars=4.0 * np.arange(n_bars + 1.0))
 
 
 def named(windows: tuple[Window, ...]) -> list[str]:
@@ -277,7 +237,6 @@ def test_windows_are_four_bars_or_eight_seconds() -> None:
     windows = traced(clip()).windows
     assert [window.bars for window in windows] == [(1, 4), (5, 8), (9, 12)]
     assert [(w.start_s, w.end_s) for w in windows] == [(0, 8), (8, 16), (16, 24)]
-    assert named(windows) == ["bars 1 to 4", "bars 5 to 8", "bars 9 to 12"]
     assert replace(windows[0], bars=(3, 3)).name_to(replace(windows[0], bars=(3, 3))) == "bar 3"
     times = ["0:00 to 0:08", "0:08 to 0:16", "0:16 to 0:24"]
     assert named(trace_emotion(clip(), Rules()).windows) == times
@@ -285,7 +244,7 @@ def test_windows_are_four_bars_or_eight_seconds() -> None:
     gap = PIECE.where((PIECE.onset < 16) | (PIECE.onset >= 48))
     bars = [window.bars for window in traced(gap).windows]
     assert bars == [(1, 4), (13, 16), (17, 20), (21, 24)]
-    assert 2 <= len(trace_emotion(clip(gap_s=20.0), Rules()).windows) <= MAX_WINDOWS
+    assert 2 <= len(trace_emotion(clip(gap_s=20.0), Rules()).windows) <= 24
 
 
 def test_the_aroused_half_is_found_and_pull_is_what_the_whole_loses_without_it() -> None:
@@ -304,12 +263,8 @@ def test_the_aroused_half_is_found_and_pull_is_what_the_whole_loses_without_it()
 
 
 def test_sentences_tell_where_a_verdict_comes_from() -> None:
-    one, other = (
-        Window(
-            8.0 * k, 8.0 * k + 8.0, (4 * k + 1, 4 * k + 4), "Q1", 0.1, 0.1, fit=2.0 - k, pull=0.2
-        )
-        for k in range(2)
-    )
+    one = Window(0.0, 8.0, (1, 4), "Q1", 0.1, 0.1, fit=2.0, pull=0.2)
+    other = Window(8.0, 16.0, (5, 8), "Q1", 0.1, 0.1, fit=1.0, pull=0.2)
     both = Trajectory("Q1", "happy", (one, other)).sentence
     assert both == "Most happy, and moves the verdict most: bars 1 to 4."
     apart = Trajectory("Q1", "happy", (replace(one, pull=0.1), replace(other, quadrant="Q2")))
@@ -318,10 +273,7 @@ def test_sentences_tell_where_a_verdict_comes_from() -> None:
     )
     none = Trajectory("Q1", "happy", (replace(one, pull=0.0), replace(other, pull=0.0)))
     assert none.most_influential is None and none.sentence == "Most happy: bars 1 to 4."
-
-
-def test_short_pieces_have_one_window_and_nothing_to_tell() -> None:
-    for notes in (clip().where(slice(0, 8)), ONE):
+    for notes in (clip().where(slice(0, 8)), ONE):  # too short for two windows
         course = traced(notes)
         assert len(course.windows) <= 1 and course.sentence == ""
         assert course.most_typical is None and course.most_influential is None
@@ -335,19 +287,17 @@ def test_a_known_verdict_is_not_asked_for_again() -> None:
             asked.append(notes)
             return super().verdict(notes)
 
-    known, piece = Rules().verdict(PIECE), PIECE
-    explain(piece, Counting(), reference=USUAL, verdict=known)
-    trace_emotion(piece, Counting(), verdict=known)
-    assert asked and not any(notes is piece for notes in asked)
+    known = Rules().verdict(PIECE)
+    explain(PIECE, Counting(), reference=USUAL, verdict=known)
+    trace_emotion(PIECE, Counting(), verdict=known)
+    assert asked and not any(notes is PIECE for notes in asked)
 
 
-@pytest.mark.parametrize("n_notes", [1, 84])
-@pytest.mark.parametrize("trace", [traced, lambda notes: trace_emotion(notes, Rules())])
-def test_a_picture_is_drawn(
-    tmp_path: Path, n_notes: int, trace: Callable[[Notes], Trajectory]
-) -> None:
-    notes, path = clip(major=False).where(slice(0, n_notes)), tmp_path / "why.png"
-    plot_explanation(path, notes, explanation=explained(notes), trajectory=trace(notes))
-    data = path.read_bytes()
+@pytest.mark.parametrize(
+    ("notes", "course"), [(ONE, traced(ONE)), (PIECE, trace_emotion(PIECE, Rules()))]
+)
+def test_a_picture_is_drawn(tmp_path: Path, notes: Notes, course: Trajectory) -> None:
+    plot_explanation(tmp_path / "why.png", notes, explanation=explained(notes), trajectory=course)
+    data = (tmp_path / "why.png").read_bytes()
     assert data.startswith(b"\x89PNG")
     assert [int.from_bytes(data[at : at + 4], "big") for at in (16, 20)] == [1200, 900]

@@ -124,18 +124,19 @@ def test_curves_are_read_by_the_paths_of_clips_and_spreads_are_their_means(tmp_p
 )
 def test_wrong_curves_are_refused(tmp_path: Path, change: Any, words: str) -> None:
     content = change if isinstance(change, str) else json.dumps({"a": {**CURVE, **change}})
-    path = with_curves(tmp_path, content)
+    path, words = with_curves(tmp_path, content), rf"cannot read .*vgmidi_curves\.json.*{words}"
     for read in (read_curves, read_labels):
-        with pytest.raises(
-            LabelError, match=rf"cannot read .*vgmidi_curves\.json.*{words}"
-        ) as told:
+        with pytest.raises(LabelError, match=words) as told:
             read(path)
         assert "\n" not in str(told.value)
 
 
-def rated(quadrant: str, valence: float | None, arousal: float | None) -> LabelledClip:
+def rated(quadrant: str, *values: float | None, spread: float | None = None) -> LabelledClip:
     clip: LabelledClip = labelled(quadrant, "a", source="vgmidi")
-    return replace(clip, valence=valence, arousal=arousal)
+    valence, arousal = values
+    return replace(
+        clip, valence=valence, arousal=arousal, valence_spread=spread, arousal_spread=spread
+    )
 
 
 def test_quadrants_of_a_source_weigh_alike_and_listeners_more() -> None:
@@ -154,46 +155,31 @@ def test_values_of_listeners_are_nan_where_nobody_was_asked() -> None:
     assert labels.shares.tolist() == [[1, 0, 0, 0], [0, 0, 1, 0]]  # certain
 
 
-def test_soft_labels_by_hand() -> None:
-    clip = replace(rated("Q1", 0.3, -0.1), valence_spread=0.3, arousal_spread=0.2)
+def test_soft_labels_by_hand_and_by_the_spread() -> None:
+    clip = replace(rated("Q1", 0.3, -0.1, spread=0.3), arousal_spread=0.2)
     pleasant, excited = 0.8413447, 0.3085375  # of a normal: below 1, and below -1/2
-    people = np.array([
-        pleasant * excited,
-        (1 - pleasant) * excited,
-        (1 - pleasant) * (1 - excited),
-        pleasant * (1 - excited),
-    ])  # fmt: skip
+    sad, calm = 1 - pleasant, 1 - excited
+    people = np.array([pleasant * excited, sad * excited, sad * calm, pleasant * calm])
     worked = people / 2 + [0.5, 0, 0, 0]
     assert quadrant_shares([clip])[0] == pytest.approx(worked, abs=1e-6)
-
-
-def test_unknown_spread_is_the_usual_one_and_agreement_is_surer() -> None:
-    clips = [
-        replace(rated("Q1", 0.3, 0.3), valence_spread=spread, arousal_spread=spread)
-        for spread in (0.05, 0.2, DEFAULT_LISTENER_SPREAD, None, 0.8)
-    ]
+    # An unknown spread is the usual one, and agreement is surer.
+    spreads = (0.05, 0.2, DEFAULT_LISTENER_SPREAD, None, 0.8)
+    clips = [rated("Q1", 0.3, 0.3, spread=spread) for spread in spreads]
     shares = quadrant_shares(clips)
     assert shares.sum(axis=1) == pytest.approx(1.0) and shares[0, 0] == pytest.approx(1.0)
     assert np.array_equal(shares[2], shares[3])
     assert (np.diff(shares[[0, 1, 2, 4], 0]) < 0).all()
 
 
-GROUPS = [f"song {k // 3}" for k in range(120)]
-Y = np.arange(120) // 3 % 4
-
-
 def test_no_song_is_on_both_sides_and_the_seed_draws_the_folds() -> None:
-    tested: list[int] = []
-    for fit, test in song_folds(Y, GROUPS, n_folds=5, seed=0):
-        assert not {GROUPS[row] for row in fit} & {GROUPS[row] for row in test}
-        assert sorted([*fit, *test]) == list(range(120))
-        assert set(Y[test]) == {0, 1, 2, 3}
-        tested += test.tolist()
-    assert sorted(tested) == list(range(120))
-    first, again, other = (
-        [test.tolist() for _, test in song_folds(Y, GROUPS, n_folds=4, seed=seed)]
-        for seed in (3, 3, 4)
+    songs, y = [f"song {k // 3}" for k in range(120)], np.arange(120) // 3 % 4
+    first, again, other = ([*song_folds(y, songs, n_folds=5, seed=seed)] for seed in (3, 3, 4))
+    for fit, test in first:
+        assert not {songs[row] for row in fit} & {songs[row] for row in test}
+        assert sorted([*fit, *test]) == list(range(120)) and set(y[test]) == {0, 1, 2, 3}
+    tested, same, different = (
+        [row for _, test in folds for row in test.tolist()] for folds in (first, again, other)
     )
-    assert first == again != other
+    assert sorted(tested) == list(range(120)) and tested == same != different
     with pytest.raises(ValueError, match="need at least 5 songs for 5 folds, got 2"):
-        next(song_folds(Y[:6], GROUPS[:6], n_folds=5, seed=0))
+        next(song_folds(y[:6], songs[:6], n_folds=5, seed=0))

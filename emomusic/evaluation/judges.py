@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emomusic.emotion.space import QUADRANTS
-from emomusic.music.notes import Notes
-from emomusic.verify.analysis import Matrix, analyse, seconds_until
+from emomusic.music.notes import FloatColumn, Notes
+from emomusic.verify.analysis import Matrix, analyse
 from emomusic.verify.calibration import softmax
 from emomusic.verify.features import FLAT_SPREAD, feature_matrix
 
@@ -159,8 +159,15 @@ def _held(begin_s: Matrix, duration_s: Matrix, degree: Classes, n_frames: int) -
     for row in range(12):
         on = begin_s[degree == row]
         off = np.sort(on + duration_s[degree == row])
-        held[row] = np.diff(seconds_until(on, edges_s) - seconds_until(off, edges_s)) / FRAME_S
+        held[row] = np.diff(_seconds_until(on, edges_s) - _seconds_until(off, edges_s)) / FRAME_S
     return np.clip(held, 0.0, 1.0)
+
+
+def _seconds_until(times: FloatColumn, at_s: FloatColumn) -> FloatColumn:
+    """Sum, over the `times` before each `at_s`, the seconds since then; `times` must rise."""
+    sums = np.concatenate([[0.0], np.cumsum(times)])
+    count = np.searchsorted(times, at_s)
+    return count * at_s - sums[count]
 
 
 class SequenceJudge(Judge):

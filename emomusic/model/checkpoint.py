@@ -209,12 +209,7 @@ def read_shape(folder: Path) -> tuple[ModelConfig, list[str]]:
 
 
 def read_tensors(folder: Path, shape: ModelConfig, names: list[str]) -> Iterator[tuple[str, Array]]:
-    """Read the tensors of a checkpoint, one file after another.
-
-    Args:
-        folder: The checkpoint.
-        shape: As its config says.
-        names: Of its files of weights.
+    """Read the tensors of a checkpoint of this shape, one of the files after another.
 
     Yields:
         Name and values of each tensor: float32, or the bits of bfloat16 as uint16.
@@ -282,7 +277,6 @@ def save_model(
 
     Args:
         folder: Made if it is not there.
-        model: The model.
         recipe: How it was trained; kept in the config.
         dtype: Of the stored weights; None takes bfloat16.
     """
@@ -302,13 +296,9 @@ def save_model(
     names = [f"model-{i + 1:02d}-of-{len(shards):02d}.safetensors" for i in range(len(shards))]
     for name, shard in zip(names, shards, strict=True):
         write_atomically(folder / name, methodcaller("write", save(shard)))
-    config = {
-        "format": FORMAT,
-        "model": asdict(model.config),
-        "weights": names,
-        "recipe": dict(recipe),
-    }
-    write_text(folder / CONFIG_NAME, json.dumps(config, indent=1) + "\n")
+    config = {"format": FORMAT, "model": asdict(model.config), "weights": names}
+    text = json.dumps({**config, "recipe": dict(recipe)}, indent=1)
+    write_text(folder / CONFIG_NAME, f"{text}\n")
     for stale in set(folder.glob("model-*.safetensors")) - {folder / name for name in names}:
         stale.unlink()
 

@@ -39,11 +39,8 @@ class EventLayout:
         behind: Says that the bars which follow lie behind a gap.
         here: Ends those.
         position: Moments in a bar.
-        pitch: As the following.
-        velocity: Of a note.
-        duration: Of a note.
-        chord_a: Of the first half of a bar.
-        chord_b: Of the second.
+        pitch, velocity, duration: Of a note.
+        chord_a, chord_b: Of the first and the second half of a bar.
     """
 
     bos: int

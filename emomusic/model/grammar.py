@@ -104,10 +104,6 @@ class Grammar:
 
     Positions rise, and on each pitches rise; a bar has at least one note. Given notes cannot be
     passed without being written.
-
-    Attributes:
-        vocab_size: Number of ids.
-        layout: Which are what.
     """
 
     vocab_size: int

@@ -72,12 +72,10 @@ class TorchEngine:
 
     @property
     def name(self) -> str:
-        """Return `torch` on the CPU, `cuda` on a GPU."""
         return "torch" if self.device.type == "cpu" else self.device.type
 
     @property
     def config(self) -> ModelConfig:
-        """Return the model's shape."""
         return self.model.config
 
     def write(
@@ -156,15 +154,9 @@ def _event(row: EngineRow, walk: Walk, voices: _Voices, lean: LogitBias | None) 
         logits = voices.logits(slot, chosen)
         if lean is not None:
             logits = logits + walk.leaning(lean.bias, lean.pairs, lean.weights)
-        choice = sample_choice(
-            logits,
-            walk.allowed(),
-            row.uniforms.take(),
-            temperature=temperature[slot],
-            top_p=top_p[slot],
-        )
-        chosen[slot] = choice
-        events = walk.push(choice)
+        own = {"temperature": temperature[slot], "top_p": top_p[slot]}
+        chosen[slot] = sample_choice(logits, walk.allowed(), row.uniforms.take(), **own)
+        events = walk.push(int(chosen[slot]))
     return events
 
 

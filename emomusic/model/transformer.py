@@ -15,17 +15,6 @@ BEFORE = {ADVANCE: (), PITCH: (ADVANCE,), VELOCITY: (ADVANCE, PITCH),
 """The slots of the same event that each slot is told of."""
 
 
-def rotary_table(config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines, each of shape (context, head_dim / 2).
-
-    Reference: Su et al. (2021), in the half-split layout.
-    """
-    half = config.head_dim // 2
-    frequency = config.rope_base ** (-torch.arange(half, dtype=torch.float32) / half)
-    angle = torch.outer(torch.arange(config.context, dtype=torch.float32), frequency)
-    return angle.cos(), angle.sin()
-
-
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each half-split pair of x, shape (..., T, head_dim), by its angle."""
     first, second = x.chunk(2, dim=-1)
@@ -38,12 +27,7 @@ def normalise(x: Tensor, weight: Tensor | None = None) -> Tensor:
 
 
 class Cache:
-    """Hold the keys and values of past events of one batch, layer by layer.
-
-    Attributes:
-        keys: For each layer, shape (B, n_kv_heads, n_past, head_dim).
-        values: As keys.
-    """
+    """Hold keys and values, (B, n_kv_heads, n_past, head_dim), of past events, layer by layer."""
 
     def __init__(self, n_layers: int) -> None:
         self.keys: list[Tensor | None] = [None] * n_layers
@@ -163,12 +147,7 @@ class Transformer(nn.Module):
     sin: Tensor
 
     def __init__(self, config: ModelConfig, *, dropout: float = 0.0) -> None:
-        """Build the model with random weights drawn from torch's generator.
-
-        Args:
-            config: Its shape.
-            dropout: Share of the blocks' outputs that is dropped in training.
-        """
+        """Draw random weights; training drops a share of the blocks' outputs, the dropout."""
         super().__init__()
         self.config = config
         self.embedding = nn.Parameter(torch.empty(config.vocab_size + 1, config.dim))
@@ -180,10 +159,15 @@ class Transformer(nn.Module):
         self._initialise()
 
     def reset_tables(self) -> None:
-        """Compute the rotary tables anew; they are not among the stored weights."""
-        cos, sin = rotary_table(self.config)
-        self.register_buffer("cos", cos, persistent=False)
-        self.register_buffer("sin", sin, persistent=False)
+        """Compute cosines and sines, (context, head_dim / 2), which are not stored, anew.
+
+        Reference: rotary positions of Su et al. (2021), in the half-split layout.
+        """
+        half = self.config.head_dim // 2
+        frequency = self.config.rope_base ** (-torch.arange(half, dtype=torch.float32) / half)
+        angle = torch.outer(torch.arange(self.config.context, dtype=torch.float32), frequency)
+        self.register_buffer("cos", angle.cos(), persistent=False)
+        self.register_buffer("sin", angle.sin(), persistent=False)
 
     def _initialise(self) -> None:
         for name, parameter in self.named_parameters():
@@ -229,7 +213,6 @@ class Transformer(nn.Module):
         """Return the logits of a slot, shape (n, n_choices).
 
         Args:
-            slot: Which one.
             state: After the event before, shape (n, dim).
             chosen: What the event's slots have chosen, shape (n, n_slots); those that the slot
                 is told of must be there.

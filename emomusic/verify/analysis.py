@@ -49,14 +49,12 @@ class Analysis:
         start_s: Time of each onset, seconds, shape (m,).
         span_s: Seconds from the first onset to the end of the last note.
         size: Notes struck at each onset, shape (m,).
-        top: Highest pitch struck at each onset, shape (m,).
-        bottom: Lowest pitch struck at each onset, shape (m,).
+        top, bottom: Highest and lowest pitch struck at each onset, shape (m,).
         sounding: Notes that sound just after each onset by pitch class above the lowest pitch,
             shape (m, 12).
         profile: Weight of each pitch class above `tonic`, summing to 1, shape (12,).
         tonic: Tonic of the major key that shares the signature (C for A minor), 0 (C) to 11.
-        major: Correlation of the profile with the major key on each of its degrees, shape (12,).
-        minor: The same with each minor key, shape (12,).
+        major, minor: Correlation of the profile with the key on each of its degrees, shape (12,).
         chord: Index into CHORDS of each window's chord, shape (w,).
         root: Pitch class of each window's root above `tonic`, shape (w,).
         chord_fit: Cosine of each window's pitch classes with its chord, shape (w,).
@@ -185,22 +183,14 @@ def _sounding(notes: Notes, classes: IntColumn, at_s: FloatColumn) -> FloatColum
     return np.cumsum(changes.reshape(-1, 12), axis=0)[:-1].astype(np.float64)
 
 
-def seconds_until(times: FloatColumn, at_s: FloatColumn) -> FloatColumn:
-    """Sum, over the `times` before each `at_s`, the seconds since then; `times` must rise."""
-    sums = np.concatenate([[0.0], np.cumsum(times)])
-    count = np.searchsorted(times, at_s)
-    return count * at_s - sums[count]
-
-
 def _chords(
     notes: Notes, classes: IntColumn, start_s: FloatColumn, tonic: int
 ) -> tuple[IntColumn, IntColumn, FloatColumn]:
     """Name the chord, its root above the tonic and its fit in each window with an onset."""
     left = np.unique((start_s - start_s[0]) // WINDOW_S)
     heard = _seconds_in_windows(notes, (classes - tonic) % 12, left)
-    fits = (
-        _normalised(heard) @ _CHORDS.reshape(-1, 12).T
-    )  # (w, 12) @ (12, 7 * 12): quality major, root minor
+    # (w, 12) @ (12, 7 * 12): quality major, root minor
+    fits = _normalised(heard) @ _CHORDS.reshape(-1, 12).T
     best = np.argmax(fits.round(9), axis=1)
     return best // 12, best % 12, fits[np.arange(len(best)), best]
 

@@ -84,19 +84,14 @@ class Calibration:
         single = _temperature(logits[n:], hits[owner], weight[owner]) if len(owner) else every
         odds = log_odds(softmax(whole / np.where(familiar, full, none)[:, None]))
         disagreement = batch.spread(log_odds(softmax(logits)))
-        fitted = [
-            _fit_axis(*of) for of in zip(odds.T, disagreement.T, labels.values.T, strict=True)
-        ]
+        axes = zip(odds.T, disagreement.T, labels.values.T, strict=True)
+        fitted = [_fit_axis(*of) for of in axes]
         return cls(np.array([none, full, single]), *np.array(fitted).T)
 
     def probabilities(self, logits: Matrix, familiarity: Matrix) -> Matrix:
         """Compute the probability of Q1 to Q4 of whole clips, shape (n, 4)."""
         none, full = np.log(self.temperatures[:2])
         return softmax(logits / np.exp(none + familiarity * (full - none))[:, None])
-
-    def segment_probabilities(self, logits: Matrix) -> Matrix:
-        """Compute the probability of Q1 to Q4 of segments by themselves, shape (n, 4)."""
-        return softmax(logits / self.temperatures[2])
 
     def values(self, probabilities: Matrix) -> Matrix:
         """Compute the valence and arousal that go with probabilities, (n, 4) -> (n, 2)."""

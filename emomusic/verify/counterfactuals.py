@@ -180,9 +180,8 @@ def _factors(distance: float) -> list[float]:
 def _undo_loudness(notes: Notes, distance: float) -> list[Notes]:
     velocity, middle = notes.velocity, float(np.median(notes.velocity))
     scaled = velocity * ((middle - distance) / middle)
-    return [
-        set_loudness(notes, v) for v in (velocity - distance / 2.0, velocity - distance, scaled)
-    ]
+    weaker = (velocity - distance / 2.0, velocity - distance, scaled)
+    return [set_loudness(notes, own) for own in weaker]
 
 
 def _undo_register(notes: Notes, distance: float) -> list[Notes]:
@@ -203,9 +202,7 @@ class Factor(NamedTuple):
     """Something in the music that may carry its emotion.
 
     Attributes:
-        name: Unique.
-        low: What a clip below the middle is called.
-        high: What a clip above it is called.
+        low, high: What a clip below the middle, or above it, is called.
         min_distance: Distance from the middle from which there is something to undo.
         measure: Its value in a clip; None where it cannot be measured.
         undo: From a clip and its distance from the middle to the clip without the factor, in
@@ -282,9 +279,7 @@ class Counterfactual(NamedTuple):
     """A factor as it is in one clip, and the clip with it undone.
 
     Attributes:
-        factor: Which.
-        value: In units of its measure.
-        distance: From the middle of labelled music.
+        value, distance: In units of the factor's measure; from the middle of labelled music.
         percentile: Share of labelled clips below, in [0, 1].
         edits: The clip without the factor, in several ways; none where it is as usual.
     """

@@ -120,8 +120,7 @@ class Projections:
     """Maps feature rows to a point in each feature group.
 
     Attributes:
-        mean: Mean of each feature, shape (n_features,).
-        scale: Standard deviation of each feature, shape (n_features,).
+        mean, scale: Mean and standard deviation of each feature, shape (n_features,).
         groups: By name of the group.
     """
 
@@ -152,9 +151,8 @@ class Projections:
         """Select the columns of a group, its features standardised, shape (n, c)."""
         own, patterns = COLUMNS[group]
         away = (rows[:, own] - self.mean[own]) / self.scale[own]
-        return np.concatenate(
-            [np.clip(away, -MAX_DEVIATION, MAX_DEVIATION), rows[:, patterns]], axis=1
-        )
+        away = np.clip(away, -MAX_DEVIATION, MAX_DEVIATION)
+        return np.concatenate([away, rows[:, patterns]], axis=1)
 
     def points(self, rows: Matrix) -> dict[str, Matrix]:
         """Project rows (n, N_COLUMNS) to a point in each group, shape (n, d) by name."""
@@ -190,11 +188,9 @@ class Member:
     """One machine of the ensemble.
 
     Attributes:
-        name: Unique.
         output: Logits of the four quadrants, or the logit of one axis.
         kernel: Inverse squared width of the kernel in each feature group.
-        weight: Weight of its logits where touch and dynamics are familiar.
-        weight_unfamiliar: Weight of its logits where they are not.
+        weight, weight_unfamiliar: Of its logits where touch and dynamics are familiar, or not.
     """
 
     name: str
@@ -286,15 +282,7 @@ class KernelEnsemble:
         ridge: float,
         width: float,
     ) -> KernelEnsemble:
-        """Fit all members on some clips of a batch.
-
-        Args:
-            batch: n clips.
-            points: Of all its rows, by group.
-            labels: Of all n clips.
-            clips: Which of them to learn from, rising.
-            ridge, width: As of the verifier.
-        """
+        """Fit all members on some clips of a batch, rising, from the points of all its rows."""
         from sklearn.kernel_ridge import KernelRidge
 
         rows = batch.rows_of(clips)

@@ -56,16 +56,16 @@ class Effect:
     Attributes:
         cause: "mode", "tempo", "loudness", "register" or "density".
         words: What the clip is like, such as "very fast".
-        value: In units of the factor's measure.
-        usual: The same in the middle of labelled music; 0, between the modes, for the mode.
+        value, usual: Of the clip and of the middle of labelled music, in the factor's measure; 0,
+            between the modes, is usual for the mode.
         percentile: Share of labelled clips below the clip's value, in [0, 1].
         role: "for" the verdict or "against" it, where every way of undoing the factor agrees;
             "no matter" where they do not or hardly move it; "usual" where there is nothing to
             undo.
         axis: "valence" or "arousal": what it moves most surely; None unless it is for or against.
         strength: Log odds that it moves at least, whichever way it is undone; 0 if unnamed.
-        valence: Log odds of positive valence that the factor adds: mean, low, high.
-        arousal, quadrant: The same for arousal and for the quadrant of the verdict.
+        valence, arousal, quadrant: Log odds of positive valence, of positive arousal and of the
+            quadrant of the verdict that the factor adds: mean, low, high.
     """
 
     cause: str
@@ -80,21 +80,14 @@ class Effect:
     arousal: tuple[float, float, float]
     quadrant: tuple[float, float, float]
 
-    @property
-    def raises(self) -> bool:
-        return self.axis is not None and float(getattr(self, self.axis)[0]) > 0
-
 
 @dataclass(frozen=True)
 class Explanation:
     """Which factors moved a verdict.
 
     Attributes:
-        quadrant: That of the verdict.
-        probability: Its probability.
+        quadrant, probability, valence, arousal: Of the verdict.
         emotion: The nearest adjective of that quadrant.
-        valence: Of the verdict, in [-1, 1].
-        arousal: The same.
         undecided: Axes on which the verdict is not sure of the side.
         effects: Of each factor that can be measured: those for the verdict, those against it,
             strongest first, then those that do not matter.
@@ -108,26 +101,21 @@ class Explanation:
     undecided: tuple[str, ...]
     effects: tuple[Effect, ...]
 
-    @property
-    def reasons(self) -> tuple[Effect, ...]:
-        return tuple(effect for effect in self.effects if effect.role == FOR)
-
-    @property
-    def objections(self) -> tuple[Effect, ...]:
-        return tuple(effect for effect in self.effects if effect.role == AGAINST)
+    def in_role(self, role: str) -> list[Effect]:
+        """List the effects for the verdict, or those against it, strongest first."""
+        return [effect for effect in self.effects if effect.role == role]
 
     @property
     def headline(self) -> str:
         """The explanation in short, such as `minor mode, fast, loud → tense`."""
-        return f"{', '.join(e.words for e in self.reasons) or NO_REASON} → {self.emotion}"
+        return f"{', '.join(e.words for e in self.in_role(FOR)) or NO_REASON} → {self.emotion}"
 
     @property
     def sentence(self) -> str:
-        """The explanation in sentences: the verdict, what speaks for it, what against it."""
         verdict = f"{self.emotion.capitalize()} ({self.quadrant}, {self.probability:.2f} sure)"
-        parts = [f"{verdict}: {_clauses(self.reasons) or NO_REASON + ' carries it'}."]
-        if self.objections:
-            parts.append(f"Against it: {_clauses(self.objections)}.")
+        parts = [f"{verdict}: {_clauses(self.in_role(FOR)) or NO_REASON + ' carries it'}."]
+        if objections := self.in_role(AGAINST):
+            parts.append(f"Against it: {_clauses(objections)}.")
         if self.undecided:
             verb = "is" if len(self.undecided) == 1 else "are"
             parts.append(f"{_list(self.undecided).capitalize()} {verb} undecided.")
@@ -145,7 +133,8 @@ def _clauses(effects: Sequence[Effect]) -> str:
     """Say `minor mode lowers valence; fast and loud raise arousal`."""
     moved: dict[tuple[str, bool], list[str]] = {}
     for effect in effects:
-        moved.setdefault((str(effect.axis), effect.raises), []).append(effect.words)
+        axis = str(effect.axis)
+        moved.setdefault((axis, getattr(effect, axis)[0] > 0), []).append(effect.words)
     return "; ".join(
         f"{_list(words)} {'raise' if raises else 'lower'}{'s' if len(words) == 1 else ''} {axis}"
         for (axis, raises), words in moved.items()
@@ -178,8 +167,8 @@ def emotion_word(verdict: Verdict) -> str:
     lie near the middle of the plane, where few words are.
     """
     point = _probabilities([verdict])[0] @ SIGNS  # (4,) @ (4, 2)
-    named = [find_emotion(name) for name in emotion_families()["adjective"]]
-    own = [emotion for emotion in named if emotion.quadrant == verdict.quadrant]
+    named = map(find_emotion, emotion_families()["adjective"])
+    own = (emotion for emotion in named if emotion.quadrant == verdict.quadrant)
     nearest = min(own, key=lambda emotion: math.dist(point, (emotion.valence, emotion.arousal)))
     return str(nearest.name)
 
@@ -230,12 +219,13 @@ def explain(
 
 
 def _effect(found: Counterfactual, added: Matrix, side: Matrix) -> Effect:
-    role, axis, strength = _role(added, side)
+    role, axis, strength = _role(added, side) if found.edits else (USUAL, None, 0.0)
+    added = added if found.edits else np.zeros((1, 3))
     is_mode = found.factor.name == "mode"
     # Major raises valence and minor lowers it; otherwise the key was misheard, and the edits
     # spoil the scale rather than turn its mode.
     if is_mode and not (axis == "valence" and (added[:, 0] * found.distance > 0).all()):
-        role, axis, strength = (role if role == USUAL else NO_MATTER), None, 0.0
+        role, axis, strength = NO_MATTER, None, 0.0
     return Effect(
         found.factor.name,
         found.words,
@@ -245,20 +235,12 @@ def _effect(found: Counterfactual, added: Matrix, side: Matrix) -> Effect:
         role,
         axis,
         strength,
-        *map(_mean_and_range, added.T),
+        *((float(own.mean()), float(own.min()), float(own.max())) for own in added.T),
     )
-
-
-def _mean_and_range(values: Matrix) -> tuple[float, float, float]:
-    if not len(values):
-        return 0.0, 0.0, 0.0
-    return float(values.mean()), float(values.min()), float(values.max())
 
 
 def _role(added: Matrix, side: Matrix) -> tuple[str, str | None, float]:
     """Find the role of a factor, its axis and the log odds that it moves at least."""
-    if not len(added):
-        return USUAL, None, 0.0
     towards = added * np.append(side, 1.0)
     for role, least in ((FOR, towards.min(axis=0)), (AGAINST, (-towards).min(axis=0))):
         axis = int(np.argmax(least[:2]))
@@ -278,12 +260,8 @@ class Window:
     """The emotion of a stretch of a piece.
 
     Attributes:
-        start_s: Seconds.
-        end_s: Seconds.
         bars: First and last bar, counted from 1; None where bars are not known.
-        quadrant: Of the window alone.
-        valence: The same, in [-1, 1].
-        arousal: The same, in [-1, 1].
+        quadrant, valence, arousal: Of the window alone.
         fit: How much the window alone is like the whole: its log odds of the whole's sides of
             valence and arousal, summed.
         pull: Log odds of the whole's quadrant, less those of the whole without the window.
@@ -311,8 +289,7 @@ class Trajectory:
     """How the emotion of a piece runs.
 
     Attributes:
-        quadrant: Of the whole.
-        emotion: Its adjective.
+        quadrant, emotion: Of the whole, and its adjective.
         windows: In the order of time; those of fewer than four notes are left out.
     """
 
@@ -426,16 +403,12 @@ def _seconds_at(notes: Notes, beats: FloatColumn) -> FloatColumn:
 def _cut(notes: Notes, place: IntColumn, i: int) -> Notes:
     """Cut a window out of a piece; what follows moves up to where it began."""
     inside, later = place == i, place > i
-    gap = gap_s = 0.0
-    if later.any():
-        gap = float(notes.onset[later][0] - notes.onset[inside][0])
-        gap_s = float(notes.onset_s[later][0]) - float(notes.onset_s[inside][0])
-    moved = replace(
-        notes,
-        onset=np.where(later, notes.onset - gap, notes.onset),
-        onset_s=np.where(later, notes.onset_s - gap_s, notes.onset_s),
-    )
-    return moved.where(~inside)
+    moved = {}
+    for name in ("onset", "onset_s"):
+        at = getattr(notes, name)
+        gap = at[later][0] - at[inside][0] if later.any() else 0.0
+        moved[name] = np.where(later, at - gap, at)
+    return replace(notes, **moved).where(~inside)
 
 
 def explain_score(

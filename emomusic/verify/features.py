@@ -468,17 +468,15 @@ N_FEATURES = len(FEATURES)
 N_COLUMNS = N_FEATURES + sum(pattern.size for pattern in PATTERNS)
 
 
-def _columns() -> dict[str, tuple[Rows, Rows]]:
-    """Find the columns of each group's features and of its patterns in a feature row."""
-    features = np.array([feature.group for feature in FEATURES])
-    patterns = np.array([pattern.group for pattern in PATTERNS for _ in range(pattern.size)])
-    return {
-        name: (np.flatnonzero(features == name), N_FEATURES + np.flatnonzero(patterns == name))
-        for name in GROUPS
-    }
-
-
-COLUMNS = _columns()
+_GROUP_OF = np.array(
+    [own.group for own in FEATURES] + [own.group for own in PATTERNS for _ in range(own.size)]
+)
+COLUMNS: dict[str, tuple[Rows, Rows]] = {
+    name: (own[own < N_FEATURES], own[own >= N_FEATURES])
+    for name in GROUPS
+    for own in [np.flatnonzero(name == _GROUP_OF)]
+}
+"""The columns of each group's features and of its patterns in a feature row."""
 
 
 def column_names() -> list[list[str]]:

@@ -40,15 +40,13 @@ class LabelledClip:
     """A clip and the emotion that people heard in it.
 
     Attributes:
-        path: Path of its MIDI file.
         source: The collection it is from, such as "emopia".
         song: The song it is cut from; clips of one song stay on one side of a split.
         quadrant: "Q1" to "Q4".
-        valence: Mean of the listeners' values in [-1, 1]; None where nobody was asked.
-        arousal: The same.
+        valence, arousal: Mean of the listeners' values in [-1, 1]; None where nobody was asked.
         part: "mapper" or "judge": which half of the songs it belongs to.
-        valence_spread: Standard deviation of single listeners' values; None where unknown.
-        arousal_spread: The same.
+        valence_spread, arousal_spread: Standard deviation of single listeners' values; None
+            where unknown.
     """
 
     path: Path
@@ -82,10 +80,8 @@ class Curve:
 
     Attributes:
         duration_s: Length of the recording they heard, seconds.
-        valence: Median of their values, in [-1, 1].
-        valence_std: Standard deviation of their values.
-        arousal: As valence.
-        arousal_std: As valence_std.
+        valence, arousal: Median of their values, in [-1, 1].
+        valence_std, arousal_std: Standard deviation of their values.
     """
 
     duration_s: float
@@ -131,11 +127,8 @@ def read_curves(folder: str | os.PathLike[str]) -> dict[str, Curve]:
 def part_of(source: str, song: str, *, heard: frozenset[str] = frozenset()) -> Part:
     """Choose the half of the songs that a song belongs to, the same on every machine.
 
-    Args:
-        source: The collection.
-        song: The song in it.
-        heard: Songs, as `source/song`, that are always "mapper", because the generator learns
-            from the same recording.
+    Songs in `heard`, as `source/song`, are always "mapper": the generator learns from the same
+    recording.
     """
     group = f"{source}/{song}"
     digest = hashlib.sha1(group.encode(), usedforsecurity=False).digest()
@@ -145,11 +138,10 @@ def part_of(source: str, song: str, *, heard: frozenset[str] = frozenset()) -> P
 def read_labels(folder: str | os.PathLike[str]) -> list[LabelledClip]:
     """Read `labels.csv` of a folder of labelled clips, in the order of its rows.
 
-    Args:
-        folder: Holds `labels.csv` (path, source, song, quadrant, valence, arousal) and the files
-            it names; or has a folder `emotion` that does. Songs of EMOPIA whose clips are in
-            `emopia_also_in_pop1k7.csv`, where there is one, belong to "mapper". Where there are
-            `vgmidi_curves.json`, they tell how far listeners differed.
+    The folder, or a folder `emotion` in it, holds the table (path, source, song, quadrant,
+    valence, arousal) and the files it names. Songs of EMOPIA whose clips are in
+    `emopia_also_in_pop1k7.csv`, where there is one, belong to "mapper". Where there are
+    `vgmidi_curves.json`, they tell how far listeners differed.
 
     Raises:
         LabelError: If the table is missing, lacks a column, has a wrong value or is empty.
@@ -229,12 +221,9 @@ def quadrant_shares(clips: Sequence[LabelledClip]) -> Matrix:
     shares = np.eye(4)[[QUADRANTS.index(clip.quadrant) for clip in clips]]
     for row, clip in zip(shares, clips, strict=True):
         if clip.valence is not None and clip.arousal is not None:
-            positive = norm.cdf(
-                [
-                    clip.valence / (clip.valence_spread or DEFAULT_LISTENER_SPREAD),
-                    clip.arousal / (clip.arousal_spread or DEFAULT_LISTENER_SPREAD),
-                ]
-            )
+            spreads = (clip.valence_spread, clip.arousal_spread)
+            deviations = [spread or DEFAULT_LISTENER_SPREAD for spread in spreads]
+            positive = norm.cdf(np.divide([clip.valence, clip.arousal], deviations))
             # Of positive and of negative sides, as the quadrant has them.
             sides = np.where(SIGNS > 0, positive, 1.0 - positive)  # (4, 2)
             row[:] = (row + sides.prod(axis=1)) / 2.0
@@ -279,11 +268,7 @@ def song_folds(
 ) -> Iterator[tuple[Rows, Rows]]:
     """Yield the rows to fit on and the rows to test on, no song being on both sides.
 
-    Args:
-        y: Classes to keep balanced, shape (n,).
-        songs: Song of each row.
-        n_folds: At least 2.
-        seed: Draws the folds.
+    Classes `y`, shape (n,), are kept balanced.
 
     Raises:
         ValueError: If there are fewer songs than folds.

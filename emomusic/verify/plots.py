@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emomusic.music.notes import Notes
-from emomusic.music.pianoroll import (
-    BAR,
-    BEAT,
-    ROW,
-    TEXT,
-    draw_notes,
-    name_octaves,
-    picture,
-)
+from emomusic.music.pianoroll import BAR, BEAT, ROW, TEXT, draw_notes, name_octaves, picture
 from emomusic.verify.calibration import AXES
 from emomusic.verify.explain import AGAINST, FOR, Effect, Explanation, Trajectory
 
@@ -29,6 +21,8 @@ ROLE_COLOURS = {FOR: "#6a3fb5", AGAINST: "#e09f3e"}
 PALE = "#d3d3da"
 AXIS_COLOURS = {"valence": "#b3206b", "arousal": "#4a7fd0"}
 LEGEND = {FOR: "for the verdict", AGAINST: "against it", "": "not sure, or no matter"}
+LEGEND_LOOK: dict[str, Any] = {"loc": "lower right", "frameon": False, "fontsize": 9}
+SCALE = "← lowers          log odds added          raises →"
 MIN_ODDS = 1.0
 """The bars' scale reaches at least this many log odds, so that small effects look small."""
 SIZE, LINE = (12, 9), 150  # inches of `DPI` dots; letters a line
@@ -44,9 +38,7 @@ def plot_explanation(
 
     Args:
         path: A file that ends in .png; it is written whole or not at all.
-        notes: Of the clip.
-        explanation: By `explain`.
-        trajectory: By `trace_emotion`.
+        notes, explanation, trajectory: Of one clip, by `explain` and `trace_emotion`.
 
     Raises:
         ValueError: If the path does not end in .png.
@@ -90,22 +82,12 @@ def _draw_bars(figure: SubFigure, explanation: Explanation) -> None:
         axes.tick_params(axis="y", labelsize=11)
         unsure = ", undecided" if axis in explanation.undecided else ""
         axes.set_title(f"{axis}{unsure}", loc="left", fontsize=12, color=TEXT)
-        axes.set_xlabel(
-            "← lowers          log odds added          raises →", fontsize=9, color=TEXT
-        )
-    kinds = [
-        Patch(color=ROLE_COLOURS.get(role, PALE), label=label) for role, label in LEGEND.items()
-    ]
+        axes.set_xlabel(SCALE, fontsize=9, color=TEXT)
+    colours = (ROLE_COLOURS.get(role, PALE) for role in LEGEND)
+    kinds = [Patch(color=c, label=label) for c, label in zip(colours, LEGEND.values(), strict=True)]
+    spacing = {"handlelength": 1, "columnspacing": 1.2}
     panels[1].legend(
-        handles=kinds,
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        ncols=3,
-        frameon=False,
-        fontsize=9,
-        labelcolor=TEXT,
-        handlelength=1,
-        columnspacing=1.2,
+        handles=kinds, bbox_to_anchor=(1, 1), ncols=3, labelcolor=TEXT, **spacing, **LEGEND_LOOK
     )
 
 
@@ -120,11 +102,8 @@ def _draw_bar(axes: Axes, place: int, effect: Effect, axis: str) -> None:
 
 def _draw_curve(axes: Axes, trajectory: Trajectory) -> None:
     axes.axhline(0, color=BAR, linewidth=1)
-    start, end, *both = (
-        np.array([(w.start_s, w.end_s, w.valence, w.arousal) for w in trajectory.windows])
-        .reshape(-1, 4)
-        .T
-    )
+    columns = [(w.start_s, w.end_s, w.valence, w.arousal) for w in trajectory.windows]
+    start, end, *both = np.array(columns).reshape(-1, 4).T
     for (axis, colour), values in zip(AXIS_COLOURS.items(), both, strict=True):
         axes.bar(start, values, end - start, align="edge", color=colour, alpha=0.12, linewidth=0)
         axes.hlines(values, start, end, color=colour, linewidth=2.5, label=axis)
@@ -133,14 +112,7 @@ def _draw_curve(axes: Axes, trajectory: Trajectory) -> None:
     axes.set(ylim=(-1.1 * most, 1.1 * most))
     axes.set_ylabel("heard", fontsize=9, color=TEXT)
     axes.grid(axis="y", color=BEAT, linewidth=0.8)
-    axes.legend(
-        loc="lower right",
-        bbox_to_anchor=(1, 0.97),
-        ncols=2,
-        frameon=False,
-        fontsize=9,
-        labelcolor="linecolor",
-    )
+    axes.legend(bbox_to_anchor=(1, 0.97), ncols=2, labelcolor="linecolor", **LEGEND_LOOK)
     axes.set_title("over the piece", loc="left", fontsize=12, color=TEXT)
     _plain(axes)
 
@@ -152,15 +124,10 @@ def _draw_roll(axes: Axes, notes: Notes, trajectory: Trajectory) -> None:
     typical = trajectory.most_typical
     if typical is not None:
         axes.axvspan(typical.start_s, typical.end_s, color=ROW, zorder=0)
-        axes.text(
-            (typical.start_s + typical.end_s) / 2,
-            1.02,
-            f"most {trajectory.emotion}",
-            transform=axes.get_xaxis_transform(),
-            ha="center",
-            fontsize=9,
-            color=TEXT,
-        )
+        middle = (typical.start_s + typical.end_s) / 2
+        look: dict[str, Any] = {"ha": "center", "fontsize": 9, "color": TEXT}
+        above = axes.get_xaxis_transform()
+        axes.text(middle, 1.02, f"most {trajectory.emotion}", transform=above, **look)
     for window in trajectory.windows:
         axes.axvline(window.start_s, color=BEAT, linewidth=0.8, zorder=1)
     axes.set(xlim=(0, end_s), ylim=(notes.pitch.min() - 2, notes.pitch.max() + 2))

@@ -21,7 +21,6 @@ class FileReport:
     """What is in a MIDI file, or why it cannot be read.
 
     Attributes:
-        path: Of the file.
         attributes: Its musical attributes by name; none if it cannot be read.
         error: Why it cannot be read, in one line.
         verdict: Which emotion it carries, where a verifier was given.
@@ -94,7 +93,6 @@ def examine(
     """Read a MIDI file once, measure it, and judge it once.
 
     Args:
-        path: Of the file.
         verifier: None measures attributes only.
         explained: Explain what moved the verdict, and where in the piece.
         pictures: A folder for a picture of the explanation, named as the file; made if missing.

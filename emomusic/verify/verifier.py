@@ -23,7 +23,6 @@ from emomusic.verify.ensemble import (
     MEMBERS,
     FeatureBatch,
     KernelEnsemble,
-    Points,
     Projection,
     Projections,
     featurize,
@@ -65,10 +64,8 @@ class Verdict:
     Attributes:
         quadrant: The most probable quadrant, "Q1" to "Q4".
         probabilities: Calibrated probability of each quadrant, summing to 1.
-        valence: What listeners would say, in [-1, 1].
-        arousal: The same.
-        valence_sd: Standard deviation of listeners' mean valence from it.
-        arousal_sd: The same of arousal.
+        valence, arousal: What listeners would say, in [-1, 1].
+        valence_sd, arousal_sd: Standard deviation of listeners' mean values from them.
         trust: How familiar touch and dynamics are, from 0 (they were ignored) to 1.
     """
 
@@ -127,6 +124,10 @@ class Verifier:
         features in place of a network on audio.
 
     Attributes:
+        ridge: Strength of the ridge of all machines.
+        width: Multiplies the width of all kernels.
+        n_folds: Folds, grouped by song, on which the probabilities are calibrated.
+        seed: Draws the folds.
         projections_: From feature rows to points.
         ensemble_: The fitted machines.
         calibration_: Temperatures, slopes and spreads, fitted on clips of songs left out.
@@ -139,14 +140,6 @@ class Verifier:
     def __init__(
         self, *, ridge: float = 1.0, width: float = 1.0, n_folds: int = 5, seed: int = 0
     ) -> None:
-        """Set the parameters of fitting.
-
-        Args:
-            ridge: Strength of the ridge of all machines.
-            width: Multiplies the width of all kernels.
-            n_folds: Folds, grouped by song, on which the probabilities are calibrated.
-            seed: Draws the folds.
-        """
         self.ridge, self.width = ridge, width
         self.n_folds, self.seed = n_folds, seed
 
@@ -172,16 +165,15 @@ class Verifier:
         calibration = Calibration.fit(batch, logits, familiarity, labels=labels)
         projections = Projections.fit(batch.rows[: batch.n_clips])
         points, clips = projections.points(batch.rows), np.arange(batch.n_clips)
-        ensemble = self._ensemble(batch, points, labels=labels, clips=clips)
+        ensemble = KernelEnsemble.fit(
+            batch, points, labels=labels, clips=clips, ridge=self.ridge, width=self.width
+        )
         # As a file keeps it, so that a saved verifier gives the same verdicts.
         return self._take(_fitted_of(_arrays_of((projections, ensemble, calibration))))
 
     def _take(self, fitted: Fitted) -> Self:
         self.projections_, self.ensemble_, self.calibration_ = fitted
         return self
-
-    def _ensemble(self, batch: FeatureBatch, points: Points, **own: Any) -> KernelEnsemble:
-        return KernelEnsemble.fit(batch, points, **own, ridge=self.ridge, width=self.width)
 
     def out_of_fold(self, batch: FeatureBatch, labels: FittingLabels) -> tuple[Matrix, Matrix]:
         """Predict each clip with machines that never learned from its song.
@@ -197,12 +189,13 @@ class Verifier:
         projections = Projections.fit(batch.rows[:n])
         points = projections.points(batch.rows)
         logits, familiarity = np.empty((len(batch.rows), 4)), np.empty(n)
+        own: dict[str, Any] = {"labels": labels, "ridge": self.ridge, "width": self.width}
         for fit, test in song_folds(y, labels.songs, n_folds=self.n_folds, seed=self.seed):
             if len(set(y[fit].tolist())) < 4:
                 raise ValueError("each of Q1 to Q4 must hold more songs than one fold takes")
-            ensemble = self._ensemble(batch, points, labels=labels, clips=np.sort(fit))
-            own = _judge(batch.take(test), projections, ensemble)
-            logits[batch.rows_of(test)], familiarity[test] = own
+            ensemble = KernelEnsemble.fit(batch, points, clips=np.sort(fit), **own)
+            judged = _judge(batch.take(test), projections, ensemble)
+            logits[batch.rows_of(test)], familiarity[test] = judged
         return logits, familiarity
 
     def predict(self, batch: FeatureBatch) -> Predictions:
@@ -235,10 +228,9 @@ class Verifier:
             ValueError: If the window holds no notes.
         """
         familiarity = np.array([trust])
-        logits = self.ensemble_.logits(
-            self.projections_.points(feature_row(notes)[None]), familiarity
-        )
-        probabilities = self.calibration_.segment_probabilities(logits)
+        points = self.projections_.points(feature_row(notes)[None])
+        logits = self.ensemble_.logits(points, familiarity)
+        probabilities = softmax(logits / self.calibration_.temperatures[2])
         return self._predictions(probabilities, np.zeros((1, 2)), familiarity).verdicts()[0]
 
     def save(self, path: str | os.PathLike[str]) -> Path:

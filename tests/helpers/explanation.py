@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from emomusic.music.notes import FloatColumn, Notes, make_notes
+from emomusic.music.notes import Notes, make_notes
 from emomusic.verify.counterfactuals import FACTORS, Reference, find_key
 from emomusic.verify.verifier import Verdict
 
@@ -35,18 +35,6 @@ def clip(*, major: bool = True, gap_s: float = 0.5, velocity: int = 65, tonic: i
         velocity + 3 * (np.arange(len(onset)) % 5 - 2),
         tempo=60.0 / gap_s,
     )
-
-
-def even_bars(notes: Notes, *, beats: float = 4.0) -> FloatColumn:
-    """Return the beats at which bars of equal length start, and at which the last one ends.
-
-    Args:
-        notes: At least one note.
-        beats: Quarter notes a bar, above 0.
-    """
-    n_bars = max(1, int(np.ceil(float((notes.onset + notes.duration).max()) / beats - 0.05)))
-    lines: FloatColumn = beats * np.arange(n_bars + 1, dtype=np.float64)
-    return lines
 
 
 class Rules:

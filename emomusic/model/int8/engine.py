@@ -106,7 +106,6 @@ class Int8Engine:
 
     @property
     def name(self) -> str:
-        """Return `int8`."""
         return "int8"
 
     @property
@@ -238,9 +237,8 @@ class Int8Engine:
             self._idle[key] = idle
             session = idle.pop() if idle else None
         if session is None:
-            session = _Session(
-                self._model, self.config, grammar, n_places=n_places, threads=threads
-            )
+            size = {"n_places": n_places, "threads": threads}
+            session = _Session(self._model, self.config, grammar, **size)
         try:
             yield session
         finally:
@@ -275,13 +273,7 @@ def _new_model(library: ctypes.CDLL, config: ModelConfig, instructions: str) -> 
 
 @dataclass
 class _Jobs:
-    """Hand rows, each with its number, out to whoever asks.
-
-    Attributes:
-        rows: Those that are left.
-        by_segment: Whether anybody wants to know of rows that have not ended.
-        closed: Whether whoever wanted the rows has gone.
-    """
+    """Hand rows, each with its number, out to whoever asks, until nobody wants them any more."""
 
     rows: Iterator[tuple[int, EngineRow]]
     by_segment: bool
@@ -314,19 +306,13 @@ class _Place:
 class _Session:
     """Places for rows in the compiled part, where they are put in, watched and taken out.
 
-    Attributes:
-        handle: The compiled part's own.
-        process: Where it was made; its threads are not in a fork of it.
+    Its threads are in the process that made it, and not in a fork of that.
     """
 
     def __init__(
         self, model: int, config: ModelConfig, grammar: Grammar, *, n_places: int, threads: int
     ) -> None:
-        """Allocate places; `threads` compute each step together.
-
-        Raises:
-            MemoryError: If there is no memory for them.
-        """
+        """Allocate places, or raise a MemoryError; `threads` compute each step together."""
         self._lib, self.process = lib.library(), os.getpid()
         self._config, self._grammar = config, grammar
         self._places: list[_Place | None] = [None] * n_places
@@ -444,15 +430,8 @@ def _free(library: ctypes.CDLL, session: int, process: int) -> None:
         library.em_session_free(session)
 
 
-_CTYPES: dict[str, Any] = {
-    "int32": ctypes.c_int32,
-    "float32": ctypes.c_float,
-    "float64": ctypes.c_double,
-}
-
-
 def _pointer(array: NDArray[Any]) -> Any:
-    return array.ctypes.data_as(ctypes.POINTER(_CTYPES[array.dtype.name]))
+    return array.ctypes.data_as(ctypes.POINTER(np.ctypeslib.as_ctypes_type(array.dtype)))
 
 
 def _flat(parts: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

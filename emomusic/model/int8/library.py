@@ -31,8 +31,6 @@ class LibraryError(RuntimeError):
 
 Six = c_int32 * 6
 Two = c_int32 * 2
-
-
 SHAPE = ("vocab_size", "dim", "n_layers", "n_heads", "n_kv_heads", "hidden", "inner", "context")
 ROW = ("rows", "event_at", "bar_at", "flags", "notes", "note_at")
 
@@ -85,10 +83,7 @@ class StateArg(ctypes.Structure):
 _CALLS: dict[str, tuple[Any, list[Any]]] = {
     "em_abi": (c_int, []),
     "em_has_isa": (c_int, [c_char_p]),
-    "em_model_new": (
-        c_void_p,
-        [POINTER(ShapeArg), POINTER(c_float), POINTER(c_float), c_char_p],
-    ),
+    "em_model_new": (c_void_p, [POINTER(ShapeArg), *(POINTER(c_float),) * 2, c_char_p]),
     "em_model_set": (c_int, [c_void_p, c_int, c_int, c_void_p, c_int]),
     "em_model_isa": (c_char_p, [c_void_p]),
     "em_model_free": (None, [c_void_p]),
@@ -100,10 +95,7 @@ _CALLS: dict[str, tuple[Any, list[Any]]] = {
     "em_steer": (c_int, [c_void_p, c_int, POINTER(LeanArg)]),
     "em_clear": (c_int, [c_void_p, c_int]),
     "em_score": (c_int, [c_void_p, *(POINTER(c_int32),) * 3, c_int, POINTER(c_float)]),
-    "em_sample": (
-        c_int,
-        [POINTER(c_float), POINTER(c_uint8), c_int, c_double, c_double, c_double],
-    ),
+    "em_sample": (c_int, [POINTER(c_float), POINTER(c_uint8), c_int, *(c_double,) * 3]),
 }
 
 
