@@ -98,11 +98,10 @@ class Field:
             raise self._refusal(f"one of {', '.join(self.choices)}", shown(value))
         if self.kind in (Kind.TEXT, Kind.PATH):
             is_path = self.kind is Kind.PATH and isinstance(value, PurePath)
-            text = str(value) if is_path else value
-            if type(text) is not str:
+            if not is_path and type(value) is not str:
                 raise self._refusal("a text", shown(value))
-            if len(text) > self.longest:
-                raise self._refusal(f"at most {self.longest} characters long", str(len(text)))
+            if (n := len(str(value))) > self.longest:
+                raise self._refusal(f"at most {self.longest} characters long", str(n))
         return value
 
     def read_word(self, value: Any) -> Any:
@@ -176,14 +175,9 @@ class Field:
             raise self._refusal("attributes with their values", shown(value))
         names = (str(name).replace("-", "_")[:64] for name in value)
         return {
-            name: number_field(name).read_word(own)
+            name: Field(Kind.NUMBER, name=name).read_word(own)
             for name, own in zip(names, value.values(), strict=True)
         }
-
-
-def number_field(name: str) -> Field:
-    """Return what any number is, under a name."""
-    return Field(Kind.NUMBER, name=name)
 
 
 def spec_field(
@@ -194,11 +188,6 @@ def spec_field(
     `spoken` says how it is asked for where not as the value itself.
     """
     return field(default=default, metadata={"own": Field(kind, help, **more), "spoken": spoken})
-
-
-def asked_as(*spoken: Field) -> dict[str, Any]:
-    """Return the metadata that says how a value is asked for where not as the value itself."""
-    return {"spoken": spoken}
 
 
 @cache
