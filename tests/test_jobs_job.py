@@ -144,6 +144,7 @@ def test_a_quote_that_is_not_closed_takes_no_more_than_a_field() -> None:
         ("tempo\n1e999\n", "tempo must be a number, got '1e999'"),
         ("register\nhigh\n", "register must be a number, got 'high'"),
         ("set\nregister=high\n", "set takes ATTRIBUTE=VALUE with a number, got 'register=high'"),
+        ("set\nregister\n", "set takes ATTRIBUTE=VALUE with a number, got 'register'"),
         ("set\nregister=60 register=61\n", "set gives register twice"),
         ("set,register\nregister=60,61\n", "register is given twice"),
         (TWO + '{"set": "register=60", "attributes": {"register": 6}}', "register is given twice"),
