@@ -51,16 +51,6 @@ def test_a_row_is_what_the_same_options_are(options: dict[str, Any]) -> None:
     assert read(table) == [JobRow(2, spec_from_options(options))]
 
 
-def test_music_is_read_from_the_file_that_a_row_names(tmp_path: Any) -> None:
-    path = tmp_path / "given.mid"
-    write_score(make_score([60, 64, 67, 72]), path)
-    for use in ("continue", "vary"):
-        wanted = spec_from_options({use: path, "bars": 4})
-        assert read(f"{use},bars\n{path},4\n") == [JobRow(2, wanted)]
-    words = reasons(f"continue\n{tmp_path / 'none.mid'}\n{tmp_path}\n")
-    assert "none.mid" in words[2] and str(tmp_path) in words[3]
-
-
 def test_rows_have_a_number_of_clips_and_a_name_and_may_be_settings() -> None:
     table = 'id,emotion,count,set\na,joy,2,"register=60 mode=0.1"\nb,calm,,\n'
     text = (
@@ -138,11 +128,8 @@ def test_a_quote_that_is_not_closed_takes_no_more_than_a_field() -> None:
         ('emotion\njoy"s\n"joy"s\n', "unknown emotion"),
         ("emotion\n" + "j" * 200_000 + "\n", "the row is no CSV: field larger than"),
         ("bars\neight\n", "bars must be a whole number, got 'eight'"),
-        ("seed\n--5\n", "seed must be a whole number, got '--5'"),
         ("seed\n" + "9" * 400, "seed must be a whole number, got '9999"),
-        ("tempo\nnan\n", "tempo must be a number, got 'nan'"),
         ("tempo\n1e999\n", "tempo must be a number, got '1e999'"),
-        ("register\nhigh\n", "register must be a number, got 'high'"),
         ("set\nregister=high\n", "set takes ATTRIBUTE=VALUE with a number, got 'register=high'"),
         ("set\nregister\n", "set takes ATTRIBUTE=VALUE with a number, got 'register'"),
         ("set\nregister=60 register=61\n", "set gives register twice"),
@@ -181,12 +168,10 @@ def test_a_file_without_rows_is_refused(text: bytes, words: str) -> None:
 
 
 def test_texts_and_numbers_become_values() -> None:
-    texts = {"emotion": "joy", "bars": "8", "seed": " 12 ", "tempo": "90.5", "free": "no",
-             "steering": "FALSE", "time-signature": "3/4", "id": "a", "key": None,
-             "mix": ""}  # fmt: skip
+    texts = {"seed": " 12 ", "free": "no", "steering": "FALSE", "time-signature": "3/4", "id": "a",
+             "key": None, "mix": ""}  # fmt: skip
     assert options_of(texts, {}) == {
-        "emotion": "joy", "bars": 8, "seed": 12, "tempo": 90.5, "free": False, "steering": False,
-        "time_signature": "3/4", "id": "a",
+        "seed": 12, "free": False, "steering": False, "time_signature": "3/4", "id": "a"
     }  # fmt: skip
     assert options_of({"bars": 4.0, "seed": 2**60 + 1, "valence": 0, "id": 7}, {}) == {
         "bars": 4, "seed": 2**60 + 1, "valence": 0.0, "id": "7",
@@ -259,17 +244,12 @@ def test_clips_are_numbered_through_and_counted_within_their_row() -> None:
     assert found == [(0, 9), (1, 9)]
 
 
-@pytest.mark.parametrize(
-    ("count", "size", "n_batches"),
-    [(1, 16, 1), (16, 16, 1), (17, 16, 2), (1024, 16, 64), (1025, 17, 61), (10**6, 512, 1954)],
-)
-def test_batches_are_large_enough_and_not_too_many(count: int, size: int, n_batches: int) -> None:
-    job = job_of(f"emotion,count\njoy,{count}\n")
-    assert (job.items_per_batch, job.n_batches) == (size, n_batches)
-    assert job.count_clips([True] * n_batches) == count
-
-
-def test_batches_hold_each_clip_once() -> None:
+def test_batches_are_large_enough_not_too_many_and_hold_each_clip_once() -> None:
+    for count, size, n_batches in ((1, 16, 1), (16, 16, 1), (17, 16, 2), (1024, 16, 64),
+                                   (1025, 17, 61), (10**6, 512, 1954)):  # fmt: skip
+        job = job_of(f"emotion,count\njoy,{count}\n")
+        assert (job.items_per_batch, job.n_batches) == (size, n_batches)
+        assert job.count_clips([True] * n_batches) == count
     job = job_of("emotion,count\n" + "".join(f"joy,{count}\n" for count in (1, 60, 16, 3, 31)))
     batches = list(job.batches([True] * job.n_batches))
     assert [o.number for batch in batches for o in batch.items] == list(range(111))
@@ -294,17 +274,22 @@ def test_rows_are_read_once_from_what_may_change_or_be_a_pipe(tmp_path: Path) ->
     assert Job(Pipe(TABLE.encode())).digest == job.digest
 
 
-def test_music_that_changes_while_the_job_runs_is_noticed(tmp_path: Path) -> None:
+def test_music_of_a_row_is_read_and_noticed_where_it_changes_while_the_job_runs(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "given.mid"
     write_score(make_score([60, 64, 67, 72]), path)
+    for use in ("continue", "vary"):
+        wanted = spec_from_options({use: path, "bars": 4})
+        assert read(f"{use},bars\n{path},4\n") == [JobRow(2, wanted)]
+    words = reasons(f"continue\n{tmp_path / 'none.mid'}\n{tmp_path}\n")
+    assert "none.mid" in words[2] and str(tmp_path) in words[3]
     job = job_of(f"continue,bars,count\n,1,1\n{path},1,20\n", emotion="joy")
     assert len(list(job.items())) == job.n_clips == 21
-    write_score(make_score([60, 64, 67, 71]), path)
-    with pytest.raises(OSError, match="the music that line 3 names is no longer what it was"):
-        list(job.items())
-    path.unlink()
-    with pytest.raises(OSError, match="line 3"):
-        list(job.items())
+    for change in (lambda: write_score(make_score([60, 64, 67, 71]), path), path.unlink):
+        change()
+        with pytest.raises(OSError, match="the music that line 3 names is no longer what it was"):
+            list(job.items())
 
 
 def test_the_same_rows_are_the_same_job_and_others_another() -> None:

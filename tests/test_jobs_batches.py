@@ -1,23 +1,35 @@
-"""The folder of a job: whole whenever it is stopped, shared by shards, packed, counted."""
+"""Batches of a job: composed by one process or many, kept whole whenever it stops, by any shard."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tarfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import symusic
 from helpers.jobs import begun, item, job_of, keep, keep_batches, manifest_line, tree
+from synthetic import make_score
 
 from emomusic.compose.clip import MANIFEST_NAME, Clip, write_files
 from emomusic.compose.composer import Composer
-from emomusic.compose.jobs import storage
-from emomusic.compose.jobs.job import Item, Job, Output
+from emomusic.compose.jobs import executors, storage
+from emomusic.compose.jobs.executors import WorkerError, compose_batches, compose_in_processes
+from emomusic.compose.jobs.job import Batch, Item, Job, Output
 from emomusic.compose.jobs.storage import (
     DONE,
     PARTIAL,
@@ -30,6 +42,7 @@ from emomusic.compose.jobs.storage import (
 )
 from emomusic.extras import MissingExtraError
 from emomusic.files import OutputError
+from emomusic.music.score import dump_score, write_score
 
 IDENTITY = {"format": "emomusic job 1", "clips": 40, "settings": "a" * 64}
 
@@ -156,10 +169,7 @@ def results(tiny_composer: Composer) -> Results:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path, Shard())
-    store.state.mkdir()
-    store.begin({}, resume=False)
-    return store
+    return begun(tmp_path, job_of("emotion\njoy\n"))
 
 
 def written(store: Store, results: Results, *, stop: bool = False, **output: Any) -> list[Line]:
@@ -290,22 +300,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, job: Job) -> dict[str, bytes
     return tree(folder)
 
 
-def test_a_whole_job_leaves_clips_a_manifest_and_its_name_and_is_counted(
-    tmp_path: Path, job: Job, whole: dict[str, bytes]
-) -> None:
-    store = begun(tmp_path, job)
-    keep_batches(store, job)
-    summary = write_manifest(store, job)
-    assert tree(tmp_path) == whole
-    assert (summary.n_clips, summary.is_complete) == (99, True)
-    files = [card["file"] for card in lines(tmp_path / MANIFEST_NAME)]
-    assert files == sorted(files)
-    others = {".emomusic/job.json", "manifest.jsonl", "failures.jsonl"}
-    assert set(whole) == {*files, *others} and len(files) == 99
-    bad, failed = lines(tmp_path / "failures.jsonl")
-    assert bad["row"] == 3 and "unknown emotion 'foo'" in bad["reason"]
-    assert (failed["number"], failed["row"], failed["reason"]) == (13, 2, "too hard")
-    assert summary.reasons == {bad["reason"]: 1, "too hard": 1}
+def test_what_is_heard_as_asked_is_counted() -> None:
     summary = Summary()
     for valence, heard in ((0.5, "Q1"), (0.5, "Q2"), (-0.5, "Q3"), (0.0, "Q1"), (None, "Q1")):
         summary.count([manifest_line(0, valence=valence, heard=heard)])
@@ -341,6 +336,10 @@ def test_parts_end_in_any_order_and_the_last_one_writes(
         summary = write_manifest(stores[part], job)
         assert summary.is_complete is (at == 2)
     assert summary.n_clips == 99 and tree(tmp_path) == whole
+    bad, failed = lines(tmp_path / "failures.jsonl")
+    assert bad["row"] == 3 and "unknown emotion 'foo'" in bad["reason"]
+    assert (failed["number"], failed["row"], failed["reason"]) == (13, 2, "too hard")
+    assert summary.reasons == {bad["reason"]: 1, "too hard": 1}
 
 
 def test_a_part_that_comes_late_does_not_spoil_what_is_complete(
@@ -419,3 +418,147 @@ def test_without_failures_or_batches_a_part_ends_too_and_trouble_is_told(tmp_pat
     (tmp_path / "manifest.jsonl").rmdir()
     assert write_manifest(full, job).is_complete and len(lines(tmp_path / MANIFEST_NAME)) == 10
     assert not (tmp_path / "failures.jsonl").exists()
+
+
+# composing
+
+
+@pytest.mark.parametrize("batch_size", [1, 32])
+@pytest.mark.parametrize("bad", [{3}, {0, 1, 7}, set(range(8)), set()])
+def test_what_cannot_be_composed_fails_alone(
+    tiny_composer: Composer, tmp_path: Path, bad: set[int], batch_size: int
+) -> None:
+    odd = make_score([60, 62, 64, 65, 67] * 2)
+    odd.time_signatures = [symusic.TimeSignature(0, 5, 4)]
+    write_score(odd, tmp_path / "odd.mid")
+    items = [item(n, vary=tmp_path / "odd.mid", bars=None) if n in bad else item(n)
+             for n in range(8)]  # fmt: skip
+    plain = tiny_composer.compose_all(item(n).settings for n in range(8) if n not in bad)
+    store = begun(tmp_path / "out", job_of("emotion\njoy\n"))
+    batches = [Batch(0, tuple(items[:3])), Batch(2, tuple(items[3:]))]
+    lines = list(
+        compose_batches(tiny_composer, batches, store=store, output=Output(), batch_size=batch_size)
+    )
+    assert store.done() == {0, 2} and len(lines) == 8
+    failed = {line["number"]: line["reason"] for line in lines if "file" not in line}
+    assert set(failed) == bad
+    assert all("with 5 quarter notes a bar cannot be taken up" in told for told in failed.values())
+    files = [line["file"] for line in lines if "file" in line]
+    assert files == [f"clip_{n:05d}.mid" for n in range(8) if n not in bad]
+    composed = [(store.folder / name).read_bytes() for name in files]
+    assert composed == [dump_score(clip.score) for clip in plain]
+
+
+def test_batches_are_taken_as_they_are_needed(tiny_composer: Composer, tmp_path: Path) -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[Batch]:
+        for number in itertools.count():
+            taken.append(number)
+            yield Batch(number, (item(number),))
+
+    store = begun(tmp_path, job_of("emotion\njoy\n"))
+    how = {"store": store, "output": Output(), "batch_size": 2}
+    with closing(compose_batches(tiny_composer, endless(), **how)) as lines:
+        assert [next(lines)["file"] for _ in range(3)] == [f"clip_{n:05d}.mid" for n in range(3)]
+    assert len(taken) < 20 and store.done() == {0, 1, 2}
+
+
+def all_of(job: Job) -> Any:
+    return job.batches([True] * job.n_batches)
+
+
+def in_processes(checkpoint: Path, folder: Path, table: str, workers: int) -> Any:
+    """Return the lines of a job, composed by processes that load a checkpoint."""
+    composer: Any = SimpleNamespace(folder=checkpoint, engine=SimpleNamespace(name="auto"))
+    job = job_of(table)
+    how: dict[str, Any] = {"store": begun(folder, job), "output": Output(), "workers": workers}
+    return compose_in_processes(composer, all_of(job), **how)
+
+
+def are_gone(within_s: float = 60.0) -> bool:
+    """Tell whether all processes have ended; the pool may end some of them by itself."""
+    until = time.monotonic() + within_s
+    while multiprocessing.active_children() and time.monotonic() < until:
+        time.sleep(0.02)
+    return not multiprocessing.active_children()
+
+
+def test_a_process_that_dies_is_replaced_and_nothing_is_lost(
+    tiny_composer: Composer, tmp_path: Path
+) -> None:
+    write_score(make_score([60, 64, 67, 72] * 2), tmp_path / "given.mid")
+    job = job_of(f"emotion,bars,count,vary\njoy,1,40,\ncalm,,24,{tmp_path / 'given.mid'}\n")
+    alone, store = begun(tmp_path / "alone", job), begun(tmp_path / "pool", job)
+    wanted = list(compose_batches(tiny_composer, all_of(job), store=alone, output=Output()))
+    found = list[Line]()
+    for line in compose_in_processes(
+        tiny_composer, all_of(job), store=store, output=Output(), workers=2
+    ):
+        if not found:
+            for process in multiprocessing.active_children():
+                assert process.pid is not None
+                os.kill(process.pid, signal.SIGKILL)
+        found.append(line)
+    assert are_gone()
+    files = {str(line["file"]): line for line in found}
+    assert [files[name] for name in sorted(files)] == wanted and store.done() == set(range(4))
+    kept = {n: d for n, d in tree(store.folder).items() if not n.startswith(".emomusic/doing")}
+    assert kept == tree(alone.folder)
+
+
+class FakePool:
+    """Stand for processes, which die at some call."""
+
+    def __init__(self, dies_at: int, *, silently: bool) -> None:
+        self.dies_at, self.silently, self.n_calls = dies_at, silently, 0
+        self._processes: dict[int, Any] = {}
+
+    def submit(self, compose: Any, batch: Batch, *_: Any) -> Future[list[Line]]:
+        self.n_calls += 1
+        future = Future[list[Line]]()
+        if self.n_calls >= self.dies_at:
+            if not self.silently:
+                raise BrokenProcessPool
+            future.set_exception(BrokenProcessPool())
+        else:
+            future.set_result([{"batch": batch.index}])
+        return future
+
+    def shutdown(self, **_: bool) -> None:
+        pass
+
+
+@pytest.mark.parametrize("silently", [False, True])
+@pytest.mark.parametrize("dies_at", [2, 3, 5])
+def test_a_batch_that_dying_processes_did_not_take_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int, silently: bool
+) -> None:
+    lives = iter([dies_at, dies_at, 100])
+    monkeypatch.setattr(
+        executors, "ProcessPoolExecutor", lambda *_, **__: FakePool(next(lives), silently=silently)
+    )
+    found = in_processes(tmp_path, tmp_path, "emotion,count\njoy,150\n", 2)
+    assert {line["batch"] for line in found} == set(range(10))
+
+
+def test_what_kills_all_processes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dying = partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn"),
+                    initializer=os._exit, initargs=(1,))  # fmt: skip
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", lambda workers, **_: dying(workers))
+    with pytest.raises(WorkerError, match="died 3 times while they composed clips 0 to 15: "):
+        list(in_processes(tmp_path, tmp_path, "emotion,count\njoy,20\n", 1))
+    assert are_gone()
+
+
+def test_processes_end_where_nobody_takes_their_clips(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    table = "emotion,bars,count\njoy,1,80\n"
+    (tmp_path / "clip_00079.mid").mkdir()
+    lines = in_processes(tiny_checkpoint, tmp_path, table, 1)
+    next(lines)
+    lines.close()
+    assert are_gone() and 1 <= len(Store(tmp_path, Shard()).done()) <= 5
+    with pytest.raises(OutputError, match=r"cannot write into .*: Is a directory"):
+        list(in_processes(tiny_checkpoint, tmp_path, table, 1))
