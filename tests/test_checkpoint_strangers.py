@@ -175,3 +175,9 @@ def test_packed_rows_with_a_strange_array_or_a_bomb_are_refused(
     repack(folder, array_of(f"({2**20},)", body=bytes(2**21)))
     assert (folder / "rows.npz").stat().st_size < 2**18
     refused(folder, "rows.npz", "at most 1048576 are read")
+    monkeypatch.undo()
+    for name in ("bar_start", "clip_bar", "clip_n_bars", "clip_song"):
+        rows = make_rows()
+        getattr(rows, name)[-1] = 10_000
+        rows.save(folder / "rows.npz")
+        refused(folder, "rows.npz", f"{name} points outside")

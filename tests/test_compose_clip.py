@@ -20,7 +20,7 @@ from emomusic.compose.parse import ClipSpec, parse_settings_file
 from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.files import OutputError, check_folder
-from emomusic.music.score import ScoreError, notes_of, read_score, write_score
+from emomusic.music.score import ScoreError, dump_score, write_score
 
 
 @pytest.fixture(scope="module")
@@ -32,35 +32,23 @@ def manifest(folder: Path) -> list[dict[str, Any]]:
     return lines((folder / "manifest.jsonl").read_text(encoding="utf-8"))
 
 
-def test_each_clip_has_its_files_and_its_line(clips: list[Clip], tmp_path: Path) -> None:
-    running = write_clips(clips, tmp_path, formats=("mid", "json"))
-    cards = []
-    for card in running:
-        assert (tmp_path / card["file"]).is_file()
-        cards.append(card)
-    assert manifest(tmp_path) == cards
-    assert set(tree(tmp_path)) == {"manifest.jsonl", *(n for card in cards for n in card["files"])}
-    for clip, card in zip(clips, cards, strict=True):
-        stem = f"clip_{clip.index:05d}"
-        assert card["file"] == f"{stem}.mid" and card["files"] == [f"{stem}.mid", f"{stem}.json"]
-        written = notes_of(read_score(tmp_path / card["file"]))
-        assert written.pitch.tolist() == notes_of(clip.score).pitch.tolist()
-        text = (tmp_path / card["files"][1]).read_text(encoding="utf-8")
-        assert parse_settings_file(text) == ClipSpec.of(clip)
-
-
-def test_sound_and_notation_are_written_beside_and_a_run_that_is_stopped_leaves_a_manifest(
+def test_each_clip_has_its_files_and_its_line_also_where_the_run_is_stopped(
     clips: list[Clip], tmp_path: Path
 ) -> None:
-    running = write_clips(clips, tmp_path, formats=("wav", "mid", "mp3", "musicxml", "svg"))
+    formats = ("mid", "json", "wav", "mp3", "musicxml", "svg")
+    running = write_clips(clips, tmp_path, formats=formats)
     card = next(running)
-    running.close()  # type: ignore[attr-defined]
-    assert manifest(tmp_path) == [card] and card["file"] == "clip_00000.wav"
     files = tree(tmp_path)
-    assert set(card["files"]) == set(files) - {"manifest.jsonl"}
-    assert files["clip_00000.wav"].startswith(b"RIFF")
-    assert b"<score-partwise" in files["clip_00000.musicxml"]
-    assert b"<svg" in files["clip_00000.svg"]
+    running.close()  # type: ignore[attr-defined]
+    assert manifest(tmp_path) == [card] and card["file"] == "clip_00000.mid"
+    assert card["files"] == [f"clip_00000.{suffix}" for suffix in formats]
+    assert set(files) == set(card["files"])
+    mid, settings, wav, _, sheet, picture = (files[name] for name in card["files"])
+    assert mid == dump_score(clips[0].score)
+    assert parse_settings_file(settings.decode()) == ClipSpec.of(clips[0])
+    assert wav.startswith(b"RIFF") and b"<score-partwise" in sheet and b"<svg" in picture
+    cards = list(write_clips(clips, tmp_path))
+    assert manifest(tmp_path) == cards and [card["index"] for card in cards] == [0, 1, 2]
 
 
 def test_the_folder_is_made_and_a_file_in_the_way_is_told(tmp_path: Path) -> None:

@@ -30,16 +30,7 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.jobs import executors, storage
 from emomusic.compose.jobs.executors import WorkerError, compose_batches, compose_in_processes
 from emomusic.compose.jobs.job import Batch, Item, Job, Output
-from emomusic.compose.jobs.storage import (
-    DONE,
-    PARTIAL,
-    BatchWriter,
-    Line,
-    Shard,
-    Store,
-    Summary,
-    write_manifest,
-)
+from emomusic.compose.jobs.storage import BatchWriter, Line, Shard, Store, Summary, write_manifest
 from emomusic.extras import MissingExtraError
 from emomusic.files import OutputError
 from emomusic.music.score import dump_score, write_score
@@ -58,7 +49,7 @@ def opened(folder: Path, part: str = "0/1", *, resume: bool = True, **more: obje
     return store
 
 
-def done(store: Store, *blocks: int, suffix: str = DONE) -> None:
+def done(store: Store, *blocks: int, suffix: str = storage.DONE) -> None:
     for block in blocks:
         store.lines_path(block, suffix).write_text(f"{block}\n")
 
@@ -72,18 +63,27 @@ def test_a_shard_is_a_number_of_a_count_and_all_share_the_batches() -> None:
         assert sum(Shard(index, 3).has(block) for index in range(3)) == 1
 
 
-def test_what_is_done_is_not_chosen_again(tmp_path: Path) -> None:
+def test_what_is_done_is_not_chosen_again_nor_what_is_complete(tmp_path: Path) -> None:
     store = opened(tmp_path)
     assert store.missing(4) == [True] * 4
     done(store, 1)
-    done(store, 2, suffix=PARTIAL)
+    done(store, 2, suffix=storage.PARTIAL)
     assert store.done() == {1}
     assert opened(tmp_path).missing(4) == [True, False, True, True]
     assert opened(tmp_path, "1/2").missing(4) == [False, False, False, True]
     done(store, 0, 2, 3)
-    done(store, 5, suffix=PARTIAL)
+    done(store, 5, suffix=storage.PARTIAL)
     assert opened(tmp_path, "1/2", resume=False).done() == {0, 2}
-    assert not store.lines_path(5, PARTIAL).exists()
+    assert not store.lines_path(5, storage.PARTIAL).exists()
+    (tmp_path / MANIFEST_NAME).write_text("{}\n")
+    store.clean_up()
+    left = tree(tmp_path)
+    assert set(left) == {".emomusic/job.json", MANIFEST_NAME}
+    assert opened(tmp_path).missing(3) == [False] * 3
+    opened(tmp_path).clean_up()
+    assert tree(tmp_path) == left
+    (tmp_path / MANIFEST_NAME).unlink()
+    assert opened(tmp_path).missing(3) == [True] * 3
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\0"])
@@ -104,20 +104,6 @@ def test_another_job_is_not_gone_on_with_and_a_damaged_note_of_it_begins_anew(
     done(store, 0)
     (store.state / "job.json").write_text(text)
     assert opened(tmp_path).done() == set()
-
-
-def test_what_is_complete_is_done_once(tmp_path: Path) -> None:
-    store = opened(tmp_path)
-    done(store, 0)
-    (tmp_path / MANIFEST_NAME).write_text("{}\n")
-    store.clean_up()
-    left = tree(tmp_path)
-    assert set(left) == {".emomusic/job.json", MANIFEST_NAME}
-    assert opened(tmp_path).missing(3) == [False] * 3
-    opened(tmp_path).clean_up()
-    assert tree(tmp_path) == left
-    (tmp_path / MANIFEST_NAME).unlink()
-    assert opened(tmp_path).missing(3) == [True] * 3
 
 
 def test_a_job_whose_batches_go_for_another_one_does_not_seem_whole(
@@ -194,7 +180,7 @@ def test_clips_are_there_before_their_batch_is_done_and_noted_where_it_is_left(
     store: Store, results: Results, tiny_composer: Composer
 ) -> None:
     written(store, results[:1], stop=True)
-    assert store.done() == set() and len(lines(store.lines_path(0, PARTIAL))) == 1
+    assert store.done() == set() and len(lines(store.lines_path(0, storage.PARTIAL))) == 1
     assert not list(store.doing_dir.iterdir())
     with BatchWriter(store, 0, Output(explained=True)) as writer:
         found = [
@@ -204,7 +190,7 @@ def test_clips_are_there_before_their_batch_is_done_and_noted_where_it_is_left(
         assert {f"clip_0000{n}.mid" for n in range(3)} < music(store.folder)
         assert store.done() == set()
     assert store.done() == {0} and lines(store.lines_path(0)) == json.loads(json.dumps(found))
-    assert not store.lines_path(0, PARTIAL).exists() and not list(store.doing_dir.iterdir())
+    assert not store.lines_path(0, storage.PARTIAL).exists() and not list(store.doing_dir.iterdir())
     assert (found[2]["file"], found[2]["row"], found[2]["id"]) == ("clip_00002.mid", 5, "ä")
     clip = results[2][1]
     assert clip is not None and clip.card().items() <= found[2].items()
@@ -258,9 +244,7 @@ def test_a_tar_and_a_parquet_file_hold_the_files_of_the_folder_in_order(
         assert {name: row[name] for name in own} == {name: line.get(name) for name in own}
 
 
-def test_a_pack_that_cannot_be_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="pack must be one of files, tar, parquet, got 'zip'"):
-        Output(pack="zip")
+def test_parquet_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     Output(pack="tar")
     with pytest.raises(MissingExtraError, match=r"pip install 'emomusic\[parquet\]'"):
@@ -507,26 +491,21 @@ def test_a_process_that_dies_is_replaced_and_nothing_is_lost(
     assert kept == tree(alone.folder)
 
 
-class FakePool:
-    """Stand for processes, which die at some call."""
+def fake_pool(dies_at: int, *, silently: bool) -> Any:
+    """Return what stands for processes that die at some call."""
+    calls = itertools.count(1)
 
-    def __init__(self, dies_at: int, *, silently: bool) -> None:
-        self.dies_at, self.silently, self.n_calls = dies_at, silently, 0
-        self._processes: dict[int, Any] = {}
-
-    def submit(self, compose: Any, batch: Batch, *_: Any) -> Future[list[Line]]:
-        self.n_calls += 1
+    def submit(_: Any, batch: Batch, *more: Any) -> Future[list[Line]]:
         future = Future[list[Line]]()
-        if self.n_calls >= self.dies_at:
-            if not self.silently:
-                raise BrokenProcessPool
+        if next(calls) < dies_at:
+            future.set_result([{"batch": batch.index}])
+        elif silently:
             future.set_exception(BrokenProcessPool())
         else:
-            future.set_result([{"batch": batch.index}])
+            raise BrokenProcessPool
         return future
 
-    def shutdown(self, **_: bool) -> None:
-        pass
+    return SimpleNamespace(submit=submit, shutdown=lambda **_: None, _processes={})
 
 
 @pytest.mark.parametrize("silently", [False, True])
@@ -535,9 +514,8 @@ def test_a_batch_that_dying_processes_did_not_take_is_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int, silently: bool
 ) -> None:
     lives = iter([dies_at, dies_at, 100])
-    monkeypatch.setattr(
-        executors, "ProcessPoolExecutor", lambda *_, **__: FakePool(next(lives), silently=silently)
-    )
+    make = partial(fake_pool, silently=silently)
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", lambda *_, **__: make(next(lives)))
     found = in_processes(tmp_path, tmp_path, "emotion,count\njoy,150\n", 2)
     assert {line["batch"] for line in found} == set(range(10))
 

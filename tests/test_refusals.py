@@ -174,6 +174,15 @@ TABLE = [
     ("endpoint", "bars", None, "bars must be a whole number, got None"),
     ("endpoint", "best_of", 17, "best_of must be in [1, 16], got 17"),
     ("endpoint", "seed", 2**53, "seed must be in [0, 9007199254740991], got 9007199254740992"),
+    ("page", "length", 2.5, "bars must be a whole number, got 2.5"),
+    ("page", "length", None, "bars must be a whole number, got None"),
+    ("page", "length", 600, "bars must be in [1, 512], got 600"),
+    ("page", "unit", "miles", "unit must be one of bars, seconds, got 'miles'"),
+    ("page", "key", None, "key must be one of any, C, "),
+    ("page", "mode", "dorian", "mode must be one of any, major, minor, got 'dorian'"),
+    ("page", "time_signature", None, "time_signature must be one of 4/4, 3/4, got None"),
+    ("page", "fixed", {"register": 1e9}, "register must be in [10, 115] MIDI pitch, got 1e+09"),
+    ("page", "fixed", {"beauty": 1.0}, "unknown attribute 'beauty'"),
     ("request", "tonic", 12, "tonic must be in [0, 11], got 12"),
     ("request", "is_major", "minor", "is_major must be true or false, got 'minor'"),
     ("request", "beats_per_bar", 5, "beats_per_bar must be in [2, 4], got 5"),
@@ -248,22 +257,3 @@ def test_what_does_not_go_together_is_told(
 ) -> None:
     if door != "endpoint" or set(said) <= {*ENDPOINT}:
         assert words in getattr(doors, door)(said)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"length": 2.5}, "bars must be a whole number, got 2.5"),
-        ({"length": None}, "bars must be a whole number, got None"),
-        ({"length": 600}, "bars must be in [1, 512], got 600"),
-        ({"unit": "seconds", "length": 0.1}, "seconds must be in [0.5, 1800], got 0.1"),
-        ({"unit": "miles"}, "unit must be one of bars, seconds, got 'miles'"),
-        ({"key": None}, "key must be one of any, C, "),
-        ({"mode": "dorian"}, "mode must be one of any, major, minor, got 'dorian'"),
-        ({"time_signature": None}, "time_signature must be one of 4/4, 3/4, got None"),
-        ({"fixed": {"register": 1e9}}, "register must be in [10, 115] MIDI pitch, got 1e+09"),
-        ({"fixed": {"beauty": 1.0}}, "unknown attribute 'beauty'"),
-    ],
-)
-def test_controls_of_the_page(doors: Doors, changes: dict[str, Any], words: str) -> None:
-    assert words in doors.page(changes)
