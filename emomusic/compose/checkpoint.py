@@ -94,19 +94,12 @@ def fetch_checkpoint(
     from huggingface_hub import HfApi, constants, errors, hf_hub_download
 
     offline = local_files_only
+    how: dict[str, Any] = {"token": token, "endpoint": endpoint, "library_name": "emomusic"}
+    how["cache_dir"] = None if cache_dir is None else Path(cache_dir)
 
     def fetch(name: str, commit: str | None) -> Path:
-        path: str = hf_hub_download(
-            repository,
-            name,
-            revision=commit,
-            cache_dir=None if cache_dir is None else Path(cache_dir),
-            local_files_only=offline,
-            token=token,
-            endpoint=endpoint,
-            library_name="emomusic",
-        )
-        return Path(path)
+        how["local_files_only"] = offline
+        return Path(hf_hub_download(repository, name, revision=commit, **how))
 
     try:
         if not offline:  # ask once: fetching itself would try again for half a minute

@@ -137,18 +137,6 @@ class Field:
             form = self.metavar
         return f"{self.help} Write {form}." if form else self.help
 
-    def to_schema(self) -> dict[str, Any]:
-        """Return its JSON Schema."""
-        if self.kind is Kind.CHOICE:
-            return {"enum": list(self.choices), "description": self.explanation}
-        if self.kind in (Kind.TEXT, Kind.PATH):
-            return {"type": "string", "maxLength": self.longest, "description": self.explanation}
-        schema: dict[str, Any] = {"type": self.kind.value}
-        if self.bounds is not None:
-            least = "exclusiveMinimum" if self.open_low else "minimum"
-            schema |= {least: self.bounds[0], "maximum": self.bounds[1]}
-        return schema | {"description": self.explanation}
-
     def _refusal(self, wanted: str, got: str) -> ValueError:
         return ValueError(f"{self.name} must be {wanted}, got {got}")
 
