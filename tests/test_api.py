@@ -55,6 +55,9 @@ def test_what_programs_may_use_and_say_is_promised_name_by_name() -> None:
     for name, promised in PARAMETERS.items():
         parameters = " ".join(inspect.signature(attrgetter(name)(emomusic)).parameters)
         assert f"{parameters} ".startswith(f"{promised} "), name
+    assert issubclass(emomusic.ScoreError, ValueError)
+    assert issubclass(emomusic.CheckpointError, ValueError)
+    assert issubclass(emomusic.EngineError, ValueError)
 
 
 def test_names_are_loaded_when_they_are_asked_for() -> None:
@@ -114,8 +117,3 @@ def test_hearing_takes_files_and_scores_and_any_verifier(
     assert hear(path) == heard
     monkeypatch.delenv("EMOMUSIC_CHECKPOINT")
     assert hear(path) != heard
-
-
-def test_mistakes_are_errors_of_values() -> None:
-    for error in (emomusic.ScoreError, emomusic.CheckpointError, emomusic.EngineError):
-        assert issubclass(error, ValueError)
