@@ -95,13 +95,11 @@ def read_json(path: Path, *, max_bytes: int) -> Any:
         max_bytes: Of the file.
 
     Raises:
-        OSError: If it is missing or cannot be read.
-        ValueError: If it is too large, no plain file, not UTF-8 or not JSON.
+        OSError: If it is missing, cannot be read, or is no plain file.
+        ValueError: If it is too large, not UTF-8 or not JSON.
         RecursionError: If it is nested too deep.
     """
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no plain file")
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise ValueError(f"it is too large, at most {max_bytes} bytes are read")

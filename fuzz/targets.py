@@ -114,7 +114,7 @@ def _load_key() -> Run:
 def _load_jobs() -> Run:
     from io import BytesIO
 
-    from emomusic.compose.jobs.rows import BadRow, SpecError, read_rows
+    from emomusic.compose.jobs.job import BadRow, SpecError, read_rows
 
     def run(data: bytes) -> bool:
         try:

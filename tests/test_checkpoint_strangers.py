@@ -91,15 +91,6 @@ def test_what_is_no_file_or_far_too_large_or_too_deep_is_refused(folder: Path, n
     READERS[name][0](folder)
 
 
-def test_a_small_json_file_is_read_whole_and_one_byte_more_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "table.json"
-    path.write_text('{"a": [1, "é"]}', encoding="utf-8")
-    size = path.stat().st_size
-    assert read_json(path, max_bytes=size) == {"a": [1, "é"]}
-    with pytest.raises(ValueError, match=f"it is too large, at most {size - 1} bytes are read"):
-        read_json(path, max_bytes=size - 1)
-
-
 @pytest.mark.parametrize("name", [WEIGHTS, "verifier.safetensors"])
 def test_a_head_that_claims_too_many_bytes_is_not_read(folder: Path, name: str) -> None:
     path = folder / name
@@ -109,51 +100,44 @@ def test_a_head_that_claims_too_many_bytes_is_not_read(folder: Path, name: str) 
         refused(folder, name, "head")
 
 
-def headed(head: dict[str, Any], body: bytes = b"") -> bytes:
-    text = json.dumps(head).encode()
-    return len(text).to_bytes(8, "little") + text + body
-
-
-@pytest.mark.parametrize(
-    ("own", "words"),
-    [
+def test_names_types_and_shapes_are_checked_before_the_weights_are_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "deserialize", lambda _: pytest.fail("they were read"))
+    for own, words in (
         ({"dtype": "F32", "shape": [10**9], "data_offsets": [0, 4 * 10**9]}, "has shape"),
         ({"dtype": "F32", "shape": [1] * 300, "data_offsets": [0, 4]}, "has shape"),
         ({"dtype": "F99", "shape": [64], "data_offsets": [0, 4]}, "norm holds F99"),
         ({"dtype": "F32"}, "cannot read the weights"),
         ([], "cannot read the weights"),
-    ],
-)
-def test_names_types_and_shapes_are_checked_before_the_weights_are_read(
-    folder: Path, own: Any, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def read(data: bytes) -> None:
-        raise AssertionError("the weights were read")
-
-    monkeypatch.setattr(checkpoint, "deserialize", read)
-    (folder / WEIGHTS).write_bytes(headed({"norm": own}, bytes(64)))
-    refused(folder, WEIGHTS, words)
+    ):
+        head = json.dumps({"norm": own}).encode()
+        data = len(head).to_bytes(8, "little") + head + bytes(64)
+        (folder / WEIGHTS).write_bytes(data)
+        refused(folder, WEIGHTS, words)
 
 
-def test_a_file_of_weights_is_named_once_and_not_too_many_are(folder: Path) -> None:
+def changed(folder: Path, name: str, **changes: Any) -> None:
+    path = folder / name
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), encoding="utf-8")
+
+
+def test_weights_named_twice_and_a_mapper_of_infinite_targets_are_refused(folder: Path) -> None:
     for names in ([WEIGHTS, WEIGHTS], [f"{i}.safetensors" for i in range(1_001)]):
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        config["weights"] = names
-        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        changed(folder, "config.json", weights=names)
         refused(folder, "config.json", "in at most 1000 files, each named once")
-
-
-def test_a_mapper_whose_targets_would_not_be_finite_is_refused(folder: Path) -> None:
-    content = json.loads((folder / "mapper.json").read_text(encoding="utf-8"))
-    first, *others = content["prototypes"]
+    first, *others = json.loads((folder / "mapper.json").read_text(encoding="utf-8"))["prototypes"]
     for change in (
         {"valence": 1e200}, {"arousal": -2}, {"weight": 1e308},
         {"mean": {**first["mean"], "mode": 1e300}},
         {"members": [[1e300, *first["members"][0][1:]], *first["members"][1:]]},
     ):  # fmt: skip
-        content["prototypes"] = [{**first, **change}, *others]
-        (folder / "mapper.json").write_text(json.dumps(content), encoding="utf-8")
+        changed(folder, "mapper.json", prototypes=[{**first, **change}, *others])
         refused(folder, "mapper.json")
+    size = (folder / "mapper.json").stat().st_size
+    assert read_json(folder / "mapper.json", max_bytes=size)["prototypes"]
+    with pytest.raises(ValueError, match=f"it is too large, at most {size - 1} bytes are read"):
+        read_json(folder / "mapper.json", max_bytes=size - 1)
 
 
 def repack(folder: Path, ids: bytes) -> None:
@@ -191,9 +175,7 @@ def test_packed_rows_with_a_strange_array_or_a_bomb_are_refused(
     repack(folder, array_of(f"({2**20},)", body=bytes(2**21)))
     assert (folder / "rows.npz").stat().st_size < 2**18
     refused(folder, "rows.npz", "at most 1048576 are read")
-
-
-def test_packed_rows_that_point_beyond_themselves_are_refused(folder: Path) -> None:
+    monkeypatch.undo()
     for name in ("bar_start", "clip_bar", "clip_n_bars", "clip_song"):
         rows = make_rows()
         getattr(rows, name)[-1] = 10_000

@@ -1,19 +1,46 @@
-"""Requests: what is plain, and what words mean; what is refused is in the table of refusals."""
+"""Requests, from words and settings files; what each value may be is in the table of refusals."""
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers.composing import curve_of, given, tune
 
-from emomusic.compose.fields import parse_attributes
-from emomusic.compose.parse import parse_formats, parse_key, spec_from_options
-from emomusic.compose.request import Request
-from emomusic.emotion import Emotion
+import emomusic
+from emomusic.compose.parse import (
+    MAX_CHARACTERS,
+    MAX_SEED,
+    ClipSpec,
+    SettingsError,
+    parse_formats,
+    parse_key,
+    parse_settings_file,
+    spec_from_options,
+)
+from emomusic.compose.request import MAX_TAKE, VARY, Request
+from emomusic.emotion import Emotion, find_emotion
 from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES, attribute
+from emomusic.music.score import dump_score
 
-JOY = Emotion(0.8, 0.6)
+JOY = Emotion(0.8, 0.6, "joy")
+EXAMPLES = (
+    Request(
+        find_emotion("nostalgia"), given=given(tune(2), VARY), n_bars=3, tempo=93.25, tonic=6,
+        is_major=False, beats_per_bar=3, fixed={"mode": -0.25, "register": 61.0},
+        per_bar={"register": (50.0, 61.5, 70.0), "polyphony": (1.0, 2.0, 3.0)}, temperature=0.75,
+        top_p=0.5, guidance=2.5, guided_bars=0, steering=False, two_hands=False,
+        chords="Am F C,G7", best_of=3, diversity=0.0, take=7, n_kept=2,
+    ),
+    Request(JOY, curve=curve_of((0, 0.1, -0.2), (3.5, -1, 1)), seconds=12.5),
+    Request(None, is_major=True),
+    Request(JOY, given=given(tune(2, beats=3)), n_bars=512, candidate=MAX_TAKE),
+)  # fmt: skip
 
 
 def test_values_become_plain_and_the_emotion_may_be_left_free() -> None:
@@ -25,24 +52,19 @@ def test_values_become_plain_and_the_emotion_may_be_left_free() -> None:
     free = Request(None, n_bars=2, fixed={"register": 60}, per_bar={"polyphony": [1, 2.5]})
     assert free.emotion is None and free.fixed == {"register": 60}
     assert free.per_bar == {"polyphony": (1, 2.5)}
-
-
-@pytest.mark.parametrize("name", BAR_ATTRIBUTE_NAMES)
-def test_bars_may_be_asked_for_what_bars_have(name: str) -> None:
-    low, high = attribute(name).low, attribute(name).high
-    request = Request(JOY, n_bars=3, per_bar={name: [low, high, (low + high) / 2]})
-    assert request.per_bar[name][1] == high
+    for name in BAR_ATTRIBUTE_NAMES:
+        span = (attribute(name).low, attribute(name).high)
+        assert Request(JOY, n_bars=2, per_bar={name: list(span)}).per_bar == {name: span}
+    assert "tempo: Quarter notes a minute. In [20, 300]." in str(Request.__doc__)
 
 
 @pytest.mark.parametrize(
     ("length", "values", "words"),
     [
         ({"n_bars": 3}, {"tempo": [100.0] * 3}, "tempo cannot be asked for bar by bar, only note_"),
-        ({"n_bars": 3}, {"loudness": [1.0] * 3}, "loudness cannot be asked for bar by bar"),
         ({"n_bars": 3}, {"register": [60.0] * 2}, "for each of the bars asked for, got 2 for 3"),
         ({"n_bars": 3}, {"register": []}, "for each of the bars asked for, got 0 for 3"),
         ({}, {"register": [60.0] * 16}, "register needs a value for each of the bars asked for"),
-        ({"seconds": 8.0}, {"register": [60.0] * 16}, "for each of the bars asked for, got 16"),
         ({"n_bars": 3}, {"register": [60.0, 60.0, 500.0]}, r"in \[10, 115\] MIDI pitch, got 500"),
         ({"n_bars": 3}, {"polyphony": [1.0, float("nan"), 1.0]}, "polyphony must be in .* got nan"),
     ],
@@ -50,14 +72,8 @@ def test_bars_may_be_asked_for_what_bars_have(name: str) -> None:
 def test_bars_that_are_asked_for_amiss_are_named(
     length: dict[str, Any], values: dict[str, Any], words: str
 ) -> None:
-    for emotion in (JOY, None):
-        with pytest.raises(ValueError, match=words):
-            Request(emotion, per_bar=values, **length)
-
-
-def test_the_docstring_lists_every_value_with_its_range() -> None:
-    assert Request.__doc__ is not None
-    assert "tempo: Quarter notes a minute. In [20, 300]." in Request.__doc__
+    with pytest.raises(ValueError, match=words):
+        Request(None, per_bar=values, **length)
 
 
 @pytest.mark.parametrize(
@@ -74,26 +90,16 @@ def test_keys_are_understood(text: str, tonic: int, is_major: bool | None) -> No
     assert parse_key(text) == (tonic, is_major)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "m", "H", "C dur", "C C", "C major minor", "minor", "C##", "3", "Cx"]
-)
-def test_what_is_no_key_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="key must be a note name, alone or with major or minor"):
-        parse_key(text)
-
-
-def test_an_emotion_is_named_placed_or_free() -> None:
-    def asked(**options: Any) -> Emotion | None:
-        return spec_from_options(options).request.emotion
-
-    assert asked(emotion="q2") == Emotion(-0.6, 0.6, "Q2")
-    assert asked(valence=0.0, arousal=-0.5) == Emotion(0.0, -0.5)
-    assert asked(free=True) is None
-
-
-def test_attributes_and_formats_are_understood() -> None:
-    assert parse_attributes([]) == {}
-    assert parse_attributes(["note-density=2", " mode = -0.5"]) == {"note_density": 2, "mode": -0.5}
+def test_an_emotion_is_named_placed_or_free_and_what_is_no_key_or_format_is_refused() -> None:
+    for options, emotion in (
+        ({"emotion": "q2"}, Emotion(-0.6, 0.6, "Q2")),
+        ({"valence": 0.0, "arousal": -0.5}, Emotion(0.0, -0.5)),
+        ({"free": True}, None),
+    ):
+        assert spec_from_options(options).request.emotion == emotion
+    for text in ("", "m", "H", "C dur", "C C", "C major minor", "minor", "C##", "3", "Cx"):
+        with pytest.raises(ValueError, match="key must be a note name, alone or with major or min"):
+            parse_key(text)
     assert parse_formats("mid") == ("mid",)
     assert parse_formats(" MP3, mid,mp3 ,") == ("mp3", "mid")
     for text in ("", ",", "ogg", "mid,xyz"):
@@ -101,14 +107,99 @@ def test_attributes_and_formats_are_understood() -> None:
             parse_formats(text)
 
 
+# settings files
+
+
+def refused(text: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings_file(text)
+    told = str(caught.value)
+    assert "\n" not in told and len(told) < 1000 and told.isprintable()
+    return told
+
+
+@pytest.mark.parametrize("asked", EXAMPLES)
+def test_settings_survive_their_file(asked: Request) -> None:
+    for numbers in ((0, 0, None), (MAX_SEED, MAX_SEED, "é" * 4000)):
+        settings = ClipSpec(asked, *numbers)
+        again = parse_settings_file(settings.to_json())
+        assert again == settings and again.to_json() == settings.to_json()
+
+
+def test_what_is_not_said_is_neither_written_nor_needed_and_examples_say_all() -> None:
+    free = Request(None)
+    for own in fields(Request):
+        assert any(getattr(e, own.name) != getattr(free, own.name) for e in EXAMPLES), own.name
+    told = ClipSpec(Request(JOY), 3).to_dict()
+    assert told["emotion"] == {"valence": 0.8, "arousal": 0.6, "name": "joy"}
+    assert (told["seed"], told["version"]) == (3, emomusic.__version__)
+    assert not {"curve", "given", "bars", "key", "set", "checkpoint", "seconds"} & set(told)
+    little = {"format": "emomusic settings 1", "seed": 4}
+    assert parse_settings_file(json.dumps(little)) == ClipSpec(Request(None), 4)
+    nulls = dict.fromkeys(("best_of", "take", "guided_bars", "temperature", "seconds", "curve"))
+    assert parse_settings_file(json.dumps(little | nulls)) == ClipSpec(Request(None), 4)
+    assert parse_settings_file(json.dumps(little | {"key": "f#"})).request.tonic == 6
+
+
+def changed(**changes: Any) -> str:
+    return json.dumps(ClipSpec(Request(JOY, n_bars=3), 1).to_dict() | changes)
+
+
+def midi(data: Any, use: Any = "vary") -> dict[str, Any]:
+    return {"given": {"midi": data, "use": use}}
+
+
+MUSIC = base64.b64encode(dump_score(tune(1))).decode()
+POINT = {"valence": 0, "arousal": 0}
+
+
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("changes", "words"),
     [
-        (["tempo"], "--set takes ATTRIBUTE=VALUE with a number, got 'tempo'"),
-        (["tempo=fast"], "--set takes ATTRIBUTE=VALUE with a number, got 'tempo=fast'"),
-        (["mode=1", "mode=0"], "--set gives mode twice"),
+        ({"colour": "red"}, "unknown are colour; known: "),
+        ({"format": "emomusic settings 2"}, "do not say that they are emomusic settings 1"),
+        ({"seed": None}, "seed must be a whole number, got None"),
+        ({"kept_bars": 4}, r"kept_bars must be in \[1, 3\], got 4"),
+        ({"key": "D minor"}, "tonic must be a note name such as C, F# or Bb, got 'D minor'"),
+        ({"key": 3}, "a value is of the wrong kind"),
+        ({"checkpoint": "x" * 5000}, "checkpoint must be at most 4000 characters"),
+        ({"emotion": "joy"}, "a value is of the wrong kind"),
+        ({"emotion": {}}, "a value is of the wrong kind"),
+        ({"emotion": {"valence": 2, "arousal": 0}}, r"valence must be in \[-1, 1\], got 2"),
+        ({"emotion": {"valence": 0, "arousal": "low"}}, "arousal must be a number, got 'low'"),
+        ({"emotion": {**POINT, "name": 3}}, "a value is of the wrong kind"),
+        ({"emotion": {**POINT, "name": " "}}, "name must be None or not blank"),
+        ({"emotion": {**POINT, "name": "x" * 4001}}, "a name is at most 4000"),
+        ({"curve": []}, "a curve must have 1 to 64 points, got 0"),
+        ({"curve": {"bar": 0}}, "a value is of the wrong kind"),
+        ({"curve": [{"bar": 600, **POINT}]}, r"bar must be in \[0, 512\]"),
+        ({"curve": [{"bar": 1, **POINT}] * 2}, "bars of a curve must rise"),
+        ({"curve": [{"bar": 0, **POINT}], "bar_by_bar": {"register": [60] * 3}}, "a curve needs"),
+        ({"bar_by_bar": {"register": 60}}, "a value is of the wrong kind"),
+        ({"bar_by_bar": {"a\n\nb": [1, 2, 3]}}, "a b cannot be asked for bar by bar"),
+        ({"bar_by_bar": {"register": ["a", "b", "c"]}}, "register must be a number"),
+        (midi("%%%"), "base64|Only"),
+        (midi(""), "the file is empty"),
+        (midi(base64.b64encode(b"RIFF").decode()), "not a MIDI file"),
+        (midi(base64.b64encode(b"MThd").decode()), "damaged MIDI file"),
+        (midi(None), "a value is of the wrong kind"),
+        (midi(MUSIC, "copy"), "to continue or to vary"),
+        ({"given": "MThd"}, "a value is of the wrong kind"),
     ],
 )
-def test_attributes_of_another_form_are_refused(settings: list[str], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        parse_attributes(settings)
+def test_settings_that_are_amiss_are_named(changes: dict[str, Any], words: str) -> None:
+    told = refused(changed(**changes))
+    assert told.startswith("these settings cannot be used: ") and re.search(words, told), told
+
+
+def test_what_is_no_settings_file_has_strange_numbers_or_is_huge_is_refused() -> None:
+    for text in ("", "{", "[]", "3", "null", "{}", "[" * 100_000, '{"a":' * 50_000, "\x00", "MThd",
+                 "\ufeff{}", '{"seed": 1}', "9" * 5000):  # fmt: skip
+        refused(text)
+    for number in ("NaN", "Infinity", "-Infinity"):
+        text = changed(tempo="here").replace('"here"', number)
+        assert f"numbers must be finite, got {number}" in refused(text)
+    refused(changed(tempo="here").replace('"here"', "1e999"))
+    assert "at most 16 MiB long" in refused(" " * (MAX_CHARACTERS + 1))
+    keys = refused(changed(**{"x" * 500: 1})).split("known: ")[1].split(", ")
+    assert keys == sorted(keys) and {"seed", "emotion", "curve", "take"} <= set(keys)

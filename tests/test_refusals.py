@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from helpers.shell import Shell
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.fields import Door, Field, Kind
-from emomusic.compose.jobs.rows import COLUMNS, BadRow
+from emomusic.compose.jobs.job import COLUMNS, BadRow
 from emomusic.compose.parse import (
     ENDPOINT,
     OPTIONS,
@@ -31,38 +32,23 @@ from emomusic.studio.page import FINE, read_form
 JOY = Emotion(0.8, 0.6)
 TOO_LONG = "x" * 4001
 WHOLES = {
-    "bars": "[1, 512]",
-    "kept_bars": "[1, 512]",
-    "guided_bars": "[0, 512]",
-    "best_of": "[1, 64]",
-    "take": "[0, 2147483647]",
-    "candidate": "[0, 2147483647]",
-    "count": "[1, 10000000]",
-    "seed": "[0, 9223372036854775807]",
-    "index": "[0, 9223372036854775807]",
-}
+    **dict.fromkeys(("bars", "kept_bars"), "[1, 512]"), "guided_bars": "[0, 512]",
+    "best_of": "[1, 64]", **dict.fromkeys(("take", "candidate"), "[0, 2147483647]"),
+    "count": "[1, 10000000]", **dict.fromkeys(("seed", "index"), "[0, 9223372036854775807]"),
+}  # fmt: skip
 NUMBERS = {
-    "valence": "[-1, 1]",
-    "arousal": "[-1, 1]",
-    "seconds": "[0.5, 1800]",
-    "tempo": "[20, 300]",
-    "temperature": "(0, 5]",
-    "top_p": "(0, 1]",
-    "guidance": "[1, 5]",
-    "diversity": "[0, 1]",
-    "register": "[10, 115] MIDI pitch",
-}
+    **dict.fromkeys(("valence", "arousal"), "[-1, 1]"), "seconds": "[0.5, 1800]",
+    "tempo": "[20, 300]", "temperature": "(0, 5]", "top_p": "(0, 1]", "guidance": "[1, 5]",
+    "diversity": "[0, 1]", "register": "[10, 115] MIDI pitch",
+}  # fmt: skip
 REFUSED: list[tuple[str, Any, str]] = [
     ("emotion", "joyy", "unknown emotion 'joyy', nearest are: joy"),
-    ("emotion", "../../etc/passwd", "unknown emotion '../../etc/passwd'"),
     ("emotion", 7, "emotion must be a text, got 7"),
     ("emotion", TOO_LONG, "emotion must be at most 4000 characters long, got 4001"),
     ("mix", "joy:x", "weight"),
-    ("mix", 7, "mix must be a text, got 7"),
     ("curve", "joy", "'joy' is not a point of a curve; write BAR:NAME"),
     ("curve", "4:joy 0:fear", "bars of a curve must rise from point to point"),
     ("curve", "0:joy 600:fear", "bar must be in [0, 512], got 600"),
-    ("curve", {"0": "calm"}, "curve must be a text, got {'0': 'calm'}"),
     ("free", 0.5, "free must be true or false, got 0.5"),
     ("free", "maybe", "free must be true or false, got 'maybe'"),
     ("continue", "none.mid", "none.mid: cannot read the file"),
@@ -80,7 +66,6 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("set", 5, "must be attributes with their values, got 5"),
     ("set", dict.fromkeys(map(str, range(65)), 1), "must be attributes with their values"),
     ("chords", "Am H", "'H'"),
-    ("chords", ["C"], "chords must be a text, got ['C']"),
     ("steering", "perhaps", "steering must be true or false, got 'perhaps'"),
     ("two_hands", 1, "two_hands must be true or false, got 1"),
     ("mode", "dorian", "mode must be one of major, minor, got 'dorian'"),
@@ -109,10 +94,8 @@ TOGETHER: list[tuple[dict[str, Any], str]] = [
     ({"emotion": "joy", "valence": 0.0}, "give one of --emotion, --valence with --arousal"),
     ({"emotion": "joy", "mix": "joy"}, "give one of --emotion, --valence with --arousal"),
     ({"free": True, "emotion": "joy"}, "give one of --emotion, --valence with --arousal"),
-    ({"free": True, "valence": 0.0}, "give one of --emotion, --valence with --arousal"),
     ({"curve": "0:joy", "emotion": "joy"}, "a curve says what to feel: give no other emotion"),
     ({"curve": "0:joy", "free": True}, "a curve says what to feel: give no other emotion"),
-    ({"curve": "0:joy", "mix": "joy"}, "a curve says what to feel: give no other emotion"),
     ({"emotion": "joy", "bars": 4, "seconds": 9.0}, "give bars or seconds, not both"),
     ({"free": True, "best_of": 2}, "best_of needs an emotion by which the best is found"),
     ({"emotion": "joy", "continue": "a.mid", "vary": "a.mid"}, "give --continue or --vary, not"),
@@ -188,6 +171,15 @@ TABLE = [
     ("endpoint", "bars", None, "bars must be a whole number, got None"),
     ("endpoint", "best_of", 17, "best_of must be in [1, 16], got 17"),
     ("endpoint", "seed", 2**53, "seed must be in [0, 9007199254740991], got 9007199254740992"),
+    ("page", "length", 2.5, "bars must be a whole number, got 2.5"),
+    ("page", "length", None, "bars must be a whole number, got None"),
+    ("page", "length", 600, "bars must be in [1, 512], got 600"),
+    ("page", "unit", "miles", "unit must be one of bars, seconds, got 'miles'"),
+    ("page", "key", None, "key must be one of any, C, "),
+    ("page", "mode", "dorian", "mode must be one of any, major, minor, got 'dorian'"),
+    ("page", "time_signature", None, "time_signature must be one of 4/4, 3/4, got None"),
+    ("page", "fixed", {"register": 1e9}, "register must be in [10, 115] MIDI pitch, got 1e+09"),
+    ("page", "fixed", {"beauty": 1.0}, "unknown attribute 'beauty'"),
     ("request", "tonic", 12, "tonic must be in [0, 11], got 12"),
     ("request", "is_major", "minor", "is_major must be true or false, got 'minor'"),
     ("request", "beats_per_bar", 5, "beats_per_bar must be in [2, 4], got 5"),
@@ -198,11 +190,18 @@ def as_json(said: dict[str, Any]) -> str:
     return json.dumps(said).replace("NaN", "1e999").replace("Infinity", "1e999")
 
 
+@pytest.fixture
+def doors(shell: Shell, tiny_composer: Composer, tmp_path: Path) -> Doors:
+    return Doors(shell, tiny_composer, tmp_path)
+
+
+@dataclass
 class Doors:
     """Say things at each door that must be refused there, and return what is told."""
 
-    def __init__(self, shell: Shell, composer: Composer, folder: Path) -> None:
-        self.shell, self.composer, self.folder = shell, composer, folder
+    shell: Shell
+    composer: Composer
+    folder: Path
 
     def option(self, said: dict[str, Any]) -> str:
         return self.shell.refused("generate", "--out", self.folder / "out", *as_options(said))
@@ -238,11 +237,6 @@ class Doors:
         return str(error.value)
 
 
-@pytest.fixture
-def doors(shell: Shell, tiny_composer: Composer, tmp_path: Path) -> Doors:
-    return Doors(shell, tiny_composer, tmp_path)
-
-
 @pytest.mark.parametrize(("door", "name", "value", "words"), TABLE)
 def test_what_is_amiss_is_told_in_the_same_words_at_every_door(
     doors: Doors, door: str, name: str, value: Any, words: str
@@ -260,22 +254,3 @@ def test_what_does_not_go_together_is_told(
 ) -> None:
     if door != "endpoint" or set(said) <= {*ENDPOINT}:
         assert words in getattr(doors, door)(said)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"length": 2.5}, "bars must be a whole number, got 2.5"),
-        ({"length": None}, "bars must be a whole number, got None"),
-        ({"length": 600}, "bars must be in [1, 512], got 600"),
-        ({"unit": "seconds", "length": 0.1}, "seconds must be in [0.5, 1800], got 0.1"),
-        ({"unit": "miles"}, "unit must be one of bars, seconds, got 'miles'"),
-        ({"key": None}, "key must be one of any, C, "),
-        ({"mode": "dorian"}, "mode must be one of any, major, minor, got 'dorian'"),
-        ({"time_signature": None}, "time_signature must be one of 4/4, 3/4, got None"),
-        ({"fixed": {"register": 1e9}}, "register must be in [10, 115] MIDI pitch, got 1e+09"),
-        ({"fixed": {"beauty": 1.0}}, "unknown attribute 'beauty'"),
-    ],
-)
-def test_controls_of_the_page(doors: Doors, changes: dict[str, Any], words: str) -> None:
-    assert words in doors.page(changes)

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -144,8 +144,7 @@ def _job(asked: dict[str, Any], said: set[str], options: RunOptions) -> tuple[Jo
 
     `asked` are the values of the options of a clip, `said` the names of those that were given.
     """
-    from emomusic.compose.jobs.job import Job
-    from emomusic.compose.jobs.rows import JobRow
+    from emomusic.compose.jobs.job import Job, JobRow
 
     if options.settings is not None:
         if options.spec is not None:
@@ -300,29 +299,25 @@ def _stop_with(run: RunReport) -> Iterator[None]:
 
 
 def _show_clip(line: Line, options: RunOptions) -> None:
-    """Tell what became of a clip."""
+    """Tell what became of a clip: what was asked of it, and what is heard."""
     if options.as_json:
         typer.echo(json.dumps(line))
-    elif "file" in line:
-        typer.echo(describe(line))
-        if options.output.explained:
-            typer.echo(f"  {line['explanation']['sentence']}")
-    else:
+        return
+    if "file" not in line:
         typer.echo(f"clip {line['number']}: {line['reason']}", err=True)
-
-
-def describe(card: Mapping[str, Any]) -> str:
-    """Return a line that tells a person what was asked and heard."""
-    heard, asked = card["verdict"], "nothing"
-    if card["emotion"] is not None:
-        name = "".join(c if c.isprintable() else " " for c in card["emotion"][:200])
-        asked = f"{name} ({card['valence']:+.2f}, {card['arousal']:+.2f})"
-    return (
-        f"{card['file']}  asked {asked}  heard {heard['quadrant']} "
+        return
+    heard, asked = line["verdict"], "nothing"
+    if line["emotion"] is not None:
+        name = "".join(c if c.isprintable() else " " for c in line["emotion"][:200])
+        asked = f"{name} ({line['valence']:+.2f}, {line['arousal']:+.2f})"
+    typer.echo(
+        f"{line['file']}  asked {asked}  heard {heard['quadrant']} "
         f"({heard['valence']:+.2f}, {heard['arousal']:+.2f}, "
         f"p={heard['probabilities'][heard['quadrant']]:.2f})  "
-        f"{card['bars']} bars  {card['tempo']:g} bpm  {card['key']}"
+        f"{line['bars']} bars  {line['tempo']:g} bpm  {line['key']}"
     )
+    if options.output.explained:
+        typer.echo(f"  {line['explanation']['sentence']}")
 
 
 def _finish(run: RunReport, options: RunOptions) -> None:
@@ -369,8 +364,7 @@ def quadrants(
     ] = 4,
 ) -> None:
     """Compose one clip for each quadrant, and show what was asked and heard."""
-    from emomusic.compose.jobs.job import Job
-    from emomusic.compose.jobs.rows import JobRow
+    from emomusic.compose.jobs.job import Job, JobRow
 
     with stop_on_error(ExitStatus.USAGE):
         options = RunOptions(out, checkpoint=checkpoint, formats=format_)

@@ -117,13 +117,7 @@ def write_samples(folder: Path, step: int) -> None:
     try:
         import numpy as np
 
-        from emomusic.compose.token_plan import (
-            BarPlan,
-            TokenPlan,
-            clip_grammar,
-            decode_bars,
-            to_script,
-        )
+        from emomusic.compose import token_plan
         from emomusic.model.engine import EngineRow, Uniforms, open_engine
         from emomusic.music.score import write_score
         from emomusic.music.tokenizer import (
@@ -145,11 +139,12 @@ def write_samples(folder: Path, step: int) -> None:
     tokenizer = Tokenizer(folder / "tokenizer.json")
     samples_dir = folder / "run" / "samples"
     samples_dir.mkdir(parents=True, exist_ok=True)
-    grammar, context = clip_grammar(vocabulary), engine.config.context
+    grammar, context = token_plan.clip_grammar(vocabulary), engine.config.context
     low = int(vocabulary.control_ids(("note_density",))[0])
     asked = {"free": (), "low": (low,), "high": (low + N_BINS - 1,)}
-    plans = [TokenPlan(own, (BarPlan(),) * SAMPLE_BARS) for own in asked.values()]
-    scripts = [to_script(plan, vocabulary, grammar, context=context) for plan in plans]
+    bars = (token_plan.BarPlan(),) * SAMPLE_BARS
+    plans = [token_plan.TokenPlan(own, bars) for own in asked.values()]
+    scripts = [token_plan.to_script(p, vocabulary, grammar, context=context) for p in plans]
     rows = [
         EngineRow(script, Uniforms(np.random.default_rng([step, i])), number=i)
         for i, script in enumerate(scripts)
@@ -157,7 +152,7 @@ def write_samples(folder: Path, step: int) -> None:
     edges = tables["edges"][names.index("tempo")]
     tempo = float(edges[len(edges) // 2])
     for at, segments in engine.write(rows, grammar):
-        score = decode_bars(tokenizer, segments, tempo=tempo)
+        score = token_plan.decode_bars(tokenizer, segments, tempo=tempo)
         write_score(score, samples_dir / f"step_{step:06d}_{list(asked)[at]}.mid")
 
 

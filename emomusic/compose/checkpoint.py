@@ -94,19 +94,12 @@ def fetch_checkpoint(
     from huggingface_hub import HfApi, constants, errors, hf_hub_download
 
     offline = local_files_only
+    how: dict[str, Any] = {"token": token, "endpoint": endpoint, "library_name": "emomusic"}
+    how["cache_dir"] = None if cache_dir is None else Path(cache_dir)
 
     def fetch(name: str, commit: str | None) -> Path:
-        path: str = hf_hub_download(
-            repository,
-            name,
-            revision=commit,
-            cache_dir=None if cache_dir is None else Path(cache_dir),
-            local_files_only=offline,
-            token=token,
-            endpoint=endpoint,
-            library_name="emomusic",
-        )
-        return Path(path)
+        how["local_files_only"] = offline
+        return Path(hf_hub_download(repository, name, revision=commit, **how))
 
     try:
         if not offline:  # ask once: fetching itself would try again for half a minute
@@ -227,9 +220,14 @@ def read_checksums(folder: Path) -> Checksums:
         values = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise ValueError(f"it is not of format {FORMAT}")
-        checksums = {
-            str(name): _entry(name, entry) for name, entry in dict(values["files"]).items()
-        }
+        checksums = {}
+        for name, entry in dict(values["files"]).items():
+            if not _is_known(name):
+                raise ValueError(f"no checkpoint has a file {name[:80]!r}")
+            digest, n = entry["sha256"], entry["bytes"]
+            if not re.fullmatch(r"[0-9a-f]{64}", digest) or type(n) is not int or n < 0:
+                raise ValueError(f"{name} needs a sha256 in hexadecimal and a number of bytes")
+            checksums[name] = (digest, n)
         if sum(n_bytes for _, n_bytes in checksums.values()) > MAX_BYTES:
             raise ValueError(f"its files are larger than {MAX_BYTES // 2**30} GiB together")
         _check_complete(folder, set(checksums))
@@ -237,15 +235,6 @@ def read_checksums(folder: Path) -> Checksums:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise CheckpointError(f"{path} cannot be used: {reason}") from error
     return checksums
-
-
-def _entry(name: str, entry: Any) -> tuple[str, int]:
-    if not _is_known(name):
-        raise ValueError(f"no checkpoint has a file {name[:80]!r}")
-    digest, n_bytes = entry["sha256"], entry["bytes"]
-    if not re.fullmatch(r"[0-9a-f]{64}", digest) or type(n_bytes) is not int or n_bytes < 0:
-        raise ValueError(f"{name} needs a sha256 in hexadecimal and a number of bytes")
-    return digest, n_bytes
 
 
 def check_files(folder: Path, checksums: Checksums) -> None:

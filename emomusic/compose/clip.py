@@ -26,10 +26,6 @@ from emomusic.verify.verifier import Verdict, Verifier
 MANIFEST_NAME = "manifest.jsonl"
 CARDED = [name for name, own in VALUES.items() if Door.CARD in own.doors]
 """What a card says as the request does."""
-HEIGHT, BEAT = 160, 12
-"""Pixels of the height of a roll in a notebook, and of a beat's width."""
-MARGIN = 2
-"""Semitones above and below the outermost notes."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +245,7 @@ def writers_of(
 
 def _roll(score: ScoreTick, *, n_beats: int, beats_per_bar: int) -> str:
     notes = notes_of(score)
-    low, high = int(notes.pitch.min()) - MARGIN, int(notes.pitch.max()) + MARGIN
+    low, high = int(notes.pitch.min()) - 2, int(notes.pitch.max()) + 2  # semitones of margin
     lines = "".join(
         f'<path d="M{beat} 0V{high - low + 1}" stroke="#a9a9b4" stroke-width=".05"/>'
         for beat in range(0, n_beats + 1, beats_per_bar)
@@ -261,7 +257,7 @@ def _roll(score: ScoreTick, *, n_beats: int, beats_per_bar: int) -> str:
             notes.onset, notes.duration, notes.pitch, notes.velocity, strict=True
         )
     )
-    style = f"width:100%;max-width:{n_beats * BEAT}px;height:{HEIGHT}px"
+    style = f"width:100%;max-width:{n_beats * 12}px;height:160px"
     return (
         f'<svg viewBox="0 0 {n_beats} {high - low + 1}" preserveAspectRatio="none" role="img" '
         f'aria-label="piano roll" style="{style}">{lines}{bars}</svg>'

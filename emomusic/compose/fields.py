@@ -98,11 +98,10 @@ class Field:
             raise self._refusal(f"one of {', '.join(self.choices)}", shown(value))
         if self.kind in (Kind.TEXT, Kind.PATH):
             is_path = self.kind is Kind.PATH and isinstance(value, PurePath)
-            text = str(value) if is_path else value
-            if type(text) is not str:
+            if not is_path and type(value) is not str:
                 raise self._refusal("a text", shown(value))
-            if len(text) > self.longest:
-                raise self._refusal(f"at most {self.longest} characters long", str(len(text)))
+            if (n := len(str(value))) > self.longest:
+                raise self._refusal(f"at most {self.longest} characters long", str(n))
         return value
 
     def read_word(self, value: Any) -> Any:
@@ -138,18 +137,6 @@ class Field:
             form = self.metavar
         return f"{self.help} Write {form}." if form else self.help
 
-    def to_schema(self) -> dict[str, Any]:
-        """Return its JSON Schema."""
-        if self.kind is Kind.CHOICE:
-            return {"enum": list(self.choices), "description": self.explanation}
-        if self.kind in (Kind.TEXT, Kind.PATH):
-            return {"type": "string", "maxLength": self.longest, "description": self.explanation}
-        schema: dict[str, Any] = {"type": self.kind.value}
-        if self.bounds is not None:
-            least = "exclusiveMinimum" if self.open_low else "minimum"
-            schema |= {least: self.bounds[0], "maximum": self.bounds[1]}
-        return schema | {"description": self.explanation}
-
     def _refusal(self, wanted: str, got: str) -> ValueError:
         return ValueError(f"{self.name} must be {wanted}, got {got}")
 
@@ -176,14 +163,9 @@ class Field:
             raise self._refusal("attributes with their values", shown(value))
         names = (str(name).replace("-", "_")[:64] for name in value)
         return {
-            name: number_field(name).read_word(own)
+            name: Field(Kind.NUMBER, name=name).read_word(own)
             for name, own in zip(names, value.values(), strict=True)
         }
-
-
-def number_field(name: str) -> Field:
-    """Return what any number is, under a name."""
-    return Field(Kind.NUMBER, name=name)
 
 
 def spec_field(
@@ -194,11 +176,6 @@ def spec_field(
     `spoken` says how it is asked for where not as the value itself.
     """
     return field(default=default, metadata={"own": Field(kind, help, **more), "spoken": spoken})
-
-
-def asked_as(*spoken: Field) -> dict[str, Any]:
-    """Return the metadata that says how a value is asked for where not as the value itself."""
-    return {"spoken": spoken}
 
 
 @cache

@@ -18,7 +18,6 @@ from emomusic.compose.fields import (
     Kind,
     described,
     make_plain,
-    number_field,
     offered,
     shown,
     spec_field,
@@ -280,12 +279,14 @@ def _emotion(values: Mapping[str, Any]) -> Emotion:
     name = values.get("name")
     if name is not None and len(name) > MAX_TEXT:
         raise ValueError(f"a name is at most {MAX_TEXT} characters long")
-    valence, arousal = (number_field(axis).read(values[axis]) for axis in ("valence", "arousal"))
+    valence, arousal = (
+        Field(Kind.NUMBER, name=axis).read(values[axis]) for axis in ("valence", "arousal")
+    )
     return Emotion(valence, arousal, name)
 
 
 def _curve(points: Iterable[Mapping[str, Any]]) -> EmotionCurve:
-    bar = number_field("bar")
+    bar = Field(Kind.NUMBER, name="bar")
     return EmotionCurve(tuple(CurvePoint(bar.read(p["bar"]), _emotion(p)) for p in points))
 
 

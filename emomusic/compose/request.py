@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from emomusic.compose.fields import Door, Field, Kind, asked_as, described, make_plain, spec_field
+from emomusic.compose.fields import Door, Field, Kind, described, make_plain, spec_field
 from emomusic.emotion import Emotion, EmotionCurve
 from emomusic.emotion.curve import MAX_BARS
 from emomusic.model import MAX_GUIDANCE, MAX_TEMPERATURE
@@ -56,7 +56,7 @@ class Request:
     """
 
     # fmt: off
-    emotion: Emotion | None = field(metadata=asked_as(
+    emotion: Emotion | None = field(metadata={"spoken": (
         Field(Kind.TEXT, "A named emotion, or Q1 to Q4.", name="emotion", doors=Door.COMMAND),
         Field(Kind.TEXT, "A named emotion, Q1 to Q4, or a mixture as nostalgia:0.7 hope:0.3.",
               name="emotion", doors=Door.ENDPOINT),
@@ -67,17 +67,17 @@ class Request:
               doors=Door.COMMAND),
         Field(Kind.FLAG, "No emotion: ask for what --set and others say alone.", name="free",
               default=False, flag="--free", doors=Door.COMMAND),
-    ))
-    curve: EmotionCurve | None = field(default=None, metadata=asked_as(
+    )})
+    curve: EmotionCurve | None = field(default=None, metadata={"spoken": (
         Field(Kind.TEXT, "An emotion that moves, from bar 0 on.", name="curve",
               metavar='"BAR:NAME …"', doors=CALL),
-    ))
-    given: Primer | None = field(default=None, metadata=asked_as(
+    )})
+    given: Primer | None = field(default=None, metadata={"spoken": (
         Field(Kind.PATH, "MIDI to go on from.", name=CONTINUE, flag="--continue", metavar="FILE",
               doors=Door.COMMAND),
         Field(Kind.PATH, "MIDI to write a variation of.", name=VARY, metavar="FILE",
               doors=Door.COMMAND),
-    ))
+    )})
     n_bars: int | None = spec_field(
         None, Kind.WHOLE, "Length in bars; else 16, a curve's, or 8 to continue.", name="bars",
         bounds=(1, MAX_BARS), doors=CALL | Door.FILE, studio=(1, 128, 1))
@@ -98,14 +98,14 @@ class Request:
         Field(Kind.CHOICE, "Metre.", name="time_signature", choices=("2/4", "3/4", "4/4"),
               doors=Door.ROW),
     ))
-    fixed: Mapping[str, float] = field(default_factory=dict, metadata=asked_as(
+    fixed: Mapping[str, float] = field(default_factory=dict, metadata={"spoken": (
         Field(Kind.ATTRIBUTES, "Fix an attribute; repeatable.", name="set",
               metavar="ATTRIBUTE=VALUE", doors=Door.OPTION),
         Field(Kind.ATTRIBUTES, "Attributes to fix; each may be a column of its own, too.",
               name="set", doors=Door.ROW),
         Field(Kind.ATTRIBUTES, "Musical attributes to fix, such as register, with their values.",
               name="attributes", doors=Door.ROW | Door.ENDPOINT),
-    ))
+    )})
     per_bar: Mapping[str, Sequence[float]] = field(default_factory=dict)
     temperature: float = spec_field(
         1.0, Kind.NUMBER, "Of sampling, up to 5; higher surprises more.", open_low=True,
@@ -142,6 +142,8 @@ class Request:
         Raises:
             ValueError: If a value is of another kind or out of range; the message names it.
         """
+        from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES
+
         if self.n_bars is not None and self.seconds is not None:
             raise ValueError("give bars or seconds, not both")
         make_plain(self)
@@ -157,7 +159,19 @@ class Request:
             if self.tempo is not None:
                 raise ValueError("give the tempo once, not also as an attribute")
             VALUES["tempo"].read(fixed["tempo"])
-        self._check_bars()
+        bars = {}
+        for name, values in self.per_bar.items():
+            if name not in BAR_ATTRIBUTE_NAMES:
+                raise ValueError(
+                    f"{name} cannot be asked for bar by bar, only {', '.join(BAR_ATTRIBUTE_NAMES)}"
+                )
+            if len(values) != self.n_bars:
+                raise ValueError(
+                    f"{name} needs a value for each of the bars asked for, got {len(values)} "
+                    f"for {self.n_bars}"
+                )
+            bars[name] = tuple(map(attribute_field(name).read, values))
+        object.__setattr__(self, "per_bar", bars)
         if self.emotion is None and self.best_of > 1:
             raise ValueError("best_of needs an emotion by which the best is found")
         if self.curve is not None and (self.emotion is None or self.per_bar):
@@ -173,23 +187,6 @@ class Request:
         if self.curve is not None and self.curve.moves:
             return self.curve.n_bars
         return CONTINUED_BARS if self.continues else DEFAULT_BARS
-
-    def _check_bars(self) -> None:
-        from emomusic.music.attributes import BAR_ATTRIBUTE_NAMES
-
-        bars = {}
-        for name, values in self.per_bar.items():
-            if name not in BAR_ATTRIBUTE_NAMES:
-                raise ValueError(
-                    f"{name} cannot be asked for bar by bar, only {', '.join(BAR_ATTRIBUTE_NAMES)}"
-                )
-            if len(values) != self.n_bars:
-                raise ValueError(
-                    f"{name} needs a value for each of the bars asked for, got {len(values)} "
-                    f"for {self.n_bars}"
-                )
-            bars[name] = tuple(map(attribute_field(name).read, values))
-        object.__setattr__(self, "per_bar", bars)
 
 
 VALUES = described(Request)

@@ -7,8 +7,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from emomusic.compose.jobs.job import Item, Job, Output
-from emomusic.compose.jobs.rows import BadRow, JobRow, read_rows
+from emomusic.compose.jobs.job import BadRow, Item, Job, JobRow, Output, read_rows
 from emomusic.compose.jobs.storage import BatchWriter, Shard, Store
 from emomusic.compose.parse import spec_from_options
 

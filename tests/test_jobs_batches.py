@@ -1,35 +1,39 @@
-"""The folder of a job: whole whenever it is stopped, shared by shards, packed, counted."""
+"""Batches of a job: composed by one process or many, kept whole whenever it stops, by any shard."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tarfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import symusic
 from helpers.jobs import begun, item, job_of, keep, keep_batches, manifest_line, tree
+from synthetic import make_score
 
 from emomusic.compose.clip import MANIFEST_NAME, Clip, write_files
 from emomusic.compose.composer import Composer
-from emomusic.compose.jobs import storage
-from emomusic.compose.jobs.job import Item, Job, Output
-from emomusic.compose.jobs.storage import (
-    DONE,
-    PARTIAL,
-    BatchWriter,
-    Line,
-    Shard,
-    Store,
-    Summary,
-    write_manifest,
-)
+from emomusic.compose.jobs import executors, storage
+from emomusic.compose.jobs.executors import WorkerError, compose_batches, compose_in_processes
+from emomusic.compose.jobs.job import Batch, Item, Job, Output
+from emomusic.compose.jobs.storage import BatchWriter, Line, Shard, Store, Summary, write_manifest
 from emomusic.extras import MissingExtraError
 from emomusic.files import OutputError
+from emomusic.music.score import dump_score, write_score
 
 IDENTITY = {"format": "emomusic job 1", "clips": 40, "settings": "a" * 64}
 
@@ -45,7 +49,7 @@ def opened(folder: Path, part: str = "0/1", *, resume: bool = True, **more: obje
     return store
 
 
-def done(store: Store, *blocks: int, suffix: str = DONE) -> None:
+def done(store: Store, *blocks: int, suffix: str = storage.DONE) -> None:
     for block in blocks:
         store.lines_path(block, suffix).write_text(f"{block}\n")
 
@@ -59,43 +63,18 @@ def test_a_shard_is_a_number_of_a_count_and_all_share_the_batches() -> None:
         assert sum(Shard(index, 3).has(block) for index in range(3)) == 1
 
 
-def test_what_is_done_is_not_chosen_again(tmp_path: Path) -> None:
+def test_what_is_done_is_not_chosen_again_nor_what_is_complete(tmp_path: Path) -> None:
     store = opened(tmp_path)
     assert store.missing(4) == [True] * 4
     done(store, 1)
-    done(store, 2, suffix=PARTIAL)
+    done(store, 2, suffix=storage.PARTIAL)
     assert store.done() == {1}
     assert opened(tmp_path).missing(4) == [True, False, True, True]
     assert opened(tmp_path, "1/2").missing(4) == [False, False, False, True]
     done(store, 0, 2, 3)
-    done(store, 5, suffix=PARTIAL)
+    done(store, 5, suffix=storage.PARTIAL)
     assert opened(tmp_path, "1/2", resume=False).done() == {0, 2}
-    assert not store.lines_path(5, PARTIAL).exists()
-
-
-def test_another_job_is_not_gone_on_with(tmp_path: Path) -> None:
-    done(opened(tmp_path), 0)
-    with pytest.raises(OutputError) as error:
-        opened(tmp_path, clips=50)
-    assert "holds another job (clips 40 and not 50): take another folder" in str(error.value)
-    with pytest.raises(OutputError, match=r"holds another job \(other settings\)"):
-        opened(tmp_path, settings="b" * 64)
-    assert opened(tmp_path).done() == {0}
-    assert opened(tmp_path, resume=False, clips=50).done() == set()
-    assert opened(tmp_path, clips=50).missing(1) == [True]
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\0"])
-def test_a_damaged_note_of_the_job_begins_it_anew(tmp_path: Path, text: str) -> None:
-    store = opened(tmp_path)
-    done(store, 0)
-    (store.state / "job.json").write_text(text)
-    assert opened(tmp_path).done() == set()
-
-
-def test_what_is_complete_is_done_once(tmp_path: Path) -> None:
-    store = opened(tmp_path)
-    done(store, 0)
+    assert not store.lines_path(5, storage.PARTIAL).exists()
     (tmp_path / MANIFEST_NAME).write_text("{}\n")
     store.clean_up()
     left = tree(tmp_path)
@@ -105,6 +84,26 @@ def test_what_is_complete_is_done_once(tmp_path: Path) -> None:
     assert tree(tmp_path) == left
     (tmp_path / MANIFEST_NAME).unlink()
     assert opened(tmp_path).missing(3) == [True] * 3
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\0"])
+def test_another_job_is_not_gone_on_with_and_a_damaged_note_of_it_begins_anew(
+    tmp_path: Path, text: str
+) -> None:
+    store = opened(tmp_path)
+    done(store, 0)
+    for more, words in (
+        ({"clips": 50}, r"holds another job \(clips 40 and not 50\): take another folder"),
+        ({"settings": "b" * 64}, r"holds another job \(other settings\)"),
+    ):
+        with pytest.raises(OutputError, match=words):
+            opened(tmp_path, **more)
+    assert opened(tmp_path).done() == {0}
+    assert opened(tmp_path, resume=False, clips=50).done() == set()
+    assert opened(tmp_path, clips=50).missing(1) == [True]
+    done(store, 0)
+    (store.state / "job.json").write_text(text)
+    assert opened(tmp_path).done() == set()
 
 
 def test_a_job_whose_batches_go_for_another_one_does_not_seem_whole(
@@ -126,32 +125,21 @@ def test_a_job_whose_batches_go_for_another_one_does_not_seem_whole(
     assert opened(tmp_path).missing(2) == [True, True]
 
 
-def test_what_was_being_written_is_cleared_for_the_own_part(tmp_path: Path) -> None:
+def test_what_was_being_written_is_cleared_for_the_own_part_with_and_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = opened(tmp_path)
     first, second = store.staging_dir(3), store.staging_dir(3)
     (first / "clip.mid").write_text("half")
     assert first != second
     assert opened(tmp_path).done() == set() and not first.exists()
     other = opened(tmp_path, "1/2").staging_dir(1)
-    opened(tmp_path, "0/2")
-    assert other.exists()
-
-
-def test_one_process_does_a_part_where_there_are_locks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fcntl = pytest.importorskip("fcntl")
-    with Store(tmp_path, Shard()).locked():
-        with pytest.raises(OutputError, match="another process composes this part of a job into"):
-            opened(tmp_path)
-        opened(tmp_path, "1/2")
-    opened(tmp_path)
 
     def no_locks(*_: object) -> None:
         raise OSError(os.strerror(38))
 
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    assert opened(tmp_path).missing(1) == [True]
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", no_locks)
+    assert opened(tmp_path, "0/2").missing(1) == [True] and other.exists()
 
 
 Results = list[tuple[Item, Clip | None]]
@@ -167,10 +155,7 @@ def results(tiny_composer: Composer) -> Results:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path, Shard())
-    store.state.mkdir()
-    store.begin({}, resume=False)
-    return store
+    return begun(tmp_path, job_of("emotion\njoy\n"))
 
 
 def written(store: Store, results: Results, *, stop: bool = False, **output: Any) -> list[Line]:
@@ -191,31 +176,26 @@ def music(folder: Path) -> set[str]:
     return {name for name in tree(folder) if not name.startswith(".emomusic")}
 
 
-def test_clips_are_there_before_their_batch_is_done(
+def test_clips_are_there_before_their_batch_is_done_and_noted_where_it_is_left(
     store: Store, results: Results, tiny_composer: Composer
 ) -> None:
+    written(store, results[:1], stop=True)
+    assert store.done() == set() and len(lines(store.lines_path(0, storage.PARTIAL))) == 1
+    assert not list(store.doing_dir.iterdir())
     with BatchWriter(store, 0, Output(explained=True)) as writer:
         found = [
             writer.write(own, clip, reason="too  hard\nfor\tit", explain_by=tiny_composer.verifier)
             for own, clip in results
         ]
-        assert music(store.folder) == {"clip_00000.mid", "clip_00001.mid", "clip_00002.mid"}
+        assert {f"clip_0000{n}.mid" for n in range(3)} < music(store.folder)
         assert store.done() == set()
     assert store.done() == {0} and lines(store.lines_path(0)) == json.loads(json.dumps(found))
-    assert not list(store.doing_dir.iterdir())
+    assert not store.lines_path(0, storage.PARTIAL).exists() and not list(store.doing_dir.iterdir())
     assert (found[2]["file"], found[2]["row"], found[2]["id"]) == ("clip_00002.mid", 5, "ä")
     clip = results[2][1]
     assert clip is not None and clip.card().items() <= found[2].items()
     assert {"explanation", "course"} <= set(found[0])
     assert found[3] == {"number": 3, "seed": 3, "index": 0, "reason": "too hard for it"}
-
-
-def test_what_is_whole_of_a_batch_is_noted_where_it_is_left(store: Store, results: Results) -> None:
-    written(store, results[:1], stop=True)
-    assert store.done() == set() and len(lines(store.lines_path(0, PARTIAL))) == 1
-    assert not list(store.doing_dir.iterdir())
-    written(store, results)
-    assert len(lines(store.lines_path(0))) == 4 and not store.lines_path(0, PARTIAL).exists()
 
 
 @pytest.mark.parametrize("pack", ["tar", "parquet"])
@@ -227,14 +207,15 @@ def test_a_pack_is_there_whole_or_not_at_all_and_always_the_same(
     assert music(store.folder) == set() and not list(store.done_dir.iterdir())
     written(store, results[3:], pack=pack)
     assert music(store.folder) == set() and store.done() == {0}
-    lines = written(store, results, pack=pack)
-    assert music(store.folder) == {f"pack_00000.{pack}"}
-    assert {line["pack"] for line in lines[:3]} == {f"pack_00000.{pack}"}
-    before = (store.folder / f"pack_00000.{pack}").read_bytes()
-    mask = os.umask(0o077)
-    written(store, results, pack=pack)
-    os.umask(mask)
-    assert (store.folder / f"pack_00000.{pack}").read_bytes() == before
+    found = set()
+    for mask in (0o022, 0o077):
+        before = os.umask(mask)
+        lines = written(store, results, pack=pack)
+        os.umask(before)
+        assert music(store.folder) == {f"pack_00000.{pack}"}
+        assert {line["pack"] for line in lines[:3]} == {f"pack_00000.{pack}"}
+        found.add((store.folder / f"pack_00000.{pack}").read_bytes())
+    assert len(found) == 1
 
 
 def test_a_tar_and_a_parquet_file_hold_the_files_of_the_folder_in_order(
@@ -243,32 +224,27 @@ def test_a_tar_and_a_parquet_file_hold_the_files_of_the_folder_in_order(
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(storage, "ROW_GROUP", 2)
     files = written(store, results)[:3]
+    wanted = {name: (store.folder / name).read_bytes() for line in files for name in line["files"]}
     written(store, results, pack="tar")
     with tarfile.open(store.folder / "pack_00000.tar") as archive:
-        assert archive.getnames() == [name for line in files for name in line["files"]]
-        for member in archive:
-            file = archive.extractfile(member)
-            assert file is not None and file.read() == (store.folder / member.name).read_bytes()
+        packed = {own.name: archive.extractfile(own) for own in archive}
+        found = {name: file and file.read() for name, file in packed.items()}
+    assert found == wanted and [*found] == [*wanted]
     lines = written(store, results, pack="parquet")[:3]
     path = store.folder / "pack_00000.parquet"
     assert parquet.ParquetFile(path).num_row_groups == 2
     table = parquet.read_table(path)
-    assert " ".join(table.column_names) == (
-        "file row id seed index emotion valence arousal bars tempo key heard card mid json"
-    )
+    own = ("file", "row", "id", "seed", "index", "emotion", "valence", "arousal", "bars", "tempo",
+           "key")  # fmt: skip
+    assert table.column_names == [*own, "heard", "card", "mid", "json"]
     for line, row, kept in zip(lines, table.to_pylist(), files, strict=True):
         assert json.loads(row["card"]) == json.loads(json.dumps(line))
-        expected = [(store.folder / name).read_bytes() for name in kept["files"]]
-        assert [row["mid"], row["json"]] == expected
+        assert [row["mid"], row["json"]] == [wanted[name] for name in kept["files"]]
         assert row["heard"] == line["verdict"]["quadrant"]
-        for name in ("file", "seed", "index", "emotion", "valence", "bars", "tempo", "key"):
-            assert row[name] == line[name]
-        assert (row["row"], row["id"]) == (line.get("row"), line.get("id"))
+        assert {name: row[name] for name in own} == {name: line.get(name) for name in own}
 
 
-def test_a_pack_that_cannot_be_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="pack must be one of files, tar, parquet, got 'zip'"):
-        Output(pack="zip")
+def test_parquet_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     Output(pack="tar")
     with pytest.raises(MissingExtraError, match=r"pip install 'emomusic\[parquet\]'"):
@@ -312,27 +288,7 @@ def test_what_is_heard_as_asked_is_counted() -> None:
     summary = Summary()
     for valence, heard in ((0.5, "Q1"), (0.5, "Q2"), (-0.5, "Q3"), (0.0, "Q1"), (None, "Q1")):
         summary.count([manifest_line(0, valence=valence, heard=heard)])
-    summary.count({"number": 3, "reason": reason} for reason in ("no", "none", "no"))
     assert (summary.n_clips, summary.n_asked, summary.n_heard) == (5, 4, 3)
-    assert summary.reasons == {"no": 2, "none": 1} and not summary.is_complete
-
-
-def test_a_whole_job_leaves_clips_a_manifest_and_its_name(
-    tmp_path: Path, job: Job, whole: dict[str, bytes]
-) -> None:
-    store = begun(tmp_path, job)
-    keep_batches(store, job)
-    summary = write_manifest(store, job)
-    assert tree(tmp_path) == whole
-    assert (summary.n_clips, summary.is_complete) == (99, True)
-    files = [card["file"] for card in lines(tmp_path / MANIFEST_NAME)]
-    assert files == sorted(files)
-    others = {".emomusic/job.json", "manifest.jsonl", "failures.jsonl"}
-    assert set(whole) == {*files, *others} and len(files) == 99
-    bad, failed = lines(tmp_path / "failures.jsonl")
-    assert bad["row"] == 3 and "unknown emotion 'foo'" in bad["reason"]
-    assert (failed["number"], failed["row"], failed["reason"]) == (13, 2, "too hard")
-    assert summary.reasons == {bad["reason"]: 1, "too hard": 1}
 
 
 def test_of_a_job_that_was_stopped_the_manifest_names_what_is_there(
@@ -364,6 +320,10 @@ def test_parts_end_in_any_order_and_the_last_one_writes(
         summary = write_manifest(stores[part], job)
         assert summary.is_complete is (at == 2)
     assert summary.n_clips == 99 and tree(tmp_path) == whole
+    bad, failed = lines(tmp_path / "failures.jsonl")
+    assert bad["row"] == 3 and "unknown emotion 'foo'" in bad["reason"]
+    assert (failed["number"], failed["row"], failed["reason"]) == (13, 2, "too hard")
+    assert summary.reasons == {bad["reason"]: 1, "too hard": 1}
 
 
 def test_a_part_that_comes_late_does_not_spoil_what_is_complete(
@@ -442,3 +402,141 @@ def test_without_failures_or_batches_a_part_ends_too_and_trouble_is_told(tmp_pat
     (tmp_path / "manifest.jsonl").rmdir()
     assert write_manifest(full, job).is_complete and len(lines(tmp_path / MANIFEST_NAME)) == 10
     assert not (tmp_path / "failures.jsonl").exists()
+
+
+# composing
+
+
+@pytest.mark.parametrize("batch_size", [1, 32])
+@pytest.mark.parametrize("bad", [{3}, {0, 1, 7}, set(range(8)), set()])
+def test_what_cannot_be_composed_fails_alone(
+    tiny_composer: Composer, tmp_path: Path, bad: set[int], batch_size: int
+) -> None:
+    odd = make_score([60, 62, 64, 65, 67] * 2)
+    odd.time_signatures = [symusic.TimeSignature(0, 5, 4)]
+    write_score(odd, tmp_path / "odd.mid")
+    items = [item(n, vary=tmp_path / "odd.mid", bars=None) if n in bad else item(n)
+             for n in range(8)]  # fmt: skip
+    plain = tiny_composer.compose_all(item(n).settings for n in range(8) if n not in bad)
+    store = begun(tmp_path / "out", job_of("emotion\njoy\n"))
+    batches = [Batch(0, tuple(items[:3])), Batch(2, tuple(items[3:]))]
+    lines = list(
+        compose_batches(tiny_composer, batches, store=store, output=Output(), batch_size=batch_size)
+    )
+    assert store.done() == {0, 2} and len(lines) == 8
+    failed = {line["number"]: line["reason"] for line in lines if "file" not in line}
+    assert set(failed) == bad
+    assert all("with 5 quarter notes a bar cannot be taken up" in told for told in failed.values())
+    files = [line["file"] for line in lines if "file" in line]
+    assert files == [f"clip_{n:05d}.mid" for n in range(8) if n not in bad]
+    composed = [(store.folder / name).read_bytes() for name in files]
+    assert composed == [dump_score(clip.score) for clip in plain]
+
+
+def test_batches_are_taken_as_they_are_needed(tiny_composer: Composer, tmp_path: Path) -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[Batch]:
+        for number in itertools.count():
+            taken.append(number)
+            yield Batch(number, (item(number),))
+
+    store = begun(tmp_path, job_of("emotion\njoy\n"))
+    how = {"store": store, "output": Output(), "batch_size": 2}
+    with closing(compose_batches(tiny_composer, endless(), **how)) as lines:
+        assert [next(lines)["file"] for _ in range(3)] == [f"clip_{n:05d}.mid" for n in range(3)]
+    assert len(taken) < 20 and store.done() == {0, 1, 2}
+
+
+def all_of(job: Job) -> Any:
+    return job.batches([True] * job.n_batches)
+
+
+def in_processes(checkpoint: Path, folder: Path, table: str, workers: int) -> Any:
+    """Return the lines of a job, composed by processes that load a checkpoint."""
+    composer: Any = SimpleNamespace(folder=checkpoint, engine=SimpleNamespace(name="auto"))
+    job = job_of(table)
+    how: dict[str, Any] = {"store": begun(folder, job), "output": Output(), "workers": workers}
+    return compose_in_processes(composer, all_of(job), **how)
+
+
+def are_gone(within_s: float = 60.0) -> bool:
+    """Tell whether all processes have ended; the pool may end some of them by itself."""
+    until = time.monotonic() + within_s
+    while multiprocessing.active_children() and time.monotonic() < until:
+        time.sleep(0.02)
+    return not multiprocessing.active_children()
+
+
+def test_a_process_that_dies_is_replaced_and_nothing_is_lost(
+    tiny_composer: Composer, tmp_path: Path
+) -> None:
+    write_score(make_score([60, 64, 67, 72] * 2), tmp_path / "given.mid")
+    job = job_of(f"emotion,bars,count,vary\njoy,1,40,\ncalm,,24,{tmp_path / 'given.mid'}\n")
+    alone, store = begun(tmp_path / "alone", job), begun(tmp_path / "pool", job)
+    wanted = list(compose_batches(tiny_composer, all_of(job), store=alone, output=Output()))
+    found = list[Line]()
+    for line in compose_in_processes(
+        tiny_composer, all_of(job), store=store, output=Output(), workers=2
+    ):
+        if not found:
+            for process in multiprocessing.active_children():
+                assert process.pid is not None
+                os.kill(process.pid, signal.SIGKILL)
+        found.append(line)
+    assert are_gone()
+    files = {str(line["file"]): line for line in found}
+    assert [files[name] for name in sorted(files)] == wanted and store.done() == set(range(4))
+    kept = {n: d for n, d in tree(store.folder).items() if not n.startswith(".emomusic/doing")}
+    assert kept == tree(alone.folder)
+
+
+def fake_pool(dies_at: int, *, silently: bool) -> Any:
+    """Return what stands for processes that die at some call."""
+    calls = itertools.count(1)
+
+    def submit(_: Any, batch: Batch, *more: Any) -> Future[list[Line]]:
+        future = Future[list[Line]]()
+        if next(calls) < dies_at:
+            future.set_result([{"batch": batch.index}])
+        elif silently:
+            future.set_exception(BrokenProcessPool())
+        else:
+            raise BrokenProcessPool
+        return future
+
+    return SimpleNamespace(submit=submit, shutdown=lambda **_: None, _processes={})
+
+
+@pytest.mark.parametrize("silently", [False, True])
+@pytest.mark.parametrize("dies_at", [2, 3, 5])
+def test_a_batch_that_dying_processes_did_not_take_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int, silently: bool
+) -> None:
+    lives = iter([dies_at, dies_at, 100])
+    make = partial(fake_pool, silently=silently)
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", lambda *_, **__: make(next(lives)))
+    found = in_processes(tmp_path, tmp_path, "emotion,count\njoy,150\n", 2)
+    assert {line["batch"] for line in found} == set(range(10))
+
+
+def test_what_kills_all_processes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dying = partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn"),
+                    initializer=os._exit, initargs=(1,))  # fmt: skip
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", lambda workers, **_: dying(workers))
+    with pytest.raises(WorkerError, match="died 3 times while they composed clips 0 to 15: "):
+        list(in_processes(tmp_path, tmp_path, "emotion,count\njoy,20\n", 1))
+    assert are_gone()
+
+
+def test_processes_end_where_nobody_takes_their_clips(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    table = "emotion,bars,count\njoy,1,80\n"
+    (tmp_path / "clip_00079.mid").mkdir()
+    lines = in_processes(tiny_checkpoint, tmp_path, table, 1)
+    next(lines)
+    lines.close()
+    assert are_gone() and 1 <= len(Store(tmp_path, Shard()).done()) <= 5
+    with pytest.raises(OutputError, match=r"cannot write into .*: Is a directory"):
+        list(in_processes(tiny_checkpoint, tmp_path, table, 1))
