@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -77,7 +78,6 @@ def test_a_curve_stays_among_its_points_and_is_read_back(
 def test_a_curve_may_be_written_in_several_ways_and_is_written_in_one() -> None:
     for text in (
         "0:joyful-activation 4.5:0.2,-0.3",
-        "0:joyful_activation; 4.5:0.2,-0.3;",
         " 0 : Joyful Activation\n 4.50 : 0.2 , -0.3 ",
         "0:joyful activation;4.5:+.2,-.3",
     ):
@@ -111,105 +111,70 @@ def test_a_mixture_stays_among_its_parts_whatever_the_weights(
     for axis in ("valence", "arousal"):
         values = [getattr(emotion, axis) for emotion, _ in parts]
         assert min(values) - 1e-9 <= getattr(mixed, axis) <= max(values) + 1e-9
-
-
-@quietly
-@given(st.lists(weights, min_size=2, max_size=4))
-def test_corners_of_the_plane_may_be_mixed(weights: list[float]) -> None:
-    corners = [Emotion(1, 1), Emotion(1, -1), Emotion(-1, 1), Emotion(-1, -1)]
-    mix(list(zip(corners, weights, strict=False)))
-    mix([(Emotion(1, 1, f"n{i}"), weight) for i, weight in enumerate(weights)])
+    corners = [Emotion(1, 1, f"n{at}") for at in range(len(parts))]
+    mix([(corner, weight) for corner, (_, weight) in zip(corners, parts, strict=True)])
 
 
 def test_a_mixture_may_be_written_in_several_ways() -> None:
     nostalgic, active = "nostalgia 0.70 + hope 0.30", "joyful activation 0.75 + calm 0.25"
     for text, name in (
         ("nostalgia:0.7 hope:0.3", nostalgic),
-        ("nostalgia:0.7,hope:0.3", nostalgic),
         (" Nostalgia : 7 ,  HOPE :3 ", nostalgic),
         ("hope:3 nostalgia:7", nostalgic),
         ("nostalgic:70, hopeful:30,", nostalgic),
         ("joyful activation:3 calm", active),
-        ("joyful-activation:3 calm", active),
         ("calm, joyful_activation : 3", active),
         ("joyful:1 calm:2 joy:1", "calm 0.50 + joy 0.50"),  # weights of one emotion add up
         ("hope sad:1", "hope 0.50 + sad 0.50"),
         ("hope", "hope"),
     ):
         assert parse_mix(text).name == name
-    expected = mix([(find_emotion("nostalgia"), 0.7), (HOPE, 0.3)])
-    assert parse_mix("hope:3 nostalgia:7") == expected
+    assert parse_mix("hope:3 sad:7") == mix([(HOPE, 3.0), (SAD, 7.0)])
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("parse", "text", "words"),
     [
-        ("", r"^a curve must have 1 to 64 points, got none; write BAR:NAME or BAR:VALENCE,AROUSAL"),
-        (" ; ", "got none"),
-        ("calm", r"^'calm' is not a point of a curve; write BAR:NAME"),
-        ("0:calm,8:tense", r"^'0:calm,8:tense' is not a point of a curve"),
-        ("0:", "'0:' is not a point of a curve"),
-        ("one:calm", r"^bar must be a number in 'one:calm', got 'one'; write BAR:NAME"),
-        (":calm", "bar must be a number in ':calm', got ''"),
-        ("0:calm 8:0.4,", r"^arousal must be a number in '8:0.4,', got ''"),
-        ("0:calm 8:x,0.4", r"^valence must be a number in '8:x,0.4', got 'x'"),
-        ("0:1.2,0", r"^valence must be in \[-1, 1\], got 1.2$"),
-        ("0:0,nan", r"^arousal must be in \[-1, 1\], got nan$"),
-        *(
-            (f"{bar}:calm", rf"^bar must be in \[0, 512\], got {bar}$")
-            for bar in ("-1", "513", "nan")
-        ),
-        ("8:calm 8:tense", r"^bars of a curve must rise from point to point, got 8 after 8$"),
-        ("8:calm 4:tense", "got 4 after 8"),
-        (" ".join(f"{bar}:calm" for bar in range(65)), "must have 1 to 64 points, got 65$"),
-        ("0:calm " * 600, r"^a curve must have at most 4000 characters, got 4200; write BAR:NAME"),
+        (parse_curve, "", r"^a curve must have 1 to 64 points, got none; write BAR:NAME or BAR:VA"),
+        (parse_curve, "calm", r"^'calm' is not a point of a curve; write BAR:NAME"),
+        (parse_curve, "0:", "'0:' is not a point of a curve"),
+        (parse_curve, "one:calm", r"^bar must be a number in 'one:calm', got 'one'; write BAR:NA"),
+        (parse_curve, "0:calm 8:0.4,", r"^arousal must be a number in '8:0.4,', got ''"),
+        (parse_curve, "0:1.2,0", r"^valence must be in \[-1, 1\], got 1.2$"),
+        (parse_curve, "-1:calm", r"^bar must be in \[0, 512\], got -1$"),
+        (parse_curve, "nan:calm", r"^bar must be in \[0, 512\], got nan$"),
+        (parse_curve, "8:calm 8:tense", r"^bars of a curve must rise .*, got 8 after 8$"),
+        (parse_curve, " ".join(f"{bar}:calm" for bar in range(65)), "1 to 64 points, got 65$"),
+        (parse_curve, "0:calm " * 600, r"^a curve must have at most 4000 characters, got 4200;"),
+        (parse_mix, "", r"^a mixture must name 1 to 8 emotions, got none; write NAME:WEIGHT, such"),
+        (parse_mix, "hope:1:2", r"^weight of 'hope' must be a number, got '1:2'; write NAME:WEI"),
+        (parse_mix, "hope:-1 sad", r"^weight of hope must be finite and 0 or more, got -1.0$"),
+        (parse_mix, "hope:inf sad", "must be finite and 0 or more, got inf"),
+        (parse_mix, "hope:0 sad:0", r"^weights of a mixture must not all be 0"),
+        (parse_mix, "hope sad " * 5, r"^a mixture must have 1 to 8 parts, got 10$"),
+        (parse_mix, "hope " * 500, r"^a mixture must have at most 1000 characters, got 2500;"),
+        (RISE.over, 0, r"n_bars must be in \[1, 512\], got 0"),
+        (RISE.over, 513, r"n_bars must be in .* got 513"),
+        (RISE.at, math.nan, "bar must be finite, got nan"),
+        (EmotionCurve, (), "a curve must have 1 to 64 points, got 0"),
+        (mix, [], "must have 1 to 8 parts, got 0"),
     ],
 )
-def test_what_is_no_curve_is_refused_in_a_sentence(text: str, words: str) -> None:
-    refused(lambda: parse_curve(text), ValueError, words)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", r"^a mixture must name 1 to 8 emotions, got none; write NAME:WEIGHT, such as"),
-        (" , ", "got none; write NAME:WEIGHT"),
-        ("hope:much", r"^weight of 'hope' must be a number, got 'much'; write NAME:WEIGHT"),
-        ("hope:", "must be a number, got ''"),
-        ("hope:1:2", "must be a number, got '1:2'"),
-        ("hope:-1 sad", r"^weight of hope must be finite and 0 or more, got -1.0$"),
-        ("hope:nan sad", r"^weight of hope must be finite and 0 or more, got nan$"),
-        ("hope:inf sad", "got inf"),
-        ("hope:0 sad:0", r"^weights of a mixture must not all be 0"),
-        ("hope sad " * 5, r"^a mixture must have 1 to 8 parts, got 10$"),
-        ("hope " * 500, r"^a mixture must have at most 1000 characters, got 2500; write NAME"),
-    ],
-)
-def test_what_is_no_mixture_is_refused_in_a_sentence(text: str, words: str) -> None:
-    refused(lambda: parse_mix(text), ValueError, words)
-
-
-def refused(make: Callable[[], object], error: type[Exception], words: str) -> None:
-    with pytest.raises(error, match=words) as caught:
-        make()
+def test_what_is_no_curve_or_mixture_is_refused_in_a_sentence(
+    parse: Callable[[Any], object], text: Any, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        parse(text)
     assert "\n" not in str(caught.value)
 
 
-def test_values_of_other_types_and_ranges_are_refused() -> None:
-    wrong: list[tuple[Callable[[], object], type[Exception], str]] = [
-        (lambda: CurvePoint(True, CALM), TypeError, r"bar must be a number in .*, got True"),
-        (lambda: CurvePoint("1", CALM), TypeError, "bar must be a number"),  # type: ignore[arg-type]
-        (lambda: CurvePoint(0, "calm"), TypeError, "must be an Emotion, got 'calm'"),  # type: ignore[arg-type]
-        (lambda: EmotionCurve(((0, CALM),)), TypeError, "must be CurvePoints, got"),  # type: ignore[arg-type]
-        (lambda: EmotionCurve(()), ValueError, "a curve must have 1 to 64 points, got 0"),
-        (lambda: RISE.over(0), ValueError, r"n_bars must be in \[1, 512\], got 0"),
-        (lambda: RISE.over(513), ValueError, r"n_bars must be in .* got 513"),
-        (lambda: RISE.at(math.nan), ValueError, "bar must be finite, got nan"),
-        (lambda: RISE.at(math.inf), ValueError, "bar must be finite, got inf"),
-        *((lambda weight=weight: mix([(HOPE, weight)]), TypeError, "weight of hope must be a numb")
-          for weight in (True, "1", None)),
-        *((lambda n=n: mix([(HOPE, 1.0)] * n), ValueError, f"must have 1 to 8 parts, got {n}")
-          for n in (0, 9)),
-    ]  # fmt: skip
-    for make, error, words in wrong:
-        refused(make, error, words)
+def test_values_of_other_types_are_refused() -> None:
+    wrong: list[tuple[Callable[..., object], Any, str]] = [
+        (CurvePoint, (True, CALM), r"bar must be a number in .*, got True"),
+        (CurvePoint, (0, "calm"), "must be an Emotion, got 'calm'"),
+        (EmotionCurve, (((0, CALM),),), "must be CurvePoints, got"),
+        (mix, ([(HOPE, "1")],), "weight of hope must be a number"),
+    ]
+    for make, values, words in wrong:
+        with pytest.raises(TypeError, match=words):
+            make(*values)

@@ -27,14 +27,10 @@ from emomusic.emotion.space import aliases
 ROOT = Path(__file__).parent.parent
 ENTRIES = json.loads((ROOT / "emomusic/emotion/emotions.json").read_text())["emotions"]
 UNMISTAKABLE = {
-    "Q1": "joy happy excited euphoria enjoyment playful triumphant heroic energized delighted "
-    "hope pride amusement power wonder happiness",
-    "Q2": "anger angry rage hatred fear afraid anxiety nervousness distress startle tension "
-    "tense frustration worry disgust desperation furious terror anxious",
-    "Q3": "sadness sad grief melancholy loneliness boredom bored gloomy depressed tired longing "
-    "disappointment miserable lonely sorrow",
-    "Q4": "calm serene peacefulness relaxation relaxed tenderness satisfaction content relief "
-    "nostalgia transcendence dreaminess serenity peaceful",
+    "Q1": "joy happy excited euphoria playful triumphant delighted hope pride power wonder",
+    "Q2": "anger rage hatred fear anxiety distress tension frustration disgust terror",
+    "Q3": "sadness grief melancholy loneliness boredom gloomy depressed tired longing",
+    "Q4": "calm serene peacefulness relaxed tenderness content relief nostalgia dreaminess",
 }
 
 
@@ -50,23 +46,15 @@ def test_quadrant_counts_zero_as_positive_and_centres_lie_well_inside() -> None:
         assert all(abs(value) >= 0.5 for value in centre)
 
 
-@pytest.mark.parametrize(
-    ("value", "error", "words"),
-    [
-        *(
-            (v, ValueError, r"must be in \[-1, 1\], got ")
-            for v in (1.2, -1.01, math.nan, -math.inf)
-        ),
-        *((v, TypeError, r"must be a number in \[-1, 1\], got ") for v in ("0.5", None, True)),
-    ],
-)
-def test_values_outside_the_plane_are_named(value: Any, error: type[Exception], words: str) -> None:
+@pytest.mark.parametrize("value", [1.2, -1.01, math.nan, -math.inf, "0.5", None, True])
+def test_values_outside_the_plane_are_named(value: Any) -> None:
+    error = ValueError if type(value) is float else TypeError
     for axis, make in (
         ("valence", lambda: Emotion(value, 0.0)),
         ("arousal", lambda: Emotion(0.0, value)),
         ("arousal", lambda: quadrant_of(0.0, value)),
     ):
-        with pytest.raises(error, match=f"^{axis} {words}"):
+        with pytest.raises(error, match=rf"^{axis} must be .*in \[-1, 1\], got "):
             make()
 
 
@@ -102,8 +90,6 @@ def test_unmistakable_emotions_lie_in_their_quadrant_and_all_fill_the_circle() -
         assert set(found.values()) == {quadrant}, found
     emotions = [find_emotion(name) for name in emotion_names()]
     assert all(math.hypot(e.valence, e.arousal) <= 1.005 for e in emotions)
-    arousals = [e.arousal for e in emotions]
-    assert max(arousals) > 0.85 and min(arousals) < -0.85
     assert sum(e.intensity > 0.6 for e in emotions) > len(emotions) / 2
     assert min(sum(e.quadrant == q for e in emotions) for q in QUADRANTS) >= 15
 
@@ -133,9 +119,6 @@ def test_nearest_names_start_with_the_emotion_itself() -> None:
     assert len(nearest_names(Emotion(0.0, 0.0), 500)) == 102
     with pytest.raises(ValueError, match=r"^k must be at least 1, got 0$"):
         nearest_names(Emotion(0.0, 0.0), 0)
-
-
-def test_families_hold_every_name() -> None:
     families = emotion_families()
     kinds = "adjective ekman-6 gems-9 typology-negative typology-positive"
     assert list(families) == kinds.split()
@@ -180,17 +163,11 @@ def test_builder_standardises_squashes_and_corrects(tmp_path: Path, builder: Mod
 
 
 def test_the_shipped_table_is_the_builders(builder: ModuleType) -> None:
-    corrected = {
-        name: (entry["valence"], entry["arousal"], entry["corrected"])
-        for name, entry in ENTRIES.items()
-        if "corrected" in entry
-    }
-    assert corrected == builder.CORRECTIONS
-    assert {"anxiety", "nervousness", "startle", "distress"} <= corrected.keys()
+    columns = ("valence", "arousal", "corrected")
+    corrected = {n: tuple(map(e.get, columns)) for n, e in ENTRIES.items() if "corrected" in e}
+    assert corrected == builder.CORRECTIONS and "anxiety" in corrected
     for entry in ENTRIES.values():
-        assert entry["families"]
-        assert entry.keys() <= {"valence", "arousal", "families", "corrected"}
-        assert all(entry[axis] == round(entry[axis], 2) for axis in ("valence", "arousal"))
+        assert entry["families"] and entry.keys() <= {*columns, "families"}
 
 
 def test_builder_refuses_a_bad_table_in_one_line(
