@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.composing import band, bars_struck, curve_of, given, tune
+from helpers.composing import JOY, band, bars_struck, curve_of, given, tune
 
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer, PartialClip
@@ -24,7 +24,6 @@ from emomusic.music.chords import parse_chords
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.score import dump_score, notes_of
 
-JOY = Emotion(0.8, 0.6, "joy")
 RISING = curve_of((0, -0.6, -0.6), (8, 0.6, 0.6))
 
 

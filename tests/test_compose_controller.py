@@ -109,19 +109,6 @@ def test_it_corrects_more_while_the_error_lasts_and_lets_go_when_it_turns(side: 
     assert 0 < side * turns[1] < side * turns[2] > side * turns[3] and side * turns[-1] < 0
 
 
-def test_it_arrives_with_a_model_that_half_listens() -> None:
-    goal, pulls = MIDDLE["register"] + 2, list[float]()
-    steering = controller({"register": goal}, 64, weights=ASKED)
-
-    def achieved() -> float:
-        return MIDDLE["register"] + 4 * float(np.mean(pulls))
-
-    for bar in range(64):
-        found, _ = steering.pulls(bar, sounding(achieved()) if bar else None, in_major=True)
-        pulls.append(found[LEVERS.index("higher")])
-    assert abs(achieved() - goal) < 0.8 * abs(MIDDLE["register"] + 4 * pulls[0] - goal)
-
-
 @pytest.mark.parametrize("name", OWN)
 def test_a_pull_is_limited_however_far_away_the_goal_is(name: str) -> None:
     far, farther = (run({name: k * SCALE[name]}, n=60, n_bars=60) for k in (1e3, 1e6))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.composing import VOCABULARY
 from numpy.typing import NDArray
 from synthetic import make_response
 
@@ -21,9 +22,7 @@ from emomusic.compose.directions import (
     fit_response,
 )
 from emomusic.music.attributes import ATTRIBUTE_NAMES
-from emomusic.music.tokenizer import built_vocabulary
 
-VOCABULARY = built_vocabulary()
 DIRECTIONS = ControlDirections(VOCABULARY)
 MAJOR, MINOR = {"mode": 0.2}, {"mode": -0.2}
 

@@ -6,16 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.composing import curve_of, given, tune
+from helpers.composing import JOY, TOKENIZER, VOCABULARY, curve_of, given, tune
 from synthetic import make_mapper
 
-from emomusic.compose.plan import (
-    SAID_BY_CHORDS,
-    TEMPO_BEND,
-    ClipPlan,
-    mean_tempo,
-    plan_clip,
-)
+from emomusic.compose.plan import SAID_BY_CHORDS, TEMPO_BEND, ClipPlan, mean_tempo, plan_clip
 from emomusic.compose.primer import read_primer
 from emomusic.compose.request import Request
 from emomusic.compose.token_plan import Controls, Tables, TokenPlan, transposition
@@ -23,19 +17,10 @@ from emomusic.emotion import QUADRANT_CENTRES, Emotion, EmotionCurve
 from emomusic.music.attributes import ATTRIBUTE_NAMES, ATTRIBUTES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.chords import format_chords
 from emomusic.music.form import FORM_BARS, FormTable, bars_back
-from emomusic.music.tokenizer import (
-    HIGHEST_PITCH,
-    LOWEST_PITCH,
-    N_BINS,
-    Tokenizer,
-    bin_edges,
-    built_vocabulary,
-)
+from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, N_BINS, bin_edges
 
-JOY = Emotion(0.8, 0.6, "joy")
 MAPPER = make_mapper()
 FORMS = FormTable(("0006333066066444", "0000333344440000", "0101010101010101"))
-VOCABULARY = built_vocabulary()
 RANGES = {a.name: np.linspace(a.low, a.high, N_BINS * 10) for a in ATTRIBUTES}
 NUMBERS = {"seed": 1, "index": 0, "candidate": 0}
 RISING = curve_of((0, -0.6, -0.6), (8, 0.6, 0.6))
@@ -118,14 +103,11 @@ def test_bars_have_the_controls_that_are_asked_of_them_beside_the_clips() -> Non
     assert all(VOCABULARY.texts[i].startswith("BarControl-") for i in tokens.bars[0].controls)
     bins = [bins_of(bar.controls) for bar in tokens.bars]
     assert {tuple(own) for own in bins} == {("note_density", "register")}
+    for two_hands in (True, False):
+        kept = tokens_of(n_bars=4, n_kept=2, beats_per_bar=3, two_hands=two_hands)
+        assert (kept.n_kept, kept.beats_per_bar, kept.reach > 0) == (2, 3, two_hands)
     density, register = zip(*(own.values() for own in bins), strict=True)
     assert density[0] == density[2] < density[1] and list(register) == sorted(set(register))
-
-
-@pytest.mark.parametrize("two_hands", [True, False])
-def test_what_is_to_be_kept_and_reached_is_told(two_hands: bool) -> None:
-    tokens = tokens_of(n_bars=4, n_kept=2, beats_per_bar=3, two_hands=two_hands)
-    assert (tokens.n_kept, tokens.beats_per_bar) == (2, 3) and (tokens.reach > 0) == two_hands
 
 
 # targets
@@ -135,11 +117,9 @@ def test_what_is_to_be_kept_and_reached_is_told(two_hands: bool) -> None:
     ("asked", "targets"),
     [
         ({}, {}),
-        ({"fixed": {"register": 60.0}}, {"register": 60.0}),
-        ({"tempo": 90.0}, {"tempo": 90.0}),
+        ({"fixed": {"register": 60.0}, "tempo": 90.0}, {"register": 60.0, "tempo": 90.0}),
         ({"fixed": {"tempo": 77.0}}, {"tempo": 77.0}),
-        ({"seconds": 20.0}, {}),
-        ({"tonic": 3}, {}),
+        ({"seconds": 20.0, "tonic": 3}, {}),
         ({"n_bars": 2, "per_bar": {"register": [60.0, 61.0]}}, {}),
         ({"is_major": True}, {"mode": 0.25}),
         ({"is_major": False}, {"mode": -0.25}),
@@ -156,13 +136,10 @@ def test_what_is_fixed_is_aimed_at(asked: dict[str, Any], targets: Any) -> None:
     assert plan.is_major == (targets.get("mode", 0) >= 0)
 
 
-def test_what_nothing_is_said_of_is_as_usual() -> None:
+def test_what_is_fixed_comes_before_the_emotion_and_what_nothing_is_said_of_is_usual() -> None:
     plan = plan_of(None)
     assert plan.tempo == pytest.approx(MAPPER.middle["tempo"], abs=0.1) and plan.n_bars == 16
     assert {(bar.controls, bar.chords) for bar in plan.to_tokens(TABLES).bars} == {((), None)}
-
-
-def test_what_is_fixed_comes_before_the_emotion() -> None:
     free, fixed = plan_of(), plan_of(fixed={"note_length": 1.5})
     assert fixed.targets == {**free.targets, "note_length": 1.5}
     assert (fixed.tonic, fixed.tempo, fixed.form) == (free.tonic, free.tempo, free.form)
@@ -170,15 +147,14 @@ def test_what_is_fixed_comes_before_the_emotion() -> None:
 
 def test_the_same_numbers_give_the_same_plan_whatever_else_is_asked() -> None:
     first = plan_of(index=3)
-    sampling = [{"steering": False}, {"temperature": 0.5}, {"guidance": 2.0}]
-    others: list[dict[str, Any]] = [{}, *sampling, {"take": 2}, {"chords": "C"}]
-    for changes in others:
+    drawn = first.rng.random()
+    sampling = {"steering": False, "temperature": 0.5, "guidance": 2.0}
+    for changes in ({}, sampling, {"take": 2}):
         again = plan_of(index=3, **changes)
-        if "chords" not in changes:
-            found = (again.targets, again.tempi, again.tonic, again.form)
-            assert found == (first.targets, first.tempi, first.tonic, first.form)
-        drawn = plan_of(index=3).rng.random()
+        for name in ("targets", "tempi", "tonic", "form"):
+            assert getattr(again, name) == getattr(first, name)
         assert (again.rng.random() == drawn) == ("take" not in changes)
+    assert plan_of(index=3, chords="C").rng.random() == drawn
     for other in (plan_of(index=4), plan_of(seed=2, index=3), plan_of(index=3, candidate=1)):
         assert other.targets != first.targets
 
@@ -230,7 +206,7 @@ def test_chords_copies_and_figures_are_as_in_the_piece_whose_form_is_drawn() -> 
 @pytest.mark.parametrize("sees", [True, False])
 def test_given_bars_that_the_model_sees_are_taken_up_and_others_are_followed(sees: bool) -> None:
     music = given(tune(4))
-    primer = read_primer(music.score, Tokenizer(), hear=lambda notes: "Q1" if sees else "Q3")
+    primer = read_primer(music.score, TOKENIZER, hear=lambda notes: "Q1" if sees else "Q3")
     forms = FormTable(("3" * 16,), ("1" * 16,), ("3" * 16,), ("3" * 16,))  # four bars back
     request = Request(JOY, given=music, n_bars=8)
     plan = plan_clip(request, MAPPER, seed=1, index=0, primer=primer, forms=forms)
@@ -356,9 +332,6 @@ def test_a_tempo_that_is_asked_for_holds(asked: dict[str, Any], length: dict[str
     plan = moving(**asked, **length)
     assert set(plan.tempi) == {88.0} and plan.targets["tempo"] == plan.tempo == 88.0
     assert "tempo" not in plan.bar_targets and "register" in plan.bar_targets
-
-
-def test_the_mean_tempo_is_that_at_which_bars_last_as_long() -> None:
     assert mean_tempo([60.0, 120.0]) == 80.0 and mean_tempo([88.8]) == 88.8
     assert moving().tempo == pytest.approx(8 / sum(1 / t for t in moving().tempi), abs=0.006)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import symusic
-from helpers.composing import band, bars_struck, given, in_file, struck, tune
+from helpers.composing import JOY, TOKENIZER, band, bars_struck, given, in_file, struck, tune
 from midi import score_of
 from symusic.core import ScoreTick
 from synthetic import make_checkpoint, make_response
@@ -20,10 +20,8 @@ from emomusic.emotion import QUADRANT_CENTRES, CurvePoint, Emotion, EmotionCurve
 from emomusic.music.attributes import measure
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.score import ScoreError, dump_score, notes_of
-from emomusic.music.tokenizer import STEPS_PER_BEAT, Tokenizer
+from emomusic.music.tokenizer import STEPS_PER_BEAT
 
-JOY = Emotion(0.8, 0.6, "joy")
-TOKENIZER = Tokenizer()
 TEXTS = TOKENIZER.vocabulary.texts
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.composing import curve_of, given, struck, tune
+from helpers.composing import JOY, curve_of, given, ids, struck, tune
 from midi import score_of
 
 from emomusic.compose.clip import Clip
@@ -27,7 +27,6 @@ from emomusic.music.attributes import ATTRIBUTE_NAMES, measure, passage_of
 from emomusic.music.score import ScoreError, dump_score, notes_of, seconds_at
 from emomusic.music.tokenizer import STEPS_PER_BEAT
 
-JOY = Emotion(0.8, 0.6, "joy")
 CURVE = curve_of((0, -0.6, -0.6), (4, 0.6, 0.6))
 REQUESTS = (
     Request(JOY, n_bars=4, curve=curve_of((0, -0.6, 0.6), (4, 0.6, -0.6))),
@@ -55,12 +54,11 @@ def partial(
     request = Request(emotion, **{"n_bars": 4, "tonic": 0, **asked})
     primer = None if request.given is None else read_primer(request.given.score, composer.tokenizer)
     plan = plan_clip(request, composer.mapper, seed=1, index=2, primer=primer)
-    words = [
-        f"ChordA_0:maj ChordB_7:7 Position_{step} Pitch_{pitch} Velocity_63 Duration_1.0.12"
+    bars = [
+        ids(f"ChordA_0:maj ChordB_7:7 Position_{step} Pitch_{pitch} Velocity_63 Duration_1.0.12")
         for step, pitch in ((0, 60), (12, 62), (24, 64), (6, 65))[:n_written]
     ]
-    id_of = composer.tokenizer.vocabulary.id_of
-    return PartialClip(plan, [[id_of(word) for word in bar.split()] for bar in words])
+    return PartialClip(plan, bars)
 
 
 def test_what_is_written_sounds_in_its_key(composer: Composer) -> None:
@@ -120,8 +118,8 @@ def test_the_mode_is_that_aimed_at_or_else_heard(composer: Composer) -> None:
         mode = "major" if is_major else "minor"
         assert composer.settle(partial(composer, 4, is_major=is_major)).key == f"C {mode}"
         own = partial(composer, 2, chords="C")  # that which sounds on the tonic
-        third = composer.tokenizer.vocabulary.id_of(f"Pitch_{63 + is_major}")
-        bars = [own.segments[0], [*own.segments[0][:3], third, *own.segments[0][4:]]]
+        third = ids(f"Pitch_{63 + is_major}")
+        bars = [own.segments[0], [*own.segments[0][:3], *third, *own.segments[0][4:]]]
         assert composer.settle(replace(own, segments=bars)).key == f"C {mode}"
     free = composer.settle(partial(composer, 4, None))
     assert free.key == f"C {'major' if free.achieved['mode'] >= 0 else 'minor'}"
