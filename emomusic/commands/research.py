@@ -151,7 +151,7 @@ def write_samples(folder: Path, step: int) -> None:
     plans = [TokenPlan(own, (BarPlan(),) * SAMPLE_BARS) for own in asked.values()]
     scripts = [to_script(plan, vocabulary, grammar, context=context) for plan in plans]
     rows = [
-        EngineRow(script, Uniforms(np.random.default_rng([step, i])), number=i)
+        EngineRow(script, Uniforms(np.random.default_rng([step, i])))
         for i, script in enumerate(scripts)
     ]
     edges = tables["edges"][names.index("tempo")]
