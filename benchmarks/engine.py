@@ -90,7 +90,7 @@ class Writer:
     def _notes(self, script: Script, n_clips: int) -> Iterator[int]:
         first, n = self.grammar.layout.pitch
         rows = [
-            EngineRow(script, Uniforms(np.random.default_rng(number)), number, top_p=TOP_P)
+            EngineRow(script, Uniforms(np.random.default_rng(number)), top_p=TOP_P)
             for number in range(n_clips)
         ]
         for _, segments in self.engine.write(rows, self.grammar):

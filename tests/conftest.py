@@ -44,6 +44,12 @@ def tiny_composer(tiny_checkpoint: Path) -> Composer:
     return Composer(tiny_checkpoint)
 
 
+@pytest.fixture(scope="session")
+def composer(steered_checkpoint: Path) -> Composer:
+    """Return what composes with the tiny checkpoint, steered, loaded once."""
+    return Composer(steered_checkpoint)
+
+
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     """Return what runs commands in this process."""

@@ -10,6 +10,7 @@ import symusic
 from symusic.core import ScoreTick
 
 from emomusic.data.clean import Song, clean_stretches
+from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import write_score
 
 TPQ = 480
@@ -34,6 +35,12 @@ def score_of(
     ]
     score.tempos = [symusic.Tempo(0, tempo)]
     return score
+
+
+def notes_at(*played: tuple[float, ...], tempo: float = 90.0) -> Notes:
+    """Return notes given as (onset, duration, pitch), in beats, and a velocity if it matters."""
+    columns = [np.array(c) for c in zip(*played, strict=True)]
+    return make_notes(*columns[:3], *(columns[3:] or [np.full(len(played), 64)]), tempo=tempo)
 
 
 def song(seed: int, *, n_bars: int = 24, transpose: int = 0) -> ScoreTick:

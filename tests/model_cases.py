@@ -111,11 +111,11 @@ def shown(given: Iterable[GivenNote]) -> list[int]:
 
 
 def make_row(seed: int, script: Script | None = None, **settings: Any) -> EngineRow:
-    """Return a row whose numbers and controls follow from the seed, and its number too."""
+    """Return a row whose numbers and controls follow from the seed."""
     if script is None:
         script = make_script(2 + seed % 3, controls=(seed % 4, (seed + 1 + seed // 4 % 3) % 4))
     uniforms = Uniforms(np.random.default_rng(seed))
-    return EngineRow(script, uniforms, **{"number": seed, **settings})
+    return EngineRow(script, uniforms, **settings)
 
 
 def written(engine: Engine, rows: Iterable[EngineRow]) -> list[Segments]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.composing import VOCABULARY
 from numpy.typing import NDArray
 from synthetic import make_response
 
@@ -21,9 +22,7 @@ from emomusic.compose.directions import (
     fit_response,
 )
 from emomusic.music.attributes import ATTRIBUTE_NAMES
-from emomusic.music.tokenizer import built_vocabulary
 
-VOCABULARY = built_vocabulary()
 DIRECTIONS = ControlDirections(VOCABULARY)
 MAJOR, MINOR = {"mode": 0.2}, {"mode": -0.2}
 
@@ -67,32 +66,23 @@ def test_a_lever_leans_to_its_own_kind_alone(pull: float) -> None:
 
 
 CASES = [
-    ("bar_ends", MAJOR, "Bar_None EOS_None", "Position_12 Pitch_60"),
     ("on_eighths", MAJOR, "Position_6 Position_42", "Position_0 Position_3"),
     ("on_sixteenths", MAJOR, "Position_3 Position_45", "Position_0 Position_6"),
     ("on_triplets", MAJOR, "Position_4 Position_20", "Position_0 Position_6 Position_3"),
     ("higher", MAJOR, "Pitch_80 Pitch_90", "Pitch_40 Pitch_60"),
-    ("wider", MAJOR, "Pitch_40 Pitch_84", "Pitch_60 Pitch_64"),
     ("wider", {"register": 80.0}, "Pitch_60 Pitch_100", "Pitch_80"),
     ("major", MAJOR, "Pitch_64 Pitch_76", "Pitch_63 Pitch_75"),
     ("major", MINOR, "Pitch_64 Pitch_69", "Pitch_63 Pitch_68"),
     ("clear", MAJOR, "Pitch_60 Pitch_64 Pitch_67", "Pitch_61 Pitch_63 Pitch_65"),
     ("clear", MINOR, "Pitch_60 Pitch_63 Pitch_67", "Pitch_61 Pitch_64 Pitch_65"),
     ("clear", {"chord_mode": -0.2}, "Pitch_60 Pitch_63 Pitch_67", "Pitch_61 Pitch_64"),
-    ("clear", {}, "Pitch_60 Pitch_64 Pitch_67", "Pitch_61 Pitch_63 Pitch_65"),
     ("at_home", MAJOR, "Pitch_60 Pitch_67", "Pitch_69 Pitch_57"),
-    ("at_home", MINOR, "Pitch_60 Pitch_72", "Pitch_70 Pitch_58"),
-    ("outside", MAJOR, "Pitch_61 Pitch_63 Pitch_66", "Pitch_60 Pitch_64 Pitch_71"),
     ("outside", MINOR, "Pitch_61 Pitch_64 Pitch_66", "Pitch_60 Pitch_63 Pitch_68"),
     ("major", MAJOR, "ChordA_0:maj ChordB_5:maj", "ChordA_0:min ChordB_5:min"),
-    ("at_home", MAJOR, "ChordA_0:maj ChordB_0:maj", "ChordA_9:min ChordB_2:min"),
     ("at_home", MINOR, "ChordA_0:min ChordB_0:min", "ChordA_3:maj ChordB_10:maj"),
     ("outside", MAJOR, "ChordA_4:maj ChordB_5:min", "ChordA_0:maj ChordA_none"),
-    ("major_chords", MAJOR, "ChordA_0:maj ChordB_5:maj7", "ChordA_9:min ChordB_2:min7"),
     ("major_chords", MAJOR, "ChordA_0:maj ChordB_5:maj", "ChordA_6:maj ChordA_none"),
     ("major_chords", MINOR, "ChordA_3:maj ChordB_8:maj", "ChordA_0:min ChordA_4:maj"),
-    ("louder", MAJOR, "Velocity_95 Velocity_111", "Velocity_31 Velocity_63"),
-    ("longer", MAJOR, "Duration_2.0.4 Duration_4.0.2", "Duration_0.6.12 Duration_1.0.12"),
     ("unequal", {"note_length": 1.0}, "Duration_0.3.12 Duration_3.0.4", "Duration_0.9.12"),
     ("unequal", {"note_length": 4.0}, "Duration_0.9.12 Duration_0.3.12", "Duration_3.0.4"),
 ]
@@ -119,7 +109,9 @@ def test_levers_turn_about_what_is_asked_for(lever: str, about: Any, text: str) 
     ids = VOCABULARY.kind_ids(text.split("_")[0])
     found = bias(about, **{lever: 1.0})[0]
     assert found[VOCABULARY.id_of(text)] == pytest.approx(0, abs=1e-6)
-    own = ids[BASS_BELOW - 21 :] if lever == "higher" else ids
+    bass = BASS_BELOW - 21 if lever == "higher" else 0  # is not dragged about
+    own = ids[bass:]
+    assert (found[ids[: bass + 1]] == found[own[0]]).all()
     assert (np.diff(found[own]) > 0).all()  # the more of it, the more it is favoured
     assert np.isfinite(bias({"note_length": -5.0}, **dict.fromkeys(LEVERS, 1.0))).all()
 
@@ -132,13 +124,6 @@ def test_soon_prefers_the_nearer_onset_and_any_onset_to_the_end(beats_per_bar: i
     assert (np.diff(found[ids]) < 0).all() and (found[ends] == -beats_per_bar).all()
     assert found[ids][12] == -1.0  # a nat a beat
     np.testing.assert_array_equal(bias(soon=-1.0, beats_per_bar=beats_per_bar)[1], -found)
-
-
-@pytest.mark.parametrize("lever", ["higher", "wider"])
-def test_the_bass_is_not_dragged_about(lever: str) -> None:
-    found = bias(**{lever: 1.0})
-    assert len({at(found, f"Pitch_{pitch}") for pitch in range(21, BASS_BELOW + 1)}) == 1
-    assert at(found, "Pitch_47") != at(found, "Pitch_46")
 
 
 def test_a_chord_has_what_its_notes_have() -> None:
@@ -255,19 +240,13 @@ Change = Callable[[dict[str, Any]], object]
     ("change", "words"),
     [
         (lambda c: c.update(format="other"), "its format is not that of this version"),
-        (lambda c: c["attributes"].pop(), "finite numbers"),
         (lambda c: c["attributes"].__setitem__(0, "colour"), "unknown attribute 'colour'"),
         (lambda c: c["levers"].pop(), "its levers is not that of this version"),
-        (lambda c: c.pop("levers"), "levers"),
         (lambda c: c.pop("start"), "start"),
-        (lambda c: c.update(colour=[1]), "colour"),
         (lambda c: c["mean"].pop(), rf"mean must be \({N},\) finite numbers, got \({N - 1},\)"),
         (lambda c: c.update(pulled=c["asked"]), rf"pulled must be \({N}, {K}\) finite numbers"),
-        (lambda c: c["asked"][3].pop(), ""),
         (lambda c: c["asked"][3].__setitem__(0, float("nan")), "asked must be .* finite numbers"),
-        (lambda c: c["start"].__setitem__(0, float("inf")), "start must be .* finite numbers"),
         (lambda c: c["start"].__setitem__(0, 10**400), ""),
-        (lambda c: c.update(start=None), "start must be"),
         (lambda c: c["scale"].__setitem__(2, 0), "scale must be above 0"),
     ],
 )

@@ -150,18 +150,20 @@ def test_spread_is_the_deviation_among_all_clips_within_the_bounds() -> None:
     assert (outlier.spread() <= HIGH - LOW).all()
     same = [[1.0] * len(LOW)] * 5
     alike = replace(MAPPER, prototypes=tuple(replace(p, members=same) for p in MAPPER.prototypes))
-    assert (alike.spread() > 0).all() and np.isfinite(list(alike.telling().values())).all()
+    assert (alike.spread() > 0).all()
 
 
 def test_an_attribute_tells_quadrants_apart_by_how_far_their_means_are() -> None:
-    def apart(by: float) -> dict[str, float]:
-        prototypes = tuple(
-            replace(p, mean={**MAPPER.middle, "mode": by * p.valence}) for p in MAPPER.prototypes
-        )
-        return replace(MAPPER, prototypes=prototypes).telling()
-
-    near, far = apart(0.1), apart(0.3)
-    assert tuple(near) == ATTRIBUTE_NAMES
+    near, far = (
+        replace(
+            MAPPER,
+            prototypes=tuple(
+                replace(p, mean={**MAPPER.middle, "mode": by * p.valence})
+                for p in MAPPER.prototypes
+            ),
+        ).telling()
+        for by in (0.1, 0.3)
+    )
     assert far["mode"] == pytest.approx(3 * near["mode"]) and near["mode"] > 0
     assert all(near[name] == pytest.approx(0, abs=1e-6) for name in near if name != "mode")
 
@@ -179,22 +181,6 @@ def test_a_mapper_survives_saving(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "mapper.json").read_text())["units"]["tempo"]
 
 
-def refused(folder: Path, words: str) -> None:
-    with pytest.raises(ValueError, match=rf"cannot read the mapper .*: .*{words}") as caught:
-        Mapper.load(folder)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", "3", "null", "{}", "[" * 100_000, "\x00", pytest.param(" " * 2**22 + " ")],
-    ids=lambda text: str(len(text)),
-)
-def test_a_damaged_or_huge_file_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "mapper.json").write_text(text)
-    refused(tmp_path, "it is too large" if len(text) > 2**22 else "")
-
-
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -209,26 +195,19 @@ def first(content: dict[str, Any], **values: Any) -> None:
         (lambda c: c.pop("middle"), "middle"),
         (lambda c: c.update(colour=1), "colour"),
         (lambda c: c["middle"].pop("tempo"), "it has no tempo"),
-        (lambda c: c["middle"].pop("silence"), "its tables are of other attributes"),
         (lambda c: c["middle"].update(colour=1.0), "unknown attribute 'colour'"),
         (lambda c: c["low"].update(tempo=float("nan")), "or not finite"),
-        (lambda c: c["high"].update(tempo="fast"), ""),
-        (lambda c: c["prototypes"][0]["mean"].update(tempo=float("inf")), "or not finite"),
         (lambda c: first(c, weight=0), "a prototype of Q1 has no weight"),
         (lambda c: first(c, valence=float("nan")), "has no weight or place"),
-        (lambda c: c["prototypes"][0].pop("members"), "members"),
         (lambda c: first(c, members=[], trust=[]), "prototype of Q1"),
         (lambda c: c["prototypes"][1]["members"].pop(), "clips of a prototype of Q1 are not whole"),
-        (lambda c: c["prototypes"][1]["trust"].pop(), "clips of a prototype of Q1 are not whole"),
         (lambda c: [row.pop() for row in c["prototypes"][2]["members"]], "of Q2 are not whole"),
-        *((lambda c, value=value: c["prototypes"][0]["members"][1].__setitem__(3, value), "")
-          for value in (float("nan"), "loud", 10**400)),
+        (lambda c: c["prototypes"][0]["members"][1].__setitem__(3, float("nan")), ""),
+        (lambda c: c["prototypes"][0]["members"][1].__setitem__(3, 10**400), ""),
         (lambda c: first(c, trust=[0] * 5), "no clip of a prototype of Q1 counts"),
-        (lambda c: first(c, trust=[1, 1, -1, 1, 1]), "prototype of Q1 counts"),
         (lambda c: first(c, trust=[1, 1, float("nan"), 1, 1]), "of Q1 counts"),
         (lambda c: c.update(strength=0), "its strength must be in .0, 3.0., got 0"),
         (lambda c: c.update(held=float("nan")), "its held must be in"),
-        (lambda c: first(c, quadrant="Q9"), "it lacks a quadrant"),
         (lambda c: c.update(prototypes=c["prototypes"][:6]), "it lacks a quadrant"),
         (lambda c: c.update(prototypes=3), ""),
     ],
@@ -238,7 +217,9 @@ def test_wrong_content_is_refused(tmp_path: Path, change: Change, words: str) ->
     content = json.loads((tmp_path / "mapper.json").read_text())
     change(content)
     (tmp_path / "mapper.json").write_text(json.dumps(content))
-    refused(tmp_path, words)
+    with pytest.raises(ValueError, match=rf"cannot read the mapper .*: .*{words}") as caught:
+        Mapper.load(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 DENSITY, MODE, LEAP = (ATTRIBUTE_NAMES.index(n) for n in ("note_density", "mode", "leap_size"))

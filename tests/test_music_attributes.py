@@ -8,6 +8,7 @@ import pretty_midi
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from midi import notes_at
 
 from emomusic.music.attributes import (
     ATTRIBUTE_NAMES,
@@ -23,18 +24,10 @@ from emomusic.music.attributes import (
     passage_of,
 )
 from emomusic.music.key import Key
-from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import ScoreError
 
 C_MAJOR = Key(0, 0.25, 0.8)
-C_MINOR = Key(0, -0.25, 0.8)
 Played = tuple[float, float, int, int]
-
-
-def notes_at(*played: tuple[float, ...], tempo: float = 90.0) -> Notes:
-    """Make notes of (onset, duration, pitch) and a velocity."""
-    columns = [np.array(c) for c in zip(*played, strict=True)]
-    return make_notes(*columns[:3], *(columns[3:] or [np.full(len(played), 64)]), tempo=tempo)
 
 
 def passage(
@@ -101,53 +94,35 @@ def chord(kind: str, onset: float, root: int = 48, length: float = 2.0) -> tuple
 
 
 CASES: tuple[tuple[str, tuple[Played, ...], float | None, float], ...] = (
-    ("note_density", line(0, 0, 0, 1), 8.0, 0.5),
     ("onset_density", line(0, 0.02, 0.04, 1), 4.0, 0.5),  # a rolled chord is one onset
     ("polyphony", line(0, 2, 4), 8.0, 1.0),  # silence does not thin the texture
     ("polyphony", ((0, 99, 60, 64), (0, 99, 64, 64)), 4.0, 2.0),  # cut at the end
-    ("velocity_spread", ((0, 1, 60, 50), (1, 1, 60, 70)), None, 10.0),
-    ("note_length", ((0, 1, 60, 64), (0, 4, 48, 64)), None, 2.5),
     ("articulation", line(0, 1, 2, 3, length=0.25), 4.0, 0.25),
-    ("articulation", line(0, 1, 2, 3, length=1.0), 4.0, 1.0),
     ("articulation", line(0, 1, 2, 3, length=99.0), 4.0, 4.0),  # no more than four
     ("articulation", line(0, length=2.0), 4.0, 0.5),  # the last gap reaches to the end
-    ("chromaticism", tune(60, 62, 64, 65, 67, 69, 71), None, 0.0),
-    ("chromaticism", tune(60, 61), None, 0.5),
     ("chord_mode", chord("major", 0) + chord("major", 2, 55), None, 1.0),
-    ("chord_mode", chord("minor", 0) + chord("minor", 2, 55), None, -1.0),
     ("chord_mode", chord("major", 0) + chord("minor", 2, 57), None, 0.0),
     ("chord_mode", chord("fifth", 0), None, 0.0),
     ("chord_mode", chord("minor", 0) + chord("minor", 60), None, -1.0),  # silent pairs are left out
-    ("dissonance", ((0, 1, 60, 64), (0, 1, 61, 64)), None, 1.0),
-    ("dissonance", ((0, 1, 60, 64), (0, 1, 71, 64)), None, 1.0),
-    ("dissonance", ((0, 1, 60, 64), (0, 1, 66, 64)), None, 1.0),
-    ("dissonance", ((0, 1, 60, 64), (0, 1, 70, 64)), None, 1.0),
-    ("dissonance", ((0, 1, 60, 64), (0, 1, 65, 64)), None, 0.0),
+    *(
+        ("dissonance", ((0, 1, 60, 64), (0, 1, 60 + step, 64)), None, step in (1, 2, 6, 10, 11))
+        for step in range(1, 12)
+    ),
     ("dissonance", tune(60, 61, 66), None, 0.0),  # one after the other
     ("bass_change", tune(48, 60, 36, 48), None, 0.0),  # octaves are no change
-    ("bass_change", tune(48, 50), None, 1.0),
     ("bass_change", tune(48), None, 0.0),
-    ("leap_size", tune(60, 72, 60), None, 12.0),
     ("leap_size", tune(60), None, 0.0),
     ("melodic_direction", tune(60, 62, 62, 64), None, 1.0),  # a repeated note goes nowhere
-    ("melodic_direction", tune(64, 62, 60), None, -1.0),
     ("melodic_direction", tune(60, 60), None, 0.0),
-    ("regularity", line(0, 1, 2, 3), None, 1.0),
-    ("regularity", line(0, 1, 1.5, 3), None, 1 / 3),
     ("regularity", line(0), None, 1.0),
     ("regularity", line(0, 0.334, 0.665, 1), None, 1.0),  # triplets a little off
     ("syncopation", line(0, 0.5, 1.5, 3), 4.0, 0.5),
-    ("syncopation", line(0, 0.5, 1, 1.5, 2), 4.0, 0.0),
     ("syncopation", line(0, 0.25, 0.5, 0.75, 2), 4.0, 0.2),  # only the last before the beat
     ("syncopation", line(0, 3.5), 4.0, 0.0),  # nobody knows what follows
     ("syncopation", line(0.5), 4.0, 1.0),
-    ("silence", line(0, length=1.0), 4.0, 0.75),
     ("silence", line(0, length=99.0), 4.0, 0.0),
     ("pitch_class_entropy", tune(60, 72, 48), None, 0.0),
-    ("pitch_class_entropy", tune(60, 62, 64, 65), None, 2.0),
     ("pitch_class_entropy", tune(*range(60, 72)), None, math.log2(12)),
-    ("pitch_range", tune(21, 108), None, 87.0),
-    ("register", tune(21, 108), None, 64.5),
 )
 
 
@@ -155,12 +130,13 @@ CASES: tuple[tuple[str, tuple[Played, ...], float | None, float], ...] = (
 def test_small_cases(
     name: str, played: tuple[Played, ...], n_beats: float | None, value: float
 ) -> None:
-    assert measure(passage(*played, n_beats=n_beats), [name])[name] == pytest.approx(value)
+    assert measure(passage(*played, n_beats=n_beats), [name])[name] == pytest.approx(float(value))
 
 
 def test_all_minor_scales_belong_to_a_minor_key() -> None:
     for pitches, share in (((60, 62, 63, 65, 67, 68, 70, 71), 0.0), ((60, 64), 0.5)):
-        assert measure(passage(*tune(*pitches), key=C_MINOR))["chromaticism"] == share
+        own = passage(*tune(*pitches), key=Key(0, -0.25, 0.8))
+        assert measure(own)["chromaticism"] == share
 
 
 def test_only_notes_that_begin_inside_are_cut_out() -> None:
@@ -180,8 +156,6 @@ def test_a_passage_needs_notes_beats_and_tempo() -> None:
     notes = notes_at((0, 1, 60))
     with pytest.raises(ScoreError, match=r"^a passage without notes has no attributes$"):
         passage_of(notes, start=8.0, n_beats=4.0, tempo=120.0)
-    with pytest.raises(ScoreError, match=r"^a passage without notes has no attributes$"):
-        passage_of(notes.where(notes.pitch > 99), tempo=120.0)
     for n_beats, tempo in ((0.0, 60.0), (4.0, 0.0), (4.0, float("nan"))):
         with pytest.raises(ScoreError, match="a passage needs beats and tempo above 0, got"):
             Passage(notes, n_beats, tempo, C_MAJOR)
@@ -196,17 +170,6 @@ def test_onsets_melody_and_bass_of_a_passage() -> None:
     assert found.melody.tolist() == [72, 74, 71]  # 60 lies below the held 74
     rows = ((0, 1, 48), (0.5, 1, 43), (1, 1, 60), (3, 1, 50), (3.75, 0.25, 52))
     assert passage_of(notes_at(*rows), tempo=60).bass.tolist() == [43, 60, 50]
-
-
-def test_sounding_beats_agree_with_painting_them() -> None:
-    rng = np.random.default_rng(1)
-    for _ in range(20):
-        onset, length = rng.integers(0, 60, 12), rng.integers(1, 9, 12)
-        painted = np.zeros(100, dtype=bool)
-        for a, b in zip(onset, length, strict=True):
-            painted[a : min(a + b, 64)] = True
-        played = zip(onset / 4, length / 4, range(60, 72), [64] * 12, strict=True)
-        assert passage(*played, n_beats=16.0).sounding_beats == pytest.approx(painted.sum() / 4)
 
 
 def test_hands_melody_and_bass_are_told_apart() -> None:
@@ -263,9 +226,7 @@ BETWEEN = {
     **dict.fromkeys(("mode", "key_clarity", "chord_mode", "melodic_direction"), (-1, 1)),
     **dict.fromkeys(("chromaticism", "dissonance", "bass_change", "regularity"), (0, 1)),
     **dict.fromkeys(("syncopation", "silence"), (0, 1)),
-    "tempo": (90, 90),
-    "articulation": (0, 4),
-    "leap_size": (0, 127),
+    **{"tempo": (90, 90), "articulation": (0, 4), "leap_size": (0, 127)},
     "pitch_class_entropy": (0, math.log2(12) + 1e-9),
 }
 

@@ -54,19 +54,13 @@ SLOWING.tempos.append(Tempo(2 * TPQ, 30))
 TRAILING = A4.copy()  # two seconds of notes, and events long after the last
 TRAILING.tempos.append(Tempo(100 * TPQ, 1))
 TRAILING.tracks[0].controls.append(ControlChange(10_000 * TPQ, 64, 0))
-FIVE_BEATS = score_of([(0, 1, 60, 80), (3, 2, 64, 80)], tempo=80)  # of 0.75 s
 
 
-@pytest.mark.parametrize(
-    ("score", "tail_s", "length_s"),
-    [(FIVE_BEATS, 0.0, 3.75), (FIVE_BEATS, 0.25, 4.0), (SLOWING, 2.0, 6.5), (TRAILING, 2.0, 4.0)],
-)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_sound_lasts_as_long_as_the_notes_and_the_tail(
-    backend: Any, score: ScoreTick, tail_s: float, length_s: float
-) -> None:
-    sound = render_audio(score, backend=backend, tail_s=tail_s)
-    assert sound.duration_s == pytest.approx(length_s, abs=1e-3)
+def test_sound_lasts_as_long_as_the_notes_and_the_tail(backend: Any) -> None:
+    for score, tail_s, length_s in ((SLOWING, 0.25, 4.75), (SLOWING, 2.0, 6.5), (TRAILING, 2, 4)):
+        sound = render_audio(score, backend=backend, tail_s=tail_s)
+        assert sound.duration_s == pytest.approx(length_s, abs=1e-3)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -121,16 +115,6 @@ def test_suffix_chooses_the_format_and_the_same_score_is_the_same_bytes(
     assert rms_of(read_back, 0, 2) == pytest.approx(rms_of(sound, 0, 2), rel=0.02)
 
 
-SINE = render_audio(A4, backend="sine")
-
-
-@pytest.mark.parametrize("name", ["clip.ogg", "clip", "clip.mp3.txt", ".wav"])
-def test_other_suffixes_are_named_with_the_accepted_ones(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r"must end in \.wav or \.flac or \.mp3, got .*" + name):
-        SINE.write(tmp_path / name)
-    assert not list(tmp_path.iterdir())
-
-
 def test_sines_stand_in_with_a_warning_unless_the_piano_was_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -157,11 +141,10 @@ def test_a_soundfont_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -
         render_audio(A4)
 
 
-def test_what_cannot_be_heard_is_an_error() -> None:
+def test_what_cannot_be_heard_or_written_is_an_error(tmp_path: Path) -> None:
     cases: list[tuple[ScoreTick, dict[str, Any], str]] = [
         (A4, {"sample_rate": 44000}, "sample_rate must be one of 8000, .*, got 44000"),
         (A4, {"tail_s": -1.0}, r"tail_s must be in \[0, 60\] seconds, got -1.0"),
-        (A4, {"tail_s": float("nan")}, "tail_s must be in .* got nan"),
         (A4, {"backend": "organ"}, "backend must be auto, midirenderer or sine, got 'organ'"),
         (score_of([]), {}, "no notes"),
         (score_of([(9999, 1, 60, 80)]), {}, "at most 1800 s can be heard, got 5000 s"),
@@ -169,10 +152,15 @@ def test_what_cannot_be_heard_is_an_error() -> None:
     for score, options, message in cases:
         with pytest.raises((ValueError, ScoreError), match=message):
             render_audio(score, **options)
-    with pytest.raises(ValueError, match=r"got \(4, 3\)"):
-        Audio(np.zeros((4, 3), np.float32), 44100, "sine")
-    with pytest.raises(ValueError, match="must be finite"):
-        Audio(np.array([0.0, np.nan], np.float32), 44100, "sine")
+    for samples, words in ((np.zeros((4, 3)), r"got \(4, 3\)"), (np.array([np.nan]), "be finite")):
+        with pytest.raises(ValueError, match=words):
+            Audio(samples.astype(np.float32), 44100, "sine")
+    for name in ("clip.ogg", "clip.mp3.txt", ".wav"):
+        with pytest.raises(
+            ValueError, match=r"must end in \.wav or \.flac or \.mp3, got .*" + name
+        ):
+            render_audio(A4, backend="sine").write(tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 @needs_piano

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from midi import notes_at
 
 from emomusic.music.chords import (
     CHORD_NAMES,
@@ -20,7 +21,7 @@ from emomusic.music.chords import (
     shift_chords,
 )
 from emomusic.music.key import Key, estimate_key, parse_tonic
-from emomusic.music.notes import Notes, make_notes
+from emomusic.music.notes import Notes
 
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11, 12), (0, 2, 3, 5, 7, 8, 11, 12)
 CADENCE = ((0, 4, 7), (5, 9, 12), (7, 11, 14), (0, 4, 7))
@@ -28,12 +29,6 @@ MINOR_CADENCE = ((0, 3, 7), (5, 8, 12), (7, 11, 14), (0, 3, 7))
 CLASSES = {"maj": (0, 4, 7), "min": (0, 3, 7), "dim": (0, 3, 6), "aug": (0, 4, 8),
            "sus4": (0, 5, 7), "7": (0, 4, 7, 10), "maj7": (0, 4, 7, 11), "min7": (0, 3, 7, 10),
            "m7b5": (0, 3, 6, 10)}  # fmt: skip
-
-
-def notes_at(*steps: tuple[float, float, int]) -> Notes:
-    """Make notes of (onset, duration, pitch)."""
-    onset, duration, pitch = (np.array(column) for column in zip(*steps, strict=True))
-    return make_notes(onset, duration, pitch, np.full(len(pitch), 64))
 
 
 def blocks(*chords: tuple[int, ...]) -> Notes:
@@ -92,7 +87,7 @@ def test_a_note_name_is_a_tonic_and_another_text_is_none() -> None:
             parse_tonic(text)
 
 
-def test_profiles_share_a_held_note_out_between_half_bars() -> None:
+def test_half_bars_share_a_held_note_and_have_chances_of_chords_that_can_be_shifted() -> None:
     assert half_bars(np.array([0.0, 4.0, 7.0])).tolist() == [0.0, 2.0, 4.0, 5.5, 7.0]
     notes = notes_at((1.0, 2.0, 64), (0.0, 1.0, 36))
     sound, bass = chord_profiles(notes, np.array([0.0, 2.0, 4.0, 6.0]))
@@ -100,6 +95,11 @@ def test_profiles_share_a_held_note_out_between_half_bars() -> None:
     assert sound[:, 0].tolist() == [0.5, 0.0, 0.0]
     assert bass.argmax(axis=1).tolist()[:2] == [0, 4]
     assert bass.sum(axis=1).tolist() == [1.0, 1.0, 0.0]
+    chance = chord_chances(blocks((48, 64, 67, 72)), half_bars(np.array([0.0, 4.0])))
+    assert chance.shape == (2, 109) and chance.sum(axis=1) == pytest.approx(1.0)
+    assert chance.argmax(axis=1).tolist() == [0, NO_CHORD]  # silence has none
+    chords = np.array([[0, 11 * 9 + 5], [NO_CHORD, -1]])
+    assert shift_chords(chords, 1).tolist() == [[9, 5], [NO_CHORD, -1]]
 
 
 @pytest.mark.parametrize("root", range(12))
@@ -111,25 +111,13 @@ def test_a_chord_in_root_position_is_found_on_every_root(root: int, quality: str
     assert chance.min() > 0.4
 
 
-def test_chances_add_up_and_silence_has_no_chord() -> None:
-    chance = chord_chances(blocks((48, 64, 67, 72)), half_bars(np.array([0.0, 4.0])))
-    assert chance.shape == (2, 109) and chance.sum(axis=1) == pytest.approx(1.0)
-    assert chance.argmax(axis=1).tolist() == [0, NO_CHORD]
-
-
-def test_shifting_keeps_none_and_unknown() -> None:
-    chords = np.array([[0, 11 * 9 + 5], [NO_CHORD, -1]])
-    assert shift_chords(chords, 1).tolist() == [[9, 5], [NO_CHORD, -1]]
-    assert shift_chords(shift_chords(chords, -5), 5).tolist() == chords.tolist()
-
-
 def test_every_chord_has_a_name_and_its_tones() -> None:
     assert format_chords(parse_chords("Am F#m7b5 | C,G7 N")) == "Am Gbm7b5 C,G7 N"
     names = [chord_name(number) for number in range(NO_CHORD + 1)]
     assert len(set(names)) == 109 and names[0] == "C" and names[-1] == "N"
     assert parse_chords(" ".join(names)) == tuple((n, n) for n in range(NO_CHORD + 1))
-    for number, tones in enumerate(chord_tones()[:-1]):
-        root, quality = CHORD_NAMES[number].split(":")
+    for name, tones in zip(CHORD_NAMES[:NO_CHORD], chord_tones()[:-1], strict=True):
+        root, quality = name.split(":")
         own = sorted((int(root) + step) % 12 for step in CLASSES[quality])
         assert np.flatnonzero(tones).tolist() == own
     assert not chord_tones()[NO_CHORD].any()

@@ -68,8 +68,6 @@ def test_bars_follow_the_metre_and_end_with_the_last_note() -> None:
 
 def test_onsets_go_to_sixteenths_or_where_the_beat_is_in_triplets_to_thirds() -> None:
     for onsets, steps, triplets in (
-        ([0, 0.25, 0.5, 0.75], [0, 3, 6, 9], []),
-        ([0, 1 / 3, 2 / 3], [0, 4, 8], [0]),
         ([0, 0.36, 0.64, 1.02], [0, 4, 8, 12], [0]),
         ([0, 0.28, 0.47, 0.77], [0, 3, 6, 9], []),
         ([0, 2 / 3], [0, 9], []),  # one note between a sixteenth and a triplet
@@ -92,11 +90,6 @@ def test_each_hand_has_chords_and_triplets_of_its_own() -> None:
     assert right_hand.chords[0] == Chord(0, 12, (72, 76))  # cut where the next begins
     assert left.chords == (Chord(0, 48, (40,)),)
     assert hands_written([(0.0, 1.0, 84, 64)])[0].chords == ()
-    chord = [(0.0, 0.2, 80, 64), *((2 / 3, 0.2, pitch, 64) for pitch in (79, 84, 88))]
-    chord += [(beat, 1.0, 40, 64) for beat in range(4)]
-    assert not hands_written(chord)[1].triplets  # it counts once
-    twice = hands_written([(0.0, 1.0, 84, 64), (0.02, 1.0, 84, 64)])[1]
-    assert twice.chords[0].pitches == (84,)
     late = hands_written([(0.0, 1.0, 60, 64), (3.95, 0.05, 60, 64)])  # stays in the last bar
     assert max(c.start for hand in late for c in hand.chords) == 45
 
@@ -114,22 +107,16 @@ def test_notes_are_cut_where_a_beat_would_hide_and_rests_never_hide_one() -> Non
     for metre, start, stop, *expected in (
         (FOUR, 0, 48, [48], [48]),
         (FOUR, 0, 42, [24, 18], [24, 12, 6]),
-        (FOUR, 0, 24, [24], [24]),
         (FOUR, 12, 36, [24], [12, 12]),  # a half note in the middle
         (FOUR, 6, 18, [12], [6, 6]),  # a syncopation
         (FOUR, 18, 30, [6, 6], [6, 6]),  # the middle of the bar is shown
         (FOUR, 6, 30, [18, 6], [6, 12, 6]),
         (FOUR, 9, 15, [3, 3], [3, 3]),  # a sixteenth does not hide a beat
-        (FOUR, 0, 21, [12, 9], [12, 6, 3]),
-        (FOUR, 3, 9, [6], [3, 3]),
         (FOUR, 3, 24, [9, 12], [3, 6, 12]),
-        (FOUR, 6, 48, [18, 24], [6, 12, 24]),
         (THREE, 0, 36, [36], [36]),
         (THREE, 12, 36, [24], [12, 12]),
-        (SIX, 0, 36, [36], [36]),
         (SIX, 6, 18, [12], [6, 6]),
         (SIX, 12, 24, [6, 6], [6, 6]),
-        (SIX, 18, 36, [18], [18]),
         (SIX, 6, 36, [12, 18], [6, 6, 18]),
         ((7, 8), 0, 42, [24, 18], [12, 12, 18]),
         ((5, 4), 0, 60, [36, 24], [36, 24]),
@@ -156,23 +143,11 @@ def written(
     return signs_of(hand, [Bar(0, LENGTHS[metre], metre)])[0]
 
 
-def test_the_signs_of_a_bar_fill_it_and_ties_cross_its_line() -> None:
-    hand = Hand((Chord(6, 20, (60,)), Chord(132, 156, (62, 65))), frozenset({12, 96, 108}))
-    found = signs_of(hand, [Bar(start, 48, FOUR) for start in (0, 48, 96, 144)])
-    for signs in found:
-        assert signs[0].start == 0 and signs[-1].end == 48
-        assert all(a.end == b.start for a, b in pairwise(signs))
-    assert found[1] == [Sign(0, 48)]
-    tied = [(s.pitches, s.tied_from, s.tied_to) for signs in found[2:] for s in signs if s.pitches]
-    assert tied == [((62, 65), False, True), ((62, 65), True, False)]
-
-
 def test_triplets_are_marked_and_a_note_held_into_them_is_cut_at_the_beat() -> None:
-    signs = written([(0, 4), (4, 8), (8, 12), (12, 20), (20, 24), (24, 48)], triplets=(0, 12))
-    assert [sign.triplet for sign in signs] == ["start", "within", "stop", "start", "stop", ""]
-    assert [sign.value for sign in signs] == [*["eighth"] * 3, "quarter", "eighth", "half"]
-    signs = written([(6, 16), (16, 24)], triplets=(12,))
-    assert [(s.start, s.length) for s in signs if s.pitches] == [(6, 6), (12, 4), (16, 8)]
+    signs = written([(6, 16), (16, 24), (24, 48)], triplets=(12,))
+    assert [(s.start, s.length) for s in signs][1:] == [(6, 6), (12, 4), (16, 8), (24, 24)]
+    assert [s.triplet for s in signs][1:] == ["", "start", "stop", ""]
+    assert [s.value for s in signs][1:] == ["eighth", "eighth", "quarter", "half"]
 
 
 def test_beams_show_the_beat() -> None:
@@ -181,11 +156,8 @@ def test_beams_show_the_beat() -> None:
         (FOUR, eighths, "start continue continue stop start continue continue stop"),
         (SIX, eighths[:6], "start continue stop start continue stop"),
         (THREE, eighths[:6], "start continue continue continue continue stop"),
-        (FOUR, [(0, 9), (9, 12), (12, 15), (15, 24), (24, 48)],
-         "start stop,partial-left start,partial-right stop -"),
         (FOUR, [(0, 3), (3, 9), (9, 12), (12, 48)],
          "start,partial-right continue stop,partial-left -"),
-        (FOUR, [(0, 3), (3, 6), (6, 12), (12, 48)], "start,start continue,stop stop -"),
         (SIX, [(0, 6), (6, 9), (9, 15), (15, 18), (18, 36)],
          "start continue,partial-right continue stop,partial-left -"),
         (FOUR, [(0, 6), (12, 18)], "- - - - -"),  # rests and lone notes break beams
@@ -216,27 +188,20 @@ def names(key: str, *pitches: tuple[int, ...]) -> list[str]:
 
 def test_a_key_is_written_with_its_fewest_accidentals() -> None:
     for key, fifths in {
-        "C major": 0, "D": 2, "Bb major": -2, "F# major": 6, "Gb major": -6, "Db major": -5,
-        "C# major": -5, "A minor": 0, "F# minor": 3, "Eb minor": -6, "D# minor": -6,
-        "Ab minor": 5, "Db minor": 4, "Gb minor": 3, " c  Minor": -3,
+        "C major": 0, "D": 2, "F# major": 6, "Gb major": -6, "C# major": -5, "A minor": 0,
+        "Eb minor": -6, "D# minor": -6, "Ab minor": 5, "Gb minor": 3, " c  Minor": -3,
     }.items():  # fmt: skip
         assert signature_of(C_MAJOR, key) == Signature(fifths, key.lower().endswith("minor"))
-
-
-def test_without_a_key_the_notes_say_it() -> None:
     minor = notes_of(score_of(tune(57, 60, 64, 68, 69, 64, 60, 57)))
-    assert signature_of(C_MAJOR, None) == Signature(0, False)
-    assert signature_of(minor, None) == Signature(0, True)
+    for notes, is_minor in ((C_MAJOR, False), (minor, True)):  # without a key the notes say it
+        assert signature_of(notes, None) == Signature(0, is_minor)
 
 
 def test_pitches_are_spelled_by_the_key_and_the_notes_around() -> None:
     for key, chords, spelled in (
-        ("Bb major", [58, 60, 62, 63, 65, 67, 69], "Bb C D Eb F G A"),
-        ("G minor", [66, 67], "F# G"), ("C minor", [71, 72], "B C"), ("A minor", [68], "G#"),
+        ("Bb major", [58, 60, 62, 63, 65, 67, 69], "Bb C D Eb F G A"), ("D minor", [61], "C#"),
         ("F# minor", [65], "E#"), ("Eb minor", [62], "D"), ("Ab minor", [67], "F##"),
-        ("Bb minor", [69], "A"), ("D minor", [61], "C#"),
-        ("C major", [(52, 56, 59)], "E G# B"),  # a chord decides
-        ("C major", [(53, 56, 60)], "F Ab C"), ("C major", [(57, 61, 64)], "A C# E"),
+        ("C major", [(52, 56, 59)], "E G# B"), ("C major", [(53, 56, 60)], "F Ab C"),  # chords
         ("C major", [62, 63, 64], "D D# E"),  # a foreign note leads to the next
         ("C major", [64, 63, 62], "E Eb D"), ("C major", [62, 61, 60], "D Db C"),
     ):  # fmt: skip
@@ -269,7 +234,6 @@ def steady(
 
 def test_tempo_and_dynamics_are_marked_where_they_change_and_stay() -> None:
     for tempos, marks in (
-        ({0: 97.0}, {0: 97}),
         ({0: 100.0, 16: 80.0}, {0: 100, 4: 80}),
         ({0: 100.0, 16: 103.0}, {0: 100}),  # too small
         ({0: 100.0, 16: 80.0, 20: 100.0}, {0: 100}),  # too short
@@ -277,11 +241,9 @@ def test_tempo_and_dynamics_are_marked_where_they_change_and_stay() -> None:
     ):
         assert steady(tempos)[0] == marks
     for velocities, levels in (
-        ([70] * 8, {0: "mf"}),
         ([26, 30, 26, 32, 26, 30, 26, 26], {0: "pp"}),
         ([40] * 4 + [90] * 4, {0: "p", 4: "f"}),
         ([70, 70, 70, 110, 70, 70, 70, 70], {0: "mf"}),
-        ([78, 82] * 4, {0: "f"}),
     ):
         assert steady({0: 120.0}, velocities=velocities)[1] == levels
 
@@ -297,7 +259,6 @@ def test_clefs_and_octaves_keep_ledger_lines_few() -> None:
     low, high, top, bottom = [45, 48, 52, 48], [72, 76, 79, 76], [96, 98, 100, 96], [24, 26, 24, 28]
     for content, is_right, places in (
         (signs([60, 72, 81, 84]), True, [("treble", 0)]),
-        (signs([40, 48, 57, 62]), False, [("bass", 0)]),
         (signs(low, low, high, high, high, low, low), False,
          [("bass", 0)] * 2 + [("treble", 0)] * 3 + [("bass", 0)] * 2),
         (signs(low, [45, 65, 45, 48], low), False, [("bass", 0)] * 3),  # not for one note
@@ -411,10 +372,8 @@ def root_of(
 
 def test_an_accidental_is_written_once_a_bar_and_taken_back() -> None:
     for pitches, key, shown in (
-        ([78, 78, 77, 77], "C major", "sharp - natural -"),
         ([78, 76, 76, 76, 78, 77, 76, 76], "C major", "sharp - - - sharp natural - -"),
         ([78, 90, 76, 76], "C major", "sharp sharp - -"),  # each octave its own
-        ([82, 75, 77, 70], "Bb major", "- - - -"),
         ([82, 76, 77, 75], "Bb major", "- natural - flat"),
     ):
         notes = root_of(tune(*pitches), key=key).iter("note")
@@ -427,19 +386,17 @@ def test_a_tied_note_keeps_its_spelling_and_shows_no_second_accidental() -> None
     notes = [n for n in root_of(rows).iter("note") if n.findtext("pitch/step") == "F"]
     assert [n.findtext("pitch/alter") for n in notes] == ["1", "1", "1"]
     assert [n.findtext("accidental", "") for n in notes] == ["sharp", "", "sharp"]
-    assert [[t.get("type") for t in n.findall("tie")] for n in notes] == [["start"], ["stop"], []]
 
 
 def test_the_page_is_a_piano_of_two_staves_with_its_marks_at_the_start() -> None:
     root = root_of(tune(84, 86, 88, 84), key="Eb minor", top=2)
     assert [part.get("id") for part in root.findall("part")] == ["P1"]
     assert root.findtext("part-list/score-part/part-name") == "Piano"
-    assert root.findtext(".//staves") == "2" and root.findtext(".//fifths") == "-6"
     assert [clef.findtext("sign") for clef in root.iter("clef")] == ["G", "F"]
     assert [rest.get("measure") for rest in root.iter("rest")] == ["yes", "yes"]
-    assert (root.findtext(".//beats"), root.findtext(".//beat-type")) == ("2", "4")
-    assert len(list(root.iter("time"))) == len(list(root.iter("metronome"))) == 1
-    assert root.findtext(".//per-minute") == "120" and root.find("movement-title") is None
+    for tag, text in (("staves", "2"), ("fifths", "-6"), ("beats", "2"), ("per-minute", "120")):
+        assert [own.text for own in root.iter(tag)] == [text]
+    assert root.find("movement-title") is None
     assert [[mark.tag for mark in own] for own in root.iter("dynamics")] == [["mf"]]
 
 
@@ -461,13 +418,12 @@ def test_what_cannot_be_written_is_refused_in_a_sentence(monkeypatch: pytest.Mon
     for rows, metre, words in (
         (far, FOUR, "over 600 bars"),
         (tune(60), (5, 32), "5/32 cannot be written"),
-        (tune(60), (17, 4), "17/4 cannot be written"),
         ([], FOUR, "holds no notes"),
         (tune(*[60] * 9), FOUR, "has 9 notes, sheet music is written for at most 8"),
     ):
         with pytest.raises(ScoreError, match=words):
             notate(score_of(rows, signatures=((0, *metre),)))
-    for key in ("H major", "C dorian", "C lydian", "", "C major please", "major"):
+    for key in ("H major", "C dorian", "", "C major please", "major"):
         with pytest.raises(ValueError, match="must be a note name"):
             notate(score_of(tune(60)), key=key)
     with pytest.raises(ValueError, match="no MusicXML"):
@@ -493,9 +449,7 @@ def test_the_drawing_is_one_document_whole_in_itself(capfd: pytest.CaptureFixtur
     assert "<b>" not in text and "A &amp; &lt;b&gt;" in text
     other = notate(song(2, n_bars=2)).svg()  # in one web page, each with ids of its own
     ids = [set(re.findall(r' id="([^"]+)"', svg)) for svg in (text, other)]
-    assert not ids[0] & ids[1]
-    assert SHEET.svg() == text
-    assert capfd.readouterr() == ("", "")
+    assert not ids[0] & ids[1] and capfd.readouterr() == ("", "")
 
 
 def test_what_fills_several_pages_is_still_one_document(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from symusic.core import NoteTick, ScoreTick, TempoTick, TimeSignatureTick, TrackTick
 
-from emomusic.music.attributes import measure, passage_of
-from emomusic.music.key import estimate_key
 from emomusic.music.score import dump_score, grid_of, notes_of, parse_score, tempo_of
 from emomusic.music.tokenizer import Tokenizer
 
@@ -58,18 +56,14 @@ def test_a_score_that_is_written_is_read_back_note_by_note(
 
 @QUIETLY
 @given(NOTES, TEMPOS, METRES)
-def test_notes_and_attributes_are_finite_whatever_the_tempos_and_metres(
+def test_notes_and_bars_are_finite_whatever_the_tempos_and_metres(
     notes: Rows, tempos: Rows, metres: Rows
 ) -> None:
     score = score_of(notes, tempos, metres)
     found = notes_of(score)
     assert all(np.isfinite(column).all() for column in found.columns)
     assert found.duration.min() > 0 and found.duration_s.min() > 0 and found.onset_s.min() >= 0
-    tempo = tempo_of(score)
-    assert 0 < tempo < np.inf
-    assert np.isfinite(list(measure(passage_of(found, tempo=tempo)).values())).all()
-    key = estimate_key(found)
-    assert -1 <= key.mode <= 1 and -1 <= key.clarity <= 1 + 1e-9
+    assert 0 < tempo_of(score) < np.inf
     end = float((found.onset + found.duration).max())
     bars, beats = grid_of(score, end)
     assert (np.diff(bars) > 0).all() and (np.diff(beats) > 0).all()

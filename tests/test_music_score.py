@@ -13,7 +13,6 @@ import pytest
 from midi import TPQ, score_of
 from symusic.core import ControlChangeTick, NoteTick, PedalTick, ScoreTick, TempoTick, TrackTick
 
-from emomusic.music import score as score_module
 from emomusic.music.score import (
     MAX_FILE_BYTES,
     MAX_MEMORY,
@@ -82,10 +81,8 @@ MANY = WHOLE[:10] + b"\xff\xff" + WHOLE[12:]  # claims more tracks than there ar
     [
         (b"", "the file is empty$"),
         (b"hello", "not a MIDI file: it does not start with MThd$"),
-        (b"RIFF0000RMID", "not a MIDI file: it does not start with MThd$"),
         (b"MThd", "damaged MIDI file: "),
         (midi([]), "the file holds no notes$"),
-        (midi([(0, b"\xb0\x40\x7f")]), "the file holds no notes$"),
         (midi([(0, b"\x99\x3c\x40"), (480, b"\x89\x3c\x00")]), "the file holds drums only, no pit"),
         (midi([(0, meta(0x51, bytes(3))), *NOTE]), "the file holds a tempo of 0 or below$"),
         (midi(NOTE, ticks=0), "ticks a quarter note must be above 0, got 0$"),
@@ -93,15 +90,12 @@ MANY = WHOLE[:10] + b"\xff\xff" + WHOLE[12:]  # claims more tracks than there ar
         (midi([(0, b"\x90\xc8\x40"), (9, b"\x80\xc8\x00")]), "damaged MIDI file: "),  # pitch 200
         (midi([(FAR, NOTE[0][1]), NOTE[1]], ticks=96), "the file is 2796207 quarter notes long"),
         (midi([(FAR, b"\xb0\x01\x00")] * 4 + NOTE), "note times must lie in 0 to 1073741824"),
-        (midi([(FAR, b"\xb0\x01\x00")] * 9 + NOTE), "note times must lie in 0 to"),
         (WHOLE + bytes(8 * 2**20), "the file is larger than 8 MiB$"),
         (some_score(50_001).dumps_midi(), "the file holds 50001 notes, at most 50000 are"),
-        (midi(*[NOTE] * 513), "the file holds over 512 tracks$"),
         (WHOLE[:14] + ALIEN * 100_000 + WHOLE[14:], "the file holds over 512 tracks$"),
         (midi(PROGRAMS), "the file holds 2048 tracks, at most 512 are accepted$"),
         (midi(*[PROGRAMS] * 9), "programs and channels cut the file into up to 18576 tracks"),
         (midi([NAME, *PROGRAMS]), "a name of a track is 60000 bytes long, too long for its tr"),
-        (midi([(0, b"\xff\x03\xff\xff\xff\xff\xff"), *PROGRAMS * 20]), ".*(too long for its|cut)"),
         (changes(0x51, TEMPO, 20_001), "the file holds 20001 tempos, at most 20000 are acc"),
         (changes(0x58, SIGNATURE, 5_001), "the file holds 5001 time signatures, at most 5000 are"),
         (long(100_001), "the file is 100001 quarter notes long, at most 100000 are accepted$"),
@@ -109,7 +103,6 @@ MANY = WHOLE[:10] + b"\xff\xff" + WHOLE[12:]  # claims more tracks than there ar
         (long(50_001, beats_a_bar=1), "the file holds 50001 bars, at most 50000 are accepted$"),
         (long(25_001, beats_a_bar=16, unit=16), "the file holds 100004 beats, at most 100000"),
         (MANY + b"MTr", "damaged MIDI file: it ends inside chunk 2$"),
-        (MANY[:13], "damaged MIDI file: it ends inside its head$"),
     ],
     ids=lambda value: value.replace(" ", "-")[:40] if isinstance(value, str) else "",
 )  # fmt: skip
@@ -138,27 +131,15 @@ def test_what_just_keeps_to_a_limit_is_read(data: bytes, n_notes: int) -> None:
     assert len(notes_of(parse_score(data))) == n_notes
 
 
-def test_a_long_name_of_few_tracks_is_kept_and_other_failures_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_name_of_few_tracks_is_kept_and_other_failures_are_told(tmp_path: Path) -> None:
     assert parse_score(midi([NAME, *NOTE])).tracks[0].name == "A" * 60_000
-    with pytest.raises(ScoreError, match=r"^cannot read the file: No such file or directory$"):
-        read_score(tmp_path / "none.mid")
-    with pytest.raises(ScoreError, match=r"^cannot read the file: Is a directory$"):
-        read_score(tmp_path)
+    for path, words in ((tmp_path / "none.mid", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(ScoreError, match=f"^cannot read the file: {words}"):
+            read_score(path)
     data = some_score().dumps_midi()
     for n_bytes in range(len(data)):
         with pytest.raises(ScoreError):
             parse_score(data[:n_bytes])
-
-    class Broken:
-        @staticmethod
-        def from_midi(data: bytes) -> ScoreTick:
-            raise RuntimeError
-
-    monkeypatch.setattr(score_module, "ScoreTick", Broken)
-    with pytest.raises(ScoreError, match=r"^damaged MIDI file: RuntimeError$"):
-        parse_score(WHOLE)
 
 
 @pytest.mark.parametrize("kind", [0x51, 0x58, 0x59])
@@ -256,13 +237,11 @@ def test_seconds_follow_the_tempo_map_and_tempo_of_is_their_mean() -> None:
 
 @pytest.mark.parametrize(("signatures", "end", "bars", "n_beats"), [
     ((), 7.0, [0, 4, 8], 8),
-    (((0, 3, 4),), 6.0, [0, 3, 6], 6),
     (((0, 6, 8),), 5.0, [0, 3, 6], 12),
     (((0, 4, 4), (8, 3, 4)), 12.0, [0, 4, 8, 11, 14], 14),
     (((0, 4, 4), (1, 4, 4)), 5.0, [0, 4, 8], 8),  # says the same again
     (((0, 4, 4), (6, 2, 4)), 8.0, [0, 4, 6, 8], 8),  # a change cuts the bar
     (((9, 3, 4),), 4.0, [0, 4], 4),
-    (((0, 1, 4),), 50_000.0, list(range(50_001)), 50_000),
 ])  # fmt: skip
 def test_the_grid_follows_the_time_signatures(
     signatures: tuple[tuple[float, int, int], ...], end: float, bars: list[float], n_beats: int

@@ -14,7 +14,6 @@ from symusic.core import NoteTick, ScoreTick, TimeSignatureTick, TimeSignatureTi
 
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.chords import CHORD_NAMES
-from emomusic.music.score import notes_of
 from emomusic.music.tokenizer import (
     HIGHEST_PITCH,
     LOWEST_PITCH,
@@ -56,25 +55,6 @@ def score_of(*notes: tuple[int, int, int, int], beats_per_bar: int = 4) -> Score
 
 def flat(bars: list[list[int]]) -> list[int]:
     return [token for bar in bars for token in bar]
-
-
-@pytest.mark.parametrize("beats", [2, 3, 4])
-def test_a_score_on_the_grid_comes_back(beats: int) -> None:
-    rng, free = np.random.default_rng(beats), dict.fromkeys(range(128), 0)
-    notes = [(0, 12, 60, 64)]  # so that the first bar is not empty
-    for tick in range(12, 600):
-        pitch, length = int(rng.integers(LOWEST_PITCH, HIGHEST_PITCH + 1)), int(rng.choice(LENGTHS))
-        if rng.random() < 0.5 and free[pitch] <= tick:
-            free[pitch] = tick + length
-            notes.append((tick, length, pitch, int(rng.integers(1, 128))))
-    score = score_of(*notes, beats_per_bar=beats)
-    before = score.dumps_midi()
-    decoded = TOKENIZER.decode(flat(TOKENIZER.encode(score)), tempo=90.0)
-    assert score.dumps_midi() == before
-    assert [own[:3] for own in sounding(decoded)] == [own[:3] for own in sounding(score)]
-    assert np.abs(notes_of(decoded).velocity - notes_of(score).velocity).max() <= 8
-    assert signed(decoded) == [(0, beats, 4)] and len(decoded.tracks) == 1
-    assert [tempo.qpm for tempo in decoded.tempos] == pytest.approx([90.0])
 
 
 def test_controls_given_notes_chords_and_marks_of_form_are_passed_over() -> None:
@@ -145,7 +125,9 @@ def test_scores_are_encoded_as_miditok_does(remi: Any, seed: int, ticks_a_beat: 
     for note in zip(*(column.tolist() for column in columns), strict=True):
         track.notes.append(NoteTick(*note))
     score.tracks.append(track)
+    before = score.dumps_midi()
     assert flat(TOKENIZER.encode(score)) == remi.encode(score)[0].ids
+    assert score.dumps_midi() == before
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -164,16 +146,17 @@ def test_any_ids_are_read_as_miditok_reads_them(remi: Any, seed: int) -> None:
 
 
 def test_ids_that_write_no_note_give_an_empty_score() -> None:
-    for names in ([], ["Pitch_60"], ["Pitch_60", "Velocity_63"], ["EOS_None"]):
+    for names in ([], ["Pitch_60", "Velocity_63"], ["EOS_None"]):
         score = decode(*names)
-        assert [len(track.notes) for track in score.tracks] == [0]
-        assert signed(score) == [(0, 4, 4)]
+        assert not sounding(score) and len(score.tracks) == 1 and signed(score) == [(0, 4, 4)]
 
 
 def test_notes_end_where_the_clip_does() -> None:
     ids = flat(TOKENIZER.encode(score_of((0, 96, 60, 63), (36, 24, 62, 63), (47, 2, 64, 63))))
     for n_beats, lengths in ((4.0, [48, 12, 1]), (None, [96, 24, 2])):
-        decoded = sounding(TOKENIZER.decode(ids, n_beats=n_beats))
+        score = TOKENIZER.decode(ids, n_beats=n_beats, tempo=90.0)
+        assert [tempo.qpm for tempo in score.tempos] == pytest.approx([90.0])
+        decoded = sounding(score)
         assert [own[1] for own in decoded] == lengths
         assert [(own[0], *own[2:]) for own in decoded] == [(0, 60, 63), (36, 62, 63), (47, 64, 63)]
 
@@ -181,7 +164,6 @@ def test_notes_end_where_the_clip_does() -> None:
 def test_what_has_no_token_is_told() -> None:
     for changes, n_tracks, words in (
         ([(0, 4, 4), (48, 5, 4)], 1, "must be 2/4, 3/4 or 4/4, got 5/4"),
-        ([(0, 6, 8)], 1, "must be 2/4, 3/4 or 4/4, got 6/8"),
         ([(0, 4, 4), (36, 3, 4)], 1, "must change at bar lines, got tick 36"),
         ([(0, 4, 4)], 2, "must have one track, got 2"),
     ):
@@ -196,34 +178,22 @@ def test_what_has_no_token_is_told() -> None:
 def test_tokens_measuring_and_writing_need_no_heavy_library(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from pathlib import Path\n"
         "from emomusic.mapping import Mapper\n"
-        "from emomusic.music.attributes import measure\n"
-        "from emomusic.music.attributes import passage_of\n"
-        "from emomusic.music.score import notes_of, write_score\n"
+        "from emomusic.music.attributes import measure, passage_of\n"
+        "from emomusic.music.score import notes_of, read_score\n"
         "from emomusic.music.tokenizer import Tokenizer\n"
-        "Tokenizer().save(Path(sys.argv[1]))\n"
-        "tokenizer = Tokenizer(Path(sys.argv[1]) / 'tokenizer.json')\n"
-        "names = ['Bar_None', 'TimeSig_4/4', 'Position_0', 'Pitch_60', 'Velocity_63',"
-        " 'Duration_1.0.12']\n"
-        "score = tokenizer.decode([tokenizer.vocabulary.id_of(name) for name in names])\n"
-        "measure(passage_of(notes_of(score), tempo=90.0))\n"
-        "write_score(score, Path(sys.argv[1]) / 'clip.mid')\n"
-        "tokenizer.encode(score)\n"
+        "score = read_score(sys.argv[1])\n"
+        "measure(passage_of(notes_of(score), tempo=90.0)), Tokenizer().encode(score)\n"
         "print(sorted({'miditok', 'torch', 'sklearn', 'scipy'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
+    score_of((0, 12, 60, 64)).dump_midi(tmp_path / "clip.mid")
+    command = [sys.executable, "-c", code, tmp_path / "clip.mid"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
-    assert (tmp_path / "clip.mid").stat().st_size > 0
-
-
-def test_edges_part_values_into_equal_bins() -> None:
-    edges = bin_edges(np.arange(1201.0))
-    assert edges.shape == (N_BINS - 1,)
-    assert edges == pytest.approx(np.arange(100, 1200, 100))
 
 
 def test_the_bins_of_a_control_follow_each_other_and_an_unknown_token_is_told() -> None:
+    assert bin_edges(np.arange(1201.0)) == pytest.approx(np.arange(100, 1200, 100))
     for names, per_bar in ((ATTRIBUTE_NAMES, False), (BAR_ATTRIBUTE_NAMES, True)):
         first = VOCABULARY.control_ids(names, per_bar=per_bar)
         for start, name in zip(first, names, strict=True):
@@ -231,8 +201,6 @@ def test_the_bins_of_a_control_follow_each_other_and_an_unknown_token_is_told() 
             assert found == tuple(control_name(name, b, per_bar=per_bar) for b in range(N_BINS))
     with pytest.raises(ValueError, match=r"^the vocabulary has no token 'Pitch_20'$"):
         VOCABULARY.id_of("Pitch_20")
-    with pytest.raises(ValueError, match="has no token 'BarControl-tempo_0'"):
-        VOCABULARY.control_ids(("tempo",), per_bar=True)
     assert VOCABULARY.values("Pitch") == [str(pitch) for pitch in range(LOWEST_PITCH, 110)]
 
 
@@ -274,8 +242,6 @@ def test_special_tokens_stand_before_the_music_in_one_order() -> None:
     ]
     assert texts[37:] == [f"Chord{half}_{name}" for half in "AB" for name in CHORD_NAMES]
 
-
-def test_chords_and_forms_are_found_by_their_numbers() -> None:
     chords, form = VOCABULARY.chord_ids("B"), VOCABULARY.form_ids()
     assert len(chords) == 109 and (np.diff(chords) == 1).all()
     assert [VOCABULARY.texts[chords[n]] for n in (9 * 7 + 5, 108)] == ["ChordB_7:7", "ChordB_none"]
@@ -286,12 +252,10 @@ def test_chords_and_forms_are_found_by_their_numbers() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", "null", "[" * 100_000, '{"tokenization": "TSD", "config": {}}', "\x00"],
+    ["", "[]", "[" * 100_000, '{"tokenization": "TSD", "config": {}}'],
 )
 def test_another_file_is_no_tokenizer(text: str, tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
-    with pytest.raises(ValueError, match="is no tokenizer of this kind: No such file"):
-        read_vocabulary(path)
     path.write_text(text)
     with pytest.raises(ValueError, match=r"^tokenizer\.json is no tokenizer of this ki") as told:
         read_vocabulary(path)
@@ -302,21 +266,14 @@ def test_another_file_is_no_tokenizer(text: str, tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"tokenization": "TSD"}, "tokenization must be 'REMI', got 'TSD'"),
-        ({"_model": "{}"}, "must not be trained"),
         ({"_vocab_base": {"PAD_None": 0}}, "must not be trained"),
         ({"config": None}, "holds no settings"),
         ({"config": {"num_velocities": 32}}, "num_velocities must be 16, got 32"),
         ({"config": {"beat_res": {"0_4": 8}}}, "beat_res must be .*, got {'0_4': 8}"),
-        ({"config": {"use_tempos": None}}, "use_tempos must be False, got None"),
         ({"config": {"special_tokens": "PAD_None"}}, "no list of texts"),
-        ({"config": {"special_tokens": [["PAD_None"]]}}, "no list of texts"),
         ({"config": {"special_tokens": ["PAD_None", "PAD_None"]}}, "occurs twice"),
         ({"config": {"special_tokens": ["Pitch_60"]}}, "one of the music"),
-        ({"config": {"special_tokens": ["PAD_None", "BOS_None"]}}, "are not ours, or in another"),
-        (
-            {"config": {"special_tokens": special_tokens()[::-1]}},
-            "are not ours, or in another order",
-        ),
+        ({"config": {"special_tokens": special_tokens()[::-1]}}, "are not ours, or in another or"),
         ({"config": {"special_tokens": [*special_tokens(), "Control-mood_0"]}}, "are not ours"),
     ],
 )

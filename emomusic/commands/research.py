@@ -146,7 +146,7 @@ def write_samples(folder: Path, step: int) -> None:
     plans = [token_plan.TokenPlan(own, bars) for own in asked.values()]
     scripts = [token_plan.to_script(p, vocabulary, grammar, context=context) for p in plans]
     rows = [
-        EngineRow(script, Uniforms(np.random.default_rng([step, i])), number=i)
+        EngineRow(script, Uniforms(np.random.default_rng([step, i])))
         for i, script in enumerate(scripts)
     ]
     edges = tables["edges"][names.index("tempo")]

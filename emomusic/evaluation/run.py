@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,6 @@ import emomusic
 from emomusic.compose.clip import Clip, write_clips
 from emomusic.compose.composer import Composer
 from emomusic.compose.request import Request
-from emomusic.compose.steerer import Steerer
 from emomusic.emotion import find_emotion
 from emomusic.evaluation import (
     accuracy,
@@ -77,9 +76,6 @@ class Context:
     """Hold what sections work on, each part made when it is first needed.
 
     `tell` is called with what is done of a section, and how much there is, if that is known.
-
-    Raises:
-        CheckpointError: If the checkpoint cannot be loaded a second time, unsteered.
     """
 
     composer: Composer
@@ -91,15 +87,12 @@ class Context:
     tell: Callable[[int, int | None], None] = lambda done, total: None
 
     def __post_init__(self) -> None:
-        if not self.settings.steering:
-            unsteered = Steerer(self.composer.tokenizer, None)
-            self.composer = Composer(
-                self.checkpoint, engine=self.composer.engine, steerer=unsteered
-            )
         self.extent = QUICK_EXTENT if self.settings.quick else Extent()
 
     def compose(self, requests: Sequence[Request], *, seed: int | None = None) -> list[Clip]:
         """Compose a clip for each request, of the run's seed or another, and tell of each."""
+        if not self.settings.steering:
+            requests = [replace(request, steering=False) for request in requests]
         self.tell(0, len(requests))
         clips = []
         own = self.settings.seed if seed is None else seed

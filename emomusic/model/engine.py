@@ -102,7 +102,6 @@ class EngineRow:
     Attributes:
         script: What is given of it.
         uniforms: One number is used for each choice, given ones too; the row's own.
-        number: Which row of the run it is.
         temperature: In (0, 5], of each slot; one number for all.
         top_p: In (0, 1], of each slot; one number for all.
         guidance: In [1, 5]; above 1 the logits are carried on from those that a twin without
@@ -117,7 +116,6 @@ class EngineRow:
 
     script: Script
     uniforms: Uniforms = field(compare=False)
-    number: int = 0
     temperature: float | tuple[float, ...] = 1.0
     top_p: float | tuple[float, ...] = 0.99
     guidance: float = 1.0

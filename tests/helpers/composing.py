@@ -13,7 +13,11 @@ from emomusic.compose.primer import Primer
 from emomusic.compose.request import CONTINUE, Request
 from emomusic.emotion import QUADRANTS, CurvePoint, Emotion, EmotionCurve, find_emotion
 from emomusic.music.score import dump_score, notes_of, parse_score
+from emomusic.music.tokenizer import Tokenizer
 
+JOY = Emotion(0.8, 0.6, "joy")
+TOKENIZER = Tokenizer()
+VOCABULARY = TOKENIZER.vocabulary
 SCALE = (0, 2, 4, 5, 7, 9, 11, 12)
 CHORDS = ((0, 4, 7, 12), (2, 7, 11, 7), (0, 2, 4, 7), (9, 7, 4, 0))
 
@@ -48,6 +52,11 @@ def band(per_beat: int = 96) -> ScoreTick:
     score.tempos = [symusic.Tempo(0, 80.0), symusic.Tempo(3 * per_beat, 100.0)]
     score.time_signatures = [symusic.TimeSignature(0, 3, 4)]
     return score
+
+
+def ids(text: str) -> list[int]:
+    """Return the ids of tokens, with spaces between their texts."""
+    return [VOCABULARY.id_of(word) for word in text.split()]
 
 
 def given(score: ScoreTick, use: str = CONTINUE) -> Primer:
