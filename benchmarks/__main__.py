@@ -5,22 +5,27 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import platform
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from benchmarks.cases import Case, all_cases
-from benchmarks.machine import machine, versions
 from benchmarks.run import Outcome, Settings, run_cases
 from benchmarks.table import report, results
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 QUICK_SECONDS = 0.5
+PACKAGES = ("emomusic", "torch", "numpy", "symusic")
+FLAGS = ("avx2", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8",
+         "asimd", "asimddp", "i8mm", "sve")  # fmt: skip
+CPU_INFO, MEMORY_INFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
 
 
 def chosen(cases: list[Case], only: str | None, *, quick: bool) -> list[Case]:
@@ -103,6 +108,41 @@ def _run(cases: list[Case], settings: Settings, out: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         outcomes = run_cases(cases, settings, scratch=Path(scratch), progress=say, keep=keep)
     typer.echo(report(outcomes, **about))
+
+
+# What a run ran on
+
+
+def machine() -> dict[str, Any]:
+    """Return processor, cores, memory and load; nothing that names the machine."""
+    info = _fields(CPU_INFO)
+    features = (info.get("flags") or info.get("Features") or "").split()
+    memory = _fields(MEMORY_INFO).get("MemTotal", "0 kB").split()[0]
+    return {
+        "processor": info.get("model name") or platform.machine(),
+        "family": f"{info.get('cpu family', '?')}/{info.get('model', '?')}",
+        "features": [flag for flag in FLAGS if flag in features],
+        "cache": info.get("cache size", "?"),
+        "cores": os.cpu_count(),
+        "memory_gb": round(int(memory) / 2**20, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "load": [round(load, 2) for load in os.getloadavg()],
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Return the version of each package that is measured; None where it is not installed."""
+    there = {own.name: own.version for own in metadata.distributions()}
+    return {"python": platform.python_version()} | {name: there.get(name) for name in PACKAGES}
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """Return the first value of each field of a `name : value` file, none if it is not there."""
+    found: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        name, _, value = line.partition(":")
+        found.setdefault(name.strip(), value.strip())
+    return found
 
 
 if __name__ == "__main__":

@@ -16,18 +16,10 @@ ENGINES, PATH, VERSIONS = "engines", "the whole path", "another version"
 class Case:
     """Name one thing that is measured.
 
-    Attributes:
-        name: Its name, parts by slashes.
-        about: What it measures.
-        module: Below `benchmarks`; its `NEEDS` names the libraries that must be there.
-        function: Called with a `Bench` and the settings.
-        settings: Keyword arguments.
-        threads: CPU threads, also by environment.
-        group: Under which heading it stands.
-        peer: Who is measured; `before` is the other version, run by its own Python.
-        work: What is done; empty where nothing is compared.
-        headline: The metric by which peers are compared.
-        quick: Whether it is part of a quick run.
+    A process of its own calls `function` of `module`, which is below `benchmarks` and whose
+    `NEEDS` names the libraries that must be there, with a `Bench` and the settings. Peers (`before`
+    is the other version, run by its own Python) are compared by the metric `headline` where they
+    do the same `work`; without work nothing is compared. The table has a heading for each group.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,15 +24,10 @@ MEMORY_UNIT = 1024
 
 @dataclass(frozen=True)
 class Sample:
-    """Hold one measured value.
+    """Hold one measured value; a unit with a slash is a rate, of which more is better.
 
-    Attributes:
-        metric: What was measured.
-        unit: Its unit; one with a slash is a rate, of which more is better.
-        value: The value.
-        seconds: Wall seconds that the measurement took.
-        other_cpu: Cores that other processes kept busy meanwhile; None where unknown.
-        round: Which round of the run it is from.
+    It took so many wall seconds, in which other processes kept so many cores busy (None where
+    that is unknown), in one round of the run.
     """
 
     metric: str
@@ -41,25 +37,12 @@ class Sample:
     other_cpu: float | None = None
     round: int = 0
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Sample:
-        """Build from plain values; those it does not know are passed over."""
-        return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
-
 
 @dataclass(frozen=True)
 class Summary:
-    """Hold what many samples of one metric say.
+    """Hold what the samples of one metric say: median, quartiles, mean load of others.
 
-    Attributes:
-        metric: What was measured.
-        unit: Its unit.
-        n: Samples that count: the quiet ones, or all where none is.
-        n_all: Samples.
-        median: Their median.
-        low: Their first quartile.
-        high: Their third quartile.
-        other_cpu: Mean load of others; None where unknown.
+    Of `n_all` samples `n` count: the quiet ones, or all where none is.
     """
 
     metric: str
@@ -82,33 +65,28 @@ def summarise(samples: Sequence[Sample]) -> list[Summary]:
     groups: dict[tuple[str, str], list[Sample]] = {}
     for sample in samples:
         groups.setdefault((sample.metric, sample.unit), []).append(sample)
-    return [_summary(metric, unit, group) for (metric, unit), group in groups.items()]
+    found = []
+    for (metric, unit), group in groups.items():
+        counted = _quiet(group)
+        values = [sample.value for sample in counted]
+        low, median, high = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
+        loads = [sample.other_cpu for sample in counted if sample.other_cpu is not None]
+        load = sum(loads) / len(loads) if loads else None
+        found.append(Summary(metric, unit, len(counted), len(group), median, low, high, load))
+    return found
 
 
-def _summary(metric: str, unit: str, group: Sequence[Sample]) -> Summary:
-    counted = quiet(group)
-    low, median, high = quartiles([sample.value for sample in counted])
-    loads = [sample.other_cpu for sample in counted if sample.other_cpu is not None]
-    load = sum(loads) / len(loads) if loads else None
-    return Summary(metric, unit, len(counted), len(group), median, low, high, load)
+def by_round(samples: Sequence[Sample], metric: str) -> dict[int, float]:
+    """Return the median of a metric in each round, of its quiet samples where there are some."""
+    groups: dict[int, list[float]] = {}
+    for sample in _quiet([sample for sample in samples if sample.metric == metric]):
+        groups.setdefault(sample.round, []).append(sample.value)
+    return {number: float(np.median(values)) for number, values in groups.items()}
 
 
-def quiet(samples: Sequence[Sample]) -> list[Sample]:
+def _quiet(samples: Sequence[Sample]) -> Sequence[Sample]:
     """Return the samples during which others were quiet, or all if there are none."""
-    found = [sample for sample in samples if (sample.other_cpu or 0.0) <= QUIET]
-    return found or list(samples)
-
-
-def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the first quartile, the median and the third, between neighbours linearly.
-
-    Raises:
-        ValueError: If there are no values.
-    """
-    if not values:
-        raise ValueError("quartiles need at least one value, got none")
-    low, median, high = np.quantile(np.asarray(values, dtype=np.float64), [0.25, 0.5, 0.75])
-    return float(low), float(median), float(high)
+    return [sample for sample in samples if (sample.other_cpu or 0.0) <= QUIET] or samples
 
 
 def is_rate(unit: str) -> bool:
@@ -121,14 +99,6 @@ def times_better(ours: float, theirs: float, unit: str) -> float:
     return ours / theirs if is_rate(unit) else theirs / ours
 
 
-def by_round(samples: Sequence[Sample], metric: str) -> dict[int, float]:
-    """Return the median of a metric in each round, of its quiet samples where there are some."""
-    groups: dict[int, list[float]] = {}
-    for sample in quiet([sample for sample in samples if sample.metric == metric]):
-        groups.setdefault(sample.round, []).append(sample.value)
-    return {number: quartiles(values)[1] for number, values in groups.items()}
-
-
 def load_of_others(seconds: float = 0.5) -> float:
     """Return how many cores others keep busy now; 0 where unknown."""
     with Clock() as clock:
@@ -136,22 +106,13 @@ def load_of_others(seconds: float = 0.5) -> float:
     return clock.other_cpu or 0.0
 
 
-def busy_seconds(text: str, *, ticks: int) -> float:
-    """Return the CPU seconds that all processes have used, from the text of /proc/stat.
-
-    Args:
-        text: Of /proc/stat.
-        ticks: Of a second.
-    """
-    columns = [int(number) for number in text.split("\n", 1)[0].split()[1:]]
-    idle = columns[3] + columns[4]
-    guests = sum(columns[8:])  # counted among user and nice already
-    return (sum(columns) - idle - guests) / ticks
-
-
 def _busy() -> float | None:
+    """Return the CPU seconds that all processes have used; None where unknown."""
     try:
-        return busy_seconds(STAT.read_text(encoding="ascii"), ticks=os.sysconf("SC_CLK_TCK"))
+        columns = [int(number) for number in STAT.read_text("ascii").split("\n", 1)[0].split()[1:]]
+        idle = columns[3] + columns[4]
+        guests = sum(columns[8:])  # counted among user and nice already
+        return (sum(columns) - idle - guests) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return None
 
@@ -168,11 +129,12 @@ class Clock:
     other_cpu: float | None = None
     _start: tuple[float, float | None, float] = field(default=(0.0, None, 0.0), repr=False)
 
-    def start(self) -> None:
+    def __enter__(self) -> Clock:
         """Start."""
         self._start = (time.perf_counter(), _busy(), _own())
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop, and tell how long it was and how busy others were."""
         start, busy, own = self._start
         now = _busy()
@@ -181,86 +143,49 @@ class Clock:
             others = (now - busy) - (_own() - own)
             self.other_cpu = max(round(others / self.seconds, 3), 0.0)
 
-    def __enter__(self) -> Clock:
-        """Start."""
-        self.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-        self.stop()
-
-
-def peak_memory_mb(*, children: bool = False) -> float:
-    """Return the largest resident size so far, of this process or of its largest child, in MB."""
-    import resource
-
-    who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
-    return resource.getrusage(who).ru_maxrss * MEMORY_UNIT / 1e6
-
-
+@dataclass
 class Bench:
-    """What a case is handed: settings of the run, and where its samples go.
+    """Hand a case the settings of the run, and take its samples.
 
-    Attributes:
-        seconds: What the case may take for its samples.
-        quick: Whether to measure less.
-        threads: CPU threads of the case.
-        scratch: A folder for files that later rounds use again.
-        checkpoint: The checkpoint of the cases that need one.
-        weights: A checkpoint whose weights the networks take; None for random ones.
+    It may take so many seconds for these. Files that later rounds use again are in `scratch`;
+    the networks take the weights of the checkpoint `weights`, or random ones.
     """
 
-    def __init__(
-        self,
-        emit: Callable[[Mapping[str, Any]], None],
-        *,
-        seconds: float,
-        quick: bool,
-        threads: int,
-        scratch: Path,
-        checkpoint: Path | None = None,
-        weights: Path | None = None,
-    ) -> None:
-        """Keep the settings."""
-        self._emit = emit
-        self.seconds, self.quick, self.threads = seconds, quick, threads
-        self.scratch, self.checkpoint, self.weights = scratch, checkpoint, weights
+    emit: Callable[[Mapping[str, Any]], None]
+    seconds: float
+    quick: bool
+    threads: int
+    scratch: Path
+    checkpoint: Path | None = None
+    weights: Path | None = None
 
     def sample(self, metric: str, unit: str, value: float, clock: Clock | None = None) -> None:
         """Report a value."""
         seconds, load = (clock.seconds, clock.other_cpu) if clock else (0.0, None)
-        self._emit({"metric": metric, "unit": unit, "value": value, "seconds": seconds,
-                    "other_cpu": load})  # fmt: skip
+        self.emit({"metric": metric, "unit": unit, "value": value, "seconds": seconds,
+                   "other_cpu": load})  # fmt: skip
 
     def memory(self, *, children: bool = False) -> None:
-        """Report the largest resident size so far."""
-        self.sample("memory", "MB", peak_memory_mb(children=children))
+        """Report the largest resident size so far, of this process or of its largest child."""
+        who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
+        self.sample("memory", "MB", resource.getrusage(who).ru_maxrss * MEMORY_UNIT / 1e6)
 
     def remark(self, text: str) -> None:
         """Report something that the table is to say of this case."""
-        self._emit({"remark": text})
+        self.emit({"remark": text})
 
-    def repeat(self, metric: str, unit: str, work: Callable[[], float]) -> None:
+    def repeat(self, metric: str, work: Callable[[], float]) -> None:
         """Do some work once unmeasured, then again and again within the case's seconds.
 
         Args:
-            metric: What is measured, `MIN_SAMPLES` times at least.
-            unit: A rate ("notes/s") reports the amount by the seconds, "s" and "ms" the time of
-                one of the amount.
-            work: Does it and returns the amount done.
+            metric: What is measured, `MIN_SAMPLES` times at least: the time of one, in ms.
+            work: Does it and returns how many were done.
         """
         work()
         n, end = 0, time.perf_counter() + self.seconds
         while n < MIN_SAMPLES or time.perf_counter() < end:
             with Clock() as clock:
                 amount = work()
-            self.sample(metric, unit, per(unit, amount, clock.seconds), clock)
+            self.sample(metric, "ms", 1e3 * clock.seconds / amount, clock)
             n += 1
-
-
-def per(unit: str, amount: float, seconds: float) -> float:
-    """Return an amount a second for a rate, else the time of one, in s or ms."""
-    if is_rate(unit):
-        return amount / seconds
-    return seconds / amount * (1e3 if unit == "ms" else 1.0)

@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import BEFORE, Case
-from benchmarks.measure import QUIET, Sample, load_of_others, quartiles, quiet, times_better
+from benchmarks.measure import QUIET, Sample, Summary, load_of_others, summarise
 
 ROOT = Path(__file__).resolve().parents[1]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
@@ -28,15 +28,10 @@ Keep = Callable[[Sequence["Outcome"]], None]
 class Settings:
     """Hold how a run is made.
 
-    Attributes:
-        seconds: For the samples of a case in a round; a case takes at least one.
-        rounds: How often every case has its turn.
-        quick: Whether to measure less.
-        checkpoint: For the cases that compose; None is the one found.
-        weights: A checkpoint whose weights the engines take; None for random ones.
-        against: The Python of another version's environment, to measure it beside ours.
-        wait: Most seconds to wait before a case for others to be quiet.
-        timeout: Seconds after which a case is given up.
+    A case takes `seconds` for its samples in a round, one sample at least; before it so many
+    seconds are waited for others to be quiet, after `timeout` seconds it is given up. `weights`
+    is a checkpoint whose weights the engines take (None: random ones), `against` the Python of
+    another version's environment, to measure it beside ours.
     """
 
     seconds: float = 3.0
@@ -49,11 +44,7 @@ class Settings:
     timeout: float = 600.0
 
     def __post_init__(self) -> None:
-        """Check the settings.
-
-        Raises:
-            ValueError: If one is out of range.
-        """
+        """Raise a ValueError if one is out of range."""
         good = min(self.seconds, self.wait) >= 0 and self.rounds >= 1 and self.timeout > 0
         if not good:
             raise ValueError(
@@ -64,15 +55,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Hold what became of a case.
-
-    Attributes:
-        case: The case.
-        status: `measured`, `not installed` or `failed`.
-        reason: What is not installed, or why it failed.
-        samples: All samples of all rounds.
-        remarks: What it says of itself.
-    """
+    """Hold what became of a case: samples of all rounds, or why there are none, and remarks."""
 
     case: Case
     status: str = MEASURED
@@ -80,12 +63,10 @@ class Outcome:
     samples: tuple[Sample, ...] = ()
     remarks: tuple[str, ...] = field(default=())
 
-    def headline(self) -> tuple[float, str] | None:
-        """Return median and unit of what it is compared by, as summaries have them, or None."""
-        found = quiet([s for s in self.samples if s.metric == self.case.headline])
-        if self.status != MEASURED or not found:
-            return None
-        return quartiles([s.value for s in found])[1], found[0].unit
+    def headline(self) -> Summary | None:
+        """Return what it is compared by, or None."""
+        found = [own for own in summarise(self.samples) if own.metric == self.case.headline]
+        return found[0] if found and self.status == MEASURED else None
 
     def with_more(self, other: Outcome) -> Outcome:
         """Return both as one; what went wrong in the later one is kept beside what was measured."""
@@ -191,9 +172,7 @@ def environment(threads: int) -> dict[str, str]:
 def told(case: Case, text: str, returncode: int, *, number: int) -> Outcome:
     """Return the outcome that a process tells in JSON lines."""
     records: list[Mapping[str, Any]] = [json.loads(line) for line in text.splitlines() if line]
-    samples = tuple(
-        Sample.from_dict({**record, "round": number}) for record in records if "metric" in record
-    )
+    samples = tuple(Sample(**record, round=number) for record in records if "metric" in record)
     remarks = tuple(record["remark"] for record in records if "remark" in record)
     absent = [name for record in records for name in record.get("missing", ())]
     failures = [record["failed"] for record in records if "failed" in record]
@@ -204,13 +183,3 @@ def told(case: Case, text: str, returncode: int, *, number: int) -> Outcome:
     if failures:
         return Outcome(case, MEASURED if samples else FAILED, failures[0], samples, remarks)
     return Outcome(case, samples=samples, remarks=remarks)
-
-
-def best_of(outcomes: Iterable[Outcome]) -> Outcome | None:
-    """Return the outcome with the best headline; None if none has one."""
-    best: Outcome | None = None
-    for outcome in outcomes:
-        found, held = outcome.headline(), best.headline() if best else None
-        if found and (held is None or times_better(found[0], held[0], found[1]) > 1):
-            best = outcome
-    return best

@@ -6,28 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.cases import OURS, Case
-from benchmarks.measure import by_round, is_rate, summarise, times_better
-from benchmarks.run import MEASURED, Outcome, best_of
+from benchmarks.cases import OURS
+from benchmarks.measure import Summary, by_round, is_rate, summarise, times_better
+from benchmarks.run import MEASURED, Outcome
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Hold how many times better ours is than a peer's best variant.
+    """Hold how many times better ours is than a peer's best variant at the same work.
 
-    Attributes:
-        peer: The peer.
-        work: What is written.
-        threads: Ours has so many, the peer at most so many.
-        ours: The name of our case.
-        theirs: The name of the peer's best case.
-        unit: Of the medians.
-        our_median: Our median.
-        their_median: Theirs.
-        times: One by the other, above 1 where ours is better.
-        low: The least of the rounds in which both were measured.
-        high: The most.
-        other_cpu: Cores that others kept busy meanwhile, of the noisier of both.
+    Ours has so many threads, the peer at most so many; `low` and `high` are of the rounds in
+    which both were measured; others kept `other_cpu` cores busy, of the noisier of both.
     """
 
     peer: str
@@ -52,33 +41,23 @@ def number(value: float) -> str:
 
 
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table whose columns are aligned."""
-    table = [list(heads), *([cell.replace("|", "/") for cell in row] for row in rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(heads))]
-    lines = [
-        f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
-        for row in table
-    ]
-    return "\n".join([lines[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *lines[1:]])
+    """Return a Markdown table."""
+    table = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in table)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Return everything that was measured, a table for each group of cases."""
-    groups = dict.fromkeys(outcome.case.group for outcome in outcomes)
+    """Return everything that was measured, a table for each group of cases, and what was said."""
+    heads = ("case", "what", "median", "quartiles", "n", "others' CPU")
     parts = []
-    for group in groups:
-        rows = [
-            row for outcome in outcomes if outcome.case.group == group for row in _rows(outcome)
-        ]
-        heads = ("case", "what", "median", "quartiles", "n", "others' CPU")
+    for group in dict.fromkeys(outcome.case.group for outcome in outcomes):
+        rows = [row for own in outcomes if own.case.group == group for row in _rows(own)]
         parts.append(f"## {group.capitalize()}\n\n{markdown(heads, rows)}")
-    told = [f"- {o.case.name}: {remark}" for o in outcomes for remark in _remarks(o)]
+    told = []
+    for own in outcomes:
+        partly = [own.reason] if own.status == MEASURED and own.reason else []
+        told += [f"- {own.case.name}: {remark}" for remark in (*own.remarks, *partly)]
     return "\n\n".join([*parts, *(["\n".join(told)] if told else [])])
-
-
-def _remarks(outcome: Outcome) -> list[str]:
-    partly = [outcome.reason] if outcome.status == MEASURED and outcome.reason else []
-    return [*outcome.remarks, *partly]
 
 
 def _rows(outcome: Outcome) -> list[tuple[str, ...]]:
@@ -97,46 +76,39 @@ def _rows(outcome: Outcome) -> list[tuple[str, ...]]:
     ]
 
 
-def ratios(outcomes: Sequence[Outcome], *, base: str = OURS) -> list[Ratio]:
-    """Return how the base stands to each peer, at each work and number of threads.
+def ratios(outcomes: Sequence[Outcome]) -> list[Ratio]:
+    """Return how ours stands to each peer, at each work and number of threads.
 
     Ours at some threads is held against the peer's best case of at most as many.
     """
+    told = [(o, own) for o in outcomes if o.case.work and (own := o.headline()) is not None]
     found = []
-    for ours in outcomes:
-        if ours.case.peer != base or not ours.case.work or ours.headline() is None:
+    for ours, mine in told:
+        if ours.case.peer != OURS:
             continue
-        peers = dict.fromkeys(o.case.peer for o in outcomes if o.case.work == ours.case.work)
-        for peer in peers:
-            rivals = [o for o in outcomes if _is_rival(o.case, peer, ours.case)]
-            theirs = best_of(rivals)
-            if peer != base and theirs is not None:
-                found.append(_ratio(ours, theirs))
+        rivals: dict[str, tuple[Outcome, Summary]] = {}
+        for theirs, own in told:
+            peer, best = theirs.case.peer, rivals.get(theirs.case.peer)
+            if theirs.case.work != ours.case.work or theirs.case.threads > ours.case.threads:
+                continue
+            if best is None or times_better(own.median, best[1].median, own.unit) > 1:
+                rivals[peer] = theirs, own
+        rivals.pop(OURS)
+        found += [_ratio(ours, mine, theirs, own) for theirs, own in rivals.values()]
     return found
 
 
-def _is_rival(case: Case, peer: str, ours: Case) -> bool:
-    return case.peer == peer and case.work == ours.work and case.threads <= ours.threads
-
-
-def _ratio(ours: Outcome, theirs: Outcome) -> Ratio:
-    mine, other = ours.headline(), theirs.headline()
-    assert mine is not None and other is not None
-    first = by_round(ours.samples, ours.case.headline)
-    second = by_round(theirs.samples, theirs.case.headline)
-    unit = other[1]
+def _ratio(ours: Outcome, mine: Summary, theirs: Outcome, other: Summary) -> Ratio:
+    first = by_round(ours.samples, mine.metric)
+    second = by_round(theirs.samples, other.metric)
+    unit = other.unit
     each = [times_better(first[n], second[n], unit) for n in sorted(set(first) & set(second))]
-    times = times_better(mine[0], other[0], unit)
+    times = times_better(mine.median, other.median, unit)
     return Ratio(
         theirs.case.peer, ours.case.work, ours.case.threads, ours.case.name, theirs.case.name,
-        unit, mine[0], other[0], times, min(each, default=times), max(each, default=times),
-        max(_load(ours), _load(theirs)),
+        unit, mine.median, other.median, times, min(each, default=times), max(each, default=times),
+        max(mine.other_cpu or 0.0, other.other_cpu or 0.0),
     )  # fmt: skip
-
-
-def _load(outcome: Outcome) -> float:
-    found = [s for s in summarise(outcome.samples) if s.metric == outcome.case.headline]
-    return found[0].other_cpu or 0.0
 
 
 def ratio_table(found: Sequence[Ratio]) -> str:
@@ -169,33 +141,18 @@ def report(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def results(
-    outcomes: Sequence[Outcome],
-    *,
-    settings: dict[str, Any],
-    machine: dict[str, Any],
-    versions: dict[str, Any],
-) -> dict[str, Any]:
+def results(outcomes: Sequence[Outcome], **about: dict[str, Any]) -> dict[str, Any]:
     """Return everything as plain values: settings, every raw sample, medians and ratios."""
-    return {
-        "format": "emomusic-benchmark-1",
-        "settings": settings,
-        "machine": machine,
-        "versions": versions,
-        "cases": [_plain(outcome) for outcome in outcomes],
-        "ratios": [asdict(ratio) for ratio in ratios(outcomes)],
-    }
-
-
-def _plain(outcome: Outcome) -> dict[str, Any]:
-    return {
-        **asdict(outcome.case),
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "remarks": list(outcome.remarks),
-        "summary": [
-            {**asdict(found), "spread": found.spread, "more_is_better": is_rate(found.unit)}
-            for found in summarise(outcome.samples)
-        ],
-        "samples": [asdict(sample) for sample in outcome.samples],
-    }
+    cases = [
+        {
+            **asdict(own.case),
+            **{key: value for key, value in asdict(own).items() if key != "case"},
+            "summary": [
+                {**asdict(found), "spread": found.spread, "more_is_better": is_rate(found.unit)}
+                for found in summarise(own.samples)
+            ],
+        }
+        for own in outcomes
+    ]
+    told = [asdict(ratio) for ratio in ratios(outcomes)]
+    return {"format": "emomusic-benchmark-1", **about, "cases": cases, "ratios": told}

@@ -25,39 +25,29 @@ WAIT_S = 90.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WATCH = """
 window.walk = {sounds: 0, told: [], clicked: 0, first: null, heard: null};
-const last = {};
-const note = (kind, words) => {
-  if (words && last[kind] !== words) walk.told.push(last[kind] = words);
-};
 addEventListener('click', (event) => {
   if (!event.target.closest?.('#compose')) return;
   Object.assign(walk, {clicked: performance.now(), first: null, heard: null});
 }, true);
 new MutationObserver((changes) => {
-  for (const change of changes) {
-    const isSound = change.attributeName === 'src' && change.target.matches?.('.emo-audio');
-    if (isSound && change.target.getAttribute('src')) walk.sounds += 1;
+  for (const {target, attributeName} of changes) {
+    const isSound = attributeName === 'src' && target.matches?.('.emo-audio');
+    if (isSound && target.getAttribute('src')) walk.sounds += 1;
   }
-  note('status', document.querySelector("#status .studio-status")?.textContent.trim());
   const where = document.querySelector('.emo-roll-where')?.textContent;
-  if (where?.startsWith('composing') && !where.startsWith('composing bar 1 ')) {
+  if (!where || walk.told.at(-1) === where) return;
+  walk.told.push(where);
+  if (where.startsWith('composing') && !where.startsWith('composing bar 1 ')) {
     walk.first ??= performance.now() - walk.clicked;
   }
-  note('where', where);
 }).observe(document, {subtree: true, childList: true, characterData: true, attributes: true,
-                      attributeFilter: ['src', 'disabled']});
+                      attributeFilter: ['src']});
 addEventListener('canplay', () => { walk.heard ??= performance.now() - walk.clicked; }, true);
 """
-"""Kept of each page: how often a sound came, what was told, and when."""
+"""Kept of each page: how often a sound came, what the roll told, and when."""
 IS_READY = """([before, what]) => walk.sounds > before
   && document.querySelector('.emo-audio').getAttribute('src')
   && !document.querySelector(what).disabled && !document.querySelector('#compose').disabled"""
-MISSING = """() => [
-  walk.sounds, walk.told.slice(-5), document.querySelector('.emo-audio')?.getAttribute('src'),
-  [...document.querySelectorAll('button:disabled')].map((b) => b.id),
-  [...document.querySelectorAll('.toast-body')].map((t) => t.innerText),
-]"""
-"""What is said of a page that does not get ready."""
 
 
 @pytest.fixture(scope="session")
@@ -138,11 +128,9 @@ class Visitor:
         """Act; wait until another sound has come, or until its files are there, too."""
         count = int(self.page.evaluate("walk.sounds")) if before is None else before
         act()
-        wanted = "#get-zip" if files else ".emo-roll-play"
-        try:
-            self.page.wait_for_function(IS_READY, arg=[count, wanted])
-        except Exception as error:
-            raise AssertionError(f"{self.page.evaluate(MISSING)} {count}") from error
+        self.page.wait_for_function(
+            IS_READY, arg=[count, "#get-zip" if files else ".emo-roll-play"]
+        )
 
     def unfold(self, name: str) -> None:
         self.page.locator(f"#{name} > button.label-wrap").click()
@@ -170,7 +158,7 @@ class Visitor:
     # What a person sees and hears
 
     def told(self) -> list[str]:
-        """Return what status line and roll have told, in order, up to now."""
+        """Return what the roll has told, in order, up to now."""
         return list(self.page.evaluate("walk.told"))
 
     def status(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults_cases import contents, is_one_sentence, nursery, small_disk
+from faults_cases import NO_RIGHTS, contents, is_one_sentence, run, small_disk
 from midi import write_songs
 from synthetic import make_mapper, make_rows, make_verifier
 from test_fit import write_folder
@@ -37,13 +37,13 @@ def training(folder: Path, *more: object) -> list[object]:
 
 
 def done(*arguments: object) -> None:
-    status, said = nursery().run(*arguments)
+    status, said = run(*arguments)
     assert status == 0, said
 
 
 def refused(words: str, *arguments: object, **how: Any) -> None:
-    status, said = nursery().run(*arguments, **how)
-    if status == 77:
+    status, said = run(*arguments, **how)
+    if status == NO_RIGHTS:
         pytest.skip("root's rights cannot be given up here")
     assert status == 1, said
     assert is_one_sentence(said), said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import random
@@ -11,10 +10,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from faults_cases import is_one_sentence, small_disk
+from faults_cases import NO_RIGHTS, is_one_sentence, run, small_disk
 from helpers.jobs import tree
 from helpers.shell import Shell
 
@@ -26,7 +24,7 @@ CODE = "from emomusic.cli import main; main()"
 def whole(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Return all files of the job done by one process, undisturbed."""
     work = Work(tiny_checkpoint, tmp_path_factory.mktemp("whole"))
-    assert work.start(stdout=subprocess.DEVNULL).end() == 0
+    assert work.start(is_read=False).end() == 0
     return tree(work.out)
 
 
@@ -38,12 +36,14 @@ def heed_interrupts() -> None:
 class Started:
     """Hold a command in a process of its own; it waits until the clips it tells are read."""
 
-    def __init__(self, arguments: list[str], told: Path, **more: Any) -> None:
+    def __init__(self, arguments: list[str], told: Path, *, is_read: bool) -> None:
         self.told = told
-        how = {"stdout": subprocess.PIPE, "pipesize": 4096, "preexec_fn": heed_interrupts, **more}
+        command = [sys.executable, "-c", CODE, *arguments]
         with told.open("w") as err:
-            command = [sys.executable, "-c", CODE, *arguments]
-            self.process = subprocess.Popen(command, stderr=err, text=True, **how)
+            self.process = subprocess.Popen(
+                command, stderr=err, stdout=subprocess.PIPE if is_read else subprocess.DEVNULL,
+                text=True, pipesize=4096, preexec_fn=heed_interrupts,
+            )  # fmt: skip
 
     def wait_for_clips(self, n: int) -> None:
         """Wait until so many clips have been told."""
@@ -64,21 +64,24 @@ class Work:
 
     def __init__(self, checkpoint: Path, folder: Path) -> None:
         self.checkpoint, self.folder, self.out = checkpoint, folder, folder / "out"
-        self.spec = folder / "jobs.csv"
+        self.spec, self.n = folder / "jobs.csv", 0
         self.spec.write_text(TABLE)
-        self.n = 0
 
     def arguments(self, *more: object) -> list[str]:
         asked = ("generate", "--spec", self.spec, "--out", self.out, "--checkpoint",
                  self.checkpoint, "--threads", 1, "--resume", "--json", *more)  # fmt: skip
         return list(map(str, asked))
 
-    def start(self, *more: object, **how: Any) -> Started:
+    def start(self, *more: object, is_read: bool = True) -> Started:
         self.n += 1
-        return Started(self.arguments(*more), self.folder / f"told_{self.n}.txt", **how)
+        told = self.folder / f"told_{self.n}.txt"
+        return Started(self.arguments(*more), told, is_read=is_read)
 
-    def cards(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.out / "manifest.jsonl").open()]
+    def ends_as(self, whole: dict[str, bytes]) -> None:
+        """Resume the job; it must end with the same files as if nothing had been."""
+        last = self.start("--workers", 2)
+        assert last.end() == 0, last.told.read_text()
+        assert tree(self.out) == whole
 
 
 @pytest.fixture
@@ -106,9 +109,7 @@ def test_a_job_killed_again_and_again_is_resumed(work: Work, whole: dict[str, by
             time.sleep(0.02)
     assert (work.out / ".emomusic" / "blocks" / "00000000.jsonl").is_file()
     assert not (work.out / "manifest.jsonl").exists()
-    last = work.start("--workers", 2)
-    assert last.end() == 0, last.told.read_text()
-    assert tree(work.out) == whole
+    work.ends_as(whole)
 
 
 def test_a_job_stopped_politely_names_what_is_there(work: Work, whole: dict[str, bytes]) -> None:
@@ -118,20 +119,16 @@ def test_a_job_stopped_politely_names_what_is_there(work: Work, whole: dict[str,
         assert started.end(number) == 130
         said = started.told.read_text()
         assert is_one_sentence(said) and "stopped; " in said
-        cards = work.cards()
+        cards = [json.loads(line) for line in (work.out / "manifest.jsonl").open()]
         assert f" {len(cards)} of 96 clips are there" in said and 16 <= len(cards) <= 96
         for card in cards:
             assert (work.out / card["file"]).read_bytes() == whole[card["file"]]
-    last = work.start()
-    assert last.end() == 0, last.told.read_text()
-    assert tree(work.out) == whole
+    work.ends_as(whole)
 
 
 def test_parts_started_at_once_share_the_work(work: Work, whole: dict[str, bytes]) -> None:
-    all_parts = [
-        work.start("--shard", f"{index}/3", stdout=subprocess.DEVNULL) for index in range(3)
-    ]
-    assert [part.end() for part in all_parts] == [0, 0, 0]
+    parts = [work.start("--shard", f"{index}/3", is_read=False) for index in range(3)]
+    assert [part.end() for part in parts] == [0, 0, 0]
     assert tree(work.out) == whole
 
 
@@ -168,20 +165,12 @@ def test_on_a_full_disk_it_says_so_and_goes_on_once_there_is_room(
         assert tree(work.out) == whole
 
 
-def powerless() -> None:
-    """Take root's rights over others' files from what this process becomes."""
-    for right in (1, 2):  # to write, and to read, whatever the permissions are
-        ctypes.CDLL(None).prctl(24, right, 0, 0, 0)
-
-
 def test_a_folder_without_permission_is_told(work: Work) -> None:
     work.out.mkdir()
     work.out.chmod(0o500)
-    is_root = os.geteuid() == 0
-    started = work.start(preexec_fn=powerless if is_root else None)
-    status = started.end()
-    if is_root and status == 0:
-        pytest.skip("root keeps its rights here")
+    status, said = run(*work.arguments(), powerless=True)
+    if status == NO_RIGHTS:
+        pytest.skip("root's rights cannot be given up here")
     assert status == 2
-    assert started.told.read_text() == f"Error: cannot write into {work.out}: Permission denied\n"
+    assert said == f"Error: cannot write into {work.out}: Permission denied\n"
     assert not list(work.out.iterdir())

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from faults_cases import nursery
+from faults_cases import ended, run, start
 from synthetic import make_rows
 from training_cases import SMALL, alike, curve, records, state
 
@@ -58,12 +58,12 @@ def test_training_killed_again_and_again_ends_as_if_undisturbed(rows: Path, tmp_
     arguments = command(rows, out, **SETTINGS, save_minutes=1e-6)
     for kill in range(6):
         half_way = chance.randrange(1, 15) if kill % 2 else 0
-        process = nursery().start(*arguments, die_in_save=half_way)
+        process = start(*arguments, die_in_save=half_way)
         if not half_way:
             time.sleep(chance.uniform(0.0, 0.6))
-            os.kill(process, signal.SIGKILL)
-        assert nursery().wait(process) in (-signal.SIGKILL, 0)
-    status, said = nursery().run(*arguments)
+            process.kill()
+        assert ended(process) in (-signal.SIGKILL, 0)
+    status, said = run(*arguments)
     assert status == 0, said
     train(rows, undisturbed, make_config(None, SETTINGS))
     assert logged(out) == logged(undisturbed) and alike(out, undisturbed)
@@ -75,7 +75,7 @@ def test_training_killed_again_and_again_ends_as_if_undisturbed(rows: Path, tmp_
 def test_a_state_that_was_being_saved_leaves_the_one_before_it(rows: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = command(rows, out, **SETTINGS, save_minutes=1e-6)
-    assert nursery().wait(nursery().start(*arguments, die_in_save=4)) == -signal.SIGKILL
+    assert ended(start(*arguments, die_in_save=4)) == -signal.SIGKILL
     assert [path.name[:7] for path in (out / "run").glob("*.part")] == [".state."]
     assert state(out)["optimiser.1.0.step"] == 3
 
@@ -83,15 +83,15 @@ def test_a_state_that_was_being_saved_leaves_the_one_before_it(rows: Path, tmp_p
 def test_a_second_process_is_kept_out_until_the_first_is_dead(rows: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     endless = {**SETTINGS, "max_steps": 100_000, "save_minutes": 1e-6}
-    first = nursery().start(*command(rows, out, **endless))
+    first = start(*command(rows, out, **endless))
     until = time.monotonic() + 60
     while not (out / "run" / STATE_NAME).is_file() and time.monotonic() < until:
         time.sleep(0.02)
     config = make_config(None, {**SETTINGS, "max_steps": 1})
     with pytest.raises(ValueError, match=r"another process is at work in .*run; wait for it, or"):
         train(rows, out, config)
-    os.kill(first, signal.SIGKILL)
-    assert nursery().wait(first) == -signal.SIGKILL
+    first.kill()
+    assert ended(first) == -signal.SIGKILL
     assert "nats_per_note" in train(rows, out, config)
 
 

@@ -69,25 +69,10 @@ def test_what_is_not_documented_is_kept_with_its_reason(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger")
     trial = Trial(run, ledger, tmp_path / "found")
     trial.begin([])
-    assert [trial(data) for data in (b"good", b"bad", b"bad", b"other")] == [
-        True, False, False, False,
-    ]  # fmt: skip
+    assert [*map(trial, (b"good", b"bad", b"bad", b"other"))] == [True, False, False, False]
     assert ledger.counts[N_INPUTS] == 4 and ledger.counts[N_REACHED] == 1
-    kept = sorted((tmp_path / "found").iterdir())  # alike findings are kept once
-    assert [path.suffix for path in kept] == ["", ".txt"]
-    assert kept[0].read_bytes() == b"bad" and "undocumented" in kept[1].read_text()
-
-
-DYING = """
-import os, sys
-from pathlib import Path
-from fuzz.trial import Ledger, Trial
-def run(data):
-    {what}
-trial = Trial(run, Ledger(Path("ledger")), Path("found"))
-trial.begin([])
-trial(b"the last one")
-"""
+    data, told = sorted((tmp_path / "found").iterdir())  # alike findings are kept once
+    assert data.read_bytes() == b"bad" and "undocumented" in told.read_text()
 
 
 @pytest.mark.parametrize(
@@ -97,9 +82,17 @@ trial(b"the last one")
 def test_the_input_of_a_hang_or_a_crash_outlives_the_process(
     what: str, died_of: int, tmp_path: Path
 ) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", DYING.format(what=what)],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
-    )  # fmt: skip
+    code = f"""
+import os
+from pathlib import Path
+from fuzz.trial import Ledger, Trial
+def run(data):
+    {what}
+trial = Trial(run, Ledger(Path("ledger")), Path("found"))
+trial.begin([])
+trial(b"the last one")
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=False)
     assert ended.returncode == -died_of
     assert Ledger(tmp_path / "ledger").input == b"the last one"

@@ -26,14 +26,21 @@ from emomusic.studio.components import (
     file_data,
 )
 
-HOPE, GRIEF = find_emotion("hope"), find_emotion("grief")
+HOPE = find_emotion("hope")
 HERE = {"valence": 0.2, "arousal": -0.4, "name": None}
 PLACE = {"valence": 0.6, "arousal": 0.28, "name": "hope"}
-MIXTURE = [{"name": "hope", "weight": 0.75}, {"name": "grief", "weight": 1}]
 
 
 def point(**changes: Any) -> dict[str, Any]:
     return {"mode": "point", "point": {**HERE, **changes}}
+
+
+def mixture(parts: Any) -> dict[str, Any]:
+    return {"mode": "mix", "mix": parts}
+
+
+def chosen(card: Any) -> dict[str, Any]:
+    return {"cards": [{}], "selected": card}
 
 
 def curve(*points: dict[str, Any]) -> dict[str, Any]:
@@ -48,28 +55,20 @@ def picker() -> EmotionPicker:
 # Read of the browser
 
 
-@pytest.mark.parametrize(
-    ("payload", "felt"),
-    [
+def test_a_feeling_is_read_and_comes_back_as_it_was_sent(picker: EmotionPicker) -> None:
+    parts = [{"name": "hope", "weight": 0.75}, {"name": "grief", "weight": 1}]
+    for payload, felt in (
         (point(), Emotion(0.2, -0.4)),
         (point(name="nostalgia"), find_emotion("nostalgia")),
         (point(name="joy"), Emotion(0.2, -0.4)),  # it lies elsewhere
         ({**point(), "mix": "no", "curve": [None]}, Emotion(0.2, -0.4)),  # of other modes
-        ({"mode": "mix", "mix": MIXTURE}, mix([(HOPE, 0.75), (GRIEF, 1.0)])),
+        (mixture(parts), mix([(HOPE, 0.75), (find_emotion("grief"), 1.0)])),
         (curve({"bar": 0, **HERE}, {"bar": 8.5, **PLACE}), parse_curve("0:0.2,-0.4 8.5:hope")),
-    ],
-)
-def test_a_feeling_is_read(picker: EmotionPicker, payload: Any, felt: Any) -> None:
-    assert picker.preprocess(payload) == felt
-
-
-def test_a_feeling_comes_back_as_it_was_sent_with_known_names_at_their_own_place_only(
-    picker: EmotionPicker,
-) -> None:
-    long = parse_curve("0:calm 8:tension 12:-0.10,0.20 16:relief")
-    for feeling in (HOPE, Emotion(-0.31, 0.05), long):
+    ):
+        assert picker.preprocess(payload) == felt
+    for feeling in (HOPE, Emotion(-0.31, 0.05), parse_curve("0:calm 8:tension 12:-0.10,0.20")):
         assert picker.preprocess(picker.postprocess(feeling)) == feeling
-    for name in ("<img src=x>", "joy", "Q1"):
+    for name in ("<img src=x>", "joy", "Q1"):  # known names at their own place only
         assert picker.postprocess(Emotion(0.6, 0.28, name))["point"]["name"] is None
 
 
@@ -93,44 +92,33 @@ def test_what_is_set_and_what_is_chosen_are_read_and_nothing_of_the_roll() -> No
         *((EmotionPicker, own, "the feeling must be an object") for own in (None, "", [], 7)),
         *((EmotionPicker, {"mode": own}, "mode must be one of") for own in (None, "x", ["point"])),
         (EmotionPicker, {"mode": "point", "point": [0.1, 0.2]}, "a point must be an object"),
-        (EmotionPicker, {"mode": "point", "point": {}}, "valence must be a number"),
         (EmotionPicker, point(valence="0.1"), "valence must be a number"),
         (EmotionPicker, point(arousal=math.nan), "arousal must be in"),
         (EmotionPicker, point(arousal=10**400), "arousal must be a number"),
         (EmotionPicker, point(name=3), "name must be a string, got int"),
         (EmotionPicker, point(name="x" * 1_000_000), "unknown emotion"),
-        (EmotionPicker, {"mode": "mix", "mix": {}}, "a mixture must be a list"),
-        (EmotionPicker, {"mode": "mix", "mix": []}, "a mixture must have 1 to 3 entries, got 0"),
-        (EmotionPicker, {"mode": "mix", "mix": [{}] * 4}, "a mixture must have 1 to 3 entries"),
-        (EmotionPicker, {"mode": "mix", "mix": ["hope"]}, "must be an object, got str"),
-        (EmotionPicker, {"mode": "mix", "mix": [{"name": "hope"}]}, "weight must be a number"),
-        (
-            EmotionPicker,
-            {"mode": "mix", "mix": [{"name": "hope", "weight": 0}]},
-            r"weight must be in \(0, 1\], got 0",
-        ),
-        (EmotionPicker, curve(), "a curve must have 1 to 64 entries"),
+        (EmotionPicker, mixture({}), "a mixture must be a list"),
+        (EmotionPicker, mixture([]), "a mixture must have 1 to 3 entries, got 0"),
+        (EmotionPicker, mixture([{}] * 4), "a mixture must have 1 to 3 entries"),
+        (EmotionPicker, mixture(["hope"]), "must be an object, got str"),
+        (EmotionPicker, mixture([{"name": "hope"}]), "weight must be a number"),
+        (EmotionPicker, mixture([{"name": "hope", "weight": 0}]), r"weight must be in \(0, 1\]"),
         (EmotionPicker, curve(HERE), "bar must be a number"),
         (EmotionPicker, curve({"bar": 513, **HERE}), r"bar must be in \[0, 512\]"),
         (EmotionPicker, curve(*[{"bar": 4, **HERE}] * 2), "bars of a curve must rise"),
         (EmotionPicker, curve(*[{}] * (MAX_POINTS + 1)), "1 to 64 entries, got 65"),
         *((Faders, own, "the faders must be an object") for own in (None, "", [])),
         (Faders, {"set": "register"}, "what is set must be an object"),
-        (Faders, {"set": {"loudness": 100}}, "there is no fader for 'loudness'"),
         (Faders, {"set": {"x" * 100_000: 1}}, "there is no fader for 'xxx"),
         (Faders, {"set": {f"name{i}": 1 for i in range(10_000)}}, "at most 22 attributes"),
-        *((Faders, {"set": {"register": own}}, "must be a number") for own in ("60", True, None)),
-        (Faders, {"set": {"register": math.nan}}, "register must be in"),
+        (Faders, {"set": {"register": "60"}}, "must be a number"),
         (Faders, {"set": {"register": 1000}}, "register must be in"),
         *((Variations, own, "the variations must be an object") for own in ("text", [1], 7)),
         (Variations, {"cards": "many"}, "the variations must be a list"),
         (Variations, {"cards": [1, 2]}, "must be an object, got int"),
         (Variations, {"cards": [{}] * 100_000}, "0 to 8 entries, got 100000"),
-        *((Variations, {"cards": [{}], "selected": own}, "must be one of 1") for own in (1, -1)),
-        *(
-            (Variations, {"cards": [{}], "selected": own}, "selected variation must be a whole")
-            for own in (True, math.nan, "0", [0])
-        ),
+        *((Variations, chosen(own), "must be one of 1") for own in (1, -1)),
+        *((Variations, chosen(own), "must be a whole") for own in (True, math.nan, "0", [0])),
     ],
 )
 def test_what_is_out_of_shape_is_refused_with_a_sentence(

@@ -33,7 +33,7 @@ import emomusic.extras as extras
 import emomusic.studio.launch as launch
 from emomusic.compose.composer import Composer
 from emomusic.compose.parse import ENDPOINT, parse_settings_file
-from emomusic.emotion import parse_curve, parse_mix
+from emomusic.emotion import parse_mix
 from emomusic.extras import MissingExtraError
 from emomusic.music.score import dump_score, parse_score
 from emomusic.studio.callbacks import AT_ONCE
@@ -41,6 +41,7 @@ from emomusic.studio.callbacks import AT_ONCE
 Endpoint = Callable[..., dict[str, Any]]
 PASSWORDS = {"path": "/etc/passwd", "orig_name": "a.mid", "meta": {"_type": "gradio.FileData"}}
 DAMAGED = '{"format": "emomusic settings 1", "seed": 1e999}'
+NO_CARD = {"cards": [{}], "selected": -1}
 INF, NAN = math.inf, math.nan
 
 
@@ -71,11 +72,9 @@ def midi(answer: dict[str, Any]) -> bytes:
 def refusal(compose: Endpoint, **arguments: Any) -> str:
     """Ask for what must be refused, and return the one sentence."""
     with pytest.raises(gr.Error) as error:
-        compose(**arguments)
-    words = str(error.value.message)
-    assert words.endswith(".") and "\n" not in words and len(words) < 700, words
+        compose(**{"emotion": "joy", "bars": 1, **arguments})
     assert not error.value.print_exception
-    return words
+    return str(error.value.message)
 
 
 def test_the_answer_is_the_clip_its_card_and_its_settings(
@@ -99,11 +98,10 @@ def test_emotions_are_named_placed_mixed_and_curved_and_none_says_nothing(
     place = {"valence": 0.5, "arousal": -0.5}
     mixed = compose("nostalgia:0.7 hope:0.3", bars=1)["settings"]["emotion"]
     curved = compose(curve="0:calm 2:tense", bars=2)["settings"]
-    felt, curve = parse_mix("nostalgia:0.7 hope:0.3"), parse_curve("0:calm 2:tense")
+    felt = parse_mix("nostalgia:0.7 hope:0.3")
     assert compose(**place, bars=1)["settings"]["emotion"] == place
     assert (mixed["valence"], mixed["arousal"]) == (felt.valence, felt.arousal)
     assert [point["bar"] for point in curved["curve"]] == [0.0, 2.0]
-    assert curved["emotion"]["valence"] == curve.mean(2).valence
     nothing = dict.fromkeys(["curve", "key", "tempo", "attributes", "valence"])
     assert midi(compose("joy", bars=1, **nothing)) == midi(compose("joy", bars=1))
 
@@ -113,9 +111,7 @@ def test_its_arguments_are_told_with_their_kinds_and_ranges(compose: Endpoint) -
     kinds = get_type_hints(compose)
     assert (kinds["emotion"], kinds["bars"], kinds["tempo"]) == (str, int, float | None)
     assert "In [1, 128]." in str(compose.__doc__)
-    assert "colour" in refusal(compose, emotion="joy", colour="red")
-    for mixed in ("joy:nan", "joy:-1", "<script>alert(1)</script>"):
-        refusal(compose, emotion=mixed)
+    assert "colour" in refusal(compose, colour="red")
 
 
 def test_no_argument_of_any_kind_breaks_it(compose: Endpoint) -> None:
@@ -123,10 +119,10 @@ def test_no_argument_of_any_kind_breaks_it(compose: Endpoint) -> None:
     rng = random.Random(6)
     anything = [
         None, True, 0, -1, 1, 2.0, 1e308, -1e308, 5e-324, NAN, INF, -INF, 10**400, 2**63, -(2**63),
-        "", " ", "joy", "Q1", ":", "joy:", ":1", "joy:1", "joy:1e400 calm:1", "0:calm", "1:2,3",
-        "0:calm 1e400:joy", "nan:calm", "C", "Bbm", "4/4", "\x00", "\ud800", "é" * 3_999, "../..",
-        "%s%n{0}", [], [[]], {}, {"tempo": 90}, {"register": INF}, {"mode": None}, {"": 1},
-        {"path": "/etc/passwd"}, {1: 2}, b"bytes", {"tempo": {"tempo": {}}},
+        "", " ", "joy", "Q1", ":", "joy:", ":1", "joy:-1", "joy:nan", "joy:1e400 calm:1", "0:calm",
+        "1:2,3", "0:calm 1e400:joy", "nan:calm", "C", "Bbm", "4/4", "\x00", "\ud800", "é" * 3_999,
+        "../..", "%s%n{0}", [], [[]], {}, {"tempo": 90}, {"register": INF}, {"mode": None},
+        {"": 1}, {"path": "/etc/passwd"}, {1: 2}, b"bytes", {"tempo": {"tempo": {}}},
     ]  # fmt: skip
     n_composed = 0
     for _ in range(1_000):
@@ -135,8 +131,8 @@ def test_no_argument_of_any_kind_breaks_it(compose: Endpoint) -> None:
         try:
             n_composed += bool(midi(compose(**{"emotion": "joy", "bars": 1, **changed})))
         except gr.Error as error:
-            assert error.message.endswith("."), changed
-            assert len(error.message) < 5_000, changed
+            words = str(error.message)
+            assert words.endswith(".") and "\n" not in words and len(words) < 5_000, changed
     assert n_composed > 0
 
 
@@ -153,8 +149,7 @@ def test_files_of_answers_do_not_pile_up_and_a_full_disk_is_told_in_a_sentence(
     held = [path.read_bytes() for path in tmp_path.rglob("emomusic.mid")]
     assert sorted(held) == sorted(answers[2:])
     monkeypatch.setattr(launch, "write_atomically", full)
-    words = refusal(compose, emotion="joy", bars=1)
-    assert words == "The file cannot be written: No space left on device."
+    assert refusal(compose) == "The file cannot be written: No space left on device."
     del compose
     gc.collect()
     assert not any(tmp_path.iterdir())
@@ -214,19 +209,14 @@ def test_address_and_port_are_taken_from_the_environment_and_all_share_one_limit
 
 def test_programs_see_one_endpoint(studio: Studio, visitor: Visitor) -> None:
     info = visitor.http.get(f"{studio.url}/gradio_api/info").json()
-    dependencies = visitor.config["dependencies"]
-    visible = [one["api_name"] for one in dependencies if one["api_visibility"] != "private"]
+    visible = [own for own in visitor.config["dependencies"] if own["api_visibility"] != "private"]
+    assert [own["api_name"] for own in visible] == ["compose"]
     assert list(info["named_endpoints"]) == ["/compose"] and not info["unnamed_endpoints"]
-    assert visible == ["compose"]
-    names = [one["parameter_name"] for one in info["named_endpoints"]["/compose"]["parameters"]]
+    names = [own["parameter_name"] for own in info["named_endpoints"]["/compose"]["parameters"]]
     assert names == [*ENDPOINT]
 
 
 # What the page's listeners refuse
-
-
-def forged(path: str) -> dict[str, Any]:
-    return {**PASSWORDS, "path": path}
 
 
 @pytest.mark.parametrize(
@@ -248,16 +238,16 @@ def forged(path: str) -> dict[str, Any]:
             )
         ),
         *(
-            (event, [forged(path)], "was not uploaded by a user.")
+            (event, [{**PASSWORDS, "path": path}], "was not uploaded by a user.")
             for event in ("music.upload", "recipe.upload")
             for path in ("/etc/passwd", "../../../../etc/passwd", "/proc/self/mem")
         ),
-        ("music.upload", [forged("http://127.0.0.1/config")], "failed validation"),
+        ("music.upload", [{**PASSWORDS, "path": "http://127.0.0.1/config"}], "failed validation"),
         *(
             (event, [], "Compose something first, or bring a MIDI file.")
             for event in ("vary.click", "undo.click", "happier.click")
         ),
-        ("variations.select", [{"cards": [{}], "selected": -1}], "variation"),
+        ("variations.select", [NO_CARD], "variation"),
         *(
             ("None.load", [text], "these settings cannot be used: ")
             for text in ("damaged", "{}", "[" * 10_000, DAMAGED)
@@ -270,25 +260,18 @@ def test_what_is_forged_or_amiss_is_refused_with_a_sentence(
     assert words in visitor.refused(event, *data)
 
 
-def test_what_is_answered_at_once_is_refused_with_a_sentence_too(visitor: Visitor) -> None:
-    cards = {"cards": [{}], "selected": -1}
-    assert "variation" in visitor.at_once("variations.favourite", None, cards).json()["error"]
+def test_what_is_answered_at_once_and_files_that_are_no_music_are_refused_too(
+    visitor: Visitor,
+) -> None:
+    assert "variation" in visitor.at_once("variations.favourite", None, NO_CARD).json()["error"]
     answer = visitor.at_once("picker.change", {**POINT, "point": {"valence": "x"}}, {"set": {}})
     assert answer.json()["error"].startswith("valence must be a number")
-
-
-@pytest.mark.parametrize(
-    ("data", "name", "words"),
-    [
+    for data, name, words in (
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "renamed.mid", "not a MIDI file"),
         (b"", "empty.mid", "empty"),
         (dump_score(tune(1)), "tune.exe", "Invalid file type"),
-    ],
-)
-def test_a_file_that_is_no_music_is_refused(
-    visitor: Visitor, data: bytes, name: str, words: str
-) -> None:
-    assert words in visitor.refused("music.upload", visitor.upload(data, name))
+    ):
+        assert words in visitor.refused("music.upload", visitor.upload(data, name))
 
 
 def test_fifty_megabytes_are_not_taken_and_a_script_in_a_name_is_text(

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ KEEP_PICTURES = """() => {
   }).observe(where, {childList: true, characterData: true, subtree: true});
 }"""
 """What the roll shows while more is composed."""
+FITS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 WRITES_BAR_4 = """Number((document.querySelector('.emo-roll-where').textContent
   .match(/^composing bar (\\d+)/) || [])[1]) >= 4"""
 CONTROLS = {
@@ -42,26 +42,24 @@ MAIN_TEXTS = (
 )  # fmt: skip
 CONTRAST = """(node) => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const read = (colour) => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = colour;
-    canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
+  const paint = (colours) => {
+    for (const colour of colours) {
+      canvas.fillStyle = colour;
+      canvas.fillRect(0, 0, 1, 1);
+    }
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map((part) => part / 255)
+      .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, part, i) => sum + part * [0.2126, 0.7152, 0.0722][i], 0);
   };
-  const over = (above, below) => above.slice(0, 3).map(
-    (part, i) => part * above[3] / 255 + below[i] * (1 - above[3] / 255));
   const layers = [];
   for (let at = node; at; at = at.parentElement) {
-    layers.push(read(getComputedStyle(at).backgroundColor));
+    layers.unshift(getComputedStyle(at).backgroundColor);
   }
-  const ground = layers.reverse().reduce((below, above) => over(above, below), [255, 255, 255]);
-  const ink = over(read(getComputedStyle(node).color), ground);
-  const light = (colour) => colour.map((part) => part / 255)
-    .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, part, i) => sum + part * [0.2126, 0.7152, 0.0722][i], 0);
-  const [low, high] = [light(ink), light(ground)].sort((a, b) => a - b);
-  return (high + 0.05) / (low + 0.05);
+  layers.unshift('white');
+  const lights = [paint(layers), paint([...layers, getComputedStyle(node).color])];
+  return (Math.max(...lights) + 0.05) / (Math.min(...lights) + 0.05);
 }"""
+"""The contrast of a text with what it stands on (WCAG 2)."""
 
 
 def click_name(visitor: Visitor, name: str) -> None:
@@ -192,7 +190,6 @@ def test_faders_follow_the_feeling_and_tempo_key_metre_and_length_are_as_asked(
 
 def test_wishes_of_a_link_stay_until_their_faders_are_freed(comer: Visitor) -> None:
     comer.open_with(small("calm", fixed={"note_density": 9.0}, tempo=140.0, seed=1))
-    assert comer.achieved("tempo") == 140
     comer.compose()
     dense = comer.achieved("note_density")
     assert comer.achieved("tempo") == 140 and comer.n_bars() == 4
@@ -203,12 +200,11 @@ def test_wishes_of_a_link_stay_until_their_faders_are_freed(comer: Visitor) -> N
     assert row.get_attribute("data-state") == "free"
     assert float(row.locator("input").input_value()) < 8  # as it is suggested
     comer.compose()
-    result = comer.page.locator("#result tr[data-attribute='note_density']")
-    assert "fixed" not in result.inner_text() and comer.achieved("note_density") < dense
+    assert comer.page.locator("#result .emo-fixed").count() == 1
+    assert comer.achieved("note_density") < dense
     row.locator("input").fill("9")
-    assert row.get_attribute("data-state") == "set"
     comer.compose()
-    assert "fixed" in result.inner_text() and comer.achieved("note_density") == dense
+    assert comer.achieved("note_density") == dense
 
 
 def test_a_mixture_is_asked_for_between_its_feelings_and_a_curve_along_its_path(
@@ -243,14 +239,11 @@ def test_a_mixture_is_asked_for_between_its_feelings_and_a_curve_along_its_path(
     visitor.compose()
     assert "Asked to move: calm → tension → relief" in page.inner_text("#result")
     assert page.locator("#result .emo-asked-path").count() >= 1
-    first_column = page.locator("#result .emo-points tbody th").all_inner_texts()
-    assert [text.split()[-1] for text in first_column] == ["from", "to", "heard"]
     visitor.ask_for_bars(32)  # a longer piece leaves more room
-    room = "document.querySelector('.strip-point:last-child').getAttribute('aria-valuemax')"
-    page.wait_for_function(f"{room} === '32'")
+    page.locator(".strip-point[aria-valuemax='32']").last.wait_for()
 
 
-# Several pieces, several people
+# Several pieces
 
 
 def test_another_card_is_chosen_and_heard_and_a_favourite_stays(comer: Visitor) -> None:
@@ -275,7 +268,6 @@ def test_another_card_is_chosen_and_heard_and_a_favourite_stays(comer: Visitor) 
     assert star.get_attribute("aria-pressed") == "true"
     comer.compose()  # need not wait for the files of what was composed before
     assert comer.page.locator(".toast-body").count() == 0
-    assert checked(comer) == [False, True, False, False]
 
 
 def test_a_piece_is_continued_undone_varied_and_moved(comer: Visitor) -> None:
@@ -325,18 +317,6 @@ def test_what_was_there_when_it_was_stopped_is_heard_and_taken_away(
     visitor.ask_for_bars(2)
     visitor.compose()
     assert visitor.n_bars() == 2
-
-
-def test_two_people_do_not_see_each_others_cards(visits: Visits) -> None:
-    one, other = visits(), visits()
-    one.open_with(small("joy"))
-    other.open_with(small("grief"))
-    one.until_ready(one.click("#vary"))
-    other.until_ready(other.click("#extend"))
-    assert (picks(one).count(), picks(other).count()) == (2, 1)
-    assert "Asked for joy" in one.page.inner_text("#result")
-    assert "Asked for grief" in other.page.inner_text("#result")
-    assert one.picture() != other.picture()
 
 
 # What is taken away, and what is brought
@@ -403,25 +383,23 @@ def test_a_damaged_link_and_what_is_no_music_are_refused_with_a_sentence(
     comer: Visitor, tmp_path: Path
 ) -> None:
     comer.open("#settings=!!!")
-    path = tmp_path / "music.mid"
+    assert "these settings cannot be used" in refused(comer)
     comer.unfold("bring")
-    for data, words in (
-        (None, "these settings cannot be used"),
-        (b"\x89PNG\r\n\x1a\n", "not a MIDI file"),
-        (bytes(5 * 2**20), "maximum"),
-    ):
-        if data is not None:
-            path.write_bytes(data)
-            comer.upload("#music", path)
-        comer.page.locator(".toast-body").first.wait_for()
-        assert words in comer.page.locator(".toast-message-text").last.inner_text()
-        comer.page.locator(".toast-close").click()
-        if data is not None:
-            comer.page.locator("#music").get_by_label("Clear").click()
-        comer.page.locator(".toast-body").first.wait_for(state="hidden")
+    (tmp_path / "music.mid").write_bytes(b"\x89PNG\r\n\x1a\n")
+    comer.upload("#music", tmp_path / "music.mid")
+    assert "not a MIDI file" in refused(comer)
     assert "Traceback" not in comer.page.inner_text("body")
     comer.compose()
     assert comer.n_bars() == 16
+
+
+def refused(visitor: Visitor) -> str:
+    """Return what the page complains of, and close that."""
+    visitor.page.locator(".toast-body").first.wait_for()
+    words = str(visitor.page.locator(".toast-message-text").last.inner_text())
+    visitor.page.locator(".toast-close").click()
+    visitor.page.locator(".toast-body").first.wait_for(state="hidden")
+    return words
 
 
 # For everybody: by keyboard, by ear, on a phone, in the dark
@@ -463,11 +441,8 @@ def test_a_phone_shows_all_in_texts_that_can_be_read_and_controls_that_have_name
 ) -> None:
     phone = visits(width=360, height=740, has_touch=True, is_mobile=True)
     page: Any = phone.page
-    is_wide: Callable[[], bool] = lambda: page.evaluate(  # noqa: E731
-        "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-    )
     phone.open_with(small(), files=True, query=f"?__theme={theme}")
-    assert not is_wide()
+    assert page.evaluate(FITS)
     assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
     found = {text: page.locator(text).first.evaluate(CONTRAST) for text in MAIN_TEXTS}
     assert {text: round(ratio, 2) for text, ratio in found.items() if ratio < 4.5} == {}
@@ -476,7 +451,7 @@ def test_a_phone_shows_all_in_texts_that_can_be_read_and_controls_that_have_name
     page.locator(".fader").first.wait_for()
     page.get_by_text("A curve", exact=True).click()
     page.locator("#sheet svg").first.wait_for()
-    assert not is_wide()
+    assert page.evaluate(FITS)
     tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")
     roles = ((node, node.get("role", {}).get("value")) for node in tree["nodes"])
     controls = [(n, role) for n, role in roles if role in CONTROLS and not n.get("ignored")]

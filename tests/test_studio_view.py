@@ -1,29 +1,42 @@
-"""What people do on the page, what it then shows, and what it leaves behind; without a browser."""
+"""What people do on the page, what it then shows, and what they take away; without a browser."""
 
 from __future__ import annotations
 
 import errno
+import zipfile
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import gradio as gr
 import numpy as np
 import pytest
-from helpers.composing import tune
+import soundfile
 from midi import score_of
 
 import emomusic.studio.view as own
 from emomusic.compose.composer import Composer
-from emomusic.compose.parse import ClipSpec
+from emomusic.compose.parse import ClipSpec, parse_settings_file
 from emomusic.compose.request import Request
-from emomusic.emotion import find_emotion
-from emomusic.music.score import dump_score
+from emomusic.emotion import Emotion, find_emotion
+from emomusic.music.score import dump_score, read_score
 from emomusic.studio.callbacks import Callbacks, suggested
 from emomusic.studio.page import Page
 from emomusic.studio.session import Progress, Session, StudioPiece
-from emomusic.studio.view import CARD_NOTES, Stream, Updates, View, deck_of, pack_notes, roll_of
+from emomusic.studio.view import (
+    CARD_NOTES,
+    Stream,
+    Updates,
+    View,
+    deck_of,
+    pack_notes,
+    roll_of,
+    save,
+    settings_text,
+    stem_of,
+)
 
 JOY = find_emotion("joy")
 
@@ -50,18 +63,6 @@ def session(tiny_composer: Composer) -> Iterator[Session]:
     session = session_of(*map(StudioPiece.of, clips))
     yield session
     session.close()
-
-
-@pytest.fixture(scope="module")
-def composed(tiny_composer: Composer) -> StudioPiece:
-    (clip,) = tiny_composer.compose(Request(JOY, n_bars=2), seed=5)
-    return StudioPiece.of(clip)
-
-
-@pytest.fixture(scope="module")
-def brought(tiny_composer: Composer) -> StudioPiece:
-    piece = StudioPiece(tune(4, tonic=2), "D major", 96.0, name="tune.mid")
-    return replace(piece, verdict=tiny_composer.verifier.verdict(piece.notes))
 
 
 def session_of(*pieces: StudioPiece, favourite: int | None = None) -> Session:
@@ -135,18 +136,11 @@ def test_a_link_or_a_file_brings_back_what_may_be_asked_for_here(
 # Pieces as the components take them
 
 
-def test_notes_are_packed_in_milliseconds_and_new_ones_only_add_to_the_end() -> None:
-    columns = [[0.0, 0.2504], [0.5, 1.0], [60, 36], [80, 127], [1, 0]]
-    arrays = [np.array(column) for column in columns]
-    packed = pack_notes(*arrays)
-    assert packed == "0,500,60,80,1;250,1000,36,127,0;"
-    assert packed.startswith(pack_notes(*(array[:1] for array in arrays)))
-    assert pack_notes(*(array[:0] for array in arrays)) == ""
-
-
 def test_a_piece_is_drawn_with_its_sound_or_with_room_for_what_comes(
     composed: StudioPiece,
 ) -> None:
+    columns = [[0.0, 0.2504], [0.5, 1.0], [60, 36], [80, 127], [1, 0]]
+    assert pack_notes(*map(np.array, columns)) == "0,500,60,80,1;250,1000,36,127,0;"
     update, growing = roll_of(composed, audio="clip.flac"), roll_of(composed, n_bars=16)
     whole = update["value"]  # an update: else gradio never removes the file
     assert whole["notes"].count(";") == len(composed.notes)
@@ -155,20 +149,25 @@ def test_a_piece_is_drawn_with_its_sound_or_with_room_for_what_comes(
     assert (growing["n_bars"], growing["composing"], growing["audio"]) == (16, True, None)
 
 
-def test_cards_say_what_is_heard(composed: StudioPiece, brought: StudioPiece) -> None:
-    deck = deck_of(session_of(composed, brought, favourite=1))
+def test_cards_say_what_is_heard_and_of_a_long_piece_they_show_its_beginning(
+    composed: StudioPiece, brought: StudioPiece
+) -> None:
+    notes = [(at / 4, 0.25, 60, 64) for at in range(2 * CARD_NOTES)]
+    long = StudioPiece(score_of(notes), "C major", 120.0, brought.verdict)
+    deck = deck_of(session_of(composed, brought, long, favourite=1))
     assert deck["selected"] == 0
-    assert [card["title"] for card in deck["cards"]] == ["1", "2"]
-    assert [card["favourite"] for card in deck["cards"]] == [False, True]
-    for card, piece in zip(deck["cards"], (composed, brought), strict=True):
+    assert [card["title"] for card in deck["cards"]] == ["1", "2", "3"]
+    assert [card["favourite"] for card in deck["cards"]] == [False, True, False]
+    for card, piece in zip(deck["cards"], (composed, brought, long), strict=True):
         verdict = piece.verdict
         assert verdict is not None
         assert (card["quadrant"], card["key"]) == (verdict.quadrant, piece.key)
         assert card["valence"] == round(verdict.valence, 3)
         assert card["probability"] == round(max(verdict.probabilities.values()), 3)
         assert (card["n_bars"], card["tempo"]) == (piece.n_bars, round(piece.tempo, 3))
-    empty = deck_of(Session())
-    assert empty["cards"] == [] and empty["selected"] is None
+        assert card["length_s"] == pytest.approx(piece.bars_s[-1], abs=1e-3)
+        assert card["notes"].count(";") == min(len(piece.notes), CARD_NOTES)
+    assert deck_of(Session())["cards"] == [] and deck_of(Session())["selected"] is None
 
 
 def test_growing_cards_stand_behind_the_favourites(
@@ -184,14 +183,6 @@ def test_growing_cards_stand_behind_the_favourites(
     assert deck["selected"] == 1 and cards[1]["notes"] == ""
     assert cards[2]["length_s"] == pytest.approx(4 * composed.bars_s[-1], abs=1e-3)
     assert deck["take"] != deck_of(session)["take"]
-
-
-def test_a_card_of_a_long_piece_shows_its_beginning(brought: StudioPiece) -> None:
-    notes = [(at / 4, 0.25, 60, 64) for at in range(2 * CARD_NOTES)]
-    long = StudioPiece(score_of(notes), "C major", 120.0, brought.verdict)
-    (card,) = deck_of(session_of(long))["cards"]
-    assert card["notes"].count(";") == CARD_NOTES
-    assert card["length_s"] == pytest.approx(long.bars_s[-1], abs=1e-3)
 
 
 # The page while pieces grow
@@ -222,6 +213,46 @@ def test_what_was_composed_or_stopped_is_told(
 
 
 # The files of a piece
+
+
+def test_each_file_is_what_its_name_says_and_what_is_heard_first_is_written_first(
+    composed: StudioPiece, tmp_path: Path
+) -> None:
+    assert composed.clip is not None
+    files = dict(save(composed, tmp_path))
+    assert [*files] == ["mid", "json", "flac", "mp3", "wav", "musicxml", "svg", "zip"]
+    assert {path.name for path in files.values()} == {f"emomusic-joy-3-0.{s}" for s in files}
+    assert dump_score(read_score(files["mid"])) == files["mid"].read_bytes()
+    assert parse_settings_file(files["json"].read_text()).request == composed.clip.request
+    for suffix in ("flac", "mp3", "wav"):
+        samples, rate = soundfile.read(files[suffix])
+        assert len(samples) / rate == pytest.approx(composed.bars_s[-1] + 2.0, abs=4.0)
+        assert abs(samples).max() > 0.1
+    assert ElementTree.parse(files["musicxml"]).getroot().tag == "score-partwise"
+    assert ElementTree.parse(files["svg"]).getroot().tag.endswith("svg")
+    with zipfile.ZipFile(files["zip"]) as archive:
+        held = {name.rpartition(".")[2]: archive.read(name) for name in archive.namelist()}
+    others = [suffix for suffix in files if suffix not in ("flac", "zip")]
+    assert held == {suffix: files[suffix].read_bytes() for suffix in others}
+
+
+def test_what_was_brought_has_no_settings_over_ten_minutes_no_sound_and_names_are_plain(
+    composed: StudioPiece, tmp_path: Path
+) -> None:
+    notes = score_of([(0, 1, 60, 64), (1_300, 1, 60, 64)], tempo=120.0)
+    long = StudioPiece(notes, "C major", 120.0, name="../../tune.mid")
+    files = dict(save(long, tmp_path))
+    assert {*files} == {"mid", "musicxml", "svg", "zip"} and settings_text(long) == ""
+    assert {(path.parent, path.stem) for path in files.values()} == {(tmp_path, "emomusic-brought")}
+    assert composed.clip is not None
+    for name, stem in (
+        ("nostalgia:0.7 hope:0.3", "emomusic-nostalgia-0-7-hope-0-3-3-0"),
+        ("../../etc/passwd", "emomusic-etc-passwd-3-0"),
+        ("x" * 500, f"emomusic-{'x' * 48}-3-0"),
+        (None, "emomusic-q1-3-0"),
+    ):
+        request = replace(composed.clip.request, emotion=Emotion(0.5, 0.5, name))
+        assert stem_of(replace(composed, clip=replace(composed.clip, request=request))) == stem
 
 
 def show(view: View, session: Session) -> Generator[Updates, None, None]:
@@ -262,27 +293,18 @@ def test_notes_come_first_then_sound_then_files_which_are_written_once(
     assert {path: path.stat().st_mtime_ns for path in held(session)} == files
 
 
-def test_what_is_overtaken_shows_nothing_more_and_leaves_no_files(
+def test_of_pieces_shown_at_once_the_latest_is_there_in_the_end_with_one_set_of_files(
     view: View, session: Session
 ) -> None:
     overtaken = show(view, session)
     next(overtaken), next(overtaken)
     session.selected = 1
-    latest = [*show(view, session)]
-    assert not shown([*overtaken])
-    assert len(latest) > 2
-    assert len({path.parent for path in held(session)}) == 1
-
-
-def test_the_same_piece_shown_thrice_at_once_is_there_in_the_end(
-    view: View, session: Session
-) -> None:
     three = [show(view, session) for _ in range(3)]
     for _ in range(2):
         for one in three:
             next(one, None)
-    rest = [[*one] for one in three]
-    assert [bool(shown(updates)) for updates in rest] == [True, False, False]
+    assert not shown([*overtaken])
+    assert [bool(shown([*one])) for one in three] == [True, False, False]
     assert len(session.files) == len({path.parent for path in held(session)}) == 1
 
 
@@ -316,5 +338,4 @@ def test_who_leaves_or_finds_the_disk_full_leaves_no_files(
         words = refused(show(view, session))
     assert words == "The files cannot be written: No space left on device."
     assert not held(session)
-    assert [*show(view, session)]
-    assert held(session)
+    assert [*show(view, session)] and held(session)

@@ -31,8 +31,8 @@ def measure(bench: Bench) -> None:
             measure_attributes(passage_of(played, tempo=tempo_of(score)))
         return N_FILES
 
-    bench.repeat("reading", "ms", lambda: len([notes_of(read_score(path)) for path in paths]))
-    bench.repeat("attributes", "ms", attributes)
-    bench.repeat("verdict", "ms", lambda: len([verifier.verdict(played) for played in notes]))
-    bench.repeat("all of it", "ms", lambda: len([examine(path, verifier) for path in paths]))
+    bench.repeat("reading", lambda: len([notes_of(read_score(path)) for path in paths]))
+    bench.repeat("attributes", attributes)
+    bench.repeat("verdict", lambda: len([verifier.verdict(played) for played in notes]))
+    bench.repeat("all of it", lambda: len([examine(path, verifier) for path in paths]))
     bench.memory()

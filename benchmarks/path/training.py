@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.measure import Bench, Clock
@@ -39,16 +40,16 @@ def measure_train(bench: Bench, *, size: str) -> None:
         size=size, context=CONTEXT, max_steps=N_STEPS, batch_events=BATCH_EVENTS, eval_events=1,
         device="cpu", threads=bench.threads,
     )  # fmt: skip
-    clock, seen = Clock(), []
+    clock, ends, seen = Clock(), ExitStack(), []
 
     def note(record: dict[str, float]) -> None:
         if "loss" not in record:
             return
         seen.append(record["notes"])
         if len(seen) == 1:
-            clock.start()
+            ends.enter_context(clock)
         else:
-            clock.stop()
+            ends.close()
 
     with tempfile.TemporaryDirectory() as out:
         train(rows, Path(out), config, report=note)
