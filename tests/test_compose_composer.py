@@ -326,6 +326,7 @@ def test_a_move_is_a_step_from_the_emotion_asked_for_within_the_plane(clip: Clip
         assert request.emotion.arousal == pytest.approx(0.3 + arousal)
         assert (request.best_of, request.is_major) == (3, None)
     assert shift_emotion(Emotion(0.0, -0.9), "calmer") == Emotion(0.0, -1.0)
+    assert shift_emotion(Emotion(-0.9, 0.0), "sadder") == Emotion(-1.0, 0.0)
     free = replace(clip, request=replace(clip.request, emotion=None, best_of=1))
     with pytest.raises(ValueError, match="composed for no emotion"):
         shift_clip(free, "happier")
