@@ -276,7 +276,7 @@ def test_a_variation_is_nearer_to_the_original_than_another_clip_is(
     original = struck(tune(8))
 
     def alike(**asked: Any) -> list[float]:
-        """Return the shares of onsets with their pitches that clips have in common with it."""
+        """Return the shares of onsets and pitches that clips have in common with it."""
         request = Request(None, **asked)
         found = [struck(clip.score) for clip in composer.compose(request, seed=4, count=4)]
         assert original not in found and len({tuple(own) for own in found}) == 4
