@@ -16,9 +16,7 @@ from emomusic.data.prepared import PreparedSong, shared_tokenizer
 from emomusic.data.split import hold_back
 from emomusic.music.attributes import ATTRIBUTE_NAMES, BAR_ATTRIBUTE_NAMES
 from emomusic.music.chords import UNKNOWN
-from emomusic.music.form import (
-    FORM_COLUMNS,
-)
+from emomusic.music.form import FORM_COLUMNS
 from emomusic.music.tokenizer import N_BINS, bin_edges, built_vocabulary, special_tokens
 from emomusic.training.rows import Rows
 
