@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import symusic
@@ -448,16 +449,12 @@ def test_batches_are_taken_as_they_are_needed(tiny_composer: Composer, tmp_path:
     assert len(taken) < 20 and store.done() == {0, 1, 2}
 
 
-def all_of(job: Job) -> Any:
-    return job.batches([True] * job.n_batches)
-
-
 def in_processes(checkpoint: Path, folder: Path, table: str, workers: int) -> Any:
     """Return the lines of a job, composed by processes that load a checkpoint."""
     composer: Any = SimpleNamespace(folder=checkpoint, engine=SimpleNamespace(name="auto"))
     job = job_of(table)
     how: dict[str, Any] = {"store": begun(folder, job), "output": Output(), "workers": workers}
-    return compose_in_processes(composer, all_of(job), **how)
+    return compose_in_processes(composer, job.batches([True] * job.n_batches), **how)
 
 
 def are_gone(within_s: float = 60.0) -> bool:
@@ -474,10 +471,14 @@ def test_a_process_that_dies_is_replaced_and_nothing_is_lost(
     write_score(make_score([60, 64, 67, 72] * 2), tmp_path / "given.mid")
     job = job_of(f"emotion,bars,count,vary\njoy,1,40,\ncalm,,24,{tmp_path / 'given.mid'}\n")
     alone, store = begun(tmp_path / "alone", job), begun(tmp_path / "pool", job)
-    wanted = list(compose_batches(tiny_composer, all_of(job), store=alone, output=Output()))
+    wanted = list(
+        compose_batches(
+            tiny_composer, job.batches([True] * job.n_batches), store=alone, output=Output()
+        )
+    )
     found = list[Line]()
     for line in compose_in_processes(
-        tiny_composer, all_of(job), store=store, output=Output(), workers=2
+        tiny_composer, job.batches([True] * job.n_batches), store=store, output=Output(), workers=2
     ):
         if not found:
             for process in multiprocessing.active_children():
@@ -523,10 +524,11 @@ def test_a_batch_that_dying_processes_did_not_take_is_not_lost(
 def test_what_kills_all_processes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dying = partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn"),
                     initializer=os._exit, initargs=(1,))  # fmt: skip
-    monkeypatch.setattr(executors, "ProcessPoolExecutor", lambda workers, **_: dying(workers))
+    made = Mock(side_effect=lambda workers, **_: dying(workers))
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", made)
     with pytest.raises(WorkerError, match="died 3 times while they composed clips 0 to 15: "):
         list(in_processes(tmp_path, tmp_path, "emotion,count\njoy,20\n", 1))
-    assert are_gone()
+    assert are_gone() and made.call_count == 3
 
 
 def test_processes_end_where_nobody_takes_their_clips(
