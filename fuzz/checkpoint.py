@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -73,6 +74,15 @@ def _split(data: bytes) -> tuple[str, bytes]:
     return FILES[data[0] % len(FILES) if data else 0], data[1:]
 
 
+@contextmanager
+def _documented(kind: type[ValueError]) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        assert isinstance(error, kind), "not the documented error"
+        raise
+
+
 def _read(folder: Path, name: str, corners: list[Any]) -> None:
     """Read one file, and use what it says as far as no music is needed."""
     from emomusic.compose.best_of import Realness
@@ -86,25 +96,17 @@ def _read(folder: Path, name: str, corners: list[Any]) -> None:
     from emomusic.verify.verifier import Verifier, VerifierError
 
     if name in (FILES[0], WEIGHTS):
-        try:
+        with _documented(CheckpointError):
             for _, tensor in read_tensors(folder, *read_shape(folder)):
                 assert tensor.size
-        except CheckpointError:
-            raise
-        except ValueError as error:
-            raise AssertionError("not the documented error") from error
     elif name == "mapper.json":
         mapper = Mapper.load(folder)
         for emotion in corners:
             targets = mapper.targets(emotion, np.random.default_rng(0))
             assert np.isfinite(list(targets.values())).all()
     elif name == "verifier.safetensors":
-        try:
+        with _documented(VerifierError):
             Verifier.load(folder)
-        except VerifierError:
-            raise
-        except ValueError as error:
-            raise AssertionError("not the documented error") from error
     elif name == "steering.json":
         Response.load(folder)
     elif name == "realness.json":
@@ -126,8 +128,6 @@ def _read(folder: Path, name: str, corners: list[Any]) -> None:
 @cache
 def _made() -> dict[str, bytes]:
     """Return the files: mapper and verifier of the default checkpoint, made small, and zeros."""
-    from safetensors.numpy import save
-
     from emomusic.model.checkpoint import FORMAT, SIZES, ModelConfig, tensor_shapes
     from emomusic.model.events import EventLayout
 

@@ -19,13 +19,7 @@ Event = tuple[int, bytes]
 
 @dataclass
 class File:
-    """Hold a MIDI file to be changed.
-
-    Attributes:
-        form: 0, 1 or 2.
-        ticks: Of a quarter note.
-        tracks: Events of each, a delta time and bytes that begin with a status.
-    """
+    """Hold a MIDI file to be changed: of each track delta times, and bytes behind a status."""
 
     form: int = 1
     ticks: int = 480
@@ -150,7 +144,9 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     """Return a file changed in a few places, most of them as one that can be read."""
     file = parsed(data) or parsed(rng.choice(SEEDS)) or File()
     for _ in range(rng.choice((1, 1, 2, 3, 6))):
-        rng.choice(CHANGES)(file, rng)
+        if not file.tracks:
+            file.tracks.append([(0, END)])
+        rng.choice(CHANGES)(file, rng.choice(file.tracks), rng)
     made = bytearray(dumped(file, rng)[:MAX_BYTES])
     if rng.random() < 0.12:
         for _ in range(rng.choice((1, 2, 8))):
@@ -160,24 +156,16 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(made)
 
 
-def _track(file: File, rng: random.Random) -> list[Event]:
-    if not file.tracks:
-        file.tracks.append([(0, END)])
-    return rng.choice(file.tracks)
-
-
 def _place(track: list[Event], rng: random.Random) -> int:
     return rng.randrange(max(len(track), 1))
 
 
-def _insert(file: File, rng: random.Random) -> None:
-    track = _track(file, rng)
+def _insert(_: File, track: list[Event], rng: random.Random) -> None:
     at = _place(track, rng)
     track[at:at] = [(rng.choice(DELTAS[:12]), rng.choice(EVENTS)(rng)) for _ in range(2)]
 
 
-def _add_note(file: File, rng: random.Random) -> None:
-    track = _track(file, rng)
+def _add_note(_: File, track: list[Event], rng: random.Random) -> None:
     at, channel, pitch = _place(track, rng), rng.randrange(16), rng.randrange(128)
     track[at:at] = [
         (rng.choice(DELTAS[:10]), bytes([0x90 | channel, pitch, rng.randrange(128)])),
@@ -185,60 +173,47 @@ def _add_note(file: File, rng: random.Random) -> None:
     ]
 
 
-def _repeat(file: File, rng: random.Random) -> None:
-    track = _track(file, rng)
+def _repeat(_: File, track: list[Event], rng: random.Random) -> None:
     at = _place(track, rng)
     piece = track[at : at + rng.choice((1, 2, 5))]
     track[at:at] = piece * rng.choice((1, 2, 8, 64)) if len(track) < MAX_EVENTS else []
 
 
-def _remove(file: File, rng: random.Random) -> None:
-    track = _track(file, rng)
+def _remove(_: File, track: list[Event], rng: random.Random) -> None:
     at = _place(track, rng)
     del track[at : at + rng.choice((1, 1, 2, 9))]
 
 
-def _set_delta(file: File, rng: random.Random) -> None:
-    track = _track(file, rng)
-    if track:
-        at = _place(track, rng)
-        wide = DELTAS if rng.random() < 0.2 else DELTAS[:14]
-        track[at] = (rng.choice(wide), track[at][1])
-
-
-def _set_byte(file: File, rng: random.Random) -> None:
-    track = _track(file, rng)
-    if track:
-        at = _place(track, rng)
-        event = bytearray(track[at][1])
+def _change(_: File, track: list[Event], rng: random.Random) -> None:
+    """Set a delta time or a byte of an event, or move it."""
+    if not track:
+        return
+    at, way = _place(track, rng), rng.randrange(5)
+    delta, event = track.pop(at)
+    if way < 2:
+        delta = rng.choice(DELTAS if rng.random() < 0.2 else DELTAS[:14])
+    elif way < 4:
         place = rng.randrange(len(event))
         low = rng.random() < 0.9 and place > 0  # what follows a status is below 128
-        event[place] = rng.randrange(128 if low else 256)
-        track[at] = (track[at][0], bytes(event))
+        event = event[:place] + bytes([rng.randrange(128 if low else 256)]) + event[place + 1 :]
+    else:
+        at = _place(track, rng)
+    track.insert(at, (delta, event))
 
 
-def _move(file: File, rng: random.Random) -> None:
-    track = _track(file, rng)
-    if track:
-        track.insert(_place(track, rng), track.pop(_place(track, rng)))
+def _set_tracks(file: File, track: list[Event], rng: random.Random) -> None:
+    """Double a track, take one of another file, or drop one."""
+    way = rng.randrange(3)
+    if way == 0 and len(file.tracks) < 40:
+        file.tracks += [list(track)] * rng.choice((1, 1, 2, 12))
+    elif way == 1:
+        other = parsed(rng.choice(SEEDS))
+        file.tracks.append(rng.choice(other.tracks) if other else [])
+    elif len(file.tracks) > 1:
+        file.tracks.remove(track)
 
 
-def _add_track(file: File, rng: random.Random) -> None:
-    if len(file.tracks) < 40:
-        file.tracks += [list(_track(file, rng))] * rng.choice((1, 1, 2, 12))
-
-
-def _take_track(file: File, rng: random.Random) -> None:
-    other = parsed(rng.choice(SEEDS))
-    file.tracks.append(rng.choice(other.tracks) if other else [])
-
-
-def _drop_track(file: File, rng: random.Random) -> None:
-    if len(file.tracks) > 1:
-        file.tracks.remove(_track(file, rng))
-
-
-def _set_head(file: File, rng: random.Random) -> None:
+def _set_head(file: File, _: list[Event], rng: random.Random) -> None:
     if rng.random() < 0.3:
         file.form = rng.choice(FORMS)
     else:
@@ -261,8 +236,7 @@ EVENTS: tuple[Callable[[random.Random], bytes], ...] = (
     lambda rng: meta(rng.randrange(256), rng.randbytes(rng.randrange(4))),
     lambda rng: END,
 )  # fmt: skip
-CHANGES: tuple[Callable[[File, random.Random], None], ...] = (
-    _insert, _insert, _add_note, _add_note, _repeat, _remove, _set_delta, _set_delta, _set_byte,
-    _set_byte, _move, _add_track, _take_track, _drop_track, _set_head,
+CHANGES: tuple[Callable[[File, list[Event], random.Random], None], ...] = (
+    *(_insert, _add_note) * 2, _repeat, _remove, *(_change,) * 5, *(_set_tracks,) * 3, _set_head,
 )  # fmt: skip
 SEEDS = seeds()

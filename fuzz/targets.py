@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from typing import Any
 
 from fuzz import checkpoint, midi
 from fuzz.shapes import json_mutated, text_mutated
@@ -18,13 +20,9 @@ WORDS = ("calm", "tense", "joy", "hope", "nostalgia", "Q1", "q3", ":", ";", ",",
 
 @dataclass(frozen=True)
 class Target:
-    """Hold how one door is tried.
+    """Hold how one door is tried: inputs that go through, how they are changed, what tries one.
 
-    Attributes:
-        seeds: Makes inputs that go through.
-        mutated: Returns an input changed.
-        load: Returns what tries an input: it tells whether that came as far as it should, and
-            raises what is not documented.
+    That tells whether an input came as far as it should, and raises what is not documented.
     """
 
     seeds: Callable[[], list[bytes]]
@@ -38,18 +36,49 @@ def _load_midi() -> Run:
     return hear
 
 
-def _load_settings() -> Run:
-    from emomusic.compose.parse import SettingsError, parse_settings_file
+def _parser(
+    module: str,
+    name: str,
+    holds: Callable[[Callable[[str], Any], Any], bool],
+    error: str = "",
+) -> Callable[[], Run]:
+    """Return what loads a parser of texts, its documented error, and what holds of what it reads.
 
-    def run(data: bytes) -> bool:
-        try:
-            settings = parse_settings_file(data.decode(errors="replace"))
-        except SettingsError:
-            return False
-        assert parse_settings_file(settings.to_json()) == settings
-        return True
+    Without a name the error is ValueError.
+    """
 
-    return run
+    def load() -> Run:
+        there = import_module(f"emomusic.{module}")
+        parse, documented = getattr(there, name), getattr(there, error) if error else ValueError
+
+        def run(data: bytes) -> bool:
+            try:
+                found = parse(data.decode(errors="replace"))
+            except documented:
+                return False
+            assert holds(parse, found)
+            return True
+
+        return run
+
+    return load
+
+
+_load_settings = _parser(
+    "compose.parse", "parse_settings_file",
+    lambda parse, found: parse(found.to_json()) == found, "SettingsError",
+)  # fmt: skip
+_load_curve = _parser(
+    "emotion", "parse_curve",
+    lambda parse, found: [p.bar for p in parse(found.text).points] == [p.bar for p in found.points],
+)  # fmt: skip
+_load_mix = _parser(
+    "emotion", "parse_mix", lambda _, found: max(abs(found.valence), abs(found.arousal)) <= 1
+)
+_load_key = _parser(
+    "compose.parse", "parse_key",
+    lambda _, found: 0 <= found[0] <= 11 and found[1] in (True, False, None),
+)  # fmt: skip
 
 
 def _settings() -> list[bytes]:
@@ -66,49 +95,6 @@ def _settings() -> list[bytes]:
         f'"given": {{"use": "continue", "midi": "{music}"}}, "kept_bars": 1}}',
     )
     return [(plain + wish).encode() for wish in wishes]
-
-
-def _load_curve() -> Run:
-    from emomusic.emotion import parse_curve
-
-    def run(data: bytes) -> bool:
-        try:
-            curve = parse_curve(data.decode(errors="replace"))
-        except ValueError:
-            return False
-        again = parse_curve(curve.text)
-        assert [point.bar for point in again.points] == [point.bar for point in curve.points]
-        return True
-
-    return run
-
-
-def _load_mix() -> Run:
-    from emomusic.emotion import parse_mix
-
-    def run(data: bytes) -> bool:
-        try:
-            emotion = parse_mix(data.decode(errors="replace"))
-        except ValueError:
-            return False
-        assert -1 <= emotion.valence <= 1 and -1 <= emotion.arousal <= 1
-        return True
-
-    return run
-
-
-def _load_key() -> Run:
-    from emomusic.compose.parse import parse_key
-
-    def run(data: bytes) -> bool:
-        try:
-            tonic, is_major = parse_key(data.decode(errors="replace"))
-        except ValueError:
-            return False
-        assert 0 <= tonic <= 11 and is_major in (True, False, None)
-        return True
-
-    return run
 
 
 def _load_jobs() -> Run:

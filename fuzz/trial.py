@@ -54,13 +54,7 @@ class Trial:
     """Try inputs on a target, in this process."""
 
     def __init__(self, run: Callable[[bytes], bool], ledger: Ledger, found: Path) -> None:
-        """Take what tries an input, and tells whether it reached what is to be tested.
-
-        Args:
-            run: Raises what is not documented; that is a finding.
-            ledger: Counts.
-            found: Folder for findings.
-        """
+        """Take what tries an input, which raises what is a finding; the counts; a folder."""
         self._run, self._ledger, self._found = run, ledger, found
         self._seen: set[str] = set()
 

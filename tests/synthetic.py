@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import symusic
 import torch
 from helpers.verifier import fitted
+from midi import score_of
 
 from emomusic.compose.directions import LEVERS, Response
 from emomusic.emotion import QUADRANT_CENTRES, QUADRANTS
@@ -143,14 +143,9 @@ def make_score(
     pitches: list[int], *, gap: int = 480, tempo: float = 120.0, velocity: int = 64
 ) -> Any:
     """Return a score of one note after the other, in 4/4, 480 ticks a quarter note."""
-    score: Any = symusic.Score(480)
-    score.tempos.append(symusic.Tempo(0, tempo))
-    score.time_signatures.append(symusic.TimeSignature(0, 4, 4))
-    track: Any = symusic.Track("piano")
-    for i, pitch in enumerate(pitches):
-        track.notes.append(symusic.Note(i * gap, gap, pitch, velocity))
-    score.tracks.append(track)
-    return score
+    beat = gap / 480
+    notes = [(i * beat, beat, pitch, velocity) for i, pitch in enumerate(pitches)]
+    return score_of(notes, tempo=tempo)
 
 
 def make_model(vocabulary: tuple[str, ...], *, context: int = 2048, seed: int = 0) -> Transformer:

@@ -136,9 +136,11 @@ def test_a_wheel_of_the_sdist_composes_and_verifies_with_no_repository_and_no_ne
     assert {path.name for path in here.iterdir()} == {"out"}
 
 
-def test_every_dependency_that_is_pinned_is_within_its_range_and_all_are_pinned() -> None:
+def test_pins_are_within_their_ranges_and_the_version_is_the_same_everywhere() -> None:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
+
+    import emomusic
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
@@ -147,13 +149,7 @@ def test_every_dependency_that_is_pinned_is_within_its_range_and_all_are_pinned(
     for text in project["dependencies"]:
         asked = Requirement(text)
         assert pinned[canonicalize_name(asked.name)] in asked.specifier, text
-
-
-def test_the_version_is_the_same_everywhere() -> None:
-    import emomusic
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert project["version"] == emomusic.__version__
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {emomusic.__version__}\n" in cited
     assert emomusic.__version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

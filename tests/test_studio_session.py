@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from emomusic.music.score import ScoreError, dump_score
 from emomusic.studio.page import read_form, show_form
 from emomusic.studio.session import MAX_TAKES, MAX_VERSIONS, Session, StudioPiece, compose
 from emomusic.verify.verifier import Verifier
+from fuzz.midi import END, Event, File, dumped, meta, quantity
 
 JOY, FEAR = find_emotion("joy"), find_emotion("fear")
 BEAT = 480
@@ -119,53 +119,43 @@ def test_what_follows_from_a_piece_is_derived_from_it_and_can_be_composed(
 # What is brought
 
 
-def length(ticks: int) -> bytes:
-    """Return ticks as MIDI writes them: seven bits a byte."""
-    found = [ticks & 127]
-    while ticks := ticks >> 7:
-        found.append(128 | (ticks & 127))
-    return bytes(reversed(found))
+def file(*events: Event, form: int = 0, division: int = BEAT) -> bytes:
+    return dumped(File(form, division, [[*events, (0, END)]]))
 
 
-def file(events: bytes, *, form: int = 0, division: int = BEAT) -> bytes:
-    track = b"MTrk" + struct.pack(">I", len(events) + 4) + events + b"\x00\xff\x2f\x00"
-    return b"MThd" + struct.pack(">IHHH", 6, form, 1, division) + track
+def note(ticks: int = BEAT, pitch: int = 60) -> list[Event]:
+    return [(0, bytes([0x90, pitch, 64])), (ticks, bytes([0x80, pitch, 0]))]
 
 
-def note(ticks: int = BEAT, pitch: int = 60) -> bytes:
-    return bytes([0, 0x90, pitch, 64]) + length(ticks) + bytes([0x80, pitch, 0])
+def tempo(microseconds: int) -> Event:
+    return 0, meta(0x51, microseconds.to_bytes(3, "big"))
 
 
-def tempo(microseconds: int) -> bytes:
-    return b"\x00\xff\x51\x03" + microseconds.to_bytes(3, "big")
+def signature(beats: int, power: int, *, after: int = 0) -> Event:
+    return after, meta(0x58, bytes([beats, power, 24, 8]))
 
 
-def signature(beats: int, power: int, *, after: int = 0) -> bytes:
-    return length(after) + b"\xff\x58\x04" + bytes([beats, power, 24, 8])
-
-
-NOTES = b"".join(note(pitch=60 + at % 12) for at in range(64))
-TURNS = b"".join(signature(3 + at % 2, 2, after=1) for at in range(3_000))
+NOTES = [event for at in range(64) for event in note(pitch=60 + at % 12)]
+TURNS = [signature(3 + at % 2, 2, after=1) for at in range(3_000)]
+CUT_SHORT = (0, b"\xff\x01" + quantity(2**28 - 1))
 BOMBS = {
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(1_000), "not a MIDI file"),
-    "20,001 notes": (file(note(1) * 20_001), "holds 20001 notes, at most 20000"),
-    "a microsecond a beat": (file(tempo(1) + NOTES), "a bar must last 0.01 s at least"),
-    "an hour": (file(tempo(2**24 - 1) + NOTES * 4), "lasts 4295 seconds, at most 1800"),
-    "a tick a beat": (file(NOTES, division=1), "lasts 15360 seconds"),
-    "bars of 1/128": (file(signature(1, 7) + NOTES), "has 2017 bars, at most 2000"),
-    "a metre a tick": (file(TURNS + NOTES), "bars, at most 2000"),
-    "a text of 256 MiB": (file(b"\x00\xff\x01" + length(2**28 - 1) + NOTES), "damaged MIDI file"),
-    "notes that never end": (file(b"\x01\x90\x3c\x40" * 5_000), "holds no notes"),
+    "20,001 notes": (file(*note(1) * 20_001), "holds 20001 notes, at most 20000"),
+    "a microsecond a beat": (file(tempo(1), *NOTES), "a bar must last 0.01 s at least"),
+    "an hour": (file(tempo(2**24 - 1), *NOTES * 4), "lasts 4295 seconds, at most 1800"),
+    "a tick a beat": (file(*NOTES, division=1), "lasts 15360 seconds"),
+    "bars of 1/128": (file(signature(1, 7), *NOTES), "has 2017 bars, at most 2000"),
+    "a metre a tick": (file(*TURNS, *NOTES), "bars, at most 2000"),
+    "a text of 256 MiB": (file(CUT_SHORT, *NOTES), "damaged MIDI file"),
+    "notes that never end": (file(*[(1, b"\x90\x3c\x40")] * 5_000), "holds no notes"),
 }
 ODD = (
-    file(signature(255, 255) + NOTES),
-    file(signature(1, 255) + NOTES),
-    file(signature(0, 0) + NOTES),
-    file(tempo(2**24 - 1) + NOTES),  # the slowest
-    file(NOTES, form=2),
-    file(note(1)),
-    file(note(1, 0) + note(1, 127)),
-    file(b"\x00\xff\x01" + length(2**20) + bytes(2**20) + NOTES),  # a long text
+    *(file(signature(*own), *NOTES) for own in ((255, 255), (1, 255), (0, 0))),
+    file(tempo(2**24 - 1), *NOTES),  # the slowest
+    file(*NOTES, form=2),
+    file(*note(1)),
+    file(*note(1, 0), *note(1, 127)),
+    file((0, meta(1, bytes(2**20))), *NOTES),  # a long text
 )
 
 
