@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -194,16 +194,10 @@ def _told(
     return found
 
 
-@dataclass(frozen=True)
-class Music:
-    """Hold a sequence drawn at random.
+class Music(NamedTuple):
+    """Hold a sequence drawn at random: what is given, what is written, and all of it.
 
-    Attributes:
-        script: What is given of it.
-        segments: What is written.
-        ids: All of it, with its end.
-        told: The slots and choices that all of it is foretold by, given chords among them.
-        n_told: How many of those are in the prompt.
+    It is foretold by slots and choices, given chords among them, `n_told` of them in the prompt.
     """
 
     script: Script

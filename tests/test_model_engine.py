@@ -24,7 +24,6 @@ from model_cases import (
     SLOT_IDS,
     VARIANTS,
     V,
-    choices_of,
     given_note,
     make_bars,
     make_model,
@@ -142,11 +141,11 @@ def test_a_lean_is_asked_for_before_each_bar(engine: Engine, guidance: float) ->
         ((np.zeros(V + 1),), "a bias must be two rows of finite numbers"),
         ((ZEROS + np.float32(np.nan),), "a bias must be two rows of finite numbers"),
         ((ZEROS, np.zeros((3, 2)), np.zeros(2)), "pairs and weights do not fit"),
-        *(((ZEROS, np.array([pair]), np.zeros(1)), f"ids outside the {V + 1}")
-          for pair in ((1, V + 1), (-2, 1), (1, -1))),
-        ((ZEROS, np.array([[1, 1]]), np.full(1, np.inf)), "weights that are not finite"),
+        *[((ZEROS, pair, [0]), f"ids outside the {V + 1}") for pair in ([[1, V + 1]], [[-2, 1]])],
+        ((ZEROS, [[1, -1]], [0]), f"ids outside the {V + 1}"),
+        ((ZEROS, [[1, 1]], [np.inf]), "weights that are not finite"),
     ],
-)  # fmt: skip
+)
 def test_a_lean_that_is_none_is_refused(arrays: tuple[Any, ...], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         LogitBias(*arrays)
@@ -196,17 +195,9 @@ def test_threads_and_instructions_change_nothing(name: str) -> None:
     assert sum(1 for _ in zip(engine.write(rows(*range(9)), GRAMMAR), range(2), strict=False)) == 2
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
-@pytest.mark.parametrize("kind", ["plain", "sampled chords", "given notes"])
-def test_one_number_is_used_for_each_choice(engine: Engine, kind: str, guidance: float) -> None:
-    row = make_row(8, SCRIPTS[kind], guidance=guidance)
-    expected = Uniforms(np.random.default_rng(8))
-    for segment in written(engine, [row])[0]:
-        expected.drop(len(choices_of([*segment, BAR])))
-    assert row.uniforms.take() == expected.take()
-
-
-def test_rows_are_taken_as_places_come_free(engine: Engine) -> None:
+def test_rows_are_taken_as_places_come_free_and_an_engine_that_was_left_goes_on(
+    engine: Engine,
+) -> None:
     taken: list[int] = []
 
     def endless() -> Iterator[EngineRow]:
@@ -237,19 +228,15 @@ def test_bars_are_told_as_they_come(engine: Engine) -> None:
         assert all(part == whole[at][: len(part)] for part in parts)
 
 
-def test_an_engine_may_be_left_in_the_middle_or_go_wrong_and_be_used_again(engine: Engine) -> None:
+def test_an_engine_that_went_wrong_may_be_used_again(engine: Engine) -> None:
     def failing() -> Iterator[EngineRow]:
         yield from rows(0, 1)
         raise RuntimeError("no more rows")
 
     full = written(engine, rows(*range(8)))
-    writing = engine.write(rows(*range(8)), GRAMMAR)
-    next(writing)
-    writing.close()  # type: ignore[attr-defined]
     with pytest.raises(RuntimeError, match="no more rows"):
         list(engine.write(failing(), GRAMMAR))
-    assert written(engine, rows(*range(8))) == full
-    assert written(engine, []) == []
+    assert written(engine, rows(*range(8))) == full and written(engine, []) == []
 
 
 @torch.inference_mode()
@@ -304,15 +291,14 @@ def narrow_after(n_bars: int) -> Bad:
         (narrow_after(0), f"a bias must have {V + 1} columns, got {V}"),
         (narrow_after(1), f"a bias must have {V + 1} columns, got {V}"),
         (nats_of([BOS, *[BAR, SIGN] * 96]), "97 events exceed a context of"),
-        *((nats_of(bad), f"ids that begin with {BOS} are expected")
-          for bad in ([], [BAR, SIGN], [[BOS, BAR]])),
-        *((nats_of([BOS, bad]), f"ids must be in 0 to {V - 1}") for bad in (V, -1)),
+        *[(nats_of(bad), f"ids that begin with {BOS}") for bad in ([], [BAR, SIGN], [[BOS, BAR]])],
+        *[(nats_of([BOS, bad]), f"ids must be in 0 to {V - 1}") for bad in (V, -1)],
         (row_with(prompt=(BOS, V)), f"a given id lies outside the {V} ids"),
         (row_with(prompt=(CONTROL,)), f"a prompt begins with {BOS}, the head of a bar with {BAR}"),
         (row_with(bars=make_bars(2, head=(-1,))), f"a given id lies outside the {V} ids"),
         (row_with(bars=make_bars(2, head=(SIGN,))), f"a prompt begins with {BOS}"),
-        *((row_with(bars=make_bars(2, given=(bad,))), "is no note that can be given")
-          for bad in ((0, 0, 0, 0), (POSITIONS[0], FREE, FREE, FREE))),
+        (row_with(bars=make_bars(2, given=((0, 0, 0, 0),))), "is no note that can be given"),
+        (row_with(bars=make_bars(2, given=((POSITIONS[0], FREE, FREE, FREE),))), "is no note that"),
         (row_with(max_notes=93), r"a bar may take 97 events .* do not fit into a context of 96"),
         (row_with(max_repeated=85), "a bar may take 97 events with what is given before it"),
         (row_with(pitches=(PITCHES[5], PITCHES[4])), "the pitches .* are not within"),
@@ -321,7 +307,7 @@ def narrow_after(n_bars: int) -> Bad:
         (written_in(Grammar(V + 1, LAYOUT)), "a grammar of"),
         (written_in(Grammar(V, replace(LAYOUT, bos=0))), "a grammar of"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_refused(engine: Engine, use: Bad, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         use(engine)

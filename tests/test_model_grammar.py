@@ -68,15 +68,12 @@ IDS = [
 """A head, a bar with two given notes, chords and three notes, a bar with one note."""
 
 
-def test_what_enters_together_is_as_by_hand() -> None:
+def test_what_enters_together_and_what_is_foretold_is_as_by_hand() -> None:
     assert rows_of(events_of(IDS)) == [
         [BOS, CONTROL, CONTROL + 2], [BAR, SIGN], [GIVEN, P[2], N[5], D[1]], [GIVEN, P[4], N[1]],
         [CHORDS_A[2], CHORDS_B[0]], [P[0], N[3], D[0], S[0]], [N[6], D[1], S[4], P[0], V],
         [P[2], N[5], D[1], S[1]], [BAR, SIGN], [P[7], N[0], D[2], S[3]],
     ]  # fmt: skip
-
-
-def test_what_is_foretold_is_as_by_hand() -> None:
     none, bar, end = [NONE] * len(SLOTS), LAYOUT.advance_bar, LAYOUT.advance_bar + 1
     found = events_of(IDS)
     assert found.chosen.tolist() == [
@@ -87,9 +84,6 @@ def test_what_is_foretold_is_as_by_hand() -> None:
     assert found.is_note.tolist() == [False] * 5 + [True] * 3 + [False, True]
     assert found.first.tolist() == [0, 10]
     np.testing.assert_array_equal(found.learnt, found.chosen != NONE)
-
-
-def test_what_is_not_to_be_learnt_is_told_by_id() -> None:
     learnt = [True] * len(IDS)
     for token in (CHORDS_B[0], N[6], P[2], EOS):
         learnt[len(IDS) - 1 - IDS[::-1].index(token)] = False
@@ -108,18 +102,6 @@ def test_no_id_is_lost_and_none_comes_twice(seed: int) -> None:
     assert Counter(again) == Counter(token for token in music.ids if token != EOS)
     chosen = events_of(music.ids).chosen
     assert [(s, int(own[s])) for own in chosen for s in range(6) if own[s] != NONE] == music.told
-
-
-@QUIETLY
-@given(SEEDS, st.integers(0, 10**6))
-def test_an_event_follows_from_what_came_before_alone(seed: int, cut: int) -> None:
-    one, other = (draw_music(np.random.default_rng([seed, n])).ids for n in (0, 1))
-    bars = np.flatnonzero(np.array(one) == BAR)
-    before = one[: int(bars[cut % len(bars)])]
-    whole, mixed = events_of(one), events_of([*before, *other[other.index(BAR) :]])
-    n = len(rows_of(events_of(before)))
-    assert rows_of(mixed)[:n] == rows_of(whole)[:n]
-    np.testing.assert_array_equal(mixed.chosen[: n - 1], whole.chosen[: n - 1])
 
 
 @QUIETLY
@@ -144,24 +126,6 @@ def test_a_layout_is_found_by_the_texts_of_the_tokens() -> None:
         EventLayout.from_texts([text for text in TEXTS if text != "Given_None"])
     with pytest.raises(ValueError, match="the vocabulary lacks Pitch, or its ids are scattered"):
         EventLayout.from_texts([*TEXTS, "Pitch_81"])
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"bos": -1}, "bos must name ids, got -1"),
-        ({"bos": True}, "bos must name ids, got True"),
-        ({"bos": [1, 2]}, r"bos must name ids, got \[1, 2\]"),
-        *(({"pitch": bad}, "pitch must name ids") for bad in (5, [5], [5, 0], [5, 1.5], None)),
-        ({"eos": PITCHES[3]}, rf"pitch and eos have id {PITCHES[3]} in common"),
-        ({"colour": 1}, "unknown or missing key in the layout of events: colour"),
-    ],
-)
-def test_a_layout_that_names_no_ids_is_refused(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        EventLayout.from_dict({**asdict(LAYOUT), **changes})
-    with pytest.raises(ValueError, match=f"position names id {POSITIONS[-1]} of {POSITIONS[-1]}"):
-        LAYOUT.check(POSITIONS[-1])
 
 
 WIDE: dict[str, Any] = {"pitches": (PITCHES[0], PITCHES[-1])}
@@ -198,34 +162,6 @@ def test_bounds_and_ends_are_the_scripts() -> None:
     for slot, choice in choices_of([EOS]):
         assert not both.done and both.slot == slot and both.push(choice) == []
     assert both.done and both.segments == [note(0, 5)]
-
-
-def test_a_given_note_cannot_be_passed() -> None:
-    wanted = (given_note(2, 6), given_note(2, 9, 0, 2), given_note(5, 3))
-    walk = Walk(GRAMMAR, make_script(2, bars=make_bars(2, given=wanted), **WIDE))
-    assert allowed_after(walk) == [*POSITIONS[:3]]
-    assert allowed_after(walk, *note(0, 30)) == [*POSITIONS[1:3], V]
-    assert allowed_after(walk, POSITIONS[2]) == [*PITCHES[:7]]
-    assert allowed_after(walk, *note(2, 4)[1:]) == [V]
-    walk.push(SAME)
-    assert allowed_after(walk) == [*PITCHES[5:7]]
-    walk = Walk(GRAMMAR, make_script(2, bars=make_bars(2, given=wanted), **WIDE))
-    assert allowed_after(walk, *note(2, 6), PITCHES[8]) == [*VELOCITIES]
-    assert allowed_after(walk, *note(2, 8)[2:], PITCHES[9]) == [VELOCITIES[0]]
-    assert allowed_after(walk, VELOCITIES[0]) == [DURATIONS[2]]
-    assert allowed_after(walk, DURATIONS[2]) == [*POSITIONS[3:6], V]
-    assert allowed_after(walk, *note(5, 3)) == [BAR, *POSITIONS[6:], V]
-
-
-def test_a_full_bar_writes_nothing_but_what_is_given() -> None:
-    wanted = (given_note(2, 6), given_note(2, 9), given_note(7, 39))
-    script = make_script(2, bars=make_bars(2, given=wanted), max_notes=1, reach=0)
-    walk = Walk(GRAMMAR, script)
-    assert allowed_after(walk, *note(0, 4)) == [POSITIONS[2]]
-    assert allowed_after(walk, POSITIONS[2]) == [PITCHES[6]]
-    assert allowed_after(walk, *note(2, 6)[1:], PITCHES[9]) == [*VELOCITIES]
-    assert allowed_after(walk, *note(2, 9)[2:]) == [POSITIONS[7]]
-    assert allowed_after(walk, *note(7, 39)) == [BAR]
 
 
 def is_playable(pitches: list[int]) -> bool:
@@ -313,21 +249,6 @@ def test_all_music_can_be_written_and_enters_the_network_as_when_learnt(seed: in
         entered += walk.push(choice)
     assert walk.done and walk.segments == music.segments
     assert entered == GRAMMAR.rows(music.ids)
-    for n in range(len(music.segments)):
-        own = [t for bar, ids in zip(music.script.bars, music.segments[:n], strict=False)
-               for t in (*bar.head, *ids)]  # fmt: skip
-        whole = [*music.script.prompt, *own, *music.script.bars[n].head]
-        assert music.script.opening(music.segments[:n]) == whole
-
-
-def test_a_restart_forgets_the_bar_in_hand_only() -> None:
-    walk = Walk(GRAMMAR, make_script(bars=make_bars(3, given=(given_note(3, 6),))))
-    allowed_after(walk, *note(3, 6), BAR, *note(3, 6), POSITIONS[5])
-    walk.restart()
-    assert walk.segments == [note(3, 6)]
-    assert allowed_after(walk) == [*POSITIONS[:4]]
-    allowed_after(walk, *note(3, 6), BAR)
-    assert walk.segments == [note(3, 6), note(3, 6)]
 
 
 @pytest.mark.parametrize(

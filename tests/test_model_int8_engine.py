@@ -75,15 +75,6 @@ def torch_logits(model: Transformer) -> NDArray[np.float32]:
     return np.concatenate(parts, axis=1)
 
 
-def loss_of(logits: NDArray[np.float32]) -> float:
-    """Return what all the choices of some events cost."""
-    parts = np.split(logits.astype(np.float64), np.cumsum(LAYOUT.n_choices)[:-1], axis=1)
-    chosen = some_events()[1]
-    told = (np.log(np.exp(own).sum(1)) - own[np.arange(N), chosen[:, slot]]
-            for slot, own in enumerate(parts))  # fmt: skip
-    return float(sum(np.nansum(own) for own in told))
-
-
 @pytest.mark.parametrize("shape", [*ODD_SHAPES, *SIZES.values()])
 def test_logits_are_those_of_torch_within_the_rounding(shape: dict[str, int]) -> None:
     model = steady_model(shape)
@@ -94,8 +85,6 @@ def test_logits_are_those_of_torch_within_the_rounding(shape: dict[str, int]) ->
         np.testing.assert_array_equal(int8(model).logits(events[:n], chosen[:n]), found[:n])
     assert np.abs(found - expected)[asked].mean() < 0.08 * expected[asked].std()
     assert np.corrcoef(found[asked], expected[asked])[0, 1] > 0.995
-    if shape["dim"] >= SIZES["half"]["dim"]:
-        assert loss_of(found) == pytest.approx(loss_of(expected), rel=0.005)
 
 
 @pytest.mark.parametrize("shape", ODD_SHAPES)
@@ -123,16 +112,6 @@ def test_sums_of_the_largest_numbers_overflow_nothing(sign: int, size: float) ->
     np.testing.assert_array_equal(some_logits(int8(model)), expected)
     if lib.library().em_has_isa(b"avx2"):
         np.testing.assert_array_equal(some_logits(int8(model, instructions="avx2")), expected)
-
-
-@pytest.mark.parametrize(("places", "threads"), [(7, 1), (64, 2), (2, 4)])
-def test_any_number_of_places_and_threads_writes_the_same(places: int, threads: int) -> None:
-    def rows() -> list[Any]:
-        return [make_row(seed, guidance=1.0 + seed % 2) for seed in range(70)]
-
-    assert written(int8(make_model(), places=places, threads=threads), rows()) == written(
-        int8(make_model()), rows()
-    )
 
 
 def test_several_calls_at_the_same_time_do_not_disturb_each_other() -> None:

@@ -237,7 +237,6 @@ class Reference(NamedTuple):
 
     Attributes:
         quantiles: By factor, its values at `SHARES`, rising, shape (21,).
-        n_clips: From how many clips.
     """
 
     quantiles: Mapping[str, FloatColumn]

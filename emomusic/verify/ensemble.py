@@ -262,7 +262,6 @@ class KernelEnsemble:
         coefficients: By name of the member, shape (s, 4) or (s, 1).
         n_whole: How many of the supports are whole clips.
         bounds: Distances at which familiarity is 0 and 1, shape (2,).
-        width: Multiplies the width of all kernels.
     """
 
     supports: Points

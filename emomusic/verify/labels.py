@@ -42,7 +42,6 @@ class LabelledClip:
     Attributes:
         source: The collection it is from, such as "emopia".
         song: The song it is cut from; clips of one song stay on one side of a split.
-        quadrant: "Q1" to "Q4".
         valence, arousal: Mean of the listeners' values in [-1, 1]; None where nobody was asked.
         part: "mapper" or "judge": which half of the songs it belongs to.
         valence_spread, arousal_spread: Standard deviation of single listeners' values; None
