@@ -129,12 +129,11 @@ class Clock:
     other_cpu: float | None = None
     _start: tuple[float, float | None, float] = field(default=(0.0, None, 0.0), repr=False)
 
-    def __enter__(self) -> Clock:
+    def start(self) -> None:
         """Start."""
         self._start = (time.perf_counter(), _busy(), _own())
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         """Stop, and tell how long it was and how busy others were."""
         start, busy, own = self._start
         now = _busy()
@@ -142,6 +141,15 @@ class Clock:
         if now is not None and busy is not None and self.seconds >= MIN_SECONDS:
             others = (now - busy) - (_own() - own)
             self.other_cpu = max(round(others / self.seconds, 3), 0.0)
+
+    def __enter__(self) -> Clock:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.stop()
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.measure import Bench, Clock
@@ -40,16 +39,16 @@ def measure_train(bench: Bench, *, size: str) -> None:
         size=size, context=CONTEXT, max_steps=N_STEPS, batch_events=BATCH_EVENTS, eval_events=1,
         device="cpu", threads=bench.threads,
     )  # fmt: skip
-    clock, ends, seen = Clock(), ExitStack(), []
+    clock, seen = Clock(), []
 
     def note(record: dict[str, float]) -> None:
         if "loss" not in record:
             return
         seen.append(record["notes"])
         if len(seen) == 1:
-            ends.enter_context(clock)
+            clock.start()
         else:
-            ends.close()
+            clock.stop()
 
     with tempfile.TemporaryDirectory() as out:
         train(rows, Path(out), config, report=note)
