@@ -29,8 +29,7 @@ from emomusic.evaluation.accuracy import classes_of, listen, make_panel, right_r
 from emomusic.evaluation.quality import Piece
 from emomusic.evaluation.render import table
 from emomusic.evaluation.rows import Row, chosen
-from emomusic.evaluation.structure import Measured, alone_rows, rate_rows, tell_apart
-from emomusic.evaluation.verifier import TABLES
+from emomusic.evaluation.structure import TABLES, Measured, alone_rows, rate_rows, tell_apart
 from emomusic.mapping import Mapper
 from emomusic.music.notes import make_notes
 from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of, write_score
