@@ -11,14 +11,7 @@ from emomusic.compose.request import CONTINUE
 from emomusic.music.attributes import measure, passage_of
 from emomusic.music.key import estimate_key
 from emomusic.music.notes import Notes
-from emomusic.music.score import (
-    ScoreError,
-    grid_of,
-    notes_of,
-    parse_score,
-    seconds_at,
-    tempo_of,
-)
+from emomusic.music.score import ScoreError, grid_of, notes_of, parse_score, seconds_at, tempo_of
 from emomusic.music.smf import MidiFile, continue_midi
 from emomusic.music.tokenizer import Tokenizer
 

@@ -37,10 +37,7 @@ def _load_midi() -> Run:
 
 
 def _parser(
-    module: str,
-    name: str,
-    holds: Callable[[Callable[[str], Any], Any], bool],
-    error: str = "",
+    module: str, name: str, holds: Callable[[Callable[[str], Any], Any], bool], error: str = ""
 ) -> Callable[[], Run]:
     """Return what loads a parser of texts, its documented error, and what holds of what it reads.
 

@@ -151,11 +151,7 @@ def build(ratings: dict[str, dict[str, Any]]) -> dict[str, Any]:
     emotions = {}
     for name, valence, arousal in zip(ratings, valences, arousals, strict=True):
         emotions[name] = _entry(name, into_circle(valence, arousal), ratings[name]["families"])
-    return {
-        "method": METHOD,
-        "references": REFERENCES,
-        "emotions": dict(sorted(emotions.items())),
-    }
+    return {"method": METHOD, "references": REFERENCES, "emotions": dict(sorted(emotions.items()))}
 
 
 def _entry(name: str, point: tuple[float, float], families: list[str]) -> dict[str, Any]:

@@ -42,10 +42,7 @@ from emomusic.model.torch_engine import sample_choice
 from emomusic.model.transformer import Transformer
 
 POSITIONS, PITCHES, VELOCITIES, DURATIONS, CHORDS_A, CHORDS_B = SLOT_IDS
-BY_SLOT = {
-    "temperature": (0.7, 1.3, 2.0, 0.5, 1.0, 1.0),
-    "top_p": (0.95, 0.8, 1.0, 0.9, 1.0, 0.7),
-}
+BY_SLOT = {"temperature": (0.7, 1.3, 2.0, 0.5, 1.0, 1.0), "top_p": (0.95, 0.8, 1.0, 0.9, 1.0, 0.7)}
 ZEROS = np.zeros((2, V + 1), np.float32)
 MELODY = (given_note(1, 6, 2), given_note(5, 4), given_note(5, 8, 0, 3))
 

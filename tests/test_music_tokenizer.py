@@ -246,14 +246,11 @@ def test_special_tokens_stand_before_the_music_in_one_order() -> None:
     assert len(chords) == 109 and (np.diff(chords) == 1).all()
     assert [VOCABULARY.texts[chords[n]] for n in (9 * 7 + 5, 108)] == ["ChordB_7:7", "ChordB_none"]
     assert [VOCABULARY.texts[form[code - 1]] for code in (1, 5, 6, 10)] == [
-        *("Form-whole_1", "Form-whole_16", "Form-rhythm_1", "Form-rhythm_16"),
+        *("Form-whole_1", "Form-whole_16", "Form-rhythm_1", "Form-rhythm_16")
     ]
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "[" * 100_000, '{"tokenization": "TSD", "config": {}}'],
-)
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"tokenization": "TSD", "config": {}}'])
 def test_another_file_is_no_tokenizer(text: str, tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(text)

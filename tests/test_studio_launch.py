@@ -148,7 +148,7 @@ def test_files_of_answers_do_not_pile_up_and_a_full_disk_is_told_in_a_sentence(
     answers = [midi(compose("joy", bars=1, seed=seed)) for seed in range(4)]
     held = [path.read_bytes() for path in tmp_path.rglob("emomusic.mid")]
     assert sorted(held) == sorted(answers[2:])
-    monkeypatch.setattr(launch, "write_atomically", full)
+    monkeypatch.setattr(launch, "write_bytes", full)
     assert refusal(compose) == "The file cannot be written: No space left on device."
     del compose
     gc.collect()

@@ -136,9 +136,7 @@ def test_a_link_or_a_file_brings_back_what_may_be_asked_for_here(
 # Pieces as the components take them
 
 
-def test_a_piece_is_drawn_with_its_sound_or_with_room_for_what_comes(
-    composed: StudioPiece,
-) -> None:
+def test_a_piece_is_drawn_with_its_sound_or_with_room_for_what_comes(composed: StudioPiece) -> None:
     columns = [[0.0, 0.2504], [0.5, 1.0], [60, 36], [80, 127], [1, 0]]
     assert pack_notes(*map(np.array, columns)) == "0,500,60,80,1;250,1000,36,127,0;"
     update, growing = roll_of(composed, audio="clip.flac"), roll_of(composed, n_bars=16)

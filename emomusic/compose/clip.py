@@ -139,25 +139,24 @@ class Clip:
 
 def write_clips(
     clips: Iterable[Clip], folder: Path, *, formats: Sequence[str] = ("mid",)
-) -> Iterator[dict[str, Any]]:
-    """Write clips as they come, then the manifest of those that were written.
-
-    Yields the line of the manifest of each clip, after its files are there.
+) -> list[dict[str, Any]]:
+    """Write clips, then the manifest of those that were written, and return its lines.
 
     Raises:
         OutputError: If a file cannot be written; the manifest then names the clips before.
     """
-    lines: list[str] = []
+    lines: list[dict[str, Any]] = []
     with raise_as_output_error(folder):
         try:
             for clip in clips:
                 line = line_of(clip, formats, number=clip.index)
                 write_files(clip, folder, line["files"])
-                lines.append(f"{json.dumps(line)}\n")
-                yield line
+                lines.append(line)
         finally:
             if lines:
-                write_text(folder / MANIFEST_NAME, "".join(lines))
+                text = "".join(f"{json.dumps(line)}\n" for line in lines)
+                write_text(folder / MANIFEST_NAME, text)
+    return lines
 
 
 def line_of(

@@ -377,12 +377,7 @@ def _best_neighbour(text: IntColumn, n_known: int) -> tuple[IntColumn, IntColumn
 
 
 def draw_windows(
-    clips: Sequence[Matches],
-    real: Sequence[Matches],
-    song: IntColumn,
-    *,
-    n_windows: int,
-    seed: int,
+    clips: Sequence[Matches], real: Sequence[Matches], song: IntColumn, *, n_windows: int, seed: int
 ) -> tuple[list[Matches], IntColumn]:
     """Draw windows as long as each clip: first a song, then a place in it, all places alike.
 

@@ -15,14 +15,7 @@ from emomusic.compose.clip import Clip, write_clips
 from emomusic.compose.composer import Composer
 from emomusic.compose.request import Request
 from emomusic.emotion import find_emotion
-from emomusic.evaluation import (
-    accuracy,
-    control,
-    memorisation,
-    quality,
-    structure,
-    validity,
-)
+from emomusic.evaluation import accuracy, control, memorisation, quality, structure, validity
 from emomusic.evaluation.accuracy import Panel, make_panel, quadrants_of
 from emomusic.evaluation.control import Design
 from emomusic.evaluation.quality import POP_PIANO, Piece, composed_pieces, real_pieces
@@ -112,8 +105,7 @@ class Context:
         s = self.settings
         asked = map(find_emotion, quadrants_of(s.count))
         clips = self.compose([Request(emotion, n_bars=s.bars) for emotion in asked])
-        for _ in write_clips(clips, self.out):
-            pass
+        write_clips(clips, self.out)
         return clips
 
     @cached_property

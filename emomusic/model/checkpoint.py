@@ -267,11 +267,7 @@ def as_float32(tensor: Array) -> NDArray[np.float32]:
 
 
 def save_model(
-    folder: Path,
-    model: Transformer,
-    *,
-    recipe: Mapping[str, Any],
-    dtype: torch.dtype | None = None,
+    folder: Path, model: Transformer, *, recipe: Mapping[str, Any], dtype: torch.dtype | None = None
 ) -> None:
     """Write the weights in files of at most 15 MiB, then the config that names them.
 

@@ -18,8 +18,6 @@ END_OF_TRACK, PORT, TRACK_NAME = 0x2F, 0x21, 0x03
 META, SYSEX, SYSEX_GOES_ON = 0xFF, 0xF0, 0xF7
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, CHANNEL_PRESSURE, BEND = 0x80, 0x90, 0xB0, 0xC0, 0xD0, 0xE0
 DRUM_CHANNEL = 9
-PEDAL = 64
-"""Controller of the sustain pedal."""
 AT_REST = ((121, 0), (0, 0), (32, 0), (7, 100), (10, 64), (11, 127), (64, 0))
 """Controllers and values of a channel that nothing is left on: all reset, bank, volume, pan,
 expression, pedal."""
@@ -27,24 +25,14 @@ expression, pedal."""
 
 @dataclass(frozen=True)
 class MidiEvent:
-    """Hold one event of a track.
+    """Hold one event of a track, which stands there from `start` to `stop`."""
 
-    Attributes:
-        tick: From the start of the track.
-        status: Its status byte, written or running.
-        data: The bytes after it; those of a meta event begin with its type and leave its length
-            out, those of a SysEx message leave its length out.
-        start: Where its delta time begins in the track.
-        body: Where it begins after its delta time.
-        stop: Where the next one begins.
-    """
-
-    tick: int
-    status: int
-    data: bytes
-    start: int
-    body: int
-    stop: int
+    tick: int  # from the start of the track
+    status: int  # its status byte, written or running
+    data: bytes  # what follows, without lengths; of a meta event its type first
+    start: int  # where its delta time begins
+    body: int  # where it begins after its delta time
+    stop: int  # where the next one begins
 
     def is_meta(self, kind: int) -> bool:
         """Tell whether it is a meta event of a type."""
@@ -53,28 +41,20 @@ class MidiEvent:
 
 @dataclass(frozen=True)
 class MidiFile:
-    """Hold the chunks of a standard MIDI file.
+    """Hold the chunks of a standard MIDI file."""
 
-    Attributes:
-        kind: 0 one track, 1 tracks that sound together, 2 tracks one after the other.
-        division: Ticks a quarter note; with its highest bit set, frames a second and ticks a frame.
-        n_tracks: Of the chunks; what comes after them is kept, and is no music.
-        chunks: Name and bytes of each, as they stand, after the head.
-    """
-
-    kind: int
-    division: int
-    n_tracks: int
-    chunks: tuple[tuple[bytes, bytes], ...]
+    kind: int  # 0 one track, 1 tracks that sound together, 2 tracks one after the other
+    division: int  # ticks a quarter note; with its highest bit set, of a second
+    n_tracks: int  # of the chunks; what comes after them is kept, and is no music
+    chunks: tuple[tuple[bytes, bytes], ...]  # name and bytes of each, as they stand
 
     @classmethod
     def parse(cls, data: bytes) -> MidiFile:
-        """Read the chunks; a RIFF file (`.rmi`) is opened.
+        """Read the chunks.
 
         Raises:
             ScoreError: If it is no MIDI file, or ends inside a chunk.
         """
-        data = unwrap(data)
         if data[:4] != b"MThd" or len(data) < 14:
             raise ScoreError("not a MIDI file: it does not start with MThd")
         at = 8 + int.from_bytes(data[4:8], "big")
@@ -120,19 +100,6 @@ class MidiFile:
         first = next(i for i, (name, _) in enumerate(self.chunks) if name == b"MTrk")
         changed = (b"MTrk", insert_events(self.chunks[first][1], events))
         return replace(self, chunks=(*self.chunks[:first], changed, *self.chunks[first + 1 :]))
-
-
-def unwrap(data: bytes) -> bytes:
-    """Return the MIDI file inside a RIFF file of type RMID, or what is no such file as it is."""
-    if data[:4] != b"RIFF" or data[8:12] != b"RMID":
-        return data
-    at = 12
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        if data[at : at + 4] == b"data":
-            return data[at + 8 : at + 8 + size]
-        at += 8 + size + size % 2
-    return data
 
 
 def events_of(track: bytes) -> Iterator[MidiEvent]:
@@ -381,9 +348,7 @@ def continue_midi(given: bytes, added: ScoreTick, *, at: float, n_beats: float) 
     return with_part(file, _apart(placed), at=start, end=end, conductor=conductor)[0].dump()
 
 
-def _apart(
-    notes: Iterable[tuple[int, int, int, int]],
-) -> list[tuple[int, int, int, int]]:
+def _apart(notes: Iterable[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
     """Return notes of which none is without length and none overlaps the next of its pitch.
 
     Where ticks are too coarse for two of a pitch, the later one goes.

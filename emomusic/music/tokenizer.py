@@ -179,8 +179,7 @@ def built_vocabulary(special: Sequence[str] | None = None) -> Vocabulary:
 
 
 def special_tokens(
-    attributes: Sequence[str] = ATTRIBUTE_NAMES,
-    bar_attributes: Sequence[str] = BAR_ATTRIBUTE_NAMES,
+    attributes: Sequence[str] = ATTRIBUTE_NAMES, bar_attributes: Sequence[str] = BAR_ATTRIBUTE_NAMES
 ) -> list[str]:
     """Return the texts of the ids before the music.
 

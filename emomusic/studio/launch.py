@@ -176,7 +176,7 @@ def endpoint(composer: Composer) -> Callable[..., dict[str, Any]]:
         path = Path(folder.name) / str(next(numbers) % N_FILES) / "emomusic.mid"
         try:
             path.parent.mkdir(exist_ok=True)
-            write_bytes(path, data=clip.midi)
+            write_bytes(path, clip.midi)
         except OSError as error:
             raise refusal(f"The file cannot be written: {error.strerror or error}") from error
         explanation, _ = explain_score(clip.score, composer.verifier)

@@ -20,9 +20,7 @@ FILLED = ("notes a bar", "notes in the last bar", "longest note of the last bar,
 
 
 @section(
-    "Bars and endings",
-    Table(("empty bars", "overlong clips"), "name"),
-    Table(FILLED, "quantile"),
+    "Bars and endings", Table(("empty bars", "overlong clips"), "name"), Table(FILLED, "quantile")
 )
 def fills(context: Context) -> Iterator[Row]:
     """Count how the bars of the first draws and of all songs of the rows are filled."""

@@ -32,15 +32,7 @@ from emomusic.evaluation.control import (
     requests_of,
     sweeps,
 )
-from emomusic.evaluation.rows import (
-    Matrix,
-    Row,
-    Table,
-    correlation,
-    plain_rows,
-    section,
-    spearman,
-)
+from emomusic.evaluation.rows import Matrix, Row, Table, correlation, plain_rows, section, spearman
 from emomusic.training.rows import Rows
 from studies import main_of, run_study
 from studies.leakage.real import RealMusic, possible, ranks_of, real_music
