@@ -97,8 +97,8 @@ class EventLayout:
 
     @property
     def n_choices(self) -> tuple[int, ...]:
-        n_positions, *others = (count for _, count in self.ranges)
-        return n_positions + 3, *others
+        own = self.pitch[1], self.velocity[1], self.duration[1], self.chord_a[1], self.chord_b[1]
+        return self.position[1] + 3, *own
 
     @property
     def advance_bar(self) -> int:
