@@ -383,3 +383,12 @@ def test_what_is_not_allowed_is_never_drawn(temperature: float, top_p: float) ->
     if min(temperature, top_p) < 1e-6:
         own["temperature"] = min(temperature, 1.0)
         assert set(draw(LOGITS, 100, **own)) == {int(LOGITS.argmax())}
+
+
+def test_the_smallest_number_draws_the_likeliest_and_the_greatest_the_last_that_is_kept() -> None:
+    logits, allowed = np.array([0.0, 2.0, 1.0, 9.0], np.float32), np.array([True] * 3 + [False])
+    last = float(np.nextafter(1.0, 0.0))
+    for top_p, kept in ((1.0, 0), (0.9, 2), (0.5, 1)):  # of 0.09, 0.67 and 0.24
+        own = {"temperature": 1.0, "top_p": top_p}
+        assert sample_choice(logits, allowed, 0.0, **own) == 1
+        assert sample_choice(logits, allowed, last, **own) == kept
