@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -301,3 +302,22 @@ def test_bars_that_are_there_already_are_shown_where_a_piece_goes_on(
     for progress in compose(tiny_composer, Session(), ClipSpec(request_, 1)):
         assert progress.n_bars in ((n_bars,), (request_.n_bars,))
     assert progress.n_bars == (n_bars,)
+
+
+def test_who_leaves_stops_the_engine(
+    tiny_composer: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, stream = [], tiny_composer.stream
+
+    def watched(*arguments: object, **named: object) -> Iterator[object]:
+        try:
+            yield from stream(*arguments, **named)  # type: ignore[arg-type]
+        finally:
+            ended.append(True)
+
+    monkeypatch.setattr(tiny_composer, "stream", watched)
+    growing = compose(tiny_composer, Session(), ClipSpec(Request(JOY, n_bars=30), 2))
+    next(growing)
+    assert not ended
+    growing.close()  # type: ignore[attr-defined]
+    assert ended
