@@ -59,8 +59,8 @@ def option_of(field: Field) -> inspect.Parameter:
     hint, default = TYPES[field.kind], field.default
     if field.choices:
         hint = hint(field.name, {word: word for word in field.choices})
-        default = hint(default)
-    elif default is None:
+        default = None if default is None else hint(default)
+    if default is None:
         hint = hint | None
     option = typer.Option(
         *named, help=field.help, metavar=field.metavar, rich_help_panel=field.panel

@@ -37,7 +37,7 @@ def main() -> None:
     for name in ("tenderness", "anger"):
         clip = next(iter(composer.compose(Request(find_emotion(name), n_bars=8), seed=1)))
         notes = notes_of(clip.score)
-        beats = float(clip.n_bars * clip.request.beats_per_bar)
+        beats = clip.n_bars * clip.metre.quarters
         value = LEFT_HAND.measure(passage_of(notes, n_beats=beats, tempo=clip.tempo))
         print(f"{name}: {LEFT_HAND.name} {value:.2f} ({LEFT_HAND.unit})")
 

@@ -51,12 +51,12 @@ def _take_up(data: bytes) -> None:
     """Continue a file by a bar of its own, write it, and read it back."""
     try:
         given = Primer(data, CONTINUE)
-        theme = read_primer(given.score, TOKENIZER)
+        theme = read_primer(given, TOKENIZER)
     except ScoreError:
         return
     estimate_key(theme.like.notes)
     added = TOKENIZER.decode([TOKENIZER.vocabulary.id_of("Bar_None"), *theme.bars[-1]])
-    longer = continue_midi(data, added, at=theme.end, n_beats=float(theme.beats_per_bar))
+    longer = continue_midi(data, added, at=theme.end, n_beats=theme.metre.quarters)
     assert MidiFile.parse(longer).tracks[1:-1] == MidiFile.parse(data).tracks[1:]
     again = parse_score(longer)
     end = np.array([given.score.end()])

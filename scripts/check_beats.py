@@ -20,7 +20,7 @@ from beat_corpus import (
 )
 from numpy.typing import NDArray
 
-from emomusic.data.beat import BeatGrid, to_beats, track_beats
+from emomusic.music.beat import BeatGrid, to_beats, track_beats
 
 FloatArray = NDArray[np.float64]
 Row = dict[str, float]

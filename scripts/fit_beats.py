@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from emomusic.data.beat import (
+from emomusic.music.beat import (
     FRAME_S,
     KERNEL,
     N_FEATURES,
@@ -195,7 +195,7 @@ def main() -> None:
     """Parse the command line, fit, and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, required=True, help="folder with index.csv")
-    parser.add_argument("--output", type=Path, default=Path("emomusic/data") / NET_NAME)
+    parser.add_argument("--output", type=Path, default=Path("emomusic/music") / NET_NAME)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--frames", type=int, default=2000, help="length of an excerpt, even")

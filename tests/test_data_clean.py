@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from midi import clean_score, score_of
 
-from emomusic.data.beat import BeatGrid
 from emomusic.data.clean import SkippedError, Song, clean_performance, clean_stretches
+from emomusic.music.beat import BeatGrid
 from emomusic.music.notes import make_notes
 from emomusic.music.score import notes_of
 

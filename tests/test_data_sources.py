@@ -9,7 +9,6 @@ from midi import TPQ, score_of, song, write_songs
 from symusic.core import ScoreTick
 
 from emomusic.data import sources
-from emomusic.data.beat import BeatGrid
 from emomusic.data.clean import SkippedError
 from emomusic.data.sources import (
     CorpusFile,
@@ -20,6 +19,7 @@ from emomusic.data.sources import (
     read_stretches,
     track_song,
 )
+from emomusic.music.beat import BeatGrid
 from emomusic.music.notes import FloatColumn
 from emomusic.music.score import notes_of, write_score
 from emomusic.verify.labels import read_labels

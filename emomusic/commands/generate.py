@@ -28,7 +28,7 @@ from emomusic.compose.parse import (
     parse_settings_file,
     spec_from_options,
 )
-from emomusic.compose.request import DEFAULT_BARS, FORMATS, Request
+from emomusic.compose.request import DEFAULT_BARS, FORMATS, TRACKED, Request
 from emomusic.emotion import QUADRANTS, find_emotion
 from emomusic.extras import need
 from emomusic.terminal import (
@@ -275,11 +275,13 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
 def _check_music(job: Job, composer: Composer) -> None:
     """Refuse given music that cannot be taken up before anything is written."""
     from emomusic.compose.primer import read_primer
+    from emomusic.music.bars import Metre
 
     request = next(job.items()).settings.request
     if request.given is not None:
         with stop_on_error(ExitStatus.USAGE):
-            read_primer(request.given.score, composer.tokenizer, tonic=request.given.tonic)
+            metre = request.time_signature and Metre.parse(request.time_signature)
+            read_primer(request.given, composer.tokenizer, metre=metre or None)
 
 
 @contextmanager
@@ -316,6 +318,16 @@ def _show_clip(line: Line, options: RunOptions) -> None:
         f"p={heard['probabilities'][heard['quadrant']]:.2f})  "
         f"{line['bars']} bars  {line['tempo']:g} bpm  {line['key']}"
     )
+    if line["given_grid"] == TRACKED:
+        typer.echo(
+            f"  the given music is not played to the beats of its file: they were tracked, "
+            f"{line['given_time_signature']} (--grid file takes the file's)"
+        )
+    elif line["given_time_signature"] not in (None, line["time_signature"]):
+        typer.echo(
+            f"  the given music is in {line['given_time_signature']}, what was written in "
+            f"{line['time_signature']}"
+        )
     if options.output.explained:
         typer.echo(f"  {line['explanation']['sentence']}")
 

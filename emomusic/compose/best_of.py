@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -210,9 +210,9 @@ def _music(clip: Clip, realness: Realness | None) -> float:
     """Return what a clip gains for being built like real music, 0 to `REAL`."""
     if realness is None or clip.n_given:
         return 0.0
-    beats = clip.request.beats_per_bar
-    notes, n_beats = notes_of(clip.score), float(clip.n_bars * beats)
-    return REAL * realness.of(notes, n_beats=n_beats, beats_per_bar=beats)
+    notes, beats = notes_of(clip.score), clip.metre.beats
+    notes = replace(notes, onset=notes.onset / clip.metre.beat)
+    return REAL * realness.of(notes, n_beats=float(clip.n_bars * beats), beats_per_bar=beats)
 
 
 def _merit(clip: Clip, verifier: Verifier) -> float:
@@ -229,7 +229,7 @@ def _merit(clip: Clip, verifier: Verifier) -> float:
 
 def _distance(clip: Clip, curve: EmotionCurve, verifier: Verifier) -> float:
     """Return the mean distance between a curve and what is heard along it; 2 where nothing is."""
-    notes, beats = notes_of(clip.score), clip.request.beats_per_bar
+    notes, beats = notes_of(clip.score), clip.metre.quarters
     windows, asked = [], []
     for first in range(0, clip.n_bars, WINDOW_BARS):
         last = min(first + WINDOW_BARS, clip.n_bars)

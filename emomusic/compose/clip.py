@@ -6,7 +6,7 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -19,8 +19,9 @@ from emomusic.compose.fields import Door
 from emomusic.compose.request import FORMATS, VALUES, Request
 from emomusic.extras import MissingExtraError, need
 from emomusic.files import raise_as_output_error, rounded, write_bytes, write_text
+from emomusic.music.bars import Metre
 from emomusic.music.key import TONIC_NAMES, key_correlations, parse_tonic
-from emomusic.music.score import dump_score, notes_of
+from emomusic.music.score import dump_score, grid_of, notes_of
 from emomusic.verify.verifier import Verdict, Verifier
 
 MANIFEST_NAME = "manifest.jsonl"
@@ -47,6 +48,9 @@ class Clip:
         achieved: The same attributes, measured on what was written.
         verdict: What the verifier hears in the whole score.
         checkpoint: Name of the checkpoint.
+        metre: Of what was written.
+        taken_up: How given music was read: its `time_signature`, and its `grid`: beats of the
+            `file`, or `tracked` ones.
         joined: The bytes of a MIDI file in which given music stands as it was given; None where
             the score says all.
     """
@@ -65,6 +69,8 @@ class Clip:
     achieved: Mapping[str, float]
     verdict: Verdict
     checkpoint: str
+    metre: Metre
+    taken_up: Mapping[str, str] = field(default_factory=dict)
     joined: bytes | None = None
 
     @property
@@ -91,10 +97,12 @@ class Clip:
             "curve": None if request.curve is None else request.curve.text,
             "given": None if request.given is None else request.given.use,
             "given_bars": self.n_given,
+            "given_time_signature": self.taken_up.get("time_signature"),
+            "given_grid": self.taken_up.get("grid"),
             "bars": self.n_bars,
             "tempo": self.tempo,
             "key": self.key,
-            "time_signature": f"{request.beats_per_bar}/4",
+            "time_signature": str(self.metre),
             "chords": self.chords,
             "targets": rounded(self.targets, 4),
             "achieved": rounded(self.achieved, 4),
@@ -126,14 +134,14 @@ class Clip:
 
     def _repr_html_(self) -> str:
         """Show it in a notebook: what was asked and heard, a roll, a player; load nothing."""
-        emotion, beats = self.request.emotion, self.request.beats_per_bar
+        emotion = self.request.emotion
         asked = "" if emotion is None else f"asked {emotion.name or emotion.quadrant}, "
         sure = max(self.verdict.probabilities.values())
         words = (
             f"{asked}heard {self.verdict.quadrant} ({sure:.2f} sure) · {self.n_bars} bars, "
             f"{self.key}, {self.tempo:g} quarter notes a minute"
         )
-        roll = _roll(self.score, n_beats=self.n_bars * beats, beats_per_bar=beats)
+        roll = _roll(self.score)
         return f"<div><p>{escape(words)}</p>{roll}{_player(self.score)}</div>"
 
 
@@ -242,12 +250,13 @@ def writers_of(
         yield from ((suffix, known[suffix]) for suffix in notated)
 
 
-def _roll(score: ScoreTick, *, n_beats: int, beats_per_bar: int) -> str:
+def _roll(score: ScoreTick) -> str:
     notes = notes_of(score)
+    lines, _ = grid_of(score, float(notes.onset.max()) + 1e-6)
     low, high = int(notes.pitch.min()) - 2, int(notes.pitch.max()) + 2  # semitones of margin
-    lines = "".join(
-        f'<path d="M{beat} 0V{high - low + 1}" stroke="#a9a9b4" stroke-width=".05"/>'
-        for beat in range(0, n_beats + 1, beats_per_bar)
+    strokes = "".join(
+        f'<path d="M{beat:g} 0V{high - low + 1}" stroke="#a9a9b4" stroke-width=".05"/>'
+        for beat in lines
     )
     bars = "".join(
         f'<rect x="{onset:.3f}" y="{high - pitch}" width="{max(length - 0.05, 0.05):.3f}"'
@@ -256,10 +265,10 @@ def _roll(score: ScoreTick, *, n_beats: int, beats_per_bar: int) -> str:
             notes.onset, notes.duration, notes.pitch, notes.velocity, strict=True
         )
     )
-    style = f"width:100%;max-width:{n_beats * 12}px;height:160px"
+    style = f"width:100%;max-width:{lines[-1] * 12:g}px;height:160px"
     return (
-        f'<svg viewBox="0 0 {n_beats} {high - low + 1}" preserveAspectRatio="none" role="img" '
-        f'aria-label="piano roll" style="{style}">{lines}{bars}</svg>'
+        f'<svg viewBox="0 0 {lines[-1]:g} {high - low + 1}" preserveAspectRatio="none" role="img" '
+        f'aria-label="piano roll" style="{style}">{strokes}{bars}</svg>'
     )
 
 

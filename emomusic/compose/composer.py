@@ -36,6 +36,7 @@ from emomusic.model.engine import Engine, EngineRow, Uniforms, open_engine
 from emomusic.model.events import DURATION, SLOTS, VELOCITY
 from emomusic.model.grammar import Segments
 from emomusic.music.attributes import measure, passage_of
+from emomusic.music.bars import Metre, in_quarters
 from emomusic.music.chords import Chords, format_chords, shift_chords
 from emomusic.music.key import TONIC_NAMES, key_correlations
 from emomusic.music.notes import Notes
@@ -121,11 +122,11 @@ class Composer:
             raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
 
         @lru_cache(maxsize=1)  # once for all requests in a row that have the same
-        def read(given: Primer, tonic: int | None) -> PrimerContext:
+        def read(given: Primer, tonic: int | None, metre: Metre | None) -> PrimerContext:
             def hear(notes: Notes) -> str:
                 return self.verifier.verdict(notes).quadrant
 
-            return read_primer(given.score, self.tokenizer, tonic=tonic, hear=hear)
+            return read_primer(given, self.tokenizer, tonic=tonic, metre=metre, hear=hear)
 
         self._read = read
 
@@ -255,7 +256,9 @@ class Composer:
             self._tables.clip.check(request.fixed)
             self._tables.bar.check(request.per_bar)
             if request.given is not None:
-                primer = self._read(request.given, request.given.known_tonic(request.tonic))
+                metre = request.time_signature and Metre.parse(request.time_signature)
+                tonic = request.given.known_tonic(request.tonic)
+                primer = self._read(request.given, tonic, metre or None)
             for candidate in range(request.candidate, request.candidate + request.best_of):
                 plan = plan_clip(
                     request,
@@ -294,14 +297,16 @@ class Composer:
     def score(self, partial: PartialClip) -> ScoreTick:
         """Return the score of what is there of a partial, of at least one bar: the music that was
         to be continued, then what is written, as it will sound."""
-        plan, score = partial.plan, self._written(partial)
+        plan = partial.plan
+        score = in_quarters(self._written(partial), plan.metre)
         if plan.primer is None or plan.request.given is None or not plan.request.continues:
             return score
         return join_scores(plan.request.given.score, score, at=plan.primer.end)
 
     def _written(self, partial: PartialClip) -> ScoreTick:
+        """Return what is written, in beats of the metre."""
         plan, n_written = partial.plan, len(partial.segments)
-        beats, tempi = plan.request.beats_per_bar, plan.tempi[:n_written]
+        beats, tempi = plan.metre.beats, plan.tempi[:n_written]
         score = decode_bars(self.tokenizer, partial.segments, beats_per_bar=beats, tempo=plan.tempo)
         if len(set(plan.tempi)) > 1:
             score.tempos = TempoTickList(
@@ -327,7 +332,7 @@ class Composer:
         plan, n_written = partial.plan, len(partial.segments)
         request, written = plan.request, self._written(partial)
         notes, tempo = notes_of(written), mean_tempo(plan.tempi[:n_written])
-        n_beats = float(n_written * request.beats_per_bar)
+        n_beats = float(n_written * plan.metre.beats)
         achieved = measure(passage_of(notes, n_beats=n_beats, tempo=tempo))
         is_major = plan.is_major if "mode" in plan.targets else achieved["mode"] >= 0
         if plan.chords:
@@ -336,10 +341,15 @@ class Composer:
         if n_written < plan.n_bars and request.n_kept != n_written:
             # Stopped: of several candidates only this one is there.
             request = replace(request, n_kept=n_written, best_of=1, candidate=plan.candidate)
-        joined = None
+        joined, written = None, in_quarters(written, plan.metre)
         if plan.primer is not None and request.given is not None and request.continues:
-            at = plan.primer.end
-            joined = continue_midi(request.given.midi, written, at=at, n_beats=n_beats)
+            joined = continue_midi(
+                request.given.midi,
+                written,
+                at=plan.primer.end,
+                n_beats=n_written * plan.metre.quarters,
+                begins_bars=plan.primer.is_tracked,
+            )
             written = parse_score(joined)
         return Clip(
             index=plan.index,
@@ -349,13 +359,15 @@ class Composer:
             score=written,
             n_bars=plan.n_given + n_written,
             n_given=plan.n_given,
-            tempo=tempo,
+            tempo=round(tempo * plan.metre.beat, 2),
             key=f"{TONIC_NAMES[plan.tonic]} {'major' if is_major else 'minor'}",
             chords=format_chords(self._chords(partial)),
             targets=plan.targets,
             achieved=achieved,
             verdict=self.verifier.verdict(notes_of(written)),
             checkpoint=self.name,
+            metre=plan.metre,
+            taken_up={} if plan.primer is None else plan.primer.taken_up,
             joined=joined,
         )
 

@@ -13,6 +13,8 @@ from emomusic.compose.request import CONTINUE, VARY, Request
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve
 
 STEP = 0.4
+RUN_ALONE = ("curve", "n_bars", "seconds", "n_kept", "time_signature")
+"""What belongs to one run of a clip; the metre is that of its music."""
 MOVES: Mapping[str, tuple[float, float]] = {
     "happier": (STEP, 0.0),
     "sadder": (-STEP, 0.0),
@@ -67,10 +69,10 @@ def shift_emotion(emotion: Emotion, move: str) -> Emotion:
 def _after(clip: Clip, use: str, **changes: Any) -> Request:
     """Return a clip's request with the clip as given music in its key, and some changes.
 
-    What belongs to one run of it is left out: its length, curve, bars, take and candidate.
+    What belongs to one run of it is left out: its length, metre, curve, bars, take and candidate.
     """
     tonic = parse_key(clip.key)[0]
-    kept: dict[str, Any] = dict.fromkeys(("curve", "n_bars", "seconds", "n_kept"))
+    kept: dict[str, Any] = dict.fromkeys(RUN_ALONE)
     kept |= {"per_bar": {}, "take": 0, "candidate": 0, "tonic": tonic}
     kept["given"] = Primer(clip.midi, use, tonic)
     return replace(clip.request, **(kept | changes))

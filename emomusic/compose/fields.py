@@ -94,8 +94,10 @@ class Field:
             return self._attributes(value)
         if self.kind is Kind.FLAG and type(value) is not bool:
             raise self._refusal("true or false", shown(value))
-        if self.kind is Kind.CHOICE and value not in self.choices:
-            raise self._refusal(f"one of {', '.join(self.choices)}", shown(value))
+        if self.kind is Kind.CHOICE:
+            if value not in self.choices:
+                raise self._refusal(f"one of {', '.join(self.choices)}", shown(value))
+            return str(value)
         if self.kind in (Kind.TEXT, Kind.PATH):
             is_path = self.kind is Kind.PATH and isinstance(value, PurePath)
             if not is_path and type(value) is not str:

@@ -22,7 +22,7 @@ from emomusic.compose.fields import (
     shown,
     spec_field,
 )
-from emomusic.compose.request import CALL, CONTINUE, FORMATS, VALUES, VARY, Request
+from emomusic.compose.request import AUTO, CALL, CONTINUE, FORMATS, VALUES, VARY, Request
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve, find_emotion, parse_curve, parse_mix
 from emomusic.files import UNREADABLE
 
@@ -75,6 +75,7 @@ class ClipSpec:
         if given is not None:
             music = {"use": given.use, "midi": base64.b64encode(given.midi).decode()}
             music |= {} if given.tonic is None else {"key": TONIC_NAMES[given.tonic]}
+            music |= {} if given.grid == AUTO else {"grid": given.grid}
         values: dict[str, Any] = {
             "format": FORMAT,
             "version": emomusic.__version__,
@@ -88,7 +89,6 @@ class ClipSpec:
             "kept_bars": request.n_kept,
             "key": None if request.tonic is None else TONIC_NAMES[request.tonic],
             "mode": None if request.is_major is None else MODES[not request.is_major],
-            "time_signature": f"{request.beats_per_bar}/4",
             "set": dict(request.fixed),
             "bar_by_bar": {name: list(column) for name, column in request.per_bar.items()},
         }
@@ -134,8 +134,6 @@ def spec_from_options(options: Mapping[str, Any]) -> ClipSpec:
     emotion, curve = _emotion_and_curve(said, has_music=music is not None)
     tonic, is_major = parse_key(said["key"]) if "key" in said else (None, None)
     plain = {own: said[value.name] for own, value in VALUES.items() if value.name in said}
-    if "time_signature" in said:
-        plain["beats_per_bar"] = int(said["time_signature"][0])
     request = Request(
         emotion,
         curve=curve,
@@ -219,9 +217,11 @@ def _read_music(said: Mapping[str, Any]) -> Primer | None:
         raise ValueError("give --continue or --vary, not both")
     for use in uses:
         try:
-            return Primer(read_bytes(Path(said[use])), use)
+            return Primer(read_bytes(Path(said[use])), use, grid=said.get("grid", AUTO))
         except ScoreError as error:
             raise ValueError(f"{said[use]}: {error}") from error
+    if "grid" in said:
+        raise ValueError("--grid is about music to --continue or to --vary")
     return None
 
 
@@ -294,7 +294,8 @@ def _primer(values: Mapping[str, Any]) -> Primer:
     from emomusic.compose.primer import Primer
 
     tonic = None if values.get("key") is None else _tonic(values["key"])
-    return Primer(base64.b64decode(values["midi"], validate=True), values["use"], tonic)
+    midi = base64.b64decode(values["midi"], validate=True)
+    return Primer(midi, values["use"], tonic, values.get("grid", AUTO))
 
 
 def _tonic(name: str) -> int:
@@ -311,7 +312,6 @@ _FILED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "given": ("given", _primer),
     "key": ("tonic", _tonic),
     "mode": ("is_major", lambda word: _MODE.read(word) == MODES[0]),
-    "time_signature": ("beats_per_bar", lambda text: int(ROW["time_signature"].read(text)[0])),
     "set": ("fixed", ROW["set"].read),
     "bar_by_bar": ("per_bar", dict),
 }

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from emomusic.compose.primer import PrimerContext
-from emomusic.compose.request import MAX_TEMPO, MIN_TEMPO, Request
+from emomusic.compose.request import MAX_TEMPO, METRES, MIN_TEMPO, Request
 from emomusic.compose.token_plan import BarPlan, Ids, Tables, TokenPlan, transposition
 from emomusic.emotion.curve import MAX_BARS
 from emomusic.mapping import Mapper
 from emomusic.model.grammar import REACH
 from emomusic.music.attributes import attribute, measure
+from emomusic.music.bars import Metre
 from emomusic.music.chords import Chords, home_of, parse_chords, shift_chords
 from emomusic.music.form import FORM_BARS, HARMONY_BARS, FormTable, bars_back
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH
@@ -47,7 +48,8 @@ class ClipPlan:
     seed: int  # of the run
     index: int  # the clip's number in the run
     candidate: int  # the candidate's number among those of the clip
-    tempi: tuple[float, ...]  # quarter notes a minute, of each bar
+    metre: Metre  # of what is written
+    tempi: tuple[float, ...]  # beats of the metre a minute, of each bar
     tonic: int  # pitch class
     targets: Targets  # what is asked for over the whole clip
     # what is asked for bar by bar: for each attribute a value a bar
@@ -132,7 +134,8 @@ class ClipPlan:
         return TokenPlan(
             controls=tables.clip.ids(self.in_c(self.targets)),
             bars=tuple(bars),
-            beats_per_bar=self.request.beats_per_bar,
+            beats_per_bar=self.metre.beats,
+            is_compound=self.metre.beat != 1,
             lowest=max(LOWEST_PITCH, LOWEST_PITCH - self.shift),
             highest=min(HIGHEST_PITCH, HIGHEST_PITCH - self.shift),
             before=self.shown,
@@ -159,16 +162,17 @@ def plan_clip(
     def generator(*more: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence([seed, index, candidate, *more]))
 
+    metre = Metre.parse(request.time_signature or METRES[0])
     if primer is not None:
-        request = _after(request, primer)
+        metre, request = primer.metre, _after(request, primer)
     rng, n_bars = generator(), request.n_bars or request.default_bars
     if request.seconds is not None and request.curve is not None:
         n_bars = request.curve.n_bars
-    bars = _wanted(request, mapper, rng, primer, n_bars=n_bars)
-    n_bars, tempo = _length(request, _mean(bars).get("tempo", mapper.middle["tempo"]))
+    bars = _wanted(request, mapper, rng, primer, n_bars=n_bars, metre=metre)
+    n_bars, tempo = _length(request, _mean(bars).get("tempo", mapper.middle["tempo"]), metre)
     if len(bars) not in (1, n_bars):  # by the seconds it has other bars than were guessed
         rng = generator()
-        bars = _wanted(request, mapper, rng, primer, n_bars=n_bars)
+        bars = _wanted(request, mapper, rng, primer, n_bars=n_bars, metre=metre)
     tonic, targets = int(rng.integers(12)), _mean(bars)  # drawn whether or not it is asked for
     asked = () if request.chords is None else parse_chords(request.chords)
     chords = tuple(asked[at % len(asked)] for at in range(n_bars)) if asked else ()
@@ -190,6 +194,7 @@ def plan_clip(
         seed=seed,
         index=index,
         candidate=candidate,
+        metre=metre,
         tempi=tempi,
         tonic=tonic,
         targets=targets,
@@ -209,19 +214,16 @@ def mean_tempo(tempi: Sequence[float]) -> float:
 
 
 def _after(request: Request, primer: PrimerContext) -> Request:
-    """Return the request with the theme's metre, and its key, tempo, bars where none are asked."""
+    """Return the request with the theme's key, tempo and bars where none are asked."""
     n_bars, n_kept, tempo = request.n_bars, request.n_kept, request.tempo
     has_tempo = tempo is not None or "tempo" in request.fixed
     if not has_tempo and (request.continues or request.emotion is None):
-        tempo = primer.tempo
+        tempo = min(max(primer.tempo * primer.metre.beat, MIN_TEMPO), MAX_TEMPO)
     if n_bars is None and request.seconds is None and not request.continues:
         n_bars = min(len(primer.bars), MAX_BARS)
         n_kept = None if n_kept is None else min(n_kept, n_bars)
     tonic = primer.tonic if request.tonic is None else request.tonic
-    beats = primer.beats_per_bar
-    return replace(
-        request, n_bars=n_bars, n_kept=n_kept, beats_per_bar=beats, tonic=tonic, tempo=tempo
-    )
+    return replace(request, n_bars=n_bars, n_kept=n_kept, tonic=tonic, tempo=tempo)
 
 
 def _wanted(
@@ -231,6 +233,7 @@ def _wanted(
     primer: PrimerContext | None,
     *,
     n_bars: int,
+    metre: Metre,
 ) -> list[Targets]:
     """Return the targets of each bar, or only one for all, with what is asked for by itself."""
     bars: list[Targets] = [{}]
@@ -244,8 +247,8 @@ def _wanted(
         targets |= request.fixed
         if request.is_major is not None:
             _set_mode(targets, is_major=request.is_major)
-        if request.tempo is not None:
-            targets["tempo"] = request.tempo
+        if (tempo := request.fixed.get("tempo", request.tempo)) is not None:
+            targets["tempo"] = tempo / metre.beat
     return bars
 
 
@@ -330,14 +333,14 @@ def _set_mode(targets: Targets, *, is_major: bool) -> None:
         targets["chord_mode"] = 0.0
 
 
-def _length(request: Request, tempo: float) -> tuple[int, float]:
-    """Return bars and tempo, from the tempo that would be taken."""
+def _length(request: Request, tempo: float, metre: Metre) -> tuple[int, float]:
+    """Return bars and tempo, from the tempo that would be taken, both in beats of the metre."""
     tempo = min(max(tempo, MIN_TEMPO), MAX_TEMPO)
     if request.seconds is None:
         return request.n_bars or request.default_bars, round(tempo, 1)
-    bar_s = 60.0 * request.beats_per_bar / tempo
+    bar_s = 60.0 * metre.beats / tempo
     n_bars = min(max(round(request.seconds / bar_s), 1), MAX_BARS)
     if request.tempo is None and "tempo" not in request.fixed:
-        met = 60.0 * request.beats_per_bar * n_bars / request.seconds
+        met = 60.0 * metre.beats * n_bars / request.seconds
         tempo = min(max(met, tempo / TEMPO_BEND, MIN_TEMPO), tempo * TEMPO_BEND, MAX_TEMPO)
     return n_bars, round(tempo, 2)

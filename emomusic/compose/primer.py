@@ -16,25 +16,29 @@ from symusic.core import (
     TrackTickList,
 )
 
-from emomusic.compose.request import CONTINUE, MAX_TEMPO, MIN_TEMPO, VARY
+from emomusic.compose.request import (
+    AUTO,
+    CONTINUE,
+    GRIDS,
+    MAX_TEMPO,
+    METRES,
+    MIN_TEMPO,
+    TRACKED,
+    VARY,
+)
 from emomusic.compose.token_plan import N_HEAD, chord_ids, transposition
 from emomusic.music.attributes import Passage, passage_of
+from emomusic.music.bars import NEAR, PERFORMED_STEP, BarReading, Metre, end_of_sound, read_bars
 from emomusic.music.chords import NO_CHORD, find_chords
 from emomusic.music.key import estimate_key, key_correlations
-from emomusic.music.notes import FloatColumn, Notes
+from emomusic.music.notes import Notes
 from emomusic.music.score import ScoreError, grid_of, notes_of, parse_score
-from emomusic.music.smf import check_can_go_on
-from emomusic.music.tokenizer import (
-    BEATS_PER_BAR,
-    HIGHEST_PITCH,
-    LOWEST_PITCH,
-    STEPS_PER_BEAT,
-    Tokenizer,
-)
+from emomusic.music.smf import MidiFile, check_can_go_on
+from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, STEPS_PER_BEAT, Tokenizer
 
 USES = (CONTINUE, VARY)
 MAX_GIVEN_BARS = 512
-HEARD_BARS = 16  # So many last bars tell key, tempo and what the music is like.
+HEARD_BARS = 16  # So many last bars with notes tell key, tempo and what the music is like.
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,14 @@ class Primer:
         midi: The bytes of a MIDI file with pitched notes.
         use: `continue` or `vary`.
         tonic: Pitch class of its key, where it is known; None finds it.
+        grid: Whose beats hold: those of the `file`, or `tracked` ones of what is played without a
+            click; `auto` tracks them where nothing is played to the file's.
     """
 
     midi: bytes
     use: str
     tonic: int | None = None
+    grid: str = AUTO
 
     def __post_init__(self) -> None:
         """Check both.
@@ -60,6 +67,8 @@ class Primer:
         """
         if self.tonic is not None and not 0 <= self.tonic <= 11:
             raise ValueError(f"tonic must be in [0, 11], got {self.tonic}")
+        if self.grid not in GRIDS:
+            raise ValueError(f"grid must be one of {', '.join(GRIDS)}, got {self.grid!r}")
         if self.use not in USES:
             raise ValueError(f"given music is used to {' or to '.join(USES)}, got {self.use!r}")
         _ = self.score
@@ -82,6 +91,17 @@ class Primer:
         """Return the music; leave it as it is."""
         return parse_score(self.midi)
 
+    def read(self, metre: Metre | None) -> BarReading:
+        """Read its bars, see `read_bars`; those of a metre, where it says none."""
+        try:
+            sound = end_of_sound(self.score, MidiFile.parse(self.midi))
+        except ScoreError:
+            sound = end_of_sound(self.score, None)
+        tracked = None if self.grid == AUTO else self.grid == TRACKED
+        return read_bars(
+            self.score, at_end=self.use == CONTINUE, sound=sound, asked=metre, tracked=tracked
+        )
+
 
 Given = Primer
 """What programs call it (`docs/python.md`)."""
@@ -91,106 +111,110 @@ Given = Primer
 class PrimerContext:
     """Hold what the composer knows of given music."""
 
-    # ids of each bar, its chords first, heads left out, moved to C; the last bars, all of one
-    # metre
+    # ids of each bar, its chords first, heads left out, moved to C: all of the metre
     bars: tuple[tuple[int, ...], ...]
-    beats_per_bar: int  # 2, 3 or 4
+    metre: Metre  # of what is written
+    given_metre: Metre  # what the given music says of itself
     tonic: int  # pitch class of the key
     is_major: bool  # its mode
-    tempo: float  # quarter notes a minute
-    like: Passage  # the last bars, as they sound
-    end: float  # beats from the start of the given music to its last bar line
+    tempo: float  # beats of the metre a minute
+    like: Passage  # the last bars, as they sound, in beats of the given metre
+    end: float  # quarter notes from the start of the given music to its last bar line
     n_bars: int  # all of its bars
     quadrant: str  # which one is heard in the last bars
+    is_tracked: bool  # whether its beats were tracked
+
+    @property
+    def taken_up(self) -> dict[str, str]:
+        """Return how it was read."""
+        grid = TRACKED if self.is_tracked else GRIDS[1]
+        return {"time_signature": str(self.given_metre), "grid": grid}
 
 
 def read_primer(
-    score: ScoreTick,
+    given: Primer,
     tokenizer: Tokenizer,
     *,
     tonic: int | None = None,
+    metre: Metre | None = None,
     hear: Callable[[Notes], str] = lambda notes: "",
 ) -> PrimerContext:
-    """Read given music: its last bars of one metre in ids, moved to C, its key and its tempo.
+    """Read given music: its bars of one metre in ids, moved to C, its key and its tempo.
 
-    A bar of six quarter notes counts as two of three. Onsets are moved to the nearest step of the
-    grid, for the model's eyes alone.
+    Onsets are moved to the nearest step of the grid, for the model's eyes alone.
 
     Args:
-        score: Notes, tempos and time signatures.
+        given: Music with notes.
         tokenizer: Writes the ids.
         tonic: Pitch class; None finds it.
+        metre: What is asked for. Music that says none is counted in it; what goes on from music in
+            another metre sees none of its bars; what varies it must be in its own.
         hear: Returns the quadrant heard in notes.
 
     Raises:
-        ScoreError: If it has no notes, too many bars, or ends in another metre than 2, 3, 4 or 6
-            quarter notes a bar.
+        ScoreError: If it has no notes or too many bars, or is in a metre that cannot be written.
     """
-    notes = notes_of(score)
-    lines, _ = grid_of(score, float(notes.onset.max()) + 1e-6)
-    if len(lines) - 1 > MAX_GIVEN_BARS:
+    read = given.read(metre)
+    n_bars = len(grid_of(given.score, read.end)[0]) - 1
+    if max(n_bars, read.n_bars) > MAX_GIVEN_BARS:
+        raise ScoreError(f"the music has {n_bars} bars, at most {MAX_GIVEN_BARS} can be taken up")
+    own, goes_on = metre or read.announced or read.metre, given.use == CONTINUE
+    if own.kind != read.metre.kind and not goes_on:
         raise ScoreError(
-            f"the music has {len(lines) - 1} bars, at most {MAX_GIVEN_BARS} can be taken up"
+            f"the music is in {read.metre}, and so is what varies it: it cannot be in {own}"
         )
-    n_bars, lines = len(lines) - 1, _of_one_metre(lines)
-    beats = round(float(lines[1] - lines[0]))
-    like = _like(notes, lines)
+    if not own.is_known:
+        other = "; a time signature says in which other one to go on" if goes_on else ""
+        raise ScoreError(f"music in {own} cannot be written, only in {', '.join(METRES)}{other}")
+    like = _like(read)
     found = estimate_key(like.notes)
     tonic = found.tonic if tonic is None else tonic
     major, minor = key_correlations(like.notes)[:, tonic]
-    moved = _written(notes, lines, beats=beats, shift=-transposition(tonic))
-    bars = [bar[N_HEAD:] for bar in tokenizer.encode(moved)]
-    bars += [[] for _ in range(len(lines) - 1 - len(bars))]  # silent ones at the end
-    chords = [[NO_CHORD] * 2] * len(bars)
-    if any(bars):
-        chords = find_chords(notes_of(moved), lines - lines[0])[0].tolist()
-    own = zip(chords, bars, strict=True)
+    shown = own.kind == read.metre.kind
     return PrimerContext(
-        bars=tuple((*chord_ids(tokenizer.vocabulary, pair), *bar) for pair, bar in own),
-        beats_per_bar=beats,
+        bars=_bars(read, tokenizer, -transposition(tonic)) if shown else (),
+        metre=own.written,
+        given_metre=read.metre,
         tonic=tonic,
         is_major=bool(major >= minor),
         tempo=like.tempo,
         like=like,
-        end=float(lines[-1]),
+        end=read.end,
         n_bars=n_bars,
         quadrant=hear(like.notes),
+        is_tracked=read.is_tracked,
     )
 
 
-def _of_one_metre(lines: FloatColumn) -> FloatColumn:
-    """Return the bar lines from where the last metre begins."""
-    length = np.diff(lines)
-    other = np.flatnonzero(np.abs(length - length[-1]) > 1e-6)
-    own = lines[other[-1] + 1 if len(other) else 0 :]
-    beats = float(length[-1])
-    if abs(beats - 6) < 1e-6:
-        return np.arange(own[0], own[-1] + 1e-6, 3.0)
-    if not any(abs(beats - known) < 1e-6 for known in BEATS_PER_BAR):
-        raise ScoreError(
-            f"music with {beats:g} quarter notes a bar cannot be taken up, only with 2, 3, 4 or 6"
-        )
-    return own
+def _like(read: BarReading) -> Passage:
+    """Return the last bars with notes as they sound, at their mean tempo."""
+    size = read.metre.kind[0]
+    stop = min(int((read.notes.onset[-1] + NEAR / 2) // size) + 1, read.n_bars)
+    first = max(stop - HEARD_BARS, 0)
+    tempo = min(max(read.tempo(slice(first, stop)), MIN_TEMPO), MAX_TEMPO)
+    n_beats = (stop - first) * size
+    return passage_of(read.notes, start=first * size, n_beats=n_beats, tempo=round(tempo, 2))
 
 
-def _like(notes: Notes, lines: FloatColumn) -> Passage:
-    """Return the last bars as they sound, at their mean tempo."""
-    first = max(len(lines) - 1 - HEARD_BARS, 0)
-    start, stop = float(lines[first]), float(lines[-1])
-    inside = notes.where((notes.onset >= start - 1e-9) & (notes.onset < stop - 1e-9))
-    last = int(inside.onset.argmax())
-    beats = float(inside.onset[last] + inside.duration[last] - inside.onset[0])
-    seconds = float(inside.onset_s[last] + inside.duration_s[last] - inside.onset_s[0])
-    tempo = min(max(60.0 * beats / seconds, MIN_TEMPO), MAX_TEMPO)
-    return passage_of(notes, start=start, n_beats=stop - start, tempo=round(tempo, 2))
+def _bars(read: BarReading, tokenizer: Tokenizer, shift: int) -> tuple[tuple[int, ...], ...]:
+    """Return the ids of each bar, its chords first, moved by semitones."""
+    written, lines = _written(read, shift), np.arange(read.n_bars + 1.0) * read.metre.beats
+    bars = [bar[N_HEAD:] for bar in tokenizer.encode(written)]
+    bars += [[] for _ in range(read.n_bars - len(bars))]  # silent ones at the end
+    chords = [[NO_CHORD] * 2] * len(bars)
+    if any(bars):
+        chords = find_chords(notes_of(written), lines)[0].tolist()
+    own = zip(chords, bars, strict=True)
+    return tuple((*chord_ids(tokenizer.vocabulary, pair), *bar) for pair, bar in own)
 
 
-def _written(notes: Notes, lines: FloatColumn, *, beats: int, shift: int) -> ScoreTick:
-    """Return the notes between bar lines as the tokenizer reads them, moved by semitones."""
-    start, n_steps = float(lines[0]), beats * STEPS_PER_BEAT * (len(lines) - 1)
-    own = notes.where(notes.onset >= start - 1e-9)
-    tick = np.rint((own.onset - start) * STEPS_PER_BEAT).astype(np.int32)
-    tick = np.minimum(tick, n_steps - 1)  # what anticipates the next bar is still of the last
+def _written(read: BarReading, shift: int) -> ScoreTick:
+    """Return the notes as the tokenizer reads them, moved by semitones."""
+    own, beats = read.notes, read.metre.beats
+    step = PERFORMED_STEP if read.is_tracked else 1
+    tick = np.rint(own.onset * STEPS_PER_BEAT / step).astype(np.int32) * step
+    last = beats * STEPS_PER_BEAT * read.n_bars - 1
+    tick = np.clip(tick, 0, last)  # what anticipates the next bar is still of the last
     length = np.maximum(np.rint(own.duration * STEPS_PER_BEAT), 1).astype(np.int32)
     score, track = ScoreTick(STEPS_PER_BEAT), TrackTick("Piano", 0, False)
     pitch = own.pitch + shift

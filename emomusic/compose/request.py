@@ -20,8 +20,10 @@ MIN_TEMPO, MAX_TEMPO = 20.0, 300.0
 DEFAULT_BARS, CONTINUED_BARS = 16, 8
 TOUCH_TOP_P = 0.99
 """How much of the probability is kept of velocities and durations, where the tail is touch."""
-METRES = ("4/4", "3/4")
-"""Time signatures that are offered to people; a row may say 2/4, too."""
+METRES = ("4/4", "3/4", "2/4", "6/8", "9/8", "12/8")
+"""Time signatures that can be asked for."""
+AUTO, TRACKED = "auto", "tracked"
+GRIDS = (AUTO, "file", TRACKED)
 FORMATS: Mapping[str, str | None] = {
     "mid": None, "wav": "audio", "flac": "audio", "mp3": "audio", "musicxml": "notation",
     "svg": "notation", "json": None,
@@ -48,7 +50,6 @@ class Request:
         n_kept: Bars after which the writing stops, as by hand; None writes to the end.
         tonic: Pitch class; None draws one.
         is_major: Mode; None lets the emotion decide.
-        beats_per_bar: 3 or 4; 2 in rows and files.
         fixed: Attribute values that replace those of the emotion.
         per_bar: Attribute values of each bar, as many as `n_bars`; those of the bar attributes.
         candidate: Number of the first candidate; what a clip of several becomes again is asked
@@ -77,6 +78,8 @@ class Request:
               doors=Door.COMMAND),
         Field(Kind.PATH, "MIDI to write a variation of.", name=VARY, metavar="FILE",
               doors=Door.COMMAND),
+        Field(Kind.CHOICE, "Beats of given MIDI: the file's, or tracked where it is played "
+              "without a click.", name="grid", choices=GRIDS, doors=Door.COMMAND),
     )})
     n_bars: int | None = spec_field(
         None, Kind.WHOLE, "Length in bars; else 16, a curve's, or 8 to continue.", name="bars",
@@ -92,12 +95,9 @@ class Request:
         None, Kind.WHOLE, bounds=(0, 11), doors=NOWHERE,
         spoken=(Field(Kind.TEXT, "Such as D, 'F# minor' or Bbm.", name="key", doors=CALL),))
     is_major: bool | None = spec_field(None, Kind.FLAG, doors=NOWHERE)
-    beats_per_bar: int = spec_field(4, Kind.WHOLE, bounds=(2, 4), doors=NOWHERE, spoken=(
-        Field(Kind.CHOICE, "Metre.", name="time_signature", choices=METRES, default=METRES[0],
-              doors=Door.OPTION | Door.ENDPOINT),
-        Field(Kind.CHOICE, "Metre.", name="time_signature", choices=("2/4", "3/4", "4/4"),
-              doors=Door.ROW),
-    ))
+    time_signature: str | None = spec_field(
+        None, Kind.CHOICE, "Metre; else that of given music, or 4/4.", choices=METRES,
+        doors=CALL | Door.FILE)
     fixed: Mapping[str, float] = field(default_factory=dict, metadata={"spoken": (
         Field(Kind.ATTRIBUTES, "Fix an attribute; repeatable.", name="set",
               metavar="ATTRIBUTE=VALUE", doors=Door.OPTION),

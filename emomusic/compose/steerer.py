@@ -26,7 +26,7 @@ from emomusic.music.form import FORM_BARS, bars_back, harmony_moves
 from emomusic.music.key import key_correlations
 from emomusic.music.notes import LEFT, Notes, hands_of
 from emomusic.music.score import notes_of
-from emomusic.music.tokenizer import ENDING_BARS, STEPS_PER_BEAT, Tokenizer, Vocabulary
+from emomusic.music.tokenizer import ENDING_BARS, HALVES, STEPS_PER_BEAT, Tokenizer, Vocabulary
 
 LATELY_BEATS = 12.0
 LEAST_NOTES = 8
@@ -86,6 +86,9 @@ TEXTURE_MORE = {1: -1.0, 2: 0.0, 3: 0.5}
 """To another note at the same moment, by how many are struck there; to one of more 1."""
 FIGURE_ONSET, FIGURE_PITCH, FIGURE_SEMITONES = 2.0, 1.0, 7
 """Not to pass by an onset of the left hand, and to about the height of its note."""
+TERNARY = {2: 2.0, 3: -2.0, 4: 2.0, 6: -1.5, 8: 2.0, 9: -2.0, 10: 2.0}
+"""Nats of a moment, by its twelfths of a dotted beat: such bars are few in what was learnt, and
+without given ones to see the network writes halves where thirds belong."""
 # How much an attribute matters to the controller, where 1 tells emotions apart best.
 LEAST_WEIGHT = 0.2
 ASKED_WEIGHT = 5.0  # Of what is asked for by itself.
@@ -420,12 +423,17 @@ class Steerer:
         self.tokenizer, self.response, self.weights = tokenizer, response, weights or {}
         self._repetition = RepetitionBias(tokenizer.vocabulary)
         self.levers = ControlDirections(tokenizer.vocabulary)
+        moments = map(int, tokenizer.vocabulary.values("Position"))
+        self._ternary = np.zeros(len(tokenizer.vocabulary) + 1, np.float32)
+        self._ternary[tokenizer.vocabulary.kind_ids("Position")] = [
+            TERNARY.get(moment % STEPS_PER_BEAT, 0.0) for moment in moments
+        ]
 
     def steer(self, plan: ClipPlan) -> Steer | None:
         """Return what steers a clip, or None."""
         if self.response is None or not plan.request.steering:
             return None
-        beats, gains = plan.request.beats_per_bar, ALONG_A_CURVE if plan.moves else BAR_BY_BAR
+        beats, gains = plan.metre.beats, ALONG_A_CURVE if plan.moves else BAR_BY_BAR
         whole = plan.in_c(plan.targets)
         goals = [whole | plan.in_c(plan.targets_in(bar)) for bar in range(plan.n_bars)]
         controller = FeedbackController(
@@ -447,6 +455,8 @@ class Steerer:
             about = goals[bar] if plan.moves else whole
             pulled, crowded = controller.pulls(bar, heard, in_major=is_major(about))
             bias = self.levers.bias(pulled, about, bar=bar, beats_per_bar=beats, crowded=crowded)
+            if plan.metre.beat != 1 and not seen:
+                bias[0] += self._ternary
             led = self._led(plan, written, bar=bar)
             if chords:
                 after = chords[bar + 1][0] if bar + 1 < len(chords) else chords[bar][1]
@@ -478,8 +488,9 @@ class Steerer:
             led.append(self._repetition.notes(written[-plan.copies[bar]]))
         elif back:
             led.append(self._repetition.rhythm(written[-back]))
-        if plan.figures[bar]:
-            notes = self._notes(plan, [written[-plan.figures[bar]]])
+        figured = written[-plan.figures[bar]] if plan.figures[bar] else ()
+        if len(figured) > len(HALVES):  # a given bar may hold its chords alone
+            notes = self._notes(plan, [figured])
             notes = notes.where(hands_of(notes) == LEFT)
             if len(notes):
                 steps = np.rint(notes.onset * STEPS_PER_BEAT).astype(np.int64)
@@ -488,7 +499,7 @@ class Steerer:
 
     def _notes(self, plan: ClipPlan, segments: Segments) -> Notes:
         """Return neighbouring bars as they are written, in C."""
-        beats = plan.request.beats_per_bar
+        beats = plan.metre.beats
         return notes_of(
             decode_bars(self.tokenizer, segments, beats_per_bar=beats, tempo=plan.tempo)
         )

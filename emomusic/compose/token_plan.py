@@ -33,7 +33,7 @@ MAX_BAR_NOTES = 128  # More are struck in no bar; given notes come on top.
 REPEATED = 0.6
 """Where the context is full a row begins anew with at most so many ids of its last bars, as a
 share of the events of the context: that is a fifth of it, for a note has three ids or four."""
-N_HEAD = 2  # Ids of a bar's head that the tokenizer reads: the bar and its time signature.
+N_HEAD = 2  # Ids of a bar's head that the tokenizer reads: the bar and its beats.
 Ids = tuple[int, ...]
 
 
@@ -130,6 +130,7 @@ class TokenPlan:
     controls: Ids  # clip-wide control ids, in the order of the checkpoint's tables
     bars: tuple[BarPlan, ...]  # what is asked of each bar that is to be written
     beats_per_bar: int = 4  # 2, 3 or 4
+    is_compound: bool = False  # whether they are dotted
     lowest: int = LOWEST_PITCH  # lowest MIDI pitch to be written
     highest: int = HIGHEST_PITCH  # highest MIDI pitch to be written
     # ids of bars that are there already, heads left out, of the same metre
@@ -167,7 +168,7 @@ def to_script(plan: TokenPlan, vocabulary: Vocabulary, grammar: Grammar, *, cont
     max_repeated = min(int(REPEATED * context), room)
     held, room = Ids(), room - max_repeated
     for ids in reversed(plan.before):
-        bar_ids = (*heads[0][:N_HEAD], *ids)
+        bar_ids = (*heads[0][: N_HEAD + plan.is_compound], *ids)
         room -= len(grammar.rows(bar_ids))
         if room < 0:
             break
@@ -199,6 +200,7 @@ def _start(plan: TokenPlan, vocabulary: Vocabulary, *, left: int, to_join: int =
     """Return what begins a bar: its metre, and of few bars how many are left, itself counted, to
     the end of the piece, and of a gap (0 outside of one)."""
     texts = ["Bar_None", f"TimeSig_{plan.beats_per_bar}/4"]
+    texts += ["Compound_None"] if plan.is_compound else []
     texts += [f"Join_{to_join}"] if 0 < to_join <= ENDING_BARS else []
     texts += [f"Ending_{left}"] if left <= ENDING_BARS else []
     return tuple(map(vocabulary.id_of, texts))

@@ -18,15 +18,12 @@ from symusic.core import (
     TrackTickList,
 )
 
-from emomusic.data.beat import BeatGrid, to_beats
+from emomusic.music.bars import PERFORMED_STEP, Metre
+from emomusic.music.beat import BeatGrid, to_beats
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 from emomusic.music.score import notes_of, seconds_at
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, STEPS_PER_BEAT
 
-SIMPLE = {(2, 4): 2, (3, 4): 3, (4, 4): 4, (2, 2): 4, (4, 8): 2, (6, 4): 3, (3, 2): 3, (4, 2): 4,
-          (8, 4): 4, (8, 8): 4}  # fmt: skip
-COMPOUND = {(3, 8): 1, (6, 8): 2, (9, 8): 3, (12, 8): 4, (6, 16): 2, (12, 16): 2}
-PERFORMED_STEP = STEPS_PER_BEAT // 4
 SHORTEST_PERFORMED = 2
 FLAT_VELOCITIES = 2
 MIN_BARS, MIN_FURTHER_BARS = 4, 8
@@ -64,10 +61,9 @@ class _Metres:
     def of(cls, changes: dict[int, tuple[int, int]], ticks_per_quarter: int) -> _Metres:
         """Look up known time signatures, given by the tick at which they begin, rising."""
         start = np.array([*changes]) / ticks_per_quarter
-        metres = changes.values()
-        beats = np.array([SIMPLE.get(one) or max(COMPOUND[one], 2) for one in metres])
-        # Of a compound metre a beat is three eighths, or sixteenths.
-        scale = np.array([1.0 if one in SIMPLE else 1.0 / (12.0 / one[1]) for one in metres])
+        metres = [Metre(*change) for change in changes.values()]
+        beats = np.array([metre.beats for metre in metres])
+        scale = np.array([1.0 / metre.beat for metre in metres])
         n_bars = np.ceil(np.diff(start) * scale[:-1] / beats[:-1] - 1e-3)
         return cls(start, scale, beats, np.concatenate([[0.0], np.cumsum(n_bars * beats[:-1])]))
 
@@ -192,7 +188,7 @@ def _known_stretches(score: ScoreTick) -> list[Stretch]:
     for change in score.time_signatures:
         changes[int(change.time)] = (change.numerator, change.denominator)
     ticks = sorted(changes)
-    unknown = [tick for tick in ticks if changes[tick] not in SIMPLE | COMPOUND]
+    unknown = [tick for tick in ticks if not Metre(*changes[tick]).is_known]
     begins = [0, *(bisect_right(ticks, tick) for tick in unknown)]
     stretches: list[Stretch] = [
         ({tick: changes[tick] for tick in ticks[begin:] if stop is None or tick < stop}, stop)

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from symusic.core import ScoreTick, TrackTickList
 
-from emomusic.data.beat import track_beats
 from emomusic.data.chord_labels import given_chords, label_half_bars
 from emomusic.data.clean import (
     EVERYWHERE,
@@ -22,6 +21,7 @@ from emomusic.data.clean import (
     clean_performance,
     clean_stretches,
 )
+from emomusic.music.beat import track_beats
 from emomusic.music.notes import FloatColumn, Notes
 from emomusic.music.score import grid_of, notes_of, read_score, seconds_at
 from emomusic.verify.labels import read_labels

@@ -212,11 +212,11 @@ def achieved_values(clips: Sequence[Clip], names: Sequence[str], *, per_bar: boo
 
 
 def _bar_values(clip: Clip, names: Sequence[str]) -> list[Mapping[str, float]]:
-    notes, n_beats = notes_of(clip.score), clip.request.beats_per_bar
+    notes, n_beats = notes_of(clip.score), clip.metre.quarters
     key = estimate_key(notes)
     bars = (
         passage_of(notes, start=start, n_beats=n_beats, tempo=clip.tempo, key=key)
-        for start in range(0, clip.n_bars * n_beats, n_beats)
+        for start in n_beats * np.arange(clip.n_bars)
     )
     return [measure(bar, tuple(names)) for bar in bars]
 

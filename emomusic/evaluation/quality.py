@@ -85,7 +85,7 @@ def composed_pieces(clips: Iterable[Clip]) -> list[Piece]:
             group=f"composed/{clip.seed}/{clip.index}",
             n_bars=clip.n_bars,
             quadrant=clip.request.emotion.quadrant if clip.request.emotion else None,
-            beats_per_bar=clip.request.beats_per_bar,
+            beats_per_bar=clip.metre.beats,
         )
         for clip in clips
     ]

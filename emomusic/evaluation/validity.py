@@ -79,7 +79,7 @@ def _checks(clip: Clip, path: Path) -> tuple[bool, bool, bool]:
         notes = notes_of(read_score(path))
     except ScoreError:
         return False, False, False
-    n_beats = clip.request.beats_per_bar
+    n_beats = clip.metre.quarters
     bar = np.floor((notes.onset + ROUNDING) / n_beats).astype(np.int64)
     filled = np.bincount(bar, minlength=clip.n_bars)
     sounds_until = float((notes.onset + notes.duration).max())
@@ -120,7 +120,7 @@ def chords_found(clip: Clip) -> tuple[float, ...]:
     """Return the share of half bars whose given chord is found by its root, third, and quality."""
     bars = parse_chords(clip.request.chords or "")
     numbers = np.resize(np.array(bars), (clip.n_bars, 2))
-    lines = clip.request.beats_per_bar * np.arange(clip.n_bars + 1, dtype=np.float64)
+    lines = clip.metre.quarters * np.arange(clip.n_bars + 1, dtype=np.float64)
     n, *same = agreement(numbers.ravel(), find_chords(notes_of(clip.score), lines)[0].ravel())
     return tuple(count / n for count in same)
 

@@ -251,20 +251,29 @@ def seconds_at(score: ScoreTick, ticks: IntColumn) -> FloatColumn:
         score: A score in ticks.
         ticks: Ticks from the start, shape (n,).
     """
-    starts, second_per_tick = _tempo_map(score)
-    elapsed = np.concatenate([[0.0], np.cumsum(np.diff(starts) * second_per_tick[:-1])])
+    starts, elapsed, second_per_tick = _tempo_map(score)
     index = np.searchsorted(starts, ticks, side="right") - 1
     return elapsed[index] + (ticks - starts[index]) * second_per_tick[index]
 
 
-def _tempo_map(score: ScoreTick) -> tuple[IntColumn, FloatColumn]:
+def ticks_at(score: ScoreTick, seconds: FloatColumn) -> FloatColumn:
+    """Return the tick of each time in seconds, at least 0: what `seconds_at` undoes."""
+    starts, elapsed, second_per_tick = _tempo_map(score)
+    index = np.searchsorted(elapsed, seconds, side="right") - 1
+    return starts[index] + (seconds - elapsed[index]) / second_per_tick[index]
+
+
+def _tempo_map(score: ScoreTick) -> tuple[IntColumn, FloatColumn, FloatColumn]:
+    """Return where each tempo begins, in ticks and in seconds, and how long its ticks last."""
     tempos = score.tempos.numpy()
     ticks = np.maximum(np.concatenate(([0], tempos["time"])), 0)
     order = np.argsort(ticks, kind="stable")
     ticks, mspq = ticks[order], np.concatenate(([500_000.0], tempos["mspq"]))[order]
     holds = np.ones(len(ticks), dtype=bool)
     holds[:-1] = ticks[1:] > ticks[:-1]  # of two at one time, the last
-    return ticks[holds], mspq[holds] / 1e6 / score.ticks_per_quarter
+    ticks, second_per_tick = ticks[holds], mspq[holds] / 1e6 / score.ticks_per_quarter
+    elapsed = np.concatenate([[0.0], np.cumsum(np.diff(ticks) * second_per_tick[:-1])])
+    return ticks, elapsed, second_per_tick
 
 
 def tempo_of(score: ScoreTick) -> float:

@@ -232,6 +232,7 @@ def with_part(
     at: int,
     end: int,
     conductor: Sequence[tuple[int, int, bytes]] = (),
+    anew: Sequence[int] = (),
     name: str = "emomusic",
 ) -> tuple[MidiFile, int | None]:
     """Return a file with a part added in a track of its own, and the channel it plays on.
@@ -247,6 +248,7 @@ def with_part(
         conductor: Tick, type and bytes of the meta events that hold from there on. What holds
             already is not said again; what would undo it later is said once more after it. They go
             into the first track.
+        anew: Types of those that are said even if they hold.
         name: Of the track.
     """
     channel = free_channel(file)
@@ -263,12 +265,12 @@ def with_part(
     file_with = file.with_track(
         track_bytes([*head, *((at, data) for data in rest), *played, *ended])
     )
-    said = _new_conductor(file, conductor)
+    said = _new_conductor(file, conductor, anew)
     return (file_with.with_conductor(said) if said else file_with), channel
 
 
 def _new_conductor(
-    file: MidiFile, conductor: Sequence[tuple[int, int, bytes]]
+    file: MidiFile, conductor: Sequence[tuple[int, int, bytes]], anew: Sequence[int]
 ) -> list[tuple[int, bytes]]:
     said: list[tuple[int, bytes]] = []
     for kind in sorted({kind for _, kind, _ in conductor}):
@@ -276,7 +278,7 @@ def _new_conductor(
         given = metas(file, kind)
         holds = [DEFAULTS.get(kind, b""), *(data for tick, data in given if tick <= own[0][0])][-1]
         for (tick, data), until in zip(own, [*(t for t, _ in own[1:]), None], strict=True):
-            if not _is_same(kind, data, holds):
+            if kind in anew or not _is_same(kind, data, holds):
                 said.append((tick, meta(kind, data)))
             undone = [t for t, _ in given if t > tick and (until is None or t < until)]
             said += [(t, meta(kind, data)) for t in undone]
@@ -307,7 +309,9 @@ def check_can_go_on(data: bytes) -> None:
             pass
 
 
-def continue_midi(given: bytes, added: ScoreTick, *, at: float, n_beats: float) -> bytes:
+def continue_midi(
+    given: bytes, added: ScoreTick, *, at: float, n_beats: float, begins_bars: bool = False
+) -> bytes:
     """Return a MIDI file with what was written after it, which plays in a track of its own.
 
     Every track that was given stays byte for byte; but a tempo or a metre that did not hold at the
@@ -318,6 +322,7 @@ def continue_midi(given: bytes, added: ScoreTick, *, at: float, n_beats: float) 
         added: One track, with tempi and time signatures, from the join on.
         at: The join, in quarter notes from the beginning.
         n_beats: Length of what is added.
+        begins_bars: Whether the join is no bar line of the file's, and has to become one.
 
     Raises:
         ScoreError: As `check_can_go_on`.
@@ -345,7 +350,10 @@ def continue_midi(given: bytes, added: ScoreTick, *, at: float, n_beats: float) 
     ]
     conductor = [(tick_of([tick])[0], kind, data) for tick, kind, data in (*tempos, *metres)]
     end = start + round(n_beats * file.division)
-    return with_part(file, _apart(placed), at=start, end=end, conductor=conductor)[0].dump()
+    anew = (TIME_SIGNATURE,) if begins_bars else ()
+    return with_part(file, _apart(placed), at=start, end=end, conductor=conductor, anew=anew)[
+        0
+    ].dump()
 
 
 def _apart(notes: Iterable[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:

@@ -198,7 +198,7 @@ def read_form(feeling: Feeling | None, form: Mapping[str, Any]) -> Request:
         seconds=None if in_bars else length,
         tonic=None if key == ANY else parse_key(key)[0],
         is_major=None if mode == ANY else mode == "major",
-        beats_per_bar=int(metre[0]),
+        time_signature=metre,
         fixed=form.get("fixed", {}),
         **{name: form[name] for name in FINE if name in form},
     )
@@ -213,7 +213,7 @@ def show_form(request: Request) -> dict[str, Any]:
         "length": request.seconds or request.n_bars or request.default_bars,
         "key": ANY if request.tonic is None else TONIC_NAMES[request.tonic],
         "mode": ANY if is_major is None else "major" if is_major else "minor",
-        "time_signature": METRES[1] if request.beats_per_bar == 3 else METRES[0],
+        "time_signature": request.time_signature or METRES[0],
         "fixed": {**request.fixed, **tempo},
         **{name: getattr(request, name) for name in FINE},
     }

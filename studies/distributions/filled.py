@@ -26,7 +26,7 @@ def fills(context: Context) -> Iterator[Row]:
     """Count how the bars of the first draws and of all songs of the rows are filled."""
     clips = context.clips
     yield from filled_bars(
-        "composed", [(notes_of(c.score), c.n_bars, c.request.beats_per_bar) for c in clips]
+        "composed", [(notes_of(c.score), c.n_bars, c.metre.beats) for c in clips]
     )
     for source in context.rows.meta["sources"]:
         yield from filled_real_bars(context.rows, source)

@@ -19,7 +19,7 @@ from midi import score_of
 from numpy.typing import ArrayLike, NDArray
 from symusic import Tempo
 
-from emomusic.data.beat import (
+from emomusic.music.beat import (
     FRAME_S,
     N_FEATURES,
     BeatGrid,
