@@ -59,7 +59,7 @@ def composer(steered_checkpoint: Path) -> Composer:
 def composed(tiny_composer: Composer) -> StudioPiece:
     """Return a piece that was composed: two bars of joy in 3/4."""
     joy = find_emotion("joy")
-    request = Request(joy, n_bars=2, tonic=7, beats_per_bar=3, best_of=2, tempo=90.0)
+    request = Request(joy, n_bars=2, tonic=7, time_signature="3/4", best_of=2, tempo=90.0)
     (clip,) = tiny_composer.compose(request, seed=3)
     return StudioPiece.of(clip)
 

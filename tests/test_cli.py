@@ -459,7 +459,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
         ((*joy, "--count", "many"), "'--count'"),
         ((*joy, "--engine", "abacus"), "engine must be"),
         ((*joy, "--batch-size", 0), "batch_size must be in [1, 4096], got 0"),
-        (("--continue", odd), "5 quarter notes a bar"),
+        (("--continue", odd), "music in 5/4"),
         (("--continue", tmp_path / "long.mid"), "has 513 bars, at most 512"),
         (("--spec", "none.csv"), "cannot read none.csv: No such file or directory"),
         (("--spec", tmp_path / "bad.csv"), "the job cannot be read: unknown column 'colour'"),
@@ -593,7 +593,7 @@ def test_a_clip_that_cannot_be_composed_is_told_and_does_not_stop_the_others(
     said = generate.job("out", "--json", table=table)
     assert said.status == 3 and len(generate.cards()) == 3
     failed = lines(said.out)[2]
-    assert failed["number"] == 2 and failed["row"] == 3 and "5 quarter notes" in failed["reason"]
+    assert failed["number"] == 2 and failed["row"] == 3 and "music in 5/4" in failed["reason"]
     assert generate.cards("failures.jsonl") == [failed]
     said = generate.job("none", table=f"emotion,vary\ncalm,{odd}\n")
     assert said.status == 1 and said.err.startswith("clip 0: music with 5 quarter notes")

@@ -118,7 +118,7 @@ def test_bars_have_the_controls_that_are_asked_of_them_beside_the_clips() -> Non
     bins = [bins_of(bar.controls) for bar in tokens.bars]
     assert {tuple(own) for own in bins} == {("note_density", "register")}
     for two_hands in (True, False):
-        kept = tokens_of(n_bars=4, n_kept=2, beats_per_bar=3, two_hands=two_hands)
+        kept = tokens_of(n_bars=4, n_kept=2, time_signature="3/4", two_hands=two_hands)
         assert (kept.n_kept, kept.beats_per_bar, kept.reach > 0) == (2, 3, two_hands)
     density, register = zip(*(own.values() for own in bins), strict=True)
     assert density[0] == density[2] < density[1] and list(register) == sorted(set(register))
@@ -220,7 +220,7 @@ def test_chords_copies_and_figures_are_as_in_the_piece_whose_form_is_drawn() -> 
 @pytest.mark.parametrize("sees", [True, False])
 def test_given_bars_that_the_model_sees_are_taken_up_and_others_are_followed(sees: bool) -> None:
     music = given(tune(4))
-    primer = read_primer(music.score, TOKENIZER, hear=lambda notes: "Q1" if sees else "Q3")
+    primer = read_primer(music, TOKENIZER, hear=lambda notes: "Q1" if sees else "Q3")
     forms = FormTable(("3" * 16,), ("1" * 16,), ("3" * 16,), ("3" * 16,))  # four bars back
     request = Request(JOY, given=music, n_bars=8)
     plan = plan_clip(request, MAPPER, seed=1, index=0, primer=primer, forms=forms)
@@ -331,12 +331,12 @@ def test_a_curve_does_not_change_key_form_or_the_number_of_draws() -> None:
 @pytest.mark.parametrize("curve", [None, RISING])
 def test_seconds_are_met(seconds: float, beats: int, curve: EmotionCurve | None) -> None:
     for seed in range(12):
-        plan = moving(curve, seconds=seconds, beats_per_bar=beats, seed=seed)
+        plan = moving(curve, seconds=seconds, time_signature=f"{beats}/4", seed=seed)
         assert len(plan.tempi) == plan.n_bars == len(plan.form)
         length_s, bar_s = sum(60 * beats / np.array(plan.tempi)), 60 * beats / plan.tempo
         most = 2e-3 * seconds if plan.n_bars >= 5 else bar_s / 2  # few cannot be bent to any
         assert abs(length_s - seconds) <= most
-        usual = moving(curve, n_bars=8, beats_per_bar=beats, seed=seed).tempo
+        usual = moving(curve, n_bars=8, time_signature=f"{beats}/4", seed=seed).tempo
         assert 1 / TEMPO_BEND - 1e-3 <= plan.tempo / usual <= TEMPO_BEND + 1e-3
 
 

@@ -18,6 +18,7 @@ from emomusic.compose.primer import USES, Primer, PrimerContext, join_scores, re
 from emomusic.compose.request import CONTINUE, VARY, Request
 from emomusic.emotion import QUADRANT_CENTRES, CurvePoint, Emotion, EmotionCurve
 from emomusic.music.attributes import measure
+from emomusic.music.bars import Metre
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.score import ScoreError, dump_score, notes_of
 from emomusic.music.smf import MidiFile
@@ -39,7 +40,7 @@ def plan_of(composer: Composer, music: Primer, emotion: Any = None, **asked: Any
 
 
 def primer(score: ScoreTick, **settings: Any) -> PrimerContext:
-    return read_primer(in_file(score), TOKENIZER, **settings)
+    return read_primer(given(score), TOKENIZER, **settings)
 
 
 # what is kept
@@ -63,11 +64,11 @@ def test_tracks_pedals_and_drums_stay_as_they_are(composer: Composer, per_beat: 
     assert whole.ticks_per_quarter == per_beat
     assert list(whole.tracks)[:3] == list(music.score.tracks)
     assert len(whole.tracks) == 4 and not whole.tracks[3].is_drum
-    assert min(note.time for note in whole.tracks[3].notes) >= 6 * per_beat
-    assert bars_struck(whole, 6.0, 3) == {0, 1}
+    assert min(note.time for note in whole.tracks[3].notes) >= 15 * per_beat  # it rings so long
+    assert bars_struck(whole, 15.0, 3) == {0, 1}
     varied = clip_of(composer, given(band(per_beat), VARY))
-    assert (varied.n_given, varied.n_bars) == (0, 2) and len(varied.score.tracks) == 1
-    assert bars_struck(varied.score, 0.0, 3) == {0, 1}
+    assert (varied.n_given, varied.n_bars) == (0, 5) and len(varied.score.tracks) == 1
+    assert bars_struck(varied.score, 0.0, 3) == set(range(5))
 
 
 @pytest.mark.parametrize("use", USES)
@@ -94,26 +95,44 @@ def test_tempos_and_metres_before_the_end_stay_and_later_ones_go() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metre", "beats"), [((4, 4), 4), ((2, 2), 4), ((6, 8), 3), ((12, 8), 3), ((4, 8), 2)]
-)
+    ("metre", "written"),
+    [
+        *((own, own) for own in ("4/4", "2/2", "4/8", "6/8", "9/8", "12/8", "6/16")),
+        ("6/4", "3/4"), ("3/2", "3/4"), ("8/4", "4/4"), ("3/8", "6/8"), ("12/16", "6/16"),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("use", USES)
-def test_the_given_metre_holds(
-    composer: Composer, metre: tuple[int, int], beats: int, use: str
-) -> None:
-    length, n_given = metre[0] * 4 / metre[1], 3 if use == CONTINUE else 0
-    notes = [(bar * length, 1.0, 60 + bar, 60) for bar in range(3)]
-    clip = clip_of(composer, given(score_of(notes, signatures=((0, *metre),)), use), n_bars=2)
-    assert clip.request.beats_per_bar == beats and clip.card()["time_signature"] == f"{beats}/4"
+def test_the_given_metre_holds(composer: Composer, metre: str, written: str, use: str) -> None:
+    own, new = Metre.parse(metre), Metre.parse(written)
+    length, n_given = own.quarters, 4 if use == CONTINUE else 0
+    notes = [(bar * length, length / 2, 60 + bar, 60) for bar in range(4)]
+    signature = (0, own.numerator, own.denominator)
+    clip = clip_of(composer, given(score_of(notes, signatures=(signature,)), use), n_bars=2)
+    assert clip.metre == new and clip.card()["time_signature"] == written
+    assert clip.card()["given_time_signature"] == metre and clip.n_given == n_given
     start = n_given * length
-    assert bars_struck(clip.score, start, beats) == {0, 1} and clip.n_given == n_given
-    signature = [s for s in in_file(clip.score).time_signatures if s.time <= start * 480][-1]
-    assert (signature.numerator, signature.denominator) == (beats, 4)
+    assert bars_struck(clip.score, start, new.quarters) == {0, 1}
+    last = [s for s in in_file(clip.score).time_signatures if s.time <= start * 480][-1]
+    assert (last.numerator, last.denominator) == (new.numerator, new.denominator)
 
 
-def test_the_last_metre_is_the_one_that_holds() -> None:
-    notes = [(float(beat), 0.5, 60 + beat, 60) for beat in range(14)]
-    found = primer(score_of(notes, signatures=((0, 4, 4), (8, 3, 4))))
-    assert (found.beats_per_bar, len(found.bars), found.n_bars, found.end) == (3, 2, 4, 14.0)
+def test_a_time_signature_beside_given_music_is_obeyed_or_refused(composer: Composer) -> None:
+    says_4_4, says_nothing = (
+        score_of([(float(beat), 0.5, 60 + beat % 7, 60) for beat in range(24)], signatures=own)
+        for own in (((0, 4, 4),), ())
+    )
+    clip = clip_of(composer, given(says_4_4), n_bars=2, time_signature="6/8")
+    assert (str(clip.metre), clip.n_given, clip.n_bars) == ("6/8", 6, 8)
+    assert bars_struck(clip.score, 24.0, 3.0) == {0, 1}
+    plan = plan_of(composer, given(says_4_4), time_signature="3/4")
+    assert plan.metre.beats == 3 and plan.shown == ()
+    for use in USES:  # bars of music that says nothing are counted so
+        plan = plan_of(composer, given(says_nothing, use), time_signature="3/4")
+        assert plan.primer is not None and len(plan.primer.bars) == 8
+    with pytest.raises(
+        ScoreError, match="the music is in 4/4, and so is what varies it: it cannot be in 3/4"
+    ):
+        plan_of(composer, given(says_4_4, VARY), time_signature="3/4")
 
 
 @pytest.mark.parametrize(("tonic", "is_minor"), [(0, False), (7, False), (9, True), (3, True)])
@@ -168,9 +187,13 @@ def test_without_an_emotion_what_the_music_is_like_is_aimed_at(composer: Compose
 
 def test_other_metres_and_too_many_bars_are_refused(composer: Composer) -> None:
     for n_bars, metre, words in (
-        (2, (5, 4), "music with 5 quarter notes a bar cannot be taken up, only with 2, 3, 4 or 6"),
-        (2, (7, 8), "music with 3.5 quarter notes a bar cannot be taken up"),
-        (2, (1, 4), "music with 1 quarter notes a bar cannot be taken up"),
+        (
+            2,
+            (5, 4),
+            "music in 5/4 cannot be written, only in 4/4, 3/4, 2/4, 6/8, 9/8, 12/8; a time",
+        ),
+        (2, (7, 8), "music in 7/8 cannot be written"),
+        (2, (1, 4), "music in 1/4 cannot be written"),
         (513, (4, 4), "the music has 513 bars, at most 512 can be taken up"),
     ):
         music = given(score_of([(bar * 4.0, 1.0, 60 + bar % 12, 60) for bar in range(n_bars)],
@@ -201,13 +224,13 @@ def test_it_has_the_bars_in_c_of_the_key_that_is_found_or_told() -> None:
     assert home.bars == away.bars and len(home.bars) == home.n_bars == 4
     texts = "ChordA_0:maj ChordB_0:maj Position_0 Pitch_48"
     assert " ".join(TEXTS[token] for token in home.bars[0][:4]) == texts
-    assert (home.end, home.beats_per_bar, home.tempo) == (16.0, 4, pytest.approx(96.0, abs=0.01))
+    assert (home.end, home.metre.beats, home.tempo) == (16.0, 4, pytest.approx(96.0, abs=0.01))
     minor, told = (primer(tune(4, is_minor=True), tonic=tonic) for tonic in (None, 7))
     assert told.tonic == 7 and not minor.is_major and told.bars != minor.bars
 
 
 def test_what_comes_just_before_a_bar_line_begins_no_bar_at_the_end() -> None:
-    found = primer(score_of([(0, 1, 60, 60), (3.99, 1, 62, 60), (7.99, 1, 64, 60)]))
+    found = primer(score_of([(0, 1, 60, 60), (3.98, 1, 62, 60), (7.98, 0.02, 64, 60)]))
     assert len(found.bars) == found.n_bars == 2 and found.end == 8.0
     assert TEXTS[found.bars[1][-4]] == f"Position_{4 * STEPS_PER_BEAT - 1}"
 
@@ -216,7 +239,7 @@ def test_what_comes_just_before_a_bar_line_begins_no_bar_at_the_end() -> None:
     ("notes", "metre", "n_bars"),
     [
         ([(0, 1, 60, 60), (17, 1, 64, 60)], (4, 4), 5),  # three silent bars
-        ([(0, 1, 60, 60), (6, 1, 64, 60)], (12, 8), 4),  # the last half of a bar is silent
+        ([(0, 1, 60, 60), (6, 1, 64, 60)], (6, 4), 4),  # the last half of a bar is silent
         ([(0, 1, 60, 60), (4, 1, 2, 60)], (4, 4), 2),  # too low to be written
         ([(0, 1, 1, 60), (4, 1, 127, 60)], (4, 4), 2),
     ],
@@ -228,7 +251,7 @@ def test_silent_bars_count(composer: Composer, notes: Any, metre: Any, n_bars: i
     for use in USES:
         clip = clip_of(composer, given(score, use), n_bars=n_bars + 1)
         start = found.end if use == CONTINUE else 0.0
-        assert bars_struck(clip.score, start, found.beats_per_bar) == set(range(n_bars + 1))
+        assert bars_struck(clip.score, start, found.metre.quarters) == set(range(n_bars + 1))
 
 
 def test_the_last_sixteen_bars_say_what_it_is_like() -> None:

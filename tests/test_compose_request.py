@@ -32,7 +32,7 @@ JOY = Emotion(0.8, 0.6, "joy")
 EXAMPLES = (
     Request(
         find_emotion("nostalgia"), given=given(tune(2), VARY), n_bars=3, tempo=93.25, tonic=6,
-        is_major=False, beats_per_bar=3, fixed={"mode": -0.25, "register": 61.0},
+        is_major=False, time_signature="3/4", fixed={"mode": -0.25, "register": 61.0},
         per_bar={"register": (50.0, 61.5, 70.0), "polyphony": (1.0, 2.0, 3.0)}, temperature=0.75,
         top_p=0.5, guidance=2.5, guided_bars=0, steering=False, two_hands=False,
         chords="Am F C,G7", best_of=3, diversity=0.0, take=7, n_kept=2,

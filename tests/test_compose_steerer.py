@@ -109,7 +109,7 @@ def test_what_is_asked_for_by_itself_matters_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [{"beats_per_bar": 3, "tempo": 90}, {"curve": CURVE, "n_bars": 20}, {"n_bars": 20}]
+    "asked", [{"time_signature": "3/4", "tempo": 90}, {"curve": CURVE, "n_bars": 20}, {"n_bars": 20}]
 )
 def test_it_hears_the_last_bars(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[Passage] = []
@@ -121,7 +121,7 @@ def test_it_hears_the_last_bars(asked: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(FeedbackController, "pulls", hear)
     plan = plan_of(**asked)
-    n, beats = plan.n_bars - 1, plan.request.beats_per_bar
+    n, beats = plan.n_bars - 1, plan.metre.beats
     assert lean_of(plan, n).bias.shape == (2, SAME + 1)
     n_heard = min(n, 6 if plan.moves else 16)
     (passage,) = heard
@@ -155,7 +155,7 @@ def test_levers_turn_about_each_bar_of_a_curve_or_else_about_the_clip() -> None:
 def themed(use: str, *, is_minor: bool, follows: Any, **asked: Any) -> ClipPlan:
     music = given(tune(4, is_minor=is_minor), use)
     request = Request(None, **{"given": music, "n_bars": 4, **asked})
-    primer = read_primer(music.score, TOKENIZER)
+    primer = read_primer(music, TOKENIZER)
     plan = plan_clip(request, make_mapper(), seed=1, index=0, primer=primer)
     return replace(plan, follows=follows)
 

@@ -57,6 +57,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("key", "H dur", "key must be a note name, alone or with major or minor, such as D, Eb"),
     ("key", 3, "key must be a text, got 3"),
     ("time_signature", "5/4", "time_signature must be one of "),
+    ("grid", "bars", "grid must be one of auto, file, tracked, got 'bars'"),
     ("time_signature", 4, "time_signature must be one of "),
     ("set", {"loud": 1}, "unknown attribute 'loud'; known are tempo, note_density"),
     ("set", {"mode": 9}, "mode must be in [-1.2, 1.2] correlation margin, got 9"),
@@ -150,7 +151,7 @@ def as_options(said: dict[str, Any]) -> list[str]:
 def test_the_table_has_all_that_may_be_asked() -> None:
     offered = {*OPTIONS, *ROW, *ENDPOINT, *COLUMNS, *(own.name for own in VALUES.values())}
     attributes = {name for name in COLUMNS if name not in ROW} - {"id", "count"}
-    alone = {"tonic", "is_major", "beats_per_bar", "attributes"}
+    alone = {"tonic", "is_major", "attributes"}
     assert offered - attributes - alone <= {name for name, _, _ in REFUSED}
 
 
@@ -177,12 +178,11 @@ TABLE = [
     ("page", "unit", "miles", "unit must be one of bars, seconds, got 'miles'"),
     ("page", "key", None, "key must be one of any, C, "),
     ("page", "mode", "dorian", "mode must be one of any, major, minor, got 'dorian'"),
-    ("page", "time_signature", None, "time_signature must be one of 4/4, 3/4, got None"),
+    ("page", "time_signature", None, "time_signature must be one of 4/4, 3/4, 2/4, 6/8, 9/8, 12/8, got None"),
     ("page", "fixed", {"register": 1e9}, "register must be in [10, 115] MIDI pitch, got 1e+09"),
     ("page", "fixed", {"beauty": 1.0}, "unknown attribute 'beauty'"),
     ("request", "tonic", 12, "tonic must be in [0, 11], got 12"),
     ("request", "is_major", "minor", "is_major must be true or false, got 'minor'"),
-    ("request", "beats_per_bar", 5, "beats_per_bar must be in [2, 4], got 5"),
 ]  # fmt: skip
 
 

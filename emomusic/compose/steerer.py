@@ -488,7 +488,7 @@ class Steerer:
             led.append(self._repetition.notes(written[-plan.copies[bar]]))
         elif back:
             led.append(self._repetition.rhythm(written[-back]))
-        figured = written[-plan.figures[bar]] if plan.figures[bar] else ()
+        figured = written[-plan.figures[bar]] if plan.figures[bar] else []
         if len(figured) > len(HALVES):  # a given bar may hold its chords alone
             notes = self._notes(plan, [figured])
             notes = notes.where(hands_of(notes) == LEFT)

@@ -18,8 +18,9 @@ from emomusic.music.tokenizer import STEPS_PER_BEAT
 MAX_REST_BARS = 4
 """Bars of rest after the last sound that the end of a track may mean; more are room that was left
 over."""
-PEDAL_GRACE = 0.5
-"""Quarter notes by which a pedal may be lifted late: it opens no bar."""
+GRACE = 0.5
+"""Quarter notes by which a pedal may be lifted late, and what is only taken up may ring on: that
+opens no bar."""
 NEAR = 1 / 12
 """Quarter notes, a step of the model's grid: a bar line that lies so near is meant to be there."""
 WRITTEN, NEAR_GRID = 0.75, 0.012
@@ -168,10 +169,11 @@ def read_bars(
     Raises:
         ScoreError: If there are no notes, or the music is too long to be tracked.
     """
-    notes, sound = notes_of(score), sound or end_of_sound(score, None)
+    notes, (end, end_of_track) = notes_of(score), sound or end_of_sound(score, None)
     if not keeps_time(notes) if tracked is None else tracked:
-        return _read_tracked(score, notes, sound=sound[0], asked=asked)
-    start, stop, metres, announced = _file_bars(score, notes, sound, asked)
+        return _read_tracked(score, notes, sound=end, asked=asked)
+    end = end if at_end else max(end - GRACE, float(notes.onset[-1]) + 1e-6)
+    start, stop, metres, announced = _file_bars(score, notes, (end, end_of_track), asked)
     length = stop - start
     bar = np.maximum(np.searchsorted(start, notes.onset + NEAR / 2, side="right") - 1, 0)
     struck = np.bincount(bar, minlength=len(start)) > 0
@@ -213,7 +215,8 @@ def end_of_sound(score: ScoreTick, file: MidiFile | None) -> tuple[float, float]
         ScoreError: If an event cannot be read.
     """
     per_quarter = score.ticks_per_quarter
-    sound = max(track.end() for track in score.tracks if len(track.notes)) / per_quarter
+    columns = [track.notes.numpy() for track in score.tracks if len(track.notes)]
+    sound = max(int(np.add(c["time"], c["duration"]).max()) for c in columns) / per_quarter
     if file is None or file.division != per_quarter:
         return sound, sound
     marks: list[tuple[int, int, bool | None]] = []  # tick, channel, pedal; None where a note ends
@@ -233,7 +236,7 @@ def end_of_sound(score: ScoreTick, file: MidiFile | None) -> tuple[float, float]
         elif down is None and channel in held:
             held[channel] = True
         elif down is False and held.pop(channel, False):
-            sound = max(sound, tick / per_quarter - PEDAL_GRACE)
+            sound = max(sound, tick / per_quarter - GRACE)
     return sound, end_of_track / per_quarter
 
 

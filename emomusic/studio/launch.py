@@ -222,7 +222,9 @@ def _spec(said: Mapping[str, Any]) -> ClipSpec:
         value = said[name]
         if field.kind is Kind.TEXT:
             value = field.read("" if value is None else value).strip() or None
-        if value is not None or field.kind in (Kind.CHOICE, Kind.WHOLE):
+        if field.kind is Kind.CHOICE:
+            value = value or None
+        if value is not None or field.kind is Kind.WHOLE:
             options[name] = field.read(value)
     if ":" in options.get("emotion", ""):
         options["mix"] = options.pop("emotion")

@@ -198,7 +198,7 @@ def read_form(feeling: Feeling | None, form: Mapping[str, Any]) -> Request:
         seconds=None if in_bars else length,
         tonic=None if key == ANY else parse_key(key)[0],
         is_major=None if mode == ANY else mode == "major",
-        time_signature=metre,
+        time_signature=None if metre == METRES[0] else metre,
         fixed=form.get("fixed", {}),
         **{name: form[name] for name in FINE if name in form},
     )
