@@ -596,7 +596,7 @@ def test_a_clip_that_cannot_be_composed_is_told_and_does_not_stop_the_others(
     assert failed["number"] == 2 and failed["row"] == 3 and "music in 5/4" in failed["reason"]
     assert generate.cards("failures.jsonl") == [failed]
     said = generate.job("none", table=f"emotion,vary\ncalm,{odd}\n")
-    assert said.status == 1 and said.err.startswith("clip 0: music with 5 quarter notes")
+    assert said.status == 1 and said.err.startswith("clip 0: music in 5/4 cannot be")
 
 
 def test_names_are_shown_on_one_line(generate: Generate) -> None:

@@ -109,7 +109,8 @@ def test_what_is_asked_for_by_itself_matters_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [{"time_signature": "3/4", "tempo": 90}, {"curve": CURVE, "n_bars": 20}, {"n_bars": 20}]
+    "asked",
+    [{"time_signature": "3/4", "tempo": 90}, {"curve": CURVE, "n_bars": 20}, {"n_bars": 20}],
 )
 def test_it_hears_the_last_bars(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[Passage] = []

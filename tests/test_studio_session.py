@@ -61,7 +61,7 @@ def titles(session: Session) -> list[str]:
 @pytest.mark.parametrize(
     "request_",
     [
-        Request(JOY, n_bars=5, tonic=3, is_major=False, time_signature="3/4", fixed={"register": 60.0}),
+        Request(JOY, n_bars=5, time_signature="3/4", fixed={"register": 60.0}),
         Request(JOY, seconds=20.0, fixed={"tempo": 90.0}, best_of=4, temperature=0.8, top_p=0.9),
         Request(CURVE.mean(8), curve=CURVE, n_bars=8, tonic=0, is_major=True),
         Request(None, n_bars=3),

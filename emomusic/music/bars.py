@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -30,7 +31,7 @@ MIN_PHASE, MIN_NOTES = 0.3, 16
 """Mean resultant length of the phases of what is played to a click; fewer notes tell nothing."""
 LATE_BEATS = 0.25
 """Beats by which the last sound of a performance may be late for its bar line."""
-MAX_TRACKED_S = 3 * 3600.0
+MAX_TRACKED_S = 2_400.0  # of which beats are tracked within a second
 PERFORMED_STEP = STEPS_PER_BEAT // 4
 """What is played, not written, is moved to sixteenths."""
 
@@ -291,8 +292,10 @@ def _main_metre(metres: Sequence[Metre], weights: FloatColumn, *, at_end: bool) 
 
     A single last bar completes an upbeat, or is cut short: it is none to go on in.
     """
-    kinds = [metre.kind for metre in metres]
-    heaviest = max(kinds, key=lambda kind: weights[[own == kind for own in kinds]].sum())
+    kinds, total = [metre.kind for metre in metres], Counter[tuple[float, float]]()
+    for kind, weight in zip(kinds, weights.tolist(), strict=True):
+        total[kind] += weight
+    heaviest = max(total, key=lambda kind: total[kind])
     if at_end and kinds[-2:-1] == kinds[-1:] and weights[-2:].any():
         heaviest = kinds[-1]
     return next(own for own in reversed(metres) if own.kind == heaviest)
@@ -303,7 +306,7 @@ def _read_tracked(
 ) -> BarReading:
     """Read the bars of a performance by beats that are tracked."""
     if float((notes.onset_s + notes.duration_s).max()) > MAX_TRACKED_S:
-        raise ScoreError("the music is longer than three hours: its beats cannot be tracked")
+        raise ScoreError("the music is longer than 40 minutes: its beats cannot be tracked")
     grid = track_beats(notes)
     metre = Metre(grid.beats_per_bar) if asked is None else asked.written
     beats, bar_s = round(metre.kind[0]), 60.0 * metre.kind[0] / grid.tempo
