@@ -99,6 +99,7 @@ def test_tempos_and_metres_before_the_end_stay_and_later_ones_go() -> None:
     [
         *((own, own) for own in ("4/4", "2/2", "4/8", "6/8", "9/8", "12/8", "6/16")),
         ("6/4", "3/4"), ("3/2", "3/4"), ("8/4", "4/4"), ("3/8", "6/8"), ("12/16", "6/16"),
+        ("2/8", "2/4"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("use", USES)

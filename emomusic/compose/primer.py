@@ -158,7 +158,8 @@ def read_primer(
     n_bars = len(grid_of(given.score, read.end)[0]) - 1
     if max(n_bars, read.n_bars) > MAX_GIVEN_BARS:
         raise ScoreError(f"the music has {n_bars} bars, at most {MAX_GIVEN_BARS} can be taken up")
-    own, goes_on = metre or read.announced or read.metre, given.use == CONTINUE
+    goes_on = given.use == CONTINUE
+    own = metre or (read.announced if goes_on else None) or read.metre
     if own.kind != read.metre.kind and not goes_on:
         raise ScoreError(
             f"the music is in {read.metre}, and so is what varies it: it cannot be in {own}"

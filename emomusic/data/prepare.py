@@ -26,7 +26,7 @@ CHUNK = 16
 """Files worked on at once and kept together: few enough that all cores end at the same time."""
 COMPARED = 4
 """The first of so many files is tokenized by MidiTok, too; all would take half as long again."""
-PART_FORMAT = 9
+PART_FORMAT = 10
 Job = tuple[Sequence[CorpusFile], Path]
 
 

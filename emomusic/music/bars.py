@@ -93,9 +93,10 @@ _KNOWN = {
     (2, 4): (2, 1.0), (3, 4): (3, 1.0), (4, 4): (4, 1.0), (2, 2): (4, 1.0), (4, 8): (2, 1.0),
     (8, 8): (4, 1.0), (6, 4): (3, 1.0), (3, 2): (3, 1.0), (4, 2): (4, 1.0), (8, 4): (4, 1.0),
     (3, 8): (2, 1.5), (6, 8): (2, 1.5), (9, 8): (3, 1.5), (12, 8): (4, 1.5),
-    (6, 16): (2, 0.75), (12, 16): (2, 0.75),
+    (2, 8): (2, 1.0), (3, 16): (2, 0.75), (6, 16): (2, 0.75), (9, 16): (3, 0.75),
+    (12, 16): (2, 0.75),
 }  # fmt: skip
-"""Beats of a bar, or of half of it where that would be over 4, and quarter notes of each."""
+"""Beats of a bar, or of half a bar or two where it has over 4 or one, and quarter notes of each."""
 
 
 def in_quarters(score: ScoreTick, metre: Metre) -> ScoreTick:
