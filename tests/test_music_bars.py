@@ -12,7 +12,7 @@ from symusic.core import ScoreTick
 
 from emomusic.compose.primer import USES, Primer
 from emomusic.compose.request import CONTINUE, VARY
-from emomusic.music.bars import BarReading, Metre, in_quarters, keeps_time
+from emomusic.music.bars import BarReading, Metre, bar_lines, in_quarters, keeps_time
 from emomusic.music.score import grid_of, notes_of
 from emomusic.music.smf import END_OF_TRACK, MidiFile, events_of, insert_events, meta
 
@@ -247,3 +247,12 @@ def test_a_score_in_beats_of_a_metre_becomes_one_in_quarter_notes() -> None:
     assert notes.onset.tolist() == [0.0, 4.5] and notes.duration.tolist() == [1.5, 0.5]
     assert notes.onset_s == pytest.approx([0.0, 3.0])
     assert [(s.numerator, s.denominator) for s in found.time_signatures] == [(6, 8)]
+
+
+def test_lines_are_drawn_where_bars_are_heard() -> None:
+    free, written = played(84.0), piece(12, ((0, 1, 4), (1, 3, 4)))
+    lines = bar_lines(free, notes_of(free), 20.0)
+    assert (np.diff(lines) > 0).all() and lines[-2] < 20.0 <= lines[-1]
+    beats = np.diff(lines[1:]).mean() / 2 * 84 / 60  # of the performance, a bar
+    assert min(abs(beats - n) for n in (3, 4, 6, 8)) < 0.3
+    assert bar_lines(written, notes_of(written), 12.0).tolist() == [0, 1, 4, 7, 10, 13]

@@ -10,9 +10,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from symusic.core import ScoreTick, TimeSignatureTick, TimeSignatureTickList
 
-from emomusic.music.beat import to_beats, track_beats
+from emomusic.music.beat import BeatGrid, to_beats, track_beats
 from emomusic.music.notes import FloatColumn, Notes
-from emomusic.music.score import PEDAL, ScoreError, metres_of, notes_of, seconds_at, ticks_at
+from emomusic.music.score import (
+    PEDAL,
+    ScoreError,
+    grid_of,
+    metres_of,
+    notes_of,
+    seconds_at,
+    ticks_at,
+)
 from emomusic.music.smf import CONTROL, NOTE_OFF, NOTE_ON, MidiFile, events_of
 from emomusic.music.tokenizer import STEPS_PER_BEAT
 
@@ -302,23 +310,46 @@ def _main_metre(metres: Sequence[Metre], weights: FloatColumn, *, at_end: bool) 
     return next(own for own in reversed(metres) if own.kind == heaviest)
 
 
+def bar_lines(score: ScoreTick, notes: Notes, end: float) -> FloatColumn:
+    """Return the bar lines up to the first one at or after `end`, in quarter notes of the file.
+
+    They are those of `grid_of`, or tracked ones where nothing is played to the file's beats.
+    """
+    if keeps_time(notes) or not _is_trackable(notes):
+        return grid_of(score, end)[0]
+    grid, per_quarter = track_beats(notes), score.ticks_per_quarter
+    end_s = float(seconds_at(score, np.array([math.ceil(end * per_quarter)]))[0])
+    lines_s = _lines_s(grid, grid.beats_per_bar, end_s)
+    lines = np.maximum(ticks_at(score, lines_s), 0.0) / per_quarter
+    return lines[: max(int(np.searchsorted(lines_s, end_s)), 1) + 1]
+
+
+def _is_trackable(notes: Notes) -> bool:
+    return float((notes.onset_s + notes.duration_s).max()) <= MAX_TRACKED_S
+
+
+def _lines_s(grid: BeatGrid, beats: int, end_s: float, *, begin: int = 0) -> FloatColumn:
+    """Return the seconds of bar lines, every so many beats from one on, beyond the end."""
+    lines_s, bar_s = grid.beats_s[begin::beats], 60.0 * beats / grid.tempo
+    n_more = max(math.ceil((end_s - lines_s[-1]) / bar_s), 0) + 1
+    return np.append(lines_s, lines_s[-1] + bar_s * np.arange(1, n_more + 1))
+
+
 def _read_tracked(
     score: ScoreTick, notes: Notes, *, sound: float, asked: Metre | None
 ) -> BarReading:
     """Read the bars of a performance by beats that are tracked."""
-    if float((notes.onset_s + notes.duration_s).max()) > MAX_TRACKED_S:
+    if not _is_trackable(notes):
         raise ScoreError("the music is longer than 40 minutes: its beats cannot be tracked")
     grid = track_beats(notes)
     metre = Metre(grid.beats_per_bar) if asked is None else asked.written
-    beats, bar_s = round(metre.kind[0]), 60.0 * metre.kind[0] / grid.tempo
+    beats, late_s = round(metre.kind[0]), LATE_BEATS * 60.0 / grid.tempo
     sound_s = float(seconds_at(score, np.array([math.ceil(sound * score.ticks_per_quarter)]))[0])
     begin = 0
     if beats != grid.beats_per_bar:  # no downbeat is known of other bars: the first note is one
-        begin = int(np.searchsorted(grid.beats_s, notes.onset_s[0] + 0.25 * bar_s / beats)) - 1
-    lines_s = grid.beats_s[begin::beats]
-    n_more = max(math.ceil((sound_s - lines_s[-1]) / bar_s), 0) + 1
-    lines_s = np.append(lines_s, lines_s[-1] + bar_s * np.arange(1, n_more + 1))
-    n_bars = max(int(np.searchsorted(lines_s, sound_s - LATE_BEATS * bar_s / beats)), 1)
+        begin = int(np.searchsorted(grid.beats_s, notes.onset_s[0] + late_s)) - 1
+    lines_s = _lines_s(grid, beats, sound_s, begin=begin)
+    n_bars = max(int(np.searchsorted(lines_s, sound_s - late_s)), 1)
     onset = to_beats(notes.onset_s, grid) - begin
     duration = to_beats(notes.onset_s + notes.duration_s, grid) - begin - onset
     end = ticks_at(score, np.array([max(lines_s[n_bars], sound_s)]))[0]

@@ -23,12 +23,12 @@ from emomusic.compose.parse import ClipSpec
 from emomusic.compose.primer import Primer
 from emomusic.compose.request import CONTINUE, VARY, Request
 from emomusic.emotion import Emotion
+from emomusic.music.bars import bar_lines
 from emomusic.music.key import TONIC_NAMES, estimate_key
 from emomusic.music.notes import FloatColumn, IntColumn, Notes, hands_of
 from emomusic.music.score import (
     ScoreError,
     dump_score,
-    grid_of,
     notes_of,
     parse_score,
     read_bytes,
@@ -127,7 +127,7 @@ class StudioPiece:
     @cached_property
     def bars_s(self) -> FloatColumn:
         """Return where each bar begins, in seconds, and where the last one ends."""
-        lines, _ = grid_of(self.score, float(self.notes.onset.max()) + 1e-6)
+        lines = bar_lines(self.score, self.notes, float(self.notes.onset.max()) + 1e-6)
         ticks = np.rint(lines * self.score.ticks_per_quarter).astype(np.int64)
         return seconds_at(self.score, ticks)
 

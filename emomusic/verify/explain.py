@@ -425,11 +425,12 @@ def explain_score(
     Raises:
         ScoreError: If it holds no notes.
     """
-    from emomusic.music.score import grid_of, notes_of
+    from emomusic.music.bars import bar_lines
+    from emomusic.music.score import notes_of
 
     notes = notes_of(score) if notes is None else notes
     verdict = verifier.verdict(notes) if verdict is None else verdict
     end = float((notes.onset + notes.duration).max())
-    bars = grid_of(score, end)[0] if end <= MAX_BEATS else None
+    bars = bar_lines(score, notes, end) if end <= MAX_BEATS else None
     explanation = explain(notes, verifier, verdict=verdict)
     return explanation, trace_emotion(notes, verifier, bars=bars, verdict=verdict)
