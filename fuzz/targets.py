@@ -97,7 +97,7 @@ def _settings() -> list[bytes]:
 def _load_jobs() -> Run:
     from io import BytesIO
 
-    from emomusic.compose.jobs.job import BadRow, SpecError, read_rows
+    from emomusic.compose.jobs.table import BadRow, SpecError, read_rows
 
     def run(data: bytes) -> bool:
         try:
