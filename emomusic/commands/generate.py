@@ -146,7 +146,7 @@ def _job(asked: dict[str, Any], said: set[str], options: RunOptions) -> tuple[Jo
     `asked` are the values of the options of a clip, `said` the names of those that were given.
     """
     from emomusic.compose.jobs.job import Job
-    from emomusic.compose.jobs.table import JobRow, Table
+    from emomusic.compose.jobs.table import JobRow, JobTable
 
     if options.settings is not None:
         if options.spec is not None:
@@ -161,11 +161,11 @@ def _job(asked: dict[str, Any], said: set[str], options: RunOptions) -> tuple[Jo
     if options.spec is not None:
         defaults = {name: asked[name] for name in said}
         if options.spec == "-":
-            table = Table(sys.stdin.buffer, defaults)
+            table = JobTable(sys.stdin.buffer, defaults)
         else:
             path = Path(options.spec)
             with _opened(path) as file:
-                table = Table(file, defaults, folder=path.parent)
+                table = JobTable(file, defaults, folder=path.parent)
         with task_progress() as show:
             return Job(table, partial(show, "reading rows")), None
     count = COUNT.read(asked.pop(COUNT.name))

@@ -9,7 +9,7 @@ from typing import Any
 
 from emomusic.compose.jobs.job import Item, Job, Output
 from emomusic.compose.jobs.storage import BatchWriter, Shard, Store
-from emomusic.compose.jobs.table import BadRow, JobRow, Table, read_rows
+from emomusic.compose.jobs.table import BadRow, JobRow, JobTable, read_rows
 from emomusic.compose.parse import spec_from_options
 
 
@@ -21,7 +21,7 @@ def read(text: str | bytes, **defaults: Any) -> list[JobRow | BadRow]:
 
 def job_of(text: str, **defaults: Any) -> Job:
     """Return the job of a text."""
-    return Job(Table(io.BytesIO(text.encode()), defaults))
+    return Job(JobTable(io.BytesIO(text.encode()), defaults))
 
 
 def item(number: int, **options: Any) -> Item:

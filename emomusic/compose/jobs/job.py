@@ -13,7 +13,7 @@ from typing import Any
 
 import emomusic
 from emomusic.compose.checkpoint import checkpoint_files, file_checksum
-from emomusic.compose.jobs.table import Asked, BadRow, JobRow, Table, row_of
+from emomusic.compose.jobs.table import Asked, BadRow, JobRow, JobTable, row_of
 from emomusic.compose.parse import COUNT, ClipSpec
 from emomusic.extras import need
 
@@ -70,7 +70,7 @@ class Job:
 
     def __init__(
         self,
-        rows: Sequence[JobRow] | Table,
+        rows: Sequence[JobRow] | JobTable,
         show: Callable[[int, int], None] = lambda n_read, n_bytes: None,
     ) -> None:
         """Read all rows once; `show` is told how far a long table is read.
@@ -78,13 +78,13 @@ class Job:
         Raises:
             SpecError: If a table cannot be told apart into rows, or has unknown columns.
         """
-        self._rows = rows if isinstance(rows, Table) else [(row.line or 0, row) for row in rows]
-        self.counted = rows.counted if isinstance(rows, Table) else "row"
+        self._rows = rows if isinstance(rows, JobTable) else [(row.line or 0, row) for row in rows]
+        self.counted = rows.counted if isinstance(rows, JobTable) else "row"
         self.n_rows = self.n_bad = self.n_clips = 0
         self._music: dict[int, bytes] = {}
         digest = hashlib.sha256()
         for at, (line, asked) in enumerate(self._rows):
-            if at % SHOW_EVERY == SHOW_EVERY - 1 and isinstance(rows, Table):
+            if at % SHOW_EVERY == SHOW_EVERY - 1 and isinstance(rows, JobTable):
                 show(rows.n_read, rows.n_bytes)
             if isinstance(asked, BadRow):
                 self.n_bad += 1

@@ -97,7 +97,7 @@ Asked = dict[str, Any] | JobRow
 """What a usable row asks for: its options, which are checked, or all of it."""
 
 
-class Table:
+class JobTable:
     """The rows of a job, which are read as often as it is iterated over.
 
     What begins with `{` or `[` is JSON, line by line or as a document; all else is CSV with a line
@@ -206,19 +206,19 @@ class Table:
 def read_rows(
     file: BinaryIO, defaults: Mapping[str, Any], *, folder: Path = Path()
 ) -> Iterator[JobRow | BadRow]:
-    """Read the rows of a job as `Table` does, one after another, in little memory.
+    """Read the rows of a job as `JobTable` does, one after another, in little memory.
 
     Raises:
         SpecError: If there are no rows, or they cannot be told apart, or a column is unknown.
     """
-    for line, asked in Table(file, defaults, folder=folder):
+    for line, asked in JobTable(file, defaults, folder=folder):
         yield row_of(line, asked) if isinstance(asked, dict) else asked
 
 
 def row_of(line: int, options: Mapping[str, Any]) -> JobRow:
     """Return the row that options of a table ask for."""
     own = dict(options)
-    count, name = own.pop("count", COUNT.default), own.pop("id", None)
+    count, name = COUNT.read(own.pop("count", COUNT.default)), own.pop("id", None)
     return JobRow(line, spec_from_options(own), count, name)
 
 
