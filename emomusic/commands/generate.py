@@ -78,7 +78,7 @@ class RunOptions:
     explained: bool = spec_field(
         False, Kind.FLAG, "Tell what moved each verdict, and where.", flag="--explain")
     spec: str | None = _of_job(
-        None, Kind.TEXT, "Rows of requests, CSV or JSON lines; - is stdin.", metavar="FILE|-")
+        None, Kind.TEXT, "Rows of requests, CSV or JSON; - is stdin.", metavar="FILE|-")
     shard: str = _of_job(
         "0/1", Kind.TEXT, "Which part of the job, from 0/K to K-1/K.", metavar="I/K")
     resume: bool = _of_job(

@@ -85,7 +85,7 @@ class Job:
         digest = hashlib.sha256()
         for at, (line, asked) in enumerate(self._rows):
             if at % SHOW_EVERY == SHOW_EVERY - 1 and isinstance(rows, JobTable):
-                show(rows.n_read, rows.n_bytes)
+                show(*rows.how_far)
             if isinstance(asked, BadRow):
                 self.n_bad += 1
                 continue

@@ -106,7 +106,6 @@ class JobTable:
     Attributes:
         counted: What the numbers of rows count: lines of the file, or rows where a line of JSON
             is none.
-        n_bytes: Of the text.
     """
 
     def __init__(
@@ -122,13 +121,8 @@ class JobTable:
         """
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the table
         self._file.writelines(as_utf8(file))
-        self.n_bytes = self._file.tell()
-        # A choice of the command line is a word of an enumeration.
-        self._defaults = {
-            name: str(value) if isinstance(value, str) else value
-            for name, value in (defaults or {}).items()
-        }
-        self._folder = folder
+        self._n_bytes = self._file.tell()
+        self._defaults, self._folder = defaults or {}, folder
         self._alike: dict[str, dict[str, Any]] = {}
         self._file.seek(0)
         start = self._file.read(_CHUNK)
@@ -144,9 +138,9 @@ class JobTable:
             self._rows, self.counted = (_elements, "row") if is_document else (_json_rows, "line")
 
     @property
-    def n_read(self) -> int:
-        """Return the bytes that are read."""
-        return self._file.tell()
+    def how_far(self) -> tuple[int, int]:
+        """Return how many bytes are read, and of how many."""
+        return self._file.tell(), self._n_bytes
 
     def __iter__(self) -> Iterator[tuple[int, Asked | BadRow]]:
         """Yield the number of each row and what it asks for.
@@ -203,18 +197,6 @@ class JobTable:
         return options
 
 
-def read_rows(
-    file: BinaryIO, defaults: Mapping[str, Any], *, folder: Path = Path()
-) -> Iterator[JobRow | BadRow]:
-    """Read the rows of a job as `JobTable` does, one after another, in little memory.
-
-    Raises:
-        SpecError: If there are no rows, or they cannot be told apart, or a column is unknown.
-    """
-    for line, asked in JobTable(file, defaults, folder=folder):
-        yield row_of(line, asked) if isinstance(asked, dict) else asked
-
-
 def row_of(line: int, options: Mapping[str, Any]) -> JobRow:
     """Return the row that options of a table ask for."""
     own = dict(options)
@@ -248,7 +230,7 @@ def _elements(file: BinaryIO) -> Iterator[Unread]:
     decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
     text = decode(file.read(_CHUNK))
     at = len(text) - len(text.lstrip())
-    is_array, number, n_lines = text.startswith("[", at), 1, 1
+    is_array, number = text.startswith("[", at), 1
     at += is_array
     while True:
         at = _GAP.match(text, at).end()  # type: ignore[union-attr] # it always does
@@ -261,17 +243,13 @@ def _elements(file: BinaryIO) -> Iterator[Unread]:
         except (ValueError, RecursionError) as error:
             more = file.read(max(len(text) - at, _CHUNK))
             if more and len(text) - at <= MAX_LINE:
-                n_lines += text.count("\n", 0, at)
                 text, at = text[at:] + decode(more), 0
                 continue
             if at == len(text) and not is_array:
                 return
-            where = n_lines + text.count("\n", 0, getattr(error, "pos", at))
+            what = f"no JSON, or {TOO_LONG}" if more else "no JSON"
             why = getattr(error, "msg", "nested too deeply").removesuffix(" at")
-            raise SpecError(
-                f"the job cannot be read: row {number}, at line {where}, is no JSON"
-                f"{f', or {TOO_LONG}' if more else ''}: {why}"
-            ) from error
+            raise SpecError(f"the job cannot be read: row {number} is {what}: {why}") from error
         yield number, partial(_json_values, text[at:end].encode("utf-8", "surrogateescape"))
         at, number = end, number + 1
 
