@@ -93,8 +93,8 @@ class Job:
                 self._music[at] = music
             self.n_rows, self.n_clips = self.n_rows + 1, self.n_clips + _count_of(asked)
             if isinstance(asked, JobRow):
-                own = [asked.id, asked.count, asked.settings.to_dict()]
-                digest.update(f"{asked.line}{json.dumps(own)}".encode())
+                own = [asked.line, asked.id, asked.count, asked.settings.to_dict()]
+                digest.update(json.dumps(own).encode())
             else:
                 digest.update(f"{line}{asked}".encode())
         if self.n_clips > MAX_CLIPS:
