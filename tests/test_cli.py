@@ -576,6 +576,12 @@ def test_rows_and_settings_are_read_wherever_they_are_and_however_they_were_save
     assert [(c["given"], c["valence"], c["row"]) for c in generate.cards()] == [
         ("vary", 0.5, 2), ("vary", 0.0, 3),
     ]  # fmt: skip
+    monkeypatch.chdir(home)
+    end, begin = os.pipe()
+    os.write(begin, b"vary\tbars\njobs/own.mid\t1\n")
+    os.close(begin)
+    assert generate.run("--spec", f"/dev/fd/{end}", "--dry-run").status == 0
+    os.close(end)
     rows = b'[{"emotion": "joy", "bars": 1},\n{"emotion": "very sad"}]'
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rows)))
     said = generate.run("--spec", "-")

@@ -164,8 +164,9 @@ def _job(asked: dict[str, Any], said: set[str], options: RunOptions) -> tuple[Jo
             table = JobTable(sys.stdin.buffer, defaults)
         else:
             path = Path(options.spec)
+            folder = path.parent if path.is_file() else Path()  # a pipe is nowhere
             with _opened(path) as file:
-                table = JobTable(file, defaults, folder=path.parent)
+                table = JobTable(file, defaults, folder=folder)
         with task_progress() as show:
             return Job(table, partial(show, "reading rows")), None
     count = COUNT.read(asked.pop(COUNT.name))
