@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from os.path import expanduser
 from typing import Annotated
 
 import typer
@@ -26,8 +28,11 @@ def main() -> None:
     """Run the command line; a mistake in it is one line on stderr and exit status 2."""
     # Clips share the cores; numpy's threads would wait for each other in small products.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Shells leave ~ as it is where it is quoted, or follows an =.
+    options = (re.fullmatch(r"(--[\w-]+=)?(.*)", text, re.DOTALL) for text in sys.argv[1:])
+    arguments = [(own[1] or "") + expanduser(own[2]) for own in options if own]  # noqa: PTH111
     try:
-        status = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        status = app(args=arguments or ["--help"], standalone_mode=False)
     except BrokenPipeError:
         sys.stderr.close()
         status = ExitStatus.FAILED

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +22,48 @@ UNREADABLE = (
     ValueError,
 )
 """What reading a missing, damaged or foreign table of JSON may raise."""
+
+MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+"""Byte order marks, and how a text goes on after each."""
+NOT_UTF8 = "is no UTF-8 text: save it as UTF-8"
+_CHUNK = 2**18
+
+
+def as_utf8(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the bytes of a text as UTF-8 without a byte order mark, whichever it began with.
+
+    Lines that end by CR alone, as on an old Mac, end by LF then. What is damaged stays no UTF-8.
+    """
+    chunk = file.read(_CHUNK)
+    mark = next(filter(chunk.startswith, MARKS), b"")
+    encoding, chunk = MARKS.get(mark, "utf-8"), chunk.removeprefix(mark)
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+    is_first, has_cr = True, False
+    while chunk:
+        if encoding != "utf-8":
+            chunk = decoder.decode(chunk).encode("utf-8", "surrogatepass")
+        if is_first:
+            is_first, has_cr = False, b"\r" in chunk[:-1] and b"\n" not in chunk
+        yield chunk.replace(b"\r", b"\n") if has_cr else chunk
+        chunk = file.read(_CHUNK)
+    if decoder.getstate()[0]:  # half a character is left
+        yield b"\xff"
+
+
+def decode_text(data: bytes) -> str:
+    """Return the text of a small file: UTF-8, or UTF-16 with a byte order mark.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    try:
+        return b"".join(as_utf8(BytesIO(data))).decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"it {NOT_UTF8}") from None
 
 
 def open_plain(path: Path) -> BinaryIO:

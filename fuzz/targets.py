@@ -97,11 +97,14 @@ def _settings() -> list[bytes]:
 def _load_jobs() -> Run:
     from io import BytesIO
 
-    from emomusic.compose.jobs.job import BadRow, SpecError, read_rows
+    from emomusic.compose.jobs.table import BadRow, JobTable, SpecError, row_of
 
     def run(data: bytes) -> bool:
         try:
-            rows = list(read_rows(BytesIO(data), {}))
+            rows = [
+                row_of(line, row) if isinstance(row, dict) else row
+                for line, row in JobTable(BytesIO(data))
+            ]
         except SpecError as error:
             assert "\n" not in str(error), "an error is told in one line"
             return False
@@ -118,11 +121,13 @@ def _jobs() -> list[bytes]:
         b"intro,nostalgia,,,,16,1,20,\nfight,,-0.5,0.8,,24,2,50,3.5\n"
         b"end,,,,0:tense 8:hope,16,3,1,\n",
         b'{"emotion": "calm", "bars": 8, "seed": 4, "count": 2}\n{"valence": 0.5, "arousal": -1}\n',
+        b"sep=;\n;Emotion;Bars\n0;calm;8,0\n",
+        b'[{"emotion": "calm", "bars": 8},\n{"emotion": "joy"}]',
     ]
 
 
 def _jobs_mutated(data: bytes, rng: random.Random) -> bytes:
-    if not data.startswith(b"{"):
+    if not data.startswith((b"{", b"[")):
         return text_mutated(data, rng, words=(*WORDS, "\n", "\r\n", '"', "count", "bars", "NUL\0"))
     lines = data.split(b"\n")
     at = rng.randrange(len(lines))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emomusic.compose.fields import Field, Kind
-from emomusic.compose.jobs.job import COLUMNS, ID
+from emomusic.compose.jobs.table import COLUMNS, ID
 from emomusic.compose.request import attribute_field
 from emomusic.files import write_text
 from emomusic.music.attributes import ATTRIBUTE_NAMES

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -556,6 +557,50 @@ def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(
     assert told[0].startswith("line 2: ") and len(told) == 22
     assert told[20] == "and 10 more rows that cannot be used, all are in failures.jsonl"
     assert not (tmp_path / "none").exists()
+
+
+def test_rows_and_settings_are_read_wherever_they_are_and_however_they_were_saved(
+    generate: Generate, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    (home / "jobs").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    shutil.copy(music, home / "jobs" / "own.mid")
+    shutil.copy(music, home / "given.mid")
+    table = (
+        "Unnamed: 0;Vary;Bars;Valence;Arousal\r\n0;own.mid;1,0;0,5;0,5\r\n1;~/given.mid;1;0;0\r\n"
+    )
+    (home / "jobs" / "jobs.csv").write_bytes(table.encode("utf-16"))
+    said = generate.run("--spec=~/jobs/jobs.csv")
+    assert said.status == 0, said.err
+    assert [(c["given"], c["valence"], c["row"]) for c in generate.cards()] == [
+        ("vary", 0.5, 2), ("vary", 0.0, 3),
+    ]  # fmt: skip
+    monkeypatch.chdir(home)
+    end, begin = os.pipe()
+    os.write(begin, b"vary\tbars\njobs/own.mid\t1\n")
+    os.close(begin)
+    assert generate.run("--spec", f"/dev/fd/{end}", "--dry-run").status == 0
+    os.close(end)
+    rows = b'[{"emotion": "joy", "bars": 1},\n{"emotion": "very sad"}]'
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rows)))
+    said = generate.run("--spec", "-")
+    assert said.status == 3 and said.err.startswith(
+        "row 2: unknown emotion 'very sad', nearest are: sad\n"
+    )
+    out, _ = generate("--continue=~/given.mid", "--bars", 1, "--format", "mid,json")
+    own = (out / "clip_00000.json").read_text("utf-8")
+    (home / "own.json").write_text(own, "utf-16")
+    again, _ = generate("--settings", "~/own.json", "--format", "mid,json")
+    assert tree(again) == tree(out)
+    (home / "own.json").write_bytes(b"{\xe9")
+    for option, path, words in (
+        ("--settings", "~/own.json", "it is no UTF-8 text: save it as UTF-8"),
+        ("--spec", "~/book.xlsx", "the job is a workbook, not a table of text: save it as CSV"),
+        ("--spec", "~/none.csv", f"cannot read {home}/none.csv: No such file"),
+    ):
+        (home / "book.xlsx").write_bytes(b"PK\3\4")
+        assert words in generate.refused(option, path)
 
 
 def test_what_all_rows_share_may_be_said_once(generate: Generate) -> None:

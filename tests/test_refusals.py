@@ -15,7 +15,7 @@ from helpers.shell import Shell
 
 from emomusic.compose.composer import Composer
 from emomusic.compose.fields import Door, Field, Kind
-from emomusic.compose.jobs.job import COLUMNS, BadRow
+from emomusic.compose.jobs.table import COLUMNS, BadRow
 from emomusic.compose.parse import (
     ENDPOINT,
     OPTIONS,

@@ -42,6 +42,7 @@ from emomusic.terminal import (
     parameter_of,
     stop,
     stop_on_error,
+    task_progress,
     with_options,
 )
 
@@ -77,7 +78,7 @@ class RunOptions:
     explained: bool = spec_field(
         False, Kind.FLAG, "Tell what moved each verdict, and where.", flag="--explain")
     spec: str | None = _of_job(
-        None, Kind.TEXT, "Rows of requests, CSV or JSON lines; - is stdin.", metavar="FILE|-")
+        None, Kind.TEXT, "Rows of requests, CSV or JSON; - is stdin.", metavar="FILE|-")
     shard: str = _of_job(
         "0/1", Kind.TEXT, "Which part of the job, from 0/K to K-1/K.", metavar="I/K")
     resume: bool = _of_job(
@@ -144,7 +145,8 @@ def _job(asked: dict[str, Any], said: set[str], options: RunOptions) -> tuple[Jo
 
     `asked` are the values of the options of a clip, `said` the names of those that were given.
     """
-    from emomusic.compose.jobs.job import Job, JobRow
+    from emomusic.compose.jobs.job import Job
+    from emomusic.compose.jobs.table import JobRow, JobTable
 
     if options.settings is not None:
         if options.spec is not None:
@@ -153,16 +155,20 @@ def _job(asked: dict[str, Any], said: set[str], options: RunOptions) -> tuple[Jo
             option = name.replace("_", "-")
             raise ValueError(f"--settings says all of a clip: leave out --{option}")
         with _opened(options.settings) as file:
-            text = file.read(MAX_CHARACTERS + 1).decode(errors="replace")
-        own = parse_settings_file(text)
+            own = parse_settings_file(file.read(MAX_CHARACTERS + 1))
         return Job([JobRow(None, own)]), own.checkpoint
     asked["set"] = parse_attributes(asked["set"] or [])
     if options.spec is not None:
         defaults = {name: asked[name] for name in said}
         if options.spec == "-":
-            return Job(sys.stdin.buffer, defaults), None
-        with _opened(Path(options.spec)) as file:
-            return Job(file, defaults), None
+            table = JobTable(sys.stdin.buffer, defaults)
+        else:
+            path = Path(options.spec)
+            folder = path.parent if path.is_file() else Path()  # a pipe is nowhere
+            with _opened(path) as file:
+                table = JobTable(file, defaults, folder=folder)
+        with task_progress() as show:
+            return Job(table, partial(show, "reading rows")), None
     count = COUNT.read(asked.pop(COUNT.name))
     return Job([JobRow(None, spec_from_options(asked), count)]), None
 
@@ -199,7 +205,7 @@ def _show_bad_rows(job: Job, *, ends_with: str = ", all are in failures.jsonl") 
         if at == MANY:
             typer.echo(f"and {job.n_bad - MANY} more rows that cannot be used{ends_with}", err=True)
             return
-        typer.echo(f"line {row.line}: {row.reason}", err=True)
+        typer.echo(f"{job.counted} {row.line}: {row.reason}", err=True)
 
 
 @dataclass
@@ -376,7 +382,8 @@ def quadrants(
     ] = 4,
 ) -> None:
     """Compose one clip for each quadrant, and show what was asked and heard."""
-    from emomusic.compose.jobs.job import Job, JobRow
+    from emomusic.compose.jobs.job import Job
+    from emomusic.compose.jobs.table import JobRow
 
     with stop_on_error(ExitStatus.USAGE):
         options = RunOptions(out, checkpoint=checkpoint, formats=format_)

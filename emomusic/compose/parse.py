@@ -24,7 +24,7 @@ from emomusic.compose.fields import (
 )
 from emomusic.compose.request import AUTO, CALL, CONTINUE, FORMATS, VALUES, VARY, Request
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve, find_emotion, parse_curve, parse_mix
-from emomusic.files import UNREADABLE
+from emomusic.files import UNREADABLE, decode_text
 
 if TYPE_CHECKING:
     from emomusic.compose.clip import Clip
@@ -232,8 +232,8 @@ class SettingsError(ValueError):
     """Tell in one line why settings cannot be used."""
 
 
-def parse_settings_file(text: str) -> ClipSpec:
-    """Return what the clip of a settings file follows from.
+def parse_settings_file(text: str | bytes) -> ClipSpec:
+    """Return what the clip of a settings file follows from, given its text or its bytes.
 
     Raises:
         SettingsError: If it is no settings file, or a value is out of its range.
@@ -241,6 +241,7 @@ def parse_settings_file(text: str) -> ClipSpec:
     if len(text) > MAX_CHARACTERS:
         raise SettingsError(f"settings are at most {MAX_CHARACTERS // 2**20} MiB long")
     try:
+        text = text if isinstance(text, str) else decode_text(text)
         values = json.loads(text, parse_constant=refuse_constant)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise ValueError(f"they do not say that they are {FORMAT}")

@@ -278,6 +278,8 @@ def _parts(words: list[str]) -> Iterator[tuple[Emotion, float]]:
         pair = " ".join(words[:2])  # a name of two words, if the first has no weight
         is_pair = ":" not in words[0] and _known(pair.partition(":")[0]) is not None
         name, colon, weight = (pair if is_pair else words[0]).partition(":")
+        if not colon and _known(name) is None:
+            name = " ".join(words).partition(":")[0]  # all of "very sad:0.7" is unknown
         words = words[1 + is_pair :]
         rule = f"weight of {name!r} must be a number"
         yield find_emotion(name), _number(weight, rule, _MIX_FORM) if colon else 1.0

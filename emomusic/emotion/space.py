@@ -13,8 +13,9 @@ Reference:
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from numbers import Real
 from types import MappingProxyType
 from typing import Any
@@ -191,13 +192,16 @@ def _normalised(text: str) -> str:
     return " ".join(text.replace("-", " ").replace("_", " ").casefold().split())
 
 
+@lru_cache(maxsize=256)  # a table may say the same wrong word a million times
 def _unknown(text: str, key: str) -> str:
     from difflib import get_close_matches
 
-    shown = " ".join(text.split())[:40]
-    near = get_close_matches(key, [*_emotions(), *aliases()], n=3, cutoff=0.6)
+    shown, known = " ".join(text.split())[:40], [*_emotions(), *aliases()]
+    near = get_close_matches(key, known, n=3, cutoff=0.6)
+    for word in re.findall(r"\w+", key[:80]):  # "very sad" is near to nothing, and holds "sad"
+        near += get_close_matches(word, known, n=1, cutoff=0.75)
     if near:
-        return f"unknown emotion {shown!r}, nearest are: {', '.join(near)}"
+        return f"unknown emotion {shown!r}, nearest are: {', '.join([*dict.fromkeys(near)][:3])}"
     return (
         f"unknown emotion {shown!r}, accepted are Q1 to Q4 and {len(_emotions())} names such as "
         "joy, calm, sadness, anger"

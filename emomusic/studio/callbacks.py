@@ -155,16 +155,14 @@ class Callbacks:
 
     def recall(self, session: Session, path: str | None) -> Stream:
         """Compose the clip of a settings file again."""
-        text = None
-        if path is not None:
-            text = Path(path).read_bytes()[: MAX_CHARACTERS + 1].decode(errors="replace")
-        yield from self._compose_again(session, text)
+        data = None if path is None else Path(path).read_bytes()[: MAX_CHARACTERS + 1]
+        yield from self._compose_again(session, data)
 
     def open_link(self, session: Session, text: str) -> Stream:
         """Compose the clip of a link again."""
         yield from self._compose_again(session, text or None)
 
-    def _compose_again(self, session: Session, text: str | None) -> Stream:
+    def _compose_again(self, session: Session, text: str | bytes | None) -> Stream:
         yield self.view.nothing()
         if text is None:
             return

@@ -10,6 +10,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from emomusic.files import decode_text
 from emomusic.model.checkpoint import SIZES
 from emomusic.training.batches import Augmentation
 
@@ -129,7 +130,7 @@ def make_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            text = path.read_text(encoding="utf-8")
+            text = decode_text(path.read_bytes())
             values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
         except (OSError, ValueError) as error:
             raise ValueError(f"cannot read settings from {path}: {error}") from error

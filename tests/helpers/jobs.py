@@ -7,20 +7,22 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from emomusic.compose.jobs.job import BadRow, Item, Job, JobRow, Output, read_rows
+from emomusic.compose.jobs.job import Item, Job, Output
 from emomusic.compose.jobs.storage import BatchWriter, Shard, Store
+from emomusic.compose.jobs.table import BadRow, JobRow, JobTable, row_of
 from emomusic.compose.parse import spec_from_options
 
 
 def read(text: str | bytes, **defaults: Any) -> list[JobRow | BadRow]:
     """Return all rows of a job's text."""
     data = text.encode() if isinstance(text, str) else text
-    return list(read_rows(io.BytesIO(data), defaults))
+    found = JobTable(io.BytesIO(data), defaults)
+    return [row_of(line, row) if isinstance(row, dict) else row for line, row in found]
 
 
 def job_of(text: str, **defaults: Any) -> Job:
     """Return the job of a text."""
-    return Job(io.BytesIO(text.encode()), defaults)
+    return Job(JobTable(io.BytesIO(text.encode()), defaults))
 
 
 def item(number: int, **options: Any) -> Item:
