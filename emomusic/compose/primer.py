@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from symusic.core import (
     NoteTickList,
+    ScoreQuarter,
+    ScoreSecond,
     ScoreTick,
     TimeSignatureTick,
     TimeSignatureTickList,
@@ -16,13 +20,15 @@ from symusic.core import (
     TrackTickList,
 )
 
+from emomusic.compose.fields import Field, Kind
 from emomusic.compose.request import CONTINUE, MAX_TEMPO, MIN_TEMPO, VARY
 from emomusic.compose.token_plan import N_HEAD, chord_ids, transposition
+from emomusic.emotion.space import refusal
 from emomusic.music.attributes import Passage, passage_of
 from emomusic.music.chords import NO_CHORD, find_chords
 from emomusic.music.key import estimate_key, key_correlations
 from emomusic.music.notes import FloatColumn, Notes
-from emomusic.music.score import ScoreError, grid_of, notes_of, parse_score
+from emomusic.music.score import ScoreError, dump_score, grid_of, notes_of, parse_score, read_bytes
 from emomusic.music.smf import check_can_go_on
 from emomusic.music.tokenizer import (
     BEATS_PER_BAR,
@@ -33,6 +39,7 @@ from emomusic.music.tokenizer import (
 )
 
 USES = (CONTINUE, VARY)
+Music = str | os.PathLike[str] | bytes | ScoreTick | ScoreQuarter | ScoreSecond
 MAX_GIVEN_BARS = 512
 HEARD_BARS = 16  # So many last bars tell key, tempo and what the music is like.
 
@@ -51,20 +58,33 @@ class Primer:
     use: str
     tonic: int | None = None
 
-    def __post_init__(self) -> None:
-        """Check both.
+    def __init__(self, midi: Music, use: str, tonic: int | None = None) -> None:
+        """Read the music, and check all three.
+
+        Args:
+            midi: The path of a MIDI file, its bytes, or a symusic score of any unit, which is
+                left as it is.
+            use: `continue` or `vary`.
+            tonic: Pitch class of its key, where it is known.
 
         Raises:
             ScoreError: If the file cannot be used.
-            ValueError: If the use is another word, or the tonic no pitch class.
+            ValueError: If the music is of another type, the use another word, or the tonic no
+                pitch class.
         """
-        if self.tonic is not None and not 0 <= self.tonic <= 11:
-            raise ValueError(f"tonic must be in [0, 11], got {self.tonic}")
-        if self.use not in USES:
-            raise ValueError(f"given music is used to {' or to '.join(USES)}, got {self.use!r}")
-        _ = self.score
-        if self.use == CONTINUE:
-            check_can_go_on(self.midi)
+        if tonic is not None:
+            tonic = Field(Kind.WHOLE, name="tonic", bounds=(0, 11)).read(tonic)
+        if use not in USES:
+            raise ValueError(f"given music is used to {' or to '.join(USES)}, got {use!r}")
+        try:
+            vars(self).update(midi=midi_bytes(midi), use=str(use), tonic=tonic)
+            _ = self.score
+            if use == CONTINUE:
+                check_can_go_on(self.midi)
+        except ScoreError as error:
+            if isinstance(midi, str | os.PathLike):
+                raise ScoreError(f"{midi!s}: {error}") from error
+            raise
 
     def known_tonic(self, asked: int | None) -> int | None:
         """Return the pitch class of its key, if that is known.
@@ -81,6 +101,22 @@ class Primer:
     def score(self) -> ScoreTick:
         """Return the music; leave it as it is."""
         return parse_score(self.midi)
+
+
+def midi_bytes(music: object) -> bytes:
+    """Return the bytes of a MIDI file: of one at a path, as they are, or made of a score.
+
+    Raises:
+        ScoreError: If the file cannot be read.
+        ValueError: If the music is of another type.
+    """
+    if isinstance(music, str | os.PathLike):
+        return read_bytes(music)
+    if isinstance(music, bytes | bytearray | memoryview):
+        return bytes(music)
+    if isinstance(music, ScoreTick | ScoreQuarter | ScoreSecond):
+        return dump_score(cast(ScoreTick, music.to("tick")))
+    raise refusal("music", "a path, the bytes of a MIDI file or a symusic score", music)
 
 
 Given = Primer
