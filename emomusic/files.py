@@ -128,11 +128,7 @@ def walk_files(folder: Path) -> Iterator[Path]:
     todo = deque([folder])
 
     def is_new(path: Path) -> bool:
-        try:
-            stat = path.stat()
-        except OSError:
-            return True
-        n_before = len(seen)
+        stat, n_before = os.stat(path, follow_symlinks=path.exists()), len(seen)
         seen.add((stat.st_dev, stat.st_ino))
         return len(seen) > n_before
 
@@ -149,9 +145,7 @@ def walk_files(folder: Path) -> Iterator[Path]:
                 continue
             folders.sort()
             paths = [here / name for name in sorted(names)]
-            todo.extend(
-                path for path in [*paths, *map(here.joinpath, folders)] if path.is_symlink()
-            )
+            todo += filter(Path.is_symlink, [*paths, *map(here.joinpath, folders)])
             own = (path for path in paths if path.is_file() and not path.is_symlink())
             yield from filter(is_new, own)
 

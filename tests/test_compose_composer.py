@@ -228,6 +228,33 @@ def test_a_run_out_of_range_is_refused(
         clips(composer, run={name: value})
 
 
+def test_a_run_of_a_table_is_plain_and_what_is_no_request_is_refused(composer: Composer) -> None:
+    run = {
+        "seed": np.int64(3),
+        "count": np.int8(2),
+        "start": np.array(4),
+        "batch_size": np.uint16(1),
+    }
+    found = clips(composer, n_bars=np.int64(1), fixed={"register": np.float32(60)}, run=run)
+    plain = {name: int(value) for name, value in run.items()}
+    again = clips(composer, n_bars=1, fixed={"register": 60.0}, run=plain)
+    cards = [json.dumps(clip.card()) for clip in found]
+    assert cards == [json.dumps(clip.card()) for clip in again]
+    assert [ClipSpec.of(clip).to_json() for clip in found] == [
+        ClipSpec.of(clip).to_json() for clip in again
+    ]
+    wrong: tuple[Any, ...] = ("joy", None, JOY, {"emotion": "joy"})
+    for request in wrong:
+        with pytest.raises(ValueError, match=r"^request must be a Request, such as Request\(find_"):
+            composer.compose(request, seed=1)
+        with pytest.raises(ValueError, match="^request must be a Request, such as"):
+            list(composer.compose_each([request], seed=1))
+    with pytest.raises(
+        ValueError, match="^requests must be a list or the like of them, got Request"
+    ):
+        composer.compose_each(Request(JOY), seed=1)  # type: ignore[arg-type]
+
+
 PARTS = ("config.json", "tokenizer.json", "tables.json", "mapper.json", "verifier.safetensors",
          "model-01-of-01.safetensors")  # fmt: skip
 

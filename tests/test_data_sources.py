@@ -87,7 +87,7 @@ def test_links_are_followed_once_and_take_no_name_away(tmp_path: Path) -> None:
     index = INDEX + "../music/c.mid,x,bar,,\n../music/d.mid,x,bar,,\n../music/c.mid,x,bar,,\n"
     write_tables(tmp_path, listed=index)
     (tmp_path / "listed_again").symlink_to(tmp_path / "listed")
-    assert [file.name for file in corpus_files(tmp_path)] == ["listed/../music/c.mid"]
+    assert [file.name for file in corpus_files(tmp_path)] == ["../music/c.mid"]
 
 
 @pytest.mark.parametrize("has_index", [True, False])

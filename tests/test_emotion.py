@@ -346,6 +346,7 @@ def test_values_of_other_types_are_refused() -> None:
         (EmotionCurve, (5,), "points of a curve must be CurvePoints, got 5"),
         (EmotionCurve((CurvePoint(0, CALM),)).mean, ("16",), "n_bars must be a number in .* '16'"),
         (EmotionCurve((CurvePoint(0, CALM),)).over, (2.5,), "n_bars must be a whole number"),
+        (EmotionCurve((CurvePoint(0, CALM),)).at, ("1",), "bar must be finite, got '1'"),
         (mix, ([(HOPE, "1")],), "weight of hope must be a number"),
         (mix, ([(HOPE, True)],), "weight of hope must be a number"),
         (mix, ([("hope", 1)],), "must be an Emotion, got 'hope'"),

@@ -105,8 +105,8 @@ class EmotionCurve:
         Raises:
             ValueError: If bar is not finite.
         """
-        if not math.isfinite(bar):
-            raise ValueError(f"bar must be finite, got {bar}")
+        if not is_number(bar := plain(bar)) or not math.isfinite(bar):
+            raise refusal("bar", "finite", bar)
         following = bisect_right(self.points, bar, key=lambda point: point.bar)
         if following == 0:
             return self.points[0].emotion
