@@ -6,6 +6,7 @@ import codecs
 import json
 import os
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -159,6 +160,38 @@ def rounded(value: Any, digits: int) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [rounded(item, digits) for item in value]
     return value
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """Find the files below a folder, in order; links are followed, each file comes once.
+
+    What lies there comes before what links lead to, so that a link takes no other's name; a link
+    that leads nowhere comes as a file. Two names of one file are known by its device and number.
+    """
+    seen: set[tuple[int, int]] = set()
+    todo = deque([folder])
+
+    def is_new(path: Path) -> bool:
+        stat, n_before = path.stat(follow_symlinks=path.exists()), len(seen)
+        seen.add((stat.st_dev, stat.st_ino))
+        return len(seen) > n_before
+
+    while todo:
+        start = todo.popleft()
+        if not start.is_dir():
+            if is_new(start):
+                yield start
+            continue
+        for directory, folders, names in os.walk(start):
+            here = Path(directory)
+            if not is_new(here):
+                folders.clear()
+                continue
+            folders.sort()
+            paths = [here / name for name in sorted(names)]
+            todo += filter(Path.is_symlink, [*paths, *map(here.joinpath, folders)])
+            own = (path for path in paths if path.is_file() and not path.is_symlink())
+            yield from filter(is_new, own)
 
 
 def clear_parts(folder: Path) -> None:

@@ -113,6 +113,10 @@ def test_hearing_takes_files_and_scores_and_any_verifier(
     heard = hear(path, verifier=verifier)
     assert heard == hear(str(path), verifier=verifier) == hear(read_score(path), verifier=verifier)
     assert hear(clip.score, verifier=verifier) == clip.verdict
+    assert hear(path.read_bytes(), verifier=verifier) == heard
+    assert hear(clip.score.to("quarter"), verifier=verifier) == clip.verdict
+    with pytest.raises(ValueError, match=r"^music must be a path, the bytes of a MIDI file or a sy"):
+        hear(5, verifier=verifier)  # type: ignore[arg-type]
     monkeypatch.setenv("EMOMUSIC_CHECKPOINT", str(tiny_checkpoint))
     assert hear(path) == heard
     monkeypatch.delenv("EMOMUSIC_CHECKPOINT")

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -30,6 +31,7 @@ from emomusic.commands.research import SAMPLE_BARS, write_samples
 from emomusic.compose.composer import Composer
 from emomusic.compose.request import CONTINUE
 from emomusic.emotion import QUADRANTS, parse_mix
+from emomusic.files import rounded
 from emomusic.model.checkpoint import save_model
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 from emomusic.music.notes import Notes
@@ -399,6 +401,11 @@ def test_without_an_emotion_what_is_set_is_all_that_is_asked(generate: Generate)
 def test_a_curve_or_a_mixture_is_composed(generate: Generate) -> None:
     out, (card,) = generate("--curve", "0:calm 3:-0.4,0.8", "--bars", 4)
     assert card["curve"] == "0:calm 3:-0.40,0.80" and card["emotion"] == card["curve"]
+    moved = card["moved"]
+    assert moved["bars"] == [[1, 2], [3, 4]] and generate.said.out.endswith(
+        f"{card['key']}  {moved['sentence']}\n"
+    )
+    assert (card["heard_given"], card["heard_new"]) == (None, None)
     assert card["bars"] == 4 and len(read_score(out / "clip_00000.mid").tempos) > 1
     assert "asked 0:calm 3:-0.40,0.80 (" in generate.said.out
     _, (card,) = generate("--mix", "joy:2 fear:1", "--bars", 2)
@@ -412,6 +419,15 @@ def test_a_file_is_continued_or_varied(generate: Generate, music: Path) -> None:
         assert (card["given"], card["given_bars"], card["bars"]) == (CONTINUE, 12, 15)
         assert (card["tempo"], card["key"].split()[0]) == (93.0, "C")
         assert struck(read_score(out / card["file"]), 0.0, 48.0) == struck(read_score(music))
+        verifier = Verifier.load(generate.always[1])
+        for name, path in (("verdict", out / card["file"]), ("heard_given", music)):
+            heard = asdict(verifier.verdict(notes_of(read_score(path))))
+            assert card[name] == rounded(heard, 4)
+        assert card["heard_new"] not in (card["verdict"], card["heard_given"])
+        for word, name in (("given bars", "heard_given"), ("new", "heard_new")):
+            own = card[name]
+            told = f"{word} {own['quadrant']} ({own['valence']:+.2f}, {own['arousal']:+.2f}, p="
+            assert told in generate.said.out
     assert card["emotion"] == "joy"
     out, (card,) = generate("--vary", music, "--curve", "0:fear 4:joy")
     assert (card["given"], card["given_bars"], card["curve"]) == ("vary", 0, "0:fear 4:joy")

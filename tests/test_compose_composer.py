@@ -203,17 +203,56 @@ def test_steering_brings_clips_nearer(composer: Composer) -> None:
 
 # what is refused
 
+RUN = ("seed", "count", "start", "batch_size")
+
 
 @pytest.mark.parametrize(
-    ("name", "value", "least"),
-    [("seed", -1, 0), ("count", 0, 1), ("start", -2, 0), ("batch_size", 0, 1), ("seed", 2**63, 0)],
+    ("name", "value", "words"),
+    [
+        ("seed", -1, r"in \[0, 9223372036854775807\], got -1"),
+        ("count", 0, r"in \[1, "),
+        ("start", -2, r"in \[0, "),
+        ("batch_size", 0, r"in \[1, "),
+        ("seed", 2**63, r"in \[0, "),
+        *((name, "3", "a whole number, got '3'") for name in RUN),
+        *((name, 1.5, "a whole number, got 1.5") for name in RUN),
+        *((name, True, "a whole number, got True") for name in RUN),
+        *((name, np.True_, "a whole number, got True") for name in RUN),
+        *((name, None, "a whole number, got None") for name in RUN),
+    ],
 )
 def test_a_run_out_of_range_is_refused(
-    composer: Composer, name: str, value: int, least: int
+    composer: Composer, name: str, value: Any, words: str
 ) -> None:
-    words = rf"{name} must be at least {least} and below 2\*\*63, got {value}"
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=f"^{name} must be {words}"):
         clips(composer, run={name: value})
+
+
+def test_a_run_of_a_table_is_plain_and_what_is_no_request_is_refused(composer: Composer) -> None:
+    run = {
+        "seed": np.int64(3),
+        "count": np.int8(2),
+        "start": np.array(4),
+        "batch_size": np.uint16(1),
+    }
+    found = clips(composer, n_bars=np.int64(1), fixed={"register": np.float32(60)}, run=run)
+    plain = {name: int(value) for name, value in run.items()}
+    again = clips(composer, n_bars=1, fixed={"register": 60.0}, run=plain)
+    cards = [json.dumps(clip.card()) for clip in found]
+    assert cards == [json.dumps(clip.card()) for clip in again]
+    assert [ClipSpec.of(clip).to_json() for clip in found] == [
+        ClipSpec.of(clip).to_json() for clip in again
+    ]
+    wrong: tuple[Any, ...] = ("joy", None, JOY, {"emotion": "joy"})
+    for request in wrong:
+        with pytest.raises(ValueError, match=r"^request must be a Request, such as Request\(find_"):
+            composer.compose(request, seed=1)
+        with pytest.raises(ValueError, match=r"^request must be a Request, such as"):
+            list(composer.compose_each([request], seed=1))
+    with pytest.raises(
+        ValueError, match=r"^requests must be a list or the like of them, got Request"
+    ):
+        composer.compose_each(Request(JOY), seed=1)  # type: ignore[arg-type]
 
 
 PARTS = ("config.json", "tokenizer.json", "tables.json", "mapper.json", "verifier.safetensors",

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import symusic
 from helpers.composing import JOY, TOKENIZER, band, bars_struck, given, in_file, struck, tune
@@ -211,9 +213,35 @@ def test_a_primer_is_checked_when_it_is_made() -> None:
         ((dump_score(score_of([])), VARY), "the file holds no notes"),
         ((midi, "like"), "given music is used to continue or to vary, got 'like'"),
         ((midi, CONTINUE, 12), r"tonic must be in \[0, 11\], got 12"),
+        ((midi, CONTINUE, True), "tonic must be a whole number, got True"),
+        ((midi, 5), "given music is used to continue or to vary, got 5"),
+        (("none.mid", VARY), "^none.mid: cannot read the file: No such file"),
+        ((Path(__file__), VARY), r"^.*test_compose_primer.py: not a MIDI file"),
+        ((symusic.Score(480), VARY), "the file holds no notes"),
+        ((symusic.Score(480, ttype="second"), VARY), "the file holds no notes"),
+        ((None, VARY), "music must be a path, the bytes of a MIDI file or a symusic score"),
+        (([midi], VARY), "music must be a path, the bytes"),
     ):
         with pytest.raises(ValueError, match=words):
             Primer(*own)
+
+
+def test_music_is_taken_from_a_path_bytes_or_a_score_of_any_unit(tmp_path: Path) -> None:
+    score = band(480)
+    midi, path = dump_score(score), tmp_path / "a.mid"
+    path.write_bytes(midi)
+    for music in (path, str(path), midi, bytearray(midi), memoryview(midi), score):
+        own = Primer(music, VARY, np.int8(3))  # type: ignore[arg-type]
+        assert own == Primer(midi, VARY, 3) and hash(own) == hash(Primer(midi, VARY, 3))
+        assert type(own.midi) is bytes and type(own.tonic) is int
+        assert replace(own, use=CONTINUE).midi == midi
+    for unit in ("quarter", "second"):
+        moved = score.to(unit)
+        before = moved.copy()
+        found = Primer(moved, CONTINUE).score
+        assert moved == before and struck(found) == struck(score)
+        pedals = [pedal for track in found.tracks for pedal in track.pedals]
+        assert [(pedal.time, pedal.duration) for pedal in pedals] == [(0, 6 * 480)]
 
 
 # what the composer knows of it

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 from dataclasses import fields
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,61 @@ def test_values_become_plain_and_the_emotion_may_be_left_free() -> None:
         span = (attribute(name).low, attribute(name).high)
         assert Request(JOY, n_bars=2, per_bar={name: list(span)}).per_bar == {name: span}
     assert "tempo: Quarter notes a minute. In [20, 300]." in str(Request.__doc__)
+
+
+PLAIN: dict[str, Any] = {
+    "n_bars": 3, "tempo": 90.0, "tonic": 5, "is_major": True, "beats_per_bar": 3, "take": 2,
+    "temperature": 0.5, "steering": False, "fixed": {"register": 60.0}, "best_of": 2,
+    "per_bar": {"polyphony": [2.0, 2.5, 3.0]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "read", [np.array, np.float32, np.float64, lambda value: np.asarray(value)[()], Fraction]
+)
+def test_numbers_of_a_table_are_as_good_as_plain_ones(read: Callable[[Any], Any]) -> None:
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {np.str_(name): moved(own) for name, own in value.items()}
+        if isinstance(value, list):
+            return np.array(value, np.float32)
+        return np.bool_(value) if isinstance(value, bool) else read(value)
+
+    joy = Emotion(read(0.5), read(-0.25), "odd")
+    values = {name: moved(value) for name, value in PLAIN.items()}
+    spec = ClipSpec(Request(joy, **values), np.int64(3), np.uint8(2))  # type: ignore[arg-type]
+    plain = ClipSpec(Request(Emotion(0.5, -0.25, "odd"), **PLAIN), 3, 2)
+    assert spec == plain and spec.to_json() == plain.to_json()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"emotion": "Q1"}, r"emotion must be an Emotion or None, such as find_emotion\('joy'\),"),
+        ({"emotion": (0.5, 0.5)}, r"emotion must be an Emotion or None.*, got \(0.5, 0.5\)"),
+        ({"curve": "0:joy"}, r"curve must be an EmotionCurve or None, such as parse_curve\("),
+        ({"given": "x.mid"}, r"given must be a Given, such as Given\('x.mid', 'continue'\), got"),
+        ({"given": b"MThd"}, "given must be a Given"),
+        ({"fixed": [("register", 60)]}, "fixed must be a dict of attributes with their values"),
+        ({"fixed": None}, "fixed must be a dict"),
+        ({"fixed": {5: 1}}, "unknown attribute 5"),
+        ({"fixed": {"register": True}}, "register must be a number, got True"),
+        ({"per_bar": [60]}, "per_bar must be a dict of attributes with lists of values"),
+        ({"per_bar": {"register": 60}, "n_bars": 1}, "register must be a list of values, one for"),
+        ({"per_bar": {"register": np.ones((1, 2))}, "n_bars": 1}, "register must be a number, got"),
+        ({"n_bars": "8"}, "bars must be a whole number, got '8'"),
+        ({"n_bars": np.array([8, 8])}, r"bars must be a whole number, got array\(\[8, 8\]\)"),
+        ({"n_bars": np.float32(8.5)}, "bars must be a whole number, got 8.5"),
+        ({"tempo": np.float64("nan")}, "tempo must be in .*, got nan"),
+        ({"is_major": 1}, "is_major must be true or false, got 1"),
+        ({"tonic": np.True_}, "tonic must be a whole number, got True"),
+        ({"chords": ["C"]}, "chords must be a text"),
+    ],
+)
+def test_what_is_of_another_type_is_refused_by_its_name(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}") as caught:
+        Request(values.pop("emotion", JOY), **values)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize(
@@ -168,14 +225,14 @@ POINT = {"valence": 0, "arousal": 0}
         ({"emotion": {"valence": 2, "arousal": 0}}, r"valence must be in \[-1, 1\], got 2"),
         ({"emotion": {"valence": 0, "arousal": "low"}}, "arousal must be a number, got 'low'"),
         ({"emotion": {**POINT, "name": 3}}, "a value is of the wrong kind"),
-        ({"emotion": {**POINT, "name": " "}}, "name must be None or not blank"),
+        ({"emotion": {**POINT, "name": " "}}, "name must be None, or a text that is not blank"),
         ({"emotion": {**POINT, "name": "x" * 4001}}, "a name is at most 4000"),
         ({"curve": []}, "a curve must have 1 to 64 points, got 0"),
         ({"curve": {"bar": 0}}, "a value is of the wrong kind"),
         ({"curve": [{"bar": 600, **POINT}]}, r"bar must be in \[0, 512\]"),
         ({"curve": [{"bar": 1, **POINT}] * 2}, "bars of a curve must rise"),
         ({"curve": [{"bar": 0, **POINT}], "bar_by_bar": {"register": [60] * 3}}, "a curve needs"),
-        ({"bar_by_bar": {"register": 60}}, "a value is of the wrong kind"),
+        ({"bar_by_bar": {"register": 60}}, "register must be a list of values, one for each bar"),
         ({"bar_by_bar": {"a\n\nb": [1, 2, 3]}}, "a b cannot be asked for bar by bar"),
         ({"bar_by_bar": {"register": ["a", "b", "c"]}}, "register must be a number"),
         (midi("%%%"), "base64|Only"),

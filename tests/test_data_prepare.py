@@ -211,10 +211,24 @@ def test_a_song_tells_its_copies_by_sixteenths_and_whether_its_chords_are_known(
 def test_the_summary_is_a_table_with_reasons() -> None:
     row = {"songs": 2, "clips": 3, "notes": 1400, "ids": 5000, "skipped": {"no beat grid": 4}}
     other = {"songs": 1, "clips": 1, "notes": 10, "ids": 50, "skipped": {}}
+    row["validation_songs"], other["validation_songs"] = 1, 0
     lines = format_summary({"pop": row, "other": other}).splitlines()
     assert lines[1].split() == ["pop", "2", "3", "1,400", "5,000", "4"]
     assert lines[3].split() == ["all", "3", "4", "1,410", "5,050", "4"]
     assert lines[-1].strip() == "pop: no beat grid (4)"
+
+
+def test_what_is_one_piece_says_that_there_is_nothing_to_validate_with(tmp_path: Path) -> None:
+    write_songs(tmp_path / "music", range(1))
+    for n_takes in (1, 2):  # one song, and one in two keys
+        account = prepare(tmp_path / "music", tmp_path / "rows.npz", workers=1)
+        assert account["music"]["songs"] == n_takes
+        told = format_summary(account).splitlines()[-1]
+        assert told == "nothing to validate with: all is one piece, and train needs another one"
+        write_score(song(0, transpose=3), tmp_path / "music" / "again.mid")
+    write_songs(tmp_path / "music", range(3))
+    account = prepare(tmp_path / "music", tmp_path / "rows.npz", workers=1)
+    assert "validate" not in format_summary(account)
 
 
 def test_windows_have_no_empty_bar_fit_the_context_and_begin_on_fourth_bars() -> None:

@@ -23,6 +23,7 @@ from emomusic.music.beat import BeatGrid
 from emomusic.music.notes import FloatColumn
 from emomusic.music.score import notes_of, write_score
 from emomusic.verify.labels import read_labels
+from emomusic.verify.report import find_midi_files
 
 INDEX = "path,source,grid,bpm,note\n"
 LABELS = "path,source,song,quadrant,split,valence,arousal\n"
@@ -58,6 +59,49 @@ def test_a_folder_lists_its_midi_files_or_those_of_every_index(tmp_path: Path) -
         (tmp_path / "one" / "index.csv").write_text(text)
         with pytest.raises(ValueError, match=r"index\.csv: row 1 cannot be read"):
             corpus_files(tmp_path)
+
+
+def test_links_are_followed_once_and_take_no_name_away(tmp_path: Path) -> None:
+    music, away = tmp_path / "music", tmp_path / "away"
+    for path in (music / "b" / "one.mid", away / "deep" / "two.mid", tmp_path / "three.mid"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    for link, leads_to in (
+        ("a_link", music / "b"),  # to what is there under its own name
+        ("b/loop", music),
+        ("b/up", tmp_path),  # to what holds all
+        ("out", away),
+        ("out_again", away / "deep"),
+        ("c.mid", tmp_path / "three.mid"),
+        ("d.mid", tmp_path / "three.mid"),
+        ("dead.mid", tmp_path / "nowhere.mid"),
+    ):
+        (music / link).symlink_to(leads_to)
+    (music / "hard.mid").hardlink_to(away / "deep" / "two.mid")
+    (tmp_path / "music_link").symlink_to(music)
+    for folder in (music, tmp_path / "music_link"):
+        names = [file.name for file in corpus_files(folder)]
+        assert names == ["b/one.mid", "c.mid", "dead.mid", "hard.mid"]
+        found = [path.relative_to(folder).as_posix() for path in find_midi_files([folder])]
+        assert sorted(found) == names and found[:2] == ["hard.mid", "b/one.mid"]
+    index = INDEX + "../music/c.mid,x,bar,,\n../music/d.mid,x,bar,,\n../music/c.mid,x,bar,,\n"
+    write_tables(tmp_path, listed=index)
+    (tmp_path / "listed_again").symlink_to(tmp_path / "listed")
+    assert [file.name for file in corpus_files(tmp_path)] == ["../music/c.mid"]
+
+
+@pytest.mark.parametrize("has_index", [True, False])
+def test_songs_of_the_judges_are_not_listed_by_links(tmp_path: Path, has_index: bool) -> None:
+    rows = "".join(f"{i}.mid,emopia,song{i},Q1,train,,\n" for i in range(40))
+    index = INDEX + "".join(f"../emotion/{i}.mid,x,bar,,\n" for i in range(40))
+    write_tables(tmp_path, emotion=LABELS + rows, **({"corpus": index} if has_index else {}))
+    for i in range(40):
+        (tmp_path / "emotion" / f"{i}.mid").touch()
+    (tmp_path / "a_first").symlink_to(tmp_path / "emotion")
+    (tmp_path / "one.mid").symlink_to(tmp_path / "emotion" / "1.mid")
+    parts = {clip.path.name: clip.part for clip in read_labels(tmp_path)}
+    listed = {file.path.name for file in corpus_files(tmp_path)}
+    assert listed == {name for name, part in parts.items() if part == "mapper"}
 
 
 @pytest.mark.parametrize("has_index", [True, False])

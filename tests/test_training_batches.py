@@ -366,7 +366,8 @@ def test_batches_keep_to_their_size_and_hold_likes_together() -> None:
     n_bars[::2] = 4
     made = batches(replace(ROWS, clip_n_bars=n_bars), context=LENGTH + 1)
     assert set(np.concatenate(made.epoch(0)) % 2) == {0}
-    with pytest.raises(ValueError, match="the rows hold no training clips"):
+    words = rf"none of \d+ clips to train on fits a context of {LENGTH + 1} events"
+    with pytest.raises(ValueError, match=words):
         batches(context=LENGTH + 1)
     assert len(batches(context=LENGTH + 2).clips)
 
@@ -378,8 +379,10 @@ def test_what_gives_no_batches_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             batches(**changes)
-    with pytest.raises(ValueError, match="the rows hold no training clips"):
-        batches(replace(ROWS, song_is_validation=np.ones(24, bool)))
+    for side, words in ((True, "nothing to train on"), (False, "nothing to validate with")):
+        one_sided = replace(ROWS, song_is_validation=np.full(24, side))
+        with pytest.raises(ValueError, match=f"^the rows hold {words}: prepare two songs or more"):
+            batches(one_sided, validation=not side)
     for missing in ("Control-tempo_0", "Join_1", "Form-rhythm_16"):
         kept = [text for text in TEXTS if text != missing]
         with pytest.raises(ValueError, match=f"the rows' vocabulary has no token '{missing}'"):

@@ -24,7 +24,7 @@ from emomusic.model.transformer import Transformer
 from emomusic.training import train as room
 from emomusic.training.config import TrainConfig, make_config
 from emomusic.training.distributed import Ranks
-from emomusic.training.state import LOG_NAME, STATE_NAME, Log, load_state
+from emomusic.training.state import LOG_NAME, STATE_NAME, Log, load_state, save_state
 from emomusic.training.train import make_optimisers, start_from, train
 
 SETTINGS = {**SMALL, "max_steps": 24, "lr": 0.01, "dropout": 0.1, "save_minutes": 1e-6}
@@ -157,17 +157,28 @@ def test_other_settings_or_rows_do_not_take_over_a_run_and_a_branch_when_told(
     other, moved = make_rows(n_songs=12), tmp_path / "rows.npz"
     edges = [[1.0 + edge for edge in own] for own in other.meta["edges"]]
     replace(other, meta={**other.meta, "edges": edges}).save(moved)
+    longer, begun = tmp_path / "longer.npz", {"init_from": str(undisturbed)}
+    replace(other, clip_is_end=~other.clip_is_end).save(longer)
     changes: dict[str, Any]
     for path, changes, words in (
         (rows, {"seed": 5}, "a run of seed 3, not 5; take the same again, or another folder"),
         (rows, {"batch_events": 201}, "batch_events 130, not 201"),
         (rows, {"micro_batches": 1}, "micro_batches 2, not 1"),
         (rows, {"lr": 0.02}, "lr 0.01, not 0.02"),
+        (rows, {"size": "half"}, "a run of size tiny, not half"),
+        (rows, {"warmup_steps": 9}, "warmup_steps 2, not 9"),
+        (rows, {"weight_decay": 0}, "weight_decay 0.05, not 0"),
+        (rows, {"dropout": 0.2}, "dropout 0.1, not 0.2"),
+        (rows, {"clip_norm": 2}, "clip_norm 1.0, not 2"),
+        (rows, {"lr": 0.02, "seed": 5}, "a run of seed 3, not 5 and of lr 0.01, not 0.02; take"),
+        (rows, begun, f"a run of init_from nothing, not {undisturbed.name}; take"),
+        (rows, {"branch_from": "elsewhere/b"}, "a run of branch_from nothing, not b"),
         (rows, {"context": 100}, "context 128, not 100"),
         (rows, {"decay_steps": 3}, "decay_steps 0, not 3"),
         (rows, {"source_weights": {"odd": 0.5}}, "source_weights {}, not {'odd': 0.5}"),
         (rows, {"augmentation": {"octave": 0}}, "octave 0.2, not 0"),
-        (moved, {}, "a run of rows "),
+        (moved, {}, "a run of other rows and of other bins; take the same again, or"),
+        (longer, {}, "a run of other rows; take the same again, or another folder"),
     ):
         with pytest.raises(ValueError, match="cannot resume from") as caught:
             run(path, out, **changes)
@@ -177,14 +188,78 @@ def test_other_settings_or_rows_do_not_take_over_a_run_and_a_branch_when_told(
         run(rows, tmp_path / "decay", max_steps=5, decay_steps=2)
     branch = {"branch_from": str(undisturbed), "max_steps": 4}
     for path, changes, words in (
-        (moved, branch, r"cannot resume from .*: it is a run of rows .*, not "),
+        (longer, branch, r"cannot resume from .*: it is a run of other rows; "),
+        (moved, {**branch, "same_rows": False}, "it is a run of other bins; "),
         (rows, {**branch, "size": "half"}, "it is a run of size tiny, not half"),
         (rows, {"branch_from": str(tmp_path / "nowhere")}, r"cannot resume from .*nowhere"),
         (rows, {"device": "cuda"}, "device is cuda, but torch finds no such GPU"),
     ):
         with pytest.raises(ValueError, match=words):
             run(path, tmp_path / "branch", **changes)
-    assert run(moved, tmp_path / "branch", **branch, same_rows=False)[-1]["step"] == 28
+    assert run(longer, tmp_path / "branch", **branch, same_rows=False)[-1]["step"] == 28
+    with pytest.raises(ValueError, match="a run of branch_from undisturbed0, not nothing"):
+        run(longer, tmp_path / "branch", max_steps=4)
+    # What does not change what is learnt may change, and so may where a constant rate ends.
+    harmless: dict[str, Any] = {"save_minutes": 3, "eval_minutes": 5, "eval_events": 99,
+                                "minutes": 9, "threads": 0, "max_steps": 26}  # fmt: skip
+    assert run(rows, out, **harmless)[-1]["step"] == 26
+
+
+def test_a_state_of_an_earlier_version_is_gone_on_with_and_a_checkpoint_alone_is_not(
+    rows: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(undisturbed, tmp_path / "out"))
+    told = {
+        name: value for name, value in scalars(out).items() if name not in ("bins", "init_from")
+    }
+    own = load_model(out)
+    made = make_optimisers(own, TrainConfig(max_steps=1), torch.float32)
+    load_state(out / "run", own, made, same={}, ranks=Ranks(torch.device("cpu")))
+    save_state(out / "run", own, made, told)
+    assert run(rows, out, max_steps=25)[-1]["step"] == 25
+    (out / "run" / STATE_NAME).unlink()
+    before = (out / "config.json").read_bytes()
+    for changes in ({}, {"init_from": str(out)}, {"branch_from": str(undisturbed)}):
+        with pytest.raises(ValueError, match="out holds a checkpoint, but no run that could"):
+            run(rows, out, **changes)
+    assert (out / "config.json").read_bytes() == before
+
+
+def test_a_run_that_diverges_says_so_and_leaves_what_was_good(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(out: Path, words: str, **changes: Any) -> None:
+        with pytest.raises(ValueError, match=rf"^the run diverged at step {words}") as caught:
+            run(rows, out, **changes)
+        assert "\n" not in str(caught.value) and not (out / "config.json").exists()
+
+    for lr, words in (
+        (1.0, r"24: the songs held back cost 111.* a note, more than guesses; take"),
+        (1e4, r"\d: its loss is .*, its gradient .*nan; take a lower rate \(lr\) than 10000, or a"),
+        (1e9, r"\d: its (loss|weights) .*; take a lower rate \(lr\) than 1e\+09, or a longer"),
+    ):
+        refused(tmp_path / f"{lr}", words, lr=lr, save_minutes=9)
+        assert not list((tmp_path / f"{lr}").rglob("*.safetensors"))
+    out, taken = tmp_path / "late", room._Run._step
+
+    def late(own: Any, stream: Any) -> torch.Tensor:
+        loss = taken(own, stream)
+        if own.step == 9:  # a last step that overflows, after a loss that was fine
+            own.model.embedding.data[3] = np.inf
+        return loss
+
+    with monkeypatch.context() as patched:
+        patched.setattr(room._Run, "_step", late)
+        refused(
+            out, r"9: its weights .*; the state of step 8 stays: branch from .*late, and take a"
+        )
+    with monkeypatch.context() as patched:
+        patched.setattr(room, "mean_loss", lambda *a, **b: {"nats_per_note": float("nan")})
+        refused(out, "12: the songs held back cost nan nats a note", max_steps=12, save_minutes=9)
+    assert scalars(out)["step"] == 8 and all(t.isfinite().all() for t in state(out).values())
+    run(rows, out, max_steps=12)  # goes on from what was good
+    run(rows, tmp_path / "undisturbed", max_steps=12)
+    assert alike(out, tmp_path / "undisturbed") and curve(out) == curve(tmp_path / "undisturbed")
 
 
 class Clock:

@@ -11,11 +11,21 @@ import numpy as np
 import pytest
 from helpers.explanation import USUAL, Rules, clip
 
+from emomusic.emotion import parse_curve
 from emomusic.music.notes import Notes, make_notes
 from emomusic.verify import counterfactuals as cf
 from emomusic.verify.calibration import AXES
 from emomusic.verify.counterfactuals import Counterfactual, Reference
-from emomusic.verify.explain import Effect, Explanation, Trajectory, Window, explain, trace_emotion
+from emomusic.verify.explain import (
+    Effect,
+    Explanation,
+    Movement,
+    Trajectory,
+    Window,
+    explain,
+    hear_movement,
+    trace_emotion,
+)
 from emomusic.verify.plots import plot_explanation
 from emomusic.verify.verifier import Verdict
 
@@ -278,3 +288,51 @@ def test_a_picture_is_drawn(tmp_path: Path, notes: Notes, course: Trajectory) ->
     data = (tmp_path / "why.png").read_bytes()
     assert data.startswith(b"\x89PNG")
     assert [int.from_bytes(data[at : at + 4], "big") for at in (16, 20)] == [1200, 900]
+
+
+def heard_moving(curve: str, *velocities: int, n_bars: int = 12) -> Movement | None:
+    """Hear twelve bars in C major in as many parts as velocities, as loud as they say."""
+    notes = clip()
+    part = (notes.onset * len(velocities) / 48.0).astype(int)
+    notes = replace(notes, velocity=notes.velocity - 65 + np.array(velocities)[part])
+    how: dict[str, Any] = {"n_bars": n_bars, "quarters_per_bar": 4, "trust": 1.0}
+    return hear_movement(notes, Rules(), parse_curve(curve), **how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("curve", "velocities", "bars", "words"),
+    [
+        ("0:0.5,-0.6 12:0.5,0.6", (40, 65, 95), ((1, 4), (9, 12)), "moved as asked: arousal -0"),
+        ("0:0.5,-0.6 12:0.5,0.6", (65, 65, 65), ((1, 4), (9, 12)), "did not move: arousal "),
+        ("0:0.5,-0.6 12:0.5,0.6", (95, 65, 40), ((1, 4), (9, 12)), "did not move: arousal +0"),
+        ("0:0.5,0.6 12:0.5,-0.6", (95, 65, 40), ((1, 4), (9, 12)), "moved as asked: arousal +0"),
+        # There and back: between the turn and an end.
+        ("0:0.5,-0.6 4:0.5,0.6 8:0.5,0.6 12:0.5,-0.6", (40, 95, 40), ((1, 4), (5, 8)), "moved as"),
+        ("0:-0.5,-0.6 12:0.5,0.6", (40, 65, 95), ((1, 4), (9, 12)), "moved in part: arousal -0"),
+        ("0:-0.6,0.1 12:0.6,0", (65, 65, 65), ((1, 4), (9, 12)), "did not move: valence +0"),
+    ],
+)
+def test_a_curve_is_heard_to_move_or_not_between_the_parts_that_differ_most(
+    curve: str, velocities: tuple[int, ...], bars: Any, words: str
+) -> None:
+    found = heard_moving(curve, *velocities)
+    assert found is not None and found.bars == bars and found.sentence.startswith(words)
+    told = found.to_dict()
+    assert told["as_asked"] is found.sentence.startswith("moved as asked")
+    asked = [(point["valence"], point["arousal"]) for point in told["asked"]]
+    middle = [np.mean([bar - 1, bar_to]) for bar, bar_to in bars]
+    if "4:" not in curve:
+        points = [parse_curve(curve).at(bar) for bar in middle]
+        assert asked == [pytest.approx((e.valence, e.arousal), abs=1e-4) for e in points]
+    assert json.loads(json.dumps(told))["heard"][0].keys() == {"valence", "arousal"}
+    for axis, (a, b) in {"arousal": [p[1] for p in found.heard]}.items():
+        assert axis not in found.axes or f"{axis} {a:+.2f} to {b:+.2f} (asked " in found.sentence
+
+
+def test_what_hardly_moves_is_one_bar_or_is_silent_is_not_said_to_move() -> None:
+    assert heard_moving("0:0.5,0.5", 65) is None
+    assert heard_moving("0:0.5,0.5 12:0.5,0.56", 40, 95) is None
+    assert heard_moving("0:0.5,-0.5 1:0.5,0.5", 65, n_bars=1) is None
+    assert heard_moving("0:0.5,-0.5 24:0.5,0.5", 65, n_bars=24) is None  # silent from bar 13 on
+    halves = heard_moving("0:0.5,-0.5 6:0.5,0.5", 40, 95, n_bars=6)
+    assert halves is not None and halves.bars == ((1, 3), (4, 6))

@@ -314,15 +314,17 @@ def _show_clip(line: Line, options: RunOptions) -> None:
     if "file" not in line:
         typer.echo(f"clip {line['number']}: {line['reason']}", err=True)
         return
-    heard, asked = line["verdict"], "nothing"
+    asked = "nothing"
     if line["emotion"] is not None:
         name = "".join(c if c.isprintable() else " " for c in line["emotion"][:200])
         asked = f"{name} ({line['valence']:+.2f}, {line['arousal']:+.2f})"
+    heard = f"heard {_heard(line['verdict'])}"
+    if line["heard_given"] is not None:
+        heard += f": given bars {_heard(line['heard_given'])}, new {_heard(line['heard_new'])}"
+    moved = f"  {line['moved']['sentence']}" if line["moved"] else ""
     typer.echo(
-        f"{line['file']}  asked {asked}  heard {heard['quadrant']} "
-        f"({heard['valence']:+.2f}, {heard['arousal']:+.2f}, "
-        f"p={heard['probabilities'][heard['quadrant']]:.2f})  "
-        f"{line['bars']} bars  {line['tempo']:g} bpm  {line['key']}"
+        f"{line['file']}  asked {asked}  {heard}  "
+        f"{line['bars']} bars  {line['tempo']:g} bpm  {line['key']}{moved}"
     )
     if line["given_grid"] == TRACKED:
         typer.echo(
@@ -336,6 +338,13 @@ def _show_clip(line: Line, options: RunOptions) -> None:
         )
     if options.output.explained:
         typer.echo(f"  {line['explanation']['sentence']}")
+
+
+def _heard(verdict: dict[str, Any]) -> str:
+    return (
+        f"{verdict['quadrant']} ({verdict['valence']:+.2f}, {verdict['arousal']:+.2f}, "
+        f"p={verdict['probabilities'][verdict['quadrant']]:.2f})"
+    )
 
 
 def _finish(run: RunReport, options: RunOptions) -> None:

@@ -10,15 +10,18 @@ import shutil
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from symusic.core import ScoreTick
 
 import emomusic
 from emomusic.files import write_atomically, write_text
 from emomusic.model.checkpoint import CheckpointError
-from emomusic.music.score import notes_of, read_score
+from emomusic.music.score import notes_of, parse_score
 from emomusic.verify.verifier import Verdict, Verifier
+
+if TYPE_CHECKING:
+    from emomusic.compose.primer import Music
 
 NAME = "emomusic-12m"
 VARIABLE = "EMOMUSIC_CHECKPOINT"
@@ -152,17 +155,20 @@ def checkpoint_name(folder: Path) -> str:
     return whole.name
 
 
-def hear(music: str | os.PathLike[str] | ScoreTick, *, verifier: Verifier | None = None) -> Verdict:
+def hear(music: Music, *, verifier: Verifier | None = None) -> Verdict:
     """Hear which emotion a piece carries.
 
     Args:
-        music: A MIDI file, or a score such as a clip's.
+        music: The path of a MIDI file, its bytes, or a score of any unit, such as a clip's.
         verifier: None takes the default checkpoint's, which is loaded once.
 
     Raises:
         ScoreError: If the music cannot be read or holds no notes.
+        ValueError: If it is of another type.
     """
-    score = music if isinstance(music, ScoreTick) else read_score(music)
+    from emomusic.compose.primer import midi_bytes
+
+    score = music if isinstance(music, ScoreTick) else parse_score(midi_bytes(music))
     notes = notes_of(score)
     return (verifier or _load_verifier(find_checkpoint(None).resolve())).verdict(notes)
 

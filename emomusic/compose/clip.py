@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from symusic.core import ScoreTick
 
@@ -23,6 +23,9 @@ from emomusic.music.bars import Metre
 from emomusic.music.key import TONIC_NAMES, key_correlations, parse_tonic
 from emomusic.music.score import dump_score, grid_of, notes_of
 from emomusic.verify.verifier import Verdict, Verifier
+
+if TYPE_CHECKING:
+    from emomusic.verify.explain import Movement
 
 MANIFEST_NAME = "manifest.jsonl"
 CARDED = [name for name, own in VALUES.items() if Door.CARD in own.doors]
@@ -47,6 +50,9 @@ class Clip:
         targets: Attribute values asked of the model.
         achieved: The same attributes, measured on what was written.
         verdict: What the verifier hears in the whole score.
+        moved: Whether an emotion that was to move is heard to; None where none was.
+        heard_given, heard_new: What the verifier hears in music that was continued, and in the
+            bars after it; None where none was.
         checkpoint: Name of the checkpoint.
         metre: Of what was written.
         taken_up: How given music was read: its `time_signature`, and its `grid`: beats of the
@@ -72,6 +78,9 @@ class Clip:
     metre: Metre
     taken_up: Mapping[str, str] = field(default_factory=dict)
     joined: bytes | None = None
+    moved: Movement | None = None
+    heard_given: Verdict | None = None
+    heard_new: Verdict | None = None
 
     @property
     def midi(self) -> bytes:
@@ -107,6 +116,9 @@ class Clip:
             "targets": rounded(self.targets, 4),
             "achieved": rounded(self.achieved, 4),
             "verdict": rounded(asdict(self.verdict), 4),
+            "moved": self.moved and self.moved.to_dict(),
+            "heard_given": self.heard_given and rounded(asdict(self.heard_given), 4),
+            "heard_new": self.heard_new and rounded(asdict(self.heard_new), 4),
             "best_of": request.best_of,
             "candidate": self.candidate,
             "take": request.take,

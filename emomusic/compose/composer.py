@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from symusic.core import ScoreTick, TempoTick, TempoTickList
@@ -17,7 +17,8 @@ from emomusic.compose.best_of import Realness, best_of
 from emomusic.compose.checkpoint import checkpoint_name, find_checkpoint, save_checkpoint
 from emomusic.compose.clip import Clip as Clip
 from emomusic.compose.directions import Response
-from emomusic.compose.parse import ClipSpec, number_specs
+from emomusic.compose.fields import Field, Kind
+from emomusic.compose.parse import MAX_SEED, ClipSpec, number_specs
 from emomusic.compose.plan import ClipPlan, mean_tempo, plan_clip
 from emomusic.compose.primer import Primer, PrimerContext, join_scores, read_primer
 from emomusic.compose.request import TOUCH_TOP_P, Request
@@ -43,7 +44,8 @@ from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of, parse_score
 from emomusic.music.smf import continue_midi
 from emomusic.music.tokenizer import HALVES, STEPS_PER_BEAT, Tokenizer
-from emomusic.verify.verifier import Verifier
+from emomusic.verify.explain import hear_movement
+from emomusic.verify.verifier import Verdict, Verifier
 
 TOKENIZER_NAME = "tokenizer.json"
 BATCH = 32  # Clips in hand at once, where nothing is said.
@@ -128,7 +130,11 @@ class Composer:
 
             return read_primer(given, self.tokenizer, tonic=tonic, metre=metre, hear=hear)
 
-        self._read = read
+        @lru_cache(maxsize=1)
+        def hear_given(given: Primer) -> Verdict:
+            return self.verifier.verdict(notes_of(given.score))
+
+        self._read, self._hear_given = read, hear_given
 
     def compose(
         self,
@@ -154,9 +160,10 @@ class Composer:
             progress: Called with 1 for each clip that is done.
 
         Raises:
-            ValueError: If seed, count, start or batch_size is out of range.
+            ValueError: If one is of another kind or out of range.
         """
-        _check_run(count=count)
+        ClipSpec(request)
+        (count,) = _checked_run(count=count)
         each = repeat(request, count)
         return self.compose_each(
             each, seed=seed, start=start, batch_size=batch_size, progress=progress
@@ -176,7 +183,7 @@ class Composer:
         Clip `i` is the same as `compose` makes it for its request; the other arguments are its,
         too, and so are the errors.
         """
-        _check_run(seed=seed, start=start, batch_size=batch_size)
+        seed, start, batch_size = _checked_run(seed=seed, start=start, batch_size=batch_size)
         specs = number_specs(requests, seed, start)
         return self.compose_all(specs, batch_size=batch_size, progress=progress)
 
@@ -201,7 +208,7 @@ class Composer:
         Yields:
             A partial each time one has more bars, and each clip as soon as it is done.
         """
-        _check_run(seed=seed, start=start, batch_size=batch_size)
+        seed, start, batch_size = _checked_run(seed=seed, start=start, batch_size=batch_size)
         return self._write(number_specs(requests, seed, start), batch_size, by_segment=True)
 
     def _write(
@@ -341,7 +348,19 @@ class Composer:
         if n_written < plan.n_bars and request.n_kept != n_written:
             # Stopped: of several candidates only this one is there.
             request = replace(request, n_kept=n_written, best_of=1, candidate=plan.candidate)
-        joined, written = None, in_quarters(written, plan.metre)
+        written = in_quarters(written, plan.metre)
+        notes = notes_of(written)
+        verdict = heard_new = self.verifier.verdict(notes)
+        joined = heard_given = moved = None
+        if request.curve is not None:
+            moved = hear_movement(
+                notes,
+                self.verifier,
+                request.curve,
+                trust=verdict.trust,
+                n_bars=n_written,
+                quarters_per_bar=plan.metre.quarters,
+            )
         if plan.primer is not None and request.given is not None and request.continues:
             joined = continue_midi(
                 request.given.midi,
@@ -351,6 +370,8 @@ class Composer:
                 begins_bars=plan.primer.is_tracked,
             )
             written = parse_score(joined)
+            verdict = self.verifier.verdict(notes_of(written))
+            heard_given = self._hear_given(request.given)
         return Clip(
             index=plan.index,
             seed=plan.seed,
@@ -364,11 +385,14 @@ class Composer:
             chords=format_chords(self._chords(partial)),
             targets=plan.targets,
             achieved=achieved,
-            verdict=self.verifier.verdict(notes_of(written)),
+            verdict=verdict,
             checkpoint=self.name,
             metre=plan.metre,
             taken_up={} if plan.primer is None else plan.primer.taken_up,
             joined=joined,
+            moved=moved,
+            heard_given=heard_given,
+            heard_new=heard_given and heard_new,
         )
 
     @classmethod
@@ -426,8 +450,9 @@ class Composer:
         return save_checkpoint(self.folder, Path(folder))
 
 
-def _check_run(**values: int) -> None:
-    for name, value in values.items():
-        low = 1 if name in {"count", "batch_size"} else 0
-        if not low <= value < 2**63:
-            raise ValueError(f"{name} must be at least {low} and below 2**63, got {value}")
+def _checked_run(**values: Any) -> list[int]:
+    """Return the numbers of a run as plain ones."""
+    return [
+        Field(Kind.WHOLE, name=name, bounds=(name in {"count", "batch_size"}, MAX_SEED)).read(value)
+        for name, value in values.items()
+    ]

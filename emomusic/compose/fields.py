@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, MISSING, dataclass, field, fields, replace
 from enum import Enum, Flag, auto
 from functools import cache
-from numbers import Real
 from pathlib import PurePath
 from typing import Any
+
+from emomusic.emotion.space import is_number, plain
+from emomusic.emotion.space import shown as shown
 
 MAX_TEXT = 4_000
 """Characters of a text."""
@@ -87,7 +89,7 @@ class Field:
         Raises:
             ValueError: If it is of another kind or out of range.
         """
-        value = value.item() if hasattr(value, "item") else value  # of numpy
+        value = plain(value)
         if self.kind in (Kind.WHOLE, Kind.NUMBER):
             return self._number(value)
         if self.kind is Kind.ATTRIBUTES:
@@ -143,12 +145,12 @@ class Field:
         return ValueError(f"{self.name} must be {wanted}, got {got}")
 
     def _number(self, value: Any) -> float:
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        is_one = is_number(value)
         try:
-            number: float = float(value) if is_number else math.nan
+            number: float = float(value) if is_one else math.nan
         except OverflowError:
-            is_number = False
-        if not is_number or (self.kind is Kind.WHOLE and not number.is_integer()):
+            is_one = False
+        if not is_one or (self.kind is Kind.WHOLE and not number.is_integer()):
             what = "a whole number" if self.kind is Kind.WHOLE else "a number"
             raise self._refusal(what, shown(value))
         if self.kind is Kind.WHOLE:
@@ -234,12 +236,6 @@ def parse_attributes(texts: Iterable[str], *, name: str = "--set") -> dict[str, 
             raise ValueError(f"{name} gives {attribute} twice")
         found[attribute] = value
     return found
-
-
-def shown(value: Any) -> str:
-    """Return a value as an error shows it, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _written(number: float) -> str:

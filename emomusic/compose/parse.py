@@ -24,6 +24,7 @@ from emomusic.compose.fields import (
 )
 from emomusic.compose.request import AUTO, CALL, CONTINUE, FORMATS, VALUES, VARY, Request
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve, find_emotion, parse_curve, parse_mix
+from emomusic.emotion.space import refusal
 from emomusic.files import UNREADABLE, decode_text
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ class ClipSpec:
 
     def __post_init__(self) -> None:
         make_plain(self)
+        if not isinstance(self.request, Request):
+            hint = "a Request, such as Request(find_emotion('joy'))"
+            raise refusal("request", hint, self.request)
 
     @classmethod
     def of(cls, clip: Clip) -> ClipSpec:
@@ -106,6 +110,8 @@ class ClipSpec:
 
 def number_specs(requests: Iterable[Request], seed: int, start: int = 0) -> Iterator[ClipSpec]:
     """Yield what the clips of one run follow from, numbered from `start` on."""
+    if not isinstance(requests, Iterable):
+        raise refusal("requests", "a list or the like of them", requests)
     return (ClipSpec(request, seed, index) for index, request in enumerate(requests, start))
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from symusic.core import (
     NoteTickList,
+    ScoreQuarter,
+    ScoreSecond,
     ScoreTick,
     TimeSignatureTick,
     TimeSignatureTickList,
@@ -16,6 +20,7 @@ from symusic.core import (
     TrackTickList,
 )
 
+from emomusic.compose.fields import Field, Kind
 from emomusic.compose.request import (
     AUTO,
     CONTINUE,
@@ -27,16 +32,18 @@ from emomusic.compose.request import (
     VARY,
 )
 from emomusic.compose.token_plan import N_HEAD, chord_ids, transposition
+from emomusic.emotion.space import refusal
 from emomusic.music.attributes import Passage, passage_of
 from emomusic.music.bars import NEAR, PERFORMED_STEP, BarReading, Metre, end_of_sound, read_bars
 from emomusic.music.chords import NO_CHORD, find_chords
 from emomusic.music.key import estimate_key, key_correlations
 from emomusic.music.notes import Notes
-from emomusic.music.score import ScoreError, grid_of, notes_of, parse_score
+from emomusic.music.score import ScoreError, dump_score, grid_of, notes_of, parse_score, read_bytes
 from emomusic.music.smf import MidiFile, check_can_go_on
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, STEPS_PER_BEAT, Tokenizer
 
 USES = (CONTINUE, VARY)
+Music = str | os.PathLike[str] | bytes | ScoreTick | ScoreQuarter | ScoreSecond
 MAX_GIVEN_BARS = 512
 HEARD_BARS = 16  # So many last bars with notes tell key, tempo and what the music is like.
 
@@ -58,22 +65,36 @@ class Primer:
     tonic: int | None = None
     grid: str = AUTO
 
-    def __post_init__(self) -> None:
-        """Check both.
+    def __init__(self, midi: Music, use: str, tonic: int | None = None, grid: str = AUTO) -> None:
+        """Read the music, and check all three.
+
+        Args:
+            midi: The path of a MIDI file, its bytes, or a symusic score of any unit, which is
+                left as it is.
+            use: `continue` or `vary`.
+            tonic: Pitch class of its key, where it is known.
+            grid: `auto`, `file` or `tracked`.
 
         Raises:
             ScoreError: If the file cannot be used.
-            ValueError: If the use is another word, or the tonic no pitch class.
+            ValueError: If the music is of another type, use or grid another word, or the tonic
+                no pitch class.
         """
-        if self.tonic is not None and not 0 <= self.tonic <= 11:
-            raise ValueError(f"tonic must be in [0, 11], got {self.tonic}")
-        if self.grid not in GRIDS:
-            raise ValueError(f"grid must be one of {', '.join(GRIDS)}, got {self.grid!r}")
-        if self.use not in USES:
-            raise ValueError(f"given music is used to {' or to '.join(USES)}, got {self.use!r}")
-        _ = self.score
-        if self.use == CONTINUE:
-            check_can_go_on(self.midi)
+        if tonic is not None:
+            tonic = Field(Kind.WHOLE, name="tonic", bounds=(0, 11)).read(tonic)
+        if grid not in GRIDS:
+            raise ValueError(f"grid must be one of {', '.join(GRIDS)}, got {grid!r}")
+        if use not in USES:
+            raise ValueError(f"given music is used to {' or to '.join(USES)}, got {use!r}")
+        try:
+            vars(self).update(midi=midi_bytes(midi), use=str(use), tonic=tonic, grid=str(grid))
+            _ = self.score
+            if use == CONTINUE:
+                check_can_go_on(self.midi)
+        except ScoreError as error:
+            if isinstance(midi, str | os.PathLike):
+                raise ScoreError(f"{midi!s}: {error}") from error
+            raise
 
     def known_tonic(self, asked: int | None) -> int | None:
         """Return the pitch class of its key, if that is known.
@@ -101,6 +122,22 @@ class Primer:
         return read_bars(
             self.score, at_end=self.use == CONTINUE, sound=sound, asked=metre, tracked=tracked
         )
+
+
+def midi_bytes(music: object) -> bytes:
+    """Return the bytes of a MIDI file: of one at a path, as they are, or made of a score.
+
+    Raises:
+        ScoreError: If the file cannot be read.
+        ValueError: If the music is of another type.
+    """
+    if isinstance(music, str | os.PathLike):
+        return read_bytes(music)
+    if isinstance(music, bytes | bytearray | memoryview):
+        return bytes(music)
+    if isinstance(music, ScoreTick | ScoreQuarter | ScoreSecond):
+        return dump_score(cast(ScoreTick, music.to("tick")))
+    raise refusal("music", "a path, the bytes of a MIDI file or a symusic score", music)
 
 
 Given = Primer

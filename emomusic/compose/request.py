@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from emomusic.compose.fields import Door, Field, Kind, described, make_plain, spec_field
 from emomusic.emotion import Emotion, EmotionCurve
 from emomusic.emotion.curve import MAX_BARS
+from emomusic.emotion.space import refusal
 from emomusic.model import MAX_GUIDANCE, MAX_TEMPERATURE
 
 if TYPE_CHECKING:
@@ -33,6 +34,13 @@ NOWHERE = Door(0)
 SPEC = Door.COMMAND | Door.FILE
 CALL = Door.COMMAND | Door.ENDPOINT
 EVERYWHERE = Door.CLIP | Door.PAGE
+KINDS: Mapping[str, tuple[type, str]] = {
+    "emotion": (Emotion, "an Emotion or None, such as find_emotion('joy')"),
+    "curve": (EmotionCurve, "an EmotionCurve or None, such as parse_curve('0:joy 8:calm')"),
+    "fixed": (Mapping, "a dict of attributes with their values"),
+    "per_bar": (Mapping, "a dict of attributes with lists of values"),
+}
+"""What a value that no field describes must be, and how that is said."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +155,14 @@ class Request:
         if self.n_bars is not None and self.seconds is not None:
             raise ValueError("give bars or seconds, not both")
         make_plain(self)
+        self._check_kinds()
         if self.n_kept is not None and self.n_bars is not None:
             replace(VALUES["n_kept"], bounds=(1, self.n_bars)).read(self.n_kept)
         if self.chords is not None:
             from emomusic.music.chords import format_chords, parse_chords
 
             object.__setattr__(self, "chords", format_chords(parse_chords(self.chords)))
-        fixed = {name: attribute_field(name).read(value) for name, value in self.fixed.items()}
+        fixed = {str(name): attribute_field(name).read(own) for name, own in self.fixed.items()}
         object.__setattr__(self, "fixed", fixed)
         if "tempo" in fixed:
             if self.tempo is not None:
@@ -165,17 +174,33 @@ class Request:
                 raise ValueError(
                     f"{name} cannot be asked for bar by bar, only {', '.join(BAR_ATTRIBUTE_NAMES)}"
                 )
-            if len(values) != self.n_bars:
+            try:
+                column = [*values]
+            except TypeError:
+                raise refusal(name, "a list of values, one for each bar", values) from None
+            if len(column) != self.n_bars:
                 raise ValueError(
-                    f"{name} needs a value for each of the bars asked for, got {len(values)} "
+                    f"{name} needs a value for each of the bars asked for, got {len(column)} "
                     f"for {self.n_bars}"
                 )
-            bars[name] = tuple(map(attribute_field(name).read, values))
+            bars[str(name)] = tuple(map(attribute_field(name).read, column))
         object.__setattr__(self, "per_bar", bars)
         if self.emotion is None and self.best_of > 1:
             raise ValueError("best_of needs an emotion by which the best is found")
         if self.curve is not None and (self.emotion is None or self.per_bar):
             raise ValueError("a curve needs an emotion, and no attributes asked for bar by bar")
+
+    def _check_kinds(self) -> None:
+        """Refuse what is no emotion, curve, music or mapping, and say how one is made."""
+        kinds = KINDS
+        if self.given is not None:
+            from emomusic.compose.primer import Primer  # it loads what reads music
+
+            kinds = {**KINDS, "given": (Primer, "a Given, such as Given('x.mid', 'continue')")}
+        for name, (kind, hint) in kinds.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) and (value is not None or kind is Mapping):
+                raise refusal(name, hint, value)
 
     @property
     def continues(self) -> bool:

@@ -106,7 +106,10 @@ def format_summary(summary: Mapping[str, Any]) -> str:
         for source, row in summary.items()
         for why, n in row["skipped"].items()
     ]
-    return "\n".join([*lines, *(["skipped:", *reasons] if reasons else [])])
+    lines += ["skipped:", *reasons] if reasons else []
+    if not sum(row["validation_songs"] for row in summary.values()):
+        lines.append("nothing to validate with: all is one piece, and train needs another one")
+    return "\n".join(lines)
 
 
 def _chunk_digest(chunk: Sequence[CorpusFile]) -> str:

@@ -21,9 +21,10 @@ from emomusic.data.clean import (
     clean_performance,
     clean_stretches,
 )
+from emomusic.files import walk_files
 from emomusic.music.beat import track_beats
 from emomusic.music.notes import FloatColumn, Notes
-from emomusic.music.score import grid_of, notes_of, read_score, seconds_at
+from emomusic.music.score import SUFFIXES, grid_of, notes_of, read_score, seconds_at
 from emomusic.verify.labels import read_labels
 
 PERFORMED = frozenset({"pop1k7", "vgmidi_unlabelled", "vgmidi", "asap_perf"})
@@ -75,7 +76,8 @@ def corpus_files(folder: Path) -> list[CorpusFile]:
     """List the MIDI files of a data folder: by the `*/index.csv` in it, or all of a plain one.
 
     Of labelled clips (in `emotion/labels.csv` or `labels.csv`) only the songs of the mapper's
-    part are listed, so that the model has not heard those that judge it.
+    part are listed, so that the model has not heard those that judge it. Links are followed as
+    `walk_files` does, and what has two names is listed once.
 
     Raises:
         ValueError: If the folder holds no MIDI files, or an index or the labels are damaged.
@@ -86,15 +88,20 @@ def corpus_files(folder: Path) -> list[CorpusFile]:
     if not indices:
         found = [
             CorpusFile(path, path.relative_to(folder).as_posix(), folder.resolve().name)
-            for path in sorted(folder.rglob("*"))
-            if path.suffix.lower() in {".mid", ".midi"} and path.is_file()
-            if labelled is None or not path.is_relative_to(labelled)
+            for path in sorted(walk_files(folder))
+            if path.suffix.lower() in SUFFIXES
         ]
-    for clip in read_labels(labelled) if labelled else ():
+    labels = read_labels(labelled) if labelled else []
+    apart = {clip.path.resolve() for clip in labels}  # wherever links lead
+    if labelled is not None and not indices:
+        apart.add(labelled.resolve())
+    found = [f for f in found if not apart & {(own := f.path.resolve()), *own.parents}]
+    for clip in labels:
         if clip.part == "mapper":
             name = clip.path.relative_to(folder).as_posix()
             grid = "none" if clip.source == "emopia" else "bar"
             found.append(CorpusFile(clip.path, name, clip.source, grid))
+    found = [*{file.path.resolve(): file for file in reversed(found)}.values()][::-1]
     if not found:
         raise ValueError(f"no MIDI files (.mid, .midi) below {folder}")
     return found

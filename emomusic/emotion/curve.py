@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from numbers import Real
 
-from emomusic.emotion.space import Emotion, UnknownEmotionError, find_emotion
+from emomusic.emotion.space import (
+    Emotion,
+    UnknownEmotionError,
+    find_emotion,
+    is_number,
+    plain,
+    plain_number,
+    refusal,
+)
 
 MAX_BARS = 512
 MAX_POINTS = 64
@@ -28,21 +35,17 @@ class CurvePoint:
     ends, 0.5 the middle of the first bar.
 
     Raises:
-        TypeError: If bar is not a number or emotion no `Emotion`.
-        ValueError: If bar is not in [0, 512].
+        ValueError: If bar is not a number in [0, 512], or emotion no `Emotion`.
     """
 
     bar: float
     emotion: Emotion
 
     def __post_init__(self) -> None:
-        if isinstance(self.bar, bool) or not isinstance(self.bar, Real):
-            raise TypeError(f"bar must be a number in [0, {MAX_BARS}], got {self.bar!r}")
-        if not 0.0 <= self.bar <= MAX_BARS:  # false for NaN too
-            raise ValueError(f"bar must be in [0, {MAX_BARS}], got {self.bar:g}")
+        bar = plain_number("bar", self.bar, (0.0, MAX_BARS)) + 0.0  # -0.0 becomes 0.0
+        object.__setattr__(self, "bar", bar)
         if not isinstance(self.emotion, Emotion):
-            raise TypeError(f"emotion must be an Emotion, got {self.emotion!r}")
-        object.__setattr__(self, "bar", float(self.bar) + 0.0)  # -0.0 becomes 0.0
+            raise refusal("emotion", "an Emotion", self.emotion)
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,21 @@ class EmotionCurve:
     Before its first point and after its last a curve stays where they are.
 
     Raises:
-        TypeError: If a point is no `CurvePoint`.
-        ValueError: If there are no points or more than 64, or their bars do not rise strictly.
+        ValueError: If there are no points or more than 64, one is no `CurvePoint`, or their bars
+            do not rise strictly.
     """
 
     points: tuple[CurvePoint, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.points, Iterable):
+            raise refusal("points of a curve", "CurvePoints", self.points)
         points = tuple(self.points)
         if not 1 <= len(points) <= MAX_POINTS:
             raise ValueError(f"a curve must have 1 to {MAX_POINTS} points, got {len(points)}")
         for point in points:
             if not isinstance(point, CurvePoint):
-                raise TypeError(f"points of a curve must be CurvePoints, got {point!r}")
+                raise refusal("points of a curve", "CurvePoints", point)
         for before, after in pairwise(points):
             if after.bar <= before.bar:
                 raise ValueError(
@@ -100,8 +105,8 @@ class EmotionCurve:
         Raises:
             ValueError: If bar is not finite.
         """
-        if not math.isfinite(bar):
-            raise ValueError(f"bar must be finite, got {bar}")
+        if not is_number(bar := plain(bar)) or not math.isfinite(bar):
+            raise refusal("bar", "finite", bar)
         following = bisect_right(self.points, bar, key=lambda point: point.bar)
         if following == 0:
             return self.points[0].emotion
@@ -114,22 +119,22 @@ class EmotionCurve:
         """List the emotion in the middle of each of the first n_bars bars.
 
         Raises:
-            ValueError: If n_bars is not in [1, 512].
+            ValueError: If n_bars is not a whole number in [1, 512].
         """
-        if not 1 <= n_bars <= MAX_BARS:
-            raise ValueError(f"n_bars must be in [1, {MAX_BARS}], got {n_bars}")
-        return tuple(self.at(bar + 0.5) for bar in range(n_bars))
+        if not plain_number("n_bars", n_bars, (1, MAX_BARS)).is_integer():
+            raise refusal("n_bars", "a whole number", n_bars)
+        return tuple(self.at(bar + 0.5) for bar in range(int(n_bars)))
 
     def mean(self, n_bars: int) -> Emotion:
         """Average the emotion over the first n_bars bars; its name is the curve's text.
 
         Raises:
-            ValueError: If n_bars is not in [1, 512].
+            ValueError: As `over`.
         """
         emotions = self.over(n_bars)
         return Emotion(
-            math.fsum(emotion.valence for emotion in emotions) / n_bars,
-            math.fsum(emotion.arousal for emotion in emotions) / n_bars,
+            math.fsum(emotion.valence for emotion in emotions) / len(emotions),
+            math.fsum(emotion.arousal for emotion in emotions) / len(emotions),
             self.text,
         )
 
@@ -147,6 +152,8 @@ def parse_curve(text: str) -> EmotionCurve:
         ValueError: If the text is not of this form, a value lies outside its range, or the bars
             do not rise.
     """
+    if not isinstance(text, str):
+        raise refusal("a curve", "a text", text)
     if len(text) > MAX_CURVE_CHARACTERS:
         raise ValueError(
             f"a curve must have at most {MAX_CURVE_CHARACTERS} characters, got {len(text)}; "
@@ -233,9 +240,8 @@ def mix(parts: Sequence[tuple[Emotion, float]]) -> Emotion:
         valence and arousal, "(-0.20, 0.40)".
 
     Raises:
-        TypeError: If a weight is not a number.
-        ValueError: If there are no parts or too many, a weight is negative or not finite, or all
-            are 0.
+        ValueError: If there are no parts or too many, one is no `Emotion`, a weight is no number,
+            negative or not finite, or all are 0.
     """
     if not 1 <= len(parts) <= MAX_PARTS:
         raise ValueError(f"a mixture must have 1 to {MAX_PARTS} parts, got {len(parts)}")
@@ -261,6 +267,8 @@ def parse_mix(text: str) -> Emotion:
         UnknownEmotionError: If no emotion has a name.
         ValueError: If the text is not of this form, or `mix` refuses its weights.
     """
+    if not isinstance(text, str):
+        raise refusal("a mixture", "a text", text)
     if len(text) > MAX_MIX_CHARACTERS:
         raise ValueError(
             f"a mixture must have at most {MAX_MIX_CHARACTERS} characters, got {len(text)}; "
@@ -286,10 +294,13 @@ def _parts(words: list[str]) -> Iterator[tuple[Emotion, float]]:
 
 
 def _checked(emotion: Emotion, weight: float) -> float:
-    if isinstance(weight, bool) or not isinstance(weight, Real):
-        raise TypeError(f"weight of {_label(emotion)} must be a number, got {weight!r}")
+    if not isinstance(emotion, Emotion):
+        raise refusal("emotion", "an Emotion", emotion)
+    weight = plain(weight)
+    if not is_number(weight):
+        raise refusal(f"weight of {_label(emotion)}", "a number", weight)
     if not 0.0 <= weight < math.inf:  # false for NaN too
-        raise ValueError(f"weight of {_label(emotion)} must be finite and 0 or more, got {weight}")
+        raise refusal(f"weight of {_label(emotion)}", "finite and 0 or more", weight)
     return float(weight)
 
 

@@ -48,8 +48,7 @@ def quadrant_of(valence: float, arousal: float) -> str:
         "Q1" (+V +A), "Q2" (-V +A), "Q3" (-V -A) or "Q4" (+V -A).
 
     Raises:
-        TypeError: If a value is not a number.
-        ValueError: If a value is not in [-1, 1].
+        ValueError: If a value is not a number in [-1, 1].
 
     Reference:
         Russell (1980), A circumplex model of affect; quadrants numbered as in EMOPIA
@@ -66,8 +65,7 @@ class Emotion:
     """Hold one emotion as valence and arousal, each in [-1, 1], and its name where it has one.
 
     Raises:
-        TypeError: If valence or arousal is not a number, or name neither a string nor None.
-        ValueError: If valence or arousal is not in [-1, 1], or name is blank.
+        ValueError: If valence or arousal is not a number in [-1, 1], or name no text, or blank.
     """
 
     valence: float
@@ -79,10 +77,8 @@ class Emotion:
         object.__setattr__(self, "arousal", _checked("arousal", self.arousal))
         if self.name is None:
             return
-        if not isinstance(self.name, str):
-            raise TypeError(f"name must be a string or None, got {self.name!r}")
-        if not self.name.strip():
-            raise ValueError(f"name must be None or not blank, got {self.name!r}")
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise ValueError(f"name must be None, or a text that is not blank, got {self.name!r}")
 
     @property
     def quadrant(self) -> str:
@@ -98,13 +94,43 @@ class Emotion:
         return min(1.0, math.hypot(self.valence, self.arousal))
 
 
-def _checked(axis: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{axis} must be a number in [-1, 1], got {value!r}")
-    number = float(value)
-    if not -1.0 <= number <= 1.0:  # false for NaN too
-        raise ValueError(f"{axis} must be in [-1, 1], got {number:g}")
-    return number + 0.0  # -0.0 becomes 0.0
+def _checked(axis: str, value: Any) -> float:
+    return plain_number(axis, value, (-1.0, 1.0)) + 0.0  # -0.0 becomes 0.0
+
+
+def plain(value: Any) -> Any:
+    """Return what a scalar of numpy, or an array of no dimension, says; others as they are."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a plain value is a real number; a bool is none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def refusal(what: str, wanted: str, got: object) -> ValueError:
+    """Return the error that says what something must be, and what it is instead."""
+    return ValueError(f"{what} must be {wanted}, got {shown(got)}")
+
+
+def shown(value: object) -> str:
+    """Return a value as an error shows it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def plain_number(what: str, value: Any, bounds: tuple[float, float]) -> float:
+    """Return a number as a float; one of numpy is one, too, and a bool is none.
+
+    Raises:
+        ValueError: If it is none, or out of its bounds, as NaN is.
+    """
+    value, (low, high) = plain(value), bounds
+    if not is_number(value):
+        raise refusal(what, f"a number in [{low:g}, {high:g}]", value)
+    if not low <= value <= high:
+        raise refusal(what, f"in [{low:g}, {high:g}]", value)
+    return float(value)
 
 
 class UnknownEmotionError(ValueError):
@@ -125,7 +151,10 @@ def find_emotion(text: str) -> Emotion:
 
     Raises:
         UnknownEmotionError: If no emotion has this name; the message offers the nearest.
+        ValueError: If it is no text.
     """
+    if not isinstance(text, str):
+        raise refusal("the name of an emotion", "a text", text)
     key = _normalised(text)
     if key.upper() in QUADRANTS:
         return Emotion(*QUADRANT_CENTRES[key.upper()], name=key.upper())

@@ -16,6 +16,8 @@ from symusic.core import ControlChangeTick, ScoreTick, TrackTick
 from emomusic.files import write_bytes
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 
+SUFFIXES = (".mid", ".midi")
+"""How names of MIDI files end, in small letters."""
 PEDAL = 64
 """Controller of the sustain pedal (MIDI 1.0)."""
 MAX_FILE_BYTES = 8 * 2**20  # 50,000 notes with pedals and bends take a tenth of it

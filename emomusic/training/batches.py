@@ -227,7 +227,10 @@ class ClipBatches:
         is_ours = rows.song_is_validation[rows.clip_song] == validation
         self.clips = np.flatnonzero(is_ours & (self.length + 2 <= context))
         if not len(self.clips):
-            raise ValueError(f"the rows hold no {'validation' if validation else 'training'} clips")
+            part = "to validate with" if validation else "to train on"
+            words = f"none of {is_ours.sum()} clips {part} fits a context of {context} events"
+            none = f"the rows hold nothing {part}: prepare two songs or more that are not one piece"
+            raise ValueError(words if is_ours.any() else none)
         by_source = np.array([weights.get(name, 1.0) for name in sources])
         self.weight = by_source[rows.song_source[rows.clip_song[self.clips]]]
         if not self.weight.any():

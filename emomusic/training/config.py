@@ -21,6 +21,8 @@ CHOICES = {
 }
 ABOVE_0 = ("context", "batch_events", "micro_batches", "lr", "clip_norm", "save_minutes",
            "eval_events")  # fmt: skip
+MOST = 1e9
+"""Of any setting with a point: beyond it torch overflows."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be above 0, got {value}")
             if isinstance(value, int | float) and value < 0:
                 raise ValueError(f"{name} must not be below 0, got {value}")
+            if isinstance(value, float) and value > MOST:
+                raise ValueError(f"{name} must be at most {MOST:g}, got {value:g}")
         if not self.minutes and not self.max_steps:
             raise ValueError("set minutes or max_steps, so that the run ends")
         if self.decay_steps > self.max_steps:

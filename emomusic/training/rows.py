@@ -80,6 +80,11 @@ class Rows:
         arrays = {**vars(self), "meta": meta}
         write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
+    def bins_digest(self) -> str:
+        """Return what tells the bins of their attributes from others."""
+        bins = [self.meta[key] for key in ("attributes", "edges", "bar_attributes", "bar_edges")]
+        return hashlib.blake2b(json.dumps(bins).encode(), digest_size=16).hexdigest()
+
     def digest(self) -> str:
         """Return what tells these rows from others."""
         found = hashlib.blake2b(json.dumps(self.meta, sort_keys=True).encode(), digest_size=16)

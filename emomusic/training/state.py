@@ -20,6 +20,8 @@ from emomusic.files import write_atomically, write_text
 from emomusic.training.distributed import Ranks
 
 STATE_NAME, LOG_NAME = "state.safetensors", "log.jsonl"
+DIGESTS = ("rows", "bins")
+"""What of a run is told apart by its digest."""
 
 
 def save_state(
@@ -57,8 +59,8 @@ def load_state(
 ) -> dict[str, Any]:
     """Read a state into a model, its optimisers and torch's random numbers; return the scalars.
 
-    What `same` names must be as in the saved run; of the processes that train together the first
-    reads for all.
+    What `same` names must be as in the saved run, where that says it; of the processes that train
+    together the first reads for all.
 
     Raises:
         ValueError: If the file is damaged or of another run.
@@ -71,17 +73,18 @@ def load_state(
         tensors = load_tensors(data)
         head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         if head.get("digest") != _digest(tensors, head["scalars"]):
-            raise ValueError(
-                "it is damaged, or of an earlier version; take another folder, or remove it to "
-                "begin anew"
-            )
+            raise ValueError("it is damaged, or of an earlier version; take another folder")
         scalars: dict[str, Any] = json.loads(head["scalars"])
-        for name, value in same.items():
-            if scalars.get(name) != value:
-                raise ValueError(
-                    f"it is a run of {name} {scalars.get(name)}, not {value}; "
-                    "take the same again, or another folder"
-                )
+        # An earlier version did not keep all of it: what it did not is taken on trust.
+        other = [name for name, value in same.items() if scalars.get(name, value) != value]
+        if other:
+            told = " and of ".join(
+                f"other {name}"
+                if name in DIGESTS
+                else f"{name} {_said(scalars[name])}, not {_said(same[name])}"
+                for name in other
+            )
+            raise ValueError(f"it is a run of {told}; take the same again, or another folder")
         model.load_state_dict(_below(tensors, "model."))
         for i, optimiser in enumerate(optimisers):
             state: dict[int, dict[str, Tensor]] = {}
@@ -91,6 +94,10 @@ def load_state(
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         torch.set_rng_state(tensors["random"])
     return scalars
+
+
+def _said(value: Any) -> Any:
+    return "nothing" if value == "" else value
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
+import sys
 import time
 import warnings
 from collections import defaultdict
@@ -18,7 +20,7 @@ from torch import Tensor
 from torch import _dynamo as dynamo
 
 from emomusic.files import alone_in, clear_parts, write_text
-from emomusic.model.checkpoint import SIZES, ModelConfig, load_model, save_model
+from emomusic.model.checkpoint import CONFIG_NAME, SIZES, ModelConfig, load_model, save_model
 from emomusic.model.transformer import Transformer
 from emomusic.training.batches import ClipBatches
 from emomusic.training.config import TrainConfig
@@ -220,6 +222,8 @@ class _Run:
     notes: int = 0
     elapsed: float = 0.0
     best_speed: float = 0.0
+    saved: int | None = None
+    worst: float = sys.float_info.max
     losses: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -260,11 +264,21 @@ class _Run:
         self.identity = {name: getattr(config, name) for name in IDENTITY}
         # A constant rate does not depend on where the run ends.
         self.identity["max_steps"] *= bool(config.decay_steps)
-        self.identity |= {"rows": self.rows.digest(), **vars(config.augmentation)}
+        # By the name of the folder: where that lies is nobody's business.
+        begun = {name: getattr(config, name) for name in ("init_from", "branch_from")}
+        self.begun = {name: own and Path(own).resolve().name for name, own in begun.items()}
+        self.identity |= {"rows": self.rows.digest(), "bins": self.rows.bins_digest()}
+        self.identity |= {**self.begun, **vars(config.augmentation)}
         if self.ranks.agree((self.run_dir / STATE_NAME).is_file()):
             self._load(self.run_dir, self.identity)
+            self.saved = self.step
+        elif self.ranks.agree((self.out_dir / CONFIG_NAME).is_file()):
+            raise ValueError(
+                f"{self.out_dir} holds a checkpoint, but no run that could go on; "
+                "take another folder (init_from begins from a checkpoint)"
+            )
         elif config.branch_from:
-            own = ("size", "rows") if config.same_rows else ("size",)
+            own = ("size", "bins", *(["rows"] if config.same_rows else []))
             self._load(Path(config.branch_from) / RUN_DIR, {n: self.identity[n] for n in own})
             self.first_step, self.elapsed, self.losses = self.step, 0.0, []
         elif config.init_from:
@@ -277,6 +291,9 @@ class _Run:
         self.losses = [torch.tensor(x, device=self.device) for x in scalars.get("losses", [])]
 
     def _save_state(self) -> None:
+        if not all(own.detach().bfloat16().isfinite().all() for own in self.model.parameters()):
+            raise self._diverged("its weights are no finite numbers")
+        self.saved = self.step
         if self.ranks.rank == 0:
             scalars = {name: getattr(self, name) for name in COUNTERS}
             scalars["losses"] = [float(loss) for loss in self.losses]  # of steps not yet logged
@@ -291,7 +308,8 @@ class _Run:
         # A first stretch compiles.
         mark, compared_from = (self.elapsed, self.notes), self.step + 2 * LOG_EVERY
         while not self._is_done():
-            self.losses.append(self._step(stream))
+            last = self._step(stream)
+            self.losses.append(last)
             self.elapsed = time.monotonic() - started
             if self.step % LOG_EVERY == 0:
                 speed = (self.notes - mark[1]) / max(self.elapsed - mark[0], 1e-9)
@@ -303,7 +321,8 @@ class _Run:
                 loss, self.losses = float(torch.stack(self.losses).mean()), []
                 self._log({"loss": loss, "lr": self._rate(), "notes_per_s": round(speed, 1)})
             self.elapsed = self.ranks.agree(self.elapsed)  # so that all do the same
-            if self.elapsed - last_save >= 60 * config.save_minutes:
+            is_due = self.elapsed - last_save >= 60 * config.save_minutes
+            if is_due and float(last) <= self.worst:  # else what was good stays
                 self._save_state()
                 last_save = self.elapsed
             if config.eval_minutes and self.elapsed - last_eval >= 60 * config.eval_minutes:
@@ -311,7 +330,6 @@ class _Run:
                 last_eval = self.elapsed
             paused, self.elapsed = self.elapsed, time.monotonic() - started
             mark = mark[0] + self.elapsed - paused, mark[1]  # saving is no training
-        self._save_state()
         return self._evaluate()
 
     def _is_done(self) -> bool:
@@ -357,14 +375,25 @@ class _Run:
             loss.backward()
             total += loss.detach()
         self.ranks.add_gradients(self.model)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        total = self.ranks.sum(total)
+        if not (total + norm).isfinite():
+            raise self._diverged(f"its loss is {float(total):g}, its gradient {float(norm):g}")
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
         self.notes += int(n_notes)
-        # Times choices a note: nats a note.
-        return self.ranks.sum(total) * (n_learnt / max(n_notes, 1.0))
+        choices = n_learnt / max(n_notes, 1.0)  # a note
+        self.worst = math.log(self.model.config.vocab_size) * choices  # a guess among all ids
+        return total * choices  # nats a note
+
+    def _diverged(self, told: str) -> ValueError:
+        """Return the error that ends a run which learns nothing any more."""
+        todo = f"take a lower rate (lr) than {self.config.lr:g}, or a longer warm-up"
+        if self.saved is not None:
+            todo = f"the state of step {self.saved} stays: branch from {self.out_dir}, and {todo}"
+        return ValueError(f"the run diverged at step {self.step}: {told}; {todo}")
 
     def _log(self, values: dict[str, Any]) -> None:
         if self.log is None:
@@ -382,18 +411,23 @@ class _Run:
         self.report(self.log.write(where, values))
 
     def _evaluate(self) -> dict[str, float]:
-        """Measure the loss of the songs held back, and write the checkpoint; process 0 alone."""
+        """Measure the loss of the songs held back, save, and write the checkpoint; process 0 alone.
+
+        What diverged is neither saved nor written.
+        """
         if self.ranks.rank:
             return {}
         config = self.config
         evaluated = mean_loss(
             self.model, self.validation, max_events=config.eval_events, precision=self.precision
         )
+        if not (loss := evaluated["nats_per_note"]) <= self.worst:
+            told = f"the songs held back cost {loss:g} nats a note, more than guesses"
+            raise self._diverged(told)
+        self._save_state()
         self._log({f"validation_{name}": value for name, value in evaluated.items()})
-        # Where another run or checkpoint lay is nobody's business.
-        begun = {n: Path(getattr(config, n)).name for n in ("init_from", "branch_from")}
         recipe = {
-            "config": asdict(config) | begun,
+            "config": asdict(config) | self.begun,
             "steps": self.step,
             "notes": self.notes,
             "minutes": round(self.elapsed / 60, 1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from itertools import combinations, groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from emomusic.verify.counterfactuals import (
 if TYPE_CHECKING:
     from symusic.core import ScoreTick
 
+    from emomusic.emotion import EmotionCurve
     from emomusic.verify.verifier import Verdict, Verifier
 
 MIN_PROBABILITY = 1e-6
@@ -42,6 +43,10 @@ MAX_WINDOWS = 24
 """Longer pieces have wider windows, so that the time they take stays bounded."""
 MAX_BEATS = 20_000
 """Longer scores are cut into windows by seconds."""
+MIN_MOVE = 0.1
+"""What moves less, of an axis' two units, does not move."""
+MIN_WAY = 0.25
+"""An axis moves as asked from this part of the way on: the verifier hears a few bars less sure."""
 MIN_NOTES = 4
 """A window of fewer notes is not judged: it has no key and no rhythm."""
 
@@ -329,6 +334,105 @@ class Trajectory:
         """Give all as plain rounded values, and the words."""
         windows = [rounded(asdict(window), 4) for window in self.windows]
         return {"quadrant": self.quadrant, "sentence": self.sentence, "windows": windows}
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How an emotion that was to move is heard to move, between two parts of a piece.
+
+    Attributes:
+        bars: First and last bar of each part, counted from 1.
+        asked, heard: Valence and arousal of each part: the mean of what was asked, and what is
+            heard in the part alone.
+    """
+
+    bars: tuple[tuple[int, int], tuple[int, int]]
+    asked: tuple[tuple[float, float], tuple[float, float]]
+    heard: tuple[tuple[float, float], tuple[float, float]]
+
+    @property
+    def axes(self) -> dict[str, bool]:
+        """Tell of each axis that was to move much, the most first, whether it moved as asked.
+
+        It did if it moved to the side that was asked for, far enough to be heard: a quarter of
+        the way, and `MIN_MOVE`.
+        """
+        asked, heard = (np.diff(own, axis=0)[0].tolist() for own in (self.asked, self.heard))
+        own = sorted(zip(asked, heard, AXES, strict=False), key=lambda axis: -abs(axis[0]))
+        return {
+            axis: went * math.copysign(1, wanted) >= max(MIN_WAY * abs(wanted), MIN_MOVE)
+            for wanted, went, axis in own
+            if abs(wanted) >= abs(own[0][0]) / 2
+        }
+
+    @property
+    def sentence(self) -> str:
+        """Say `moved as asked: arousal -0.61 to +0.52 (asked -0.50 to +0.70)`."""
+        told = []
+        for axis in self.axes:
+            at = AXES.index(axis)
+            (a, b), (c, d) = ([point[at] for point in own] for own in (self.heard, self.asked))
+            told.append(f"{axis} {a:+.2f} to {b:+.2f} (asked {c:+.2f} to {d:+.2f})")
+        moved = [*self.axes.values()]
+        how = "moved as asked" if all(moved) else "moved in part" if any(moved) else "did not move"
+        return f"{how}: {', '.join(told)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all as plain rounded values, and the words."""
+        points = {
+            name: [dict(zip(AXES, point, strict=False)) for point in getattr(self, name)]
+            for name in ("asked", "heard")
+        }
+        words = {"as_asked": all(self.axes.values()), "sentence": self.sentence}
+        return {**words, **rounded({"bars": self.bars, **points}, 4)}
+
+
+def hear_movement(
+    notes: Notes,
+    verifier: Verifier,
+    curve: EmotionCurve,
+    *,
+    n_bars: int,
+    quarters_per_bar: float,
+    trust: float,
+) -> Movement | None:
+    """Hear whether music moves as a curve asks, between the parts that it asks the most of.
+
+    Two verdicts are asked for, on parts of four bars or more, or the halves of fewer than eight.
+
+    Args:
+        notes: Of the bars that the curve is of, as many as `n_bars`.
+        verifier: What judges.
+        curve: What was asked.
+        n_bars: At least 1.
+        quarters_per_bar: Quarter notes of each bar.
+        trust: That of the verdict on all of them.
+
+    Returns:
+        None if the curve hardly moves in these bars, or a part holds fewer than four notes.
+    """
+    n_parts = min(max(2, n_bars // WINDOW_BARS), MAX_WINDOWS)
+    edges = [n_bars * part // n_parts for part in range(n_parts + 1)]
+    bars = np.array([(own.valence, own.arousal) for own in curve.over(n_bars)])
+    parts = [bars[a:b].mean(axis=0) for a, b in pairwise(edges) if b > a]
+    # Of parts that are as far from each other, those that lie the farthest apart in time.
+    pairs = [
+        (round(math.dist(parts[i], parts[j]), 6), j - i, -i)
+        for i, j in combinations(range(len(parts)), 2)
+    ]
+    distance, gap, place = max(pairs, default=(0.0, 0, 0))
+    if distance < MIN_MOVE:
+        return None
+    found = []
+    for part in (-place, gap - place):
+        start, stop = (edges[at] * quarters_per_bar - 1e-6 for at in (part, part + 1))
+        own = notes.where((notes.onset >= start) & (notes.onset < stop))
+        if len(own) < MIN_NOTES:
+            return None
+        heard = verifier.window_verdict(own, trust=trust)
+        asked = (float(parts[part][0]), float(parts[part][1]))
+        found.append(((edges[part] + 1, edges[part + 1]), asked, (heard.valence, heard.arousal)))
+    return Movement(*zip(*found, strict=True))
 
 
 def trace_emotion(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from emomusic.files import walk_files
 from emomusic.music.attributes import measure, passage_of
-from emomusic.music.score import ScoreError, notes_of, read_score, tempo_of
+from emomusic.music.score import SUFFIXES, ScoreError, notes_of, read_score, tempo_of
 from emomusic.verify.explain import Explanation, Trajectory, explain_score
 from emomusic.verify.verifier import Verdict, Verifier
-
-SUFFIXES = (".mid", ".midi")
 
 
 @dataclass(frozen=True)
@@ -72,15 +70,12 @@ class FileReport:
 
 
 def find_midi_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Find the files named, and the MIDI files below the folders named, in order."""
+    """Find the files named, and the MIDI files below the folders named, as `walk_files` does."""
     for path in paths:
-        if not path.is_dir():
+        if path.is_dir():
+            yield from (own for own in walk_files(path) if own.suffix.lower() in SUFFIXES)
+        else:
             yield path
-            continue
-        for directory, folders, names in os.walk(path):
-            folders.sort()
-            found = (name for name in sorted(names) if name.lower().endswith(SUFFIXES))
-            yield from (Path(directory) / name for name in found)
 
 
 def examine(

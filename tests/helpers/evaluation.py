@@ -27,6 +27,7 @@ from emomusic.evaluation.quality import Piece
 from emomusic.evaluation.rows import Matrix, Row
 from emomusic.evaluation.run import Context, Extent, Settings
 from emomusic.music.attributes import ATTRIBUTES
+from emomusic.music.bars import Metre
 from emomusic.music.key import TONIC_NAMES
 from emomusic.music.notes import Notes, make_notes
 from emomusic.music.score import write_score
@@ -181,7 +182,7 @@ def answer_requests(requests: Sequence[Request], *, obeys: bool) -> list[Clip]:
             index=index, seed=0, candidate=0, request=request, score=score,
             n_bars=request.n_bars or 0, n_given=0, tempo=120.0, targets=request.fixed,
             achieved=achieved, key=f"{TONIC_NAMES[index % 12]} minor",
-            verdict=None, checkpoint="made", chords="",
+            verdict=None, checkpoint="made", chords="", metre=Metre(),
         ))  # fmt: skip
     return clips
 
