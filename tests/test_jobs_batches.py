@@ -427,7 +427,7 @@ def test_what_cannot_be_composed_fails_alone(
     assert store.done() == {0, 2} and len(lines) == 8
     failed = {line["number"]: line["reason"] for line in lines if "file" not in line}
     assert set(failed) == bad
-    assert all("with 5 quarter notes a bar cannot be taken up" in told for told in failed.values())
+    assert all(told.startswith("music in 5/4 cannot be written") for told in failed.values())
     files = [line["file"] for line in lines if "file" in line]
     assert files == [f"clip_{n:05d}.mid" for n in range(8) if n not in bad]
     composed = [(store.folder / name).read_bytes() for name in files]
