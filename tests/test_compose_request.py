@@ -61,7 +61,7 @@ def test_values_become_plain_and_the_emotion_may_be_left_free() -> None:
 
 
 PLAIN: dict[str, Any] = {
-    "n_bars": 3, "tempo": 90.0, "tonic": 5, "is_major": True, "beats_per_bar": 3, "take": 2,
+    "n_bars": 3, "tempo": 90.0, "tonic": 5, "is_major": True, "time_signature": "3/4", "take": 2,
     "temperature": 0.5, "steering": False, "fixed": {"register": 60.0}, "best_of": 2,
     "per_bar": {"polyphony": [2.0, 2.5, 3.0]},
 }  # fmt: skip
@@ -74,6 +74,8 @@ def test_numbers_of_a_table_are_as_good_as_plain_ones(read: Callable[[Any], Any]
     def moved(value: Any) -> Any:
         if isinstance(value, dict):
             return {np.str_(name): moved(own) for name, own in value.items()}
+        if isinstance(value, str):
+            return np.str_(value)
         if isinstance(value, list):
             return np.array(value, np.float32)
         return np.bool_(value) if isinstance(value, bool) else read(value)
