@@ -13,7 +13,7 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check install -c $(CONSTRAINTS)
 .PHONY: compose studio test install install-all install-dev evaluate benchmark clean
 
 compose: $(VENV)/.installed  ## Compose one 16-bar clip for each quadrant into out/
-	$(BIN)/emomusic quadrants --out out
+	$(BIN)/emomusic quadrants --out out --overwrite
 
 studio: $(VENV)/.installed-studio  ## Compose in the browser
 	$(BIN)/python app.py

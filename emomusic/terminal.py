@@ -166,13 +166,15 @@ def batch_progress(n_total: int, n_there: int) -> Iterator[Callable[[], None]]:
 
 
 def load_composer(
-    checkpoint: Path | None, out: Path, *, threads: int = 2, engine: str = "auto"
+    checkpoint: Path | None, out: Path | None, *, threads: int = 2, engine: str = "auto"
 ) -> Composer:
-    """Make the output folder and load the checkpoint that is named or found, or end in one line."""
+    """Make the output folder, if one is named, and load the checkpoint that is named or found, or
+    end in one line."""
     from emomusic.compose.checkpoint import find_checkpoint
 
     with stop_on_error(ExitStatus.USAGE):
-        check_folder(out)
+        if out is not None:
+            check_folder(out)
         folder = find_checkpoint(checkpoint)
     from emomusic.compose.composer import Composer
     from emomusic.model.engine import EngineError

@@ -19,7 +19,7 @@ from emomusic.compose.parse import ClipSpec, parse_settings_file
 from emomusic.compose.request import Request
 from emomusic.emotion import Emotion
 from emomusic.files import OutputError, check_folder
-from emomusic.music.score import ScoreError, dump_score
+from emomusic.music.score import ScoreError
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_each_clip_has_its_files_and_its_line(clips: list[Clip], tmp_path: Path)
     assert card["files"] == [f"clip_00000.{suffix}" for suffix in formats]
     assert set(files) == set(card["files"])
     mid, settings, wav, _, sheet, picture = (files[name] for name in card["files"])
-    assert mid == dump_score(clips[0].score)
+    assert mid == clips[0].midi
     assert parse_settings_file(settings.decode()) == ClipSpec.of(clips[0])
     assert wav.startswith(b"RIFF") and b"<score-partwise" in sheet and b"<svg" in picture
     cards = write_clips(clips, tmp_path)

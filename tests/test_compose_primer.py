@@ -16,7 +16,7 @@ from emomusic.compose import steerer
 from emomusic.compose.clip import Clip
 from emomusic.compose.composer import Composer, PartialClip
 from emomusic.compose.plan import ClipPlan
-from emomusic.compose.primer import USES, Primer, PrimerContext, join_scores, read_primer
+from emomusic.compose.primer import Primer, PrimerContext, read_primer
 from emomusic.compose.request import CONTINUE, VARY, Request
 from emomusic.emotion import QUADRANT_CENTRES, CurvePoint, Emotion, EmotionCurve
 from emomusic.music.attributes import measure
@@ -73,24 +73,13 @@ def test_tracks_pedals_and_drums_stay_as_they_are(composer: Composer, per_beat: 
     assert bars_struck(varied.score, 0.0, 3) == set(range(5))
 
 
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("use", (CONTINUE, VARY))
 def test_given_music_is_not_changed_by_what_is_made_of_it(composer: Composer, use: str) -> None:
     for score in (band(), tune(3)):
         music = given(score, use)
         before = music.score.copy()
         clip_of(composer, music, n_bars=2)
         assert music.score == before and music.midi == dump_score(score)
-
-
-def test_tempos_and_metres_before_the_end_stay_and_later_ones_go() -> None:
-    before = band()
-    before.tempos.append(symusic.Tempo(7 * 96, 33.0))
-    before.time_signatures.append(symusic.TimeSignature(9 * 96, 5, 4))
-    added = score_of([(0, 1, 60, 60)], signatures=((0, 3, 4),), tempo=77.0)
-    whole = join_scores(before, added, at=6.0)
-    assert [(t.time, round(t.qpm, 2)) for t in whole.tempos] == [(0, 80), (288, 100), (576, 77)]
-    assert [(s.time, s.numerator) for s in whole.time_signatures] == [(0, 3), (576, 3)]
-    assert len(before.tempos) == 3 and len(before.tracks) == 3
 
 
 # metre, key, tempo and length
@@ -104,7 +93,7 @@ def test_tempos_and_metres_before_the_end_stay_and_later_ones_go() -> None:
         ("2/8", "2/4"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("use", (CONTINUE, VARY))
 def test_the_given_metre_holds(composer: Composer, metre: str, written: str, use: str) -> None:
     own, new = Metre.parse(metre), Metre.parse(written)
     length, n_given = own.quarters, 4 if use == CONTINUE else 0
@@ -129,7 +118,7 @@ def test_a_time_signature_beside_given_music_is_obeyed_or_refused(composer: Comp
     assert bars_struck(clip.score, 24.0, 3.0) == {0, 1}
     plan = plan_of(composer, given(says_4_4), time_signature="3/4")
     assert plan.metre.beats == 3 and plan.shown == ()
-    for use in USES:  # bars of music that says nothing are counted so
+    for use in (CONTINUE, VARY):  # bars of music that says nothing are counted so
         plan = plan_of(composer, given(says_nothing, use), time_signature="3/4")
         assert plan.primer is not None and len(plan.primer.bars) == 8
     with pytest.raises(
@@ -139,7 +128,7 @@ def test_a_time_signature_beside_given_music_is_obeyed_or_refused(composer: Comp
 
 
 @pytest.mark.parametrize(("tonic", "is_minor"), [(0, False), (7, False), (9, True), (3, True)])
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("use", (CONTINUE, VARY))
 def test_the_key_holds(composer: Composer, use: str, tonic: int, is_minor: bool) -> None:
     music = given(tune(8, tonic=tonic, is_minor=is_minor), use)
     mode = "minor" if is_minor else "major"
@@ -150,7 +139,7 @@ def test_the_key_holds(composer: Composer, use: str, tonic: int, is_minor: bool)
 
 
 def test_the_tempo_holds_unless_another_is_asked_for(composer: Composer) -> None:
-    music, varied = (given(tune(4, tempo=93.4), use) for use in USES)
+    music, varied = (given(tune(4, tempo=93.4), use) for use in (CONTINUE, VARY))
     for own, emotion in ((music, None), (music, JOY), (varied, None)):
         assert plan_of(composer, own, emotion).tempo == pytest.approx(93.4, abs=0.1)
     for asked in ({"tempo": 70.0}, {"fixed": {"tempo": 70.0}}):
@@ -211,10 +200,10 @@ def test_a_primer_is_checked_when_it_is_made() -> None:
     midi = given(tune(2)).midi
     for own, words in (
         ((dump_score(score_of([])), VARY), "the file holds no notes"),
-        ((midi, "like"), "given music is used to continue or to vary, got 'like'"),
+        ((midi, "like"), "given music is used to continue, vary, infill, got 'like'"),
         ((midi, CONTINUE, 12), r"tonic must be in \[0, 11\], got 12"),
         ((midi, CONTINUE, True), "tonic must be a whole number, got True"),
-        ((midi, 5), "given music is used to continue or to vary, got 5"),
+        ((midi, 5), "given music is used to continue, vary, infill, got 5"),
         (("none.mid", VARY), "^none.mid: cannot read the file: No such file"),
         ((Path(__file__), VARY), r"^.*test_compose_primer.py: not a MIDI file"),
         ((symusic.Score(480), VARY), "the file holds no notes"),
@@ -277,7 +266,7 @@ def test_silent_bars_count(composer: Composer, notes: Any, metre: Any, n_bars: i
     score = score_of(notes, signatures=((0, *metre),))
     found = primer(score)
     assert len(found.bars) == n_bars
-    for use in USES:
+    for use in (CONTINUE, VARY):
         clip = clip_of(composer, given(score, use), n_bars=n_bars + 1)
         start = found.end if use == CONTINUE else 0.0
         assert bars_struck(clip.score, start, found.metre.quarters) == set(range(n_bars + 1))
@@ -306,7 +295,7 @@ def test_what_is_heard_in_another_quadrant_is_not_shown_to_the_model(composer: C
     assert plan_of(composer, music).shown and not plan_of(composer, given(tune(4), VARY)).shown
 
 
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("use", (CONTINUE, VARY))
 def test_music_longer_than_the_context_is_taken_up(tmp_path: Path, use: str) -> None:
     make_checkpoint(tmp_path / "short", context=300)
     make_response().save(tmp_path / "short")

@@ -37,7 +37,7 @@ EXAMPLES = (
         is_major=False, time_signature="3/4", fixed={"mode": -0.25, "register": 61.0},
         per_bar={"register": (50.0, 61.5, 70.0), "polyphony": (1.0, 2.0, 3.0)}, temperature=0.75,
         top_p=0.5, guidance=2.5, guided_bars=0, steering=False, two_hands=False,
-        chords="Am F C,G7", best_of=3, diversity=0.0, take=7, n_kept=2,
+        chords="Am F C,G7", best_of=3, diversity=0.0, take=7, n_kept=2, tracks="one",
     ),
     Request(JOY, curve=curve_of((0, 0.1, -0.2), (3.5, -1, 1)), seconds=12.5),
     Request(None, is_major=True),
@@ -242,7 +242,7 @@ POINT = {"valence": 0, "arousal": 0}
         (midi(base64.b64encode(b"RIFF").decode()), "not a MIDI file"),
         (midi(base64.b64encode(b"MThd").decode()), "damaged MIDI file"),
         (midi(None), "a value is of the wrong kind"),
-        (midi(MUSIC, "copy"), "to continue or to vary"),
+        (midi(MUSIC, "copy"), "to continue, vary, infill"),
         ({"given": "MThd"}, "a value is of the wrong kind"),
     ],
 )

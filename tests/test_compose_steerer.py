@@ -33,7 +33,7 @@ from emomusic.music.score import notes_of
 
 TEXTS = (*VOCABULARY.texts, "SAME", "")
 SAME, END = len(VOCABULARY), VOCABULARY.id_of("Bar_None")
-REPETITION = RepetitionBias(VOCABULARY)
+REPETITION = RepetitionBias(TOKENIZER)
 RESPONSE = make_response()
 CURVE = curve_of((0, -0.6, -0.6), (4, 0.6, 0.6))
 

@@ -364,7 +364,7 @@ def test_the_index_says_what_is_known_and_counts_what_is_not_taken(tmp_path: Pat
     (downloads / "pianocore/._x.mid").write_bytes(b"no music")
     n_files, skipped = arranged(tmp_path)
     assert n_files == {"pop909": 2, "pianocore": 1}
-    unread = "not a MIDI file: it does not start with MThd"
+    unread = "not a MIDI file, nor an .rmi that holds one"
     assert skipped == {unread: 1, "name taken by another file": 1}
     rows = table(tmp_path / "corpus/index.csv")
     assert [row[:4] for row in rows] == [

@@ -7,20 +7,16 @@ import numpy as np
 import pytest
 import torch
 from helpers.evaluation import PitchJudge, SureJudge, clip_at, row
+from helpers.verifier import CLIPS, LABELS, clip
 from synthetic import make_mapper
 
 from emomusic.emotion import QUADRANTS
 from emomusic.evaluation import accuracy
 from emomusic.evaluation import judges as judging
 from emomusic.evaluation.rows import Interval
-from emomusic.music.notes import Notes, make_notes
+from emomusic.music.notes import make_notes
 
 LEVELS = np.linspace(-1, 1, 5)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize(
@@ -90,20 +86,6 @@ def test_what_follows_has_a_high_rho_and_what_does_not_none(axis: str) -> None:
     assert points.value > rho_of(0.8, axis, n_clips=40).value + 0.1
 
 
-def clip(quadrant: str, seed: int) -> Notes:
-    """Return broken tonic triads: fast where aroused, major where pleasant."""
-    rng = np.random.default_rng(seed)
-    third = 4 if quadrant in ("Q1", "Q4") else 3
-    gap = 0.25 if quadrant in ("Q1", "Q2") else 1.0
-    tones = rng.choice([0, third, 7, 12, 12 + third], 40)
-    pitch = 60 + rng.integers(-3, 4) + np.concatenate([tones, [-12, -12]])
-    onset = gap * np.concatenate([np.arange(40.0), [0.0, 20.0]])
-    duration = gap * np.concatenate([np.ones(40), [20.0, 20.0]])
-    return make_notes(onset, duration, pitch, rng.integers(40, 90, 42), tempo=60.0)
-
-
-LABELS = [quadrant for quadrant in QUADRANTS for _ in range(10)]
-CLIPS = [clip(quadrant, seed) for seed, quadrant in enumerate(LABELS)]
 NEW = [clip(quadrant, 100 + seed) for seed, quadrant in enumerate(LABELS)]
 NOTE = make_notes(np.zeros(1), np.full(1, 1e-4), np.array([60]), np.array([64]))
 

@@ -38,16 +38,13 @@ def test_levels_lie_at_evenly_spaced_quantiles_and_what_much_music_shares_is_one
     assert shared.bins(np.array([-1, 0, 0.1, 0.2, 0.5])).tolist() == [0, 1, 1, 2, 2]
 
 
-def test_a_checkpoint_knows_real_music(real: Known) -> None:
+def test_a_checkpoint_is_asked_for_what_it_knows_and_missing_bins_are_named(
+    real: Known, own_checkpoint: Path
+) -> None:
     clips, bars = real
     assert tuple(clips) == ATTRIBUTE_NAMES and tuple(bars) == BAR_ATTRIBUTE_NAMES
     for own in (*clips.values(), *bars.values()):
         assert (np.diff(own.levels(8)) > 0).all() and len(own.levels(8)) == 8
-
-
-def test_a_checkpoint_is_asked_for_what_it_knows_and_missing_bins_are_named(
-    own_checkpoint: Path,
-) -> None:
     path = own_checkpoint / "tables.json"
     tables = json.loads(path.read_text("utf-8"))
     for key in ("attributes", "edges"):
@@ -107,6 +104,11 @@ def obeyed(real: Known) -> list[Row | str]:
     return rows_of(real, obeys=True)
 
 
+@pytest.fixture(scope="module")
+def ignored(real: Known) -> list[Row | str]:
+    return rows_of(real, obeys=False)
+
+
 def named(rows: Sequence[Row | str], name: str, asked: str) -> dict[str, Row]:
     """Return the rows of a name by their attribute."""
     return {
@@ -128,8 +130,7 @@ def test_perfect_control_is_seen(obeyed: list[Row | str]) -> None:
         assert row(obeyed, "worst ρ", asked=kind).value > 0.99
 
 
-def test_indifference_is_seen(real: Known) -> None:
-    ignored = rows_of(real, obeys=False)
+def test_indifference_is_seen(ignored: list[Row | str]) -> None:
     for kind in ("clip-wide", "bar by bar"):
         assert abs(row(ignored, "mean ρ", asked=kind).value) < 0.3
         for own in named(ignored, "ρ", kind).values():
@@ -138,9 +139,8 @@ def test_indifference_is_seen(real: Known) -> None:
 
 
 def test_the_mean_takes_its_interval_from_its_parts_without_what_is_simply_set(
-    obeyed: list[Row | str], real: Known
+    obeyed: list[Row | str], ignored: list[Row | str]
 ) -> None:
-    ignored = rows_of(real, obeys=False)
     own = [found for name, found in named(ignored, "ρ", "clip-wide").items() if name != "tempo"]
     mean, worst = (row(ignored, name, asked="clip-wide") for name in ("mean ρ", "worst ρ"))
     assert mean.n == len(own) == row(obeyed, "mean ρ", asked="clip-wide").n == 3

@@ -60,7 +60,7 @@ def test_each_song_gives_a_window_before_one_gives_a_second_and_none_shares_a_ba
     assert quadrants == {"emopia/abc": "Q1", "emopia/def": "Q3"}
 
 
-def test_windows_are_whole_bars_of_their_song(rows: Rows) -> None:
+def test_windows_are_whole_bars_of_their_song_and_of_this_vocabulary(rows: Rows) -> None:
     whole = {name: notes_of(song(seed)) for seed, (name, _) in enumerate(NAMES)}
     for piece in quality.real_pieces(rows, "pop1k7", n_bars=8):
         source = whole[piece.group]
@@ -71,9 +71,6 @@ def test_windows_are_whole_bars_of_their_song(rows: Rows) -> None:
         assert (piece.n_bars, piece.beats_per_bar, piece.n_beats) == (8, 4, 32)
         assert (piece.notes.onset + piece.notes.duration).max() <= 32
         assert piece.notes.onset_s[-1] == pytest.approx(piece.notes.onset[-1] * 0.5, rel=0.01)
-
-
-def test_rows_of_another_vocabulary_are_refused(rows: Rows) -> None:
     meta: dict[str, Any] = {**rows.meta, "vocabulary": ["Bar_None"]}
     with pytest.raises(ValueError, match="the rows are of another vocabulary"):
         quality.real_pieces(replace(rows, meta=meta), "emopia", n_bars=8)

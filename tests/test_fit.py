@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.verifier import MAJOR, MINOR
 from synthetic import make_response, make_score
 
 from emomusic.compose.directions import LEVERS, Response
@@ -25,7 +26,6 @@ from emomusic.music.score import notes_of, read_score, write_score
 from emomusic.verify.labels import LabelError, read_labels
 from emomusic.verify.verifier import Verifier
 
-MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 COLUMNS = "path,source,song,quadrant,split,valence,arousal\n"
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sys
@@ -31,10 +32,18 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.jobs import executors, storage
 from emomusic.compose.jobs.executors import WorkerError, compose_batches, compose_in_processes
 from emomusic.compose.jobs.job import Batch, Item, Job, Output
-from emomusic.compose.jobs.storage import BatchWriter, Line, Shard, Store, Summary, write_manifest
+from emomusic.compose.jobs.storage import (
+    BatchWriter,
+    Line,
+    Shard,
+    Store,
+    Summary,
+    TakenError,
+    write_manifest,
+)
 from emomusic.extras import MissingExtraError
 from emomusic.files import OutputError
-from emomusic.music.score import dump_score, write_score
+from emomusic.music.score import write_score
 
 IDENTITY = {"format": "emomusic job 1", "clips": 40, "settings": "a" * 64}
 
@@ -43,16 +52,20 @@ def lines(path: Path) -> list[Line]:
     return [json.loads(text) for text in path.open(encoding="utf-8")]
 
 
-def opened(folder: Path, part: str = "0/1", *, resume: bool = True, **more: object) -> Store:
+LINE = '{"file": "a.mid", "files": []}\n'
+
+
+def opened(folder: Path, part: str = "0/1", *, overwrite: bool = False, **more: object) -> Store:
     store = Store(folder, Shard.parse(part))
     with store.locked():
-        store.begin({**IDENTITY, **more}, resume=resume)
+        how = {"resume": not overwrite, "overwrite": overwrite}
+        store.begin({**IDENTITY, **more}, re.compile("clip_0000[0-3].mid").fullmatch, **how)
     return store
 
 
 def done(store: Store, *blocks: int, suffix: str = storage.DONE) -> None:
     for block in blocks:
-        store.lines_path(block, suffix).write_text(f"{block}\n")
+        store.lines_path(block, suffix).write_text(f'{{"reason": "{block}"}}\n')
 
 
 def test_a_shard_is_a_number_of_a_count_and_all_share_the_batches() -> None:
@@ -74,9 +87,9 @@ def test_what_is_done_is_not_chosen_again_nor_what_is_complete(tmp_path: Path) -
     assert opened(tmp_path, "1/2").missing(4) == [False, False, False, True]
     done(store, 0, 2, 3)
     done(store, 5, suffix=storage.PARTIAL)
-    assert opened(tmp_path, "1/2", resume=False).done() == {0, 2}
+    assert opened(tmp_path, "1/2", overwrite=True).done() == set()
     assert not store.lines_path(5, storage.PARTIAL).exists()
-    (tmp_path / MANIFEST_NAME).write_text("{}\n")
+    (tmp_path / MANIFEST_NAME).write_text(LINE)
     store.clean_up()
     left = tree(tmp_path)
     assert set(left) == {".emomusic/job.json", MANIFEST_NAME}
@@ -100,11 +113,13 @@ def test_another_job_is_not_gone_on_with_and_a_damaged_note_of_it_begins_anew(
         with pytest.raises(OutputError, match=words):
             opened(tmp_path, **more)
     assert opened(tmp_path).done() == {0}
-    assert opened(tmp_path, resume=False, clips=50).done() == set()
+    assert opened(tmp_path, overwrite=True, clips=50).done() == set()
     assert opened(tmp_path, clips=50).missing(1) == [True]
     done(store, 0)
     (store.state / "job.json").write_text(text)
-    assert opened(tmp_path).done() == set()
+    with pytest.raises(TakenError, match="holds a run that does not say its job"):
+        opened(tmp_path, clips=50)
+    assert store.done() == {0} and opened(tmp_path, overwrite=True).done() == set()
 
 
 def test_a_job_whose_batches_go_for_another_one_does_not_seem_whole(
@@ -112,7 +127,7 @@ def test_a_job_whose_batches_go_for_another_one_does_not_seem_whole(
 ) -> None:
     store = opened(tmp_path)
     done(store, 0)
-    (tmp_path / MANIFEST_NAME).write_text("{}\n")
+    (tmp_path / MANIFEST_NAME).write_text(LINE)
 
     def killed(path: Path, **_: object) -> None:
         if path.name == "blocks":
@@ -121,9 +136,11 @@ def test_a_job_whose_batches_go_for_another_one_does_not_seem_whole(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "mkdir", killed)
         with pytest.raises(KeyboardInterrupt):
-            opened(tmp_path, resume=False, clips=50)
+            opened(tmp_path, overwrite=True, clips=50)
     assert not store.done_dir.exists()
-    assert opened(tmp_path).missing(2) == [True, True]
+    with pytest.raises(TakenError, match="holds a run that does not say its job"):
+        opened(tmp_path)
+    assert opened(tmp_path, overwrite=True).missing(2) == [True, True]
 
 
 def test_what_was_being_written_is_cleared_for_the_own_part_with_and_without_locks(
@@ -393,8 +410,8 @@ def test_what_was_stopped_while_it_cleared_up_is_cleared_up(
 
 def test_without_failures_or_batches_a_part_ends_too_and_trouble_is_told(tmp_path: Path) -> None:
     job = job_of("emotion,count\njoy,10\n")
-    (tmp_path / "failures.jsonl").write_text("of another job\n")
     empty, full = (begun(tmp_path, job, part=Shard(index, 2)) for index in (1, 0))
+    (tmp_path / "failures.jsonl").write_text("of an earlier stop\n")
     assert write_manifest(empty, job).n_clips == 0
     keep_batches(full, job, [0])
     (tmp_path / "manifest.jsonl").mkdir()
@@ -431,7 +448,7 @@ def test_what_cannot_be_composed_fails_alone(
     files = [line["file"] for line in lines if "file" in line]
     assert files == [f"clip_{n:05d}.mid" for n in range(8) if n not in bad]
     composed = [(store.folder / name).read_bytes() for name in files]
-    assert composed == [dump_score(clip.score) for clip in plain]
+    assert composed == [clip.midi for clip in plain]
 
 
 def test_batches_are_taken_as_they_are_needed(tiny_composer: Composer, tmp_path: Path) -> None:
@@ -535,10 +552,11 @@ def test_processes_end_where_nobody_takes_their_clips(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     table = "emotion,bars,count\njoy,1,80\n"
-    (tmp_path / "clip_00079.mid").mkdir()
     lines = in_processes(tiny_checkpoint, tmp_path, table, 1)
     next(lines)
     lines.close()
     assert are_gone() and 1 <= len(Store(tmp_path, Shard()).done()) <= 5
+    lines = in_processes(tiny_checkpoint, tmp_path, table, 1)
+    (tmp_path / "clip_00079.mid").mkdir()
     with pytest.raises(OutputError, match=r"cannot write into .*: Is a directory"):
-        list(in_processes(tiny_checkpoint, tmp_path, table, 1))
+        list(lines)

@@ -16,17 +16,10 @@ from midi import TPQ, score_of, song
 from symusic.core import ScoreTick
 
 from emomusic.music import notation
-from emomusic.music.key import TONIC_NAMES
+from emomusic.music.key import TONIC_NAMES, Signature, letter_of, signature_of
 from emomusic.music.notation import Notation, notate
 from emomusic.music.notation.grid import Bar, Chord, Hand, bars_of, written_hands
-from emomusic.music.notation.musicxml import (
-    Signature,
-    dynamic_marks,
-    letter_of,
-    signature_of,
-    spell,
-    tempo_marks,
-)
+from emomusic.music.notation.musicxml import dynamic_marks, spell, tempo_marks
 from emomusic.music.notation.rhythm import Sign, places_of, signs_of, strengths_of, values_in
 from emomusic.music.score import ScoreError, notes_of
 
@@ -174,14 +167,11 @@ def tune(*pitches: int) -> Rows:
     return [(float(i), 1.0, pitch, 64) for i, pitch in enumerate(pitches)]
 
 
-C_MAJOR = notes_of(score_of(tune(60, 64, 67, 72, 65, 69, 67, 71, 60)))
-
-
 def names(key: str, *pitches: tuple[int, ...]) -> list[str]:
     """Return the names of chords a beat apart, in one bar of one hand."""
     chords = [Chord(12 * i, 12 * i + 12, own) for i, own in enumerate(pitches)]
     bar = Bar(0, 12 * len(chords), FOUR)
-    spelled = spell([chords], [bar], signature_of(C_MAJOR, key))[0]
+    spelled = spell([chords], [bar], signature_of(key))[0]
     letters = [letter_of(spelled[pitch % 12]) for own in pitches for pitch in own]
     return [letter + SIGNS[alter] for letter, alter in letters]
 
@@ -191,10 +181,10 @@ def test_a_key_is_written_with_its_fewest_accidentals() -> None:
         "C major": 0, "D": 2, "F# major": 6, "Gb major": -6, "C# major": -5, "A minor": 0,
         "Eb minor": -6, "D# minor": -6, "Ab minor": 5, "Gb minor": 3, " c  Minor": -3,
     }.items():  # fmt: skip
-        assert signature_of(C_MAJOR, key) == Signature(fifths, key.lower().endswith("minor"))
-    minor = notes_of(score_of(tune(57, 60, 64, 68, 69, 64, 60, 57)))
-    for notes, is_minor in ((C_MAJOR, False), (minor, True)):  # without a key the notes say it
-        assert signature_of(notes, None) == Signature(0, is_minor)
+        assert signature_of(key) == Signature(fifths, key.lower().endswith("minor"))
+    for pitches, fifths in (((62, 66, 69, 74, 67, 71, 69, 73, 62), 2), ((57, 60, 64, 68, 57), 0)):
+        sheet = notate(score_of(tune(*pitches))).musicxml  # without a key the notes say it
+        assert f"<fifths>{fifths}</fifths>" in sheet
 
 
 def test_pitches_are_spelled_by_the_key_and_the_notes_around() -> None:

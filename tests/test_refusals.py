@@ -54,6 +54,9 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("continue", "none.mid", "none.mid: cannot read the file"),
     ("vary", "none.mid", "none.mid: cannot read the file"),
     ("vary", 7, "vary must be a text, got 7"),
+    ("infill", "none.mid", "none.mid: cannot read the file"),
+    ("at", "5-8", "--at is about music to --infill"),
+    ("lock", "melody", "--lock is about music to --infill"),
     ("key", "H dur", "key must be a note name, alone or with major or minor, such as D, Eb"),
     ("key", 3, "key must be a text, got 3"),
     ("time_signature", "5/4", "time_signature must be one of "),
@@ -69,6 +72,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("chords", "Am H", "'H'"),
     ("steering", "perhaps", "steering must be true or false, got 'perhaps'"),
     ("two_hands", 1, "two_hands must be true or false, got 1"),
+    ("tracks", "2", "tracks must be one of two, one, got '2'"),
     ("mode", "dorian", "mode must be one of major, minor, got 'dorian'"),
     ("id", {}, "id must be a text, got {}"),
     ("id", "x" * 201, "id must be at most 200 characters long, got 201"),
@@ -99,7 +103,10 @@ TOGETHER: list[tuple[dict[str, Any], str]] = [
     ({"curve": "0:joy", "free": True}, "a curve says what to feel: give no other emotion"),
     ({"emotion": "joy", "bars": 4, "seconds": 9.0}, "give bars or seconds, not both"),
     ({"free": True, "best_of": 2}, "best_of needs an emotion by which the best is found"),
-    ({"emotion": "joy", "continue": "a.mid", "vary": "a.mid"}, "give --continue or --vary, not"),
+    (
+        {"emotion": "joy", "continue": "a.mid", "vary": "a.mid"},
+        "give --continue, --vary or --infill",
+    ),
     ({"emotion": "joy", "tempo": 90, "set": {"tempo": 90}}, "give the tempo once, not also as"),
 ]
 

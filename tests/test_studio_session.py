@@ -70,11 +70,8 @@ def titles(session: Session) -> list[str]:
 def test_what_the_controls_show_of_a_request_asks_for_it_again(request_: Request) -> None:
     feeling = request_.curve or request_.emotion
     assert read_form(feeling, show_form(request_)) == request_
-
-
-def test_what_is_not_said_takes_its_default_and_a_tempo_stands_on_its_fader() -> None:
-    assert read_form(JOY, {}) == Request(JOY, n_bars=16)
-    shown = show_form(Request(JOY, tempo=90.0))
+    assert read_form(JOY, {}) == Request(JOY, n_bars=16)  # what is not said takes its default
+    shown = show_form(Request(JOY, tempo=90.0))  # a tempo stands on its fader
     assert (shown["fixed"], shown["length"]) == ({"tempo": 90.0}, 16)
 
 

@@ -21,7 +21,7 @@ from emomusic.compose.composer import Composer
 from emomusic.compose.parse import ClipSpec, parse_settings_file
 from emomusic.compose.request import Request
 from emomusic.emotion import Emotion, find_emotion
-from emomusic.music.score import dump_score, read_score
+from emomusic.music.score import dump_score
 from emomusic.studio.callbacks import Callbacks, suggested
 from emomusic.studio.page import Page
 from emomusic.studio.session import Progress, Session, StudioPiece
@@ -125,12 +125,8 @@ def test_a_link_or_a_file_brings_back_what_may_be_asked_for_here(
     [*do.recall(session, str(path))]
     again = session.takes[0].piece.clip
     assert again is not None and dump_score(again.score) == dump_score(clip.score)
-    for data, words in (
-        (b"\xff\xfe\x00", "these settings cannot be used"),
-        (b" " * (16 * 2**20 + 1), "at most 16 MiB long"),
-    ):
-        path.write_bytes(data)
-        assert words in refused(do.recall(session, str(path)))
+    path.write_bytes(b" " * (16 * 2**20 + 1))
+    assert "at most 16 MiB long" in refused(do.recall(session, str(path)))
 
 
 # Pieces as the components take them
@@ -220,7 +216,7 @@ def test_each_file_is_what_its_name_says_and_what_is_heard_first_is_written_firs
     files = dict(save(composed, tmp_path))
     assert [*files] == ["mid", "json", "flac", "mp3", "wav", "musicxml", "svg", "zip"]
     assert {path.name for path in files.values()} == {f"emomusic-joy-3-0.{s}" for s in files}
-    assert dump_score(read_score(files["mid"])) == files["mid"].read_bytes()
+    assert composed.clip.midi == files["mid"].read_bytes()
     assert parse_settings_file(files["json"].read_text()).request == composed.clip.request
     for suffix in ("flac", "mp3", "wav"):
         samples, rate = soundfile.read(files[suffix])

@@ -160,26 +160,20 @@ def test_other_settings_or_rows_do_not_take_over_a_run_and_a_branch_when_told(
     longer, begun = tmp_path / "longer.npz", {"init_from": str(undisturbed)}
     replace(other, clip_is_end=~other.clip_is_end).save(longer)
     changes: dict[str, Any]
+    others = {"seed": 5, "batch_events": 201, "micro_batches": 1, "lr": 0.02, "size": "half",
+              "warmup_steps": 9, "weight_decay": 0, "dropout": 0.2, "clip_norm": 2, "context": 100,
+              "decay_steps": 3, "source_weights": {"odd": 0.5}}  # fmt: skip
+    was = vars(make_config(None, SETTINGS))
     for path, changes, words in (
-        (rows, {"seed": 5}, "a run of seed 3, not 5; take the same again, or another folder"),
-        (rows, {"batch_events": 201}, "batch_events 130, not 201"),
-        (rows, {"micro_batches": 1}, "micro_batches 2, not 1"),
-        (rows, {"lr": 0.02}, "lr 0.01, not 0.02"),
-        (rows, {"size": "half"}, "a run of size tiny, not half"),
-        (rows, {"warmup_steps": 9}, "warmup_steps 2, not 9"),
-        (rows, {"weight_decay": 0}, "weight_decay 0.05, not 0"),
-        (rows, {"dropout": 0.2}, "dropout 0.1, not 0.2"),
-        (rows, {"clip_norm": 2}, "clip_norm 1.0, not 2"),
+        *((rows, {name: value}, f"a run of {name} {was[name]}, not {value}")
+          for name, value in others.items()),
         (rows, {"lr": 0.02, "seed": 5}, "a run of seed 3, not 5 and of lr 0.01, not 0.02; take"),
         (rows, begun, f"a run of init_from nothing, not {undisturbed.name}; take"),
         (rows, {"branch_from": "elsewhere/b"}, "a run of branch_from nothing, not b"),
-        (rows, {"context": 100}, "context 128, not 100"),
-        (rows, {"decay_steps": 3}, "decay_steps 0, not 3"),
-        (rows, {"source_weights": {"odd": 0.5}}, "source_weights {}, not {'odd': 0.5}"),
         (rows, {"augmentation": {"octave": 0}}, "octave 0.2, not 0"),
         (moved, {}, "a run of other rows and of other bins; take the same again, or"),
         (longer, {}, "a run of other rows; take the same again, or another folder"),
-    ):
+    ):  # fmt: skip
         with pytest.raises(ValueError, match="cannot resume from") as caught:
             run(path, out, **changes)
         assert words in str(caught.value) and alike(out, undisturbed)

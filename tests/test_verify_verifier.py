@@ -417,12 +417,12 @@ def test_no_song_is_on_both_sides_and_the_seed_draws_the_folds() -> None:
 def test_files_are_found_in_order_and_examined_though_some_are_bad(
     tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
-    for name in ("b/2.mid", "a/1.MIDI", "b/deep/3.midi", "z.mid", "no music.txt"):
+    for name in ("b/2.mid", "a/1.MIDI", "b/deep/3.RMI", "z.kar", "no music.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         write_score(make_score([60, 62, 64, 65, 67, 69, 71, 72], tempo=90.0), tmp_path / name)
     files = [*find_midi_files([tmp_path, tmp_path / "none.mid"])]
     found = [path.relative_to(tmp_path).as_posix() for path in files]
-    assert found == ["z.mid", "a/1.MIDI", "b/2.mid", "b/deep/3.midi", "none.mid"]
+    assert found == ["z.kar", "a/1.MIDI", "b/2.mid", "b/deep/3.RMI", "none.mid"]
     files[1].write_bytes(b"")
     files[2].write_bytes(b"MThd\x00\x00")
     whole, empty, damaged, another, missing = map(examine, files)

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn
 
 import typer
 
 from emomusic.compose.fields import Kind, described, make_plain, parse_attributes, spec_field
 from emomusic.compose.parse import (
-    COUNT,
     MAX_CHARACTERS,
     OPTIONS,
     number_specs,
     parse_formats,
     parse_settings_file,
-    spec_from_options,
 )
 from emomusic.compose.request import DEFAULT_BARS, FORMATS, TRACKED, Request
 from emomusic.emotion import QUADRANTS, find_emotion
@@ -83,6 +80,8 @@ class RunOptions:
         "0/1", Kind.TEXT, "Which part of the job, from 0/K to K-1/K.", metavar="I/K")
     resume: bool = _of_job(
         False, Kind.FLAG, "Go on where the same job was stopped.", flag="--resume")
+    overwrite: bool = _of_job(
+        False, Kind.FLAG, "Remove what an earlier run made there.", flag="--overwrite")
     pack: str = _of_job(
         "files", Kind.TEXT, "Clips as files, or many in one.", metavar="files|tar|parquet")
     workers: int | None = _of_job(None, Kind.WHOLE, "Processes, 1 to 4096.", bounds=(1, 4096))
@@ -95,6 +94,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         make_plain(self)
         _ = self.output, self.part
+        if self.resume and self.overwrite:
+            raise ValueError("give --resume or --overwrite, not both")
         if self.soundfont is not None:
             from emomusic.music.audio import SOUNDFONT_VARIABLE
 
@@ -135,8 +136,6 @@ def generate(
     with stop_on_error(ExitStatus.USAGE):
         options = RunOptions(out, **{own: given[field.name] for own, field in RUN.items()})
         job, made_by = _job(asked, said, options)
-    if options.dry_run:
-        show_plan(job, options)
     do_job(job, options, checkpoint_asked=made_by)
 
 
@@ -146,7 +145,7 @@ def _job(asked: dict[str, Any], said: set[str], options: RunOptions) -> tuple[Jo
     `asked` are the values of the options of a clip, `said` the names of those that were given.
     """
     from emomusic.compose.jobs.job import Job
-    from emomusic.compose.jobs.table import JobRow, JobTable
+    from emomusic.compose.jobs.table import JobRow, JobTable, row_of
 
     if options.settings is not None:
         if options.spec is not None:
@@ -169,8 +168,7 @@ def _job(asked: dict[str, Any], said: set[str], options: RunOptions) -> tuple[Jo
                 table = JobTable(file, defaults, folder=folder)
         with task_progress() as show:
             return Job(table, partial(show, "reading rows")), None
-    count = COUNT.read(asked.pop(COUNT.name))
-    return Job([JobRow(None, spec_from_options(asked), count)]), None
+    return Job([row_of(None, asked)]), None
 
 
 @contextmanager
@@ -182,9 +180,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def show_plan(job: Job, options: RunOptions) -> None:
-    """Tell what a job would do."""
-    _show_bad_rows(job, ends_with="")
+def show_plan(job: Job, options: RunOptions) -> NoReturn:
+    """Tell what a job would do, and end with the status that it promises."""
     wanted = options.part.choose(job.n_batches)
     plan = {"clips": job.count_clips(wanted), "rows": job.n_rows, "bad_rows": job.n_bad,
             "blocks": sum(wanted), "block_size": job.items_per_batch}  # fmt: skip
@@ -199,7 +196,7 @@ def show_plan(job: Job, options: RunOptions) -> None:
     raise typer.Exit(_status(job.n_rows, job.n_bad))
 
 
-def _show_bad_rows(job: Job, *, ends_with: str = ", all are in failures.jsonl") -> None:
+def _show_bad_rows(job: Job, *, ends_with: str) -> None:
     """Tell the rows that cannot be used, by their lines."""
     for at, row in enumerate(job.bad_rows()):
         if at == MANY:
@@ -228,16 +225,20 @@ class RunReport:
 def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None) -> None:
     """Do a job, or the part of it that is asked for, and end with its status.
 
-    However it ends, the manifest lists what is there, and a later run can resume.
+    However it ends, the manifest lists what is there, and a later run can resume. A dry run looks
+    at all that would be refused, and tells what would be done.
     """
     from emomusic.compose.jobs.executors import compose_batches, compose_in_processes
     from emomusic.compose.jobs.storage import Store, write_manifest
 
-    _show_bad_rows(job)
+    _show_bad_rows(job, ends_with="" if options.dry_run else ", all are in failures.jsonl")
     if not job.n_clips:
+        if options.dry_run:
+            show_plan(job, options)
         stop("no row of the job can be used", ExitStatus.USAGE)
+    out = None if options.dry_run else options.out
     composer = load_composer(
-        options.checkpoint, options.out, threads=options.threads, engine=options.engine
+        options.checkpoint, out, threads=options.threads, engine=options.engine
     )
     if checkpoint_asked not in (None, composer.name):
         told = f"the settings are of a clip by {checkpoint_asked}: "
@@ -245,18 +246,26 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
     if options.spec is None:
         _check_music(job, composer)
     run = RunReport(job.count_clips(options.part.choose(job.n_batches)))
-    if not run.n_wanted:
+    if not run.n_wanted and not options.dry_run:
         told = f"the job has no more than {job.n_batches} parts: nothing is left here"
         typer.echo(told, err=True)
         raise typer.Exit(ExitStatus.DONE)
     store = Store(options.out, options.part)
-    with _stop_with(run), store.locked():
+    with _stop_with(run), ExitStack() as held:
         identity = job.identity(
             options.output, checkpoint=composer.folder, engine=composer.engine.name
         )
         if options.soundfont is not None:
             identity["soundfont"] = options.soundfont.name
-        store.begin(identity, resume=options.resume)
+        named = (options.settings, options.spec and Path(options.spec), options.soundfont)
+        asked: dict[str, Any] = {"resume": options.resume, "overwrite": options.overwrite}
+        asked["inputs"] = [*job.music, *filter(None, named)]
+        writes = partial(job.writes, output=options.output)
+        store.look(identity, writes, **asked)  # before anything is made
+        if options.dry_run:
+            show_plan(job, options)
+        held.enter_context(store.locked())
+        store.begin(identity, writes, **asked)
         began, missing = time.perf_counter(), store.missing(job.n_batches)
         n_there = run.n_wanted - job.count_clips(missing)
         compose: Callable[..., Generator[Line, None, None]] = compose_batches
@@ -273,8 +282,6 @@ def do_job(job: Job, options: RunOptions, *, checkpoint_asked: str | None = None
         finally:
             run.seconds = time.perf_counter() - began
             run.summary = write_manifest(store, job)
-        if run.summary.is_complete and options.spec is None and job.n_batches == 1:
-            shutil.rmtree(store.state, ignore_errors=True)
     _finish(run, options)
 
 
@@ -293,10 +300,14 @@ def _check_music(job: Job, composer: Composer) -> None:
 @contextmanager
 def _stop_with(run: RunReport) -> Iterator[None]:
     """Tell what stops a run, and how to go on; SIGTERM, as clusters send it, does as Ctrl-C."""
+    from emomusic.compose.jobs.storage import TakenError
+
     is_main = threading.current_thread() is threading.main_thread()  # only there signals arrive
     before = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
     try:
         yield
+    except TakenError as error:
+        stop(str(error), ExitStatus.USAGE)
     except (OSError, ValueError) as error:
         stop(f"{error}{run.resume}", ExitStatus.FAILED)
     except KeyboardInterrupt:
@@ -378,6 +389,7 @@ def _status(n_done: int, n_failed: int) -> int:
     return ExitStatus.PARTLY if n_done else ExitStatus.FAILED
 
 
+@with_options(RUN["resume"], RUN["overwrite"])
 def quadrants(
     out: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path("out"),
     bars: BarsOption = DEFAULT_BARS,
@@ -389,13 +401,14 @@ def quadrants(
     best_of: Annotated[
         int, typer.Option(min=1, max=64, help="Draws among which the verifier chooses each.")
     ] = 4,
+    **given: Any,
 ) -> None:
     """Compose one clip for each quadrant, and show what was asked and heard."""
     from emomusic.compose.jobs.job import Job
     from emomusic.compose.jobs.table import JobRow
 
     with stop_on_error(ExitStatus.USAGE):
-        options = RunOptions(out, checkpoint=checkpoint, formats=format_)
+        options = RunOptions(out, checkpoint=checkpoint, formats=format_, **given)
     asked = (Request(find_emotion(name), n_bars=bars, best_of=best_of) for name in QUADRANTS)
     if best_of > 1:
         typer.echo(f"each is the best of {best_of} draws, chosen by the verifier that heard it")

@@ -91,6 +91,7 @@ def _report(
     explained: bool = False,
     pictures: Path | None = None,
 ) -> None:
+    from emomusic.music.score import MIDI_SUFFIXES
     from emomusic.verify.report import examine, find_midi_files
 
     n_good = n_bad = 0
@@ -106,6 +107,6 @@ def _report(
         else:
             typer.echo(str(report), err=is_bad)
     if not n_good and not n_bad:
-        stop("no MIDI files (.mid, .midi) found", ExitStatus.USAGE)
+        stop(f"no MIDI files ({', '.join(MIDI_SUFFIXES)}) found", ExitStatus.USAGE)
     if n_bad:
         raise typer.Exit(ExitStatus.PARTLY if n_good else ExitStatus.FAILED)

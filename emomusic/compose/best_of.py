@@ -217,7 +217,8 @@ def _music(clip: Clip, realness: Realness | None) -> float:
 
 def _merit(clip: Clip, verifier: Verifier) -> float:
     """Return how well the verifier hears what was asked; the nearest by listeners' values."""
-    request, verdict = clip.request, clip.verdict
+    request = clip.request
+    verdict = (clip.heard_new if request.fills else None) or clip.verdict
     if request.curve is not None and request.curve.moves and not clip.n_given:
         return -_distance(clip, request.curve, verifier)
     if request.emotion is None:

@@ -16,12 +16,14 @@ from symusic.core import ScoreTick
 
 import emomusic
 from emomusic.compose.fields import Door
-from emomusic.compose.request import FORMATS, VALUES, Request
+from emomusic.compose.request import FORMATS, TRACKS, VALUES, Request
 from emomusic.extras import MissingExtraError, need
 from emomusic.files import raise_as_output_error, rounded, write_bytes, write_text
 from emomusic.music.bars import Metre
-from emomusic.music.key import TONIC_NAMES, key_correlations, parse_tonic
-from emomusic.music.score import dump_score, grid_of, notes_of
+from emomusic.music.chords import parse_chords
+from emomusic.music.key import TONIC_NAMES, key_correlations, parse_tonic, signature_of
+from emomusic.music.score import grid_of, notes_of
+from emomusic.music.smf import piano_midi
 from emomusic.verify.verifier import Verdict, Verifier
 
 if TYPE_CHECKING:
@@ -51,8 +53,8 @@ class Clip:
         achieved: The same attributes, measured on what was written.
         verdict: What the verifier hears in the whole score.
         moved: Whether an emotion that was to move is heard to; None where none was.
-        heard_given, heard_new: What the verifier hears in music that was continued, and in the
-            bars after it; None where none was.
+        heard_given, heard_new: What the verifier hears in music that was continued or of which
+            bars were written anew, and in what was written; None where none was.
         checkpoint: Name of the checkpoint.
         metre: Of what was written.
         taken_up: How given music was read: its `time_signature`, and its `grid`: beats of the
@@ -85,7 +87,13 @@ class Clip:
     @property
     def midi(self) -> bytes:
         """Return the bytes of its MIDI file."""
-        return self.joined or dump_score(self.score)
+        return self.joined or piano_midi(
+            self.score,
+            n_beats=self.n_bars * self.metre.quarters,
+            signature=signature_of(self.key),
+            chords=parse_chords(self.chords),
+            by_hand=self.request.tracks == TRACKS[0],
+        )
 
     @property
     def sounding_key(self) -> str:
@@ -105,6 +113,8 @@ class Clip:
             "arousal": None if emotion is None else emotion.arousal,
             "curve": None if request.curve is None else request.curve.text,
             "given": None if request.given is None else request.given.use,
+            "at": None if request.given is None else request.given.at or None,
+            "lock": None if request.given is None else request.given.lock or None,
             "given_bars": self.n_given,
             "given_time_signature": self.taken_up.get("time_signature"),
             "given_grid": self.taken_up.get("grid"),

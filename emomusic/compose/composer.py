@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
@@ -20,8 +20,8 @@ from emomusic.compose.directions import Response
 from emomusic.compose.fields import Field, Kind
 from emomusic.compose.parse import MAX_SEED, ClipSpec, number_specs
 from emomusic.compose.plan import ClipPlan, mean_tempo, plan_clip
-from emomusic.compose.primer import Primer, PrimerContext, join_scores, read_primer
-from emomusic.compose.request import TOUCH_TOP_P, Request
+from emomusic.compose.primer import Primer, PrimerContext, read_primer
+from emomusic.compose.request import TOUCH_TOP_P, VARY, Request
 from emomusic.compose.steerer import Steerer, attribute_weights
 from emomusic.compose.token_plan import (
     MAX_BAR_NOTES,
@@ -39,11 +39,11 @@ from emomusic.model.grammar import Segments
 from emomusic.music.attributes import measure, passage_of
 from emomusic.music.bars import Metre, in_quarters
 from emomusic.music.chords import Chords, format_chords, shift_chords
-from emomusic.music.key import TONIC_NAMES, key_correlations
+from emomusic.music.key import TONIC_NAMES, key_correlations, parse_tonic, signature_of
 from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of, parse_score
-from emomusic.music.smf import continue_midi
-from emomusic.music.tokenizer import HALVES, STEPS_PER_BEAT, Tokenizer
+from emomusic.music.smf import continue_midi, infill_midi
+from emomusic.music.tokenizer import HALVES, LOWEST_PITCH, STEPS_PER_BEAT, Tokenizer
 from emomusic.verify.explain import hear_movement
 from emomusic.verify.verifier import Verdict, Verifier
 
@@ -62,9 +62,35 @@ class PartialClip:
     segments: Segments  # sampled ids of each whole bar, those left out that were given
 
     @property
+    def all_segments(self) -> Segments:
+        """Return those of gaps before this one, too."""
+        return [*self.plan.earlier, *self.segments]
+
+    @property
     def is_whole(self) -> bool:
         n_bars = self.plan.n_bars
         return len(self.segments) == min(self.plan.request.n_kept or n_bars, n_bars)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Hold a clip that is to be written, or the next gap of one that has several."""
+
+    order: int  # the clip's place among all
+    spec: ClipSpec
+    asked: Request | None = None  # what was asked for, where a gap is filled already
+    earlier: Segments = field(default_factory=list)  # bars of the gaps that are
+    chords: Chords = ()  # theirs
+
+    def after(self, clip: Clip, written: Segments, chords: Chords) -> _Row | None:
+        """Return what is left once a gap is filled, if anything."""
+        asked, now = self.asked or self.spec.request, self.spec.request.given
+        if now is None or not (rest := now.at.partition(", ")[2]):
+            return None
+        tonic = parse_tonic(clip.key.split()[0])
+        given = Primer(clip.midi, now.use, tonic, now.grid, rest)
+        request = replace(asked, given=given, take=asked.take + len(written))
+        return _Row(self.order, replace(self.spec, request=request), asked, written, chords)
 
 
 class Composer:
@@ -220,37 +246,47 @@ class Composer:
         progress: Progress = lambda n_done: None,
     ) -> Generator[PartialClip | Clip, None, None]:
         """Yield clips in order; by segment, partials too, and each clip as soon as it is done."""
-        plans: dict[int, tuple[int, ClipPlan]] = {}
-        candidates: dict[int, list[Clip]] = {}
+        plans: dict[int, tuple[_Row, ClipPlan]] = {}
+        candidates: dict[int, dict[int, tuple[Clip, PartialClip]]] = {}
         done: dict[int, Clip] = {}
         n_told = 0
-        rows = self._rows(specs, plans)
-        for at, segments in self.engine.write(
-            rows, self._grammar, at_once=batch_size, by_segment=by_segment
-        ):
-            order, plan = plans[at]
-            partial = PartialClip(plan, segments)
-            if by_segment:
-                yield partial
-            if not partial.is_whole:
-                continue
-            del plans[at]
-            found = candidates.setdefault(order, [])
-            found.append(self.settle(partial))
-            if len(found) < plan.request.best_of:
-                continue
-            clip = best_of(candidates.pop(order), self.verifier, self._realness)
-            if by_segment:
-                yield clip
-                continue
-            done[order] = clip
-            progress(1)
-            while n_told in done:
-                yield done.pop(n_told)
-                n_told += 1
+        todo: Iterable[_Row] = (_Row(order, spec) for order, spec in enumerate(specs))
+        while todo:
+            rows, todo = self._rows(todo, plans), []
+            for at, segments in self.engine.write(
+                rows, self._grammar, at_once=batch_size, by_segment=by_segment
+            ):
+                row, plan = plans[at]
+                partial = PartialClip(plan, segments)
+                if by_segment:
+                    yield partial
+                if not partial.is_whole:
+                    continue
+                del plans[at]
+                found = candidates.setdefault(row.order, {})
+                found[plan.candidate] = self.settle(partial), partial
+                if len(found) < plan.request.best_of:
+                    continue
+                del candidates[row.order]
+                clip = best_of((each for each, _ in found.values()), self.verifier, self._realness)
+                own = found[clip.candidate][1]
+                if (then := row.after(clip, own.all_segments, self._chords(own))) is not None:
+                    todo.append(then)
+                    continue
+                if row.asked is not None and row.asked.given is not None:
+                    heard = self._hear_given(row.asked.given)
+                    clip = replace(clip, request=row.asked, heard_given=heard)
+                if by_segment:
+                    yield clip
+                    continue
+                done[row.order] = clip
+                progress(1)
+                while n_told in done:
+                    yield done.pop(n_told)
+                    n_told += 1
 
     def _rows(
-        self, specs: Iterable[ClipSpec], plans: dict[int, tuple[int, ClipPlan]]
+        self, todo: Iterable[_Row], plans: dict[int, tuple[_Row, ClipPlan]]
     ) -> Iterator[EngineRow]:
         """Return a row for each candidate, and note what it is; several threads may ask.
 
@@ -258,8 +294,9 @@ class Composer:
             ValueError: If the checkpoint was trained without an attribute that is asked for.
         """
         n_rows = 0
-        for order, spec in enumerate(specs):
-            request, primer = spec.request, None
+        for own in todo:
+            spec, primer = own.spec, None
+            request = spec.request
             self._tables.clip.check(request.fixed)
             self._tables.bar.check(request.per_bar)
             if request.given is not None:
@@ -275,9 +312,11 @@ class Composer:
                     candidate=candidate,
                     primer=primer,
                     forms=self._tables.forms,
+                    earlier=own.earlier,
+                    earlier_chords=own.chords,
                 )
                 row = self._row(plan)
-                plans[n_rows] = order, plan
+                plans[n_rows] = own, plan
                 n_rows += 1
                 yield row
 
@@ -304,17 +343,64 @@ class Composer:
     def score(self, partial: PartialClip) -> ScoreTick:
         """Return the score of what is there of a partial, of at least one bar: the music that was
         to be continued, then what is written, as it will sound."""
-        plan = partial.plan
-        score = in_quarters(self._written(partial), plan.metre)
-        if plan.primer is None or plan.request.given is None or not plan.request.continues:
-            return score
-        return join_scores(plan.request.given.score, score, at=plan.primer.end)
+        written = in_quarters(self._written(partial), partial.plan.metre)
+        joined = self._joined(partial, written, TONIC_NAMES[partial.plan.tonic])
+        return written if joined is None else parse_score(joined)
+
+    def _joined(self, partial: PartialClip, written: ScoreTick, key: str) -> bytes | None:
+        """Return the given music with what is written after it, or in its gap; None of others."""
+        plan, n_bars = partial.plan, len(partial.segments)
+        given, primer = plan.request.given, plan.primer
+        if given is None or primer is None or given.use == VARY:
+            return None
+        if not plan.request.fills:
+            return continue_midi(
+                given.midi,
+                written,
+                at=primer.end,
+                n_beats=n_bars * plan.metre.quarters,
+                signature=signature_of(key),
+                chords=self._chords(partial),
+                begins_bars=primer.is_tracked,
+                changes_key=plan.changes_key,
+            )
+        begins, ends = primer.gap[:, :n_bars]
+        lines = np.append(begins, ends[-1])
+        own = notes_of(written)
+        bars = (len(plan.earlier) + np.arange(n_bars + 1)) * plan.metre.quarters
+        is_new = own.onset >= bars[0] - 1e-6
+        moment = np.rint(own.onset / plan.metre.beat * STEPS_PER_BEAT).astype(np.int64)
+        stay = self._locked(plan)
+        is_new &= [at not in stay for at in zip(moment.tolist(), own.pitch.tolist(), strict=True)]
+        own = own.where(is_new)
+        moments = (np.interp(at, bars, lines) for at in (own.onset, own.onset + own.duration))
+        columns = [column.tolist() for column in (*moments, own.pitch, own.velocity)]
+        notes = [*zip(*columns, strict=True)]
+        return infill_midi(
+            given.midi,
+            notes,
+            begin=lines[0],
+            end=lines[-1],
+            markers=(self._chords(partial)[len(plan.earlier_chords) :], signature_of(key)),
+            stay=primer.kept,
+        )
+
+    def _locked(self, plan: ClipPlan) -> set[tuple[int, int]]:
+        """Return moment and pitch of the notes that stay of a gap, in steps, as they sound."""
+        vocabulary, bar_steps = self.tokenizer.vocabulary, plan.metre.beats * STEPS_PER_BEAT
+        position, pitch = (int(vocabulary.kind_ids(kind)[0]) for kind in ("Position", "Pitch"))
+        bars = plan.primer.locked if plan.primer is not None else ()
+        return {
+            (at * bar_steps + note[0] - position, note[1] - pitch + LOWEST_PITCH + plan.shift)
+            for at, bar in enumerate(bars, len(plan.earlier))
+            for note in bar
+        }
 
     def _written(self, partial: PartialClip) -> ScoreTick:
-        """Return what is written, in beats of the metre."""
-        plan, n_written = partial.plan, len(partial.segments)
-        beats, tempi = plan.metre.beats, plan.tempi[:n_written]
-        score = decode_bars(self.tokenizer, partial.segments, beats_per_bar=beats, tempo=plan.tempo)
+        """Return what is written, in beats of the metre; of all gaps one after another."""
+        plan, segments = partial.plan, partial.all_segments
+        beats, tempi = plan.metre.beats, plan.tempi[: len(partial.segments)]
+        score = decode_bars(self.tokenizer, segments, beats_per_bar=beats, tempo=plan.tempo)
         if len(set(plan.tempi)) > 1:
             score.tempos = TempoTickList(
                 [
@@ -329,46 +415,40 @@ class Composer:
         """Return the chords that each bar was written to, given ones or the network's own."""
         plan, segments = partial.plan, partial.segments
         if plan.chords:
-            return plan.chords[: len(segments)]
+            return (*plan.earlier_chords, *plan.chords[: len(segments)])
         first = [int(self.tokenizer.vocabulary.chord_ids(half)[0]) for half in HALVES]
         own = np.array([segment[:2] for segment in segments], np.int64) - first
-        return tuple((a, b) for a, b in shift_chords(own, plan.shift).tolist())
+        moved = shift_chords(own, plan.shift).tolist()
+        return (*plan.earlier_chords, *((a, b) for a, b in moved))
 
     def settle(self, partial: PartialClip) -> Clip:
         """Return a clip of what is there of a partial, of at least one bar, whole or stopped."""
         plan, n_written = partial.plan, len(partial.segments)
         request, written = plan.request, self._written(partial)
         notes, tempo = notes_of(written), mean_tempo(plan.tempi[:n_written])
-        n_beats = float(n_written * plan.metre.beats)
-        achieved = measure(passage_of(notes, n_beats=n_beats, tempo=tempo))
+        n_new = len(partial.all_segments)
+        achieved = measure(passage_of(notes, n_beats=n_new * plan.metre.beats, tempo=tempo))
         is_major = plan.is_major if "mode" in plan.targets else achieved["mode"] >= 0
         if plan.chords:
-            major, minor = key_correlations(notes)[:, plan.tonic]
-            is_major = bool(major >= minor)
-        if n_written < plan.n_bars and request.n_kept != n_written:
-            # Stopped: of several candidates only this one is there.
+            is_major = bool(np.subtract(*key_correlations(notes)[:, plan.tonic]) >= 0)
+        if n_written < plan.n_bars and request.n_kept != n_written:  # only this one is there
             request = replace(request, n_kept=n_written, best_of=1, candidate=plan.candidate)
         written = in_quarters(written, plan.metre)
         notes = notes_of(written)
         verdict = heard_new = self.verifier.verdict(notes)
-        joined = heard_given = moved = None
+        key = f"{TONIC_NAMES[plan.tonic]} {'major' if is_major else 'minor'}"
+        heard_given = moved = None
         if request.curve is not None:
             moved = hear_movement(
                 notes,
                 self.verifier,
                 request.curve,
                 trust=verdict.trust,
-                n_bars=n_written,
+                n_bars=n_new,
                 quarters_per_bar=plan.metre.quarters,
             )
-        if plan.primer is not None and request.given is not None and request.continues:
-            joined = continue_midi(
-                request.given.midi,
-                written,
-                at=plan.primer.end,
-                n_beats=n_written * plan.metre.quarters,
-                begins_bars=plan.primer.is_tracked,
-            )
+        joined = self._joined(partial, written, key)
+        if joined is not None and request.given is not None:
             written = parse_score(joined)
             verdict = self.verifier.verdict(notes_of(written))
             heard_given = self._hear_given(request.given)
@@ -378,10 +458,10 @@ class Composer:
             candidate=plan.candidate,
             request=request,
             score=written,
-            n_bars=plan.n_given + n_written,
+            n_bars=plan.n_given + n_new,
             n_given=plan.n_given,
             tempo=round(tempo * plan.metre.beat, 2),
-            key=f"{TONIC_NAMES[plan.tonic]} {'major' if is_major else 'minor'}",
+            key=key,
             chords=format_chords(self._chords(partial)),
             targets=plan.targets,
             achieved=achieved,

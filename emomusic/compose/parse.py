@@ -22,7 +22,7 @@ from emomusic.compose.fields import (
     shown,
     spec_field,
 )
-from emomusic.compose.request import AUTO, CALL, CONTINUE, FORMATS, VALUES, VARY, Request
+from emomusic.compose.request import AUTO, CALL, CONTINUE, FORMATS, INFILL, VALUES, VARY, Request
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve, find_emotion, parse_curve, parse_mix
 from emomusic.emotion.space import refusal
 from emomusic.files import UNREADABLE, decode_text
@@ -80,6 +80,7 @@ class ClipSpec:
             music = {"use": given.use, "midi": base64.b64encode(given.midi).decode()}
             music |= {} if given.tonic is None else {"key": TONIC_NAMES[given.tonic]}
             music |= {} if given.grid == AUTO else {"grid": given.grid}
+            music |= {name: own for name in ("at", "lock") if (own := getattr(given, name))}
         values: dict[str, Any] = {
             "format": FORMAT,
             "version": emomusic.__version__,
@@ -130,7 +131,7 @@ def spec_from_options(options: Mapping[str, Any]) -> ClipSpec:
 
     Args:
         options: Values by the names of `ROW`; what is missing or None takes its default. `set` is
-            a mapping of attributes to values, `continue` and `vary` are paths.
+            a mapping of attributes to values, `continue`, `vary` and `infill` are paths.
 
     Raises:
         ValueError: If one is out of range, or they contradict each other.
@@ -218,16 +219,19 @@ def _read_music(said: Mapping[str, Any]) -> Primer | None:
     from emomusic.compose.primer import Primer
     from emomusic.music.score import ScoreError, read_bytes
 
-    uses = [use for use in (CONTINUE, VARY) if said.get(use)]
+    uses = [use for use in (CONTINUE, VARY, INFILL) if said.get(use)]
     if len(uses) > 1:
-        raise ValueError("give --continue or --vary, not both")
+        raise ValueError("give --continue, --vary or --infill, one of them")
+    for name in {"at", "lock"} & said.keys() if uses != [INFILL] else ():
+        raise ValueError(f"--{name} is about music to --infill")
     for use in uses:
         try:
-            return Primer(read_bytes(Path(said[use])), use, grid=said.get("grid", AUTO))
+            how = {name: said[name] for name in ("grid", "at", "lock") if name in said}
+            return Primer(read_bytes(Path(said[use])), use, **how)
         except ScoreError as error:
             raise ValueError(f"{said[use]}: {error}") from error
     if "grid" in said:
-        raise ValueError("--grid is about music to --continue or to --vary")
+        raise ValueError("--grid is about music to --continue, --vary or --infill")
     return None
 
 
@@ -302,7 +306,8 @@ def _primer(values: Mapping[str, Any]) -> Primer:
 
     tonic = None if values.get("key") is None else _tonic(values["key"])
     midi = base64.b64decode(values["midi"], validate=True)
-    return Primer(midi, values["use"], tonic, values.get("grid", AUTO))
+    how = {name: values[name] for name in ("grid", "at", "lock") if name in values}
+    return Primer(midi, values["use"], tonic, **how)
 
 
 def _tonic(name: str) -> int:

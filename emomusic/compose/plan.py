@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from emomusic.compose.primer import PrimerContext
-from emomusic.compose.request import MAX_TEMPO, METRES, MIN_TEMPO, Request
+from emomusic.compose.request import MAX_TEMPO, METRES, MIN_TEMPO, VARY, Request
 from emomusic.compose.token_plan import BarPlan, Ids, Tables, TokenPlan, transposition
 from emomusic.emotion.curve import MAX_BARS
 from emomusic.mapping import Mapper
-from emomusic.model.grammar import REACH
+from emomusic.model.grammar import REACH, Segments
 from emomusic.music.attributes import attribute, measure
 from emomusic.music.bars import Metre
 from emomusic.music.chords import Chords, home_of, parse_chords, shift_chords
@@ -69,6 +69,8 @@ class ClipPlan:
     figures: tuple[int, ...]  # the same of the bar whose figure the left hand takes up
     # which given bar each bar is led along, None where there is none
     follows: tuple[int | None, ...]
+    earlier: Segments  # bars written in gaps before this one
+    earlier_chords: Chords  # theirs
 
     @property
     def n_bars(self) -> int:
@@ -76,7 +78,9 @@ class ClipPlan:
 
     @property
     def n_given(self) -> int:
-        return self.primer.n_bars if self.primer is not None and self.request.continues else 0
+        if self.primer is None or self.request.given is None or self.request.given.use == VARY:
+            return 0
+        return self.primer.n_bars - self.primer.gap.shape[1] - len(self.earlier)
 
     @property
     def tempo(self) -> float:
@@ -98,6 +102,16 @@ class ClipPlan:
         return self.primer.bars if self.primer is not None and sees else ()
 
     @property
+    def behind(self) -> tuple[Ids, ...]:
+        """Return those that it sees of what follows."""
+        return self.primer.behind if self.shown and self.primer is not None else ()
+
+    @property
+    def ends(self) -> bool:
+        """Tell whether the last bar is that of the piece."""
+        return self.primer is None or not (self.primer.behind or self.primer.is_cut)
+
+    @property
     def is_major(self) -> bool:
         """Tell whether the mode aimed at is major; a free one counts as major."""
         return self.targets.get("mode", 0.0) >= 0
@@ -105,6 +119,14 @@ class ClipPlan:
     def is_major_at(self, bar: int) -> bool:
         """Tell the same of one bar."""
         return self.bar_targets["mode"][bar] >= 0 if "mode" in self.bar_targets else self.is_major
+
+    @property
+    def changes_key(self) -> bool:
+        """Tell whether another key is asked for than is heard in given music."""
+        heard, is_major = self.primer, self.request.is_major
+        return heard is not None and (
+            self.tonic != heard.heard_tonic or is_major not in (None, heard.is_major)
+        )
 
     @property
     def shift(self) -> int:
@@ -127,8 +149,14 @@ class ClipPlan:
     def to_tokens(self, tables: Tables) -> TokenPlan:
         """Return the plan in the control ids of a checkpoint's tables, moved to C."""
         chords: Sequence[tuple[int, int] | None] = self.chords_in_c() or [None] * self.n_bars
+        locked = self.primer.locked if self.request.fills and self.primer is not None else ()
         bars = (
-            BarPlan(tables.bar.ids(self.in_c(self.targets_in(at))), form=form, chords=own)
+            BarPlan(
+                tables.bar.ids(self.in_c(self.targets_in(at))),
+                form=form,
+                chords=own,
+                given=locked[at] if locked else (),
+            )
             for at, (form, own) in enumerate(zip(self.form, chords, strict=True))
         )
         return TokenPlan(
@@ -139,6 +167,8 @@ class ClipPlan:
             lowest=max(LOWEST_PITCH, LOWEST_PITCH - self.shift),
             highest=min(HIGHEST_PITCH, HIGHEST_PITCH - self.shift),
             before=self.shown,
+            behind=self.behind,
+            is_cut=self.primer is not None and self.primer.is_cut,
             n_kept=self.request.n_kept,
             reach=REACH if self.request.two_hands else 0,
         )
@@ -153,6 +183,8 @@ def plan_clip(
     candidate: int = 0,
     primer: PrimerContext | None = None,
     forms: FormTable | None = None,
+    earlier: Segments | None = None,
+    earlier_chords: Chords = (),
 ) -> ClipPlan:
     """Draw targets and key of one candidate; the same numbers give the same plan.
 
@@ -175,7 +207,10 @@ def plan_clip(
         bars = _wanted(request, mapper, rng, primer, n_bars=n_bars, metre=metre)
     tonic, targets = int(rng.integers(12)), _mean(bars)  # drawn whether or not it is asked for
     asked = () if request.chords is None else parse_chords(request.chords)
-    chords = tuple(asked[at % len(asked)] for at in range(n_bars)) if asked else ()
+    at = len(earlier or [])  # a progression goes on from gap to gap
+    chords = tuple(asked[bar % len(asked)] for bar in range(at, at + n_bars)) if asked else ()
+    if request.fills and primer is not None and not asked:
+        chords = primer.chords
     if request.tonic is not None:
         tonic = request.tonic
     elif chords:
@@ -202,6 +237,8 @@ def plan_clip(
         chords=chords,
         primer=primer,
         rng=generator(request.take) if request.take else rng,
+        earlier=earlier or [],
+        earlier_chords=earlier_chords,
         **form,
     )
 
@@ -219,7 +256,14 @@ def _after(request: Request, primer: PrimerContext) -> Request:
     has_tempo = tempo is not None or "tempo" in request.fixed
     if not has_tempo and (request.continues or request.emotion is None):
         tempo = min(max(primer.tempo * primer.metre.beat, MIN_TEMPO), MAX_TEMPO)
-    if n_bars is None and request.seconds is None and not request.continues:
+    if request.fills:
+        n_bars, tempo = primer.gap.shape[1], round(primer.tempo * primer.metre.beat, 2)
+        asked = request.seconds, request.n_bars or n_bars, request.tempo or tempo
+        if asked != (None, n_bars, tempo) or "tempo" in request.fixed:
+            raise ValueError("bars that are written anew keep their number, tempo and metre")
+        # Its range is that of what can be asked for.
+        tempo = min(max(tempo, MIN_TEMPO), MAX_TEMPO)
+    elif n_bars is None and request.seconds is None and not request.continues:
         n_bars = min(len(primer.bars), MAX_BARS)
         n_kept = None if n_kept is None else min(n_kept, n_bars)
     tonic = primer.tonic if request.tonic is None else request.tonic
@@ -282,13 +326,15 @@ def _form(
     n_before, bars = 0 if primer is None else len(primer.bars), range(n_bars)
     found: dict[str, Any] = dict.fromkeys(("form", "harmony", "copies", "figures"), (0,) * n_bars)
     found["follows"] = (None,) * n_bars
-    if n_before and not request.continues:  # a variation: each bar takes up that at its place
+    if n_before and request.given is not None and request.given.use == VARY:
+        # A variation: each bar takes up that at its place
         return found | {"follows": tuple(at if at < n_before else None for at in bars)}
     is_said = request.per_bar or not HELD_BY_FORM.isdisjoint(request.fixed)
     if is_said or forms is None:  # what bars are to be is said, or nothing is known
         return found
     goes_on = primer is not None and _goes_on(request, primer)
-    n_seen, n_led = n_before if goes_on else 0, max(n_bars - FREE_ENDING, 0)
+    n_free = 0 if request.fills else FREE_ENDING
+    n_seen, n_led = n_before if goes_on else 0, max(n_bars - n_free, 0)
     form, *others = (codes[n_before:] for codes in forms.draw(n_before + n_bars, rng))
     form[n_led:] = [0] * (n_bars - n_led)
     distances = {"harmony": HARMONY_BARS, "copies": FORM_BARS, "figures": FORM_BARS}
@@ -309,7 +355,8 @@ def _form(
 def _goes_on(request: Request, primer: PrimerContext) -> bool:
     """Tell whether the model is to see given bars before it writes, see `ClipPlan.shown`."""
     emotion = request.emotion if request.curve is None else request.curve.at(0)
-    return request.continues and (emotion is None or emotion.quadrant == primer.quadrant)
+    is_beside = request.continues or request.fills
+    return is_beside and (emotion is None or emotion.quadrant == primer.quadrant)
 
 
 def _of_one_harmony(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from symusic.core import (
@@ -25,6 +27,7 @@ from emomusic.compose.request import (
     AUTO,
     CONTINUE,
     GRIDS,
+    INFILL,
     MAX_TEMPO,
     METRES,
     MIN_TEMPO,
@@ -32,19 +35,32 @@ from emomusic.compose.request import (
     VARY,
 )
 from emomusic.compose.token_plan import N_HEAD, chord_ids, transposition
-from emomusic.emotion.space import refusal
-from emomusic.music.attributes import Passage, passage_of
+from emomusic.emotion.space import refusal, shown
+from emomusic.model.grammar import GivenNote
+from emomusic.music.attributes import BASS, MELODY, RIGHT_HAND, Passage, parts_of, passage_of
 from emomusic.music.bars import NEAR, PERFORMED_STEP, BarReading, Metre, end_of_sound, read_bars
-from emomusic.music.chords import NO_CHORD, find_chords
+from emomusic.music.chords import NO_CHORD, Chords, find_chords
 from emomusic.music.key import estimate_key, key_correlations
-from emomusic.music.notes import Notes
-from emomusic.music.score import ScoreError, dump_score, grid_of, notes_of, parse_score, read_bytes
+from emomusic.music.notes import FloatColumn, Notes
+from emomusic.music.score import (
+    ScoreError,
+    dump_score,
+    grid_of,
+    metres_of,
+    notes_of,
+    parse_score,
+    read_bytes,
+)
 from emomusic.music.smf import MidiFile, check_can_go_on
 from emomusic.music.tokenizer import HIGHEST_PITCH, LOWEST_PITCH, STEPS_PER_BEAT, Tokenizer
 
-USES = (CONTINUE, VARY)
+USES = (CONTINUE, VARY, INFILL)
+LOCKS = ("melody", "right", "left", "bass", "chords")
+"""Parts that can stay where bars are written anew."""
 Music = str | os.PathLike[str] | bytes | ScoreTick | ScoreQuarter | ScoreSecond
 MAX_GIVEN_BARS = 512
+BEHIND_BARS = 8  # So many bars behind a gap are shown at most.
+AROUND_BARS = 8  # So many bars on each side tell what a gap is like.
 HEARD_BARS = 16  # So many last bars with notes tell key, tempo and what the music is like.
 
 
@@ -54,8 +70,11 @@ class Primer:
 
     Attributes:
         midi: The bytes of a MIDI file with pitched notes.
-        use: `continue` or `vary`.
+        use: `continue`, `vary` or `infill`.
         tonic: Pitch class of its key, where it is known; None finds it.
+        at: The bars that are written anew, such as `5-8, 13`, as the file counts them: from 1 on,
+            an upbeat is 0; all of them where nothing is said, but what is locked.
+        lock: Parts of them that stay, such as `melody, chords`, note for note.
         grid: Whose beats hold: those of the `file`, or `tracked` ones of what is played without a
             click; `auto` tracks them where nothing is played to the file's.
     """
@@ -64,16 +83,28 @@ class Primer:
     use: str
     tonic: int | None = None
     grid: str = AUTO
+    at: str = ""
+    lock: str = ""
 
-    def __init__(self, midi: Music, use: str, tonic: int | None = None, grid: str = AUTO) -> None:
-        """Read the music, and check all three.
+    def __init__(
+        self,
+        midi: Music,
+        use: str,
+        tonic: int | None = None,
+        grid: str = AUTO,
+        at: str = "",
+        lock: str = "",
+    ) -> None:
+        """Read the music, and check all.
 
         Args:
             midi: The path of a MIDI file, its bytes, or a symusic score of any unit, which is
                 left as it is.
-            use: `continue` or `vary`.
+            use: `continue`, `vary` or `infill`.
             tonic: Pitch class of its key, where it is known.
             grid: `auto`, `file` or `tracked`.
+            at: The bars to write anew, such as `5-8, 13`.
+            lock: Parts of them that stay: of `melody`, `right`, `left`, `bass` and `chords`.
 
         Raises:
             ScoreError: If the file cannot be used.
@@ -85,11 +116,21 @@ class Primer:
         if grid not in GRIDS:
             raise ValueError(f"grid must be one of {', '.join(GRIDS)}, got {grid!r}")
         if use not in USES:
-            raise ValueError(f"given music is used to {' or to '.join(USES)}, got {use!r}")
+            raise ValueError(f"given music is used to {', '.join(USES)}, got {use!r}")
+        if (use == INFILL) != bool(at.strip() or lock.strip()):
+            raise ValueError(
+                "music to infill needs bars (at) or parts that stay (lock), other none"
+            )
+        parts = {part.strip().lower() for part in lock.split(",")} - {""}
+        if unknown := sorted(parts - {*LOCKS}):
+            raise ValueError(f"lock must be of {', '.join(LOCKS)}, got {shown(unknown[0])}")
+        lock = ", ".join(own for own in LOCKS if own in parts)
+        at = ", ".join(f"{a}-{b}" if a < b else f"{a}" for a, b in parse_bars(at))
         try:
-            vars(self).update(midi=midi_bytes(midi), use=str(use), tonic=tonic, grid=str(grid))
+            own = {"midi": midi_bytes(midi), "use": str(use), "tonic": tonic, "grid": str(grid)}
+            vars(self).update(own, at=at, lock=lock)
             _ = self.score
-            if use == CONTINUE:
+            if use != VARY:
                 check_can_go_on(self.midi)
         except ScoreError as error:
             if isinstance(midi, str | os.PathLike):
@@ -124,6 +165,24 @@ class Primer:
         )
 
 
+def parse_bars(text: str) -> list[tuple[int, int]]:
+    """Read ranges of bars, such as `5-8, 13`: the first and the last of each, in order.
+
+    Raises:
+        ValueError: If it says something else, or ranges do not rise with a bar between them.
+    """
+    found: list[tuple[int, int]] = []
+    for part in text.split(",") if text.strip() else ():
+        match = re.fullmatch(r"\s*(\d{1,5})\s*(?:[-–]\s*(\d{1,5})\s*)?", part)
+        first, last = map(int, match.groups(match[1])) if match else (1, 0)
+        if first > last:
+            raise ValueError(f"bars must be such as 5-8 or 5-8, 13, got {shown(text)}")
+        if found and first <= found[-1][1] + 1:
+            raise ValueError(f"ranges of bars must rise with bars between them, got {shown(text)}")
+        found.append((first, last))
+    return found
+
+
 def midi_bytes(music: object) -> bytes:
     """Return the bytes of a MIDI file: of one at a path, as they are, or made of a score.
 
@@ -153,11 +212,21 @@ class PrimerContext:
     metre: Metre  # of what is written
     given_metre: Metre  # what the given music says of itself
     tonic: int  # pitch class of the key
+    heard_tonic: int  # that which is heard in the last bars
     is_major: bool  # its mode
     tempo: float  # beats of the metre a minute
     like: Passage  # the last bars, as they sound, in beats of the given metre
     end: float  # quarter notes from the start of the given music to its last bar line
     n_bars: int  # all of its bars
+    # ids of the first bars behind a gap; `bars` are those before it then
+    behind: tuple[tuple[int, ...], ...]
+    is_cut: bool  # whether more follow
+    # quarter notes at which each bar of a gap begins and ends, shape (2, n_bars)
+    gap: FloatColumn
+    # of each bar of a gap the ids of the notes that stay, and its chords where they do
+    locked: tuple[tuple[GivenNote, ...], ...]
+    chords: Chords
+    kept: frozenset[tuple[int, int]]  # tick and pitch of the notes of the file that stay
     quadrant: str  # which one is heard in the last bars
     is_tracked: bool  # whether its beats were tracked
 
@@ -192,7 +261,8 @@ def read_primer(
         ScoreError: If it has no notes or too many bars, or is in a metre that cannot be written.
     """
     read = given.read(metre)
-    n_bars = len(grid_of(given.score, read.end)[0]) - 1
+    metres = metres_of(given.score, read.end)  # there may be too many bars to list
+    n_bars = sum(math.ceil((stop - start - 1e-9) / bar) for start, stop, bar, _ in metres)
     if max(n_bars, read.n_bars) > MAX_GIVEN_BARS:
         raise ScoreError(f"the music has {n_bars} bars, at most {MAX_GIVEN_BARS} can be taken up")
     goes_on = given.use == CONTINUE
@@ -204,16 +274,19 @@ def read_primer(
     if not own.is_known:
         other = "; a time signature says in which other one to go on" if goes_on else ""
         raise ScoreError(f"music in {own} cannot be written, only in {', '.join(METRES)}{other}")
-    like = _like(read)
+    gap = _gap(given, read) if given.use == INFILL else slice(read.n_bars, read.n_bars)
+    like = _around(read, gap) if given.use == INFILL else _like(read)
     found = estimate_key(like.notes)
     tonic = found.tonic if tonic is None else tonic
     major, minor = key_correlations(like.notes)[:, tonic]
-    shown = own.kind == read.metre.kind
+    is_shown = own.kind == read.metre.kind
+    bars = _bars(read, tokenizer, -transposition(tonic)) if is_shown else ()
     return PrimerContext(
-        bars=_bars(read, tokenizer, -transposition(tonic)) if shown else (),
+        bars=bars[: gap.start],
         metre=own.written,
         given_metre=read.metre,
         tonic=tonic,
+        heard_tonic=found.tonic,
         is_major=bool(major >= minor),
         tempo=like.tempo,
         like=like,
@@ -221,7 +294,89 @@ def read_primer(
         n_bars=n_bars,
         quadrant=hear(like.notes),
         is_tracked=read.is_tracked,
+        behind=bars[gap.stop : gap.stop + BEHIND_BARS],
+        is_cut=gap.stop + BEHIND_BARS < read.n_bars,
+        gap=read.lines[:, gap],
+        **_locked(given, read, gap, tokenizer, -transposition(tonic)),
     )
+
+
+def _locked(
+    given: Primer, read: BarReading, gap: slice, tokenizer: Tokenizer, shift: int
+) -> dict[str, Any]:
+    """Return what stays of the bars of a gap: `locked`, `chords` and `kept`."""
+    n_bars, own, locks = gap.stop - gap.start, read.notes, set(given.lock.split(", "))
+    found: dict[str, Any] = {"locked": ((),) * n_bars, "chords": (), "kept": frozenset()}
+    if not given.lock or not n_bars:
+        return found
+    lines = np.arange(read.n_bars + 1.0) * read.metre.beats
+    moment = np.rint(own.onset * STEPS_PER_BEAT) / STEPS_PER_BEAT  # what is rolled is one chord
+    order = np.lexsort((own.pitch, moment))
+    parts = np.zeros(len(own), np.uint8)
+    parts[order] = parts_of(replace(own, onset=moment).where(order), lines)
+    stays = np.zeros(len(own), bool)
+    for name, bit in (("melody", MELODY), ("right", RIGHT_HAND), ("bass", BASS)):
+        stays |= (parts & bit > 0) & (name in locks)
+    stays |= (parts & RIGHT_HAND == 0) & ("left" in locks)
+    bar = np.floor((own.onset + NEAR / 2) / read.metre.kind[0])
+    stays &= (bar >= gap.start) & (bar < gap.stop)
+    if stays.any():
+        ids = _bars(replace(read, notes=own.where(stays)), tokenizer, shift)[gap]
+        found["locked"] = tuple(tuple(tokenizer.struck(bar)) for bar in ids)
+    if "chords" in locks:
+        chords = find_chords(notes_of(_written(read, 0)), lines)[0]
+        found["chords"] = tuple((a, b) for a, b in chords[gap].tolist())
+    said = {*zip(own.onset_s[stays].tolist(), own.pitch[stays].tolist(), strict=True)}
+    every = notes_of(given.score)
+    columns = (every.onset_s, every.pitch, np.rint(every.onset * given.score.ticks_per_quarter))
+    found["kept"] = frozenset(
+        (round(tick), pitch)
+        for onset_s, pitch, tick in zip(*(column.tolist() for column in columns), strict=True)
+        if (onset_s, pitch) in said
+    )
+    return found
+
+
+def _gap(given: Primer, read: BarReading) -> slice:
+    """Return which of the bars are those of the first range that is to be written anew."""
+    if not given.at:
+        return slice(0, read.n_bars)
+    lines = np.append(read.lines[0], read.lines[1, -1:])
+    if not read.is_tracked:
+        lines = grid_of(given.score, read.end)[0]
+    is_upbeat = len(lines) > 2 and lines[1] - lines[0] < lines[2] - lines[1] - NEAR
+    first, last = parse_bars(given.at)[0]
+    begin, end = (at - (not is_upbeat) for at in (first, last + 1))
+    if not 0 <= begin < end < len(lines):
+        raise ScoreError(
+            f"the music has bars {1 - is_upbeat} to {len(lines) - 1 - is_upbeat}, not {given.at}"
+        )
+    inside = (read.lines[0] >= lines[begin] - NEAR) & (read.lines[1] <= lines[end] + NEAR)
+    own = np.flatnonzero(inside)
+    is_whole = abs(np.diff(read.lines[:, own], axis=0).sum() - (lines[end] - lines[begin])) < NEAR
+    if not len(own) or not is_whole:
+        what = f"bars {given.at} are not all whole bars in {read.metre}"
+        raise ScoreError(f"{what}, so they cannot be written anew")
+    return slice(int(own[0]), int(own[-1]) + 1)
+
+
+def _around(read: BarReading, gap: slice) -> Passage:
+    """Return the bars on both sides of a gap as they sound, as if nothing were between them; those
+    of the gap itself where it is all there is."""
+    size, notes = read.metre.kind[0], read.notes
+    first, last = max(gap.start - AROUND_BARS, 0), min(gap.stop + AROUND_BARS, read.n_bars)
+    bar = np.floor((notes.onset + NEAR / 2) / size)
+    near = (bar >= first) & (bar < last)
+    outside = near & ((bar < gap.start) | (bar >= gap.stop))
+    n_bars, n_gap = last - first, gap.stop - gap.start
+    if outside.any():
+        off = np.where(bar >= gap.stop, n_gap * size, 0.0)
+        notes = replace(notes, onset=notes.onset - off).where(outside)
+        n_bars -= n_gap
+    else:
+        notes = notes.where(near)
+    tempo = min(max(read.tempo(gap), MIN_TEMPO), MAX_TEMPO)
+    return passage_of(notes, start=first * size, n_beats=n_bars * size, tempo=round(tempo, 2))
 
 
 def _like(read: BarReading) -> Passage:
@@ -262,20 +417,3 @@ def _written(read: BarReading, shift: int) -> ScoreTick:
     score.tracks = TrackTickList([track])
     score.time_signatures = TimeSignatureTickList([TimeSignatureTick(0, beats, 4)])
     return score
-
-
-def join_scores(given: ScoreTick, added: ScoreTick, *, at: float) -> ScoreTick:
-    """Return given music and, from a beat on, what was written after it, in a track of its own.
-
-    The given tracks stay as they are. It is what is shown while more is written; the file is made
-    by `continue_midi`.
-    """
-    whole = given.copy()
-    start = round(at * whole.ticks_per_quarter)
-    new = added.resample(whole.ticks_per_quarter, min_dur=1).shift_time(start)
-    for kind in ("tempos", "time_signatures"):
-        kept = getattr(whole, kind).filter(lambda event: event.time < start, inplace=False)
-        kept.extend(getattr(new, kind))
-        setattr(whole, kind, kept)
-    whole.tracks.append(new.tracks[0])
-    return whole

@@ -15,7 +15,7 @@ from emomusic.model import MAX_GUIDANCE, MAX_TEMPERATURE
 if TYPE_CHECKING:
     from emomusic.compose.primer import Primer
 
-CONTINUE, VARY = "continue", "vary"
+CONTINUE, VARY, INFILL = "continue", "vary", "infill"
 MAX_TAKE = 2**31 - 1
 MIN_TEMPO, MAX_TEMPO = 20.0, 300.0
 DEFAULT_BARS, CONTINUED_BARS = 16, 8
@@ -25,6 +25,7 @@ METRES = ("4/4", "3/4", "2/4", "6/8", "9/8", "12/8")
 """Time signatures that can be asked for."""
 AUTO, TRACKED = "auto", "tracked"
 GRIDS = (AUTO, "file", TRACKED)
+TRACKS = ("two", "one")
 FORMATS: Mapping[str, str | None] = {
     "mid": None, "wav": "audio", "flac": "audio", "mp3": "audio", "musicxml": "notation",
     "svg": "notation", "json": None,
@@ -53,8 +54,9 @@ class Request:
         emotion: What the clip is to carry; None asks for nothing but what is fixed here. With a
             curve, what stands for it as a whole.
         curve: How the emotion moves over the bars; None lets it stay.
-        given: Music that is there already, to be continued or varied. Its metre holds, and its
-            tempo and key where none is asked for; without an emotion, what it is like holds.
+        given: Music that is there already, to be continued or varied, or of which bars are to be
+            written anew. Its metre holds, and its tempo and key where none is asked for; without
+            an emotion, what it is like holds.
         n_kept: Bars after which the writing stops, as by hand; None writes to the end.
         tonic: Pitch class; None draws one.
         is_major: Mode; None lets the emotion decide.
@@ -86,6 +88,12 @@ class Request:
               doors=Door.COMMAND),
         Field(Kind.PATH, "MIDI to write a variation of.", name=VARY, metavar="FILE",
               doors=Door.COMMAND),
+        Field(Kind.PATH, "MIDI of which bars (--at), or all but a part (--lock), are written anew.",
+              name=INFILL, metavar="FILE", doors=Door.COMMAND),
+        Field(Kind.TEXT, "Bars to write anew, such as 5-8 or 5-8,13, as the file counts them.",
+              name="at", metavar="BARS", doors=Door.COMMAND),
+        Field(Kind.TEXT, "What of them stays: melody, right, left, bass, chords, or several.",
+              name="lock", metavar="PART,…", doors=Door.COMMAND),
         Field(Kind.CHOICE, "Beats of given MIDI: the file's, or tracked where it is played "
               "without a click.", name="grid", choices=GRIDS, doors=Door.COMMAND),
     )})
@@ -140,6 +148,9 @@ class Request:
         bounds=(1, 64), doors=EVERYWHERE | Door.ENDPOINT, studio=(1, 16, 1), label="Candidates")
     diversity: float = spec_field(
         0.85, Kind.NUMBER, "Spread of the targets, 0 to 1.", bounds=(0, 1), doors=SPEC)
+    tracks: str = spec_field(
+        "two", Kind.CHOICE, "MIDI tracks, one a hand or one of both; what goes on has one.",
+        choices=TRACKS)
     take: int = spec_field(0, Kind.WHOLE, "Other notes for the same plan.", bounds=(0, MAX_TAKE))
     candidate: int = spec_field(0, Kind.WHOLE, bounds=(0, MAX_TAKE), doors=Door.FILE)
     # fmt: on
@@ -205,6 +216,10 @@ class Request:
     @property
     def continues(self) -> bool:
         return self.given is not None and self.given.use == CONTINUE
+
+    @property
+    def fills(self) -> bool:
+        return self.given is not None and self.given.use == INFILL
 
     @property
     def default_bars(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ from emomusic.music.form import FORM_BARS, bars_back, harmony_moves
 from emomusic.music.key import key_correlations
 from emomusic.music.notes import LEFT, Notes, hands_of
 from emomusic.music.score import notes_of
-from emomusic.music.tokenizer import ENDING_BARS, HALVES, STEPS_PER_BEAT, Tokenizer, Vocabulary
+from emomusic.music.tokenizer import ENDING_BARS, HALVES, STEPS_PER_BEAT, Tokenizer
 
 LATELY_BEATS = 12.0
 LEAST_NOTES = 8
@@ -160,6 +160,7 @@ class FeedbackController:
         *,
         weights: Mapping[str, float],
         gains: Gains = BAR_BY_BAR,
+        ends: bool = True,
     ) -> None:
         """Solve for the levers once.
 
@@ -169,9 +170,10 @@ class FeedbackController:
             response: Of the checkpoint.
             weights: How much each attribute matters.
             gains: How goals that change from bar to bar are followed.
+            ends: Whether the last bars are those of a piece.
         """
         names = [n for n in response.attributes if n in goals[0] and n not in SET_BY_ITSELF]
-        self._names = names
+        self._names, self._ends = names, ends
         self._own = np.array([response.attributes.index(name) for name in names], np.int64)
         self._response, self._gains, self._has_mode = response, gains, "mode" in goals[0]
         self._scale = response.scale[self._own]  # (n_attributes,), those asked for
@@ -220,7 +222,7 @@ class FeedbackController:
         if heard is not None:
             correction = self._corrected(pulled, measure_written(heard, self._names), bar)
             n_ending = bar - (len(self._goals) - ENDING_BARS)
-            if n_ending >= 0:
+            if self._ends and n_ending >= 0:
                 correction[np.isin(LEVERS, STAY_IN_ENDING)] = 0.0
                 share = n_ending / min(bar, self._gains.window)
                 correction[LEVERS.index("higher")] -= ENDING_GAIN * _strayed(heard, share)
@@ -305,7 +307,8 @@ class RepetitionBias:
     bar is, so that it may leave the other anywhere, and comes back.
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer, vocabulary = tokenizer, tokenizer.vocabulary
         self._end, self._same = vocabulary.id_of("Bar_None"), len(vocabulary)
         self._positions = vocabulary.kind_ids("Position")
         self._pitches = vocabulary.kind_ids("Pitch")  # they go up by semitones
@@ -324,7 +327,7 @@ class RepetitionBias:
         altered = {} if to_major is None else TO_MAJOR if to_major else TO_MINOR
         found: dict[tuple[int, int], float] = {}
         before = (-1, -1)
-        for position, written, velocity, duration in self._struck(bar):
+        for position, written, velocity, duration in self._tokenizer.struck(bar):
             pitch = self._altered(written, altered)
             found[position, pitch] = REPEAT_PITCH
             if before[0] == position:
@@ -337,7 +340,7 @@ class RepetitionBias:
     def rhythm(self, bar: Sequence[int]) -> Pairs:
         """Return what leads along a bar's onsets, with as many notes at about the same height."""
         moments: dict[int, list[int]] = {}
-        for position, pitch, _, _ in self._struck(bar):
+        for position, pitch, _, _ in self._tokenizer.struck(bar):
             moments.setdefault(position, []).append(pitch)
         found: dict[tuple[int, int], float] = {}
         for position, pitches in moments.items():
@@ -373,16 +376,6 @@ class RepetitionBias:
         nexts = np.append(onsets, self._end)[np.searchsorted(onsets, firsts, side="right")]
         pairs = np.stack([firsts, nexts], axis=1).astype(np.int32)
         return pairs, np.full(len(pairs), REPEAT_ONSET, np.float32)
-
-    def _struck(self, bar: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
-        """Yield the ids of position, pitch, velocity and duration of each note."""
-        position = -1
-        for at, token in enumerate(bar):
-            kind = self._kind.get(token)
-            if kind == "Position":
-                position = token
-            elif kind == "Pitch":
-                yield position, token, bar[at + 1], bar[at + 2]
 
     def _altered(self, token: int, altered: Mapping[int, int]) -> int:
         """Return the id of a pitch in the other mode; off the piano it stays."""
@@ -421,7 +414,7 @@ class Steerer:
         Without a response nothing is steered; what is asked for by itself matters more.
         """
         self.tokenizer, self.response, self.weights = tokenizer, response, weights or {}
-        self._repetition = RepetitionBias(tokenizer.vocabulary)
+        self._repetition = RepetitionBias(tokenizer)
         self.levers = ControlDirections(tokenizer.vocabulary)
         moments = map(int, tokenizer.vocabulary.values("Position"))
         self._ternary = np.zeros(len(tokenizer.vocabulary) + 1, np.float32)
@@ -437,7 +430,7 @@ class Steerer:
         whole = plan.in_c(plan.targets)
         goals = [whole | plan.in_c(plan.targets_in(bar)) for bar in range(plan.n_bars)]
         controller = FeedbackController(
-            goals, self.response, weights=self._weights(plan), gains=gains
+            goals, self.response, weights=self._weights(plan), gains=gains, ends=plan.ends
         )
         chords, seen = plan.chords_in_c(), [list(bar) for bar in plan.shown]
         moves = harmony_moves(plan.harmony, n_before=len(seen))

@@ -137,6 +137,7 @@ class TokenPlan:
     before: tuple[Ids, ...] = ()
     # the same of bars that follow: what is to be written fills the gap between
     behind: tuple[Ids, ...] = ()
+    is_cut: bool = False  # whether more follow than stand here
     n_kept: int | None = None  # bars after which the writing stops; None writes all
     reach: int = REACH  # semitones that a hand strikes at once at most, 0 for no bound
 
@@ -202,7 +203,7 @@ def _start(plan: TokenPlan, vocabulary: Vocabulary, *, left: int, to_join: int =
     texts = ["Bar_None", f"TimeSig_{plan.beats_per_bar}/4"]
     texts += ["Compound_None"] if plan.is_compound else []
     texts += [f"Join_{to_join}"] if 0 < to_join <= ENDING_BARS else []
-    texts += [f"Ending_{left}"] if left <= ENDING_BARS else []
+    texts += [f"Ending_{left}"] if left <= ENDING_BARS and not plan.is_cut else []
     return tuple(map(vocabulary.id_of, texts))
 
 

@@ -24,7 +24,7 @@ from emomusic.data.clean import (
 from emomusic.files import walk_files
 from emomusic.music.beat import track_beats
 from emomusic.music.notes import FloatColumn, Notes
-from emomusic.music.score import SUFFIXES, grid_of, notes_of, read_score, seconds_at
+from emomusic.music.score import MIDI_SUFFIXES, grid_of, notes_of, read_score, seconds_at
 from emomusic.verify.labels import read_labels
 
 PERFORMED = frozenset({"pop1k7", "vgmidi_unlabelled", "vgmidi", "asap_perf"})
@@ -89,7 +89,7 @@ def corpus_files(folder: Path) -> list[CorpusFile]:
         found = [
             CorpusFile(path, path.relative_to(folder).as_posix(), folder.resolve().name)
             for path in sorted(walk_files(folder))
-            if path.suffix.lower() in SUFFIXES
+            if path.suffix.lower() in MIDI_SUFFIXES
         ]
     labels = read_labels(labelled) if labelled else []
     apart = {clip.path.resolve() for clip in labels}  # wherever links lead
@@ -103,7 +103,7 @@ def corpus_files(folder: Path) -> list[CorpusFile]:
             found.append(CorpusFile(clip.path, name, clip.source, grid))
     found = [*{file.path.resolve(): file for file in reversed(found)}.values()][::-1]
     if not found:
-        raise ValueError(f"no MIDI files (.mid, .midi) below {folder}")
+        raise ValueError(f"no MIDI files ({', '.join(MIDI_SUFFIXES)}) below {folder}")
     return found
 
 

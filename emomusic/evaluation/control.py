@@ -194,15 +194,12 @@ def courses(known: Known, design: Design, rng: np.random.Generator, *, n_bars: i
 
 def requests_of(values: Values, *, per_bar: bool, n_bars: int) -> list[Request]:
     """Return the request for each clip: these values and nothing else."""
-    found = []
-    for own in zip(*(column.tolist() for column in values.values()), strict=True):
-        asked = dict(zip(values, map(tuple, own), strict=True))
-        if per_bar:
-            found.append(Request(None, per_bar=asked, n_bars=n_bars))
-        else:
-            fixed = {name: value for name, (value,) in asked.items()}
-            found.append(Request(None, fixed=fixed, n_bars=n_bars))
-    return found
+    clips = zip(*(column.tolist() for column in values.values()), strict=True)
+    asked = [dict(zip(values, map(tuple, own), strict=True)) for own in clips]
+    if per_bar:
+        return [Request(None, per_bar=own, n_bars=n_bars) for own in asked]
+    fixed = [{name: value for name, (value,) in own.items()} for own in asked]
+    return [Request(None, fixed=own, n_bars=n_bars) for own in fixed]
 
 
 def achieved_values(clips: Sequence[Clip], names: Sequence[str], *, per_bar: bool) -> Values:

@@ -35,6 +35,7 @@ TRIMMED = 0.02
 """Share of the real windows, those with the longest runs, that the second floor leaves out."""
 N_SHOWN = 10
 GRAMS = (4, 8, 16, 32)
+MEASURES = ("longest_events", "longest_beats", *(f"share_{n}" for n in GRAMS))
 END_OF_KNOWN, END_OF_ASKED, FIRST_SYMBOL = 0, 1, 2
 Codes = NDArray[np.uint64]
 N_PITCHES = 128
@@ -45,7 +46,7 @@ HALF = 64
 @section(
     "Overlap with the training songs",
     Table(("measures above real music",)),
-    Table(("longest_events", "longest_beats", *(f"share_{n}" for n in GRAMS)), "of", note=
+    Table(MEASURES, "of", note=
           "Over the clips and over windows of held-back songs, matched event by event with the "
           "training songs, whatever the key and tempo. Strict: without the 2 % of real windows "
           "that match best, likely covers."),
@@ -118,7 +119,7 @@ def _compared(
     longest_first = np.argsort(-other[:, 0], kind="stable")
     n_trimmed = int(np.ceil(TRIMMED * len(real)))
     kept = np.sort(longest_first[n_trimmed:] if n_trimmed < len(real) else longest_first)
-    for k, name in enumerate(("longest_events", "longest_beats", *(f"share_{n}" for n in GRAMS))):
+    for k, name in enumerate(MEASURES):
         if not (np.isfinite(own[:, k]).any() and np.isfinite(other[kept, k]).any()):
             continue
         for what, column in (("composed", own[:, k]), ("real", other[:, k])):
@@ -232,8 +233,7 @@ def _on_the_grid(notes: Notes) -> tuple[IntColumn, IntColumn, IntColumn]:
 
 def _moves(onset: IntColumn, pitch: IntColumn) -> Codes:
     """Return gap and interval to the onset before as one number each, shape (n_onsets - 1,)."""
-    codes: Codes = (np.diff(onset) * 2 * N_PITCHES + np.diff(pitch) + N_PITCHES).astype(np.uint64)
-    return codes
+    return (np.diff(onset) * 2 * N_PITCHES + np.diff(pitch) + N_PITCHES).astype(np.uint64)
 
 
 class Stretch(NamedTuple):

@@ -53,18 +53,12 @@ _STRETCH = re.compile(r"#\d+$")
 
 @dataclass(frozen=True)
 class Piece:
-    """Hold whole bars of music to compare, at least one note.
-
-    Attributes:
-        group: Its song; pieces of one song are never counted as independent.
-        n_bars: From beat 0.
-        quadrant: "Q1" to "Q4", asked for or heard by people; None where unknown.
-    """
+    """Hold whole bars of music to compare, at least one note."""
 
     notes: Notes
-    group: str
-    n_bars: int
-    quadrant: str | None = None
+    group: str  # its song; pieces of one song are never counted as independent
+    n_bars: int  # from beat 0
+    quadrant: str | None = None  # asked for or heard by people; None where unknown
     beats_per_bar: int = 4
 
     def __post_init__(self) -> None:

@@ -45,25 +45,15 @@ class Goal(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """Hold one measured number.
+    """Hold one measured number."""
 
-    Attributes:
-        name: The measure.
-        value: The number; an integer where it counts something.
-        low: Lower end of its 95 % interval; None where there is none.
-        high: Upper end.
-        n: How many clips, pairs or pieces it is over; None where that says nothing.
-        by: What it is of, such as `{"clips": "composed", "judge": "features"}`.
-        goal: What is asked of it; None where nothing is.
-    """
-
-    name: str
-    value: float
-    low: float | None = None
+    name: str  # the measure
+    value: float  # an integer where it counts something
+    low: float | None = None  # lower end of its 95 % interval; None where there is none
     high: float | None = None
-    n: int | None = None
-    by: Mapping[str, str] = field(default_factory=dict)
-    goal: Goal | None = None
+    n: int | None = None  # clips, pairs or pieces it is over; None where that says nothing
+    by: Mapping[str, str] = field(default_factory=dict)  # what it is of: {"clips": "composed"}
+    goal: Goal | None = None  # what is asked of it
 
     @property
     def met(self) -> str:

@@ -235,8 +235,12 @@ def _templates(shapes: Iterable[Sequence[int]]) -> Matrix:
     return np.array(rows, dtype=np.float64)
 
 
+def _unit(rows: Matrix) -> Matrix:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+
+
 SCALES, _CHORD_TONES = _templates((MAJOR, MINOR)), _templates(CHORDS.values())
-_CHORDS = _CHORD_TONES / np.linalg.norm(_CHORD_TONES, axis=1, keepdims=True)
+_CHORDS = _unit(_CHORD_TONES)
 
 
 @dataclass(frozen=True)
@@ -409,9 +413,8 @@ def harmony(grid: Grid) -> Values:
     """
     half, n_halves = grid.bar_steps // 2, 2 * grid.n_bars
     heard = grid.classes.reshape(n_halves, half, 12).sum(axis=1)
-    norm = np.linalg.norm(heard, axis=1, keepdims=True)
-    fits = (heard / np.maximum(norm, 1e-9)) @ _CHORDS.T  # (n_halves, 12 * n_shapes)
-    known, chord = norm[:, 0] > 0, fits.round(9).argmax(axis=1)
+    fits = _unit(heard) @ _CHORDS.T  # (n_halves, 12 * n_shapes)
+    known, chord = heard.any(axis=1), fits.round(9).argmax(axis=1)
     root = np.where(known, chord % 12, -1)
     changes = np.flatnonzero((root[1:] != root[:-1]) & known[1:] & known[:-1]) + 1
     low = grid.roll.reshape(n_halves, half, 128).any(axis=1).argmax(axis=1)
@@ -514,10 +517,6 @@ def bar_similarity(piece: Piece) -> Matrix:
     grid[bar, step, piece.notes.pitch % 12] = 1.0
     flat = _unit(grid.reshape(piece.n_bars, -1))
     return flat @ flat.T
-
-
-def _unit(rows: Matrix) -> Matrix:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
 
 def bars_return(similarity: Matrix, *, lags: Sequence[int] = LAGS) -> dict[str, float]:

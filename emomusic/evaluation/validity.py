@@ -138,16 +138,12 @@ def share_kept(given: Notes, whole: Notes) -> float:
 class Losses(NamedTuple):
     """Hold what it costs to foretell some clips.
 
-    Attributes:
-        nats: Sums over each clip and slot, shape (n_clips, n_slots); what is not learnt, such as
-            the velocities of songs without dynamics, costs nothing.
-        n_notes: Of each clip, shape (n_clips,).
-        song: Of each clip, shape (n_clips,).
+    What is not learnt, such as the velocities of songs without dynamics, costs nothing.
     """
 
-    nats: Matrix
-    n_notes: NDArray[np.int64]
-    song: NDArray[np.int64]
+    nats: Matrix  # sums over each clip and slot, shape (n_clips, n_slots)
+    n_notes: NDArray[np.int64]  # of each clip, shape (n_clips,)
+    song: NDArray[np.int64]  # of each clip, shape (n_clips,)
 
     @property
     def by_slot(self) -> dict[str, float]:

@@ -39,7 +39,7 @@ MIN_PHASE, MIN_NOTES = 0.3, 16
 """Mean resultant length of the phases of what is played to a click; fewer notes tell nothing."""
 LATE_BEATS = 0.25
 """Beats by which the last sound of a performance may be late for its bar line."""
-MAX_TRACKED_S = 2_400.0  # of which beats are tracked within a second
+MAX_TRACKED_S = 1_800.0  # of which beats are tracked within a second
 PERFORMED_STEP = STEPS_PER_BEAT // 4
 """What is played, not written, is moved to sixteenths."""
 
@@ -133,6 +133,7 @@ class BarReading:
         metre: What it is in.
         spans: Beats of each bar in the file, and seconds, shape (2, n_bars); a bar that is cut
             short has fewer.
+        lines: Quarter notes of the file at which each begins and ends, shape (2, n_bars).
         end: Quarter note of the file at which the music ends, a bar line.
         announced: What the file says at the end for what comes after it, if anything.
         is_tracked: Whether its beats were tracked, for it is not played to those of the file.
@@ -141,6 +142,7 @@ class BarReading:
     notes: Notes
     metre: Metre
     spans: FloatColumn
+    lines: FloatColumn
     end: float
     announced: Metre | None = None
     is_tracked: bool = False
@@ -206,6 +208,7 @@ def read_bars(
         notes=replace(notes, onset=onset, duration=duration).where(is_read[bar]),
         metre=metre,
         spans=np.stack([length[is_read] / metre.beat, end_s - begin_s]),
+        lines=np.stack([start, stop])[:, is_read],
         end=float(stop[-1]),
         announced=announced,
     )
@@ -269,7 +272,10 @@ def _file_bars(
     """Return where each bar begins and ends, as long as the model writes them, their metres, and
     what is announced at the end; from the first note's bar on."""
     said = [
-        (sign.time / score.ticks_per_quarter, Metre(sign.numerator, sign.denominator))
+        (
+            sign.time / score.ticks_per_quarter,
+            Metre(max(1, sign.numerator), max(1, sign.denominator)),
+        )
         for sign in score.time_signatures
     ]
     sections = [
@@ -281,7 +287,9 @@ def _file_bars(
     start, metre = sections[-1]
     bar = metre.quarters
     end = start + bar * math.ceil((sound[0] - start) / bar - 1e-9)
-    rests = [math.floor((at - end + NEAR) / bar) for at in (sound[1], *(at for at, _ in said))]
+    until = min((at for at, own in said if own != metre and at > end - NEAR), default=math.inf)
+    rested = [min(at, until) for at in (sound[1], *(at for at, _ in said))]
+    rests = [math.floor((at - end + NEAR) / bar) for at in rested]
     end += bar * max((rest for rest in rests if 0 < rest <= MAX_REST_BARS), default=0)
     announced = [own for at, own in said if abs(at - end) < NEAR]
     starts, metres, stops = list[FloatColumn](), list[Metre](), list[FloatColumn]()
@@ -320,7 +328,7 @@ def bar_lines(score: ScoreTick, notes: Notes, end: float) -> FloatColumn:
     grid, per_quarter = track_beats(notes), score.ticks_per_quarter
     end_s = float(seconds_at(score, np.array([math.ceil(end * per_quarter)]))[0])
     lines_s = _lines_s(grid, grid.beats_per_bar, end_s)
-    lines = np.maximum(ticks_at(score, lines_s), 0.0) / per_quarter
+    lines = ticks_at(score, lines_s) / per_quarter
     return lines[: max(int(np.searchsorted(lines_s, end_s)), 1) + 1]
 
 
@@ -340,7 +348,7 @@ def _read_tracked(
 ) -> BarReading:
     """Read the bars of a performance by beats that are tracked."""
     if not _is_trackable(notes):
-        raise ScoreError("the music is longer than 40 minutes: its beats cannot be tracked")
+        raise ScoreError("the music is longer than 30 minutes: its beats cannot be tracked")
     grid = track_beats(notes)
     metre = Metre(grid.beats_per_bar) if asked is None else asked.written
     beats, late_s = round(metre.kind[0]), LATE_BEATS * 60.0 / grid.tempo
@@ -353,10 +361,12 @@ def _read_tracked(
     onset = to_beats(notes.onset_s, grid) - begin
     duration = to_beats(notes.onset_s + notes.duration_s, grid) - begin - onset
     end = ticks_at(score, np.array([max(lines_s[n_bars], sound_s)]))[0]
+    lines = ticks_at(score, lines_s[: n_bars + 1]) / score.ticks_per_quarter
     return BarReading(
         notes=replace(notes, onset=np.maximum(onset, 0.0), duration=duration),
         metre=metre,
         spans=np.stack([np.full(n_bars, metre.kind[0]), np.diff(lines_s[: n_bars + 1])]),
+        lines=np.stack([lines[:-1], lines[1:]]),
         end=math.ceil(end - 1e-6) / score.ticks_per_quarter,
         is_tracked=True,
     )

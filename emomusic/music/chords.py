@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from emomusic.music.key import MAJOR_SCALE, MINOR_SCALES, TONIC_NAMES, parse_tonic
+from emomusic.music.key import MAJOR_SCALE, MINOR_SCALES, TONIC_NAMES, Signature, parse_tonic
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 
 QUALITIES = ("maj", "min", "dim", "aug", "sus4", "7", "maj7", "min7", "m7b5")
@@ -146,12 +146,15 @@ def chord_tones() -> FloatColumn:
     return tones
 
 
-def chord_name(number: int) -> str:
-    """Return the name of a chord's number, such as `Bbm7`; `N` where there is none."""
+def chord_name(number: int, signature: Signature | None = None) -> str:
+    """Return the name of a chord's number, such as `Bbm7`; `N` where there is none.
+
+    In a key the root is spelled by it, and it says `N.C.` as musicians do.
+    """
     if number == NO_CHORD:
-        return NONE_NAME
+        return "N.C." if signature else NONE_NAME
     root, quality = divmod(number, N_QUALITIES)
-    return f"{TONIC_NAMES[root]}{SUFFIXES[quality]}"
+    return (signature.name_of(root) if signature else TONIC_NAMES[root]) + SUFFIXES[quality]
 
 
 def chord_number(name: str) -> int:

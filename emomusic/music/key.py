@@ -17,6 +17,9 @@ MINOR_SCALES = (0, 2, 3, 5, 7, 8, 10, 11)
 MAX_WEIGHT_BEATS = 2.0
 TONIC_NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 _SPELLINGS = {"C#": 1, "D#": 3, "F#": 6, "G#": 8, "A#": 10, "Cb": 11, "Fb": 4, "E#": 5, "B#": 0}
+FLATTEST, SHARPEST = -8, 12
+"""F flat and B sharp on the line of fifths, C at 0: beyond lie double flats and sharps."""
+LETTERS = "FCGDAEB"
 
 
 @dataclass(frozen=True)
@@ -101,3 +104,70 @@ def estimate_key(notes: Notes) -> Key:
     tonic = int(correlation.max(axis=0).argmax())
     major, minor = correlation[:, tonic]
     return Key(tonic, float(major - minor) / 2, float(max(major, minor)))
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Hold a key as it is written."""
+
+    fifths: int  # sharps of the signature, -6 to 6; flats are negative
+    is_minor: bool
+
+    @property
+    def scale(self) -> range:
+        return range(self.fifths - 1, self.fifths + 6)
+
+    @property
+    def known(self) -> dict[int, int]:
+        """Return the place of each pitch class whose spelling the key decides.
+
+        In minor those of the raised sixth and seventh are decided too.
+        """
+        raised = [self.fifths + 6, self.fifths + 8] if self.is_minor else []
+        return {place * 7 % 12: place for place in (*self.scale, *raised)}
+
+    def nearest(self, pitch_class: int, centre: float) -> int:
+        """Return the place of a pitch class nearest to another, of those that may be written.
+
+        In C major they reach from D flat to A sharp, in A minor from E flat.
+        """
+        sharpest = min(self.fifths + 10, SHARPEST)
+        flattest = min(self.fifths - (3 if self.is_minor else 5), sharpest - 11)
+        reach = range(max(flattest, FLATTEST), sharpest + 1)
+        places = [place for place in reach if place * 7 % 12 == pitch_class]
+        return min(places, key=lambda place: abs(place - centre))
+
+    def name_of(self, pitch_class: int) -> str:
+        """Return the name of a note by itself, such as the root of a chord: F# in F# minor."""
+        place = self.known.get(pitch_class, self.nearest(pitch_class, self.fifths + 2))
+        letter, alter = letter_of(place)
+        return letter + ("#" * alter or "b" * -alter)
+
+
+def signature_of(key: str) -> Signature:
+    """Return the signature of a key.
+
+    Of two spellings the one with fewer accidentals is taken: A flat minor is written as G sharp
+    minor.
+
+    Args:
+        key: Such as `F# minor`, `Bb major` or `D`. A note name alone is a major key.
+
+    Raises:
+        ValueError: If the text is no key.
+    """
+    tonic, _, mode = key.strip().partition(" ")
+    mode = mode.strip().lower()
+    if mode not in ("", "major", "minor"):
+        raise ValueError(
+            f"key must be a note name and major or minor, such as D minor, got {key!r}"
+        )
+    is_minor = mode == "minor"
+    fifths = (7 * parse_tonic(tonic) + (-3 if is_minor else 0) + 6) % 12 - 6
+    return Signature(6 if fifths == -6 and "#" in tonic and not is_minor else fifths, is_minor)
+
+
+def letter_of(place: int) -> tuple[str, int]:
+    """Return the letter of a place on the line of fifths, and its sharps (flats negative)."""
+    alter, letter = divmod(place + 1, len(LETTERS))
+    return LETTERS[letter], alter

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from symusic.core import ControlChangeTick, ScoreTick, TrackTick
+from symusic.core import ControlChangeTick, ScoreTick, TempoTick, TempoTickList, TrackTick
 
 from emomusic.files import write_bytes
 from emomusic.music.notes import FloatColumn, IntColumn, Notes
 
-SUFFIXES = (".mid", ".midi")
-"""How names of MIDI files end, in small letters."""
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi", ".smf")
+"""Endings of MIDI files where folders are gone through, in lower case."""
 PEDAL = 64
 """Controller of the sustain pedal (MIDI 1.0)."""
 MAX_FILE_BYTES = 8 * 2**20  # 50,000 notes with pedals and bends take a tenth of it
@@ -37,7 +38,10 @@ _MAX_PARTS = 16_384  # tracks that the parser makes before they can be counted, 
 _MAX_NAME_BYTES = 32 * 2**20  # of all tracks: the parser gives each a copy of its chunk's name
 _CHANNELS, _PROGRAMS = 16, 128
 _BYTES_OF_A_PART = 7  # a change of the program and a note: what makes the parser add a track
+_HEAD = b"MThd\0\0\0\6"
 _HEAD_BYTES = 14
+_IN_RIFF = re.compile(rb"data(.{4})(?=MThd)", re.DOTALL)
+_FRAME_RATES = (24, 25, 29, 30)  # a second; 29 stands for 29.97
 _PADDING = bytes(8)
 Bytes = NDArray[np.uint8]
 
@@ -50,11 +54,12 @@ def read_score(path: str | os.PathLike[str]) -> ScoreTick:
     """Read a MIDI file into a score, in ticks.
 
     Args:
-        path: A standard MIDI file within the limits of `this module`.
+        path: A standard MIDI file within the limits of `this module`, plain or in a container
+            (`.rmi`). One that counts film frames is read at 120 quarter notes a minute.
 
     Raises:
         ScoreError: If the file is missing, not MIDI, damaged, beyond a limit, or holds no notes
-            other than drums; or if it has a tempo of 0.
+            other than drums, or several pieces; or if a note sounds at a tempo of 0.
     """
     return parse_score(read_bytes(path))
 
@@ -78,14 +83,43 @@ def parse_score(data: bytes) -> ScoreTick:
     Raises:
         ScoreError: As `read_score`.
     """
-    checked = check_bytes(data)
+    plain = unwrap(data)
+    checked = check_bytes(plain)
     try:
         score = ScoreTick.from_midi(checked)
     except Exception as error:
         words = " ".join(str(error).split())[:160] or type(error).__name__
         raise ScoreError(f"damaged MIDI file: {words}") from error
+    if plain[12] >= 0x80:  # film frames
+        slower = 256 - plain[12] == 29  # 30 frames in 1.001 seconds
+        score.tempos = TempoTickList([TempoTick(0, mspq=500_500 if slower else 500_000)])
+        _check_score(score)  # before its ticks are doubled
+        per_second = score.ticks_per_quarter
+        score = score.resample(2 * per_second)
+        score.ticks_per_quarter = per_second
     _check_score(score)
     return score
+
+
+def unwrap(data: bytes) -> bytes:
+    """Return the standard MIDI file that bytes are, or that a container holds (`.rmi`).
+
+    Raises:
+        ScoreError: If there is none.
+    """
+    if len(data) > MAX_FILE_BYTES:
+        raise ScoreError(f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB")
+    if not data:
+        raise ScoreError("the file is empty")
+    own = data
+    if data[:4] == b"RIFF" and (held := _IN_RIFF.search(data)):
+        own = data[held.end() :][: int.from_bytes(held[1], "little") or None]
+    elif data[:4] != b"MThd":
+        raise ScoreError("not a MIDI file, nor an .rmi that holds one")
+    if len(own) < _HEAD_BYTES:
+        raise ScoreError("damaged MIDI file: it ends inside its head")
+    n_head = max(int.from_bytes(own[4:8], "big"), 6)  # later formats may say more
+    return _HEAD + own[8:_HEAD_BYTES] + own[8 + n_head :]
 
 
 def check_bytes(data: bytes) -> bytes:
@@ -93,27 +127,39 @@ def check_bytes(data: bytes) -> bytes:
 
     The parser makes a track of each program of a channel in a chunk, and gives each a copy of the
     chunk's name: both are bounded from above, without reading the events one by one. It reads up
-    to three bytes past the end of an event that claims too few: so zeros follow the file.
+    to three bytes past the end of an event that claims too few: so zeros follow the file. Where
+    the file counts film frames, a quarter note has as many ticks as a second.
+
+    Args:
+        data: As `unwrap` returns it.
 
     Raises:
-        ScoreError: If it is no MIDI file, or beyond a limit.
+        ScoreError: If it holds several pieces, is of no known format, or beyond a limit.
     """
-    if len(data) > MAX_FILE_BYTES:
-        raise ScoreError(f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB")
-    if not data:
-        raise ScoreError("the file is empty")
-    if data[:4] != b"MThd":
-        raise ScoreError("not a MIDI file: it does not start with MThd")
-    if len(data) < _HEAD_BYTES:
-        raise ScoreError("damaged MIDI file: it ends inside its head")
     chunks = _chunks(data)
+    kind, division = int.from_bytes(data[8:10], "big"), data[12:14]
+    if kind > 2:
+        raise ScoreError(f"a MIDI file is of format 0, 1 or 2, this one says {kind}")
+    if kind == 2 and len(chunks) > 1:
+        raise ScoreError(
+            f"the file holds {len(chunks)} pieces one after the other (format 2): save the one "
+            "that is wanted as a file of its own"
+        )
+    if division[0] >= 0x80:
+        rate, ticks = 256 - division[0], division[1]
+        if rate not in _FRAME_RATES or not ticks:
+            raise ScoreError(
+                f"the file counts {ticks} ticks a frame, {rate} frames a second: at least 1 tick "
+                f"is needed, and {', '.join(map(str, _FRAME_RATES))} frames are known"
+            )
+        division = ((30 if rate == 29 else rate) * ticks).to_bytes(2, "big")
     lengths = [len(chunk) for chunk in chunks]
     most = [min(length // _BYTES_OF_A_PART, _CHANNELS * _PROGRAMS) for length in lengths]
     if not _are_few([_CHANNELS + n for n in most], lengths):  # seldom: so look nearer
         n_parts, names = map(_most_parts, chunks), map(_longest_name, chunks)
         _check_parts(list(n_parts), list(names))
     n_tracks = len(chunks).to_bytes(2, "big")  # some claim more; no zero is to be read as one
-    return data[:10] + n_tracks + data[12:] + _PADDING
+    return data[:10] + n_tracks + division + data[_HEAD_BYTES:] + _PADDING
 
 
 def _chunks(data: bytes) -> list[Bytes]:
@@ -170,8 +216,9 @@ def _longest_name(chunk: Bytes) -> int:
 
 
 def _check_score(score: ScoreTick) -> None:
-    """Check what a parsed score holds, or raise a ScoreError."""
+    """Check what a parsed score holds, or raise a ScoreError; drop unheard tempi of 0."""
     _check_counts(score)
+    _drop_unheard_stops(score)
     per_quarter, end = score.ticks_per_quarter, score.end()
     if end > MAX_TICKS or score.start() < 0:
         raise ScoreError(f"note times must lie in 0 to {MAX_TICKS} ticks, got {end}")
@@ -181,7 +228,7 @@ def _check_score(score: ScoreTick) -> None:
         )
     mspq = score.tempos.numpy()["mspq"]
     if len(mspq) and not (mspq.min() >= 1 and mspq.max() < 2**24):
-        raise ScoreError("the file holds a tempo of 0 or below")
+        raise ScoreError("a note of the file sounds at a tempo of 0, so it has no length in time")
     end, slowest = max(end, 1), max(500_000, int(mspq.max(initial=0)))
     if end * slowest > MAX_SECONDS * 1_000_000 * per_quarter:
         seconds = float(seconds_at(score, np.array([end]))[0])
@@ -195,6 +242,23 @@ def _check_score(score: ScoreTick) -> None:
     _check_most((n_bars, MAX_BARS, "bars"), (n_beats, MAX_BEATS, "beats"))
 
 
+def _drop_unheard_stops(score: ScoreTick) -> None:
+    """Drop tempi of 0 while no note sounds, as after the last one, or beside another one."""
+    if (score.tempos.numpy()["mspq"] > 0).all():
+        return
+    columns = [track.notes.numpy() for track in score.tracks]
+    start = np.concatenate([c["time"] for c in columns]).astype(np.int64)
+    end = start + np.concatenate([c["duration"] for c in columns])
+    tempos = sorted(score.tempos, key=lambda tempo: (tempo.time, tempo.mspq > 0))
+    time = np.array([tempo.time for tempo in tempos], np.int64)
+    until = np.append(time[1:], MAX_TICKS)
+    n_begun = np.searchsorted(np.sort(start), until)  # before the next tempo
+    n_over = np.searchsorted(np.sort(end), time, side="right")
+    is_heard = (n_begun > n_over) & (until > time)
+    kept = [own for own, heard in zip(tempos, is_heard, strict=True) if heard or own.mspq > 0]
+    score.tempos = TempoTickList(kept)
+
+
 def _check_counts(score: ScoreTick) -> None:
     if score.ticks_per_quarter <= 0:
         raise ScoreError(f"ticks a quarter note must be above 0, got {score.ticks_per_quarter}")
@@ -203,7 +267,10 @@ def _check_counts(score: ScoreTick) -> None:
     n_drums = sum(len(track.notes) for track in score.tracks if track.is_drum)
     if n_notes == n_drums:
         raise ScoreError(
-            f"the file holds {'drums only, no pitched notes' if n_drums else 'no notes'}"
+            "all notes are on channel 10, which General MIDI keeps for drums: if they are a "
+            "piano's, move them to another channel"
+            if n_drums
+            else "the file holds no notes"
         )
     _check_most(
         (n_notes, MAX_NOTES, "notes"),
@@ -261,6 +328,7 @@ def seconds_at(score: ScoreTick, ticks: IntColumn) -> FloatColumn:
 def ticks_at(score: ScoreTick, seconds: FloatColumn) -> FloatColumn:
     """Return the tick of each time in seconds, at least 0: what `seconds_at` undoes."""
     starts, elapsed, second_per_tick = _tempo_map(score)
+    seconds = np.maximum(seconds, 0.0)
     index = np.searchsorted(elapsed, seconds, side="right") - 1
     return starts[index] + (seconds - elapsed[index]) / second_per_tick[index]
 

@@ -5,19 +5,28 @@ Reference: Standard MIDI Files 1.0 (RP-001), MIDI Manufacturers Association.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, compress, pairwise
 
 import numpy as np
 from symusic.core import ScoreTick
 
-from emomusic.music.score import ScoreError
+from emomusic.music.chords import Chords, chord_name
+from emomusic.music.key import Signature
+from emomusic.music.notes import LEFT, RIGHT, Notes, hands_of
+from emomusic.music.score import ScoreError, notes_of, unwrap
 
 SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 0x51, 0x58, 0x59
-END_OF_TRACK, PORT, TRACK_NAME = 0x2F, 0x21, 0x03
+END_OF_TRACK, PORT, TRACK_NAME, MARKER = 0x2F, 0x21, 0x03, 0x06
 META, SYSEX, SYSEX_GOES_ON = 0xFF, 0xF0, 0xF7
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, CHANNEL_PRESSURE, BEND = 0x80, 0x90, 0xB0, 0xC0, 0xD0, 0xE0
 DRUM_CHANNEL = 9
+TICKS = 480
+"""Of a quarter note in files of our own: a whole number for each step that the model writes."""
+Placed = tuple[int, int, int, int]
+"""Onset, end, pitch and velocity of a note, in ticks from the start of the file."""
 AT_REST = ((121, 0), (0, 0), (32, 0), (7, 100), (10, 64), (11, 127), (64, 0))
 """Controllers and values of a channel that nothing is left on: all reset, bank, volume, pan,
 expression, pedal."""
@@ -45,8 +54,9 @@ class MidiFile:
 
     kind: int  # 0 one track, 1 tracks that sound together, 2 tracks one after the other
     division: int  # ticks a quarter note; with its highest bit set, of a second
-    n_tracks: int  # of the chunks; what comes after them is kept, and is no music
+    n_tracks: int
     chunks: tuple[tuple[bytes, bytes], ...]  # name and bytes of each, as they stand
+    rest: bytes = b""  # what stands after the last track; it is kept, and is no music
 
     @classmethod
     def parse(cls, data: bytes) -> MidiFile:
@@ -55,26 +65,25 @@ class MidiFile:
         Raises:
             ScoreError: If it is no MIDI file, or ends inside a chunk.
         """
-        if data[:4] != b"MThd" or len(data) < 14:
-            raise ScoreError("not a MIDI file: it does not start with MThd")
-        at = 8 + int.from_bytes(data[4:8], "big")
+        data = unwrap(data)
+        kind, said, division = (int.from_bytes(data[i : i + 2], "big") for i in (8, 10, 12))
+        at, n_tracks = 14, 0
         chunks: list[tuple[bytes, bytes]] = []
-        while at + 8 <= len(data):
+        while at + 8 <= len(data) and n_tracks < said:
             stop = at + 8 + int.from_bytes(data[at + 4 : at + 8], "big")
             if stop > len(data):
                 raise ScoreError(f"damaged MIDI file: it ends inside chunk {len(chunks) + 1}")
             chunks.append((data[at : at + 4], data[at + 8 : stop]))
+            n_tracks += data[at : at + 4] == b"MTrk"
             at = stop
-        kind, said, division = (int.from_bytes(data[i : i + 2], "big") for i in (8, 10, 12))
-        n_tracks = min(said, sum(name == b"MTrk" for name, _ in chunks))
         if not n_tracks:
             raise ScoreError("the file holds no tracks")
-        return cls(kind, division, n_tracks, tuple(chunks))
+        return cls(kind, division, n_tracks, tuple(chunks), data[at:])
 
     @property
     def tracks(self) -> list[bytes]:
         """Return the bytes of each track."""
-        return [data for name, data in self.chunks if name == b"MTrk"][: self.n_tracks]
+        return [data for name, data in self.chunks if name == b"MTrk"]
 
     def dump(self) -> bytes:
         """Return the bytes of the file."""
@@ -82,13 +91,11 @@ class MidiFile:
         parts = [b"MThd", *(value.to_bytes(size, "big") for value, size in head)]
         for name, data in self.chunks:
             parts += [name, len(data).to_bytes(4, "big"), data]
-        return b"".join(parts)
+        return b"".join([*parts, self.rest])
 
     def with_track(self, track: bytes) -> MidiFile:
         """Return the file with one more track, which sounds together with the others."""
-        places = [i for i, (name, _) in enumerate(self.chunks) if name == b"MTrk"]
-        at = places[self.n_tracks - 1] + 1
-        chunks = (*self.chunks[:at], (b"MTrk", track), *self.chunks[at:])
+        chunks = (*self.chunks, (b"MTrk", track))
         return replace(self, kind=1, n_tracks=self.n_tracks + 1, chunks=chunks)
 
     def with_conductor(self, events: Sequence[tuple[int, bytes]]) -> MidiFile:
@@ -190,16 +197,18 @@ def insert_events(track: bytes, events: Sequence[tuple[int, bytes]]) -> bytes:
 
 
 def track_bytes(events: Sequence[tuple[int, bytes]], *, since: int = 0) -> bytes:
-    """Return the bytes of events in a track.
+    """Return the bytes of events in a track, a status that is running left out.
 
     Args:
         events: Tick and bytes of each, status bytes written out, in order.
         since: Tick of the event before them.
     """
     parts: list[bytes] = []
+    running = META
     for tick, data in events:
-        parts += [number_bytes(tick - since), data]
-        since = tick
+        is_running = data[0] == running and running < SYSEX
+        parts += [number_bytes(tick - since), data[is_running:]]
+        since, running = tick, data[0]
     return b"".join(parts)
 
 
@@ -227,11 +236,12 @@ def metas(file: MidiFile, kind: int) -> list[tuple[int, bytes]]:
 
 def with_part(
     file: MidiFile,
-    notes: Sequence[tuple[int, int, int, int]],
+    notes: Sequence[Placed],
     *,
     at: int,
     end: int,
     conductor: Sequence[tuple[int, int, bytes]] = (),
+    markers: Sequence[tuple[int, bytes]] = (),
     anew: Sequence[int] = (),
     name: str = "emomusic",
 ) -> tuple[MidiFile, int | None]:
@@ -242,12 +252,13 @@ def with_part(
 
     Args:
         file: Of kind 0 or 1; its tracks stay byte for byte, but for what is said of `conductor`.
-        notes: Onset, end, pitch and velocity of each, in ticks from the start of the file.
+        notes: What it plays.
         at: Tick at which the part begins.
         end: Tick at which its track ends.
         conductor: Tick, type and bytes of the meta events that hold from there on. What holds
             already is not said again; what would undo it later is said once more after it. They go
             into the first track.
+        markers: Tick and bytes of those of its own track.
         anew: Types of those that are said even if they hold.
         name: Of the track.
     """
@@ -258,15 +269,24 @@ def with_part(
         head.append((0, meta(PORT, b"\1")))
     rest = [bytes((CONTROL | on, number, value)) for number, value in AT_REST]
     rest += [bytes((PROGRAM | on, 0)), bytes((BEND | on, 0, 64))]
-    events = [(start, 1, bytes((NOTE_ON | on, pitch, loud))) for start, _, pitch, loud in notes]
-    events += [(stop, 0, bytes((NOTE_OFF | on, pitch, 64))) for _, stop, pitch, _ in notes]
-    played = [(tick, data) for tick, _, data in sorted(events)]
-    ended = [(max([end, *(tick for tick, _ in played)]), meta(END_OF_TRACK, b""))]
-    file_with = file.with_track(
-        track_bytes([*head, *((at, data) for data in rest), *played, *ended])
-    )
+    head += [(at, data) for data in rest]
+    file_with = file.with_track(_track([*head, *markers, *_struck(notes, on)], end))
     said = _new_conductor(file, conductor, anew)
     return (file_with.with_conductor(said) if said else file_with), channel
+
+
+def _struck(notes: Sequence[Placed], channel: int) -> list[tuple[int, bytes]]:
+    """Return tick and bytes of what strikes and ends notes, ends first."""
+    on, off = NOTE_ON | channel, NOTE_OFF | channel
+    events = [(start, 1, bytes((on, pitch, loud))) for start, _, pitch, loud in notes]
+    events += [(stop, 0, bytes((off, pitch, 64))) for _, stop, pitch, _ in notes]
+    return [(tick, data) for tick, _, data in sorted(events)]
+
+
+def _track(events: list[tuple[int, bytes]], end: int) -> bytes:
+    """Return the bytes of a track of events in any order, which ends at a tick or later."""
+    own = sorted(events, key=lambda event: event[0])
+    return track_bytes([*own, (max(end, own[-1][0]), meta(END_OF_TRACK, b""))])
 
 
 def _new_conductor(
@@ -298,79 +318,222 @@ def check_can_go_on(data: bytes) -> None:
     """Check that a part can be added to a MIDI file.
 
     Raises:
-        ScoreError: If the file counts seconds instead of beats, holds pieces one after the other,
-            or something that is no event.
+        ScoreError: If the file counts film frames instead of beats, or holds something that is no
+            event.
     """
     file = MidiFile.parse(data)
-    if file.kind > 1 or file.division & 0x8000:
-        raise ScoreError("only a file whose tracks sound together, in beats, can be continued")
+    if file.division & 0x8000:
+        raise ScoreError(
+            "the file counts film frames (SMPTE), not beats: to be continued it must be saved "
+            "with ticks a quarter note; it can be varied as it is"
+        )
     for track in file.tracks:
-        for _ in events_of(track):
-            pass
+        for event in events_of(track):
+            if event.status < SYSEX and max(event.data) > 0x7F:
+                raise ScoreError(f"damaged MIDI file: an event at tick {event.tick} is none")
+
+
+def infill_midi(
+    given: bytes,
+    notes: Sequence[tuple[float, float, int, int]],
+    *,
+    begin: float,
+    end: float,
+    markers: tuple[Chords, Signature],
+    stay: Collection[tuple[int, int]] = (),
+) -> bytes:
+    """Return a MIDI file in which other notes stand between two moments, in a track of their own.
+
+    Given notes that begin in between are left out, drums not. Every other event stays as it is, at
+    its tick; what sounds from before goes on.
+
+    Args:
+        given: The bytes of a MIDI file that can go on.
+        notes: Onset, end, pitch and velocity of each, in quarter notes from the beginning.
+        begin: Quarter note at which they begin.
+        end: At which they end.
+        markers: Chords of the half bars, and the key that their names are of.
+        stay: Tick and pitch of given notes in between that are kept.
+
+    Raises:
+        ScoreError: As `check_can_go_on`.
+    """
+    file = MidiFile.parse(given)
+    first, last = round(begin * file.division), round(end * file.division)
+    chunks = [
+        (name, _without_notes(data, first, last, stay) if name == b"MTrk" else data)
+        for name, data in file.chunks
+    ]
+    file = replace(file, chunks=tuple(chunks))
+    placed = [
+        (round(start * file.division), min(round(stop * file.division), last), pitch, velocity)
+        for start, stop, pitch, velocity in notes
+    ]
+    named = _markers(*markers, first, last) if markers[0] else []
+    return with_part(file, _apart(placed), at=first, end=last, markers=named)[0].dump()
+
+
+def _without_notes(track: bytes, first: int, last: int, stay: Collection[tuple[int, int]]) -> bytes:
+    """Return a track without the notes that begin from one tick on, before another."""
+    kept: list[bytes] = []
+    sounding: dict[tuple[int, int], deque[bool]] = {}  # of each channel and pitch, what is left out
+    now, is_joined = 0, True  # whether the event before it is kept
+    for event in events_of(track):
+        kind, channel = event.status & 0xF0, event.status & 0x0F
+        is_out = False
+        if event.status < SYSEX and kind in (NOTE_ON, NOTE_OFF) and channel != DRUM_CHANNEL:
+            key = channel, event.data[0]
+            if kind == NOTE_ON and event.data[1]:
+                is_out = first <= event.tick < last and (event.tick, event.data[0]) not in stay
+                sounding.setdefault(key, deque()).append(is_out)
+            elif open_notes := sounding.get(key):
+                is_out = open_notes.popleft()
+        if is_out:
+            is_joined = False
+            continue
+        if is_joined:
+            kept.append(track[event.start : event.stop])
+        else:
+            status = b"" if track[event.body] & 0x80 else bytes((event.status,))
+            kept += [number_bytes(event.tick - now), status, track[event.body : event.stop]]
+        now, is_joined = event.tick, True
+    return b"".join(kept)
 
 
 def continue_midi(
-    given: bytes, added: ScoreTick, *, at: float, n_beats: float, begins_bars: bool = False
+    given: bytes,
+    added: ScoreTick,
+    *,
+    at: float,
+    n_beats: float,
+    signature: Signature,
+    chords: Chords = (),
+    begins_bars: bool = False,
+    changes_key: bool = False,
 ) -> bytes:
     """Return a MIDI file with what was written after it, which plays in a track of its own.
 
-    Every track that was given stays byte for byte; but a tempo or a metre that did not hold at the
-    join is said in the first one.
+    Every track that was given stays byte for byte; but a tempo, a metre or a key that did not hold
+    at the join is said in the first one, a key only where the file says one, or it changes.
 
     Args:
         given: The bytes of a MIDI file that can go on.
         added: One track, with tempi and time signatures, from the join on.
         at: The join, in quarter notes from the beginning.
         n_beats: Length of what is added.
+        signature: Its key.
+        chords: Those of its half bars, which become markers of its track.
         begins_bars: Whether the join is no bar line of the file's, and has to become one.
+        changes_key: Whether its key is another than what is heard before it.
 
     Raises:
         ScoreError: As `check_can_go_on`.
     """
     file = MidiFile.parse(given)
-    per_tick = file.division / added.ticks_per_quarter
     start = round(at * file.division)
-
-    def tick_of(ticks: Sequence[int]) -> list[int]:
-        return [start + round(tick * per_tick) for tick in ticks]
-
-    notes = {name: column.tolist() for name, column in added.tracks[0].notes.numpy().items()}
-    ends = np.add(notes["time"], notes["duration"]).tolist()
-    placed = zip(
-        tick_of(notes["time"]), tick_of(ends), notes["pitch"], notes["velocity"], strict=True
-    )
-    tempos = [(tempo.time, SET_TEMPO, tempo.mspq.to_bytes(3, "big")) for tempo in added.tempos]
-    metres = [
-        (
-            sign.time,
-            TIME_SIGNATURE,
-            bytes((sign.numerator, sign.denominator.bit_length() - 1, 24, 8)),
-        )
-        for sign in added.time_signatures
-    ]
-    conductor = [(tick_of([tick])[0], kind, data) for tick, kind, data in (*tempos, *metres)]
     end = start + round(n_beats * file.division)
-    anew = (TIME_SIGNATURE,) if begins_bars else ()
-    return with_part(file, _apart(placed), at=start, end=end, conductor=conductor, anew=anew)[
-        0
-    ].dump()
+    conductor = _conductor(added, signature, file.division, start)
+    keys = [data for tick, data in metas(file, KEY_SIGNATURE) if tick <= start]
+    if not changes_key and (not keys or keys[-1][:1] == bytes([signature.fifths % 256])):
+        conductor = [event for event in conductor if event[1] != KEY_SIGNATURE]
+    longer, _ = with_part(
+        file,
+        _placed(added, notes_of(added), file.division, start) if len(added.tracks[0].notes) else [],
+        at=start,
+        end=end,
+        conductor=conductor,
+        markers=_markers(chords, signature, start, end),
+        anew=(TIME_SIGNATURE,) if begins_bars else (),
+    )
+    return longer.dump()
 
 
-def _apart(notes: Iterable[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+def piano_midi(
+    score: ScoreTick,
+    *,
+    n_beats: float,
+    signature: Signature,
+    chords: Chords = (),
+    by_hand: bool = True,
+) -> bytes:
+    """Return a MIDI file of piano music as sequencers and notation programs take it.
+
+    A track of tempi, metres, the key and chords, then the right hand's and the left hand's, or one
+    of both; all end at the last bar line. A quarter note has 480 ticks.
+
+    Args:
+        score: All of its notes are the piano's.
+        n_beats: Its length in quarter notes.
+        signature: Its key.
+        chords: Those of its half bars.
+        by_hand: Whether each hand has a track and a channel of its own.
+    """
+    notes, end = notes_of(score), round(n_beats * TICKS)
+    said = [(tick, meta(kind, data)) for tick, kind, data in _conductor(score, signature, TICKS)]
+    tracks = [_track([*said, *_markers(chords, signature, 0, end)], end)]
+    hands = hands_of(notes)
+    parts = {b"Piano": notes}
+    if by_hand:
+        parts = {
+            b"Right hand": notes.where(hands == RIGHT), b"Left hand": notes.where(hands == LEFT)
+        }  # fmt: skip
+    for channel, (name, own) in enumerate(parts.items()):
+        head = [(0, meta(TRACK_NAME, name)), (0, bytes((PROGRAM | channel, 0)))]
+        tracks.append(_track([*head, *_struck(_placed(score, own, TICKS), channel)], end))
+    return MidiFile(1, TICKS, len(tracks), tuple((b"MTrk", own) for own in tracks)).dump()
+
+
+def _conductor(
+    score: ScoreTick, signature: Signature, division: int, start: int = 0
+) -> list[tuple[int, int, bytes]]:
+    """Return tick, type and bytes of metres, key and tempi, from a tick on."""
+    per_tick = division / score.ticks_per_quarter
+    said = [(start, KEY_SIGNATURE, bytes((signature.fifths % 256, signature.is_minor)))]
+    for sign in score.time_signatures:
+        top, power = sign.numerator, sign.denominator.bit_length() - 1
+        clocks = 96 * (3 if power > 2 and not top % 3 else 1) >> power  # dotted beats of 6/8
+        said.append(
+            (start + round(sign.time * per_tick), TIME_SIGNATURE, bytes((top, power, clocks, 8)))
+        )
+    for tempo in score.tempos:
+        said.append(
+            (start + round(tempo.time * per_tick), SET_TEMPO, tempo.mspq.to_bytes(3, "big"))
+        )
+    return said
+
+
+def _markers(chords: Chords, signature: Signature, start: int, end: int) -> list[tuple[int, bytes]]:
+    """Return a marker for each new chord of half bars that fill the time between two ticks."""
+    halves = [*chain(*chords)]
+    ticks = [start + (end - start) * at // len(halves) for at in range(len(halves))]
+    is_new = [True, *(own != before for before, own in pairwise(halves))]
+    names = [chord_name(number, signature).encode() for number in halves]
+    return [*compress(zip(ticks, (meta(MARKER, name) for name in names), strict=True), is_new)]
+
+
+def _placed(score: ScoreTick, notes: Notes, division: int, start: int = 0) -> list[Placed]:
+    """Return notes of a score in other ticks, as `_apart` has them."""
+    edges = np.rint(np.stack([notes.onset, notes.onset + notes.duration]) * score.ticks_per_quarter)
+    ticks = start + np.rint(edges * (division / score.ticks_per_quarter)).astype(np.int64)
+    columns = (*ticks, notes.pitch, notes.velocity)
+    return _apart(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _apart(notes: Iterable[Placed]) -> list[Placed]:
     """Return notes of which none is without length and none overlaps the next of its pitch.
 
     Where ticks are too coarse for two of a pitch, the later one goes.
     """
-    latest: dict[int, tuple[int, int, int, int]] = {}
-    kept: list[tuple[int, int, int, int]] = []
+    latest = dict[int, Placed]()
+    kept: list[Placed] = []
     for note in sorted(notes):
-        start, end, pitch, velocity = note
+        begin, end, pitch, velocity = note
         before = latest.get(pitch)
-        if before is not None and start < before[0] + 1:
+        if before is not None and begin < before[0] + 1:
             continue
-        if before is not None and before[1] > start:
-            kept[kept.index(before)] = before[0], start, pitch, before[3]
-        latest[pitch] = start, max(end, start + 1), pitch, velocity
+        if before is not None and before[1] > begin:
+            kept[kept.index(before)] = before[0], begin, pitch, before[3]
+        latest[pitch] = begin, max(end, begin + 1), pitch, velocity
         kept.append(latest[pitch])
     return kept
 

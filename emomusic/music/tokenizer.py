@@ -304,6 +304,16 @@ class Tokenizer:
         """Write `tokenizer.json` into a folder."""
         write_vocabulary(self.vocabulary, folder / "tokenizer.json")
 
+    def struck(self, bar: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+        """Yield the ids of position, pitch, velocity and duration of each note of a bar's ids."""
+        position = -1
+        for at, token in enumerate(bar):
+            kind = self._meaning[0, token]
+            if kind == _KINDS.index("Position"):
+                position = token
+            elif kind == _KINDS.index("Pitch"):
+                yield position, token, bar[at + 1], bar[at + 2]
+
     def encode(self, score: ScoreTick) -> list[list[int]]:
         """Return the ids of each bar of a score, `Bar` and `TimeSig` first.
 

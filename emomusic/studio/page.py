@@ -14,6 +14,7 @@ from emomusic.compose.parse import LARGEST_SAFE_SEED, parse_key
 from emomusic.compose.request import DEFAULT_BARS, METRES, VALUES, Request
 from emomusic.emotion import EmotionCurve
 from emomusic.music.key import TONIC_NAMES
+from emomusic.music.score import MIDI_SUFFIXES
 from emomusic.studio.components import EmotionPicker, Faders, Feeling, PianoRoll, Variations, asset
 from emomusic.studio.session import MAX_TAKES, Session
 
@@ -111,7 +112,7 @@ class Page:
         with gr.Accordion("Bring your own", open=False, elem_id="bring"), gr.Row():
             self.music = gr.File(
                 label="A MIDI file: see its emotion, continue it, vary it",
-                file_types=[".mid", ".midi"], height=120, elem_id="music",
+                file_types=[*MIDI_SUFFIXES], height=120, elem_id="music",
             )  # fmt: skip
             self.recipe = gr.File(
                 label="A settings file: have its clip again",

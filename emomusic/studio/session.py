@@ -34,6 +34,7 @@ from emomusic.music.score import (
     read_bytes,
     seconds_at,
     tempo_of,
+    unwrap,
 )
 from emomusic.verify.verifier import Verdict, Verifier
 
@@ -79,7 +80,7 @@ class StudioPiece:
             ScoreError: If the file cannot be used, holds over 20,000 notes or 2,000 bars, or lasts
                 over half an hour.
         """
-        midi = read_bytes(path)
+        midi = unwrap(read_bytes(path))
         score = parse_score(midi)
         notes = notes_of(score)
         if len(notes) > MAX_NOTES:

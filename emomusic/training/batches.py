@@ -34,30 +34,17 @@ NO_GAP: Gap = (0, 0)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How clips vary from draw to draw, all chances of a clip.
+    """How clips vary from draw to draw: all chances of a clip but the last, all in [0, 1]."""
 
-    Attributes:
-        drop_all: That it has no clip-wide control at all.
-        keep_all: That it has all of them; in between each is kept with one chance drawn for the
-            clip.
-        bar_controls: That it has controls at its bars.
-        chords: That bars say their chords, where one is known, before their notes.
-        form: That bars say which one they take up.
-        given: That notes are given.
-        gap: That it is to be filled in between bars that are there.
-        octave: That it moves up or down an octave.
-        tempo: Largest relative change of tempo.
-    """
-
-    drop_all: float = 0.1
-    keep_all: float = 0.4
-    bar_controls: float = 0.3
-    chords: float = 0.5
-    form: float = 0.5
-    given: float = 0.2
-    gap: float = 0.15
-    octave: float = 0.2
-    tempo: float = 0.08
+    drop_all: float = 0.1  # that it has no clip-wide control at all
+    keep_all: float = 0.4  # that it has all; else each is kept with one chance drawn for the clip
+    bar_controls: float = 0.3  # that it has controls at its bars
+    chords: float = 0.5  # that bars say their chords, where one is known, before their notes
+    form: float = 0.5  # that bars say which one they take up
+    given: float = 0.2  # that notes are given
+    gap: float = 0.15  # that it is to be filled in between bars that are there
+    octave: float = 0.2  # that it moves up or down an octave
+    tempo: float = 0.08  # largest relative change of tempo
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -101,25 +88,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class EventBatch:
-    """Sequences of events.
+    """Sequences of events."""
 
-    Attributes:
-        rows: Of the embedding, event after event, shape (n_rows,).
-        start: Where in them each event begins, shape (n_events,).
-        place: Where each event stands among B × T, shape (n_events,).
-        shape: B and T.
-        chosen: See `Events`, shape (n_events, n_slots).
-        learnt: As chosen.
-        n_notes: Notes written.
-    """
-
-    rows: Tensor
-    start: Tensor
-    place: Tensor
-    shape: tuple[int, int]
-    chosen: Tensor
-    learnt: Tensor
-    n_notes: int
+    rows: Tensor  # of the embedding, event after event, shape (n_rows,)
+    start: Tensor  # where in them each event begins, shape (n_events,)
+    place: Tensor  # where each event stands among B × T, shape (n_events,)
+    shape: tuple[int, int]  # B and T
+    chosen: Tensor  # see `Events`, shape (n_events, n_slots)
+    learnt: Tensor  # as chosen
+    n_notes: int  # that are written
 
     def to(self, device: torch.device) -> EventBatch:
         """Return the same on another device."""
@@ -196,14 +173,11 @@ class ClipBatches:
         augmentation: Augmentation | None,
         source_weights: dict[str, float] | None = None,
     ) -> None:
-        """Choose the clips.
+        """Choose the clips, of the songs held back or of the others.
 
         Args:
-            rows: Packed rows.
-            validation: Whether to take the songs held back or the others.
             batch_events: Most events in a batch, padding counted in, given notes not.
             context: Longest sequence in events; longer clips are left out.
-            seed: Of order and augmentation.
             augmentation: How clips vary; None takes `STILL`.
             source_weights: How often a source's clips come in an epoch; 1 where not named.
 

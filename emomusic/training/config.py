@@ -29,62 +29,35 @@ MOST = 1e9
 class TrainConfig:
     """The settings of a run, checked: a wrong type or value is a ValueError.
 
-    Attributes:
-        size: `small` (about 12 M parameters), `base` (about 29 M), `half` (the width of
-            `small` with half its layers, to start it from) or `tiny` (for tests).
-        init_from: A checkpoint to start from; empty starts from random weights. One of fewer
-            layers is stacked upon itself.
-        branch_from: The folder of another run, to begin from its state, optimisers and all;
-            empty begins anew. This run's steps are counted from there.
-        same_rows: Whether a branch must have the rows of the run it leaves.
-        context: Longest sequence in events.
-        minutes: Time budget. 0: none.
-        max_steps: Most optimiser steps. 0: none. At least one of the two must be set.
-        decay_steps: Last of `max_steps`, over which the learning rate falls to 0; 0 keeps it.
-        batch_events: Most events computed at once, padding counted in.
-        micro_batches: So many of those make an optimiser step, of all processes together.
-        lr: Learning rate, once it has risen.
-        warmup_steps: Steps over which it rises.
-        weight_decay: On matrices.
-        dropout: Share of the blocks' outputs that is dropped.
-        clip_norm: Largest gradient norm.
-        seed: Of weights, order and augmentation.
-        save_minutes: Time between saves of the state that a resumed run starts from.
-        eval_minutes: Time between evaluations; 0 evaluates at the end only.
-        eval_events: Most events of the held-back songs in an evaluation.
-        device: `auto`, `cpu` or `cuda`.
-        threads: CPU threads; 0 leaves torch's choice.
-        precision: Of matrix products: `bf16`, `fp32`, or `auto`, the faster of them here.
-        compile: Whether to use torch.compile.
-        source_weights: How often a source's clips come in an epoch; 1 where not named.
-        augmentation: How clips vary.
+    Sizes have about 12 M (`small`) and 29 M (`base`) parameters; `half` has the width of `small`
+    and half its layers, to start it from; `tiny` is for tests.
     """
 
     size: str = "small"
-    init_from: str = ""
-    branch_from: str = ""
-    same_rows: bool = True
-    context: int = 2048
-    minutes: float = 0.0
-    max_steps: int = 0
-    decay_steps: int = 0
-    batch_events: int = 2_048
-    micro_batches: int = 3
-    lr: float = 5e-3
-    warmup_steps: int = 200
-    weight_decay: float = 0.05
-    dropout: float = 0.0
-    clip_norm: float = 1.0
-    seed: int = 1
-    save_minutes: float = 3.0
-    eval_minutes: float = 10.0
-    eval_events: int = 60_000
-    device: str = "auto"
-    threads: int = 0
-    precision: str = "auto"
-    compile: bool = False
-    source_weights: dict[str, float] = field(default_factory=dict)
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    init_from: str = ""  # checkpoint to start from; one of fewer layers is stacked upon itself
+    branch_from: str = ""  # folder of a run to begin from, optimisers and all; steps count anew
+    same_rows: bool = True  # whether a branch must have the rows of the run it leaves
+    context: int = 2048  # longest sequence in events
+    minutes: float = 0.0  # time budget; 0: none
+    max_steps: int = 0  # of the optimiser; 0: no limit, but one of the two must be set
+    decay_steps: int = 0  # last of `max_steps`, over which the rate falls to 0; 0 keeps it
+    batch_events: int = 2_048  # most events computed at once, padding counted in
+    micro_batches: int = 3  # so many of those make a step, of all processes together
+    lr: float = 5e-3  # learning rate, once it has risen
+    warmup_steps: int = 200  # over which it rises
+    weight_decay: float = 0.05  # on matrices
+    dropout: float = 0.0  # share of the blocks' outputs that is dropped
+    clip_norm: float = 1.0  # largest gradient norm
+    seed: int = 1  # of weights, order and augmentation
+    save_minutes: float = 3.0  # between saves of the state that a resumed run starts from
+    eval_minutes: float = 10.0  # between evaluations; 0 evaluates at the end only
+    eval_events: int = 60_000  # most events of the held-back songs in an evaluation
+    device: str = "auto"  # `auto`, `cpu` or `cuda`
+    threads: int = 0  # of the CPU; 0 leaves torch's choice
+    precision: str = "auto"  # of matrix products: `bf16`, `fp32`, or `auto`, the faster of them
+    compile: bool = False  # whether to use torch.compile
+    source_weights: dict[str, float] = field(default_factory=dict)  # clips an epoch; 1 if not named
+    augmentation: Augmentation = field(default_factory=Augmentation)  # how clips vary
 
     def __post_init__(self) -> None:
         for entry in fields(self):

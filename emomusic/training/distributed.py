@@ -34,18 +34,12 @@ def device_of(name: str) -> torch.device:
 
 
 class Ranks:
-    """This process's place among those that train together; one alone needs no set-up.
-
-    Attributes:
-        device: Where this process computes.
-        rank: Number of this process, 0 for the one that saves and logs.
-        size: Processes in all.
-    """
+    """This process's place among those that train together; one alone needs no set-up."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.rank = int(os.environ.get("RANK", "0"))
-        self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.device = device  # where this process computes
+        self.rank = int(os.environ.get("RANK", "0"))  # of this process; 0 saves and logs
+        self.size = int(os.environ.get("WORLD_SIZE", "1"))  # processes in all
         if self.size > 1 and not dist.is_initialized():
             if device.type == "cuda":
                 torch.cuda.set_device(device)

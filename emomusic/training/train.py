@@ -67,7 +67,6 @@ def train(
     Args:
         rows_path: Packed rows.
         out_dir: The checkpoint's folder; the state and the log are kept in `out_dir/run`.
-        config: The settings.
         report: Called with each record that is logged.
         on_evaluation: Called with the checkpoint's folder and the step after each evaluation,
             when the weights on disk are those just evaluated (to write samples).

@@ -9,7 +9,7 @@ from typing import Any
 
 from emomusic.files import walk_files
 from emomusic.music.attributes import measure, passage_of
-from emomusic.music.score import SUFFIXES, ScoreError, notes_of, read_score, tempo_of
+from emomusic.music.score import MIDI_SUFFIXES, ScoreError, notes_of, read_score, tempo_of
 from emomusic.verify.explain import Explanation, Trajectory, explain_score
 from emomusic.verify.verifier import Verdict, Verifier
 
@@ -73,7 +73,7 @@ def find_midi_files(paths: Iterable[Path]) -> Iterator[Path]:
     """Find the files named, and the MIDI files below the folders named, as `walk_files` does."""
     for path in paths:
         if path.is_dir():
-            yield from (own for own in walk_files(path) if own.suffix.lower() in SUFFIXES)
+            yield from (own for own in walk_files(path) if own.suffix.lower() in MIDI_SUFFIXES)
         else:
             yield path
 

@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 import symusic
-from midi import clean_score, song
+from midi import clean_score, score_of, song
 from synthetic import make_score
 
 from emomusic.compose.clip import Clip
@@ -133,15 +133,11 @@ N_SONGS = 40
 
 def write_clip(path: Path, quadrant: str, rng: np.random.Generator, *, seconds: float) -> None:
     """Write a clip: thirds tell valence, gaps arousal."""
-    score = symusic.Score(480)
-    track = symusic.Track()
     third = 4 if quadrant in ("Q1", "Q4") else 3
-    gap = 240 if quadrant in ("Q1", "Q2") else 720
-    for k in range(int(seconds * 960 / gap)):
-        pitch = 60 + int(rng.choice([0, third, 7, -12]))
-        track.notes.append(symusic.Note(k * gap, gap, pitch, int(rng.integers(40, 90))))
-    score.tracks.append(track)
-    path.write_bytes(score.dumps_midi())
+    gap = 0.5 if quadrant in ("Q1", "Q2") else 1.5  # beats, two a second
+    pitch = 60 + rng.choice([0, third, 7, -12], int(2 * seconds / gap))
+    notes = [(k * gap, gap, int(p), int(rng.integers(40, 90))) for k, p in enumerate(pitch)]
+    write_score(score_of(notes, tempo=120.0), path)
 
 
 def write_folder(folder: Path) -> None:

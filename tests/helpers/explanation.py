@@ -7,8 +7,8 @@ import numpy as np
 from emomusic.music.notes import Notes, make_notes
 from emomusic.verify.counterfactuals import FACTORS, Reference, find_key
 from emomusic.verify.verifier import Verdict
+from helpers.verifier import MAJOR, MINOR
 
-MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 SHARES = np.linspace(0.0, 1.0, 21)
 USUAL = Reference(
     {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Container
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,5 +70,5 @@ def begun(folder: Path, job: Job, *, part: Shard | None = None) -> Store:
     """Return the folder of a job that has begun."""
     store = Store(folder, part or Shard())
     store.state.mkdir(parents=True, exist_ok=True)
-    store.begin({"job": job.digest}, resume=True)
+    store.begin({"job": job.digest}, partial(job.writes, output=Output()), resume=True)
     return store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -64,6 +65,7 @@ class Job:
         n_rows: Usable rows.
         n_bad: Unusable ones.
         n_clips: Clips of all rows.
+        music: The files that rows take music from.
         digest: Identifies the job: a hash of all that its rows ask for, in order.
         counted: What the numbers of rows count, as a table says.
     """
@@ -82,6 +84,7 @@ class Job:
         self.counted = rows.counted if isinstance(rows, JobTable) else "row"
         self.n_rows = self.n_bad = self.n_clips = 0
         self._music: dict[int, bytes] = {}
+        self.music: set[Path] = set()
         digest = hashlib.sha256()
         for at, (line, asked) in enumerate(self._rows):
             if at % SHOW_EVERY == SHOW_EVERY - 1 and isinstance(rows, JobTable):
@@ -93,6 +96,7 @@ class Job:
                 self._music[at] = music
             self.n_rows, self.n_clips = self.n_rows + 1, self.n_clips + _count_of(asked)
             if isinstance(asked, JobRow):
+                self.music |= {asked.music} if asked.music else set()
                 own = [asked.line, asked.id, asked.count, asked.settings.to_dict()]
                 digest.update(json.dumps(own).encode())
             else:
@@ -115,6 +119,20 @@ class Job:
         size = self.items_per_batch
         return sum(min(size, self.n_clips - i * size) for i, is_in in enumerate(chosen) if is_in)
 
+    @property
+    def _first(self) -> int:
+        is_one = isinstance(self._rows, list) and len(self._rows) == 1
+        return self._rows[0][1].settings.index if is_one else 0  # type: ignore[index]
+
+    def writes(self, name: str, output: Output) -> bool:
+        """Tell whether a file of this name is one of the job's clips or packs."""
+        kind, first, n = ("clip", self._first, self.n_clips)
+        if output.pack != "files":
+            kind, first, n = "pack", 0, self.n_batches
+        suffixes = output.formats if output.pack == "files" else [output.pack]
+        found = re.fullmatch(rf"{kind}_([0-9]{{5,19}})\.({'|'.join(suffixes)})", name)
+        return found is not None and 0 <= int(found[1]) - first < n
+
     def bad_rows(self) -> Iterator[BadRow]:
         """Yield the rows that cannot be used."""
         return (row for _, row in self._rows if isinstance(row, BadRow)) if self.n_bad else iter(())
@@ -134,9 +152,7 @@ class Job:
 
     def _items(self, chosen: Sequence[bool]) -> Iterator[tuple[int, Item]]:
         """Yield the clips of the chosen batches, each with the index of its batch."""
-        size, end, number = self.items_per_batch, 0, 0
-        if isinstance(self._rows, list) and len(self._rows) == 1:
-            number = self._rows[0][1].settings.index
+        size, end, number = self.items_per_batch, 0, self._first
         for at, (line, asked) in enumerate(self._rows):
             if self._music.get(at, b"") != _music_digest(asked):
                 raise OSError(

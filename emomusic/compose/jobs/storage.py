@@ -1,7 +1,8 @@
 """The folder of a job: what is done of it is there whole, whenever it is stopped.
 
 Clips are written below `.emomusic/doing` and moved into the folder; a batch is done once its lines
-are in `.emomusic/blocks`. When all batches are done, their lines become the manifest.
+are in `.emomusic/blocks`. When all batches are done, their lines become the manifest. Nothing is
+written over that the job did not make: that of an earlier job goes where asked, all else is kept.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import shutil
 import tarfile
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,8 +29,10 @@ from emomusic.verify.verifier import Verifier
 FAILURES_NAME = "failures.jsonl"
 STATE_NAME = ".emomusic"
 JOB_NAME, BEGIN_NAME = "job.json", "begin.lock"
-DONE, PARTIAL = ".jsonl", ".half"
-"""Suffixes of the lines of a batch: of one that is done, and of one that was interrupted."""
+LISTS = (FAILURES_NAME, MANIFEST_NAME)
+DONE, PARTIAL, NAMES = ".jsonl", ".half", ".names"
+"""Suffixes of the lines of a batch: of one that is done, and of one that was interrupted; and of
+the names that it has written, noted before they are."""
 ROW_GROUP = 16
 """Clips of a row group of parquet: with sound, a batch may not fit into memory."""
 Line = dict[str, Any]
@@ -65,6 +68,10 @@ class Shard:
         return [self.has(batch) for batch in range(n_batches)]
 
 
+class TakenError(OutputError):
+    """Say in one line what is in the way of a run that writes over nothing that it did not make."""
+
+
 class Store:
     """Keep track of what is done of a shard, in the job's folder."""
 
@@ -86,38 +93,153 @@ class Store:
                 raise OutputError(f"another process composes this part of a job into {self.folder}")
             yield
 
-    def begin(self, identity: Mapping[str, Any], *, resume: bool) -> None:
-        """Make the folder ready for a job; what another one left is removed, but not its clips.
+    def check(
+        self,
+        identity: Mapping[str, Any],
+        writes: Callable[[str], bool],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        inputs: Iterable[Path] = (),
+    ) -> set[str] | None:
+        """Check that a job can be done in the folder without harm, and touch nothing.
 
-        To resume, the identity must be the same; otherwise this shard begins anew.
+        Args:
+            identity: As `Job.identity` has it.
+            writes: Tells of a name whether the job writes a file of that name.
+            resume: Go on with the same job.
+            overwrite: Remove what an earlier run has made.
+            inputs: Files that the job reads.
+
+        Returns:
+            The files of an earlier run that are to be removed; None where there was none, or this
+            shard goes on with it.
 
         Raises:
-            OutputError: If another job would be resumed, or the folder cannot be written into.
+            TakenError: If an earlier run is there, and neither is asked for or another job would
+                be resumed; or if something that no run made, or an input, would be written over.
+        """
+        known, there = self._known(), self._there()
+        has_begun = self._lock_path.with_suffix(".begun").exists() or not self.done_dir.is_dir()
+        goes_on = known == dict(identity) and (not has_begun or resume)
+        has_run = known is not None or MANIFEST_NAME in there
+        if has_run and not goes_on and not overwrite:
+            if resume and known:
+                told = (
+                    f"holds another job ({_difference(known, identity)}): take another folder, or"
+                )
+            elif resume:
+                told = "holds a run that does not say its job: take another folder, or"
+            else:
+                told = "holds an earlier run: --resume goes on with the same job,"
+            what = "--overwrite removes what that run made and begins anew"
+            raise TakenError(f"{self.folder} {told} {what}")
+        made = self._made() if has_run else set()
+        own = {name for name in there if name in LISTS or writes(name)}
+        gone = (made | {*LISTS}) & there if has_run and not goes_on else set()
+        self._keep_apart(inputs, own | gone)
+        if strangers := own - made - ({*LISTS} if has_run else set()):
+            raise TakenError(
+                f"{self.folder / min(strangers)} is there, and no earlier run made it: move it, or "
+                "take another folder"
+            )
+        return gone if has_run and not goes_on else None
+
+    def look(
+        self, identity: Mapping[str, Any], writes: Callable[[str], bool], **asked: Any
+    ) -> None:
+        """Check as `check` does, while nobody else begins or ends the job."""
+        is_busy = self.done_dir.is_dir()
+        with locked(self.state / BEGIN_NAME, wait=True) if is_busy else nullcontext():
+            self.check(identity, writes, **asked)
+
+    def _keep_apart(self, inputs: Iterable[Path], outputs: Iterable[str]) -> None:
+        read = {}
+        for path in inputs:
+            with suppress(OSError):
+                about = path.stat()
+                read[about.st_dev, about.st_ino] = path
+        for path in map(self.folder.joinpath, outputs if read else ()):
+            about = path.stat() if path.exists() else path.lstat()
+            if own := read.get((about.st_dev, about.st_ino)):
+                raise TakenError(
+                    f"{own} is read by this run, and would be written over: take another folder"
+                )
+
+    def _known(self) -> dict[str, Any] | None:
+        """Return what is noted of an earlier job, if anything can be read."""
+        with suppress(*UNREADABLE):
+            known = json.loads((self.state / JOB_NAME).read_text(encoding="utf-8"))
+            return known if isinstance(known, dict) else {}
+        return {} if (self.state / JOB_NAME).exists() else None
+
+    def _there(self) -> set[str]:
+        """Return what is in the folder."""
+        with suppress(FileNotFoundError):
+            return {path.name for path in self.folder.iterdir()}
+        return set()
+
+    def _made(self) -> set[str]:
+        """Return the names of what a run has written, as its lists and notes have them.
+
+        Raises:
+            TakenError: If a list is no list of clips.
+        """
+        manifest, made = self.folder / MANIFEST_NAME, set[str]()
+        try:
+            for path in filter(Path.is_file, (manifest, *self.done_dir.glob(f"*{DONE}"))):
+                with path.open(encoding="utf-8") as file:
+                    for line in map(json.loads, file):
+                        if path == manifest or "file" in line:
+                            made |= {line["pack"]} if "pack" in line else {*line["files"]}
+        except (*UNREADABLE, AttributeError) as error:
+            told = f"{path} is damaged, or no list of clips: move it, or take another folder"
+            raise TakenError(told) from error
+        for path in self.done_dir.glob(f"*{NAMES}"):
+            made |= {*path.read_text(encoding="utf-8").split()}
+        return {name for name in made if (self.folder / name).is_file() and "/" not in name}
+
+    def begin(
+        self, identity: Mapping[str, Any], writes: Callable[[str], bool], **asked: Any
+    ) -> None:
+        """Make the folder ready for a job: what goes of an earlier run is removed, nothing else.
+
+        Whenever that is stopped, what is left is still known as that of an earlier run.
+
+        Args:
+            identity: As `Job.identity` has it.
+            writes: As `check` takes it.
+            asked: What else `check` takes.
+
+        Raises:
+            TakenError: As of `check`.
+            OutputError: If another process is at work, or the folder cannot be written into.
         """
         with raise_as_output_error(self.folder), locked(self.state / BEGIN_NAME, wait=True):
-            known: Any = None
-            with suppress(*UNREADABLE):
-                known = json.loads((self.state / JOB_NAME).read_text(encoding="utf-8"))
-            known = known if isinstance(known, dict) else None
-            if known != dict(identity):
-                if resume and known is not None:
-                    raise OutputError(
-                        f"{self.folder} holds another job ({_difference(known, identity)}): take "
-                        "another folder, or leave out --resume to begin anew"
-                    )
-                (self.state / JOB_NAME).unlink(missing_ok=True)  # or it seems whole without batches
-                shutil.rmtree(self.done_dir, ignore_errors=True)
-            elif not resume:
-                for path in self.done_dir.glob("*"):
-                    if self.shard.has(int(path.stem)):
-                        path.unlink(missing_ok=True)
-            is_complete = not self.done_dir.is_dir() and (self.folder / MANIFEST_NAME).is_file()
-            if resume and known is not None and is_complete:
-                return
+            gone = self.check(identity, writes, **asked)
+            if gone is not None:
+                self._remove(gone)
+            elif not self.done_dir.is_dir() and (self.folder / MANIFEST_NAME).is_file():
+                return  # all is there
             self.done_dir.mkdir(exist_ok=True)
             shutil.rmtree(self.doing_dir, ignore_errors=True)
             self.doing_dir.mkdir(parents=True, exist_ok=True)  # another may just be ending
+            self._lock_path.with_suffix(".begun").touch()
             write_text(self.state / JOB_NAME, json.dumps(dict(identity), indent=1) + "\n")
+
+    def _remove(self, names: Iterable[str]) -> None:
+        """Remove files of an earlier run, what lists them last."""
+        for path in self.state.glob("*-of-*.lock"):
+            with locked(path) as is_free:
+                if not is_free and path != self._lock_path:
+                    raise OutputError(f"another process composes into {self.folder}")
+        write_text(self.state / JOB_NAME, "{}\n")  # so that it is not gone on with
+        for name in sorted(names, key=LISTS.__contains__):
+            (self.folder / name).unlink(missing_ok=True)
+        for path in self.state.glob("*.begun"):
+            path.unlink()
+        for folder in (self.doing_dir.parent, self.done_dir):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def missing(self, n_batches: int) -> list[bool]:
         """Tell of each batch whether it belongs to this shard and is not done yet."""
@@ -214,6 +336,7 @@ class BatchWriter:
         """Keep the clip of a line, whose files are in the folder; or note why there is none."""
         if "file" in line:
             if self._output.pack == "files":
+                self._note(line["files"])
                 for name in line["files"]:
                     (self.folder / name).replace(self._store.folder / name)
             else:
@@ -226,9 +349,15 @@ class BatchWriter:
         if self._output.pack != "files" and kept:
             write_pack = write_tar if self._output.pack == "tar" else write_parquet
             write_pack(self.folder / self._pack, kept, self.folder)
+            self._note([self._pack])
             (self.folder / self._pack).replace(self._store.folder / self._pack)
         self._put_lines(DONE)
-        self._store.lines_path(self._batch, PARTIAL).unlink(missing_ok=True)
+        for suffix in (PARTIAL, NAMES):
+            self._store.lines_path(self._batch, suffix).unlink(missing_ok=True)
+
+    def _note(self, names: Iterable[str]) -> None:
+        with self._store.lines_path(self._batch, NAMES).open("a", encoding="utf-8") as file:
+            file.write("".join(f"{name}\n" for name in names))
 
     def _put_lines(self, suffix: str) -> None:
         path = self.folder / "lines"
@@ -332,7 +461,7 @@ def write_manifest(store: Store, job: Job) -> Summary:
 def _merge(store: Store, job: Job, done: Iterable[int]) -> Summary:
     """Write manifest and failures from the batches that are done."""
     summary = Summary()
-    if not any(store.done_dir.iterdir()):
+    if not any(path.suffix != NAMES for path in store.done_dir.iterdir()):
         return summary  # what another run left stays until there is something
     folder = store.staging_dir(0)
     failures = folder / FAILURES_NAME

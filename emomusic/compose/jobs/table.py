@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from itertools import chain
@@ -30,7 +30,7 @@ from emomusic.compose.parse import (
     refuse_constant,
     spec_from_options,
 )
-from emomusic.compose.request import CONTINUE, VARY, attribute_field
+from emomusic.compose.request import CONTINUE, INFILL, VARY, attribute_field
 from emomusic.files import NOT_UTF8, UNREADABLE, as_utf8
 from emomusic.music.attributes import ATTRIBUTE_NAMES
 
@@ -54,7 +54,7 @@ _SCAN = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).raw
 GROUPS = (
     ("emotion", "valence", "arousal", "mix", "curve", "free"),
     ("bars", "seconds"),
-    ("continue", "vary"),
+    ("continue", "vary", "infill"),
 )
 """Ways to say one thing: a row that takes one leaves nothing of the others to the defaults."""
 ID = Field(
@@ -77,12 +77,14 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True)
 class JobRow:
-    """A row that asks for clips: its line from 1 on, if any, what the first is to be, its id."""
+    """A row that asks for clips: its line from 1 on, if any, what the first is to be, its id, and
+    the file that it takes music from."""
 
     line: int | None
     settings: ClipSpec
     count: int = 1
     id: str | None = None
+    music: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -197,11 +199,12 @@ class JobTable:
         return options
 
 
-def row_of(line: int, options: Mapping[str, Any]) -> JobRow:
-    """Return the row that options of a table ask for."""
+def row_of(line: int | None, options: Mapping[str, Any]) -> JobRow:
+    """Return the row that options ask for."""
     own = dict(options)
     count, name = COUNT.read(own.pop("count", COUNT.default)), own.pop("id", None)
-    return JobRow(line, spec_from_options(own), count, name)
+    music = next((Path(own[use]) for use in (CONTINUE, VARY, INFILL) if own.get(use)), None)
+    return JobRow(line, spec_from_options(own), count, name, music)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes | None]:
@@ -434,7 +437,7 @@ def options_of(
         if name in own:
             raise ValueError(f"the column {name} comes twice")
         own[name] = _READ[name](value)
-    for name in {CONTINUE, VARY} & own.keys():
+    for name in {CONTINUE, VARY, INFILL} & own.keys():
         own[name] = folder / os.path.expanduser(own[name])  # noqa: PTH111 - Path's may raise
     parts = [own.pop(name, {}) for name in ("set", "attributes")]
     parts += [{name: own.pop(name)} for name in _ATTRIBUTES if name in own]

@@ -14,15 +14,9 @@ from threading import Lock
 from symusic.core import ScoreTick
 
 from emomusic.files import write_text
+from emomusic.music.key import estimate_key, signature_of
 from emomusic.music.notation.grid import bars_of, written_hands
-from emomusic.music.notation.musicxml import (
-    Sheet,
-    dynamic_marks,
-    musicxml_of,
-    signature_of,
-    spell,
-    tempo_marks,
-)
+from emomusic.music.notation.musicxml import Sheet, dynamic_marks, musicxml_of, spell, tempo_marks
 from emomusic.music.notation.rhythm import signs_of
 from emomusic.music.score import ScoreError, notes_of
 
@@ -155,7 +149,7 @@ def notate(score: ScoreTick, *, key: str | None = None, title: str = "") -> Nota
         )
     bars = bars_of(score, notes)
     left, right = written_hands(notes, bars)
-    signature = signature_of(notes, key)
+    signature = signature_of(estimate_key(notes).name if key is None else key)
     sheet = Sheet(
         bars=bars,
         staves=(signs_of(right, bars), signs_of(left, bars)),

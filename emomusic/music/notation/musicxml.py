@@ -14,19 +14,16 @@ from xml.etree.ElementTree import indent, tostring
 import numpy as np
 from symusic.core import ScoreTick
 
-from emomusic.music.key import estimate_key, parse_tonic
+from emomusic.music.key import Signature, letter_of
 from emomusic.music.notation.grid import Bar, Chord
 from emomusic.music.notation.rhythm import Sign, places_of
 from emomusic.music.notes import Notes
 from emomusic.music.score import seconds_at
 from emomusic.music.tokenizer import STEPS_PER_BEAT
 
-FLATTEST, SHARPEST = -8, 12
-"""F flat and B sharp on the line of fifths, C at 0: beyond lie double flats and sharps."""
 NEAR = STEPS_PER_BEAT // 2
 LED = 2.0
 """Fifths by which a semitone step up or down pulls towards sharp or flat."""
-LETTERS = "FCGDAEB"
 ACCIDENTALS = {-1: "flat", 0: "natural", 1: "sharp", 2: "double-sharp"}
 TEMPO_CHANGE = 0.05
 """Share by which the tempo must differ from the last mark, in a bar and the next."""
@@ -38,62 +35,6 @@ LEVEL_HOLD = 12.0
 HEADER = """<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" \
 "http://www.musicxml.org/dtds/partwise.dtd">"""
-
-
-@dataclass(frozen=True)
-class Signature:
-    """Hold a key as it is written."""
-
-    fifths: int  # sharps of the signature, -6 to 6; flats are negative
-    is_minor: bool
-
-    @property
-    def scale(self) -> range:
-        return range(self.fifths - 1, self.fifths + 6)
-
-    @property
-    def known(self) -> dict[int, int]:
-        """Return the place of each pitch class whose spelling the key decides.
-
-        In minor those of the raised sixth and seventh are decided too.
-        """
-        raised = [self.fifths + 6, self.fifths + 8] if self.is_minor else []
-        return {place * 7 % 12: place for place in (*self.scale, *raised)}
-
-    def nearest(self, pitch_class: int, centre: float) -> int:
-        """Return the place of a pitch class nearest to another, of those that may be written.
-
-        In C major they reach from D flat to A sharp, in A minor from E flat.
-        """
-        sharpest = min(self.fifths + 10, SHARPEST)
-        flattest = min(self.fifths - (3 if self.is_minor else 5), sharpest - 11)
-        reach = range(max(flattest, FLATTEST), sharpest + 1)
-        places = [place for place in reach if place * 7 % 12 == pitch_class]
-        return min(places, key=lambda place: abs(place - centre))
-
-
-def signature_of(notes: Notes, key: str | None) -> Signature:
-    """Return the signature of a key, or of the one that the notes seem to be in.
-
-    Of two spellings the one with fewer accidentals is taken: A flat minor is written as G sharp
-    minor.
-
-    Args:
-        notes: At least one.
-        key: Such as `F# minor`, `Bb major`, `D`, or None. A note name alone is a major key.
-
-    Raises:
-        ValueError: If the text is no key.
-    """
-    tonic, _, mode = (estimate_key(notes).name if key is None else key).strip().partition(" ")
-    mode = mode.strip().lower()
-    if mode not in ("", "major", "minor"):
-        raise ValueError(
-            f"key must be a note name and major or minor, such as D minor, got {key!r}"
-        )
-    is_minor = mode == "minor"
-    fifths = (7 * parse_tonic(tonic) + (-3 if is_minor else 0) + 6) % 12 - 6
-    return Signature(6 if fifths == -6 and "#" in tonic and not is_minor else fifths, is_minor)
 
 
 def spell(
@@ -131,12 +72,6 @@ def spell(
         if pitch_class not in known:
             spelled[bar][pitch_class] = signature.nearest(pitch_class, sum(found) / len(found))
     return spelled
-
-
-def letter_of(place: int) -> tuple[str, int]:
-    """Return the letter of a place on the line of fifths, and its sharps (flats negative)."""
-    alter, letter = divmod(place + 1, len(LETTERS))
-    return LETTERS[letter], alter
 
 
 def tempo_marks(score: ScoreTick, bars: Sequence[Bar]) -> dict[int, float]:
