@@ -12,7 +12,7 @@ import typer
 
 import emomusic
 from emomusic.commands.generate import generate, quadrants, studio
-from emomusic.commands.listen import attributes, emotions, verify
+from emomusic.commands.listen import attributes, emotions, perform, verify
 from emomusic.commands.research import check_verifier, evaluate, fit, prepare, train
 from emomusic.extras import missing_extra
 from emomusic.terminal import ExitStatus, one_line
@@ -69,7 +69,7 @@ def _root(
 
 
 for command in (
-    generate, quadrants, studio, verify, attributes, emotions,
+    generate, quadrants, studio, verify, perform, attributes, emotions,
     prepare, train, fit, evaluate, check_verifier,
 ):  # fmt: skip
     app.command()(command)

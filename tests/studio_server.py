@@ -158,7 +158,7 @@ def form(**changes: Any) -> list[Any]:
     values = {
         "picker": POINT, "variations": 1, "seed": 0, "unit": "bars", "length": 2, "key": "any",
         "mode": "any", "time_signature": "4/4", "faders": {"set": {}}, "temperature": 1.0,
-        "top_p": 0.99, "best_of": 1,
+        "top_p": 0.99, "best_of": 1, "performance": 1.0,
     }  # fmt: skip
     assert set(changes) <= set(values)
     return [*{**values, **changes}.values()]

@@ -42,8 +42,8 @@ from emomusic.verify.report import examine
 from emomusic.verify.verifier import Verdict, Verifier
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("generate", "quadrants", "studio", "verify", "attributes", "emotions", "prepare",
-            "train", "fit", "evaluate", "check-verifier")  # fmt: skip
+COMMANDS = ("generate", "quadrants", "studio", "verify", "perform", "attributes", "emotions",
+            "prepare", "train", "fit", "evaluate", "check-verifier")  # fmt: skip
 SCALE = [60, 62, 64, 65, 67, 69, 71, 72]
 
 

@@ -182,6 +182,23 @@ def test_what_is_stopped_has_the_bars_so_far_and_the_old_ones(composer: Composer
     assert struck(clip.score, 16.0) == struck(music, 16.0)
 
 
+def test_what_is_new_is_played_within_its_bars_and_its_pedal_is_lifted_there(
+    composer: Composer,
+) -> None:
+    for lock in ("", "melody"):
+        clip = filled(composer, song(), "3-6", lock, emotion=JOY, performance=1.0)
+        own = parse_score(clip.midi).tracks[-1]
+        times = [note.time for note in own.notes]
+        ends = [note.end for note in own.notes]
+        assert 8 * 480 <= min(times) and max(ends) <= 24 * 480
+        assert any(time % 40 for time in times), "what is played lies beside the grid"
+        pedal = [(c.time, c.value) for c in own.controls if c.number == 64 and c.time > 8 * 480]
+        assert max(value for _, value in pedal) >= 64
+        assert pedal[-1][1] < 64 and pedal[-1][0] <= 24 * 480
+        assert struck(clip.score, 24.0) == struck(song(), 24.0)
+        assert clip.sheet and struck(clip.sheet) != struck(clip.score)
+
+
 # which bars
 
 

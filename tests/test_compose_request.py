@@ -38,6 +38,7 @@ EXAMPLES = (
         per_bar={"register": (50.0, 61.5, 70.0), "polyphony": (1.0, 2.0, 3.0)}, temperature=0.75,
         top_p=0.5, guidance=2.5, guided_bars=0, steering=False, two_hands=False,
         chords="Am F C,G7", best_of=3, diversity=0.0, take=7, n_kept=2, tracks="one",
+        performance=0.5,
     ),
     Request(JOY, curve=curve_of((0, 0.1, -0.2), (3.5, -1, 1)), seconds=12.5),
     Request(None, is_major=True),

@@ -14,11 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "emomusic"
 FILES = sorted(PACKAGE.rglob("*.py"))
 EVERYWHERE = ("emomusic", "emomusic.extras", "emomusic.files")
-BELOW_COMPOSE = "emotion music mapping verify model"
+BELOW_COMPOSE = "emotion music mapping verify model performance"
 MAY_IMPORT = {
     "emotion": "",
     "music": "",
     "model": "",
+    "performance": "emotion music",
     "mapping": "emotion music",
     "verify": "emotion music",
     "training": "model",

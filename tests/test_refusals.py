@@ -39,7 +39,7 @@ WHOLES = {
 NUMBERS = {
     **dict.fromkeys(("valence", "arousal"), "[-1, 1]"), "seconds": "[0.5, 1800]",
     "tempo": "[20, 300]", "temperature": "(0, 5]", "top_p": "(0, 1]", "guidance": "[1, 5]",
-    "diversity": "[0, 1]", "register": "[10, 115] MIDI pitch",
+    **dict.fromkeys(("diversity", "performance"), "[0, 1]"), "register": "[10, 115] MIDI pitch",
 }  # fmt: skip
 REFUSED: list[tuple[str, Any, str]] = [
     ("emotion", "joyy", "unknown emotion 'joyy', nearest are: joy"),
@@ -60,6 +60,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("key", "H dur", "key must be a note name, alone or with major or minor, such as D, Eb"),
     ("key", 3, "key must be a text, got 3"),
     ("time_signature", "5/4", "time_signature must be one of "),
+    ("tracks", "three", "tracks must be one of two, one, got 'three'"),
     ("grid", "bars", "grid must be one of auto, file, tracked, got 'bars'"),
     ("time_signature", 4, "time_signature must be one of "),
     ("set", {"loud": 1}, "unknown attribute 'loud'; known are tempo, note_density"),

@@ -409,7 +409,8 @@ def quadrants(
 
     with stop_on_error(ExitStatus.USAGE):
         options = RunOptions(out, checkpoint=checkpoint, formats=format_, **given)
-    asked = (Request(find_emotion(name), n_bars=bars, best_of=best_of) for name in QUADRANTS)
+    how = {"n_bars": bars, "best_of": best_of, "performance": OPTIONS["performance"].default}
+    asked = (Request(find_emotion(name), **how) for name in QUADRANTS)
     if best_of > 1:
         typer.echo(f"each is the best of {best_of} draws, chosen by the verifier that heard it")
     do_job(Job([JobRow(None, own) for own in number_specs(asked, seed)]), options)

@@ -1,4 +1,4 @@
-"""Commands that judge music or list what can be asked: verify, attributes, emotions."""
+"""Commands that judge or play music, or list what can be asked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emomusic.extras import need
-from emomusic.terminal import ExitStatus, JsonOption, VerifierOption, stop, stop_on_error
+from emomusic.terminal import (
+    ExitStatus,
+    JsonOption,
+    SeedOption,
+    VerifierOption,
+    stop,
+    stop_on_error,
+)
 
 if TYPE_CHECKING:
     from emomusic.verify.verifier import Verifier
@@ -38,6 +45,39 @@ def verify(
     with stop_on_error(ExitStatus.FAILED):
         verifier = Verifier.load(folder)
     _report(paths, verifier, as_json=as_json, explained=explained, pictures=pictures)
+
+
+def perform(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="MIDI on a grid.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="MIDI file to write.")],
+    emotion: Annotated[
+        str | None, typer.Option(help="What it is to carry: a named emotion, or Q1 to Q4.")
+    ] = None,
+    performance: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="From as written to as pianists play.")
+    ] = 1.0,
+    seed: SeedOption = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Even if --out is there.")] = False,
+) -> None:
+    """Play a MIDI file as a pianist does: timing, velocities, pedal."""
+    from emomusic.emotion import find_emotion
+    from emomusic.music.bars import is_written
+    from emomusic.music.score import ScoreError, notes_of, read_score, write_score
+    from emomusic.performance.player import perform as play
+
+    with stop_on_error(ExitStatus.USAGE):
+        asked = None if emotion is None else find_emotion(emotion)
+        if out.exists() and not overwrite:
+            raise ValueError(f"{out} is there already: --overwrite replaces it")
+    try:
+        score = read_score(path)
+        if not is_written(notes_of(score)):
+            raise ScoreError("it is played already: only what lies on a grid can be performed")
+        played = play(score, seed=seed, emotion=asked, depth=performance)
+    except ScoreError as error:
+        stop(f"{path}: {error}", ExitStatus.USAGE)
+    with stop_on_error(ExitStatus.FAILED):
+        write_score(played, out)
 
 
 def attributes(

@@ -210,7 +210,7 @@ def _music(clip: Clip, realness: Realness | None) -> float:
     """Return what a clip gains for being built like real music, 0 to `REAL`."""
     if realness is None or clip.n_given:
         return 0.0
-    notes, beats = notes_of(clip.score), clip.metre.beats
+    notes, beats = notes_of(clip.sheet), clip.metre.beats
     notes = replace(notes, onset=notes.onset / clip.metre.beat)
     return REAL * realness.of(notes, n_beats=float(clip.n_bars * beats), beats_per_bar=beats)
 

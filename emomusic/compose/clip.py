@@ -43,7 +43,7 @@ class Clip:
         seed: The run's seed.
         candidate: Its number among the candidates.
         request: What was asked for.
-        score: Its music, and what was given before it.
+        score: Its music as it is played, and what was given before it.
         n_bars: Bars of the score, those included that were given.
         n_given: Bars at its beginning that were there already.
         tempo: Quarter notes a minute; where it moves, the mean of what was written.
@@ -61,6 +61,8 @@ class Clip:
             `file`, or `tracked` ones.
         joined: The bytes of a MIDI file in which given music stands as it was given; None where
             the score says all.
+        written: The score as it is written, where it is played otherwise; sheet music is made of
+            it, and what goes on or varies it reads it.
     """
 
     index: int
@@ -80,6 +82,7 @@ class Clip:
     metre: Metre
     taken_up: Mapping[str, str] = field(default_factory=dict)
     joined: bytes | None = None
+    written: ScoreTick | None = None
     moved: Movement | None = None
     heard_given: Verdict | None = None
     heard_new: Verdict | None = None
@@ -96,10 +99,15 @@ class Clip:
         )
 
     @property
+    def sheet(self) -> ScoreTick:
+        """Return the score as it is written."""
+        return self.written or self.score
+
+    @property
     def sounding_key(self) -> str:
         """Return the tonic it was composed on with the mode that sounds on it, asked or not."""
         tonic = parse_tonic(self.key.split()[0])
-        major, minor = key_correlations(notes_of(self.score))[:, tonic]
+        major, minor = key_correlations(notes_of(self.sheet))[:, tonic]
         return f"{TONIC_NAMES[tonic]} {'major' if major >= minor else 'minor'}"
 
     def card(self) -> dict[str, Any]:
@@ -222,6 +230,7 @@ def write_files(clip: Clip, folder: Path, names: Iterable[str]) -> None:
             clip.score,
             [*paths],
             midi=clip.midi,
+            sheet=clip.sheet,
             key=clip.sounding_key,
             settings=ClipSpec.of(clip).to_json,
         ):
@@ -238,6 +247,7 @@ def writers_of(
     formats: Sequence[str],
     *,
     midi: bytes,
+    sheet: ScoreTick | None = None,
     key: str | None = None,
     settings: Callable[[], str] | None = None,
 ) -> Iterator[tuple[str, Callable[[Path], object]]]:
@@ -249,6 +259,7 @@ def writers_of(
         score: The piece.
         formats: Which.
         midi: The bytes of its MIDI file.
+        sheet: It as it is written, where it is played otherwise.
         key: For the notation, such as `D minor`; None lets it be found.
         settings: Returns the text of the settings file.
 
@@ -267,8 +278,8 @@ def writers_of(
     if notated := [suffix for suffix in formats if FORMATS[suffix] == "notation"]:
         from emomusic.music.notation import notate
 
-        sheet = notate(score, key=key)
-        known = {"musicxml": sheet.write_musicxml, "svg": sheet.write_svg}
+        notation = notate(sheet or score, key=key)
+        known = {"musicxml": notation.write_musicxml, "svg": notation.write_svg}
         yield from ((suffix, known[suffix]) for suffix in notated)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
-from symusic.core import ScoreTick, TempoTick, TempoTickList
+from symusic.core import NoteTick, NoteTickList, ScoreTick, TempoTick, TempoTickList
 
 from emomusic.compose.best_of import Realness, best_of
 from emomusic.compose.checkpoint import checkpoint_name, find_checkpoint, save_checkpoint
@@ -44,6 +44,7 @@ from emomusic.music.notes import Notes
 from emomusic.music.score import notes_of, parse_score
 from emomusic.music.smf import continue_midi, infill_midi
 from emomusic.music.tokenizer import HALVES, LOWEST_PITCH, STEPS_PER_BEAT, Tokenizer
+from emomusic.performance.player import perform
 from emomusic.verify.explain import hear_movement
 from emomusic.verify.verifier import Verdict, Verifier
 
@@ -51,6 +52,7 @@ TOKENIZER_NAME = "tokenizer.json"
 BATCH = 32  # Clips in hand at once, where nothing is said.
 MIN_CONTEXT = 2 * MAX_BAR_NOTES
 """Room for the longest bar, what is given of it, and the clip's controls: so a bar always ends."""
+PLAYED_STREAM = 2**32  # Number of the generator that plays: beyond all takes.
 Progress = Callable[[int], None]
 
 
@@ -342,46 +344,55 @@ class Composer:
 
     def score(self, partial: PartialClip) -> ScoreTick:
         """Return the score of what is there of a partial, of at least one bar: the music that was
-        to be continued, then what is written, as it will sound."""
-        written = in_quarters(self._written(partial), partial.plan.metre)
-        joined = self._joined(partial, written, TONIC_NAMES[partial.plan.tonic])
-        return written if joined is None else parse_score(joined)
+        to be continued or filled, and what is written, as it is written."""
+        plan, given = partial.plan, partial.plan.request.given
+        written = in_quarters(self._written(partial), plan.metre)
+        if given is None or given.use == VARY:
+            return written
+        new, key = self._new(partial, written), TONIC_NAMES[plan.tonic]
+        return parse_score(self._joined(partial, given.written or given.midi, new, key))
 
-    def _joined(self, partial: PartialClip, written: ScoreTick, key: str) -> bytes | None:
-        """Return the given music with what is written after it, or in its gap; None of others."""
-        plan, n_bars = partial.plan, len(partial.segments)
-        given, primer = plan.request.given, plan.primer
-        if given is None or primer is None or given.use == VARY:
-            return None
+    def _new(self, partial: PartialClip, written: ScoreTick) -> ScoreTick:
+        """Return what is added to given music: of several gaps the last, less what is locked."""
+        plan = partial.plan
+        if not plan.request.fills:
+            return written
+        begin = len(plan.earlier) * plan.metre.beats * STEPS_PER_BEAT
+        stay, new = self._locked(plan), written.copy()
+        for track in new.tracks:
+            track.notes = NoteTickList(
+                [
+                    NoteTick(note.time - begin, note.duration, note.pitch, note.velocity)
+                    for note in track.notes
+                    if note.time >= begin and (note.time, note.pitch) not in stay
+                ]
+            )
+        return new
+
+    def _joined(self, partial: PartialClip, given: bytes, added: ScoreTick, key: str) -> bytes:
+        """Return given music with what was written after it, or in its gap, in a key."""
+        plan, n_bars, primer = partial.plan, len(partial.segments), partial.plan.primer
+        assert primer is not None
+        chords, signature = self._chords(partial)[len(plan.earlier_chords) :], signature_of(key)
         if not plan.request.fills:
             return continue_midi(
-                given.midi,
-                written,
+                given,
+                added,
                 at=primer.end,
                 n_beats=n_bars * plan.metre.quarters,
-                signature=signature_of(key),
-                chords=self._chords(partial),
+                signature=signature,
+                chords=chords,
                 begins_bars=primer.is_tracked,
                 changes_key=plan.changes_key,
             )
         begins, ends = primer.gap[:, :n_bars]
-        lines = np.append(begins, ends[-1])
-        own = notes_of(written)
-        bars = (len(plan.earlier) + np.arange(n_bars + 1)) * plan.metre.quarters
-        is_new = own.onset >= bars[0] - 1e-6
-        moment = np.rint(own.onset / plan.metre.beat * STEPS_PER_BEAT).astype(np.int64)
-        stay = self._locked(plan)
-        is_new &= [at not in stay for at in zip(moment.tolist(), own.pitch.tolist(), strict=True)]
-        own = own.where(is_new)
-        moments = (np.interp(at, bars, lines) for at in (own.onset, own.onset + own.duration))
-        columns = [column.tolist() for column in (*moments, own.pitch, own.velocity)]
-        notes = [*zip(*columns, strict=True)]
         return infill_midi(
-            given.midi,
-            notes,
-            begin=lines[0],
-            end=lines[-1],
-            markers=(self._chords(partial)[len(plan.earlier_chords) :], signature_of(key)),
+            given,
+            added,
+            bars=np.linspace(0.0, n_bars * plan.metre.quarters, n_bars + 1),
+            lines=np.append(begins, ends[-1]),
+            signature=signature,
+            chords=chords,
             stay=primer.kept,
         )
 
@@ -421,6 +432,21 @@ class Composer:
         moved = shift_chords(own, plan.shift).tolist()
         return (*plan.earlier_chords, *((a, b) for a, b in moved))
 
+    def _played(
+        self, partial: PartialClip, written: ScoreTick, *, is_gap: bool = False
+    ) -> ScoreTick:
+        """Return what is written, in all bars or in one gap, as it is asked to be played."""
+        plan, request = partial.plan, partial.plan.request
+        if not request.performance or not any(track.notes for track in written.tracks):
+            return written
+        return perform(
+            written,
+            seed=(plan.seed, plan.index, plan.candidate, request.take, PLAYED_STREAM),
+            emotion=request.emotion,
+            depth=request.performance,
+            chords=self._chords(partial)[len(plan.earlier_chords) if is_gap else 0 :],
+        )
+
     def settle(self, partial: PartialClip) -> Clip:
         """Return a clip of what is there of a partial, of at least one bar, whole or stopped."""
         plan, n_written = partial.plan, len(partial.segments)
@@ -434,10 +460,11 @@ class Composer:
         if n_written < plan.n_bars and request.n_kept != n_written:  # only this one is there
             request = replace(request, n_kept=n_written, best_of=1, candidate=plan.candidate)
         written = in_quarters(written, plan.metre)
-        notes = notes_of(written)
+        played, sheet = self._played(partial, written), written if request.performance else None
+        notes = notes_of(played)
         verdict = heard_new = self.verifier.verdict(notes)
         key = f"{TONIC_NAMES[plan.tonic]} {'major' if is_major else 'minor'}"
-        heard_given = moved = None
+        joined = heard_given = moved = None
         if request.curve is not None:
             moved = hear_movement(
                 notes,
@@ -447,17 +474,21 @@ class Composer:
                 n_bars=n_new,
                 quarters_per_bar=plan.metre.quarters,
             )
-        joined = self._joined(partial, written, key)
-        if joined is not None and request.given is not None:
-            written = parse_score(joined)
-            verdict = self.verifier.verdict(notes_of(written))
+        if plan.primer is not None and request.given is not None and request.given.use != VARY:
+            given, new = request.given, self._new(partial, written)
+            own = self._played(partial, new, is_gap=request.fills)
+            joined = self._joined(partial, given.midi, own, key)
+            if sheet or given.written:
+                sheet = parse_score(self._joined(partial, given.written or given.midi, new, key))
+            played = parse_score(joined)
+            verdict = self.verifier.verdict(notes_of(played))
             heard_given = self._hear_given(request.given)
         return Clip(
             index=plan.index,
             seed=plan.seed,
             candidate=plan.candidate,
             request=request,
-            score=written,
+            score=played,
             n_bars=plan.n_given + n_new,
             n_given=plan.n_given,
             tempo=round(tempo * plan.metre.beat, 2),
@@ -470,6 +501,7 @@ class Composer:
             metre=plan.metre,
             taken_up={} if plan.primer is None else plan.primer.taken_up,
             joined=joined,
+            written=sheet,
             moved=moved,
             heard_given=heard_given,
             heard_new=heard_given and heard_new,

@@ -11,6 +11,7 @@ from emomusic.compose.parse import parse_key
 from emomusic.compose.primer import Primer
 from emomusic.compose.request import CONTINUE, VARY, Request
 from emomusic.emotion import CurvePoint, Emotion, EmotionCurve
+from emomusic.music.score import dump_score
 
 STEP = 0.4
 RUN_ALONE = ("curve", "n_bars", "seconds", "n_kept", "time_signature")
@@ -74,5 +75,9 @@ def _after(clip: Clip, use: str, **changes: Any) -> Request:
     tonic = parse_key(clip.key)[0]
     kept: dict[str, Any] = dict.fromkeys(RUN_ALONE)
     kept |= {"per_bar": {}, "take": 0, "candidate": 0, "tonic": tonic}
-    kept["given"] = Primer(clip.midi, use, tonic)
+    written = None if clip.written is None else dump_score(clip.written)
+    if use == VARY:
+        kept["given"] = Primer(written or clip.midi, use, tonic)
+    else:
+        kept["given"] = Primer(clip.midi, use, tonic, written=written)
     return replace(clip.request, **(kept | changes))

@@ -81,6 +81,8 @@ class ClipSpec:
             music |= {} if given.tonic is None else {"key": TONIC_NAMES[given.tonic]}
             music |= {} if given.grid == AUTO else {"grid": given.grid}
             music |= {name: own for name in ("at", "lock") if (own := getattr(given, name))}
+            if given.written is not None:
+                music["written"] = base64.b64encode(given.written).decode()
         values: dict[str, Any] = {
             "format": FORMAT,
             "version": emomusic.__version__,
@@ -307,6 +309,8 @@ def _primer(values: Mapping[str, Any]) -> Primer:
     tonic = None if values.get("key") is None else _tonic(values["key"])
     midi = base64.b64decode(values["midi"], validate=True)
     how = {name: values[name] for name in ("grid", "at", "lock") if name in values}
+    if values.get("written") is not None:
+        how["written"] = base64.b64decode(values["written"], validate=True)
     return Primer(midi, values["use"], tonic, **how)
 
 

@@ -38,7 +38,7 @@ from emomusic.compose.token_plan import N_HEAD, chord_ids, transposition
 from emomusic.emotion.space import refusal, shown
 from emomusic.model.grammar import GivenNote
 from emomusic.music.attributes import BASS, MELODY, RIGHT_HAND, Passage, parts_of, passage_of
-from emomusic.music.bars import NEAR, PERFORMED_STEP, BarReading, Metre, end_of_sound, read_bars
+from emomusic.music.bars import NEAR, BarReading, Metre, end_of_sound, read_bars
 from emomusic.music.chords import NO_CHORD, Chords, find_chords
 from emomusic.music.key import estimate_key, key_correlations
 from emomusic.music.notes import FloatColumn, Notes
@@ -77,6 +77,7 @@ class Primer:
         lock: Parts of them that stay, such as `melody, chords`, note for note.
         grid: Whose beats hold: those of the `file`, or `tracked` ones of what is played without a
             click; `auto` tracks them where nothing is played to the file's.
+        written: The bytes of it as it is written, bar for bar, where `midi` is a performance of it.
     """
 
     midi: bytes
@@ -85,6 +86,7 @@ class Primer:
     grid: str = AUTO
     at: str = ""
     lock: str = ""
+    written: bytes | None = None
 
     def __init__(
         self,
@@ -94,6 +96,7 @@ class Primer:
         grid: str = AUTO,
         at: str = "",
         lock: str = "",
+        written: bytes | None = None,
     ) -> None:
         """Read the music, and check all.
 
@@ -105,6 +108,7 @@ class Primer:
             grid: `auto`, `file` or `tracked`.
             at: The bars to write anew, such as `5-8, 13`.
             lock: Parts of them that stay: of `melody`, `right`, `left`, `bass` and `chords`.
+            written: The bytes of it as it is written, which are read instead.
 
         Raises:
             ScoreError: If the file cannot be used.
@@ -128,8 +132,8 @@ class Primer:
         at = ", ".join(f"{a}-{b}" if a < b else f"{a}" for a, b in parse_bars(at))
         try:
             own = {"midi": midi_bytes(midi), "use": str(use), "tonic": tonic, "grid": str(grid)}
-            vars(self).update(own, at=at, lock=lock)
-            _ = self.score
+            vars(self).update(own, at=at, lock=lock, written=None if use == INFILL else written)
+            _ = self.score, self.sheet
             if use != VARY:
                 check_can_go_on(self.midi)
         except ScoreError as error:
@@ -153,15 +157,20 @@ class Primer:
         """Return the music; leave it as it is."""
         return parse_score(self.midi)
 
+    @cached_property
+    def sheet(self) -> ScoreTick:
+        """Return it as it is written."""
+        return self.score if self.written is None else parse_score(self.written)
+
     def read(self, metre: Metre | None) -> BarReading:
         """Read its bars, see `read_bars`; those of a metre, where it says none."""
         try:
-            sound = end_of_sound(self.score, MidiFile.parse(self.midi))
+            sound = end_of_sound(self.sheet, MidiFile.parse(self.written or self.midi))
         except ScoreError:
-            sound = end_of_sound(self.score, None)
+            sound = end_of_sound(self.sheet, None)
         tracked = None if self.grid == AUTO else self.grid == TRACKED
         return read_bars(
-            self.score, at_end=self.use == CONTINUE, sound=sound, asked=metre, tracked=tracked
+            self.sheet, at_end=self.use == CONTINUE, sound=sound, asked=metre, tracked=tracked
         )
 
 
@@ -261,7 +270,7 @@ def read_primer(
         ScoreError: If it has no notes or too many bars, or is in a metre that cannot be written.
     """
     read = given.read(metre)
-    metres = metres_of(given.score, read.end)  # there may be too many bars to list
+    metres = metres_of(given.sheet, read.end)  # there may be too many bars to list
     n_bars = sum(math.ceil((stop - start - 1e-9) / bar) for start, stop, bar, _ in metres)
     if max(n_bars, read.n_bars) > MAX_GIVEN_BARS:
         raise ScoreError(f"the music has {n_bars} bars, at most {MAX_GIVEN_BARS} can be taken up")
@@ -403,8 +412,7 @@ def _bars(read: BarReading, tokenizer: Tokenizer, shift: int) -> tuple[tuple[int
 
 def _written(read: BarReading, shift: int) -> ScoreTick:
     """Return the notes as the tokenizer reads them, moved by semitones."""
-    own, beats = read.notes, read.metre.beats
-    step = PERFORMED_STEP if read.is_tracked else 1
+    own, beats, step = read.notes, read.metre.beats, read.step
     tick = np.rint(own.onset * STEPS_PER_BEAT / step).astype(np.int32) * step
     last = beats * STEPS_PER_BEAT * read.n_bars - 1
     tick = np.clip(tick, 0, last)  # what anticipates the next bar is still of the last

@@ -32,6 +32,7 @@ FORMATS: Mapping[str, str | None] = {
 }  # fmt: skip
 """Endings of the files of a clip, with the extra that is needed to write each."""
 NOWHERE = Door(0)
+LISTENED = "How it is played: 0 as written, on the grid; 1 as pianists play."
 SPEC = Door.COMMAND | Door.FILE
 CALL = Door.COMMAND | Door.ENDPOINT
 EVERYWHERE = Door.CLIP | Door.PAGE
@@ -151,6 +152,12 @@ class Request:
     tracks: str = spec_field(
         "two", Kind.CHOICE, "MIDI tracks, one a hand or one of both; what goes on has one.",
         choices=TRACKS)
+    performance: float = spec_field(
+        0.0, Kind.NUMBER, LISTENED, bounds=(0, 1),
+        doors=Door.ROW | Door.FILE | Door.CARD | Door.ENDPOINT | Door.PAGE,
+        studio=(0, 1, 0.05), label="Performance", spoken=(
+            Field(Kind.NUMBER, f"{LISTENED[:-1]}; of the rows of a job 0, if not said.",
+                  name="performance", bounds=(0, 1), default=1.0, doors=Door.OPTION),))
     take: int = spec_field(0, Kind.WHOLE, "Other notes for the same plan.", bounds=(0, MAX_TAKE))
     candidate: int = spec_field(0, Kind.WHOLE, bounds=(0, MAX_TAKE), doors=Door.FILE)
     # fmt: on

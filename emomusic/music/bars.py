@@ -151,6 +151,13 @@ class BarReading:
     def n_bars(self) -> int:
         return self.spans.shape[1]
 
+    @property
+    def step(self) -> int:
+        """Return the step of the model's grid to which it is moved: sixteenths where played."""
+        if is_written(self.notes) and not self.is_tracked:
+            return 1
+        return PERFORMED_STEP if self.metre.beat == 1 else STEPS_PER_BEAT // 6
+
     def tempo(self, bars: slice) -> float:
         """Return the mean tempo of some bars, in beats a minute."""
         beats, seconds = self.spans[:, bars].sum(axis=1)
@@ -258,12 +265,17 @@ def keeps_time(notes: Notes) -> bool:
 
     Otherwise onsets lie anywhere between beats: then bars of that grid mean nothing.
     """
-    onset = notes.onset[:, None]
-    away = np.stack([np.abs(onset - np.rint(onset * n) / n) for n in (8, 12)]).min(axis=0)
-    if len(onset) < MIN_NOTES or (away < NEAR_GRID).mean() >= WRITTEN:
+    if len(notes) < MIN_NOTES or is_written(notes):
         return True
+    onset = notes.onset[:, None]
     phases = np.exp(2j * np.pi * onset * (1, 2, 4)).mean(axis=0)  # of beats, eighths, sixteenths
     return bool(np.abs(phases).max() >= MIN_PHASE)
+
+
+def is_written(notes: Notes) -> bool:
+    """Tell whether notes lie on a grid of beats, as nobody plays them."""
+    away = [np.abs(notes.onset - np.rint(notes.onset * n) / n) for n in (8, 12)]
+    return bool((np.minimum(*away) < NEAR_GRID).mean() >= WRITTEN)
 
 
 def _file_bars(

@@ -15,8 +15,8 @@ from symusic.core import ScoreTick
 
 from emomusic.music.chords import Chords, chord_name
 from emomusic.music.key import Signature
-from emomusic.music.notes import LEFT, RIGHT, Notes, hands_of
-from emomusic.music.score import ScoreError, notes_of, unwrap
+from emomusic.music.notes import LEFT, RIGHT, FloatColumn, Notes, hands_of
+from emomusic.music.score import PEDAL, ScoreError, notes_of, unwrap
 
 SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 0x51, 0x58, 0x59
 END_OF_TRACK, PORT, TRACK_NAME, MARKER = 0x2F, 0x21, 0x03, 0x06
@@ -240,6 +240,7 @@ def with_part(
     *,
     at: int,
     end: int,
+    pedal: Sequence[tuple[int, int]] = (),
     conductor: Sequence[tuple[int, int, bytes]] = (),
     markers: Sequence[tuple[int, bytes]] = (),
     anew: Sequence[int] = (),
@@ -255,6 +256,7 @@ def with_part(
         notes: What it plays.
         at: Tick at which the part begins.
         end: Tick at which its track ends.
+        pedal: Tick and value of each time it is moved.
         conductor: Tick, type and bytes of the meta events that hold from there on. What holds
             already is not said again; what would undo it later is said once more after it. They go
             into the first track.
@@ -270,15 +272,18 @@ def with_part(
     rest = [bytes((CONTROL | on, number, value)) for number, value in AT_REST]
     rest += [bytes((PROGRAM | on, 0)), bytes((BEND | on, 0, 64))]
     head += [(at, data) for data in rest]
-    file_with = file.with_track(_track([*head, *markers, *_struck(notes, on)], end))
+    file_with = file.with_track(_track([*head, *markers, *_struck(notes, on, pedal)], end))
     said = _new_conductor(file, conductor, anew)
     return (file_with.with_conductor(said) if said else file_with), channel
 
 
-def _struck(notes: Sequence[Placed], channel: int) -> list[tuple[int, bytes]]:
-    """Return tick and bytes of what strikes and ends notes, ends first."""
+def _struck(
+    notes: Sequence[Placed], channel: int, pedal: Sequence[tuple[int, int]] = ()
+) -> list[tuple[int, bytes]]:
+    """Return tick and bytes of what strikes and ends notes, ends first, and of the pedal."""
     on, off = NOTE_ON | channel, NOTE_OFF | channel
-    events = [(start, 1, bytes((on, pitch, loud))) for start, _, pitch, loud in notes]
+    events = [(tick, 2, bytes((CONTROL | channel, PEDAL, value))) for tick, value in pedal]
+    events += [(start, 1, bytes((on, pitch, loud))) for start, _, pitch, loud in notes]
     events += [(stop, 0, bytes((off, pitch, 64))) for _, stop, pitch, _ in notes]
     return [(tick, data) for tick, _, data in sorted(events)]
 
@@ -335,42 +340,56 @@ def check_can_go_on(data: bytes) -> None:
 
 def infill_midi(
     given: bytes,
-    notes: Sequence[tuple[float, float, int, int]],
+    added: ScoreTick,
     *,
-    begin: float,
-    end: float,
-    markers: tuple[Chords, Signature],
+    bars: FloatColumn,
+    lines: FloatColumn,
+    signature: Signature,
+    chords: Chords = (),
     stay: Collection[tuple[int, int]] = (),
 ) -> bytes:
-    """Return a MIDI file in which other notes stand between two moments, in a track of their own.
+    """Return a MIDI file in which other notes stand in some bars, in a track of their own.
 
-    Given notes that begin in between are left out, drums not. Every other event stays as it is, at
-    its tick; what sounds from before goes on.
+    Given notes that begin in these bars are left out, drums not. Every other event stays as it is,
+    at its tick; what sounds from before goes on.
 
     Args:
         given: The bytes of a MIDI file that can go on.
-        notes: Onset, end, pitch and velocity of each, in quarter notes from the beginning.
-        begin: Quarter note at which they begin.
-        end: At which they end.
-        markers: Chords of the half bars, and the key that their names are of.
-        stay: Tick and pitch of given notes in between that are kept.
+        added: One track; its tempi and metres are left out.
+        bars: Its bar lines and end, in quarter notes, shape (n_bars + 1,).
+        lines: Where they are to be in the file, in quarter notes from the beginning.
+        signature: Its key.
+        chords: Those of its half bars, which become markers of its track.
+        stay: Tick and pitch of given notes in these bars that are kept.
 
     Raises:
         ScoreError: As `check_can_go_on`.
     """
     file = MidiFile.parse(given)
-    first, last = round(begin * file.division), round(end * file.division)
+
+    def tick_of(quarters: FloatColumn) -> list[int]:
+        return [round(tick) for tick in (np.interp(quarters, bars, lines) * file.division).tolist()]
+
+    first, last = tick_of(bars[[0, -1]])
     chunks = [
         (name, _without_notes(data, first, last, stay) if name == b"MTrk" else data)
         for name, data in file.chunks
     ]
-    file = replace(file, chunks=tuple(chunks))
-    placed = [
-        (round(start * file.division), min(round(stop * file.division), last), pitch, velocity)
-        for start, stop, pitch, velocity in notes
-    ]
-    named = _markers(*markers, first, last) if markers[0] else []
-    return with_part(file, _apart(placed), at=first, end=last, markers=named)[0].dump()
+    own = [note for track in added.tracks for note in track.notes]
+    times = np.array([(note.time, note.end) for note in own], np.float64).reshape(-1, 2).T
+    begins, ends = map(tick_of, times / added.ticks_per_quarter)
+    pitches, velocities = [note.pitch for note in own], [note.velocity for note in own]
+    moved = [*_pedal(added, added.ticks_per_quarter)]
+    pedal_ticks = tick_of(np.array([tick for tick, _ in moved]) / added.ticks_per_quarter)
+    filled, _ = with_part(
+        replace(file, chunks=tuple(chunks)),
+        _apart(zip(begins, ends, pitches, velocities, strict=True)),
+        at=first,
+        end=last,
+        markers=_markers(chords, signature, first, last) if chords else (),
+        pedal=[*zip(pedal_ticks, (value for _, value in moved), strict=True)],
+    )
+    return filled.dump()
 
 
 def _without_notes(track: bytes, first: int, last: int, stay: Collection[tuple[int, int]]) -> bytes:
@@ -441,6 +460,7 @@ def continue_midi(
         _placed(added, notes_of(added), file.division, start) if len(added.tracks[0].notes) else [],
         at=start,
         end=end,
+        pedal=_pedal(added, file.division, start),
         conductor=conductor,
         markers=_markers(chords, signature, start, end),
         anew=(TIME_SIGNATURE,) if begins_bars else (),
@@ -468,7 +488,7 @@ def piano_midi(
         chords: Those of its half bars.
         by_hand: Whether each hand has a track and a channel of its own.
     """
-    notes, end = notes_of(score), round(n_beats * TICKS)
+    notes, end, pedal = notes_of(score), round(n_beats * TICKS), _pedal(score, TICKS)
     said = [(tick, meta(kind, data)) for tick, kind, data in _conductor(score, signature, TICKS)]
     tracks = [_track([*said, *_markers(chords, signature, 0, end)], end)]
     hands = hands_of(notes)
@@ -479,7 +499,7 @@ def piano_midi(
         }  # fmt: skip
     for channel, (name, own) in enumerate(parts.items()):
         head = [(0, meta(TRACK_NAME, name)), (0, bytes((PROGRAM | channel, 0)))]
-        tracks.append(_track([*head, *_struck(_placed(score, own, TICKS), channel)], end))
+        tracks.append(_track([*head, *_struck(_placed(score, own, TICKS), channel, pedal)], end))
     return MidiFile(1, TICKS, len(tracks), tuple((b"MTrk", own) for own in tracks)).dump()
 
 
@@ -500,6 +520,13 @@ def _conductor(
             (start + round(tempo.time * per_tick), SET_TEMPO, tempo.mspq.to_bytes(3, "big"))
         )
     return said
+
+
+def _pedal(score: ScoreTick, division: int, start: int = 0) -> list[tuple[int, int]]:
+    """Return tick and value of each move of the pedal, in other ticks."""
+    per_tick, controls = division / score.ticks_per_quarter, score.tracks[0].controls
+    return [(start + round(own.time * per_tick), own.value) for own in controls
+            if own.number == PEDAL]  # fmt: skip
 
 
 def _markers(chords: Chords, signature: Signature, start: int, end: int) -> list[tuple[int, bytes]]:

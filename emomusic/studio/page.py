@@ -42,7 +42,7 @@ CHOICES = {
 FINE = {name: own for name, own in VALUES.items() if Door.PAGE in own.doors}
 """What has a control of its own on the page, by name in a request."""
 MIN_LENGTH, MAX_LENGTH = 1, 256
-USUAL = {"best_of": 4}
+USUAL = {"best_of": 4, "performance": 1.0}
 """What the page begins with, where that is not what a request has by itself."""
 HEADER = """
 <header class="studio-head"><h1>emomusic</h1>

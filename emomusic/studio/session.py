@@ -103,6 +103,11 @@ class StudioPiece:
         return self.clip.midi if self.clip else self.brought or dump_score(self.score)
 
     @property
+    def sheet(self) -> ScoreTick:
+        """Return it as it is written."""
+        return self.score if self.clip is None else self.clip.sheet
+
+    @property
     def feeling(self) -> str:
         """Return what was asked for, such as `joy`, `Q3` or `free`; or the name of its file."""
         if self.clip is None:
@@ -128,7 +133,8 @@ class StudioPiece:
     @cached_property
     def bars_s(self) -> FloatColumn:
         """Return where each bar begins, in seconds, and where the last one ends."""
-        lines = bar_lines(self.score, self.notes, float(self.notes.onset.max()) + 1e-6)
+        notes = notes_of(self.sheet)
+        lines = bar_lines(self.sheet, notes, float(notes.onset.max()) + 1e-6)
         ticks = np.rint(lines * self.score.ticks_per_quarter).astype(np.int64)
         return seconds_at(self.score, ticks)
 

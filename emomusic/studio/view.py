@@ -300,7 +300,12 @@ def save(piece: StudioPiece, folder: Path) -> Iterator[tuple[str, Path]]:
         and (FORMATS[suffix] != "audio" or piece.bars_s[-1] <= MAX_SOUND_S)
     ]
     writers = writers_of(
-        piece.score, formats, midi=piece.midi, key=piece.key, settings=lambda: settings_text(piece)
+        piece.score,
+        formats,
+        midi=piece.midi,
+        sheet=piece.sheet,
+        key=piece.key,
+        settings=lambda: settings_text(piece),
     )
     try:
         for suffix, write in writers:

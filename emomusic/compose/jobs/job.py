@@ -194,4 +194,4 @@ def _count_of(asked: Asked) -> int:
 
 def _music_digest(row: Asked | BadRow) -> bytes:
     given = row.settings.request.given if isinstance(row, JobRow) else None
-    return b"" if given is None else hashlib.sha256(given.midi).digest()
+    return b"" if given is None else hashlib.sha256(given.midi + (given.written or b"")).digest()

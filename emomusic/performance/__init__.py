@@ -1,0 +1,1 @@
+"""How a score is played: timing, velocities, pedal; fitted on pianists, or by rules."""

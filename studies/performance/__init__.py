@@ -1,0 +1,1 @@
+"""Whether the performance layer plays as pianists do."""
