@@ -190,7 +190,7 @@ def test_what_is_new_is_played_within_its_bars_and_its_pedal_is_lifted_there(
         own = parse_score(clip.midi).tracks[-1]
         times = [note.time for note in own.notes]
         ends = [note.end for note in own.notes]
-        assert 8 * 480 <= min(times) and max(ends) <= 24 * 480
+        assert min(times) >= 8 * 480 and max(ends) <= 24 * 480
         assert any(time % 40 for time in times), "what is played lies beside the grid"
         pedal = [(c.time, c.value) for c in own.controls if c.number == 64 and c.time > 8 * 480]
         assert max(value for _, value in pedal) >= 64
