@@ -6,8 +6,9 @@ from importlib.util import find_spec
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "torch": ("torch",),
-    "audio": ("soundfile", "pretty_midi"),  # and midirenderer, where it has a wheel
+    "audio": ("soundfile",),  # and midirenderer for soundfonts, where it has a wheel
     "notation": ("music21", "verovio"),
+    "pretty_midi": ("pretty_midi",),
     "pictures": ("matplotlib",),
     "hub": ("huggingface_hub",),
     "studio": ("gradio",),

@@ -115,6 +115,9 @@ def test_hearing_takes_files_and_scores_and_any_verifier(
     assert hear(clip.score, verifier=verifier) == clip.verdict
     assert hear(path.read_bytes(), verifier=verifier) == heard
     assert hear(clip.score.to("quarter"), verifier=verifier) == clip.verdict
+    pretty = clip.to_pretty_midi()
+    assert len(pretty.instruments) == 2 and pretty.get_piano_roll().any()
+    assert hear(pretty, verifier=verifier).quadrant == clip.verdict.quadrant
     with pytest.raises(ValueError, match=r"^music must be a path, the bytes of a MIDI file"):
         hear(5, verifier=verifier)  # type: ignore[arg-type]
     monkeypatch.setenv("EMOMUSIC_CHECKPOINT", str(tiny_checkpoint))

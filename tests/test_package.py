@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "checkpoints" / "emomusic-12m"
 INSIDE = "emomusic/checkpoints/emomusic-12m/"
 READ_AT_RUN_TIME = (".py", ".json", ".toml", ".html", ".css", ".js", ".safetensors", ".md",
-                    ".typed", ".so", ".pyd")  # fmt: skip
+                    ".typed", ".ogg", ".so", ".pyd")  # fmt: skip
 NO_NETWORK = """
 import socket
 def refuse(*arguments, **settings):
@@ -89,11 +89,10 @@ def check_contents(wheel: Path) -> None:
     package = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "emomusic").rglob("*")
-        if path.suffix
-        in {".py", ".json", ".toml", ".html", ".css", ".js", ".typed", ".safetensors"}
+        if path.suffix in {*READ_AT_RUN_TIME} - {".so", ".pyd"}
     }
     assert package == {n for n in names if not n.startswith(INSIDE) and "_kernel" not in n}
-    assert "License-Expression: MIT AND LicenseRef-emomusic-weights" in told
+    assert "License-Expression: MIT AND LicenseRef-emomusic-weights AND CC-BY-3.0" in told
 
 
 def installed(wheel: Path, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ from emomusic.music.smf import piano_midi
 from emomusic.verify.verifier import Verdict, Verifier
 
 if TYPE_CHECKING:
+    from pretty_midi import PrettyMIDI
+
     from emomusic.verify.explain import Movement
 
 MANIFEST_NAME = "manifest.jsonl"
@@ -161,6 +164,17 @@ class Clip:
         parse_formats(Path(path).suffix.removeprefix("."))
         write_files(self, Path(path).parent, [Path(path).name])
         return Path(path)
+
+    def to_pretty_midi(self) -> PrettyMIDI:
+        """Return it as `pretty_midi` has it, for its piano rolls, chroma and the like.
+
+        Raises:
+            MissingExtraError: If pretty_midi is not installed.
+        """
+        need("pretty_midi")
+        from pretty_midi import PrettyMIDI
+
+        return PrettyMIDI(io.BytesIO(self.midi))
 
     def _repr_html_(self) -> str:
         """Show it in a notebook: what was asked and heard, a roll, a player; load nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -195,6 +196,9 @@ def parse_bars(text: str) -> list[tuple[int, int]]:
 def midi_bytes(music: object) -> bytes:
     """Return the bytes of a MIDI file: of one at a path, as they are, or made of a score.
 
+    Args:
+        music: A path, bytes, a symusic score of any unit, or a `pretty_midi.PrettyMIDI`.
+
     Raises:
         ScoreError: If the file cannot be read.
         ValueError: If the music is of another type.
@@ -205,6 +209,10 @@ def midi_bytes(music: object) -> bytes:
         return bytes(music)
     if isinstance(music, ScoreTick | ScoreQuarter | ScoreSecond):
         return dump_score(cast(ScoreTick, music.to("tick")))
+    if type(music).__name__ == "PrettyMIDI":  # who has one has loaded the package
+        file = io.BytesIO()
+        cast(Any, music).write(file)
+        return file.getvalue()
     raise refusal("music", "a path, the bytes of a MIDI file or a symusic score", music)
 
 

@@ -21,6 +21,8 @@ MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi", ".smf")
 """Endings of MIDI files where folders are gone through, in lower case."""
 PEDAL = 64
 """Controller of the sustain pedal (MIDI 1.0)."""
+HALF_DOWN = 64
+"""Its value from which on it holds."""
 MAX_FILE_BYTES = 8 * 2**20  # 50,000 notes with pedals and bends take a tenth of it
 MAX_TRACKS = 512  # of a file, and of the score: the parser makes one of each program of a channel
 MAX_NOTES = 50_000  # drums among them: an hour of fast music
@@ -311,6 +313,37 @@ def notes_of(score: ScoreTick) -> Notes:
         pitch=pitch[order],
         velocity=velocity[order],
     )
+
+
+def dampers_s(score: ScoreTick, notes: Notes) -> FloatColumn:
+    """Return when the damper falls on each note of one piano, in seconds, shape (n,).
+
+    That is when its key is up and the pedal, too; or when the key is struck again. It is infinite
+    where the pedal stays down for good.
+
+    Args:
+        score: A score in ticks.
+        notes: Its notes, as `notes_of` returns them.
+    """
+    events = list[tuple[int, int]]()
+    for track in score.tracks:
+        if not track.is_drum:
+            own = track.copy()
+            add_pedal_controls(own)
+            events += [(c.time, c.value) for c in own.controls if c.number == PEDAL]
+    events.sort(key=lambda event: event[0])  # the order of those at one time stays
+    ticks, values = np.array([(-1, 0), *events], dtype=np.int64).T
+    moved_s, is_down = seconds_at(score, np.maximum(ticks, 0)), values >= HALF_DOWN
+    lifted_s = np.append(moved_s[~is_down], np.inf)
+    end_s = notes.onset_s + notes.duration_s
+    near = end_s + 1e-9
+    held = is_down[np.searchsorted(moved_s, near, side="right") - 1]
+    until_s = np.where(held, lifted_s[np.searchsorted(lifted_s, near, side="right")], end_s)
+    order = np.lexsort((notes.onset_s, notes.pitch))
+    again = notes.pitch[order][1:] == notes.pitch[order][:-1]
+    next_s = np.full(len(notes), np.inf)
+    next_s[order[:-1][again]] = notes.onset_s[order[1:][again]]
+    return np.minimum(until_s, next_s)
 
 
 def seconds_at(score: ScoreTick, ticks: IntColumn) -> FloatColumn:
