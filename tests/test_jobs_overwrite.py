@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,11 +196,67 @@ def test_a_folder_of_an_earlier_version_is_known_by_its_manifest(run: Run, tmp_p
     out.mkdir()
     for name in ("clip_00000.mid", "clip_00001.mid", "clip_00002.mid"):
         (out / name).write_bytes(MUSIC)
-    lines = [{"file": f"clip_0000{n}.mid", "files": [f"clip_0000{n}.mid", "../x"]} for n in (0, 2)]
-    (tmp_path / "x").write_bytes(MUSIC)
+    lines = [{"file": f"clip_0000{n}.mid", "files": [f"clip_0000{n}.mid"]} for n in (0, 2)]
     (out / "manifest.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     assert "does not say its job" in run(*joys(1, "--resume")).stderr
     assert HELD in run(*joys(1)).stderr
     assert run(*joys(1, "--overwrite")).exit_code == 0
     assert names(out) == {"clip_00000.mid", "clip_00001.mid", "manifest.jsonl"}
-    assert (tmp_path / "x").read_bytes() == (out / "clip_00001.mid").read_bytes() == MUSIC
+    assert (out / "clip_00001.mid").read_bytes() == MUSIC
+
+
+@pytest.mark.parametrize(
+    "name", ["song.mid", "notes.txt", "../x", "clip_00000.mid/../a", "jobs.csv"]
+)
+def test_a_list_that_no_run_wrote_names_nothing_that_goes(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for own in ("song.mid", "notes.txt", "jobs.csv", "a", "../x"):
+        (out / own).write_bytes(MUSIC)
+    (out / "manifest.jsonl").write_text(json.dumps({"file": name, "files": [name]}) + "\n")
+    first = tree(tmp_path)
+    said = run(*joys(1, "--overwrite"))
+    assert said.exit_code == 2 and "damaged, or no list of clips" in said.stderr
+    assert tree(tmp_path) == first
+
+
+def test_links_folders_and_notes_of_the_user_in_the_place_of_a_runs_stay(
+    run: Run, tmp_path: Path
+) -> None:
+    out, kept = tmp_path / "out", tmp_path / "kept"
+    kept.mkdir()
+
+    def fresh() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        assert run(*joys(2)).exit_code == 0
+
+    def link(name: str) -> None:
+        (out / name).replace(kept / name)
+        (out / name).symlink_to(kept / name)
+
+    def note(name: str, text: str) -> None:
+        (out / name).write_text(text)
+
+    def folder(name: str) -> None:
+        (out / name).unlink()
+        (out / name).mkdir()
+
+    changes: list[Callable[[], None]] = [
+        lambda: link("clip_00000.mid"), lambda: link("manifest.jsonl"), lambda: link(".emomusic"),
+        lambda: note("failures.jsonl", "mine\n"), lambda: note("failures.jsonl", '{"a": 1}\n'),
+        lambda: folder("manifest.jsonl"), lambda: folder("clip_00001.mid"),
+    ]  # fmt: skip
+    for change in changes:
+        fresh()
+        change()
+        first, linked = tree(out), {path for path in out.iterdir() if path.is_symlink()}
+        for more in ((), ("--overwrite",), ("--resume",)):
+            said = run(*joys(3), *more)
+            assert said.exit_code == 2 and len(said.stderr.splitlines()) == 1, said.stderr
+            assert tree(out) == first and all(path.is_symlink() for path in linked)
+    shutil.rmtree(out)
+    out.mkdir()
+    note(".emomusic", "mine")
+    assert run(*joys(1)).exit_code == 2 and tree(out) == {".emomusic": b"mine"}

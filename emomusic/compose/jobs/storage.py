@@ -21,7 +21,8 @@ from types import TracebackType
 from typing import Any
 
 from emomusic.compose.clip import MANIFEST_NAME, Clip, line_of, write_files
-from emomusic.compose.jobs.job import Item, Job, Output
+from emomusic.compose.jobs.job import PACKS, Item, Job, Output
+from emomusic.compose.request import FORMATS
 from emomusic.emotion import Emotion
 from emomusic.files import UNREADABLE, OutputError, locked, raise_as_output_error, write_text
 from emomusic.verify.verifier import Verifier
@@ -30,6 +31,9 @@ FAILURES_NAME = "failures.jsonl"
 STATE_NAME = ".emomusic"
 JOB_NAME, BEGIN_NAME = "job.json", "begin.lock"
 LISTS = (FAILURES_NAME, MANIFEST_NAME)
+NAME = re.compile(rf"(clip|pack)_[0-9]{{5,19}}\.({'|'.join((*FORMATS, *PACKS))})")
+"""Of clips and packs."""
+STRANGE = "{} is there, and no earlier run made it: move it, or take another folder"
 DONE, PARTIAL, NAMES = ".jsonl", ".half", ".names"
 """Suffixes of the lines of a batch: of one that is done, and of one that was interrupted; and of
 the names that it has written, noted before they are."""
@@ -119,6 +123,8 @@ class Store:
             TakenError: If an earlier run is there, and neither is asked for or another job would
                 be resumed; or if something that no run made, or an input, would be written over.
         """
+        if self.state.is_symlink() or (self.state.exists() and not self.state.is_dir()):
+            raise TakenError(STRANGE.format(self.state))
         known, there = self._known(), self._there()
         has_begun = self._lock_path.with_suffix(".begun").exists() or not self.done_dir.is_dir()
         goes_on = known == dict(identity) and (not has_begun or resume)
@@ -135,15 +141,18 @@ class Store:
             what = "--overwrite removes what that run made and begins anew"
             raise TakenError(f"{self.folder} {told} {what}")
         made = self._made() if has_run else set()
-        own = {name for name in there if name in LISTS or writes(name)}
-        gone = (made | {*LISTS}) & there if has_run and not goes_on else set()
+        own = {name for name in there if name in LISTS or writes(self._as_written(name))}
+        gone = made & there if has_run and not goes_on else set()
         self._keep_apart(inputs, own | gone)
-        if strangers := own - made - ({*LISTS} if has_run else set()):
-            raise TakenError(
-                f"{self.folder / min(strangers)} is there, and no earlier run made it: move it, or "
-                "take another folder"
-            )
+        if strangers := own - made:
+            raise TakenError(STRANGE.format(self.folder / min(strangers)))
         return gone if has_run and not goes_on else None
+
+    def _as_written(self, name: str) -> str:
+        """Return a name in small letters where the disk takes both for the same."""
+        small = self.folder / name.lower()
+        is_same = small.name != name and small.exists() and small.samefile(self.folder / name)
+        return small.name if is_same else name
 
     def look(
         self, identity: Mapping[str, Any], writes: Callable[[str], bool], **asked: Any
@@ -185,19 +194,26 @@ class Store:
         Raises:
             TakenError: If a list is no list of clips.
         """
-        manifest, made = self.folder / MANIFEST_NAME, set[str]()
+        lists, made = [self.folder / name for name in LISTS], set[str]()
+        lists = [path for path in lists if path.is_file() and not path.is_symlink()]
         try:
-            for path in filter(Path.is_file, (manifest, *self.done_dir.glob(f"*{DONE}"))):
+            for path in (*lists, *self.done_dir.glob(f"*{DONE}")):
                 with path.open(encoding="utf-8") as file:
                     for line in map(json.loads, file):
-                        if path == manifest or "file" in line:
-                            made |= {line["pack"]} if "pack" in line else {*line["files"]}
+                        if path.name != MANIFEST_NAME and "file" not in line:
+                            _ = line["reason"]
+                            continue
+                        made |= {line["pack"]} if "pack" in line else {*line["files"]}
+            if not all(map(NAME.fullmatch, made)):
+                raise ValueError("no run writes files of such names")
         except (*UNREADABLE, AttributeError) as error:
             told = f"{path} is damaged, or no list of clips: move it, or take another folder"
             raise TakenError(told) from error
         for path in self.done_dir.glob(f"*{NAMES}"):
             made |= {*path.read_text(encoding="utf-8").split()}
-        return {name for name in made if (self.folder / name).is_file() and "/" not in name}
+        made |= {path.name for path in lists}
+        found = (self.folder / name for name in made)
+        return {path.name for path in found if path.is_file() and not path.is_symlink()}
 
     def begin(
         self, identity: Mapping[str, Any], writes: Callable[[str], bool], **asked: Any
