@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
-import soundfile
 from studio_server import ROOT, open_studio
 
 from emomusic.compose.parse import ClipSpec
@@ -42,6 +39,14 @@ new MutationObserver((changes) => {
   }
 }).observe(document, {subtree: true, childList: true, characterData: true, attributes: true,
                       attributeFilter: ['src']});
+const connect = AudioNode.prototype.connect;
+AudioNode.prototype.connect = function (to, ...more) {
+  if (to instanceof AudioDestinationNode && this.context instanceof AudioContext) {
+    walk.ear = this.context.createAnalyser();
+    connect.call(this, walk.ear);
+  }
+  return connect.call(this, to, ...more);
+};
 addEventListener('canplay', () => { walk.heard ??= performance.now() - walk.clicked; }, true);
 """
 """Kept of each page: how often a sound came, what the roll told, and when."""
@@ -185,11 +190,19 @@ class Visitor:
         cells = row.locator("td").all_inner_texts()
         return tuple(float(cell.replace("\u2212", "-")) for cell in cells[:2])
 
-    def sound(self) -> tuple[np.ndarray, int]:
-        """Return the samples of what the player plays, and their rate."""
-        data = self.page.request.get(self.page.eval_on_selector(".emo-audio", "a => a.src")).body()
-        samples, rate = soundfile.read(io.BytesIO(data), always_2d=True)
-        return samples, rate
+    def hear(self, at_s: float = 0.0) -> float:
+        """Play from there; return how loud it is as soon as it sounds, 0 to 1."""
+        self.page.evaluate(f"document.querySelector('.emo-audio').currentTime = {at_s}")
+        self.page.get_by_role("button", name="Play").click()
+        loud = """() => {
+          const wave = new Float32Array(2048);
+          walk.ear?.getFloatTimeDomainData(wave);
+          const highest = Math.max(...wave.map(Math.abs));
+          return highest > 0.01 && highest;
+        }"""
+        heard = float(self.page.wait_for_function(loud).json_value())
+        self.page.get_by_role("button", name="Pause").click()
+        return heard
 
     def picture(self) -> str:
         """Return what the roll shows, to compare it with what it shows later."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
-from gradio.processing_utils import async_move_files_to_cache
 
 from emomusic.emotion import Emotion, emotion_names, find_emotion, mix, parse_curve
 from emomusic.emotion.curve import MAX_POINTS
@@ -23,7 +20,6 @@ from emomusic.studio.components import (
     PianoRoll,
     Variations,
     fader_rows,
-    file_data,
 )
 
 HOPE = find_emotion("hope")
@@ -82,7 +78,7 @@ def test_what_is_set_and_what_is_chosen_are_read_and_nothing_of_the_roll() -> No
     assert read({"selected": 1, "cards": cards}) == Choice(1, (0, 4))
     assert read({"selected": None, "cards": cards}) == Choice(0, (0, 4))
     assert read(None) == read({"cards": []}) == Choice()
-    for payload in (None, "text", {"audio": {"path": "/etc/passwd"}}, [1, 2]):
+    for payload in (None, "text", {"until": "/etc/passwd"}, [1, 2]):
         assert PianoRoll(render=False).preprocess(payload) is None
 
 
@@ -144,19 +140,6 @@ def test_all_names_and_faders_reach_the_browser(picker: EmotionPicker) -> None:
     density = next(row for row in rows if row["name"] == "note_density")
     assert density["label"] == "note density" and density["unit"] == "notes a beat"
     assert (density["low"], density["high"]) == (0.5, 10) and density["explanation"]
-
-
-def test_the_sound_is_served_from_the_cache_and_not_from_where_it_was(tmp_path: Path) -> None:
-    sound = tmp_path / "<b> my clip.mp3"
-    sound.write_bytes(b"sound")
-    roll = PianoRoll(render=False)
-    roll.GRADIO_CACHE = str(tmp_path / "cache")
-    value = roll.postprocess({"audio": file_data(str(sound))})
-    audio = asyncio.run(async_move_files_to_cache(value, roll, postprocess=True))["audio"]
-    assert Path(audio["path"]).is_relative_to(tmp_path / "cache")
-    assert Path(audio["path"]).read_bytes() == b"sound"
-    assert audio["url"].startswith("/gradio_api/file=") and "<" not in audio["url"]
-    assert audio["path"] in roll.temp_files, "delete_cache would never remove it"
 
 
 def test_no_value_becomes_markup_and_nothing_is_loaded() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 from midi import score_of
+from symusic import ControlChange
 
 import emomusic.studio.view as own
 from emomusic.compose.composer import Composer
@@ -135,12 +136,17 @@ def test_a_link_or_a_file_brings_back_what_may_be_asked_for_here(
 def test_a_piece_is_drawn_with_its_sound_or_with_room_for_what_comes(composed: StudioPiece) -> None:
     columns = [[0.0, 0.2504], [0.5, 1.0], [60, 36], [80, 127], [1, 0]]
     assert pack_notes(*map(np.array, columns)) == "0,500,60,80,1;250,1000,36,127,0;"
-    update, growing = roll_of(composed, audio="clip.flac"), roll_of(composed, n_bars=16)
-    whole = update["value"]  # an update: else gradio never removes the file
+    whole, growing = roll_of(composed), roll_of(composed, n_bars=16)
     assert whole["notes"].count(";") == len(composed.notes)
-    assert (whole["n_bars"], whole["composing"], whole["audio"]["path"]) == (2, False, "clip.flac")
+    assert (whole["n_bars"], whole["composing"]) == (2, False)
+    notes = composed.notes
+    until_s = np.array([int(ms) for ms in whole["until"].split(",")]) / 1000
+    assert len(until_s) == len(notes) and (until_s > notes.onset_s).all()
     assert len(whole["bars"]) == 3 and whole["bars"] == sorted(whole["bars"])
-    assert (growing["n_bars"], growing["composing"], growing["audio"]) == (16, True, None)
+    assert (growing["n_bars"], growing["composing"], growing["until"]) == (16, True, "")
+    held = score_of([(0, 1, 60, 64)])
+    held.tracks[0].controls.append(ControlChange(0, 64, 127))
+    assert roll_of(StudioPiece(held, "C major", 120.0))["until"] == "-1"  # the pedal stays
 
 
 def test_cards_say_what_is_heard_and_of_a_long_piece_they_show_its_beginning(
@@ -214,11 +220,11 @@ def test_each_file_is_what_its_name_says_and_what_is_heard_first_is_written_firs
 ) -> None:
     assert composed.clip is not None
     files = dict(save(composed, tmp_path))
-    assert [*files] == ["mid", "json", "flac", "mp3", "wav", "musicxml", "svg", "zip"]
+    assert [*files] == ["mid", "json", "mp3", "wav", "musicxml", "svg", "zip"]
     assert {path.name for path in files.values()} == {f"emomusic-joy-3-0.{s}" for s in files}
     assert composed.clip.midi == files["mid"].read_bytes()
     assert parse_settings_file(files["json"].read_text()).request == composed.clip.request
-    for suffix in ("flac", "mp3", "wav"):
+    for suffix in ("mp3", "wav"):
         samples, rate = soundfile.read(files[suffix])
         assert len(samples) / rate == pytest.approx(composed.bars_s[-1] + 2.0, abs=4.0)
         assert abs(samples).max() > 0.1
@@ -226,7 +232,7 @@ def test_each_file_is_what_its_name_says_and_what_is_heard_first_is_written_firs
     assert ElementTree.parse(files["svg"]).getroot().tag.endswith("svg")
     with zipfile.ZipFile(files["zip"]) as archive:
         held = {name.rpartition(".")[2]: archive.read(name) for name in archive.namelist()}
-    others = [suffix for suffix in files if suffix not in ("flac", "zip")]
+    others = [suffix for suffix in files if suffix != "zip"]
     assert held == {suffix: files[suffix].read_bytes() for suffix in others}
 
 
@@ -264,26 +270,21 @@ def shown(updates: list[Updates]) -> list[object]:
     return [value for one in updates for value in one.values() if value != gr.skip()]
 
 
-def has_sound(updates: Updates, page: Page) -> bool:
-    roll = updates.get(page.roll, {})
-    return bool(roll.get("__type__") == "update" and roll["value"]["audio"])
-
-
 def has_files(updates: Updates, page: Page) -> bool:
     return bool(updates.get(page.downloads["zip"], {}).get("interactive"))
 
 
-def test_notes_come_first_then_sound_then_files_which_are_written_once(
+def test_notes_that_sound_come_first_then_files_which_are_written_once(
     view: View, session: Session, page: Page
 ) -> None:
     updates = [*show(view, session)]
-    assert page.result in updates[0] and not has_sound(updates[0], page)
-    assert [has_sound(one, page) for one in updates[1:]].index(True) == 0
+    assert page.result in updates[0] and updates[0][page.roll]["until"]
+    assert not any(page.roll in one for one in updates[1:])
     assert has_files(updates[-1], page)
     assert updates[-1][page.sheet].lstrip().startswith("<")
     files = {path: path.stat().st_mtime_ns for path in held(session)}
     again = [*show(view, session)]
-    assert len(again) < len(updates) and has_sound(again[0], page)
+    assert again[0][page.roll]["until"] and has_files(again[-1], page)
     assert {path: path.stat().st_mtime_ns for path in held(session)} == files
 
 
@@ -300,20 +301,6 @@ def test_of_pieces_shown_at_once_the_latest_is_there_in_the_end_with_one_set_of_
     assert not shown([*overtaken])
     assert [bool(shown([*one])) for one in three] == [True, False, False]
     assert len(session.files) == len({path.parent for path in held(session)}) == 1
-
-
-@pytest.mark.parametrize("is_over", [False, True], ids=["half-way", "at the end"])
-def test_sound_that_comes_before_its_piece_is_shown_comes_again(
-    view: View, session: Session, page: Page, is_over: bool
-) -> None:
-    """The page's first event may write a piece that a person brings before it is shown."""
-    early = view.write(session)
-    shown_late = view.present(session)
-    before = [next(early), *(early if is_over else ())]
-    after = [*view.write(session), *early]
-    assert has_sound(before[0], page) and not has_sound(shown_late, page)
-    assert any(has_sound(one, page) for one in after)
-    assert any(has_files(one, page) for one in after)
 
 
 def test_who_leaves_or_finds_the_disk_full_leaves_no_files(

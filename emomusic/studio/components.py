@@ -17,6 +17,7 @@ from emomusic.emotion import CurvePoint, Emotion, EmotionCurve, emotion_names, f
 from emomusic.emotion.curve import MAX_POINTS
 from emomusic.emotion.space import aliases
 from emomusic.music.attributes import ATTRIBUTE_NAMES, attribute
+from emomusic.music.grand import FOLDER
 from emomusic.studio.session import MAX_TAKES
 
 Feeling = Emotion | EmotionCurve
@@ -223,15 +224,21 @@ class PianoRoll(Widget):
 
     Takes `notes` (as `pack_notes` writes them), `bars` (where each begins, in seconds, and where
     the last one ends), `n_bars` (asked for: they fix the width while the clip grows), `composing`,
-    `label` (for screen readers) and `audio`: None, or a file as `file_data` names it.
+    `label` (for screen readers) and `until`: when the damper falls on each note, in milliseconds
+    with commas between, -1 where none does. What has it can be heard, played by the browser.
     """
 
-    part, scripts = "roll", ("roll", "roll_drawing", "roll_player")
+    part, scripts = "roll", ("roll", "roll_sound", "roll_drawing", "roll_player")
+
+    def __init__(self, value: Any = None, **kwargs: Any) -> None:
+        gr.set_static_paths([FOLDER])
+        place = f"const PIANO = {json.dumps(f'gradio_api/file={FOLDER.as_posix()}/')};"
+        super().__init__(value, ahead=place, **kwargs)
 
     def postprocess(self, value: Any) -> Any:
         """Return what the page draws; None is an empty roll."""
         empty = {"notes": "", "bars": [], "n_bars": 0, "composing": False, "label": ""}
-        return {**empty, "audio": None, **(value or {})}
+        return {**empty, "until": "", **(value or {})}
 
 
 class Choice(NamedTuple):

@@ -189,9 +189,6 @@ class Session:
         self.lock = threading.Lock()  # held by whoever composes for this person
         self.files: dict[StudioPiece, dict[str, str]] = {}  # by ending
         self.writing: StudioPiece | None = None  # its files are being written
-        self.sounding: StudioPiece | None = None  # the roll has its sound
-        # What is said of what was composed last, and when that began, until its sound is there.
-        self.told: tuple[str, float] | None = None
         # What the page asked for last: request, seed, number of variations.
         self.last: tuple[Request, int, int] | None = None
         self._folder: TemporaryDirectory[str] | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-import time
 import zipfile
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -19,8 +18,8 @@ from emomusic.compose.parse import ClipSpec
 from emomusic.compose.request import FORMATS
 from emomusic.files import write_atomically
 from emomusic.music.notes import FloatColumn
-from emomusic.music.score import ScoreError
-from emomusic.studio.components import file_data, refusal
+from emomusic.music.score import ScoreError, dampers_s
+from emomusic.studio.components import refusal
 from emomusic.studio.page import DOWNLOADS, Page, status_line
 from emomusic.studio.result import explained, result_page
 from emomusic.studio.session import Progress, Session, StudioPiece, Take
@@ -31,8 +30,6 @@ CARD_NOTES = 1_500
 ON, OFF = gr.update(interactive=True), gr.update(interactive=False)
 ORDER = sorted(FORMATS, key=lambda suffix: (FORMATS[suffix] or "", suffix != "mid", suffix))
 """What is there at once comes first, then sound, then notation."""
-PLAYED = "flac"
-"""For the page alone: in browsers as good as MP3, and encoded ten times as fast."""
 PACKED = frozenset({"mp3", "wav"})
 """Stored in the ZIP as they are: one is packed already, the other hardly gets smaller."""
 BUNDLE = "zip"
@@ -85,7 +82,6 @@ class View:
             words += f"{len(whole)} variations, " if len(whole) > 1 else ""
             words += f"{sum(piece.n_bars for piece in whole)} bars in {progress.total_s:.1f} s, "
             words += f"the first after {progress.first_s or 0:.2f} s."
-            session.told = words, time.perf_counter() - progress.total_s
         return updates | self.say(words) | {self.page.stop: OFF, self.page.compose: ON}
 
     def present(self, session: Session, *, keep_choice: bool = False) -> Updates:
@@ -93,9 +89,8 @@ class View:
         take = chosen(session)
         piece, page = take.piece, self.page
         files = session.files.get(piece, {})
-        session.told, session.sounding = None, piece if PLAYED in files else None
         updates: Updates = {
-            page.roll: roll_of(piece, audio=files.get(PLAYED)),
+            page.roll: roll_of(piece),
             page.result: result_page(explained(piece, self.verifier)),
             page.settings: settings_text(piece),
             page.undo: ON if len(take.versions) > 1 else OFF,
@@ -109,10 +104,8 @@ class View:
         return updates
 
     def write(self, session: Session) -> Stream:
-        """Write the chosen piece's files: its sound first; what is overtaken shows no more."""
+        """Write the chosen piece's files; what is overtaken shows no more."""
         piece = None if session.take is None else session.take.piece
-        # Whoever writes this piece already may have sent its sound before the piece was shown.
-        session.sounding = None
         if piece is None or piece is session.writing:
             yield self.nothing()
         elif piece in session.files:
@@ -129,27 +122,11 @@ class View:
         files: dict[str, str] = {}
         for suffix, path in self._saved(session, piece):
             files[suffix] = str(path)
+            yield self.nothing()  # who leaves is noticed here
             if not session.shows(piece):
-                yield self.nothing()  # gradio ends by repeating the last update
                 return
-            if sound := self._sound(session, piece, files):
-                yield sound
         session.files[piece] = files
         yield self._files(session, piece)
-        if PLAYED not in files:
-            yield self.say("Too long to be played here: take the MIDI file.")
-
-    def _sound(self, session: Session, piece: StudioPiece, files: dict[str, str]) -> Updates:
-        """Give the roll its sound, if it has none and the file is there."""
-        if session.sounding is piece or PLAYED not in files:
-            return {}
-        session.sounding = piece
-        updates: Updates = {self.page.roll: roll_of(piece, audio=files[PLAYED])}
-        if session.told is not None:
-            (words, began), session.told = session.told, None
-            waited = time.perf_counter() - began
-            updates |= self.say(f"{words[:-1]}, with sound after {waited:.1f} s.")
-        return updates
 
     def _saved(self, session: Session, piece: StudioPiece) -> Iterator[tuple[str, Path]]:
         """Write the files of a piece; where it is left half-way, none of them stays."""
@@ -166,9 +143,8 @@ class View:
             raise
 
     def _files(self, session: Session, piece: StudioPiece) -> Updates:
-        """Give out the files of a piece, its sound too."""
-        files = session.files[piece]
-        updates = self._sound(session, piece, files)
+        """Give out the files of a piece."""
+        files, updates = session.files[piece], Updates()
         for suffix in DOWNLOADS:
             there = gr.update(value=files.get(suffix), interactive=suffix in files)
             updates[self.page.downloads[suffix]] = there
@@ -188,23 +164,22 @@ def chosen(session: Session) -> Take:
 # Pieces as the components of the page take them
 
 
-def roll_of(piece: StudioPiece, *, audio: str | None = None, n_bars: int | None = None) -> Any:
-    """Return what the piano roll shows of a piece, with its sound file if that is there.
+def roll_of(piece: StudioPiece, *, n_bars: int | None = None) -> dict[str, Any]:
+    """Return what the piano roll shows of a piece, and plays if it is whole.
 
     While it is being written it will have `n_bars`; None says that it is whole.
     """
     notes = piece.notes
     packed = pack_notes(notes.onset_s, notes.duration_s, notes.pitch, notes.velocity, piece.hands)
-    roll = {
+    until_ms = np.nan_to_num(np.rint(1000 * dampers_s(piece.score, notes)), posinf=-1)
+    return {
         "notes": packed,
         "bars": piece.bars_s.round(3).tolist(),
         "n_bars": n_bars or piece.n_bars,
         "composing": n_bars is not None,
         "label": piece.label,
-        "audio": None if audio is None else file_data(audio),
+        "until": ",".join(map(str, until_ms.astype(int).tolist())) if n_bars is None else "",
     }
-    # Sound goes as an update: else gradio loses track of the file, and never removes it.
-    return roll if audio is None else gr.update(value=roll)
 
 
 def pack_notes(onset_s: FloatColumn, duration_s: FloatColumn, *others: Any) -> str:
@@ -296,7 +271,8 @@ def save(piece: StudioPiece, folder: Path) -> Iterator[tuple[str, Path]]:
     formats = [
         suffix
         for suffix in ORDER
-        if (suffix != "json" or piece.clip is not None)
+        if suffix in DOWNLOADS
+        and (suffix != "json" or piece.clip is not None)
         and (FORMATS[suffix] != "audio" or piece.bars_s[-1] <= MAX_SOUND_S)
     ]
     writers = writers_of(
@@ -320,9 +296,8 @@ def save(piece: StudioPiece, folder: Path) -> Iterator[tuple[str, Path]]:
     def pack(file: Any) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for suffix, path in written.items():
-                if suffix != PLAYED:
-                    how = zipfile.ZIP_STORED if suffix in PACKED else zipfile.ZIP_DEFLATED
-                    archive.write(path, path.name, compress_type=how)
+                how = zipfile.ZIP_STORED if suffix in PACKED else zipfile.ZIP_DEFLATED
+                archive.write(path, path.name, compress_type=how)
 
     write_atomically(bundle, pack)
     yield BUNDLE, bundle

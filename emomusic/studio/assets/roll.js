@@ -18,6 +18,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 let text = ""; // the notes as they came
 let notes = [];
+let untils = [], tuned = "", nPieces = 0; // when each note's damper falls, seconds; as it came
 let shown = {bars: [], n_bars: 0, composing: false, label: "", url: ""};
 let fresh = {from: 0, since: 0}; // notes from this index on fade in
 let low = 43, high = 79; // pitches from the lowest row to above the highest
@@ -49,15 +50,20 @@ function update() {
     ? {from: Math.min(before, notes.length), since: performance.now()}
     : {from: notes.length, since: 0};
   tell(composing, value.label || "");
+  const until = !composing && typeof value.until === "string" ? value.until : "";
+  if (until !== tuned) nPieces += 1;
+  tuned = until;
+  untils = until.split(",").map((ms) => (Number(ms) < 0 ? Infinity : Number(ms) / 1000));
   shown = {
     bars: Array.isArray(value.bars) ? value.bars : [],
     n_bars: value.n_bars || 0,
     composing,
     label: value.label || "",
-    url: (!composing && value.audio && value.audio.url) || "",
+    url: until && `piece ${nPieces}`, // empty where there is nothing to hear
   };
   fitPitches();
   load();
+  if (composing) fetchAhead(notes.slice(before));
   if (restarted) view.scrollLeft = 0;
   refresh(grown);
   if (finished) backToCursor();

@@ -139,7 +139,7 @@ function onKey(event) {
 }
 
 function silenceOthers() {
-  for (const other of document.querySelectorAll("audio.emo-audio")) {
+  for (const other of document.querySelectorAll(".emo-audio")) {
     if (other !== audio) other.pause();
   }
 }
