@@ -44,6 +44,7 @@ FINE = {name: own for name, own in VALUES.items() if Door.PAGE in own.doors}
 MIN_LENGTH, MAX_LENGTH = 1, 256
 USUAL = {"best_of": 4, "performance": 1.0}
 """What the page begins with, where that is not what a request has by itself."""
+PIANO = "Piano: Salamander Grand Piano by Alexander Holm, CC BY 3.0, changed."
 HEADER = """
 <header class="studio-head"><h1>emomusic</h1>
 <p>Say what you feel. Hear a piano piece that carries it, and see why it does.</p></header>
@@ -150,6 +151,7 @@ class Page:
         )  # fmt: skip
         with gr.Accordion("Read the sheet music", open=False, elem_id="reading"):
             self.sheet = gr.HTML(elem_id="sheet")
+        gr.HTML(f'<p class="studio-status">{PIANO}</p>')
 
     def _ask(self, name: str, **more: Any) -> None:
         """Put what asks for a value that a form has."""
