@@ -307,6 +307,9 @@ def test_what_is_heard_as_asked_is_counted() -> None:
     for valence, heard in ((0.5, "Q1"), (0.5, "Q2"), (-0.5, "Q3"), (0.0, "Q1"), (None, "Q1")):
         summary.count([manifest_line(0, valence=valence, heard=heard)])
     assert (summary.n_clips, summary.n_asked, summary.n_heard) == (5, 4, 3)
+    for given, n_heard in (("infill", 1), ("continue", 0)):
+        line = manifest_line(0, heard="Q3") | {"given": given, "heard_new": {"quadrant": "Q1"}}
+        assert Summary().count([line]).n_heard == n_heard
 
 
 def test_of_a_job_that_was_stopped_the_manifest_names_what_is_there(

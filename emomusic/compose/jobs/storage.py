@@ -22,7 +22,7 @@ from typing import Any
 
 from emomusic.compose.clip import MANIFEST_NAME, Clip, line_of, write_files
 from emomusic.compose.jobs.job import PACKS, Item, Job, Output
-from emomusic.compose.request import FORMATS
+from emomusic.compose.request import FORMATS, INFILL
 from emomusic.emotion import Emotion
 from emomusic.files import UNREADABLE, OutputError, locked, raise_as_output_error, write_text
 from emomusic.verify.verifier import Verifier
@@ -438,7 +438,9 @@ class Summary:
             if line["valence"] is not None:
                 asked = Emotion(line["valence"], line["arousal"]).quadrant
                 self.n_asked += 1
-                self.n_heard += line["verdict"]["quadrant"] == asked
+                is_filled = line.get("given") == INFILL  # what was asked is asked of new bars
+                heard = line["heard_new"] if is_filled else line["verdict"]
+                self.n_heard += heard["quadrant"] == asked
         return self
 
 
