@@ -84,14 +84,16 @@ def _write_anew(data: bytes) -> None:
     try:
         given = Primer(data, INFILL, at=at, lock="melody")
         theme = read_primer(given, TOKENIZER)
+        lines = np.append(theme.gap[0], theme.gap[1, -1])
+        assert (np.diff(lines) > 0).all()
+        added = TOKENIZER.decode([TOKENIZER.vocabulary.id_of("Bar_None"), *NOTE])
+        bars = np.linspace(0.0, (len(lines) - 1) * theme.metre.quarters, len(lines))
+        signature = signature_of("C")
+        filled = infill_midi(
+            data, added, bars=bars, lines=lines, signature=signature, stay=theme.kept
+        )
+        parse_score(filled)
     except ScoreError as error:
         assert "\n" not in str(error), "an error is told in one line"
         return
-    lines = np.append(theme.gap[0], theme.gap[1, -1])
-    assert (np.diff(lines) > 0).all()
-    added = TOKENIZER.decode([TOKENIZER.vocabulary.id_of("Bar_None"), *NOTE])
-    bars = np.linspace(0.0, (len(lines) - 1) * theme.metre.quarters, len(lines))
-    signature = signature_of("C")
-    filled = infill_midi(data, added, bars=bars, lines=lines, signature=signature, stay=theme.kept)
-    parse_score(filled)
     assert MidiFile.parse(filled).n_tracks == MidiFile.parse(data).n_tracks + 1

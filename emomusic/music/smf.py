@@ -23,6 +23,8 @@ END_OF_TRACK, PORT, TRACK_NAME, MARKER = 0x2F, 0x21, 0x03, 0x06
 META, SYSEX, SYSEX_GOES_ON = 0xFF, 0xF0, 0xF7
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, CHANNEL_PRESSURE, BEND = 0x80, 0x90, 0xB0, 0xC0, 0xD0, 0xE0
 DRUM_CHANNEL = 9
+MAX_DELTA = 2**28 - 1
+"""Ticks between two events: a number has 28 bits at most."""
 TICKS = 480
 """Of a quarter note in files of our own: a whole number for each step that the model writes."""
 Placed = tuple[int, int, int, int]
@@ -410,6 +412,8 @@ def _without_notes(track: bytes, first: int, last: int, stay: Collection[tuple[i
         if is_out:
             is_joined = False
             continue
+        if event.tick - now > MAX_DELTA:
+            raise ScoreError(f"damaged MIDI file: nothing for {event.tick - now} ticks of a track")
         if is_joined:
             kept.append(track[event.start : event.stop])
         else:
