@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import symusic
-from helpers.composing import JOY, band, struck, tune
+from helpers.composing import JOY, TOKENIZER, band, struck, tune
 from midi import score_of
 from symusic.core import ScoreTick
 from typer.testing import CliRunner
@@ -21,6 +22,7 @@ from emomusic.compose.composer import Composer, PartialClip
 from emomusic.compose.parse import ClipSpec, parse_settings_file, spec_from_options
 from emomusic.compose.primer import LOCKS, Primer, parse_bars
 from emomusic.compose.request import INFILL, Request
+from emomusic.compose.token_plan import to_script
 from emomusic.emotion import Emotion
 from emomusic.music.attributes import BASS, MELODY, RIGHT_HAND, parts_of
 from emomusic.music.score import ScoreError, dump_score, notes_of, parse_score
@@ -197,6 +199,30 @@ def test_what_is_new_is_played_within_its_bars_and_its_pedal_is_lifted_there(
         assert pedal[-1][1] < 64 and pedal[-1][0] <= 24 * 480
         assert struck(clip.score, 24.0) == struck(song(), 24.0)
         assert clip.sheet and struck(clip.sheet) != struck(clip.score)
+
+
+@pytest.mark.parametrize(
+    ("at", "emotion", "n_before", "n_behind", "ends"),
+    [
+        ("1-2", None, 0, 8, False), ("3-4", None, 2, 8, False), ("9-10", None, 8, 2, False),
+        ("11-12", None, 10, 0, True), ("9-10", Emotion(-0.7, -0.6), 0, 0, False),
+        ("11-12", Emotion(-0.7, -0.6), 0, 0, True),
+    ],
+)  # fmt: skip
+def test_both_neighbours_are_shown_and_only_the_last_bars_are_an_ending(
+    composer: Composer, at: str, emotion: Emotion | None, n_before: int, n_behind: int, ends: bool
+) -> None:
+    request = Request(emotion, given=Primer(song(), INFILL, at=at))
+    partial = next(composer.stream([request], seed=1))
+    assert isinstance(partial, PartialClip)
+    plan = partial.plan
+    if emotion is not None:  # of another quadrant than is heard
+        plan = replace(plan, primer=replace(plan.primer, quadrant="Q1"))
+    tokens = plan.to_tokens(composer._tables)
+    assert (len(tokens.before), len(tokens.behind)) == (n_before, n_behind)
+    script = to_script(tokens, TOKENIZER.vocabulary, composer._grammar, context=2048)
+    says_end = TOKENIZER.vocabulary.id_of("Ending_1") in script.bars[-1].head
+    assert plan.ends is says_end is ends
 
 
 # which bars

@@ -104,12 +104,13 @@ class ClipPlan:
     @property
     def behind(self) -> tuple[Ids, ...]:
         """Return those that it sees of what follows."""
-        return self.primer.behind if self.shown and self.primer is not None else ()
+        sees = self.primer is not None and _goes_on(self.request, self.primer)
+        return self.primer.behind if self.primer is not None and sees else ()
 
     @property
     def ends(self) -> bool:
         """Tell whether the last bar is that of the piece."""
-        return self.primer is None or not (self.primer.behind or self.primer.is_cut)
+        return _ends(self.primer)
 
     @property
     def is_major(self) -> bool:
@@ -168,7 +169,7 @@ class ClipPlan:
             highest=min(HIGHEST_PITCH, HIGHEST_PITCH - self.shift),
             before=self.shown,
             behind=self.behind,
-            is_cut=self.primer is not None and self.primer.is_cut,
+            is_cut=not self.ends and (not self.behind or self.primer is None or self.primer.is_cut),
             n_kept=self.request.n_kept,
             reach=REACH if self.request.two_hands else 0,
         )
@@ -258,11 +259,10 @@ def _after(request: Request, primer: PrimerContext) -> Request:
         tempo = min(max(primer.tempo * primer.metre.beat, MIN_TEMPO), MAX_TEMPO)
     if request.fills:
         n_bars, tempo = primer.gap.shape[1], round(primer.tempo * primer.metre.beat, 2)
+        tempo = min(max(tempo, MIN_TEMPO), MAX_TEMPO)  # in the range of what can be asked for
         asked = request.seconds, request.n_bars or n_bars, request.tempo or tempo
         if asked != (None, n_bars, tempo) or "tempo" in request.fixed:
             raise ValueError("bars that are written anew keep their number, tempo and metre")
-        # Its range is that of what can be asked for.
-        tempo = min(max(tempo, MIN_TEMPO), MAX_TEMPO)
     elif n_bars is None and request.seconds is None and not request.continues:
         n_bars = min(len(primer.bars), MAX_BARS)
         n_kept = None if n_kept is None else min(n_kept, n_bars)
@@ -333,7 +333,7 @@ def _form(
     if is_said or forms is None:  # what bars are to be is said, or nothing is known
         return found
     goes_on = primer is not None and _goes_on(request, primer)
-    n_free = 0 if request.fills else FREE_ENDING
+    n_free = FREE_ENDING if _ends(primer) else 0
     n_seen, n_led = n_before if goes_on else 0, max(n_bars - n_free, 0)
     form, *others = (codes[n_before:] for codes in forms.draw(n_before + n_bars, rng))
     form[n_led:] = [0] * (n_bars - n_led)
@@ -350,6 +350,11 @@ def _form(
         "form": tuple(code if place[at] >= 0 else 0 for at, code in enumerate(form)),
         "follows": tuple(n_before + at if at < 0 else None for at in place),
     }
+
+
+def _ends(primer: PrimerContext | None) -> bool:
+    """Tell whether nothing follows what is written, so that its last bars are those of a piece."""
+    return primer is None or not (primer.behind or primer.is_cut)
 
 
 def _goes_on(request: Request, primer: PrimerContext) -> bool:
